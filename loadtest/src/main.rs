@@ -1,0 +1,2 @@
+//! Load-test harness for Supportal Gateway.
+fn main() {}

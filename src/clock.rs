@@ -1,0 +1,94 @@
+//! Monotonic time as an argument.
+//!
+//! The data plane, the broker and the queues never ask what time it is: they are handed a
+//! [`Millis`]. Only the loops at the edge own a [`Clock`] and read it once per turn, so tests and
+//! simulations drive the real code with any time they like, and a jump of the wall clock changes
+//! nothing but the text of timestamps.
+
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "the one place that reads the monotonic clock"
+)]
+type Monotonic = std::time::Instant;
+
+/// Milliseconds on the process's monotonic clock, counted from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// The end of time: a deadline that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// Time since `earlier`, zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Millis {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl Sub<Duration> for Millis {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// The source of [`Millis`]. Cheap to copy; all copies of one process agree.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Monotonic,
+}
+
+impl Clock {
+    /// A clock that starts at zero.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            start: Monotonic::now(),
+        }
+    }
+
+    /// Milliseconds since [`Clock::start`].
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Wall-clock time for timestamps: whole seconds since the Unix epoch and the microseconds of that
+/// second. Zero before 1970.
+#[must_use]
+pub fn wall() -> (u64, u32) {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (since.as_secs(), since.subsec_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_saturate_instead_of_wrapping() {
+        assert_eq!(Millis(5) - Duration::from_secs(1), Millis(0));
+        assert_eq!(Millis::NEVER + Duration::from_secs(1), Millis::NEVER);
+        assert_eq!(Millis(1).since(Millis(9)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,112 @@
+//! Values with a unit in their text: durations are strings such as `"250ms"`, `"60s"`, `"5m"`,
+//! `"1h"`; a bare number is an error that shows the fix.
+
+use std::time::Duration;
+
+/// Parses `"250ms"`, `"60s"`, `"5m"`, `"1h"`, `"1d"`.
+///
+/// # Errors
+/// A sentence that names the mistake and shows the fix.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let fix = || {
+        format!(
+            "`{text}` is not a duration: write a number and a unit, such as \"60s\" (units: ms s m h d)"
+        )
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_ignored: std::num::ParseIntError| fix())?;
+    let millis = match unit.trim() {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
+        _ => return Err(fix()),
+    };
+    millis.map(Duration::from_millis).ok_or_else(fix)
+}
+
+/// The shortest exact text of a duration, the reverse of [`parse_duration`].
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    for (unit, factor) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if millis >= factor && millis % factor == 0 {
+            return match (unit, millis / factor) {
+                // "60s" reads better than "1m", and it is what Channels' documentation says.
+                ("m", 1) => "60s".to_owned(),
+                (unit, count) => format!("{count}{unit}"),
+            };
+        }
+    }
+    if millis == 0 {
+        "0s".to_owned()
+    } else {
+        format!("{millis}ms")
+    }
+}
+
+/// `#[serde(with = "units::duration")]`: a [`Duration`] as its text.
+pub mod duration {
+    use super::{Duration, format_duration, parse_duration};
+    use serde::{Deserializer, Serializer, de};
+
+    /// Writes the text of [`format_duration`].
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_duration(*duration))
+    }
+
+    /// Reads the text of [`parse_duration`].
+    ///
+    /// # Errors
+    /// On a bare number or an unknown unit, with the fix.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Duration;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a duration with a unit, such as \"60s\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                parse_duration(text).map_err(E::custom)
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+                Err(E::custom(format!(
+                    "a duration needs a unit: write \"{number}s\" or \"{number}ms\""
+                )))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_round_trip() {
+        for text in ["250ms", "60s", "5m", "1h", "1d", "0s", "25s", "1500ms"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_bare_number_shows_the_fix() {
+        assert!(parse_duration("60").unwrap_err().contains("\"60s\""));
+        assert!(parse_duration("-1s").is_err());
+        assert!(parse_duration("99999999999999999999d").is_err());
+    }
+}

@@ -1,0 +1,6 @@
+//! Supportal Gateway: the real-time server for customer-support chat.
+
+// Floor 0
+pub mod clock;
+pub mod config;
+pub mod name;

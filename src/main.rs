@@ -1,0 +1,2 @@
+//! The `supportal` server binary.
+fn main() {}

@@ -1,0 +1,134 @@
+//! Validated names: parsed once, valid ever after.
+//!
+//! A room is `chat_{business_id}_{session_id}`. The rules below keep that a legal Channels group
+//! name (ASCII letters, digits, `-`, `_`, `.`, fewer than 100 characters; channels 4.3
+//! `layers.py`), so a bridge may use it as it is, and no user text can reach a Redis pattern.
+
+use std::fmt;
+
+/// Longest `business_id` in bytes: 18 digits always fit a signed 64-bit integer.
+pub const BUSINESS_ID_BYTES_MAX: usize = 18;
+
+/// Longest `session_id` in bytes.
+pub const SESSION_ID_BYTES_MAX: usize = 64;
+
+/// Is this a business id: 1 to 18 ASCII digits without a leading zero (a lone `0` is legal)?
+#[must_use]
+pub fn is_business_id(text: &str) -> bool {
+    (1..=BUSINESS_ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.len() == 1 || !text.starts_with('0'))
+}
+
+/// Is this a session id: 1 to 64 of `A-Z a-z 0-9 . _ -`?
+#[must_use]
+pub fn is_session_id(text: &str) -> bool {
+    (1..=SESSION_ID_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// The name of a room. At most 88 bytes, a legal Channels group name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomName(Box<str>);
+
+impl RoomName {
+    /// The room of a chat, or `None` if an id breaks its rule.
+    #[must_use]
+    pub fn chat(business_id: &str, session_id: &str) -> Option<Self> {
+        (is_business_id(business_id) && is_session_id(session_id))
+            .then(|| Self(format!("chat_{business_id}_{session_id}").into_boxed_str()))
+    }
+
+    /// The reverse of [`RoomName::as_str`], or `None` if `text` is not a room's name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (business_id, session_id) = text.strip_prefix("chat_")?.split_once('_')?;
+        Self::chat(business_id, session_id)
+    }
+
+    /// `chat_{business_id}_{session_id}`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The business id within the name.
+    #[must_use]
+    pub fn business_id(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The session id within the name.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        // A business id holds no underscore, so the first one after the prefix ends it.
+        self.0
+            .strip_prefix("chat_")
+            .and_then(|rest| rest.split_once('_'))
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for RoomName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_name_round_trips_even_with_underscores_in_the_session() {
+        let room = RoomName::chat("12", "a_b-c.D").expect("legal");
+        assert_eq!(room.as_str(), "chat_12_a_b-c.D");
+        assert_eq!((room.business_id(), room.session_id()), ("12", "a_b-c.D"));
+        assert_eq!(RoomName::parse("chat_12_a_b-c.D"), Some(room));
+    }
+
+    #[test]
+    fn the_longest_name_is_a_legal_group() {
+        let room = RoomName::chat(&"9".repeat(18), &"s".repeat(64)).expect("legal");
+        assert!(room.as_str().len() < 100);
+    }
+
+    #[test]
+    fn ids_outside_the_rules_are_refused() {
+        for id in ["", "01", "00", "-1", "1a", "١", "1234567890123456789", " 1"] {
+            assert!(!is_business_id(id), "{id:?}");
+        }
+        for id in [
+            "",
+            "a/b",
+            "a b",
+            "é",
+            "a\n",
+            "a*",
+            "a%41",
+            "a:b",
+            &"s".repeat(65),
+        ] {
+            assert!(!is_session_id(id), "{id:?}");
+        }
+        assert!(is_business_id("0") && is_session_id("..") && is_session_id("-_."));
+    }
+}
