@@ -4,3 +4,9 @@
 pub mod clock;
 pub mod config;
 pub mod name;
+
+// Floor 2
+pub mod transport;
+
+// Floor 5
+pub mod server;

@@ -1,0 +1,3 @@
+//! Listeners, runtime and workers: everything between a socket and the data plane.
+
+pub mod route;
