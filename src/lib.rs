@@ -3,10 +3,18 @@
 // Floor 0
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod name;
 
+// Floor 1
+pub mod protocol;
+
 // Floor 2
+pub mod broker;
 pub mod transport;
+
+// Floor 4
+pub mod worker;
 
 // Floor 5
 pub mod server;
