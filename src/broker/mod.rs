@@ -1,0 +1,3 @@
+//! Rooms, their members and what waits for them.
+
+pub mod queue;
