@@ -4,3 +4,6 @@
 pub mod clock;
 pub mod config;
 pub mod name;
+
+// Floor 5
+pub mod server;
