@@ -55,13 +55,15 @@ function element(name, className, text = "") {
 /** A line: who and when above, the text below. `kind` is its look and is never taken from a frame. */
 function line(kind, who, text, timestamp) {
   const item = element("li", `line ${kind}`);
+  const about = element("p", "about");
+  const when = time(timestamp);
   if (who !== "") {
-    const about = element("p", "about");
-    about.append(element("b", "", who));
-    const when = time(timestamp);
-    if (when !== null) {
-      about.append(" ", when);
-    }
+    about.append(element("b", "", who), " ");
+  }
+  if (when !== null) {
+    about.append(when);
+  }
+  if (about.hasChildNodes()) {
     item.append(about);
   }
   const body = element("p", "text", text);
@@ -145,9 +147,7 @@ function unsent(message, why) {
   message.sending = false;
   clearTimeout(message.timer);
   message.item.className = "line own unsent";
-  const again = element("button", "", "Send again");
-  again.type = "button";
-  again.addEventListener("click", () => {
+  const again = button("Send again", () => {
     // The old line leaves only once the new one is on its way.
     if (sendNew(message.text)) {
       forget(message);
@@ -156,7 +156,18 @@ function unsent(message, why) {
       say("Not connected: send it again once the connection is back.");
     }
   });
-  following(() => message.fate.replaceChildren(why, " ", again));
+  const discard = button("Discard", () => {
+    forget(message);
+    page.text.focus();
+  });
+  following(() => message.fate.replaceChildren(why, " ", again, " ", discard));
+}
+
+function button(name, act) {
+  const node = element("button", "", name);
+  node.type = "button";
+  node.addEventListener("click", act);
+  return node;
 }
 
 function forget(message) {
