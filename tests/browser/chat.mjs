@@ -42,7 +42,11 @@ async function check(name, act) {
   return result;
 }
 
+/** The system's browser; nothing is downloaded. CHROMIUM names another one. */
 function findChromium() {
+  if (process.env.CHROMIUM) {
+    return process.env.CHROMIUM;
+  }
   try {
     return execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
   } catch {
