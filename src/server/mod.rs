@@ -1,3 +1,4 @@
-//! Listeners, runtime and workers: everything between a socket and the data plane.
+//! Listeners, handshakes and pages: the control plane.
 
+pub mod page;
 pub mod route;
