@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod name;
+pub mod sync;
 
 // Floor 2
 pub mod broker;

@@ -1,3 +1,4 @@
 //! Rooms, their members and what waits for them.
 
+pub mod mailbox;
 pub mod queue;
