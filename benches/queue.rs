@@ -6,7 +6,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::io::IoSlice;
-use supportal::broker::queue::{Bounds, Delivery, Queue, SLICES_MAX};
+use supportal::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use supportal::clock::Millis;
 use supportal::config::Overflow;
 
@@ -32,7 +32,8 @@ fn delivery(deadline: u64) -> Delivery {
 fn full() -> Queue {
     let mut queue = Queue::new();
     for _ in 0..CAPACITY {
-        black_box(queue.push(NOW, &bounds(Overflow::DropNewest), delivery(61_000)));
+        let report = queue.push(NOW, &bounds(Overflow::DropNewest), delivery(61_000));
+        assert_eq!(black_box(report).outcome, Pushed::Queued);
     }
     queue
 }

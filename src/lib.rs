@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod metrics;
 pub mod name;
+pub mod sync;
 
 // Floor 1
 pub mod protocol;
@@ -12,6 +13,9 @@ pub mod protocol;
 // Floor 2
 pub mod broker;
 pub mod transport;
+
+// Floor 3
+pub mod assistant;
 
 // Floor 4
 pub mod worker;

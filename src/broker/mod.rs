@@ -101,6 +101,12 @@ impl Mailboxes {
         self.boxes.get(worker).is_some_and(|(mailbox, _)| mailbox.is_full())
     }
 
+    /// Is there nothing in this worker's mailbox?
+    #[must_use]
+    pub fn is_empty(&self, worker: usize) -> bool {
+        self.boxes.get(worker).is_none_or(|(mailbox, _)| mailbox.is_empty())
+    }
+
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {

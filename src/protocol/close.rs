@@ -106,6 +106,17 @@ impl CloseReason {
         }
     }
 
+    /// The reason behind a violation's close code: 1002, 1007, 1008 or 1009.
+    #[must_use]
+    pub const fn of_violation(code: u16) -> Self {
+        match code {
+            1007 => Self::InvalidText,
+            1008 => Self::Policy,
+            1009 => Self::TooBig,
+            _ => Self::Protocol,
+        }
+    }
+
     /// The close code.
     #[must_use]
     pub const fn code(self) -> u16 {

@@ -9,8 +9,7 @@ use super::rate_limit::{Rate, TokenBucket};
 use crate::clock::Millis;
 use crate::config;
 use crate::protocol::close::CloseReason;
-use crate::transport::decoder::{Decoder, Flow, Kind, Limits, Receiver, Violation};
-use crate::transport::encoder;
+use crate::transport::{Decoder, Flow, Kind, Limits, Receiver, Violation, encoder};
 use std::time::Duration;
 
 /// What the connections of one worker have in common.

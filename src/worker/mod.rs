@@ -20,7 +20,7 @@ pub mod slab;
 pub mod timers;
 mod turn;
 
-pub use plane::{Role, Unjoined};
+pub use plane::{Role, Visit};
 
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;
@@ -45,7 +45,7 @@ pub struct Handoff {
     pub leftover: Bytes,
     /// What it is for.
     pub role: Role,
-    /// The room it joins, for [`Role::Member`].
+    /// The room it joins.
     pub room: Option<RoomName>,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
@@ -150,7 +150,7 @@ pub struct Supplies {
     /// Rooms.
     pub broker: Arc<Broker>,
     /// Who answers, if anybody.
-    pub assistant: Option<Arc<Dispatcher>>,
+    pub assistant: Dispatcher,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Gives back what a connection held.

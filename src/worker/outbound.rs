@@ -6,7 +6,7 @@
 //! No I/O of its own: the socket is any [`Write`].
 
 use crate::broker::Publication;
-use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+use crate::broker::queue::{Bounds, Delivery, Pushed, Queue};
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -238,7 +238,7 @@ impl Outbound {
 
 /// One vectored write from the queue; false if the socket blocks.
 fn write_queue(queue: &mut Queue, socket: &mut impl Write, sent: &mut Sent) -> io::Result<bool> {
-    let mut slices = [const { IoSlice::new(&[]) }; SLICES_MAX];
+    let mut slices = std::array::from_fn(|_| IoSlice::new(&[]));
     let count = queue.slices(&mut slices);
     let slices = slices.get(..count).unwrap_or_default();
     let offered: usize = slices.iter().map(|slice| slice.len()).sum();

@@ -1,6 +1,7 @@
 //! What a worker's connections share: the contract's codec, the way into rooms, the counters; and
 //! [`Speaker`], which gives one connection's messages their meaning.
 
+use super::Supplies;
 use super::connection::{Surroundings, Verdict};
 use super::reply::{ConnectionReply, RoomReply};
 use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
@@ -8,12 +9,11 @@ use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::{Broker, ConnectionKey, Publication};
 use crate::clock::{self, Clock, Millis};
-use crate::config::{Config, Deliver, Dialect};
+use crate::config::{Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
-use crate::transport::decoder::Kind;
-use crate::transport::encoder::{self, Opcode};
+use crate::transport::{Kind, Opcode, encoder};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +21,27 @@ use std::time::Duration;
 /// What a connection is for.
 #[derive(Debug)]
 pub enum Role {
-    /// A member of a room.
-    Member,
-    /// Dialect `django`: accepted although it could not join its room, as the package does.
-    Unjoined(Box<Unjoined>),
+    /// The chat contract, as a member of a room.
+    Chat,
+    /// The chat contract in dialect `django`, which also takes in those who cannot join.
+    Visit(Box<Visit>),
     /// Every message goes back as it came.
     Echo,
 }
 
-/// A connection of dialect `django` outside any room.
+/// A connection of dialect `django`.
 #[derive(Debug)]
-pub struct Unjoined {
-    /// The text of the error it is greeted with.
-    pub error: String,
-    /// The session it names, if that exists: its messages are answered.
-    pub session: Option<RoomName>,
+pub struct Visit {
+    /// The business as the path names it.
+    pub business_id: String,
+    /// The session as the path names it.
+    pub session_id: String,
+    /// The text of the connection error that replaces the welcome.
+    pub error: Option<&'static str>,
+    /// Are its commands answered, or does each one fail?
+    pub answers: bool,
+    /// The room its prompts are asked in; of its own if it could not join one.
+    pub prompts: RoomName,
 }
 
 /// Plain counters of one turn, added to the shared metrics at its end.
@@ -53,7 +59,7 @@ pub(super) struct Tally {
 pub(super) struct Plane {
     pub(super) worker: usize,
     pub(super) broker: Arc<Broker>,
-    pub(super) assistant: Option<Arc<Dispatcher>>,
+    pub(super) assistant: Dispatcher,
     pub(super) metrics: Arc<Metrics>,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
@@ -70,23 +76,17 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    pub(super) fn new(
-        worker: usize,
-        config: &Config,
-        clock: Clock,
-        broker: Arc<Broker>,
-        assistant: Option<Arc<Dispatcher>>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(worker: usize, supplies: &Supplies) -> Self {
+        let config = &supplies.config;
         Self {
             worker,
-            broker,
-            assistant,
-            metrics,
+            broker: Arc::clone(&supplies.broker),
+            assistant: supplies.assistant.clone(),
+            metrics: Arc::clone(&supplies.metrics),
             ledger: Ledger::default(),
             tally: Tally::default(),
-            now: clock.now(),
-            clock,
+            now: supplies.clock.now(),
+            clock: supplies.clock,
             writer: Writer::new(config.chat.dialect),
             deliver: config.chat.deliver,
             welcome: config.chat.welcome,
@@ -123,13 +123,22 @@ impl Plane {
         self.scratch.clear();
         match role {
             Role::Echo => return,
-            Role::Member if !self.welcome => return,
-            Role::Member => {
+            Role::Chat if !self.welcome => return,
+            Role::Chat => {
                 let Some(room) = room else { return };
                 let name = room.name();
                 self.writer.welcome(&mut self.scratch, name.business_id(), name.session_id(), &self.stamp);
             }
-            Role::Unjoined(unjoined) => self.writer.connection_error(&mut self.scratch, &unjoined.error),
+            Role::Visit(visit) => match visit.error {
+                Some(error) => self.writer.connection_error(&mut self.scratch, error),
+                None if !self.welcome => return,
+                None => self.writer.welcome(
+                    &mut self.scratch,
+                    &visit.business_id,
+                    &visit.session_id,
+                    &self.stamp,
+                ),
+            },
         }
         let publication = self.publication();
         self.direct(connection, publication);
@@ -169,19 +178,17 @@ impl Speaker<'_> {
             }
         };
         let is_user = command.kind == protocol::Kind::User;
-        // The name of a session that was not found: the package fails to store the message.
-        if let Role::Unjoined(unjoined) = self.role
-            && unjoined.session.is_none()
+        // A session that does not exist: the package fails to store the message.
+        if let Role::Visit(visit) = self.role
+            && !visit.answers
         {
-            self.error(if is_user { ErrorCode::UserFailed } else { ErrorCode::SystemFailed });
+            let failure = command.failure();
+            self.error(failure);
             return Verdict::Done;
         }
         plane.scratch.clear();
         plane.writer.echo(&mut plane.scratch, &command, &plane.stamp);
-        let question = match &plane.assistant {
-            Some(_) if is_user => Some(command.text.to_string()),
-            _ => None,
-        };
+        let question = (is_user && plane.assistant.enabled()).then(|| command.text.to_string());
         *(if is_user { &mut plane.tally.users } else { &mut plane.tally.systems }) += 1;
         let publication = plane.publication();
         match self.room.filter(|_| plane.deliver == Deliver::Room) {
@@ -195,7 +202,7 @@ impl Speaker<'_> {
 
     fn ask(&mut self, text: String) -> Verdict {
         let plane = &*self.plane;
-        let (Some(assistant), Some(name)) = (&plane.assistant, self.name()) else { return Verdict::Done };
+        let Some(name) = self.name() else { return Verdict::Done };
         let sequential = plane.writer.dialect() == Dialect::Django;
         let envelope = super::reply::Envelope { writer: plane.writer, expiry: plane.expiry, clock: plane.clock };
         let reply: Box<dyn ReplyTo> = match self.room.filter(|_| plane.deliver == Deliver::Room) {
@@ -213,7 +220,8 @@ impl Speaker<'_> {
             }),
         };
         let waits = sequential && plane.deliver == Deliver::Sender;
-        match assistant.ask(Prompt { room: name.clone(), text, reply }) {
+        match plane.assistant.ask(Prompt { room: name.clone(), text, reply }) {
+            Asked::Off => Verdict::Done,
             Asked::Accepted => {
                 if waits { Verdict::Await } else { Verdict::Done }
             }
@@ -227,8 +235,8 @@ impl Speaker<'_> {
 
     fn name(&self) -> Option<&RoomName> {
         match self.role {
-            Role::Member => self.room.map(|room| room.name()),
-            Role::Unjoined(unjoined) => unjoined.session.as_ref(),
+            Role::Chat => self.room.map(|room| room.name()),
+            Role::Visit(visit) => Some(&visit.prompts),
             Role::Echo => None,
         }
     }

@@ -8,7 +8,7 @@ use crate::broker::{Broker, ConnectionKey, Publication};
 use crate::clock::{self, Clock};
 use crate::name::RoomName;
 use crate::protocol::{APOLOGY, Sender, Stamp, Writer};
-use crate::transport::encoder::{self, Opcode};
+use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Ended, Seat};
 use super::connection::{Connection, Reading, Rules};
-use super::plane::{Plane, Role, Speaker, Tally};
+use super::plane::{Plane, Speaker, Tally};
 use super::rooms::{LocalRoom, Pending, slot_of};
 use super::slab::Slab;
 use super::timers::Timers;
@@ -73,7 +73,7 @@ pub(super) struct Worker {
     pub(super) stalled: Vec<u64>,
     /// Connections to read from although no event says so.
     again: Vec<u64>,
-    doomed: Vec<(u64, Ended)>,
+    pub(super) doomed: Vec<(u64, Ended)>,
     fired: Vec<u64>,
     audits: Vec<AuditReply>,
     drain: Option<Drain>,
