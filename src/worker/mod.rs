@@ -10,6 +10,7 @@
 
 mod client;
 pub mod connection;
+mod crew;
 pub mod outbound;
 mod plane;
 pub mod rate_limit;
@@ -20,6 +21,7 @@ pub mod slab;
 pub mod timers;
 mod turn;
 
+pub use crew::{Crew, workers};
 pub use plane::{Role, Visit};
 
 use crate::assistant::Dispatcher;
