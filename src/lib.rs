@@ -8,3 +8,6 @@ pub mod sync;
 
 // Floor 2
 pub mod broker;
+
+// Floor 3
+pub mod assistant;
