@@ -4,7 +4,17 @@
 //! cannot say; everything above this floor receives a finished [`Config`]. Nothing else in the crate
 //! reads the environment.
 
+pub mod banner;
+pub mod budget;
+pub mod document;
+mod file;
+pub mod keys;
+pub mod load;
+mod machine;
+pub mod problem;
 pub mod units;
+pub mod validate;
+mod value;
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
