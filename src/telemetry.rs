@@ -7,6 +7,7 @@
 
 use crate::config::{Log, LogFormat};
 use parking_lot::{Condvar, Mutex};
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +71,12 @@ pub fn init(log: &Log) -> Result<Guard, Error> {
         .map_err(|_unclear| Error::Level(log.level.clone()))?;
     let is_terminal = io::stderr().is_terminal();
     let is_colored = is_terminal && log.format == LogFormat::Text;
-    let lines = Arc::new(Lines::new(is_colored));
+    let form = match log.format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text if is_colored => Form::Colored,
+        LogFormat::Text => Form::Plain,
+    };
+    let lines = Arc::new(Lines::new(form));
     spawn_writer(Arc::clone(&lines), io::stderr()).map_err(Error::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(Sink(Arc::clone(&lines)));
     let registry = tracing_subscriber::registry().with(levels);
@@ -88,8 +94,16 @@ struct Lines {
     state: Mutex<State>,
     /// Wakes the writer when lines wait, and a flush when none do.
     changed: Condvar,
-    /// Colours are escape sequences: in this form ESC passes. The formatter has escaped it in fields.
-    is_colored: bool,
+    form: Form,
+}
+
+/// How the lines look, as far as escaping is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    /// Colours are escape sequences: ESC passes. The formatter escapes it in messages and fields.
+    Colored,
+    Json,
 }
 
 #[derive(Debug, Default)]
@@ -99,17 +113,17 @@ struct State {
 }
 
 impl Lines {
-    fn new(is_colored: bool) -> Self {
+    fn new(form: Form) -> Self {
         Self {
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
-            is_colored,
+            form,
         }
     }
 
     /// Takes one line, or drops it whole: half a line would spoil the next.
     fn push(&self, line: &[u8]) {
-        let line = escape(line, self.is_colored);
+        let line = escape(line, self.form);
         let mut state = self.state.lock();
         if state.waiting.len() + line.len() > WAITING_BYTES_MAX {
             LINES_DROPPED.fetch_add(1, Ordering::Relaxed);
@@ -161,29 +175,27 @@ fn spawn_writer(lines: Arc<Lines>, mut out: impl Write + Send + 'static) -> io::
 
 /// Escapes control characters, the line's own end excepted.
 ///
-/// tracing-subscriber 0.3.23 escapes ESC, BEL, BS, FF, DEL and the second set of control characters,
-/// but lets line feeds, carriage returns and NUL through.
-fn escape(line: &[u8], is_colored: bool) -> std::borrow::Cow<'_, [u8]> {
-    let (body, end) = match line.split_last() {
-        Some((b'\n', body)) => (body, true),
-        _ => (line, false),
-    };
-    let is_bad = |byte: &u8| byte.is_ascii_control() && !(is_colored && *byte == 0x1b);
-    if !body.iter().any(is_bad) {
-        return line.into();
+/// tracing-subscriber 0.3.23 escapes ESC, BEL, BS, FF, DEL and the second set of control characters
+/// in most places, but lets line feeds, carriage returns and NUL through, and everything in the
+/// values of text fields.
+fn escape(line: &[u8], form: Form) -> Cow<'_, [u8]> {
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    let text = String::from_utf8_lossy(body);
+    let is_bad = |c: char| c.is_control() && !(form == Form::Colored && c == '\u{1b}');
+    if !text.contains(is_bad) {
+        return Cow::Borrowed(line);
     }
-    let mut escaped = Vec::with_capacity(line.len() + 16);
-    for byte in body {
-        if is_bad(byte) {
-            escaped.extend(byte.escape_ascii());
-        } else {
-            escaped.push(*byte);
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for c in text.chars() {
+        match form {
+            _ if !is_bad(c) => escaped.push(c),
+            // Control characters occur only inside strings there, where this is JSON's own escape.
+            Form::Json => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            Form::Plain | Form::Colored => escaped.extend(c.escape_debug()),
         }
     }
-    if end {
-        escaped.push(b'\n');
-    }
-    escaped.into()
+    escaped.push('\n');
+    Cow::Owned(escaped.into_bytes())
 }
 
 /// Hands each event's line to [`Lines`]; the formatter writes an event in one call.
@@ -215,7 +227,11 @@ mod tests {
     use std::sync::mpsc;
 
     fn line_of(format: LogFormat, log: impl FnOnce()) -> String {
-        let lines = Arc::new(Lines::new(false));
+        let form = match format {
+            LogFormat::Text => Form::Plain,
+            LogFormat::Json => Form::Json,
+        };
+        let lines = Arc::new(Lines::new(form));
         let layer = tracing_subscriber::fmt::layer().with_writer(Sink(Arc::clone(&lines)));
         let registry =
             tracing_subscriber::registry().with(Targets::new().with_default(tracing::Level::INFO));
@@ -234,16 +250,17 @@ mod tests {
 
     #[test]
     fn a_field_cannot_forge_a_line_or_steer_a_terminal() {
-        let evil = "a\n2024 INFO forged\r\0\u{1b}[31m\u{9b}b";
+        let evil = "a\n2024 INFO forged\r\0\u{1b}[31m\u{9b}b\u{7f}";
         let text = line_of(
             LogFormat::Text,
             || tracing::info!(id = %evil, quoted = ?evil, "{evil}"),
         );
         assert_eq!(text.matches('\n').count(), 1, "{text:?}");
         assert!(!text.trim_end().contains(char::is_control), "{text:?}");
-        assert!(text.contains("\\n2024 INFO forged\\r\\x00"), "{text:?}");
+        assert!(text.contains("\\n2024 INFO forged\\r\\0"), "{text:?}");
         let json = line_of(LogFormat::Json, || tracing::info!(id = %evil, "{evil}"));
         let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(!json.trim_end().contains(char::is_control), "{json:?}");
         assert_eq!(json.matches('\n').count(), 1);
         assert_eq!(object["id"], evil);
     }
@@ -279,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_blocked_pipe_drops_lines_and_counts_them_and_blocks_nobody() {
-        let lines = Arc::new(Lines::new(false));
+        let lines = Arc::new(Lines::new(Form::Plain));
         let (release, blocked) = mpsc::channel();
         spawn_writer(Arc::clone(&lines), Blocked(blocked)).unwrap();
         let before = lines_dropped();

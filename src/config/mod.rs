@@ -11,10 +11,14 @@ mod file;
 pub mod keys;
 pub mod load;
 mod machine;
+mod origin;
 pub mod problem;
 pub mod units;
 pub mod validate;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
