@@ -241,7 +241,7 @@ mod tests {
             .collect();
         let start = uncommented.find("[[routes]]").unwrap();
         let end = uncommented.find("[server]").unwrap();
-        let parsed: Config = toml::from_str(&uncommented[start..end]).unwrap();
+        let parsed: Config = toml::from_str(uncommented.get(start..end).unwrap()).unwrap();
         assert_eq!(parsed.routes, Config::default().routes_or_default());
     }
 
