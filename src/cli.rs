@@ -171,6 +171,12 @@ pub(crate) fn refuse(error: &supportal::config::problem::Error) -> ExitCode {
     finish(printed, ExitCode::from(EXIT_CONFIG))
 }
 
+/// Prints an error that comes before the log.
+pub(crate) fn fail(text: &str) -> ExitCode {
+    let printed = io::stderr().write_all(format!("supportal: {text}\n").as_bytes());
+    finish(printed, ExitCode::FAILURE)
+}
+
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -3,14 +3,13 @@
 mod cli;
 
 use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
 use supportal::telemetry;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,17 +24,20 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return cli::refuse(&error),
     };
+    let _guard = match telemetry::init(&loaded.config.log) {
+        Ok(guard) => guard,
+        Err(error) => return cli::fail(&chain(&error)),
+    };
     match start(&loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(error.as_ref());
+            error!("{}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
 fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
-    let _guard = telemetry::init(&loaded.config.log)?;
     let facts = Facts::gather();
     for Line { is_warning, text } in banner(loaded, &facts) {
         if is_warning {
@@ -51,14 +53,13 @@ fn serve(_config: Arc<Config>) -> Result<(), Box<dyn Error>> {
     Err("server not linked yet".into())
 }
 
-/// Prints an error with its causes: the one place that does.
-fn report(error: &dyn Error) {
-    let mut text = format!("supportal: {error}");
+/// An error with its causes: the one place that joins them.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    // Standard error may be closed; the exit code still tells.
-    drop(writeln!(std::io::stderr(), "{text}"));
+    text
 }

@@ -85,7 +85,22 @@ pub fn init(log: &Log) -> Result<Guard, Error> {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .map_err(Error::Twice)?;
+    std::panic::set_hook(Box::new(log_panic));
     Ok(Guard { lines })
+}
+
+/// Logs where a panic happened. The standard hook would wait for standard error, and print texts
+/// such as that of a slice out of bounds, which quotes the message it cut.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let text = panic.payload().downcast_ref::<&'static str>();
+    let text = text
+        .copied()
+        .unwrap_or("(not shown: it may quote a message)");
+    let thread = std::thread::current();
+    match panic.location() {
+        Some(at) => tracing::error!(%at, thread = thread.name(), "panic: {text}"),
+        None => tracing::error!(thread = thread.name(), "panic: {text}"),
+    }
 }
 
 /// Lines on their way to standard error.
@@ -278,6 +293,22 @@ mod tests {
             .unwrap()
             .parse::<jiff::Timestamp>()
             .unwrap();
+    }
+
+    #[test]
+    fn the_levels_that_config_accepts_are_understood() {
+        for level in [
+            "info",
+            "INFO",
+            "off",
+            "warn,supportal::worker=debug",
+            "a=off,trace",
+        ] {
+            let mut config = crate::config::Config::default();
+            config.log.level = level.to_owned();
+            assert_eq!(crate::config::validate::validate(&config).errors, []);
+            level.parse::<Targets>().unwrap();
+        }
     }
 
     /// A pipe nobody reads.
