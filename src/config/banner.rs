@@ -4,7 +4,7 @@
 
 use super::budget::{Bytes, worst_case_memory};
 use super::load::Loaded;
-use super::validate::is_loopback;
+use super::validate::{WORKERS_MAX, is_loopback};
 use super::{Config, Dialect};
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Facts {
     #[must_use]
     pub fn workers(&self, config: &Config) -> usize {
         match config.server.workers {
-            0 => self.cores.max(1),
+            0 => self.cores.clamp(1, WORKERS_MAX),
             count => count,
         }
     }

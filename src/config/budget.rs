@@ -11,12 +11,14 @@ use std::fmt;
 const SLOT_BYTES: usize = 160 + 96;
 /// One room with one member: the registry's entry, the name, the member list.
 const ROOM_BYTES: usize = 256;
-/// What a delivery costs beside the bytes of its frame: its queue entry and the shared header.
-const DELIVERY_BYTES: usize = 64;
+/// What a delivery costs beside the bytes of its frame: its entry of 48 bytes in a queue that doubles
+/// as it grows, and the shared frame's header.
+const DELIVERY_BYTES: usize = 128;
 /// A frame cut off in the middle of its header and the JSON around a text.
 const STASH_BYTES: usize = 512;
-/// A worker's read buffer; lent to a connection for the length of one event.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// A worker's read buffer, lent to a connection for the length of one event, and what it gathers of a
+/// room's frames before they are written.
+const BUFFER_BYTES: usize = (64 + 128) * 1024;
 /// A worker's stack and its poll's event list.
 const WORKER_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
 /// hyper's state machine, the task, and the response of one handshake.
@@ -83,7 +85,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
         addend("log lines waiting for standard error", 1, LOG_BYTES),
-        addend("workers: stack, read buffer", workers, WORKER_BYTES + READ_BUFFER_BYTES),
+        addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
         addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),

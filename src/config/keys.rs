@@ -107,7 +107,7 @@ pub const KEYS: &[Key] = &[
     key("routes", Kind::Tables(&["path", "handler"]), "Paths and what serves them (`chat` or `echo`); none = the guide's chat route."),
 
     key("server.listen", Kind::Address, "Address and port of the public listener; `PORT` in the environment changes the port."),
-    key("server.workers", Kind::Count, "Data-plane threads; 0 = one per core."),
+    key("server.workers", Kind::Count, "Data-plane threads, at most 64; 0 = one per core."),
     key("server.control_threads", Kind::Count, "Control-plane threads: handshakes, pages, assistants."),
     key("server.backlog", Kind::Count, "Connections the kernel holds until they are accepted."),
     key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),

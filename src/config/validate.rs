@@ -20,8 +20,12 @@ const URI_BYTES_MIN: usize = 256;
 const SEND_BUFFER_BYTES_MIN: usize = 4608;
 /// No wait in a server is meant to be longer; a longer one is a slip in the unit.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Threads above this are a slip in the number: no machine has the cores.
-const THREADS_MAX: usize = 1024;
+/// Most data-plane threads: a mailbox keeps its waiting publishers in a 64-bit set.
+pub const WORKERS_MAX: usize = 64;
+/// Control-plane threads above this are a slip in the number: they only shake hands.
+const CONTROL_THREADS_MAX: usize = 256;
+/// Entries of a queue or a mailbox; above this it is bounded by its bytes alone.
+const CAPACITY_MAX: usize = 1 << 20;
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
 const EVENT_OVERHEAD_BYTES: usize = 512;
 /// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
@@ -90,12 +94,12 @@ pub fn validate(config: &Config) -> Findings {
 
 fn check_server(config: &Config, found: &mut Findings) {
     let server = &config.server;
-    found.at_most("server.workers", server.workers, THREADS_MAX);
+    found.at_most("server.workers", server.workers, WORKERS_MAX);
     found.at_least("server.control_threads", server.control_threads, 1);
     found.at_most(
         "server.control_threads",
         server.control_threads,
-        THREADS_MAX,
+        CONTROL_THREADS_MAX,
     );
     if server.backlog == 0 {
         found.at_least("server.backlog", 0, 1);
@@ -312,6 +316,22 @@ fn check_limits(config: &Config, found: &mut Findings) {
     ] {
         found.at_most(key, value, 1 << 30);
     }
+    for (key, value, max) in [
+        ("queue.capacity", config.queue.capacity, CAPACITY_MAX),
+        (
+            "broker.mailbox_capacity",
+            config.broker.mailbox_capacity,
+            CAPACITY_MAX,
+        ),
+        // Counted in 16 bits for each connection.
+        (
+            "limits.refusals",
+            limits.refusals as usize,
+            usize::from(u16::MAX),
+        ),
+    ] {
+        found.at_most(key, value, max);
+    }
     if limits.messages_per_second > 0 && limits.messages_burst == 0 {
         found.at_least("limits.messages_burst", 0, 1);
     }
@@ -325,9 +345,9 @@ fn check_limits(config: &Config, found: &mut Findings) {
     }
     let readable = u128::from(limits.bytes_per_second) * limits.message_timeout.as_millis() / 1000;
     if limits.bytes_per_second > 0 && readable < limits.message_bytes as u128 {
-        let what = "is so low that the longest message misses limits.message_timeout";
+        let what = "is so low that a message of full length may miss limits.message_timeout";
         let fix = "raise it or limits.message_timeout, or lower limits.message_bytes";
-        found.error("limits.bytes_per_second", what, fix);
+        found.warn("limits.bytes_per_second", what, fix);
     }
     if limits.unsent_bytes as usize > limits.send_buffer_bytes {
         let what = "is above limits.send_buffer_bytes and has no effect";
