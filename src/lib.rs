@@ -6,6 +6,7 @@ pub mod config;
 pub mod metrics;
 pub mod name;
 pub mod sync;
+pub mod telemetry;
 
 // Floor 1
 pub mod protocol;

@@ -4,7 +4,21 @@
 //! cannot say; everything above this floor receives a finished [`Config`]. Nothing else in the crate
 //! reads the environment.
 
+pub mod banner;
+pub mod budget;
+pub mod document;
+mod file;
+pub mod keys;
+pub mod load;
+mod machine;
+mod origin;
+pub mod problem;
 pub mod units;
+pub mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
