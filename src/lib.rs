@@ -22,4 +22,5 @@ pub mod assistant;
 pub mod worker;
 
 // Floor 5
+pub mod admin;
 pub mod server;

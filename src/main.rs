@@ -1,13 +1,18 @@
 //! The `supportal` binary: flags, config, telemetry, server, signal, drain, exit code.
 
 mod cli;
+mod signals;
 
+use signals::Signals;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
+use supportal::admin::Admin;
 use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
+use supportal::metrics::Metrics;
+use supportal::server::Server;
 use supportal::telemetry;
 use tracing::{error, info, warn};
 
@@ -49,8 +54,25 @@ fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
     serve(Arc::new(facts.resolve(&loaded.config)))
 }
 
-fn serve(_config: Arc<Config>) -> Result<(), Box<dyn Error>> {
-    Err("server not linked yet".into())
+/// Binds, says where, and serves until a signal: the first drains, the second stops.
+fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(config.server.control_threads).thread_name("control").enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let metrics = Arc::new(Metrics::new());
+        let signals = Signals::new()?;
+        let server = Server::bind(config, metrics)?;
+        let admin = Admin::bind(Arc::clone(server.crew())).await?;
+        info!(public = %server.address()?, admin = %admin.address()?, "listening");
+        let admin = tokio::spawn(admin.run());
+        let (drain, stop) = signals.split();
+        server.run(drain, stop).await;
+        admin.abort();
+        Ok(())
+    });
+    // Prompts still being answered have nobody to go to.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// An error with its causes: the one place that joins them.

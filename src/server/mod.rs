@@ -54,28 +54,18 @@ pub struct Server {
     crew: Arc<Crew>,
 }
 
-/// Descriptors kept for everything but connections: listeners, polls, files, outgoing requests.
-const DESCRIPTORS_KEPT: usize = 64;
-
-/// The most connections: as configured, or what the descriptor limit leaves.
-#[must_use]
-pub fn connections_max(configured: usize, descriptors: u64) -> usize {
-    let possible = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1);
-    if configured == 0 { possible } else { configured }
-}
-
 impl Server {
-    /// Binds the listener and starts the workers. Must be called on the control plane's runtime.
+    /// Binds the listener and starts the workers. Zeros that mean "as the machine offers" must have
+    /// been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Must be called on the control plane's runtime.
     ///
     /// # Errors
     /// When an address, a thread or the assistant's knowledge cannot be had.
-    pub fn bind(config: Arc<Config>, metrics: Arc<Metrics>, descriptors: u64) -> Result<Self, Error> {
+    pub fn bind(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let address = config.server.listen;
         let listener = accept::listen(&config).map_err(|source| Error::Listen { address, source })?;
         let assistant = Dispatcher::start(&tokio::runtime::Handle::current(), &config.assistant)?;
         let limits = &config.limits;
-        let most = connections_max(limits.connections, descriptors);
-        let admission = Arc::new(Admission::new(most, limits.connections_per_ip));
+        let admission = Arc::new(Admission::new(limits.connections, limits.connections_per_ip));
         let leaving = Arc::clone(&admission);
         let on_close = Arc::new(move |peer| leaving.leave(peer));
         let crew = Crew::start(config, metrics, assistant, on_close).map_err(Error::Workers)?;

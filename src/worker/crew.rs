@@ -44,13 +44,6 @@ impl fmt::Debug for Crew {
     }
 }
 
-/// Workers for a setting of `server.workers`: that many, or one per core; at most [`WORKERS_MAX`].
-#[must_use]
-pub fn workers(configured: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (if configured == 0 { cores } else { configured }).min(WORKERS_MAX)
-}
-
 impl Crew {
     /// Starts the worker threads.
     ///
@@ -63,7 +56,7 @@ impl Crew {
         on_close: OnClose,
     ) -> io::Result<Arc<Self>> {
         let clock = Clock::start();
-        let posts = (0..workers(config.server.workers)).map(|_| Post::new()).collect::<io::Result<Vec<_>>>()?;
+        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX)).map(|_| Post::new()).collect::<io::Result<Vec<_>>>()?;
         let links: Vec<_> = posts.iter().map(|post| Arc::clone(&post.link)).collect();
         let wake = |link: &Arc<Link>| {
             let link = Arc::clone(link);

@@ -21,7 +21,7 @@ pub mod slab;
 pub mod timers;
 mod turn;
 
-pub use crew::{Crew, workers};
+pub use crew::Crew;
 pub use plane::{Role, Visit};
 
 use crate::assistant::Dispatcher;
