@@ -95,7 +95,7 @@ impl Loader {
                 let fix = guess.and_then(keys::find).map_or_else(String::new, |key| {
                     format!("did you mean {}?", key.environment())
                 });
-                layers.report(source(), name, "no setting has this name", fix);
+                layers.report(source(), "", "no setting has this name", fix);
             }
         }
         if !self.environment.contains_key("SUPPORTAL_SERVER__LISTEN")

@@ -332,6 +332,11 @@ fn check_limits(config: &Config, found: &mut Findings) {
     ] {
         found.at_most(key, value, max);
     }
+    check_limits_together(config, found);
+}
+
+fn check_limits_together(config: &Config, found: &mut Findings) {
+    let limits = &config.limits;
     if limits.messages_per_second > 0 && limits.messages_burst == 0 {
         found.at_least("limits.messages_burst", 0, 1);
     }

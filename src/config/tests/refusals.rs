@@ -276,7 +276,7 @@ fn a_bad_environment_is_refused_with_name_and_fix() {
         (
             "SUPPORTAL_ZZZZ",
             "5",
-            &["SUPPORTAL_ZZZZ: no setting has this name"],
+            &["environment SUPPORTAL_ZZZZ: no setting has this name"],
         ),
         (
             "SUPPORTAL_QUEUE__CAPACITY",
