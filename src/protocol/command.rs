@@ -264,7 +264,3 @@ pub fn is_blank(text: &str) -> bool {
     text.chars()
         .all(|character| character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}'))
 }
-
-#[cfg(test)]
-#[path = "command_tests.rs"]
-mod tests;
