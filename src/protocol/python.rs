@@ -401,21 +401,26 @@ fn push_scalar(out: &mut Vec<u8>, value: &Value, style: Style) {
     out.extend_from_slice(if json { word_of_json } else { repr }.as_bytes());
 }
 
-/// `repr` of a finite float: shortest digits that read back, exponents from 1e16 and below 1e-4.
+/// `repr` of a finite float: the fewest digits that read back, with an exponent from 1e16 and
+/// below 1e-4.
 fn float(number: f64) -> String {
-    let shortest = format!("{number:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        // `Debug` writes the fraction Python writes, and no exponent within this range.
-        return if number.fract() == 0.0 {
-            format!("{number:.1}")
-        } else {
-            format!("{number}")
-        };
+    let mut text = format!("{number:e}");
+    // Where two shortest texts are equally close Python takes the even one, the standard library
+    // the upper one; writing to that many digits rounds to even.
+    let digits = text.bytes().take_while(|&byte| byte != b'e');
+    let fraction = digits.skip_while(|&byte| byte != b'.').skip(1).count();
+    let even = format!("{number:.fraction$e}");
+    if even.parse() == Ok(number) {
+        text = even;
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if !(-4..16).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    let places = i32::try_from(fraction).unwrap_or_default() - exponent;
+    format!("{number:.*}", usize::try_from(places).unwrap_or(0).max(1))
 }
 
 fn push_text(out: &mut Vec<u8>, text: &[u32], style: Style) {
