@@ -2,7 +2,7 @@
 //!
 //! One [`Parser`] per worker; its buffers are reused, so the guide's path does not allocate per
 //! message. Text is borrowed from the payload, whose escapes are undone in place.
-//! Limits: `chat.text_bytes_max`; nesting [`DEPTH_MAX`].
+//! Limits: `chat.text_bytes_max`; 512 levels of nesting.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -264,7 +264,3 @@ pub fn is_blank(text: &str) -> bool {
     text.chars()
         .all(|character| character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}'))
 }
-
-#[cfg(test)]
-#[path = "command_tests.rs"]
-mod tests;

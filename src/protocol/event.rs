@@ -55,8 +55,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The last second of the year 9999; later ones have no four-digit year.
-    const SECOND_MAX: u64 = 253_402_300_799;
+    /// 9999-12-30 22:00:00, the last moment jiff knows; later ones have no four-digit year.
+    const SECOND_MAX: u64 = 253_402_207_200;
 
     /// A stamp of `second` since the Unix epoch and the `micros` of that second.
     #[must_use]

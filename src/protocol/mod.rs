@@ -35,3 +35,6 @@ pub use close::CloseReason;
 pub use command::{Command, Kind, Parser, Rejected};
 pub use error::ErrorCode;
 pub use event::{APOLOGY, Sender, Stamp, Writer};
+
+#[cfg(test)]
+mod tests;
