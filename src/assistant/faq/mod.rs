@@ -22,8 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Largest knowledge file in bytes. It is held in memory about three times over (text, words,
-/// index), and every question may look at all of it.
+/// Largest knowledge file in bytes. All of it is indexed in memory, and a question may look at all
+/// of it, so this also bounds what one question costs.
 pub const KNOWLEDGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Part of a question's weight that an entry must cover. At 0.4, one shared word of three is not

@@ -9,7 +9,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire};
 use loom::sync::Arc;
 use loom::thread;
 
-/// loom's authors found 2 or 3 to catch what there is to catch; without a bound the models of three
+/// loom's documentation: 2 or 3 catch most bugs in practice. Without a bound the models of three
 /// threads run for more than a minute each.
 const PREEMPTIONS: usize = 2;
 

@@ -7,9 +7,9 @@
 //!
 //! Limits (`[queue]`): `capacity` deliveries, a partly written one included, and `bytes_max` bytes
 //! not yet written. `expiry` arrives as each delivery's deadline. The rules are those of
-//! `channels_redis` 4.3 (`core.py`, the `group_send` script): expired entries are removed
-//! (`ZREMRANGEBYSCORE`), then the rest are counted, and at capacity the newest is dropped; the
-//! other two overflows are ours.
+//! `channels_redis` 4.3 (`core.py`, as recorded from its `send` and `group_send`): expired entries
+//! are removed (`ZREMRANGEBYSCORE`), then the rest are counted (`ZCOUNT`), and at capacity the newest
+//! is refused; the other two overflows are ours.
 //!
 //! Accounting: for any sequence of calls, from the return values alone,
 //! `offered = delivered + dropped{capacity} + dropped{expired} + dropped{closed} + queued`, where
