@@ -4,7 +4,7 @@
 //! Not for sockets, time or chat: everything here is a function of bytes, so that a test feeds it
 //! bytes. Called by the worker (floor 4: [`decoder`], [`encoder`]) and the server (floor 5:
 //! [`handshake`]). Limits: `limits.message_bytes`, `limits.fragments`. Source: RFC 6455; probes
-//! that fastwebsockets 0.10.0 fails are rows of `tests/cases/frames.rs`. No other module imports
+//! that fastwebsockets 0.10.0 fails are rows of `tests/cases/frames/`. No other module imports
 //! fastwebsockets.
 
 pub mod decoder;
