@@ -24,7 +24,10 @@ impl Canaries {
             let stop = Arc::clone(&stop);
             thread::spawn(move || sing(room, sender, receiver, &stop))
         });
-        Self { stop, rooms: rooms.into() }
+        Self {
+            stop,
+            rooms: rooms.into(),
+        }
     }
 
     /// Stops both rooms; panics if one of them missed, repeated or reordered a message.
@@ -51,7 +54,11 @@ fn sing(room: &str, mut sender: Client, mut receiver: Client, stop: &AtomicBool)
         sender.send_text(&user(&text));
         for member in [&mut sender, &mut receiver] {
             let event = member.receive_json();
-            assert_eq!(event["message"], text.as_str(), "{room} was disturbed: {event}");
+            assert_eq!(
+                event["message"],
+                text.as_str(),
+                "{room} was disturbed: {event}"
+            );
         }
         count += 1;
         thread::park_timeout(Duration::from_millis(10));

@@ -1,8 +1,8 @@
 //! A WebSocket client over a plain socket. It builds its frames itself, so it can also break them.
 
+use super::PATIENCE;
 use super::http::{self, Response};
 use super::wait::Deadline;
-use super::PATIENCE;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -48,7 +48,12 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         }
     }
     bytes.extend_from_slice(&MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     bytes
 }
 
@@ -93,7 +98,13 @@ impl Client {
         }
         assert_eq!(upgrade.header("sec-websocket-accept"), Some(ACCEPT));
         let buffer = VecDeque::from(rest);
-        Ok(Self { stream, buffer, partial: None, ended: false, upgrade })
+        Ok(Self {
+            stream,
+            buffer,
+            partial: None,
+            ended: false,
+            upgrade,
+        })
     }
 
     /// Sends bytes as they are.
@@ -124,7 +135,11 @@ impl Client {
     pub(crate) fn send_fragments(&mut self, fragments: &[&str]) {
         for (index, fragment) in fragments.iter().enumerate() {
             let opcode = if index == 0 { 0x01 } else { 0x00 };
-            let fin = if index + 1 == fragments.len() { 0x80 } else { 0x00 };
+            let fin = if index + 1 == fragments.len() {
+                0x80
+            } else {
+                0x00
+            };
             self.send_raw(&frame(fin | opcode, fragment.as_bytes()));
         }
     }
@@ -208,7 +223,10 @@ impl Client {
     pub(crate) fn expect_eof(&mut self) {
         let deadline = Deadline::after(PATIENCE);
         while !self.ended {
-            assert!(self.fill(deadline) || self.ended, "still open after {PATIENCE:?}");
+            assert!(
+                self.fill(deadline) || self.ended,
+                "still open after {PATIENCE:?}"
+            );
         }
     }
 
@@ -231,14 +249,20 @@ impl Client {
 
     /// A small receive buffer, so that a reader that stops is slow at once.
     pub(crate) fn shrink_receive_buffer(&self, bytes: usize) {
-        socket2::SockRef::from(&self.stream).set_recv_buffer_size(bytes).expect("receive buffer");
+        socket2::SockRef::from(&self.stream)
+            .set_recv_buffer_size(bytes)
+            .expect("receive buffer");
     }
 
     /// Reads once; false when the deadline passed or the stream ended.
     #[track_caller]
     fn fill(&mut self, deadline: Deadline) -> bool {
-        let Some(left) = deadline.left() else { return false };
-        self.stream.set_read_timeout(Some(left)).expect("read timeout");
+        let Some(left) = deadline.left() else {
+            return false;
+        };
+        self.stream
+            .set_read_timeout(Some(left))
+            .expect("read timeout");
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => self.ended = true,
@@ -263,7 +287,11 @@ impl Client {
             127 => 8,
             _ => 0,
         };
-        let mut length = if extended == 0 { usize::from(second) } else { 0 };
+        let mut length = if extended == 0 {
+            usize::from(second)
+        } else {
+            0
+        };
         for index in 2..2 + extended {
             length = (length << 8) | usize::from(at(index)?);
         }
@@ -289,9 +317,17 @@ impl Client {
             }
             0x9 => return Some(Frame::Ping(payload)),
             0xa => return Some(Frame::Pong(payload)),
-            0x0 => self.partial.as_mut().expect("continuation of nothing").1.extend(payload),
+            0x0 => self
+                .partial
+                .as_mut()
+                .expect("continuation of nothing")
+                .1
+                .extend(payload),
             opcode => {
-                assert!(self.partial.is_none(), "a new message inside a fragmented one");
+                assert!(
+                    self.partial.is_none(),
+                    "a new message inside a fragmented one"
+                );
                 self.partial = Some((opcode, payload));
             }
         }

@@ -53,7 +53,8 @@ pub(crate) struct Gateway {
     log: Arc<Log>,
     arguments: Vec<String>,
     checked: bool,
-    _folder: Option<TempDir>,
+    /// Holds the configuration file.
+    folder: Option<TempDir>,
 }
 
 impl Gateway {
@@ -123,7 +124,16 @@ impl Gateway {
             panic!("the server did not start:\n{}", log.lock().0);
         };
         let child = Mutex::new(child);
-        Self { child, pid, public, admin, log, arguments, checked: true, _folder: folder }
+        Self {
+            child,
+            pid,
+            public,
+            admin,
+            log,
+            arguments,
+            checked: true,
+            folder,
+        }
     }
 
     /// Stops with SIGTERM and starts again on the same public port with the same settings.
@@ -131,8 +141,14 @@ impl Gateway {
     pub(crate) fn restart(&mut self) {
         self.signal(Signal::Term);
         assert_eq!(self.wait_exit(START), Some(0), "log:\n{}", self.log());
+        self.launch_again();
+    }
+
+    /// Starts again on the same public port with the same settings, after the process has ended.
+    #[track_caller]
+    pub(crate) fn launch_again(&mut self) {
         let public = self.public.to_string();
-        let folder = self._folder.take();
+        let folder = self.folder.take();
         *self = Self::launch(self.arguments.clone(), &public, folder);
     }
 
@@ -145,8 +161,9 @@ impl Gateway {
     /// Opens `path` with extra headers.
     #[track_caller]
     pub(crate) fn connect_with(&self, path: &str, extra: &[(&str, &str)]) -> Client {
-        Client::open(self.public, path, extra)
-            .unwrap_or_else(|refusal| panic!("{path} refused: {} {}", refusal.status, refusal.text()))
+        Client::open(self.public, path, extra).unwrap_or_else(|refusal| {
+            panic!("{path} refused: {} {}", refusal.status, refusal.text())
+        })
     }
 
     /// Opens `path`, or returns the refusal.
@@ -210,8 +227,14 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics").text();
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap_or_else(|_| panic!("{series} is {value}")))
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| {
+            value
+                .parse()
+                .unwrap_or_else(|_| panic!("{series} is {value}"))
+        })
     }
 
     /// The sum over all series of `name`, whatever their labels.
@@ -220,7 +243,9 @@ impl Gateway {
         let text = self.admin("/metrics").text();
         let series = text.lines().filter_map(|line| line.strip_prefix(name));
         let series = series.filter(|rest| rest.starts_with([' ', '{']));
-        series.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        series
+            .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
     }
 
     /// The node's account.
@@ -232,8 +257,12 @@ impl Gateway {
     /// Waits until nothing is queued, then requires a residue of 0; returns the account.
     #[track_caller]
     pub(crate) fn settled_ledger(&self) -> serde_json::Value {
-        wait::until("the queues to empty", START, || self.ledger()["queued"] == 0);
-        wait::until("a residue of 0", START, || self.ledger()["unexplained"] == 0);
+        wait::until("the queues to empty", START, || {
+            self.ledger()["queued"] == 0
+        });
+        wait::until("a residue of 0", START, || {
+            self.ledger()["unexplained"] == 0
+        });
         self.ledger()
     }
 
@@ -253,7 +282,9 @@ impl Gateway {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
-        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("a process id"), signal).expect("the signal");
     }
 
@@ -306,7 +337,8 @@ impl Drop for Gateway {
 /// The command line of a list of settings.
 fn arguments(settings: &[&str]) -> Vec<String> {
     let all = BASE.iter().chain(settings);
-    all.flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]).collect()
+    all.flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()])
+        .collect()
 }
 
 /// Waits for the log event `listening`; `None` if the process ended or took too long.
@@ -315,7 +347,9 @@ fn listening(log: &Log) -> Option<(SocketAddr, SocketAddr)> {
     let mut text = log.lock();
     loop {
         for line in text.0.lines().filter(|line| line.contains("\"listening\"")) {
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else {
+                continue;
+            };
             let address = |name: &str| event["fields"][name].as_str()?.parse().ok();
             if let (Some(public), Some(admin)) = (address("public"), address("admin")) {
                 return Some((public, admin));
@@ -325,6 +359,10 @@ fn listening(log: &Log) -> Option<(SocketAddr, SocketAddr)> {
             return None;
         }
         let left = deadline.left()?;
-        text = log.grew.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
+        text = log
+            .grew
+            .wait_timeout(text, left)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
     }
 }

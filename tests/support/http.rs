@@ -18,7 +18,10 @@ pub(crate) struct Response {
 impl Response {
     /// The first header of this (lower-case) name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -39,8 +42,12 @@ impl Response {
 pub(crate) fn open(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)
         .unwrap_or_else(|error| panic!("connect to {address}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).expect("read timeout");
-    stream.set_write_timeout(Some(PATIENCE)).expect("write timeout");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("read timeout");
+    stream
+        .set_write_timeout(Some(PATIENCE))
+        .expect("write timeout");
     stream.set_nodelay(true).expect("nodelay");
     stream
 }
@@ -81,17 +88,26 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> Option<(Response, Vec<u8>
     let mut rest = bytes.split_off(head_end);
     let head = String::from_utf8_lossy(&bytes).into_owned();
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.get(9..12)).and_then(|code| code.parse().ok());
+    let status = lines
+        .next()
+        .and_then(|line| line.get(9..12))
+        .and_then(|code| code.parse().ok());
     let status = status.unwrap_or_else(|| panic!("not an HTTP answer: {head}"));
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let mut response = Response { status, headers, body: Vec::new() };
+    let mut response = Response {
+        status,
+        headers,
+        body: Vec::new(),
+    };
     if status == 101 {
         return Some((response, rest));
     }
-    let length = response.header("content-length").and_then(|text| text.parse::<usize>().ok());
+    let length = response
+        .header("content-length")
+        .and_then(|text| text.parse::<usize>().ok());
     while length.is_none_or(|length| rest.len() < length) && read_some(stream, &mut rest) {}
     response.body = match response.header("transfer-encoding") {
         Some("chunked") => dechunk(&rest),
@@ -117,7 +133,9 @@ fn read_some(stream: &mut TcpStream, into: &mut Vec<u8>) -> bool {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 fn dechunk(mut bytes: &[u8]) -> Vec<u8> {

@@ -7,9 +7,8 @@ pub(crate) mod http;
 pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;
-pub(crate) use client::{Client, Frame, Refusal, frame};
-pub(crate) use gateway::{Exit, Gateway, Signal};
-pub(crate) use http::Response;
+pub(crate) use client::{Client, Frame, frame};
+pub(crate) use gateway::{Gateway, Signal};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +22,10 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 /// Where `tests/run` puts tools and environments; git ignores it.
-#[expect(dead_code, reason = "the tests of the real clients start their environments from here")]
+#[expect(
+    dead_code,
+    reason = "the tests of the real clients start their environments from here"
+)]
 pub(crate) fn tools_dir() -> PathBuf {
     repository().join("tests/.tools")
 }

@@ -4,7 +4,6 @@ use std::thread;
 use std::time::Duration;
 use tokio::time::Instant;
 
-
 /// The moment after which a wait has failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);
@@ -43,7 +42,10 @@ impl Watch {
 pub(crate) fn until(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Deadline::after(patience);
     while !condition() {
-        assert!(deadline.left().is_some(), "waited {patience:?} in vain: {what}");
+        assert!(
+            deadline.left().is_some(),
+            "waited {patience:?} in vain: {what}"
+        );
         thread::park_timeout(Duration::from_millis(5));
     }
 }
