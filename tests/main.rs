@@ -1,1 +1,33 @@
-fn main() {}
+//! Integration tests: one binary that starts the real server on private ports and talks to it over
+//! real sockets. `tests/run` is the command that runs these and everything else.
+//!
+//! (`cfg(test)` on each module tells clippy that its functions are test code.)
+
+#[cfg(test)]
+mod admin; // live, ready, health, metrics, ledger
+#[cfg(test)]
+mod backpressure; // slow readers, expiry, overflow, the ledger's residue
+#[cfg(test)]
+mod chat; // the contract of the guide
+#[cfg(test)]
+mod config_cli; // check, config, exit codes, precedence
+#[cfg(test)]
+mod echo; // the echo route
+#[cfg(test)]
+mod emfile; // out of file descriptors
+#[cfg(test)]
+mod handshake; // request heads and the statuses they get
+#[cfg(test)]
+mod hostile; // broken frames and rude sockets beside two canary rooms
+#[cfg(test)]
+mod limits; // rates, caps, sizes, timeouts
+#[cfg(test)]
+mod logs; // what never reaches the log
+#[cfg(test)]
+mod origin; // which web pages may connect
+#[cfg(test)]
+mod shutdown; // SIGTERM, grace, restart
+#[cfg(test)]
+mod support; // the server under test, and a client that can send any byte
+#[cfg(test)]
+mod tidy; // floors, crates, lengths, words: the style, tested

@@ -1,0 +1,443 @@
+//! The style, tested: floors, crates, lengths, words, leftovers. It reads text, not syntax: rustfmt
+//! (which `tests/run` checks first) makes that reliable enough.
+
+use crate::support::repository;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest file.
+const FILE_LINES_MAX: usize = 500;
+/// Longest function, blank lines and comments not counted.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// A module may import only from lower floors; modules of one floor are strangers.
+const FLOORS: &[(usize, &[&str])] = &[
+    (6, &["main"]),
+    (5, &["server", "admin", "cli"]),
+    (4, &["worker"]),
+    (3, &["bridge", "assistant", "auth"]),
+    (2, &["broker", "transport", "http_client"]),
+    (1, &["protocol"]),
+    (
+        0,
+        &["config", "name", "metrics", "telemetry", "clock", "sync"],
+    ),
+];
+
+/// Crates that only these modules may name.
+const CRATES: &[(&str, &[&str])] = &[
+    ("clap", &["main", "cli"]),
+    ("dashmap", &["broker"]),
+    ("fastwebsockets", &["transport"]),
+    ("foldhash", &["broker"]),
+    ("fred", &["bridge"]),
+    (
+        "http_body_util",
+        &["server", "admin", "transport", "http_client"],
+    ),
+    ("hyper", &["server", "admin", "transport", "http_client"]),
+    (
+        "hyper_util",
+        &["server", "admin", "transport", "http_client"],
+    ),
+    ("jiff", &["protocol", "clock"]),
+    ("loom", &["sync", "broker"]),
+    ("mimalloc", &["main"]),
+    ("mio", &["worker"]),
+    ("prometheus_client", &["metrics"]),
+    ("rlimit", &["main", "server", "cli"]),
+    ("simd_json", &["protocol"]),
+    ("simdutf8", &["transport"]),
+    ("socket2", &["server", "worker"]),
+    ("strsim", &["config"]),
+    (
+        "tokio",
+        &[
+            "main",
+            "server",
+            "admin",
+            "cli",
+            "assistant",
+            "auth",
+            "bridge",
+            "http_client",
+        ],
+    ),
+    ("toml", &["config", "assistant"]),
+    ("tracing_subscriber", &["telemetry"]),
+];
+
+/// Words that name no thing. `Handler` is the configuration's own word for what serves a route.
+const BANNED: &[&str] = &[
+    "util", "utils", "helper", "helpers", "manager", "handler", "common",
+];
+const BANNED_EXCEPT: &[&str] = &["Handler"];
+
+/// One source file of ours.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Path from the root of the repository.
+    fn name(&self) -> String {
+        self.path
+            .strip_prefix(repository())
+            .unwrap_or(&self.path)
+            .display()
+            .to_string()
+    }
+
+    /// The module of `src/` it belongs to, `None` for other folders and for `lib.rs`.
+    fn module(&self) -> Option<String> {
+        let inside = self.path.strip_prefix(repository().join("src")).ok()?;
+        let first = inside.iter().next()?.to_str()?;
+        let module = first.strip_suffix(".rs").unwrap_or(first);
+        (module != "lib").then(|| module.to_owned())
+    }
+
+    /// Line numbers and lines, comments cut off.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate();
+        lines.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+    }
+}
+
+/// Every Rust file we wrote.
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    for folder in ["src", "tests", "benches", "loadtest", "fuzz"] {
+        collect(&repository().join(folder), &mut sources);
+    }
+    assert!(sources.len() > 10, "found only {} files", sources.len());
+    sources
+}
+
+fn collect(folder: &Path, sources: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
+            collect(&path, sources);
+        } else if name.ends_with(".rs") {
+            let text = fs::read_to_string(&path).expect("UTF-8 source");
+            sources.push(Source { path, text });
+        }
+    }
+}
+
+#[track_caller]
+fn report(faults: &[String]) {
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS
+        .iter()
+        .find(|(_, modules)| modules.contains(&module))
+        .map(|(floor, _)| *floor)
+}
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+/// The identifier at the start of `text`.
+fn identifier(text: &str) -> &str {
+    text.split(|character| !is_word(character))
+        .next()
+        .unwrap_or_default()
+}
+
+/// Modules named as `crate::module`, `crate::{module, …}`, or `supportal::module` in `main.rs`.
+fn imports(code: &str, root: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let marker = format!("{root}::");
+    for (at, _) in code.match_indices(&marker) {
+        if code.split_at(at).0.chars().next_back().is_some_and(is_word) {
+            continue;
+        }
+        let rest = code.split_at(at + marker.len()).1;
+        let Some(group) = rest.strip_prefix('{') else {
+            found.push(identifier(rest).to_owned());
+            continue;
+        };
+        let mut depth = 0;
+        let mut start = true;
+        for (index, character) in group.char_indices() {
+            if start && depth == 0 && is_word(character) {
+                found.push(identifier(group.split_at(index).1).to_owned());
+                start = false;
+            }
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => start = true,
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_go_down_the_floors() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(module) = source.module() else {
+            continue;
+        };
+        let Some(own) = floor(&module) else {
+            faults.push(format!("{}: `{module}` has no floor", source.name()));
+            continue;
+        };
+        let root = if module == "main" {
+            "supportal"
+        } else {
+            "crate"
+        };
+        let code: Vec<&str> = source.code().map(|(_, line)| line).collect();
+        for import in imports(&code.join("\n"), root) {
+            // A name that is no module is an item of the crate's root; there are none but macros.
+            let Some(other) = floor(&import) else {
+                continue;
+            };
+            if import != module && other >= own {
+                let name = source.name();
+                faults.push(format!(
+                    "{name}: floor {own} imports `{import}` of floor {other}"
+                ));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_import_reader_understands_groups_and_paths() {
+    let code =
+        "use crate::{broker::{Room, Queue}, name, protocol::close};\nlet x = crate::clock::now();";
+    assert_eq!(
+        imports(code, "crate"),
+        ["broker", "name", "protocol", "clock"]
+    );
+    assert_eq!(
+        imports("pub(crate) fn f() { mycrate::x(); }", "crate"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn the_library_lists_its_modules_from_the_highest_floor_down_or_up() {
+    let text = fs::read_to_string(repository().join("src/lib.rs")).expect("src/lib.rs");
+    let listed = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let floors: Vec<usize> = listed
+        .map(|module| floor(module).unwrap_or_else(|| panic!("`{module}` has no floor")))
+        .collect();
+    let down = floors.is_sorted_by(|one, next| one >= next);
+    assert!(floors.is_sorted() || down, "not in floor order: {floors:?}");
+}
+
+#[test]
+fn a_crate_is_named_only_by_its_modules() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(module) = source.module() else {
+            continue;
+        };
+        for (number, line) in source.code() {
+            for (name, modules) in CRATES {
+                let path = format!("{name}::");
+                let named = line.match_indices(&path).any(|(at, _)| {
+                    let before = line.split_at(at).0.chars().next_back();
+                    before.is_none_or(|before| !is_word(before) && before != ':')
+                });
+                if named && !modules.contains(&module.as_str()) {
+                    faults.push(format!(
+                        "{}:{number}: only {modules:?} name {name}",
+                        source.name()
+                    ));
+                }
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn files_are_at_most_500_lines_long() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > FILE_LINES_MAX {
+            faults.push(format!("{}: {lines} lines", source.name()));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn functions_are_at_most_70_lines_long() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let mut open: Option<(String, usize, usize)> = None;
+        for (number, line) in source.code() {
+            let body = line.trim_start();
+            let indent = line.split_at(line.len() - body.len()).0;
+            if let Some((end, start, count)) = &mut open {
+                if line.trim_end() == *end {
+                    if *count > FUNCTION_LINES_MAX {
+                        faults.push(format!("{}:{start}: {count} lines", source.name()));
+                    }
+                    open = None;
+                } else {
+                    *count += usize::from(!body.trim().is_empty());
+                }
+            } else if is_function(body) && !line.trim_end().ends_with([';', '}']) {
+                open = Some((format!("{indent}}}"), number, 0));
+            }
+        }
+    }
+    report(&faults);
+}
+
+fn is_function(line: &str) -> bool {
+    let mut words = line.split(' ').take(6);
+    let before = [
+        "pub",
+        "pub(crate)",
+        "pub(super)",
+        "const",
+        "async",
+        "unsafe",
+        "extern",
+        "\"C\"",
+    ];
+    words.find(|word| !before.contains(word)) == Some("fn")
+}
+
+/// The words of `CamelCase` or `snake_case`, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for character in name.chars() {
+        if character == '_' || character == '-' || character == '.' || character.is_uppercase() {
+            words.push(String::new());
+        }
+        if character.is_alphanumeric() {
+            words
+                .last_mut()
+                .expect("never empty")
+                .extend(character.to_lowercase());
+        }
+    }
+    words
+}
+
+fn is_banned(name: &str) -> bool {
+    let banned = |word: &String| BANNED.contains(&word.as_str());
+    !BANNED_EXCEPT.contains(&name) && words(name).iter().any(banned)
+}
+
+#[test]
+fn files_types_and_modules_have_names_that_say_something() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let file = source
+            .path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if is_banned(&file) {
+            faults.push(format!("{}: file name", source.name()));
+        }
+        for (number, line) in source.code() {
+            let mut parts = line
+                .split_whitespace()
+                .skip_while(|part| part.starts_with("pub"));
+            let keyword = parts.next().unwrap_or_default();
+            let name = identifier(parts.next().unwrap_or_default());
+            if ["struct", "enum", "trait", "type", "mod"].contains(&keyword) && is_banned(name) {
+                faults.push(format!("{}:{number}: {keyword} {name}", source.name()));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn nothing_is_left_over() {
+    // In pieces, so that this file passes.
+    let markers = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["XX", "X"].concat(),
+        ["HA", "CK"].concat(),
+        ["unimple", "mented!"].concat(),
+        ["to", "do!"].concat(),
+        ["#[ig", "nore"].concat(),
+    ];
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (index, line) in source.text.lines().enumerate() {
+            for marker in &markers {
+                let at_a_word = |(at, _): (usize, &str)| {
+                    let before = line.split_at(at).0.chars().next_back();
+                    let after = line.split_at(at + marker.len()).1.chars().next();
+                    let inside = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
+                    !inside(before) && (!inside(after) || marker.starts_with('#'))
+                };
+                if line.match_indices(marker.as_str()).any(at_a_word) {
+                    faults.push(format!("{}:{}: {marker}", source.name(), index + 1));
+                }
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn every_test_file_is_listed_in_the_one_test_binary() {
+    let main = fs::read_to_string(repository().join("tests/main.rs")).expect("tests/main.rs");
+    let mut faults = Vec::new();
+    for entry in fs::read_dir(repository().join("tests")).expect("tests/") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let is_module = path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("mod.rs").exists();
+        if is_module && name != "main" && !main.contains(&format!("mod {name};")) {
+            faults.push(format!("tests/{name} never runs"));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn the_load_test_does_not_know_the_server() {
+    let manifest =
+        fs::read_to_string(repository().join("loadtest/Cargo.toml")).expect("a manifest");
+    let depends = manifest.lines().any(|line| line.starts_with("supportal"));
+    assert!(
+        !depends,
+        "loadtest is the second implementation of the contract"
+    );
+}
