@@ -21,7 +21,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// Starts at zero.
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// Nanoseconds since the start.

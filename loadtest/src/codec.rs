@@ -47,7 +47,9 @@ pub(crate) enum Parsed {
 
 /// Looks at the bytes from `at` on.
 pub(crate) fn parse(bytes: &[u8], at: usize) -> Parsed {
-    let Some(&[first, second]) = bytes.get(at..at + 2) else { return Parsed::Partial };
+    let Some(&[first, second]) = bytes.get(at..at + 2) else {
+        return Parsed::Partial;
+    };
     if first & 0x70 != 0 {
         return Parsed::Broken("reserved bits without an extension");
     }
@@ -56,7 +58,10 @@ pub(crate) fn parse(bytes: &[u8], at: usize) -> Parsed {
             Some(&[a, b]) => (u64::from(u16::from_be_bytes([a, b])), at + 4),
             _ => return Parsed::Partial,
         },
-        127 => match bytes.get(at + 2..at + 10).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
+        127 => match bytes
+            .get(at + 2..at + 10)
+            .and_then(|b| <[u8; 8]>::try_from(b).ok())
+        {
             Some(eight) => (u64::from_be_bytes(eight), at + 10),
             None => return Parsed::Partial,
         },
@@ -67,18 +72,28 @@ pub(crate) fn parse(bytes: &[u8], at: usize) -> Parsed {
     }
     let mut mask = None;
     if second & 0x80 != 0 {
-        match bytes.get(next..next + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()) {
+        match bytes
+            .get(next..next + 4)
+            .and_then(|b| <[u8; 4]>::try_from(b).ok())
+        {
             Some(key) => mask = Some(key),
             None => return Parsed::Partial,
         }
         next += 4;
     }
-    let Ok(length) = usize::try_from(length) else { return Parsed::Broken("length") };
+    let Ok(length) = usize::try_from(length) else {
+        return Parsed::Broken("length");
+    };
     if bytes.len() - next.min(bytes.len()) < length {
         return Parsed::Partial;
     }
     let (opcode, last) = (first & 0x0F, first & 0x80 != 0);
-    Parsed::Frame(Frame { opcode, last, mask, payload: next..next + length })
+    Parsed::Frame(Frame {
+        opcode,
+        last,
+        mask,
+        payload: next..next + length,
+    })
 }
 
 /// Appends the header of a final frame.
@@ -140,7 +155,9 @@ mod tests {
             let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let mut out = Vec::new();
             write_masked(&mut out, opcode::TEXT, [1, 2, 3, 4], &[&payload]);
-            let Parsed::Frame(frame) = parse(&out, 0) else { panic!("whole frame") };
+            let Parsed::Frame(frame) = parse(&out, 0) else {
+                panic!("whole frame")
+            };
             assert_eq!(frame.payload.end, out.len());
             let range = frame.payload.clone();
             apply_mask(&mut out[range.clone()], frame.mask.unwrap());
@@ -161,7 +178,10 @@ mod tests {
 
     #[test]
     fn absurd_lengths_and_reserved_bits_are_broken() {
-        assert!(matches!(parse(&[0x81, 127, 0xFF, 0, 0, 0, 0, 0, 0, 0], 0), Parsed::Broken(_)));
+        assert!(matches!(
+            parse(&[0x81, 127, 0xFF, 0, 0, 0, 0, 0, 0, 0], 0),
+            Parsed::Broken(_)
+        ));
         assert!(matches!(parse(&[0xC1, 0], 0), Parsed::Broken(_)));
     }
 

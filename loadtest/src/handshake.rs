@@ -65,8 +65,10 @@ pub(crate) fn read(bytes: &[u8], key: &[u8]) -> Answer {
         Some(status) => return Answer::Refused(status),
         None => return Answer::Broken("no status"),
     }
-    let given =
-        response.headers.iter().find(|h| h.name.eq_ignore_ascii_case("sec-websocket-accept"));
+    let given = response
+        .headers
+        .iter()
+        .find(|h| h.name.eq_ignore_ascii_case("sec-websocket-accept"));
     match given {
         Some(given) if given.value == accept(key).as_bytes() => Answer::Upgraded(end),
         Some(_) => Answer::Broken("wrong Sec-WebSocket-Accept"),
@@ -97,6 +99,9 @@ mod tests {
         let refusal = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\r\n";
         assert_eq!(read(refusal, KEY), Answer::Refused(429));
         assert!(matches!(read(GOOD.as_bytes(), b"other"), Answer::Broken(_)));
-        assert!(matches!(read(b"SSH-2.0-OpenSSH\r\n", KEY), Answer::Broken(_)));
+        assert!(matches!(
+            read(b"SSH-2.0-OpenSSH\r\n", KEY),
+            Answer::Broken(_)
+        ));
     }
 }

@@ -72,7 +72,11 @@ impl Message {
         command.extend(FILLER.iter().cycle().take(text_bytes - MARKER_BYTES + 2));
         command.truncate(FRAME_START.len() + text_bytes);
         command.extend_from_slice(b"\",\"type\":\"user\"}");
-        Self { start, command, text_bytes }
+        Self {
+            start,
+            command,
+            text_bytes,
+        }
     }
 
     /// The JSON of one command, valid until the next call.
@@ -131,7 +135,12 @@ impl Message {
 mod tests {
     use super::*;
 
-    const MARKER: Marker = Marker { room: 0xABCDE, slot: 513, sequence: 77, sent: 0x1234_5678_9ABC };
+    const MARKER: Marker = Marker {
+        room: 0xABCDE,
+        slot: 513,
+        sequence: 77,
+        sent: 0x1234_5678_9ABC,
+    };
 
     #[test]
     fn a_command_is_found_again_in_any_dress() {
@@ -151,11 +160,20 @@ mod tests {
     fn quotes_other_runs_and_changed_text_are_told_apart() {
         let mut message = Message::new(1, 80);
         let command = String::from_utf8(message.command(&MARKER).to_vec()).unwrap();
-        let quoted = format!("{{\"message\":\"You said {}\"}}", command.replace('"', "\\\""));
+        let quoted = format!(
+            "{{\"message\":\"You said {}\"}}",
+            command.replace('"', "\\\"")
+        );
         assert_eq!(message.find(quoted.as_bytes()), None);
         assert_eq!(Message::new(2, 80).find(command.as_bytes()), None);
-        assert_eq!(message.find(b"{\"message\":\"Welcome\",\"sender\":\"system\"}"), None);
-        assert_eq!(message.find(command.replace("brown", "green").as_bytes()), Some(Err(MARKER)));
+        assert_eq!(
+            message.find(b"{\"message\":\"Welcome\",\"sender\":\"system\"}"),
+            None
+        );
+        assert_eq!(
+            message.find(command.replace("brown", "green").as_bytes()),
+            Some(Err(MARKER))
+        );
         let cut = command.replace("the quick brown", "the quick");
         assert_eq!(message.find(cut.as_bytes()), Some(Err(MARKER)));
     }

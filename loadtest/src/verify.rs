@@ -96,7 +96,10 @@ impl Verify {
             return Fit::Next;
         }
         if sequence > *next {
-            self.holes.entry(counter).or_default().push((*next, sequence));
+            self.holes
+                .entry(counter)
+                .or_default()
+                .push((*next, sequence));
             *self.missing(slow) += u64::from(sequence - self.next.get(counter).unwrap_or(&0));
             if let Some(next) = self.next.get_mut(counter) {
                 *next = sequence + 1;
@@ -116,23 +119,36 @@ impl Verify {
     pub(crate) fn finish(&mut self, place: Place, sent: &[u32], slow: bool) -> u64 {
         let range = place.base..place.base + usize::from(place.slots);
         let next = self.next.get(range).unwrap_or_default();
-        let tail: u64 =
-            next.iter().zip(sent).map(|(next, sent)| u64::from(sent.saturating_sub(*next))).sum();
+        let tail: u64 = next
+            .iter()
+            .zip(sent)
+            .map(|(next, sent)| u64::from(sent.saturating_sub(*next)))
+            .sum();
         *self.missing(slow) += tail;
         tail
     }
 
     fn missing(&mut self, slow: bool) -> &mut u64 {
-        if slow { &mut self.counts.missed_by_slow_readers } else { &mut self.counts.lost }
+        if slow {
+            &mut self.counts.missed_by_slow_readers
+        } else {
+            &mut self.counts.lost
+        }
     }
 
     fn fill(&mut self, counter: usize, sequence: u32) -> bool {
-        let Some(holes) = self.holes.get_mut(&counter) else { return false };
+        let Some(holes) = self.holes.get_mut(&counter) else {
+            return false;
+        };
         let Some(at) = holes.iter().position(|&(a, b)| (a..b).contains(&sequence)) else {
             return false;
         };
         let (first, end) = holes.swap_remove(at);
-        holes.extend([(first, sequence), (sequence + 1, end)].iter().filter(|(a, b)| a < b));
+        holes.extend(
+            [(first, sequence), (sequence + 1, end)]
+                .iter()
+                .filter(|(a, b)| a < b),
+        );
         true
     }
 }
@@ -155,7 +171,10 @@ mod tests {
         let (mut verify, place) = feed(&[0, 1, 2, 3]);
         assert_eq!(verify.finish(place, &[0, 4], false), 0);
         let c = verify.counts;
-        assert_eq!((c.delivered, c.lost, c.duplicated, c.out_of_order), (4, 0, 0, 0));
+        assert_eq!(
+            (c.delivered, c.lost, c.duplicated, c.out_of_order),
+            (4, 0, 0, 0)
+        );
     }
 
     #[test]
