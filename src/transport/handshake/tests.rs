@@ -1,10 +1,17 @@
 //! The table of handshakes against the checks, and arbitrary headers.
 
 use super::{Offer, Refusal, RefusalKind, accept, check};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Builder;
-use hyper::{Request, StatusCode, Version};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::convert::Infallible;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[path = "../../../tests/cases/handshakes.rs"]
 mod handshakes;
@@ -66,6 +73,62 @@ fn the_table_of_handshakes_holds() {
                 "{}",
                 case.name
             );
+        }
+    }
+}
+
+/// Answers one head as the server does; the answer's head and the bytes that hyper read ahead.
+async fn answer(head: &[u8]) -> (String, Bytes) {
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let service = service_fn(async |mut request: Request<Incoming>| {
+        let refuse = |refusal: Refusal| {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            *response.status_mut() = refusal.status();
+            response
+                .headers_mut()
+                .extend(refusal.header().map(|(name, value)| (Some(name), value)));
+            response
+        };
+        let answer = check(&request).and_then(|_| accept(&mut request));
+        Ok::<_, Infallible>(answer.unwrap_or_else(refuse))
+    });
+    client.write_all(head).await.expect("room");
+    let mut http = http1::Builder::new();
+    let http = http
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(server), service);
+    let ahead = http.without_shutdown().await.map(|parts| parts.read_buf);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("in memory");
+    let answer = String::from_utf8(answer)
+        .expect("ASCII")
+        .to_ascii_lowercase();
+    (answer, ahead.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_table_holds_behind_hyper_and_bytes_read_ahead_are_kept() {
+    const AHEAD: &[u8] = b"\x81\x80\0\0\0\0";
+    for case in cases() {
+        let place = case
+            .head
+            .windows(6)
+            .position(|bytes| bytes == b"{path}")
+            .expect("found");
+        let (before, after) = case.head.split_at(place);
+        let (answer, ahead) = answer(&[before, b"/echo", &after[6..], AHEAD].concat()).await;
+        let status = format!("http/1.1 {} ", case.status);
+        // hyper says HTTP/1.0 to who speaks it.
+        let old = format!("http/1.0 {} ", case.status);
+        let good = answer.starts_with(&status) || answer.starts_with(&old);
+        assert!(good, "{}: {answer}", case.name);
+        if let Some((name, value)) = case.header {
+            let line = format!("\r\n{name}: {value}\r\n").to_ascii_lowercase();
+            assert!(answer.contains(&line), "{}: {answer}", case.name);
+        }
+        if case.status == 101 {
+            assert_eq!(ahead, AHEAD, "{}", case.name);
+            assert!(!answer.contains("sec-websocket-extensions"), "{answer}");
         }
     }
 }
