@@ -16,6 +16,8 @@ mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
 #[cfg(test)]
+mod frames; // the shared tables of frames and handshakes
+#[cfg(test)]
 mod handshake; // request heads and the statuses they get
 #[cfg(test)]
 mod hostile; // broken frames and rude sockets beside two canary rooms
