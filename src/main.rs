@@ -1,2 +1,87 @@
-//! The `supportal` server binary.
-fn main() {}
+//! The `supportal` binary: flags, config, telemetry, server, signal, drain, exit code.
+
+mod cli;
+mod signals;
+
+use signals::Signals;
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use supportal::admin::Admin;
+use supportal::config::Config;
+use supportal::config::banner::{Facts, Line, banner};
+use supportal::config::load::Loaded;
+use supportal::metrics::Metrics;
+use supportal::server::Server;
+use supportal::telemetry;
+use tracing::{error, info, warn};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit codes: 0 clean, 64 flags or configuration, 1 the rest.
+fn main() -> ExitCode {
+    let loader = match cli::run(std::env::args_os(), std::env::vars_os()) {
+        cli::Action::Serve(loader) => loader,
+        cli::Action::Done(code) => return code,
+    };
+    let loaded = match loader.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return cli::refuse(&error),
+    };
+    let _guard = match telemetry::init(&loaded.config.log) {
+        Ok(guard) => guard,
+        Err(error) => return cli::fail(&chain(&error)),
+    };
+    match start(&loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
+    let facts = Facts::gather();
+    for Line { is_warning, text } in banner(loaded, &facts) {
+        if is_warning {
+            warn!("{text}");
+        } else {
+            info!("{text}");
+        }
+    }
+    serve(Arc::new(facts.resolve(&loaded.config)))
+}
+
+/// Binds, says where, and serves until a signal: the first drains, the second stops.
+fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(config.server.control_threads).thread_name("control").enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let metrics = Arc::new(Metrics::new());
+        let signals = Signals::new()?;
+        let server = Server::bind(config, metrics)?;
+        let admin = Admin::bind(Arc::clone(server.crew())).await?;
+        info!(public = %server.address()?, admin = %admin.address()?, "listening");
+        let admin = tokio::spawn(admin.run());
+        let (drain, stop) = signals.split();
+        server.run(drain, stop).await;
+        admin.abort();
+        Ok(())
+    });
+    // Prompts still being answered have nobody to go to.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// An error with its causes: the one place that joins them.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

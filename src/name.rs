@@ -41,6 +41,12 @@ impl RoomName {
             .then(|| Self(format!("chat_{business_id}_{session_id}").into_boxed_str()))
     }
 
+    /// A room that no path names: for those who cannot have one of their own.
+    #[must_use]
+    pub fn lobby() -> Self {
+        Self("chat_0_..".into())
+    }
+
     /// The reverse of [`RoomName::as_str`], or `None` if `text` is not a room's name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,2 +1,151 @@
-//! Load-test harness for Supportal Gateway.
-fn main() {}
+//! Load-test harness for Supportal Gateway: a second implementation of the wire contract, so it never imports the server.
+//! One thread is one poll loop over a slab of connections ([`engine`], [`client`]); a scenario is a [`plan::Plan`] that [`run`]
+//! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
+
+mod cli;
+mod client;
+mod clock;
+mod codec;
+mod engine;
+mod floor;
+mod handshake;
+mod ledger;
+mod load;
+mod measure;
+mod message;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod scenario;
+mod traffic;
+mod verify;
+
+use clap::Parser;
+use cli::{Cli, Command, Options};
+use engine::Target;
+use std::net::ToSocketAddrs;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Connections one source address serves: below the smallest default range of local ports (28,232).
+const PORTS_PER_SOURCE: usize = 20_000;
+/// Descriptors besides the connections.
+const DESCRIPTORS_SPARE: u64 = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(why) => {
+            say(&format!("loadtest: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the program ends with a complaint"
+)]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+fn start(cli: Cli) -> Result<ExitCode, String> {
+    let Cli { command, options } = cli;
+    // Best effort: the check below says what is missing.
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    if let Command::Floor(args) = &command {
+        floor::serve(args.listen, args.coalesce).map_err(|e| format!("{}: {e}", args.listen))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
+    let connections = plan.connections();
+    if connections as u64 + DESCRIPTORS_SPARE > descriptors {
+        return Err(format!(
+            "{connections} connections need {} descriptors, but the limit is {descriptors}; \
+             raise it (ulimit -n) or ask for fewer (--connections)",
+            connections as u64 + DESCRIPTORS_SPARE
+        ));
+    }
+    let target = target(&options, connections)?;
+    let clock = clock::Clock::start();
+    let expiry = clock::nanos(options.expiry);
+    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| format!("signals: {error}"))?;
+    }
+    let json = options.json.clone();
+    let report = run::Run::new(plan, options, target, traffic, stop)
+        .and_then(run::Run::run)
+        .map_err(|error| error.to_string())?;
+    print(&report.text());
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(if report.failures().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Resolves `--url` and refuses what is not on this machine.
+fn target(options: &Options, connections: usize) -> Result<Target, String> {
+    let url = &options.url;
+    let rest = url
+        .strip_prefix("ws://")
+        .ok_or_else(|| format!("--url {url}: must start with ws://"))?;
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let path = if path.len() > 1 {
+        path
+    } else {
+        "/ws/chat/{business}/{room}/"
+    };
+    let with_port = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let address = with_port
+        .to_socket_addrs()
+        .map_err(|error| format!("--url {url}: {error}"))?
+        .next()
+        .ok_or_else(|| format!("--url {url}: no address"))?;
+    if !address.ip().is_loopback() && !options.i_own_this_server {
+        return Err(format!(
+            "{address} is not on this machine; a load test of somebody else's server is an attack. \
+             If it is yours, say so with --i-own-this-server"
+        ));
+    }
+    let needed = u32::try_from(connections / PORTS_PER_SOURCE + 1).unwrap_or(1);
+    let lines = options
+        .header
+        .iter()
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    Ok(Target {
+        address,
+        host: host.to_owned(),
+        path: path.to_owned(),
+        business: options.business.clone(),
+        run: (std::process::id() ^ options.seed as u32) as u16,
+        lines,
+        sources: options.sources.unwrap_or(needed).clamp(1, 250),
+    })
+}

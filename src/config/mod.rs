@@ -4,7 +4,21 @@
 //! cannot say; everything above this floor receives a finished [`Config`]. Nothing else in the crate
 //! reads the environment.
 
+pub mod banner;
+pub mod budget;
+pub mod document;
+mod file;
+pub mod keys;
+pub mod load;
+mod machine;
+mod origin;
+pub mod problem;
 pub mod units;
+pub mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -52,6 +66,9 @@ pub struct Server {
     /// Longest from accept to the end of the request head.
     #[serde(with = "units::duration")]
     pub handshake_timeout: Duration,
+    /// Longest life of a connection that is no WebSocket (the chat page's).
+    #[serde(with = "units::duration")]
+    pub http_timeout: Duration,
     /// A ping goes to a connection that sent nothing for this long.
     #[serde(with = "units::duration")]
     pub ping_interval: Duration,
@@ -71,6 +88,7 @@ impl Default for Server {
             control_threads: 1,
             backlog: 4096,
             handshake_timeout: Duration::from_secs(5),
+            http_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(8),
             drain_grace: Duration::from_secs(10),
@@ -265,7 +283,7 @@ impl Default for Limits {
         Self {
             connections: 0,
             connections_per_ip: 1000,
-            handshakes: 1024,
+            handshakes: 4096,
             header_bytes: 16 * 1024,
             headers: 64,
             uri_bytes: 2048,

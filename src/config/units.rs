@@ -40,7 +40,7 @@ pub fn format_duration(duration: Duration) -> String {
         ("m", 60_000),
         ("s", 1_000),
     ] {
-        if millis >= factor && millis % factor == 0 {
+        if millis >= factor && millis.is_multiple_of(factor) {
             return match (unit, millis / factor) {
                 // "60s" reads better than "1m", and it is what Channels' documentation says.
                 ("m", 1) => "60s".to_owned(),

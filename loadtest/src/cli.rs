@@ -1,0 +1,229 @@
+//! Flags.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Load-test harness for Supportal Gateway.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Flags of every scenario.
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Every connection alone in its room gets its own messages back.
+    Echo(Echo),
+    /// Rooms of many members; some of them publish.
+    Fanout(Fanout),
+    /// One room of all connections.
+    Broadcast(Broadcast),
+    /// Connections that do nothing: memory of each, then after one message each.
+    Idle,
+    /// Connections that come, say one thing and go.
+    Connect(Connect),
+    /// Two people in a room, at human pace.
+    Chat(Chat),
+    /// Readers that stop: what the others notice and what the server keeps.
+    Slow(Slow),
+    /// Everything at once for long: residue, memory, descriptors.
+    Soak(Soak),
+    /// The server that does the least a server can: what the kernel costs.
+    Floor(Floor),
+}
+
+/// Flags of `echo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Echo {
+    /// Messages under way per connection.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) window: u32,
+}
+
+/// Flags of `fanout`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Fanout {
+    /// Rooms.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) rooms: usize,
+    /// Members of each.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) members: usize,
+    /// Members that publish, in each.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) publishers: usize,
+    /// Messages under way per publisher.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) window: u32,
+}
+
+/// Flags of `broadcast`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Broadcast {
+    /// Members that publish.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) publishers: usize,
+    /// Messages under way per publisher.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) window: u32,
+}
+
+/// Flags of `connect`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connect {
+    /// Connections that live at the same time.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) lanes: usize,
+    /// Close after the handshake, without a message.
+    #[arg(long)]
+    pub(crate) silent: bool,
+}
+
+/// Flags of `chat`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Chat {
+    /// Mean pause between two messages of one person.
+    #[arg(long, default_value = "8s", value_parser = duration)]
+    pub(crate) pause: Duration,
+}
+
+/// Flags of `slow`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Slow {
+    /// Members of the one room.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) members: usize,
+    /// Those that stop reading.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) stopped: usize,
+    /// Those that publish.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) publishers: usize,
+}
+
+/// Flags of `soak`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Soak {
+    /// Echo messages a second; keep it under what the server can do, a soak is not a race.
+    #[arg(long, default_value_t = 2000.0)]
+    pub(crate) echo_rate: f64,
+    /// Fan-out messages a second, ten deliveries each.
+    #[arg(long, default_value_t = 1000.0)]
+    pub(crate) fanout_rate: f64,
+}
+
+/// Flags of `floor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Floor {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    /// One write per member and turn instead of one per frame.
+    #[arg(long)]
+    pub(crate) coalesce: bool,
+}
+
+/// Flags of every scenario.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
+    #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
+    pub(crate) url: String,
+    /// The server's admin listener, for its ledger: http://HOST:PORT.
+    #[arg(long, global = true)]
+    pub(crate) admin: Option<String>,
+    /// The server's process, for its CPU, memory and descriptors (its children are counted in).
+    #[arg(long, global = true)]
+    pub(crate) pid: Option<u32>,
+    /// Connections; each scenario has its own default.
+    #[arg(long, short = 'c', global = true)]
+    pub(crate) connections: Option<usize>,
+    /// How long to measure; each scenario has its own default.
+    #[arg(long, short = 'd', global = true, value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Time at full load before the measurement.
+    #[arg(long, global = true, default_value = "1s", value_parser = duration)]
+    pub(crate) warmup: Duration,
+    /// Open loop: this many messages a second in all, whatever comes back.
+    #[arg(long, global = true)]
+    pub(crate) rate: Option<f64>,
+    /// Bytes of each message's text.
+    #[arg(long, global = true)]
+    pub(crate) size: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Deliveries older than this are late (the server's queue.expiry).
+    #[arg(long, global = true, default_value = "60s", value_parser = duration)]
+    pub(crate) expiry: Duration,
+    /// Value of {business} in the path.
+    #[arg(long, global = true, default_value = "1")]
+    pub(crate) business: String,
+    /// One more header line for the handshake; may be repeated.
+    #[arg(long, global = true, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Loopback source addresses to rotate (default: as many as the connections need).
+    #[arg(long, global = true)]
+    pub(crate) sources: Option<u32>,
+    /// Never sleep in the poll: steadier latencies for a whole core.
+    #[arg(long, global = true)]
+    pub(crate) spin: bool,
+    /// Write the figures to this file.
+    #[arg(long, global = true)]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a self-contained page with plots to this file.
+    #[arg(long, global = true)]
+    pub(crate) html: Option<PathBuf>,
+    /// Allow a target that is not on this machine.
+    #[arg(long, global = true)]
+    pub(crate) i_own_this_server: bool,
+}
+
+/// A number with a unit: ms, s, m or h.
+///
+/// # Errors
+/// Text that shows the right form.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write for example 500ms, 10s, 10m or 2h");
+    let at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(at);
+    let number: f64 = number.trim().parse().ok().ok_or_else(wrong)?;
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * unit)
+        .ok()
+        .ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert!(duration("10").is_err() && duration("-1s").is_err() && duration("1d").is_err());
+    }
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,350 @@
+//! One connection of the generator: handshake, frames in, messages out. Driven by the engine's events; holds no buffer
+//! while there is nothing in it.
+
+use crate::codec::{self, Frame, Parsed, opcode};
+use crate::handshake::{self, Answer};
+use crate::traffic::{Notice, Receiver, Traffic};
+use std::io::{ErrorKind, Read, Write};
+
+/// Bytes a server may leave unread before the generator leaves out sends: 1 MiB, far above any socket buffer.
+const OUT_BYTES_MAX: usize = 1 << 20;
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Phase {
+    /// The socket is connecting.
+    Connecting,
+    /// The request is sent.
+    Handshaking,
+    /// Upgraded.
+    Open,
+    /// We have sent a close frame.
+    Closing,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// We closed and the server did, too.
+    Ours,
+    /// It never opened.
+    Refused(String),
+    /// The server ended it.
+    Theirs(String),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) socket: mio::net::TcpStream,
+    pub(crate) phase: Phase,
+    pub(crate) receiver: Receiver,
+    /// Group of the plan it belongs to.
+    pub(crate) group: usize,
+    /// Messages under way at most in the closed loop; 0 without one.
+    pub(crate) window: u32,
+    /// Messages of ours that have not come back.
+    pub(crate) outstanding: u32,
+    /// When a message of ours came back last.
+    pub(crate) progress: u64,
+    /// False: leave everything in the kernel's buffer.
+    pub(crate) reading: bool,
+    /// Tell the group of every message of ours that came back.
+    pub(crate) notify: bool,
+    pub(crate) started: u64,
+    key: String,
+    out: Vec<u8>,
+    partial: Vec<u8>,
+    close_code: Option<u16>,
+}
+
+impl Client {
+    /// A connection that is being made; `request` goes out when the socket can be written.
+    pub(crate) fn new(
+        socket: mio::net::TcpStream,
+        receiver: Receiver,
+        group: usize,
+        key: String,
+        request: Vec<u8>,
+        started: u64,
+    ) -> Self {
+        Self {
+            socket,
+            phase: Phase::Connecting,
+            receiver,
+            group,
+            window: 0,
+            outstanding: 0,
+            progress: started,
+            reading: true,
+            notify: false,
+            started,
+            key,
+            out: request,
+            partial: Vec::new(),
+            close_code: None,
+        }
+    }
+
+    /// The socket can be written.
+    pub(crate) fn writable(&mut self, traffic: &mut Traffic) -> Result<(), End> {
+        if self.phase == Phase::Connecting {
+            if let Ok(Some(error)) = self.socket.take_error() {
+                return Err(End::Refused(error.kind().to_string()));
+            }
+            if self.socket.peer_addr().is_err() {
+                return Ok(());
+            }
+            self.phase = Phase::Handshaking;
+        }
+        if self.out.is_empty() {
+            Ok(())
+        } else {
+            self.flush(traffic)
+        }
+    }
+
+    /// The socket can be read.
+    pub(crate) fn readable(&mut self, id: usize, traffic: &mut Traffic) -> Result<(), End> {
+        if !self.reading || self.phase == Phase::Connecting {
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut traffic.buffer);
+        let end = self.read_all(id, traffic, &mut buffer);
+        traffic.buffer = buffer;
+        end?;
+        if traffic.outgoing.is_empty() {
+            Ok(())
+        } else {
+            self.flush(traffic)
+        }
+    }
+
+    fn read_all(
+        &mut self,
+        id: usize,
+        traffic: &mut Traffic,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        loop {
+            let kept = self.partial.len();
+            if buffer.len() < kept + 64 * 1024 {
+                buffer.resize(kept + 256 * 1024, 0);
+            }
+            let (front, space) = buffer.split_at_mut(kept);
+            front.copy_from_slice(&self.partial);
+            let space_bytes = space.len();
+            let read = match self.socket.read(space) {
+                Ok(0) => return Err(self.ended("end of stream")),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.ended(&error.kind().to_string())),
+            };
+            traffic.totals.bytes_in += read as u64;
+            let now = traffic.clock.now();
+            let bytes = buffer.get(..kept + read).unwrap_or_default();
+            let used = self.take(id, traffic, bytes, now)?;
+            self.partial.clear();
+            match bytes.get(used..) {
+                Some(rest) if !rest.is_empty() => self.partial.extend_from_slice(rest),
+                _ if self.partial.capacity() > 0 => self.partial = Vec::new(),
+                _ => {}
+            }
+            if read < space_bytes {
+                return Ok(()); // A short read empties the socket: the poll announces what comes after.
+            }
+        }
+    }
+
+    fn ended(&self, what: &str) -> End {
+        match (self.phase, self.close_code) {
+            (Phase::Closing, _) => End::Ours,
+            (Phase::Open, Some(code)) => End::Theirs(format!("close {code}")),
+            (Phase::Open, None) => End::Theirs(what.to_owned()),
+            _ => End::Refused(what.to_owned()),
+        }
+    }
+
+    /// Everything whole in `bytes`; returns how much that was.
+    fn take(
+        &mut self,
+        id: usize,
+        traffic: &mut Traffic,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<usize, End> {
+        let mut at = 0;
+        if self.phase == Phase::Handshaking {
+            match handshake::read(bytes, self.key.as_bytes()) {
+                Answer::Partial => return Ok(0),
+                Answer::Upgraded(end) => at = end,
+                Answer::Refused(status) => return Err(End::Refused(format!("HTTP {status}"))),
+                Answer::Broken(why) => return Err(End::Refused(why.to_owned())),
+            }
+            self.key = String::new();
+            self.phase = Phase::Open;
+            traffic.totals.opened += 1;
+            traffic
+                .handshakes
+                .saturating_record(now.saturating_sub(self.started));
+            traffic.notices.push(Notice::Opened(id));
+        }
+        let mut own = 0;
+        loop {
+            match codec::parse(bytes, at) {
+                Parsed::Frame(frame) => {
+                    let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
+                    own += u32::from(self.frame(&frame, payload, traffic, now)?);
+                    at = frame.payload.end;
+                }
+                Parsed::Partial => break,
+                Parsed::Broken(why) => return Err(End::Theirs(format!("broken frame: {why}"))),
+            }
+        }
+        if own > 0 {
+            self.outstanding = self.outstanding.saturating_sub(own);
+            self.progress = now;
+            if self.notify {
+                traffic.notices.push(Notice::Own(id));
+            }
+            self.refill(traffic);
+        }
+        Ok(at)
+    }
+
+    /// One frame; true if a message of ours came back or was refused.
+    fn frame(
+        &mut self,
+        frame: &Frame,
+        payload: &[u8],
+        traffic: &mut Traffic,
+        now: u64,
+    ) -> Result<bool, End> {
+        match frame.opcode {
+            opcode::TEXT if payload.starts_with(b"{\"error\"") => {
+                let text = String::from_utf8_lossy(
+                    payload.get(..160.min(payload.len())).unwrap_or_default(),
+                );
+                *traffic.totals.errors.entry(text.into_owned()).or_default() += 1;
+                if let (Some(_), Some(room)) = (
+                    self.receiver.slot,
+                    traffic.rooms.get_mut(self.receiver.room as usize),
+                ) {
+                    room.refused += 1;
+                    return Ok(true);
+                }
+            }
+            opcode::TEXT if frame.last => {
+                return Ok(traffic.arrived(&self.receiver, payload, now));
+            }
+            opcode::PING => {
+                let key = traffic.random.u32(..).to_ne_bytes();
+                codec::write_masked(&mut traffic.outgoing, opcode::PONG, key, &[payload]);
+            }
+            opcode::CLOSE => {
+                if let Some(&[a, b]) = payload.get(..2) {
+                    self.close_code = Some(u16::from_be_bytes([a, b]));
+                }
+                if self.phase == Phase::Closing {
+                    return Err(End::Ours);
+                }
+                return Err(self.ended("close without a code"));
+            }
+            opcode::PONG => {}
+            _ => traffic.totals.unpublished_frames += 1,
+        }
+        Ok(false)
+    }
+
+    /// Closed loop: as many messages as the window has room for, into the outgoing buffer.
+    fn refill(&mut self, traffic: &mut Traffic) {
+        while self.outstanding < self.window && self.phase == Phase::Open {
+            let now = traffic.clock.now();
+            self.encode(traffic, now);
+        }
+    }
+
+    fn encode(&mut self, traffic: &mut Traffic, sent: u64) {
+        let Receiver {
+            room,
+            slot: Some(slot),
+            ..
+        } = self.receiver
+        else {
+            return;
+        };
+        let Some(marker) = traffic.next_marker(room, slot, sent) else {
+            return;
+        };
+        let key = traffic.random.u32(..).to_ne_bytes();
+        let json = traffic.message.command(&marker);
+        codec::write_masked(&mut traffic.outgoing, opcode::TEXT, key, &[json]);
+        self.outstanding += 1;
+    }
+
+    /// Publishes one message whose latency counts from `sent`.
+    pub(crate) fn publish(&mut self, traffic: &mut Traffic, sent: u64) -> Result<(), End> {
+        if self.phase != Phase::Open {
+            return Ok(());
+        }
+        if self.out.len() > OUT_BYTES_MAX {
+            traffic.totals.not_sent += 1;
+            return Ok(());
+        }
+        self.encode(traffic, sent);
+        self.flush(traffic)
+    }
+
+    /// Starts (or restarts) the closed loop.
+    pub(crate) fn prime(&mut self, traffic: &mut Traffic, window: u32) -> Result<(), End> {
+        (self.window, self.outstanding) = (window, 0);
+        self.progress = traffic.clock.now();
+        self.refill(traffic);
+        self.flush(traffic)
+    }
+
+    /// Sends a close frame.
+    pub(crate) fn close(&mut self, traffic: &mut Traffic) -> Result<(), End> {
+        let key = traffic.random.u32(..).to_ne_bytes();
+        codec::write_masked(
+            &mut traffic.outgoing,
+            opcode::CLOSE,
+            key,
+            &[&1000u16.to_be_bytes()],
+        );
+        self.phase = Phase::Closing;
+        self.reading = true;
+        self.flush(traffic)
+    }
+
+    /// Writes what waits, then the outgoing buffer, in as few writes as that takes; keeps what the socket does not take.
+    fn flush(&mut self, traffic: &mut Traffic) -> Result<(), End> {
+        let mut outgoing = std::mem::take(&mut traffic.outgoing);
+        if !self.out.is_empty() {
+            self.out.extend_from_slice(&outgoing);
+            std::mem::swap(&mut self.out, &mut outgoing);
+            self.out = Vec::new();
+        }
+        let mut done = 0;
+        let mut end = Ok(());
+        while let Some(rest) = outgoing.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.socket.write(rest) {
+                Ok(written) => done += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.out = rest.to_vec();
+                    break;
+                }
+                Err(error) => {
+                    end = Err(self.ended(&error.kind().to_string()));
+                    break;
+                }
+            }
+        }
+        traffic.totals.bytes_out += done as u64;
+        outgoing.clear();
+        traffic.outgoing = outgoing;
+        end
+    }
+}

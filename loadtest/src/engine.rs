@@ -1,0 +1,300 @@
+//! One thread, one poll, a slab of connections. The scenario's driver calls [`Engine::turn`] and reads the notices.
+
+use crate::client::{Client, End, Phase};
+use crate::handshake;
+use crate::traffic::{Notice, Receiver, Room, Traffic};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Connections in flight at most while opening: below the smallest usual listen backlog (128).
+pub(crate) const CONNECT_WINDOW: usize = 100;
+/// An answered poll longer than this was waiting, not work.
+const POLL_WORK_MAX: u64 = 10_000;
+
+/// Where to connect, and as whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Resolved address.
+    pub(crate) address: SocketAddr,
+    /// Host header.
+    pub(crate) host: String,
+    /// Path with `{business}` and `{room}`.
+    pub(crate) path: String,
+    /// Value of `{business}`.
+    pub(crate) business: String,
+    /// The run's number, part of every room's name.
+    pub(crate) run: u16,
+    /// Whole header lines.
+    pub(crate) lines: String,
+    /// Loopback source addresses to rotate; 1 leaves the choice to the kernel.
+    pub(crate) sources: u32,
+}
+
+/// A connection to be opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) room: u32,
+    pub(crate) slot: Option<u16>,
+    pub(crate) group: usize,
+    pub(crate) slow: bool,
+    pub(crate) notify: bool,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    poll: Poll,
+    events: Events,
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    target: Target,
+    wanted: VecDeque<Wanted>,
+    in_flight: usize,
+    attempts: u32,
+    /// Shared state.
+    pub(crate) traffic: Traffic,
+    /// Time spent working since the last reset.
+    pub(crate) busy: u64,
+}
+
+impl Engine {
+    /// An empty engine.
+    pub(crate) fn new(target: Target, traffic: Traffic) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            clients: Vec::new(),
+            free: Vec::new(),
+            target,
+            wanted: VecDeque::new(),
+            in_flight: 0,
+            attempts: 0,
+            traffic,
+            busy: 0,
+        })
+    }
+
+    /// A room with this many publishers.
+    pub(crate) fn add_room(&mut self, publishers: usize) -> u32 {
+        self.traffic.rooms.push(Room {
+            sent: vec![0; publishers],
+            refused: 0,
+        });
+        (self.traffic.rooms.len() - 1) as u32
+    }
+
+    /// Opens a connection when its turn comes.
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        self.wanted.push_back(wanted);
+    }
+
+    /// Connections still to be opened or being opened.
+    pub(crate) fn opening(&self) -> usize {
+        self.wanted.len() + self.in_flight
+    }
+
+    /// Forgets the connections not begun.
+    pub(crate) fn give_up_opening(&mut self) {
+        self.wanted.clear();
+    }
+
+    /// Connections that exist.
+    pub(crate) fn connections(&self) -> usize {
+        self.clients.len() - self.free.len()
+    }
+
+    /// Connections that are open.
+    pub(crate) fn clients_open(&self) -> usize {
+        self.connections() - self.in_flight
+    }
+
+    /// The connection with this number.
+    pub(crate) fn client(&self, id: usize) -> Option<&Client> {
+        self.clients.get(id)?.as_ref()
+    }
+
+    /// All open connections' numbers.
+    pub(crate) fn ids(&self) -> Vec<usize> {
+        (0..self.clients.len())
+            .filter(|&id| self.client(id).is_some())
+            .collect()
+    }
+
+    /// Does something with a connection and removes it if it ended.
+    pub(crate) fn with(
+        &mut self,
+        id: usize,
+        act: impl FnOnce(&mut Client, &mut Traffic) -> Result<(), End>,
+    ) {
+        let Some(Some(client)) = self.clients.get_mut(id) else {
+            return;
+        };
+        if let Err(end) = act(client, &mut self.traffic) {
+            self.remove(id, &end);
+        }
+    }
+
+    /// Polls at most this long and handles what is ready. Notices of this turn are in `traffic.notices`.
+    pub(crate) fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        let clock = self.traffic.clock;
+        let before = clock.now();
+        while self.in_flight < CONNECT_WINDOW {
+            let Some(wanted) = self.wanted.pop_front() else {
+                break;
+            };
+            self.connect(wanted);
+        }
+        let wait = if self.traffic.notices.is_empty() {
+            wait
+        } else {
+            Duration::ZERO
+        };
+        let polled = clock.now();
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let after = clock.now();
+        self.busy += polled - before;
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            let id = event.token().0;
+            let Some(Some(client)) = self.clients.get_mut(id) else {
+                continue;
+            };
+            let was = client.phase;
+            let mut end = Ok(());
+            if event.is_writable() {
+                end = client.writable(&mut self.traffic);
+            }
+            if end.is_ok() && (event.is_readable() || event.is_error()) {
+                end = client.readable(id, &mut self.traffic);
+            }
+            if was < Phase::Open && client.phase >= Phase::Open {
+                self.in_flight -= 1;
+            }
+            if let Err(end) = end {
+                self.remove(id, &end);
+            }
+        }
+        self.events = events;
+        self.busy += clock.now() - after + (after - polled).min(POLL_WORK_MAX);
+        Ok(())
+    }
+
+    fn connect(&mut self, wanted: Wanted) {
+        self.attempts += 1;
+        let key = handshake::key(&mut self.traffic.random);
+        let name = format!("lt-{:04x}-{}", self.target.run, wanted.room);
+        let path = self
+            .target
+            .path
+            .replace("{business}", &self.target.business)
+            .replace("{room}", &name);
+        let mut request = Vec::new();
+        handshake::request(
+            &mut request,
+            &self.target.host,
+            &path,
+            &key,
+            &self.target.lines,
+        );
+        let started = self.traffic.clock.now();
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        match self.socket(id) {
+            Ok(socket) => {
+                let sent = self.traffic.rooms.get(wanted.room as usize);
+                let place = self
+                    .traffic
+                    .verify
+                    .join(sent.map_or(&[], |room| &room.sent));
+                let Wanted {
+                    room,
+                    slot,
+                    group,
+                    slow,
+                    notify,
+                } = wanted;
+                let receiver = Receiver {
+                    room,
+                    slot,
+                    place,
+                    slow,
+                };
+                let mut client = Client::new(socket, receiver, group, key, request, started);
+                client.notify = notify;
+                if let Some(entry) = self.clients.get_mut(id) {
+                    *entry = Some(client);
+                }
+                self.in_flight += 1;
+            }
+            Err(error) => {
+                self.free.push(id);
+                let why = format!("no socket: {error}");
+                *self.traffic.totals.refused.entry(why).or_default() += 1;
+                let Wanted { group, room, .. } = wanted;
+                self.traffic.notices.push(Notice::Gone { group, room });
+            }
+        }
+    }
+
+    fn socket(&self, id: usize) -> io::Result<mio::net::TcpStream> {
+        let address = self.target.address;
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if self.target.sources > 1 && address.is_ipv4() {
+            let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % self.target.sources);
+            socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+        }
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(115) => return Err(error), // EINPROGRESS
+            _ => {}
+        }
+        let mut socket = mio::net::TcpStream::from_std(socket.into());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut socket, Token(id), interest)?;
+        Ok(socket)
+    }
+
+    /// Ends a connection at once, without a close frame.
+    pub(crate) fn drop_connection(&mut self, id: usize) {
+        self.remove(id, &End::Ours);
+    }
+
+    fn remove(&mut self, id: usize, end: &End) {
+        let Some(client) = self.clients.get_mut(id).and_then(Option::take) else {
+            return;
+        };
+        if client.phase < Phase::Open {
+            self.in_flight -= 1;
+        }
+        let totals = &mut self.traffic.totals;
+        match end {
+            End::Ours => {}
+            End::Refused(why) => *totals.refused.entry(why.clone()).or_default() += 1,
+            End::Theirs(why) if client.receiver.slow => {
+                *totals.slow_closed.entry(why.clone()).or_default() += 1;
+            }
+            End::Theirs(why) => *totals.closed.entry(why.clone()).or_default() += 1,
+        }
+        self.traffic.verify.leave(client.receiver.place);
+        self.traffic.outgoing.clear();
+        self.free.push(id);
+        let (group, room) = (client.group, client.receiver.room);
+        self.traffic.notices.push(Notice::Gone { group, room });
+    }
+}

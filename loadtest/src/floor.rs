@@ -1,0 +1,310 @@
+//! `loadtest floor`: what the kernel itself costs. An epoll server that does the handshake, unmasks, copies the payload into one
+//! plain frame and sends that to each member of the room (room = path): one `send` per member and frame, or with `--coalesce` one
+//! per member and turn. It parses nothing beyond frame boundaries, so no server of the contract can be much cheaper.
+
+use crate::codec::{self, Parsed, opcode};
+use crate::handshake;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+const LISTENER: Token = Token(usize::MAX);
+/// What clients of the contract end a command with; replaced by [`EVENT_END`] so that bytes out are those of a chat event.
+const COMMAND_END: &[u8] = b",\"type\":\"user\"}";
+const EVENT_END: &[u8] = b",\"sender\":\"user\",\"timestamp\":\"2024-01-01T12:00:00Z\"}";
+
+#[derive(Debug)]
+struct Peer {
+    socket: TcpStream,
+    /// Index of the room; none before the handshake.
+    room: Option<u32>,
+    waiting: Vec<u8>,
+    partial: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    members: Vec<usize>,
+    /// Frames of this turn, with `--coalesce`.
+    turn: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Floor {
+    poll: Poll,
+    peers: Vec<Option<Box<Peer>>>,
+    free: Vec<usize>,
+    names: HashMap<Box<[u8]>, u32>,
+    rooms: Vec<Room>,
+    dirty: Vec<u32>,
+    coalesce: bool,
+    frame: Vec<u8>,
+    gone: Vec<usize>,
+}
+
+/// Serves until killed.
+///
+/// # Errors
+/// The address cannot be listened on, or the poll fails.
+pub(crate) fn serve(address: SocketAddr, coalesce: bool) -> io::Result<()> {
+    let mut listener = TcpListener::bind(address)?;
+    let mut floor = Floor {
+        poll: Poll::new()?,
+        peers: Vec::new(),
+        free: Vec::new(),
+        names: HashMap::new(),
+        rooms: Vec::new(),
+        dirty: Vec::new(),
+        coalesce,
+        frame: Vec::new(),
+        gone: Vec::new(),
+    };
+    floor
+        .poll
+        .registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match floor.poll.poll(&mut events, None) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                floor.accept(&listener);
+                continue;
+            }
+            let id = event.token().0;
+            if event.is_writable() {
+                floor.continue_writing(id);
+            }
+            if event.is_readable() && !floor.readable(id, &mut buffer) {
+                floor.remove(id);
+            }
+        }
+        floor.end_turn();
+    }
+}
+
+impl Floor {
+    fn accept(&mut self, listener: &TcpListener) {
+        while let Ok((mut socket, _)) = listener.accept() {
+            let id = self.free.pop().unwrap_or_else(|| {
+                self.peers.push(None);
+                self.peers.len() - 1
+            });
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let made = socket.set_nodelay(true).and_then(|()| {
+                self.poll
+                    .registry()
+                    .register(&mut socket, Token(id), interest)
+            });
+            let peer = Peer {
+                socket,
+                room: None,
+                waiting: Vec::new(),
+                partial: Vec::new(),
+            };
+            match (made, self.peers.get_mut(id)) {
+                (Ok(()), Some(entry)) => *entry = Some(Box::new(peer)),
+                _ => self.free.push(id),
+            }
+        }
+    }
+
+    /// Reads all there is; false if the peer is gone.
+    fn readable(&mut self, id: usize, buffer: &mut Vec<u8>) -> bool {
+        loop {
+            let Some(Some(peer)) = self.peers.get_mut(id) else {
+                return true;
+            };
+            let kept = peer.partial.len();
+            if buffer.len() < kept + 64 * 1024 {
+                buffer.resize(kept + 256 * 1024, 0);
+            }
+            let (front, space) = buffer.split_at_mut(kept);
+            front.copy_from_slice(&peer.partial);
+            let space_bytes = space.len();
+            let read = match peer.socket.read(space) {
+                Ok(0) => return false,
+                Ok(read) => read,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            };
+            let Some(used) = self.take(id, buffer.get_mut(..kept + read).unwrap_or_default())
+            else {
+                return false;
+            };
+            let Some(Some(peer)) = self.peers.get_mut(id) else {
+                return true;
+            };
+            let rest = buffer.get(used..kept + read).unwrap_or_default();
+            if !rest.is_empty() || kept > 0 {
+                peer.partial = rest.to_vec();
+            }
+            if read < space_bytes {
+                return true;
+            }
+        }
+    }
+
+    /// Handles what is whole; the number of bytes that was, or `None` to close.
+    fn take(&mut self, id: usize, bytes: &mut [u8]) -> Option<usize> {
+        let Some(Some(peer)) = self.peers.get_mut(id) else {
+            return None;
+        };
+        let mut at = 0;
+        let room = match peer.room {
+            Some(room) => room,
+            None => {
+                let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+                    return (bytes.len() < 8192).then_some(0);
+                };
+                at = end + 4;
+                self.upgrade(id, bytes.get(..at)?)?
+            }
+        };
+        loop {
+            let frame = match codec::parse(bytes, at) {
+                Parsed::Frame(frame) => frame,
+                Parsed::Partial => return Some(at),
+                Parsed::Broken(_) => return None,
+            };
+            at = frame.payload.end;
+            let payload = bytes.get_mut(frame.payload)?;
+            codec::apply_mask(payload, frame.mask?);
+            match frame.opcode {
+                opcode::TEXT => self.publish(room, payload),
+                opcode::CLOSE => {
+                    self.frame.clear();
+                    codec::write_plain(&mut self.frame, opcode::CLOSE, &[payload]);
+                    let (peers, frame) = (&mut self.peers, &self.frame);
+                    if let Some(Some(peer)) = peers.get_mut(id) {
+                        peer.send(frame);
+                    }
+                    return None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn upgrade(&mut self, id: usize, request: &[u8]) -> Option<u32> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut parsed = httparse::Request::new(&mut headers);
+        parsed.parse(request).ok()?;
+        let key = parsed
+            .headers
+            .iter()
+            .find(|h| h.name.eq_ignore_ascii_case("sec-websocket-key"))?
+            .value;
+        let name = parsed.path?.as_bytes();
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            handshake::accept(key)
+        );
+        let room = match self.names.get(name) {
+            Some(&room) => room,
+            None => {
+                self.rooms.push(Room::default());
+                let room = (self.rooms.len() - 1) as u32;
+                self.names.insert(name.into(), room);
+                room
+            }
+        };
+        self.rooms.get_mut(room as usize)?.members.push(id);
+        let Some(Some(peer)) = self.peers.get_mut(id) else {
+            return None;
+        };
+        peer.room = Some(room);
+        peer.send(answer.as_bytes());
+        Some(room)
+    }
+
+    fn publish(&mut self, room: u32, payload: &[u8]) {
+        let Some(entry) = self.rooms.get_mut(room as usize) else {
+            return;
+        };
+        let parts = match payload.strip_suffix(COMMAND_END) {
+            Some(front) => [front, EVENT_END],
+            None => [payload, b""],
+        };
+        if self.coalesce {
+            if entry.turn.is_empty() {
+                self.dirty.push(room);
+            }
+            codec::write_plain(&mut entry.turn, opcode::TEXT, &parts);
+            return;
+        }
+        self.frame.clear();
+        codec::write_plain(&mut self.frame, opcode::TEXT, &parts);
+        for &id in &entry.members {
+            if let Some(Some(peer)) = self.peers.get_mut(id)
+                && !peer.send(&self.frame)
+            {
+                self.gone.push(id);
+            }
+        }
+    }
+
+    fn end_turn(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for room in dirty.drain(..) {
+            let Some(entry) = self.rooms.get_mut(room as usize) else {
+                continue;
+            };
+            for &id in &entry.members {
+                if let Some(Some(peer)) = self.peers.get_mut(id)
+                    && !peer.send(&entry.turn)
+                {
+                    self.gone.push(id);
+                }
+            }
+            entry.turn.clear();
+        }
+        self.dirty = dirty;
+        for id in std::mem::take(&mut self.gone) {
+            self.remove(id);
+        }
+    }
+
+    fn continue_writing(&mut self, id: usize) {
+        if let Some(Some(peer)) = self.peers.get_mut(id)
+            && !peer.waiting.is_empty()
+        {
+            let waiting = std::mem::take(&mut peer.waiting);
+            peer.send(&waiting);
+        }
+    }
+
+    fn remove(&mut self, id: usize) {
+        let Some(peer) = self.peers.get_mut(id).and_then(Option::take) else {
+            return;
+        };
+        if let Some(room) = peer.room.and_then(|room| self.rooms.get_mut(room as usize)) {
+            room.members.retain(|&member| member != id);
+        }
+        self.free.push(id);
+    }
+}
+
+impl Peer {
+    /// Sends, or queues without a limit what the socket does not take: a floor has no policy. False if the peer is gone.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        if !self.waiting.is_empty() {
+            self.waiting.extend_from_slice(bytes);
+            return true;
+        }
+        let written = match self.socket.write(bytes) {
+            Ok(written) => written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(_) => return false,
+        };
+        self.waiting
+            .extend_from_slice(bytes.get(written..).unwrap_or_default());
+        true
+    }
+}

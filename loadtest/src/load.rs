@@ -1,0 +1,328 @@
+//! The groups and the storm of a plan, running.
+
+use crate::clock::{SECOND, nanos};
+use crate::engine::{Engine, Wanted};
+use crate::plan::{Drive, Group, Storm};
+use crate::traffic::Notice;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+/// A closed loop that waits longer than this for its own message starts anew.
+const STALL: u64 = 5 * SECOND;
+/// Messages of [`Drive::Once`] in one tick: a batch the server takes without a queue.
+const ONCE_BATCH: usize = 100;
+
+/// A group that runs.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    group: Group,
+    number: usize,
+    rooms: Range<u32>,
+    publishers: Vec<usize>,
+    stopped: Vec<usize>,
+    publishing: bool,
+    next: u64,
+    turn: usize,
+    pauses: BinaryHeap<Reverse<(u64, usize)>>,
+    next_check: u64,
+    next_cycle: u64,
+    resting: bool,
+}
+
+impl Crowd {
+    /// Makes the rooms and asks for the connections.
+    pub(crate) fn open(group: Group, number: usize, engine: &mut Engine) -> Self {
+        let first = engine.traffic.rooms.len() as u32;
+        for _ in 0..group.rooms {
+            let room = engine.add_room(group.publishers);
+            for member in 0..group.members {
+                let slot = u16::try_from(member)
+                    .ok()
+                    .filter(|_| member < group.publishers);
+                let slow = member + group.stopped >= group.members;
+                engine.want(Wanted {
+                    room,
+                    slot,
+                    group: number,
+                    slow,
+                    notify: false,
+                });
+            }
+        }
+        let rooms = first..engine.traffic.rooms.len() as u32;
+        let (publishers, stopped, pauses) = (Vec::new(), Vec::new(), BinaryHeap::new());
+        Self {
+            group,
+            number,
+            rooms,
+            publishers,
+            stopped,
+            publishing: false,
+            next: 0,
+            turn: 0,
+            pauses,
+            next_check: 0,
+            next_cycle: 0,
+            resting: false,
+        }
+    }
+
+    /// A connection was opened or is gone.
+    pub(crate) fn notice(&mut self, engine: &Engine, notice: Notice) {
+        if let Notice::Opened(id) = notice
+            && let Some(client) = engine.client(id)
+            && client.group == self.number
+        {
+            if client.receiver.slot.is_some() {
+                self.publishers.push(id);
+            }
+            if client.receiver.slow {
+                self.stopped.push(id);
+            }
+        }
+    }
+
+    /// Begins to publish.
+    pub(crate) fn start(&mut self, engine: &mut Engine) {
+        let now = engine.traffic.clock.now();
+        engine.traffic.random.shuffle(&mut self.publishers);
+        self.publishing = true;
+        (self.next, self.next_check) = (now, now + SECOND);
+        self.next_cycle = now + self.group.cycle.map_or(u64::MAX / 2, nanos);
+        self.rest(engine, true);
+        match self.group.drive {
+            Drive::Closed { window } => {
+                for &id in &self.publishers {
+                    engine.with(id, |client, traffic| client.prime(traffic, window));
+                }
+            }
+            Drive::Human { pause } => {
+                for &id in &self.publishers {
+                    let first = (nanos(pause) as f64 * engine.traffic.random.f64()) as u64;
+                    self.pauses.push(Reverse((now + first, id)));
+                }
+            }
+            Drive::Open { .. } | Drive::Once => {}
+        }
+    }
+
+    /// Stops publishing; slow readers read again.
+    pub(crate) fn stop(&mut self, engine: &mut Engine) {
+        self.publishing = false;
+        for &id in &self.publishers {
+            engine.with(id, |client, _| {
+                client.window = 0;
+                Ok(())
+            });
+        }
+        self.rest(engine, false);
+    }
+
+    /// Makes the readers that stop stop, or read again.
+    fn rest(&mut self, engine: &mut Engine, resting: bool) {
+        self.resting = resting;
+        for &id in &self.stopped {
+            engine.with(id, |client, traffic| {
+                client.reading = !resting;
+                if client.receiver.slow {
+                    client.readable(id, traffic)
+                } else {
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    /// Publishes what is due. `half` is set in the second half of the measurement.
+    pub(crate) fn tick(&mut self, engine: &mut Engine, now: u64, half: bool) {
+        if !self.publishing {
+            return;
+        }
+        match self.group.drive {
+            Drive::Open { rate } => self.tick_open(engine, now, rate),
+            Drive::Human { pause } => self.tick_human(engine, now, nanos(pause) as f64),
+            Drive::Once if half => {
+                for _ in 0..ONCE_BATCH {
+                    let Some(&id) = self.publishers.get(self.turn) else {
+                        break;
+                    };
+                    self.turn += 1;
+                    self.publish(engine, id, now);
+                }
+            }
+            Drive::Closed { window } if now >= self.next_check => {
+                self.next_check = now + SECOND;
+                self.restart_stalled(engine, now, window);
+            }
+            Drive::Once | Drive::Closed { .. } => {}
+        }
+        if let Some(cycle) = self.group.cycle
+            && now >= self.next_cycle
+        {
+            self.next_cycle = now + nanos(cycle);
+            self.rest(engine, !self.resting);
+        }
+    }
+
+    fn tick_open(&mut self, engine: &mut Engine, now: u64, rate: f64) {
+        let interval = ((SECOND as f64 / rate.max(0.001)) as u64).max(1);
+        while self.next <= now && !self.publishers.is_empty() {
+            let turn = self.turn % self.publishers.len();
+            self.turn = turn + 1;
+            if let Some(&id) = self.publishers.get(turn) {
+                let intended = self.next;
+                let late = engine.traffic.clock.now().saturating_sub(intended);
+                engine.traffic.lag.saturating_record(late);
+                self.publish(engine, id, intended);
+            }
+            self.next += interval;
+        }
+    }
+
+    fn tick_human(&mut self, engine: &mut Engine, now: u64, mean: f64) {
+        while let Some(&Reverse((due, id))) = self.pauses.peek() {
+            if due > now {
+                break;
+            }
+            self.pauses.pop();
+            self.publish(engine, id, due);
+            let pause = -mean * (1.0 - engine.traffic.random.f64()).ln();
+            self.pauses.push(Reverse((due + pause as u64, id)));
+        }
+    }
+
+    fn publish(&self, engine: &mut Engine, id: usize, intended: u64) {
+        engine.with(id, |client, traffic| {
+            if client.group == self.number {
+                client.publish(traffic, intended)
+            } else {
+                Ok(())
+            }
+        });
+    }
+
+    fn restart_stalled(&self, engine: &mut Engine, now: u64, window: u32) {
+        for &id in &self.publishers {
+            engine.with(id, |client, traffic| {
+                if client.outstanding == 0 || now.saturating_sub(client.progress) < STALL {
+                    return Ok(());
+                }
+                traffic.totals.stalls += 1;
+                client.prime(traffic, window)
+            });
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) fn due(&self) -> u64 {
+        match self.group.drive {
+            _ if !self.publishing => u64::MAX,
+            Drive::Open { .. } => self.next,
+            Drive::Human { .. } => self
+                .pauses
+                .peek()
+                .map_or(u64::MAX, |&Reverse((due, _))| due),
+            Drive::Once | Drive::Closed { .. } => u64::MAX,
+        }
+    }
+
+    /// Rooms of this group.
+    pub(crate) fn rooms(&self) -> Range<u32> {
+        self.rooms.clone()
+    }
+}
+
+/// The short lives.
+#[derive(Debug)]
+pub(crate) struct Lives {
+    storm: Storm,
+    number: usize,
+    rooms: Vec<u32>,
+    /// Rooms whose life has ended.
+    waiting: Vec<u32>,
+    publishing: bool,
+    next: u64,
+    /// Lives lived.
+    pub(crate) ended: u64,
+}
+
+impl Lives {
+    /// Makes the rooms; nobody connects before [`Lives::start`].
+    pub(crate) fn open(storm: Storm, number: usize, engine: &mut Engine) -> Self {
+        let rooms: Vec<u32> = (0..storm.lanes).map(|_| engine.add_room(1)).collect();
+        let waiting = rooms.clone();
+        Self {
+            storm,
+            number,
+            rooms,
+            waiting,
+            publishing: false,
+            next: 0,
+            ended: 0,
+        }
+    }
+
+    /// Begins.
+    pub(crate) fn start(&mut self, now: u64) {
+        (self.publishing, self.next) = (true, now);
+    }
+
+    /// Nobody is born any more.
+    pub(crate) fn stop(&mut self) {
+        self.publishing = false;
+    }
+
+    /// Lives not ended.
+    pub(crate) fn living(&self) -> usize {
+        self.rooms.len() - self.waiting.len()
+    }
+
+    /// Starts lives that are due.
+    pub(crate) fn tick(&mut self, engine: &mut Engine, now: u64) {
+        while self.publishing && self.next <= now {
+            let Some(room) = self.waiting.pop() else {
+                break;
+            };
+            let group = self.number;
+            engine.want(Wanted {
+                room,
+                slot: Some(0),
+                group,
+                slow: false,
+                notify: true,
+            });
+            if self.storm.rate > 0.0 {
+                self.next = (self.next + (SECOND as f64 / self.storm.rate) as u64)
+                    .max(now.saturating_sub(SECOND));
+            }
+        }
+    }
+
+    /// Something happened to a connection.
+    pub(crate) fn notice(&mut self, engine: &mut Engine, notice: Notice) {
+        match notice {
+            Notice::Opened(id) => {
+                if engine
+                    .client(id)
+                    .is_none_or(|client| client.group != self.number)
+                {
+                    return;
+                }
+                let now = engine.traffic.clock.now();
+                if self.storm.silent {
+                    engine.with(id, |client, traffic| client.close(traffic));
+                } else {
+                    engine.with(id, |client, traffic| client.publish(traffic, now));
+                }
+            }
+            // Only connections of a storm ask for this notice.
+            Notice::Own(id) => engine.with(id, |client, traffic| client.close(traffic)),
+            Notice::Gone { group, room } if group == self.number => {
+                self.waiting.push(room);
+                self.ended += 1;
+            }
+            Notice::Gone { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the kernel says about the server, the generator and the sockets (`/proc`); everything is absent where there is no `/proc`.
+
+use serde::Serialize;
+use std::fs;
+
+/// Nanoseconds of one tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux this runs on.
+const TICK: u64 = 10_000_000;
+
+/// A process tree at one moment.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(crate) struct Process {
+    /// utime + stime in nanoseconds (10 ms steps).
+    pub(crate) cpu_nanos: u64,
+    /// Resident bytes.
+    pub(crate) rss_bytes: u64,
+    /// Proportional share of them.
+    pub(crate) pss_bytes: u64,
+    /// Open descriptors.
+    pub(crate) descriptors: u64,
+}
+
+/// The server's process and its descendants.
+pub(crate) fn process_tree(pid: u32) -> Option<Process> {
+    fs::metadata(format!("/proc/{pid}")).ok()?;
+    let mut sum = Process::default();
+    for pid in descendants(pid) {
+        sum.cpu_nanos += cpu_nanos(&format!("/proc/{pid}/stat"));
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        sum.rss_bytes += kilobytes(&rollup, "Rss:") * 1024;
+        sum.pss_bytes += kilobytes(&rollup, "Pss:") * 1024;
+        sum.descriptors += fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |d| d.count() as u64);
+    }
+    Some(sum)
+}
+
+/// CPU time of this process in nanoseconds.
+pub(crate) fn own_cpu() -> u64 {
+    cpu_nanos("/proc/self/stat")
+}
+
+fn descendants(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut at = 0;
+    while let Some(&pid) = all.get(at) {
+        at += 1;
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            all.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+        }
+    }
+    all
+}
+
+fn cpu_nanos(path: &str) -> u64 {
+    let stat = fs::read_to_string(path).unwrap_or_default();
+    // The name may hold spaces and parentheses: fields count from the last one.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum::<u64>()
+        * TICK
+}
+
+fn kilobytes(text: &str, key: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Kernel memory of all TCP sockets of this machine (both ends), in bytes.
+pub(crate) fn tcp_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "mem")?;
+    words
+        .get(at + 1)?
+        .parse::<u64>()
+        .ok()
+        .map(|pages| pages * 4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_can_be_measured() {
+        let me = process_tree(std::process::id()).unwrap();
+        assert!(me.rss_bytes > 100_000 && me.descriptors > 2);
+        assert_eq!(kilobytes("Rss:    12 kB\nPss:  7 kB\n", "Pss:"), 7);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a scenario consists of: groups of rooms with a way to publish, and a storm of short lives. The driver runs any mix.
+
+use std::time::Duration;
+
+/// How a group publishes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Drive {
+    /// Not at all; once in the middle of the measurement everybody says one thing.
+    Once,
+    /// As soon as its own message is back, with this many under way.
+    Closed {
+        /// Messages under way per publisher.
+        window: u32,
+    },
+    /// At a rate over the whole group, whatever comes back.
+    Open {
+        /// Messages a second.
+        rate: f64,
+    },
+    /// Each publisher after pauses of random length.
+    Human {
+        /// Mean pause.
+        pause: Duration,
+    },
+}
+
+/// Rooms of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    /// Rooms.
+    pub(crate) rooms: usize,
+    /// Members of each.
+    pub(crate) members: usize,
+    /// Members that publish, the first of each room.
+    pub(crate) publishers: usize,
+    /// How they do.
+    pub(crate) drive: Drive,
+    /// Members that stop reading, the last of each room.
+    pub(crate) stopped: usize,
+    /// They stop and read in turns of this length; without it they stop for good.
+    pub(crate) cycle: Option<Duration>,
+}
+
+impl Group {
+    /// Rooms whose members all read.
+    pub(crate) fn new(rooms: usize, members: usize, publishers: usize, drive: Drive) -> Self {
+        let publishers = publishers.min(members);
+        Self {
+            rooms,
+            members,
+            publishers,
+            drive,
+            stopped: 0,
+            cycle: None,
+        }
+    }
+}
+
+/// Connections that come and go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Storm {
+    /// How many live at the same time.
+    pub(crate) lanes: usize,
+    /// They close after the handshake, without a message.
+    pub(crate) silent: bool,
+    /// Lives a second at most; 0 without a bound.
+    pub(crate) rate: f64,
+}
+
+/// A scenario, ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Groups of rooms.
+    pub(crate) groups: Vec<Group>,
+    /// Short lives.
+    pub(crate) storm: Option<Storm>,
+    /// Bytes of a message's text.
+    pub(crate) size: usize,
+    /// Length of the measurement.
+    pub(crate) duration: Duration,
+    /// A line of status this often where there is no terminal.
+    pub(crate) status_every: Duration,
+    /// Memory is the figure: wait for the server to settle.
+    pub(crate) memory: bool,
+}
+
+impl Plan {
+    /// Connections open at the same time.
+    pub(crate) fn connections(&self) -> usize {
+        self.groups
+            .iter()
+            .map(|group| group.rooms * group.members)
+            .sum::<usize>()
+            + self.storm.map_or(0, |storm| storm.lanes)
+    }
+}

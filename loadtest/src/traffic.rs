@@ -1,0 +1,181 @@
+//! What one run shares between its connections: rooms, verification, latencies, counts.
+
+use crate::clock::Clock;
+use crate::message::{Marker, Message};
+use crate::verify::{Counts, Fit, Verify};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+
+/// Longest latency told apart: a minute and a half, beyond the longest expiry in use.
+const LATENCY_MAX: u64 = 90_000_000_000;
+
+/// A histogram of nanoseconds, three significant digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, LATENCY_MAX, 3)
+        .expect("invariant: the bounds are constants that fit three digits")
+}
+
+/// A room of this run.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Messages sent by each publisher.
+    pub(crate) sent: Vec<u32>,
+    /// Messages the server answered with an error.
+    pub(crate) refused: u32,
+}
+
+/// What happened to a connection, for whoever opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Upgraded.
+    Opened(usize),
+    /// Its own message came back.
+    Own(usize),
+    /// Gone, or never opened.
+    Gone {
+        /// Group it belonged to.
+        group: usize,
+        /// Room it was in or wanted.
+        room: u32,
+    },
+}
+
+/// Counts besides verification.
+#[derive(Debug, Default, Clone, serde::Serialize)]
+pub(crate) struct Totals {
+    /// Messages published.
+    pub(crate) published: u64,
+    /// Frames that carry no message of this run: welcomes, assistants.
+    pub(crate) unpublished_frames: u64,
+    /// Connections opened.
+    pub(crate) opened: u64,
+    /// Times a closed loop waited five seconds for its own message and began anew.
+    pub(crate) stalls: u64,
+    /// Sends left out because the server had stopped reading.
+    pub(crate) not_sent: u64,
+    /// Bytes read.
+    pub(crate) bytes_in: u64,
+    /// Bytes written.
+    pub(crate) bytes_out: u64,
+    /// Errors the server sent, by text.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// Connections that did not open, by reason.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Connections the server ended, by reason.
+    pub(crate) closed: BTreeMap<String, u64>,
+    /// The same for slow readers.
+    pub(crate) slow_closed: BTreeMap<String, u64>,
+}
+
+/// Shared by all connections of a run.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    /// The run's time.
+    pub(crate) clock: Clock,
+    /// Writes and finds messages.
+    pub(crate) message: Message,
+    /// Sequences.
+    pub(crate) verify: Verify,
+    /// Rooms by number.
+    pub(crate) rooms: Vec<Room>,
+    /// Latencies since the last sample.
+    pub(crate) latency: Histogram<u64>,
+    /// Handshake times since the last sample.
+    pub(crate) handshakes: Histogram<u64>,
+    /// How far behind its schedule the open loop sent.
+    pub(crate) lag: Histogram<u64>,
+    /// Other counts.
+    pub(crate) totals: Totals,
+    /// What happened in this turn.
+    pub(crate) notices: Vec<Notice>,
+    /// Random numbers from the seed.
+    pub(crate) random: fastrand::Rng,
+    /// Deliveries older than this are late.
+    pub(crate) expiry: u64,
+    /// Read buffer, lent to one connection at a time.
+    pub(crate) buffer: Vec<u8>,
+    /// Frames of one write.
+    pub(crate) outgoing: Vec<u8>,
+}
+
+impl Traffic {
+    /// Nothing has happened yet.
+    pub(crate) fn new(clock: Clock, run: u16, text_bytes: usize, seed: u64, expiry: u64) -> Self {
+        Self {
+            clock,
+            message: Message::new(run, text_bytes),
+            verify: Verify::default(),
+            rooms: Vec::new(),
+            latency: histogram(),
+            handshakes: histogram(),
+            lag: histogram(),
+            totals: Totals::default(),
+            notices: Vec::new(),
+            random: fastrand::Rng::with_seed(seed),
+            expiry,
+            buffer: vec![0; 256 * 1024],
+            outgoing: Vec::with_capacity(64 * 1024),
+        }
+    }
+
+    /// The next marker of a publisher, counted as sent.
+    pub(crate) fn next_marker(&mut self, room: u32, slot: u16, sent: u64) -> Option<Marker> {
+        let count = self
+            .rooms
+            .get_mut(room as usize)?
+            .sent
+            .get_mut(usize::from(slot))?;
+        let sequence = *count;
+        *count = count.wrapping_add(1);
+        self.totals.published += 1;
+        Some(Marker {
+            room,
+            slot,
+            sequence,
+            sent,
+        })
+    }
+
+    /// A chat frame that arrived for `receiver` at `now`. True if it is the receiver's own.
+    pub(crate) fn arrived(&mut self, receiver: &Receiver, payload: &[u8], now: u64) -> bool {
+        let (marker, same) = match self.message.find(payload) {
+            Some(Ok(marker)) => (marker, true),
+            Some(Err(marker)) => (marker, false),
+            None => {
+                self.totals.unpublished_frames += 1;
+                return false;
+            }
+        };
+        let counts: &mut Counts = &mut self.verify.counts;
+        counts.corrupted += u64::from(!same);
+        if marker.room != receiver.room {
+            counts.misrouted += 1;
+            return false;
+        }
+        let age = now.saturating_sub(marker.sent);
+        counts.late += u64::from(age > self.expiry && !receiver.slow);
+        let fit = self
+            .verify
+            .deliver(receiver.place, marker.slot, marker.sequence, receiver.slow);
+        if fit == Fit::Foreign {
+            return false;
+        }
+        if !receiver.slow {
+            self.latency.saturating_record(age);
+        }
+        receiver.slot == Some(marker.slot) && fit != Fit::Again
+    }
+}
+
+/// The receiving side of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Receiver {
+    /// Its room.
+    pub(crate) room: u32,
+    /// Its place among the room's publishers, if it publishes.
+    pub(crate) slot: Option<u16>,
+    /// Its counters.
+    pub(crate) place: crate::verify::Place,
+    /// It stops reading at times, so holes are expected.
+    pub(crate) slow: bool,
+}

@@ -1,0 +1,222 @@
+//! Checks every delivery per receiver and publisher: nothing lost, nothing twice, nothing out of order, nothing late.
+//! One `u32` per receiver and publisher; only a receiver with a hole in its sequence costs more.
+
+use std::collections::HashMap;
+
+/// Counts over the whole run, warm-up included: a message lost while warming up is lost all the same.
+#[derive(Debug, Default, Clone, serde::Serialize)]
+pub(crate) struct Counts {
+    /// Deliveries verified.
+    pub(crate) delivered: u64,
+    /// Holes in the sequences of receivers that read all the time (those a refusal explains included).
+    pub(crate) lost: u64,
+    /// Holes in the sequences of slow readers, where a bounded queue is expected to drop.
+    pub(crate) missed_by_slow_readers: u64,
+    /// Delivered a second time.
+    pub(crate) duplicated: u64,
+    /// Delivered after a later one of the same publisher.
+    pub(crate) out_of_order: u64,
+    /// Older than the expiry when it came.
+    pub(crate) late: u64,
+    /// The text was not the one sent.
+    pub(crate) corrupted: u64,
+    /// Of a room the receiver is not in, or of a publisher that does not exist.
+    pub(crate) misrouted: u64,
+}
+
+/// Where a receiver's counters lie.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    base: usize,
+    slots: u16,
+}
+
+/// How a delivery fits into the sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// The next one.
+    Next,
+    /// Some before it are missing, for now.
+    Gap,
+    /// It fills an earlier hole.
+    Filled,
+    /// Seen before.
+    Again,
+    /// Not of this room.
+    Foreign,
+}
+
+/// All receivers' sequences.
+#[derive(Debug, Default)]
+pub(crate) struct Verify {
+    /// What has been counted.
+    pub(crate) counts: Counts,
+    next: Vec<u32>,
+    /// Holes as (first, past the last) by counter.
+    holes: HashMap<usize, Vec<(u32, u32)>>,
+    free: HashMap<u16, Vec<usize>>,
+}
+
+impl Verify {
+    /// Room for a receiver of `sent.len()` publishers, who have sent this many messages before it joined.
+    pub(crate) fn join(&mut self, sent: &[u32]) -> Place {
+        let slots = u16::try_from(sent.len()).unwrap_or(u16::MAX);
+        if let Some(base) = self.free.get_mut(&slots).and_then(Vec::pop) {
+            if let Some(next) = self.next.get_mut(base..base + sent.len()) {
+                next.copy_from_slice(sent);
+            }
+            return Place { base, slots };
+        }
+        let base = self.next.len();
+        self.next.extend_from_slice(sent);
+        Place { base, slots }
+    }
+
+    /// The receiver is gone.
+    pub(crate) fn leave(&mut self, place: Place) {
+        for counter in place.base..place.base + usize::from(place.slots) {
+            self.holes.remove(&counter);
+        }
+        self.free.entry(place.slots).or_default().push(place.base);
+    }
+
+    /// One delivery to the receiver at `place`.
+    pub(crate) fn deliver(&mut self, place: Place, slot: u16, sequence: u32, slow: bool) -> Fit {
+        self.counts.delivered += 1;
+        let counter = place.base + usize::from(slot);
+        let next = match self.next.get_mut(counter) {
+            Some(next) if slot < place.slots => next,
+            _ => {
+                self.counts.misrouted += 1;
+                return Fit::Foreign;
+            }
+        };
+        if *next == sequence {
+            *next = sequence.wrapping_add(1);
+            return Fit::Next;
+        }
+        if sequence > *next {
+            self.holes
+                .entry(counter)
+                .or_default()
+                .push((*next, sequence));
+            *self.missing(slow) += u64::from(sequence - self.next.get(counter).unwrap_or(&0));
+            if let Some(next) = self.next.get_mut(counter) {
+                *next = sequence + 1;
+            }
+            return Fit::Gap;
+        }
+        if self.fill(counter, sequence) {
+            self.counts.out_of_order += 1;
+            *self.missing(slow) -= 1;
+            return Fit::Filled;
+        }
+        self.counts.duplicated += 1;
+        Fit::Again
+    }
+
+    /// The end: what a receiver that is still there has not seen of what was sent. Returns the number.
+    pub(crate) fn finish(&mut self, place: Place, sent: &[u32], slow: bool) -> u64 {
+        let range = place.base..place.base + usize::from(place.slots);
+        let next = self.next.get(range).unwrap_or_default();
+        let tail: u64 = next
+            .iter()
+            .zip(sent)
+            .map(|(next, sent)| u64::from(sent.saturating_sub(*next)))
+            .sum();
+        *self.missing(slow) += tail;
+        tail
+    }
+
+    fn missing(&mut self, slow: bool) -> &mut u64 {
+        if slow {
+            &mut self.counts.missed_by_slow_readers
+        } else {
+            &mut self.counts.lost
+        }
+    }
+
+    fn fill(&mut self, counter: usize, sequence: u32) -> bool {
+        let Some(holes) = self.holes.get_mut(&counter) else {
+            return false;
+        };
+        let Some(at) = holes.iter().position(|&(a, b)| (a..b).contains(&sequence)) else {
+            return false;
+        };
+        let (first, end) = holes.swap_remove(at);
+        holes.extend(
+            [(first, sequence), (sequence + 1, end)]
+                .iter()
+                .filter(|(a, b)| a < b),
+        );
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(sequences: &[u32]) -> (Verify, Place) {
+        let mut verify = Verify::default();
+        let place = verify.join(&[0, 0]);
+        for &sequence in sequences {
+            verify.deliver(place, 1, sequence, false);
+        }
+        (verify, place)
+    }
+
+    #[test]
+    fn in_order_is_clean() {
+        let (mut verify, place) = feed(&[0, 1, 2, 3]);
+        assert_eq!(verify.finish(place, &[0, 4], false), 0);
+        let c = verify.counts;
+        assert_eq!(
+            (c.delivered, c.lost, c.duplicated, c.out_of_order),
+            (4, 0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn a_hole_is_lost_and_a_tail_too() {
+        let (mut verify, place) = feed(&[0, 3, 4]);
+        assert_eq!(verify.counts.lost, 2);
+        assert_eq!(verify.finish(place, &[1, 7], false), 3);
+        assert_eq!(verify.counts.lost, 5);
+    }
+
+    #[test]
+    fn late_arrivals_are_out_of_order_and_not_lost() {
+        let (verify, _) = feed(&[0, 4, 2, 1, 3, 5]);
+        let c = verify.counts;
+        assert_eq!((c.lost, c.out_of_order, c.duplicated), (0, 3, 0));
+    }
+
+    #[test]
+    fn the_same_again_is_a_duplicate_even_in_a_hole() {
+        let (verify, _) = feed(&[0, 0, 4, 2, 2, 4]);
+        let c = verify.counts;
+        assert_eq!((c.lost, c.out_of_order, c.duplicated), (2, 1, 3));
+    }
+
+    #[test]
+    fn slow_readers_and_strangers_are_counted_apart() {
+        let mut verify = Verify::default();
+        let place = verify.join(&[5]);
+        assert_eq!(verify.deliver(place, 0, 9, true), Fit::Gap);
+        assert_eq!(verify.deliver(place, 3, 0, true), Fit::Foreign);
+        let c = &verify.counts;
+        assert_eq!((c.missed_by_slow_readers, c.lost, c.misrouted), (4, 0, 1));
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let mut verify = Verify::default();
+        let first = verify.join(&[0]);
+        verify.deliver(first, 0, 7, false);
+        verify.leave(first);
+        let second = verify.join(&[8]);
+        assert_eq!(verify.deliver(second, 0, 8, false), Fit::Next);
+        assert_eq!(verify.next.len(), 1);
+    }
+}

@@ -1,0 +1,270 @@
+//! The operator's listener: its own address, loopback by default, never the public one.
+//!
+//! - `GET /live`: the process answers.
+//! - `GET /ready`: 200 while new connections are taken, 503 from the first moment of a drain.
+//! - `GET /health`: JSON: the parts and why one is degraded.
+//! - `GET /metrics`: OpenMetrics text, which Prometheus reads.
+//! - `GET /ledger[?room=chat_1_abc]`: JSON: the account of deliveries, settled; 404 for a room
+//!   without members.
+//!
+//! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token.
+
+use crate::broker::ledger::{Cause, Ledger};
+use crate::config::Secret;
+use crate::name::RoomName;
+use crate::telemetry;
+use crate::worker::{Crew, Report};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Most admin connections at once: scrapers and operators, not clients.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Longest life of an admin connection.
+const CONNECTION_MAX: Duration = Duration::from_secs(120);
+
+/// Longest wait for a request head.
+const HEAD_MAX: Duration = Duration::from_secs(5);
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The admin listener.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    crew: Arc<Crew>,
+}
+
+impl Admin {
+    /// Binds `admin.listen`.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn bind(crew: Arc<Crew>) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(crew.config.admin.listen).await?, crew })
+    }
+
+    /// The address, with the port that the system chose if it was 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until dropped.
+    ///
+    /// # Cancel safety
+    /// Answers under way are finished by their own tasks.
+    pub async fn run(self) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(_) => {
+                    // Most likely out of descriptors; the public listener says so.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let crew = Arc::clone(&self.crew);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let crew = Arc::clone(&crew);
+                    async move { Ok::<_, Infallible>(answer(&crew, &request).await) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_MAX)
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_MAX, connection).await {
+                    tracing::debug!(%error, "admin connection failed");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match path {
+        "/live" => return reply(StatusCode::OK, TEXT, "live\n".to_owned()),
+        "/ready" if crew.is_draining() => {
+            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
+        }
+        "/ready" => return reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        _ => {}
+    }
+    if let Some(token) = &crew.config.admin.token
+        && !is_authorized(request, token)
+    {
+        let mut response = reply(StatusCode::UNAUTHORIZED, TEXT, "bearer token needed\n".to_owned());
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
+    }
+    match path {
+        "/health" => reply(StatusCode::OK, JSON, format!("{:#}\n", health(crew).await)),
+        "/metrics" => reply(StatusCode::OK, OPEN_METRICS, metrics(crew)),
+        "/ledger" => ledger(crew, request.uri().query()).await,
+        _ => reply(StatusCode::NOT_FOUND, TEXT, "live ready health metrics ledger\n".to_owned()),
+    }
+}
+
+fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Compares in a time that depends on the lengths only.
+fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
+    let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let Some(given) = given.and_then(|value| value.strip_prefix(b"Bearer ")) else { return false };
+    let expected = token.expose().as_bytes();
+    let differences = given.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b));
+    given.len() == expected.len() && differences == 0
+}
+
+async fn health(crew: &Crew) -> Value {
+    let reports = crew.audit(None).await;
+    let answering = reports.len();
+    let mut reasons = Vec::new();
+    if crew.is_draining() {
+        reasons.push("draining".to_owned());
+    }
+    if answering < crew.len() && !crew.is_draining() {
+        reasons.push(format!("{} of {} workers do not answer", crew.len() - answering, crew.len()));
+    }
+    let unexplained: i64 = reports.iter().map(|report| report.ledger.unexplained()).sum();
+    if unexplained != 0 {
+        reasons.push(format!("the ledger has a residue of {unexplained}"));
+    }
+    let prompts = crew.assistant.counts();
+    json!({
+        "status": if reasons.is_empty() { "ok" } else { "degraded" },
+        "reasons": reasons,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": crew.clock.now().0 / 1_000,
+        "workers": { "running": answering, "configured": crew.len() },
+        "connections": reports.iter().map(|report| report.connections).sum::<usize>(),
+        "rooms": crew.broker.rooms(),
+        "assistant": {
+            "kind": crew.config.assistant.kind,
+            "open": prompts.open,
+            "replied": prompts.replied,
+            "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
+            "busy": prompts.busy,
+        },
+    })
+}
+
+/// Gauges that somebody else keeps are read at the moment of the scrape.
+fn metrics(crew: &Crew) -> String {
+    let metrics = &crew.metrics;
+    metrics.rooms.set(signed(crew.broker.rooms() as u64));
+    metrics.log_lines_dropped.set(signed(telemetry::lines_dropped()));
+    let missing = crew.broker.publications().saturating_sub(metrics.publications.get());
+    metrics.publications.inc_by(missing);
+    let prompts = crew.assistant.counts();
+    for (outcome, total) in [
+        ("replied", prompts.replied),
+        ("timeout", prompts.timeouts),
+        ("panic", prompts.panics),
+        ("failure", prompts.failures),
+        ("stopped", prompts.stopped),
+        ("busy", prompts.busy),
+    ] {
+        let counter = metrics.prompts.get_or_create(&[("outcome", outcome)]);
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+    if let Some(process) = Process::read() {
+        metrics.resident.set(signed(process.resident_bytes));
+        metrics.open_fds.set(signed(process.open_fds));
+    }
+    metrics.text()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+async fn ledger(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
+    let Some(asked) = query.and_then(|query| query.strip_prefix("room=")) else {
+        let reports = crew.audit(None).await;
+        let workers: Vec<Value> = reports.iter().map(|report| account(&report.ledger)).collect();
+        let mut whole = account(&sum(&reports));
+        whole["accepted"] = json!(crew.broker.publications());
+        whole["workers"] = json!(workers);
+        return reply(StatusCode::OK, JSON, format!("{whole:#}\n"));
+    };
+    let Some((name, room)) = RoomName::parse(asked).and_then(|name| {
+        let room = crew.broker.find(&name)?;
+        Some((name, room))
+    }) else {
+        return reply(StatusCode::NOT_FOUND, TEXT, "no such room with members on this node\n".to_owned());
+    };
+    let mut whole = account(&sum(&crew.audit(Some(&name)).await));
+    whole["room"] = json!(name.as_str());
+    whole["accepted"] = json!(room.sequence());
+    whole["members"] = json!(room.members());
+    reply(StatusCode::OK, JSON, format!("{whole:#}\n"))
+}
+
+fn sum(reports: &[Report]) -> Ledger {
+    reports.iter().fold(Ledger::default(), |mut sum, report| {
+        sum += report.ledger;
+        sum
+    })
+}
+
+fn account(ledger: &Ledger) -> Value {
+    let dropped: serde_json::Map<_, _> =
+        Cause::ALL.iter().zip(ledger.dropped).map(|(cause, count)| (cause.label().to_owned(), json!(count))).collect();
+    json!({
+        "expected": ledger.expected,
+        "delivered": ledger.delivered,
+        "dropped": dropped,
+        "queued": ledger.queued,
+        "unexplained": ledger.unexplained(),
+    })
+}
+
+/// What the kernel says about this process. `None` where there is no `/proc`.
+struct Process {
+    resident_bytes: u64,
+    open_fds: u64,
+}
+
+impl Process {
+    fn read() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        let open_fds = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+        Some(Self { resident_bytes: kib * 1024, open_fds })
+    }
+}

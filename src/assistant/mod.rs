@@ -1,0 +1,178 @@
+//! Who answers: prompts in, one reply or one apology for each.
+//!
+//! A worker (floor 4) builds a [`Prompt`] from a customer's message and calls
+//! [`Dispatcher::ask`], which never waits. The [`Dispatcher`] runs the [`Assistant`] on the control
+//! plane and hands the outcome to the prompt's [`ReplyTo`], which publishes it like any other
+//! event. Not for transport, history or wording beyond the apology; those are the floors above.
+//!
+//! Limits: `assistant.prompts` in all, `assistant.prompts_per_room` waiting in a room,
+//! `assistant.concurrency` at once, `assistant.timeout` for each, [`REPLY_BYTES_MAX`] of text.
+
+mod dispatcher;
+mod faq;
+#[cfg(test)]
+mod tests;
+
+pub use dispatcher::{Asked, Counts, Dispatcher};
+pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
+
+use crate::name::RoomName;
+use std::path::PathBuf;
+use tokio::sync::mpsc;
+
+/// Sent when no reply could be had; the guide's wording, letter by letter
+/// (`django_supportal` 1.0.2, recorded in the transcript).
+pub const APOLOGY: &str =
+    "Sorry, I'm having trouble processing your request right now. please try again";
+
+/// Longest reply in bytes, all pieces together. A chat line is read by a person; what is longer
+/// than 32 KiB (the default of `chat.text_bytes_max`) is a backend gone wrong.
+pub const REPLY_BYTES_MAX: usize = 32 * 1024;
+
+/// Pieces a backend may be ahead of the reader before it must wait.
+const PIECES_AHEAD: usize = 16;
+
+/// What an assistant is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The room it was asked in; names the business and the session.
+    pub room: RoomName,
+    /// The customer's words.
+    pub text: String,
+}
+
+/// One backend that answers questions.
+pub trait Assistant: Send + Sync + 'static {
+    /// Starts to answer and returns at once; the text arrives in pieces. Called on the control
+    /// plane's runtime, so a backend may spawn there, and must not block there. Dropping the
+    /// [`Replies`] cancels: the backend's next send fails and it stops.
+    fn answer(&self, question: Question) -> Replies;
+
+    /// Its name in logs and metrics, as in `assistant.kind`.
+    fn name(&self) -> &'static str;
+}
+
+/// What a backend sends, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// More of the reply's text.
+    Text(String),
+    /// The reply is whole. Without it, a backend that dies half-way would pass for one that is done.
+    End,
+}
+
+/// One reply as it is written: pieces, then [`Piece::End`]. An end without any text and a backend
+/// that goes away without an end are failures.
+#[derive(Debug)]
+pub struct Replies(mpsc::Receiver<Result<Piece, Failure>>);
+
+impl Replies {
+    /// The two ends of a bounded stream of pieces.
+    #[must_use]
+    pub fn channel() -> (mpsc::Sender<Result<Piece, Failure>>, Self) {
+        let (pieces, replies) = mpsc::channel(PIECES_AHEAD);
+        (pieces, Self(replies))
+    }
+
+    /// The next piece, a failure that ends the answer, or `None` if the backend has gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// No piece is lost if the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Piece, Failure>> {
+        self.0.recv().await
+    }
+}
+
+/// Why a prompt ended in an apology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Failure {
+    /// It took longer than `assistant.timeout`.
+    #[error("no reply within assistant.timeout")]
+    Timeout,
+    /// The backend panicked.
+    #[error("the backend panicked")]
+    Panicked,
+    /// The backend said that it cannot answer.
+    #[error("the backend failed")]
+    Failed,
+    /// The backend went away in the middle, such as by a panic in a task of its own.
+    #[error("the answer broke off")]
+    BrokenOff,
+    /// The answer ended without any text.
+    #[error("the answer was empty")]
+    Empty,
+    /// The answer grew past [`REPLY_BYTES_MAX`].
+    #[error("the answer was too long")]
+    TooLong,
+    /// The node is going down.
+    #[error("the assistant was stopped")]
+    Stopped,
+}
+
+/// Where the outcome of one prompt goes. Exactly one of `reply` and `apologise` is called for every
+/// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. It must
+/// not block. A panic in it is caught and counted.
+pub trait ReplyTo: Send {
+    /// A piece of the reply has been written. Called before `reply`, which repeats the whole text;
+    /// an apology may still follow.
+    fn piece(&mut self, _text: &str) {}
+    /// The whole reply.
+    fn reply(self: Box<Self>, text: String);
+    /// There will be no reply; say so with [`APOLOGY`].
+    fn apologise(self: Box<Self>);
+}
+
+/// A question and where its answer goes.
+pub struct Prompt {
+    /// The room it was asked in.
+    pub room: RoomName,
+    /// The customer's words.
+    pub text: String,
+    /// Takes the one reply or apology.
+    pub reply: Box<dyn ReplyTo>,
+}
+
+impl std::fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Message contents do not belong in logs.
+        f.debug_struct("Prompt")
+            .field("room", &self.room)
+            .field("text_bytes", &self.text.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the assistant cannot start. The caller exits with 64: the operator named a file that is not
+/// usable.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The knowledge file cannot be read.
+    #[error("assistant.knowledge: cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The knowledge file is not a regular file of at most [`KNOWLEDGE_BYTES_MAX`] bytes.
+    #[error(
+        "assistant.knowledge: {} is not a file of at most {} bytes",
+        path.display(),
+        KNOWLEDGE_BYTES_MAX
+    )]
+    Size {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The knowledge file breaks a rule.
+    #[error("{}:{line}: {problem}", path.display())]
+    Knowledge {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u32,
+        /// The rule and the fix.
+        problem: Box<str>,
+    },
+}

@@ -1,0 +1,349 @@
+//! The dispatcher with scripted backends: what a prompt ends in, and when.
+
+use super::*;
+use crate::config;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+type Outcomes = mpsc::UnboundedReceiver<(String, String)>;
+
+/// Sends (question, outcome) to the test; panics on `panic in reply`.
+struct Recorder {
+    text: String,
+    outcomes: mpsc::UnboundedSender<(String, String)>,
+}
+
+impl ReplyTo for Recorder {
+    fn piece(&mut self, text: &str) {
+        let sent = self
+            .outcomes
+            .send((self.text.clone(), format!("piece {text}")));
+        assert!(sent.is_ok());
+    }
+    fn reply(self: Box<Self>, text: String) {
+        let sent = self.outcomes.send((self.text.clone(), text));
+        assert!(sent.is_ok() && self.text != "panic in reply");
+    }
+    fn apologise(self: Box<Self>) {
+        let sent = self.outcomes.send((self.text, "sorry".to_owned()));
+        assert!(sent.is_ok());
+    }
+}
+
+/// Does what the question says: `echo`, `slow` (one second), `stuck`, `panic`, and so on.
+#[derive(Default)]
+struct Script {
+    running: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Assistant for Script {
+    fn answer(&self, question: Question) -> Replies {
+        assert!(question.text != "panic");
+        let (pieces, replies) = Replies::channel();
+        let (running, most) = (Arc::clone(&self.running), Arc::clone(&self.most));
+        tokio::spawn(async move {
+            most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+            let texts: Vec<Result<Piece, Failure>> = match question.text.as_str() {
+                "stuck" => {
+                    pieces.closed().await;
+                    vec![]
+                }
+                "fail" => vec![Err(Failure::Failed)],
+                "empty" => vec![Ok(Piece::End)],
+                "broken" => vec![Ok(Piece::Text("half".to_owned()))],
+                "long" => vec![Ok(Piece::Text("x".repeat(REPLY_BYTES_MAX + 1)))],
+                text => {
+                    if text.starts_with("slow") {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                    vec![Ok(Piece::Text(format!("re: {text}"))), Ok(Piece::End)]
+                }
+            };
+            running.fetch_sub(1, SeqCst);
+            for piece in texts {
+                if pieces.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        });
+        replies
+    }
+
+    fn name(&self) -> &'static str {
+        "script"
+    }
+}
+
+struct Bench {
+    dispatcher: Dispatcher,
+    most: Arc<AtomicUsize>,
+    sender: mpsc::UnboundedSender<(String, String)>,
+    outcomes: Outcomes,
+}
+
+impl Bench {
+    fn new(prompts: usize, prompts_per_room: usize, concurrency: usize) -> Self {
+        let config = config::Assistant {
+            prompts,
+            prompts_per_room,
+            concurrency,
+            ..config::Assistant::default()
+        };
+        let script = Script::default();
+        let most = Arc::clone(&script.most);
+        let dispatcher = Dispatcher::with(&Handle::current(), &config, Arc::new(script));
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        Self {
+            dispatcher,
+            most,
+            sender,
+            outcomes,
+        }
+    }
+
+    fn ask(&self, session: &str, text: &str) -> Asked {
+        self.dispatcher.ask(Prompt {
+            room: RoomName::chat("1", session).expect("legal"),
+            text: text.to_owned(),
+            reply: Box::new(Recorder {
+                text: text.to_owned(),
+                outcomes: self.sender.clone(),
+            }),
+        })
+    }
+
+    fn accept(&self, session: &str, text: &str) {
+        let asked = self.ask(session, text);
+        assert!(matches!(asked, Asked::Accepted), "{text}: {asked:?}");
+    }
+
+    /// The next final outcome.
+    async fn outcome(&mut self) -> (String, String) {
+        loop {
+            let outcome = self
+                .outcomes
+                .recv()
+                .await
+                .expect("the bench holds a sender");
+            if !outcome.1.starts_with("piece ") {
+                return outcome;
+            }
+        }
+    }
+
+    async fn expect(&mut self, text: &str, outcome: &str) {
+        assert_eq!(self.outcome().await, (text.to_owned(), outcome.to_owned()));
+    }
+}
+
+fn adds_up(counts: Counts) -> bool {
+    let apologies = counts.timeouts + counts.panics + counts.failures + counts.stopped;
+    counts.accepted == counts.replied + apologies + counts.open
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_come_before_the_whole_reply() {
+    let mut bench = Bench::new(9, 9, 9);
+    bench.accept("a", "echo");
+    let first = bench.outcomes.recv().await.expect("a piece");
+    assert_eq!(first.1, "piece re: echo");
+    bench.expect("echo", "re: echo").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_is_answered_one_at_a_time_in_the_order_asked() {
+    let mut bench = Bench::new(99, 9, 9);
+    for text in ["slow 1", "echo 2", "slow 3", "echo 4"] {
+        bench.accept("a", text);
+    }
+    for text in ["slow 1", "echo 2", "slow 3", "echo 4"] {
+        bench.expect(text, &format!("re: {text}")).await;
+    }
+    assert_eq!(bench.most.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_run_side_by_side_up_to_the_concurrency() {
+    let mut bench = Bench::new(99, 9, 2);
+    let start = Instant::now();
+    for room in ["a", "b", "c", "d"] {
+        bench.accept(room, &format!("slow {room}"));
+    }
+    for _ in 0..4 {
+        assert!(bench.outcome().await.1.starts_with("re: slow"));
+    }
+    assert_eq!(bench.most.load(SeqCst), 2);
+    assert_eq!(start.elapsed().as_secs(), 2, "two rounds of a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_asks_much_does_not_hold_up_another() {
+    let mut bench = Bench::new(99, 9, 1);
+    for text in ["slow 1", "slow 2", "slow 3"] {
+        bench.accept("a", text);
+    }
+    bench.accept("b", "echo b");
+    bench.expect("slow 1", "re: slow 1").await;
+    bench.expect("echo b", "re: echo b").await;
+    bench.expect("slow 2", "re: slow 2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_room_and_a_full_desk_are_busy_and_hand_the_prompt_back() {
+    let mut bench = Bench::new(4, 2, 1);
+    for text in ["slow 1", "slow 2", "slow 3"] {
+        bench.accept("a", text);
+    }
+    let Asked::Busy(prompt) = bench.ask("a", "slow 4") else {
+        panic!("two wait already");
+    };
+    prompt.reply.apologise();
+    bench.expect("slow 4", "sorry").await;
+    bench.accept("b", "slow b");
+    assert!(
+        matches!(bench.ask("c", "slow c"), Asked::Busy(_)),
+        "four in all"
+    );
+    for _ in 0..4 {
+        bench.outcome().await;
+    }
+    bench.accept("c", "slow c");
+    bench.expect("slow c", "re: slow c").await;
+    assert_eq!(bench.dispatcher.counts().busy, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_backend_is_apologised_for_at_the_timeout_and_the_room_goes_on() {
+    let mut bench = Bench::new(9, 9, 1);
+    let start = Instant::now();
+    bench.accept("a", "stuck");
+    bench.accept("a", "echo");
+    bench.expect("stuck", "sorry").await;
+    assert_eq!(start.elapsed().as_secs(), 30);
+    bench.expect("echo", "re: echo").await;
+    assert_eq!(bench.dispatcher.counts().timeouts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_is_one_apology_and_costs_nobody_else() {
+    let mut bench = Bench::new(9, 9, 1);
+    for text in ["panic", "fail", "empty", "broken", "long"] {
+        bench.accept("a", text);
+        bench.accept("a", "echo");
+        bench.expect(text, "sorry").await;
+        bench.expect("echo", "re: echo").await;
+    }
+    let counts = bench.dispatcher.counts();
+    assert_eq!((counts.panics, counts.failures, counts.replied), (1, 4, 5));
+    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_where_the_reply_goes_does_not_stop_the_room() {
+    let mut bench = Bench::new(9, 9, 1);
+    bench.accept("a", "panic in reply");
+    bench.accept("a", "echo");
+    bench.expect("panic in reply", "re: panic in reply").await;
+    bench.expect("echo", "re: echo").await;
+    assert_eq!(bench.dispatcher.counts().reply_panics, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_lets_the_running_finish_and_apologises_to_the_waiting() {
+    let mut bench = Bench::new(9, 9, 9);
+    bench.accept("a", "slow 1");
+    bench.accept("a", "slow 2");
+    tokio::task::yield_now().await;
+    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
+    bench.expect("slow 2", "sorry").await;
+    bench.expect("slow 1", "re: slow 1").await;
+    assert!(matches!(bench.ask("a", "late"), Asked::Busy(_)));
+    let counts = bench.dispatcher.counts();
+    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_stops_the_stuck_at_the_end_of_its_grace() {
+    let mut bench = Bench::new(9, 9, 9);
+    bench.accept("a", "stuck");
+    let start = Instant::now();
+    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(start.elapsed().as_secs(), 5);
+    bench.expect("stuck", "sorry").await;
+    assert_eq!(bench.dispatcher.counts().stopped, 1);
+}
+
+#[test]
+fn a_runtime_that_goes_away_still_apologises_to_everyone() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut bench = runtime.block_on(async { Bench::new(99, 9, 1) });
+    for room in ["a", "b"] {
+        for text in ["stuck", "echo"] {
+            bench.accept(room, text);
+        }
+    }
+    drop(runtime);
+    let mut sorry = 0;
+    while let Ok((_, outcome)) = bench.outcomes.try_recv() {
+        assert_eq!(outcome, "sorry");
+        sorry += 1;
+    }
+    assert_eq!(sorry, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_from_many_threads_each_end_exactly_once() {
+    let mut bench = Bench::new(10_000, 10_000, 8);
+    let kinds = ["echo", "panic", "fail", "broken"];
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let bench = &bench;
+            scope.spawn(move || {
+                for n in 0..250 {
+                    bench.accept(&format!("r{}", n % 7), kinds[(n + thread) % 4]);
+                }
+            });
+        }
+    });
+    let mut outcomes = 0;
+    while outcomes < 1_000 {
+        let next = tokio::time::timeout(Duration::from_secs(20), bench.outcome());
+        next.await.expect("none is lost");
+        outcomes += 1;
+    }
+    let counts = bench.dispatcher.counts();
+    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+    assert_eq!(
+        (counts.replied, counts.panics, counts.failures),
+        (250, 250, 500)
+    );
+    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
+    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
+}
+
+#[tokio::test]
+async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
+    let mut config = config::Assistant::default();
+    let faq = Dispatcher::start(&Handle::current(), &config).expect("built in");
+    assert!(faq.enabled());
+    config.kind = config::AssistantKind::None;
+    let none = Dispatcher::start(&Handle::current(), &config).expect("nothing to load");
+    assert!(!none.enabled());
+    let (sender, _outcomes) = mpsc::unbounded_channel();
+    let asked = none.ask(Prompt {
+        room: RoomName::chat("1", "a").expect("legal"),
+        text: "hi".to_owned(),
+        reply: Box::new(Recorder {
+            text: "hi".to_owned(),
+            outcomes: sender,
+        }),
+    });
+    assert!(matches!(asked, Asked::Off));
+}

@@ -1,0 +1,307 @@
+//! Rooms, their order, and the mailboxes between workers.
+//!
+//! A publication takes its room's lock for a moment: it gets the next number and goes into the
+//! mailbox of every worker that holds members, so every member on the node sees one order. The
+//! worker does the rest (queues, sockets) alone, without locks.
+//!
+//! Not for: sockets, frames' meaning, time (it is an argument).
+//!
+//! # Lock order
+//! 1. a shard of the registry (dashmap guard), 2. a room's state, 3. a mailbox. Each may be taken
+//! while one before it is held, never the other way round, and none is held across a wait, a system
+//! call or a callback, but for the wake of a sleeping worker under a room's lock.
+//!
+//! Limits: `broker.mailbox_capacity` publications and `broker.mailbox_bytes` per worker. Publishers
+//! ask [`Broker::full_mailbox`] before they read more from their sockets; each can be past the check
+//! at the same time as the others, so the hard bound is the capacity plus the number of publishers.
+
+pub mod ledger;
+pub mod mailbox;
+pub mod queue;
+pub mod room;
+pub mod uplink;
+
+use crate::clock::Millis;
+use crate::config;
+use crate::name::RoomName;
+use bytes::Bytes;
+use dashmap::{DashMap, Entry};
+use foldhash::fast::RandomState;
+use mailbox::Mailbox;
+use room::{ByName, Room, RoomSlot};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uplink::Uplink;
+
+/// One event on its way to the members of a room.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Header and payload, encoded once and shared by all members.
+    pub frame: Bytes,
+    /// When it stops being worth delivering; set at ingress.
+    pub deadline: Millis,
+}
+
+/// A connection within a worker: generation and place, as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionKey(pub u64);
+
+/// What a worker's mailbox holds.
+#[derive(Debug)]
+pub enum Parcel {
+    /// A publication for this worker's members of a room.
+    Room {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+        /// The publication's number in its room.
+        sequence: u64,
+        /// Members on this worker at the moment of publishing: what the ledger expects.
+        members: u32,
+        /// The publication.
+        publication: Publication,
+    },
+    /// An event for one connection alone.
+    Direct {
+        /// Whom it is for.
+        connection: ConnectionKey,
+        /// The event.
+        publication: Publication,
+        /// It ends the wait of a connection that takes one command at a time.
+        resume: bool,
+    },
+}
+
+impl Parcel {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Room { publication, .. } | Self::Direct { publication, .. } => publication.frame.len(),
+        }
+    }
+}
+
+/// Wakes a worker that sleeps in its poll.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The mailboxes of all workers.
+pub struct Mailboxes {
+    boxes: Vec<(Mailbox<Parcel>, Wake)>,
+}
+
+impl fmt::Debug for Mailboxes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailboxes").field("workers", &self.boxes.len()).finish()
+    }
+}
+
+impl Mailboxes {
+    /// Is this worker's mailbox full?
+    #[must_use]
+    pub fn is_full(&self, worker: usize) -> bool {
+        self.boxes.get(worker).is_some_and(|(mailbox, _)| mailbox.is_full())
+    }
+
+    /// Is there nothing in this worker's mailbox?
+    #[must_use]
+    pub fn is_empty(&self, worker: usize) -> bool {
+        self.boxes.get(worker).is_none_or(|(mailbox, _)| mailbox.is_empty())
+    }
+
+    /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
+    /// the sender (it empties its mailbox before it sleeps).
+    pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
+        let Some((mailbox, wake)) = self.boxes.get(worker) else { return };
+        let bytes = parcel.bytes();
+        if mailbox.push(parcel, bytes) && from != Some(worker) {
+            wake();
+        }
+    }
+
+    /// Takes everything from a worker's mailbox, in order, into the empty `into`; the bytes taken.
+    pub fn swap(&self, worker: usize, into: &mut Vec<Parcel>) -> usize {
+        self.boxes.get(worker).map_or(0, |(mailbox, _)| mailbox.swap(into))
+    }
+
+    /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
+    pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
+        let Some((mailbox, _)) = self.boxes.get(worker) else { return };
+        if mailbox.release(parcels, bytes) {
+            let mut waiters = mailbox.take_waiters();
+            while waiters != 0 {
+                let waiter = waiters.trailing_zeros() as usize;
+                waiters &= waiters - 1;
+                if let Some((_, wake)) = self.boxes.get(waiter) {
+                    wake();
+                }
+            }
+        }
+    }
+
+    /// Registers `waiter` for a wake when `worker`'s mailbox has room; false if it has room now.
+    pub fn wait(&self, worker: usize, waiter: usize) -> bool {
+        self.boxes.get(worker).is_some_and(|(mailbox, _)| mailbox.wait(waiter))
+    }
+}
+
+/// A member's seat in a room, returned by [`Broker::join`].
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The room.
+    pub room: Arc<Room>,
+    /// Its place on the worker.
+    pub slot: RoomSlot,
+    /// Number of the last publication before the join: later ones are for this member.
+    pub sequence: u64,
+    /// The worker had no member of this room before.
+    pub first_on_worker: bool,
+}
+
+/// The rooms of one node.
+pub struct Broker {
+    rooms: DashMap<ByName, (), RandomState>,
+    mailboxes: Mailboxes,
+    spread_above: usize,
+    hasher: RandomState,
+    uplink: Option<Box<dyn Uplink>>,
+    publications: AtomicU64,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
+}
+
+/// Most workers: a mailbox keeps its waiting publishers in a 64-bit set.
+pub const WORKERS_MAX: usize = 64;
+
+impl Broker {
+    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`].
+    #[must_use]
+    pub fn new(settings: &config::Broker, wakes: Vec<Wake>, uplink: Option<Box<dyn Uplink>>) -> Self {
+        // The count of shards bounds contention between joins; publishing never comes here.
+        let shards = (wakes.len() * 4).next_power_of_two().max(2);
+        let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
+        let boxes = wakes.into_iter().take(WORKERS_MAX).map(|wake| (mailbox(), wake)).collect();
+        Self {
+            rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
+            mailboxes: Mailboxes { boxes },
+            spread_above: settings.spread_above,
+            hasher: RandomState::default(),
+            uplink,
+            publications: AtomicU64::new(0),
+        }
+    }
+
+    /// The mailboxes of the workers.
+    #[must_use]
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.mailboxes
+    }
+
+    /// Rooms with members on this node.
+    #[must_use]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Publications accepted into rooms since start.
+    #[must_use]
+    pub fn publications(&self) -> u64 {
+        self.publications.load(Ordering::Relaxed)
+    }
+
+    /// The worker a new member of this room should go to.
+    #[must_use]
+    pub fn place(&self, name: &RoomName) -> usize {
+        let workers = self.mailboxes.boxes.len().max(1);
+        self.find(name)
+            .and_then(|room| room.preferred_worker(self.spread_above, workers))
+            // Two first members at once must agree, so a new room's home follows from its name.
+            .unwrap_or_else(|| {
+                use std::hash::BuildHasher;
+                (self.hasher.hash_one(name.as_str()) as usize) % workers
+            })
+    }
+
+    /// The room, if it has members here.
+    #[must_use]
+    pub fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
+        self.rooms.get(name.as_str()).map(|entry| Arc::clone(&entry.key().0))
+    }
+
+    /// Makes a member of `name` on `worker`. Only that worker's thread may call this, so that a
+    /// member's place in the order of publications is exact. `make_slot` runs under the room's lock
+    /// if the worker has no member of the room yet.
+    pub fn join(&self, name: &RoomName, worker: usize, make_slot: impl FnOnce() -> RoomSlot) -> Joined {
+        let worker = u16::try_from(worker).unwrap_or(u16::MAX);
+        // The seat is taken while the registry's guard is held: a room that is being removed is
+        // either gone before, or seen as not empty by its remover.
+        let (room, seat) = if let Some(entry) = self.rooms.get(name.as_str()) {
+            let room = Arc::clone(&entry.key().0);
+            let seat = room.sit(worker, make_slot);
+            (room, seat)
+        } else {
+            match self.rooms.entry(ByName(Arc::new(Room::new(name.clone())))) {
+                Entry::Occupied(entry) => {
+                    let room = Arc::clone(&entry.key().0);
+                    let seat = room.sit(worker, make_slot);
+                    (room, seat)
+                }
+                Entry::Vacant(entry) => {
+                    let room = Arc::clone(&entry.key().0);
+                    let seat = room.sit(worker, make_slot);
+                    entry.insert(());
+                    (room, seat)
+                }
+            }
+        };
+        Joined { room, slot: seat.slot, sequence: seat.sequence, first_on_worker: seat.first_on_worker }
+    }
+
+    /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
+    pub fn leave(&self, room: &Arc<Room>, worker: usize) -> bool {
+        let last = room.stand(u16::try_from(worker).unwrap_or(u16::MAX));
+        if last {
+            self.rooms.remove_if(room.name().as_str(), |key, ()| {
+                Arc::ptr_eq(&key.0, room) && room.is_empty()
+            });
+        }
+        last
+    }
+
+    /// The first worker whose full mailbox should stop a publisher into `room` from reading on.
+    #[must_use]
+    pub fn full_mailbox(&self, room: &Room) -> Option<usize> {
+        room.full_mailbox(&self.mailboxes)
+    }
+
+    /// Publishes into a room; `from` is the calling worker, if it is one. Returns the number of the
+    /// publication and the members it is for. Never waits.
+    pub fn publish(&self, room: &Room, publication: &Publication, from: Option<usize>) -> (u64, u64) {
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        room.publish(publication, &self.mailboxes, from, self.uplink.as_deref())
+    }
+
+    /// Publishes what another node published: to local members only. `None` if the room has none.
+    pub fn deliver_remote(&self, name: &RoomName, publication: &Publication) -> Option<(u64, u64)> {
+        let room = self.find(name)?;
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        Some(room.publish(publication, &self.mailboxes, None, None))
+    }
+
+    /// Sends an event to one connection of `worker`.
+    pub fn direct(
+        &self,
+        worker: usize,
+        connection: ConnectionKey,
+        publication: Publication,
+        resume: bool,
+        from: Option<usize>,
+    ) {
+        self.mailboxes.push(worker, Parcel::Direct { connection, publication, resume }, from);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! One room of this node: its order, and which workers hold its members.
+
+use super::uplink::Uplink;
+use super::{Mailboxes, Parcel, Publication};
+use crate::name::RoomName;
+use parking_lot::Mutex;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// A room's place in a worker's table of rooms. The generation tells a reused place from the room
+/// that was there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomSlot {
+    /// Place in the worker's table.
+    pub index: u32,
+    /// Which tenant of that place.
+    pub generation: u32,
+}
+
+/// Members of the room on one worker.
+#[derive(Clone, Copy, Debug)]
+struct Placement {
+    slot: RoomSlot,
+    members: u32,
+    worker: u16,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Number of the last publication; the first is 1.
+    sequence: u64,
+    /// The first worker with members. Most rooms never have a second.
+    home: Option<Placement>,
+    /// Further workers, once the room has spread.
+    spread: Option<Box<Vec<Placement>>>,
+}
+
+impl State {
+    fn placements(&self) -> impl Iterator<Item = &Placement> {
+        self.home.iter().chain(self.spread.iter().flat_map(|spread| spread.iter()))
+    }
+
+    fn placement_mut(&mut self, worker: u16) -> Option<&mut Placement> {
+        self.home
+            .iter_mut()
+            .chain(self.spread.iter_mut().flat_map(|spread| spread.iter_mut()))
+            .find(|placement| placement.worker == worker)
+    }
+
+    fn add(&mut self, placement: Placement) {
+        match &mut self.home {
+            None => self.home = Some(placement),
+            Some(_) => self.spread.get_or_insert_default().push(placement),
+        }
+    }
+
+    fn remove(&mut self, worker: u16) {
+        if let Some(spread) = &mut self.spread {
+            spread.retain(|placement| placement.worker != worker);
+        }
+        if self.home.is_some_and(|home| home.worker == worker) {
+            self.home = self.spread.as_mut().and_then(|spread| spread.pop());
+        }
+        if self.spread.as_ref().is_some_and(|spread| spread.is_empty()) {
+            self.spread = None;
+        }
+    }
+}
+
+/// A room with members on this node.
+#[derive(Debug)]
+pub struct Room {
+    name: RoomName,
+    state: Mutex<State>,
+}
+
+/// What a join found out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) slot: RoomSlot,
+    pub(super) sequence: u64,
+    pub(super) first_on_worker: bool,
+}
+
+impl Room {
+    pub(super) fn new(name: RoomName) -> Self {
+        Self { name, state: Mutex::default() }
+    }
+
+    /// The room's name.
+    #[must_use]
+    pub fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// Members on all workers.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.state.lock().placements().map(|placement| placement.members as usize).sum()
+    }
+
+    /// Number of the last publication.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.state.lock().sequence
+    }
+
+    /// Where the room lives on `worker`.
+    #[must_use]
+    pub fn slot_on(&self, worker: usize) -> Option<RoomSlot> {
+        let state = self.state.lock();
+        state.placements().find(|placement| usize::from(placement.worker) == worker).map(|placement| placement.slot)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().home.is_none()
+    }
+
+    /// The worker a new member should go to, given `spread_above` and `workers`: the home while the
+    /// room is small, then the worker with the fewest members.
+    pub(super) fn preferred_worker(&self, spread_above: usize, workers: usize) -> Option<usize> {
+        let state = self.state.lock();
+        let home = state.home.as_ref()?;
+        let members: usize = state.placements().map(|placement| placement.members as usize).sum();
+        if members < spread_above {
+            return Some(usize::from(home.worker));
+        }
+        let count = |worker: usize| {
+            state
+                .placements()
+                .find(|placement| usize::from(placement.worker) == worker)
+                .map_or(0, |placement| placement.members)
+        };
+        (0..workers).min_by_key(|&worker| count(worker))
+    }
+
+    /// Takes a seat on `worker`; `make_slot` runs if the room is new there.
+    pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> Seat {
+        let mut state = self.state.lock();
+        let sequence = state.sequence;
+        if let Some(placement) = state.placement_mut(worker) {
+            placement.members += 1;
+            return Seat { slot: placement.slot, sequence, first_on_worker: false };
+        }
+        let slot = make_slot();
+        state.add(Placement { slot, members: 1, worker });
+        Seat { slot, sequence, first_on_worker: true }
+    }
+
+    /// Gives a seat back; true if it was the last one on this worker.
+    pub(super) fn stand(&self, worker: u16) -> bool {
+        let mut state = self.state.lock();
+        let Some(placement) = state.placement_mut(worker) else { return false };
+        placement.members -= 1;
+        if placement.members > 0 {
+            return false;
+        }
+        state.remove(worker);
+        true
+    }
+
+    /// The first worker among this room's whose mailbox is full.
+    pub(super) fn full_mailbox(&self, mailboxes: &Mailboxes) -> Option<usize> {
+        let state = self.state.lock();
+        let full = |placement: &&Placement| mailboxes.is_full(usize::from(placement.worker));
+        state.placements().find(full).map(|placement| usize::from(placement.worker))
+    }
+
+    /// Numbers a publication and puts it into the mailbox of every worker with members, in the
+    /// room's order. Returns its number and the members it is for.
+    pub(super) fn publish(
+        &self,
+        publication: &Publication,
+        mailboxes: &Mailboxes,
+        from: Option<usize>,
+        uplink: Option<&dyn Uplink>,
+    ) -> (u64, u64) {
+        let mut state = self.state.lock();
+        state.sequence += 1;
+        let sequence = state.sequence;
+        let mut members = 0;
+        for placement in state.placements() {
+            members += u64::from(placement.members);
+            let parcel = Parcel::Room {
+                slot: placement.slot,
+                sequence,
+                members: placement.members,
+                publication: publication.clone(),
+            };
+            mailboxes.push(usize::from(placement.worker), parcel, from);
+        }
+        if let Some(uplink) = uplink {
+            // The outcome is the bridge's to count; the local order does not depend on it.
+            let _forwarded = uplink.forward(&self.name, sequence, publication);
+        }
+        (sequence, members)
+    }
+}
+
+/// A room as a key of the registry: found by its name, without a second copy of it.
+#[derive(Clone, Debug)]
+pub(super) struct ByName(pub(super) Arc<Room>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.name.as_str()
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.as_str().hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}

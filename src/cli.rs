@@ -1,0 +1,235 @@
+//! The command line: flags to a [`Loader`], and the commands that only print.
+//!
+//! Usage mistakes end with 64, as mistakes in the configuration do. A reader that goes away
+//! (`supportal config | head`) is no mistake.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use supportal::config::banner::{Facts, banner};
+use supportal::config::budget::worst_case_memory;
+use supportal::config::document::{self, Format};
+use supportal::config::load::Loader;
+
+/// Exit code for flags and configuration (EX_USAGE of sysexits(3)).
+pub(crate) const EXIT_CONFIG: u8 = 64;
+
+/// The real-time server for customer-support chat.
+#[derive(Parser)]
+#[command(name = "supportal", version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Settings (flag > environment > file > default)")]
+struct Flags {
+    /// TOML file with settings.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Address and port of the public listener.
+    #[arg(long, value_name = "ADDR", global = true)]
+    listen: Option<String>,
+    /// Address and port of the operator's listener.
+    #[arg(long, value_name = "ADDR", global = true)]
+    admin: Option<String>,
+    /// Redis between nodes; accepted, not used by this version.
+    #[arg(long, value_name = "URL", global = true)]
+    redis_url: Option<String>,
+    /// Data-plane threads; 0 = one per core.
+    #[arg(long, value_name = "N", global = true)]
+    workers: Option<String>,
+    /// Any setting; may be given several times.
+    #[arg(long, value_name = "section.key=value", global = true)]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server; also what happens without a command.
+    Serve,
+    /// Checks the configuration; prints limits and the worst case of memory.
+    Check,
+    /// Prints every setting with its source; secrets are hidden.
+    Config {
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t = Form::Toml)]
+        format: Form,
+        /// The defaults, with the meaning of each key.
+        #[arg(long)]
+        default: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Toml,
+    Env,
+    Markdown,
+}
+
+impl From<Form> for Format {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Toml => Self::Toml,
+            Form::Env => Self::Environment,
+            Form::Markdown => Self::Markdown,
+        }
+    }
+}
+
+/// What the command line asks for.
+pub(crate) enum Action {
+    /// Run the server.
+    Serve(Loader),
+    /// Nothing more: it was done, with this exit code.
+    Done(ExitCode),
+}
+
+/// Reads the command line and does what needs no server.
+pub(crate) fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Action {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let code = if usage.use_stderr() { EXIT_CONFIG } else { 0 };
+            return Action::Done(finish(usage.print(), ExitCode::from(code)));
+        }
+    };
+    let loader = loader(cli.flags, environment);
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => Action::Serve(loader),
+        Command::Check => Action::Done(check(loader)),
+        Command::Config { format, default } => Action::Done(show(loader, format.into(), default)),
+    }
+}
+
+fn loader(flags: Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Loader {
+    // Text that is not UTF-8 becomes replacement characters, and then an error that shows them.
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    Loader {
+        file: flags.config,
+        environment: environment
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect(),
+        sets: flags.set,
+        listen: flags.listen,
+        admin: flags.admin,
+        workers: flags.workers,
+        redis_url: flags.redis_url,
+    }
+}
+
+fn check(loader: Loader) -> ExitCode {
+    let loaded = match loader.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    let facts = Facts::gather();
+    let (workers, connections) = (
+        facts.workers(&loaded.config),
+        facts.connections(&loaded.config),
+    );
+    let mut text = "the configuration is good\n\n".to_owned();
+    for line in banner(&loaded, &facts) {
+        text.push_str(&format!("{line}\n"));
+    }
+    text.push_str("\nlimits\n");
+    text.push_str(&document::render_limits(&loaded));
+    text.push_str(&format!(
+        "\nmemory at worst, {connections} connections and {workers} workers\n{}\n",
+        worst_case_memory(&loaded.config, connections, workers)
+    ));
+    print(&text)
+}
+
+fn show(loader: Loader, format: Format, default: bool) -> ExitCode {
+    if default {
+        return print(&document::render_default(format));
+    }
+    match loader.load() {
+        Ok(loaded) => print(&document::render(&loaded, format)),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Prints the mistakes of a configuration.
+pub(crate) fn refuse(error: &supportal::config::problem::Error) -> ExitCode {
+    let mut text = String::new();
+    for problem in error.problems() {
+        text.push_str(&format!("supportal: {problem}\n"));
+    }
+    let printed = io::stderr().write_all(text.as_bytes());
+    finish(printed, ExitCode::from(EXIT_CONFIG))
+}
+
+/// Prints an error that comes before the log.
+pub(crate) fn fail(text: &str) -> ExitCode {
+    let printed = io::stderr().write_all(format!("supportal: {text}\n").as_bytes());
+    finish(printed, ExitCode::FAILURE)
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    finish(printed, ExitCode::SUCCESS)
+}
+
+fn finish(printed: io::Result<()>, code: ExitCode) -> ExitCode {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        for line in ["supportal --workers 2 check", "supportal check --workers 2"] {
+            let cli = parse(line).ok().unwrap();
+            assert_eq!(cli.flags.workers.as_deref(), Some("2"));
+            assert!(matches!(cli.command, Some(Command::Check)));
+        }
+        assert!(parse("supportal").ok().unwrap().command.is_none());
+    }
+
+    #[test]
+    fn every_set_is_kept_in_order() {
+        let cli = parse("supportal serve --set a.b=1 --set c.d=x=y")
+            .ok()
+            .unwrap();
+        assert_eq!(cli.flags.set, ["a.b=1", "c.d=x=y"]);
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for line in [
+            "supportal dance",
+            "supportal --frob",
+            "supportal config --format yaml",
+        ] {
+            assert!(parse(line).is_err_and(|error| error.use_stderr()), "{line}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What the operator should know at start: addresses, limits, worst-case memory, and advice.
+//!
+//! Pure: the machine's facts are an argument, the caller logs the lines.
+
+use super::budget::{Bytes, worst_case_memory};
+use super::load::Loaded;
+use super::validate::{WORKERS_MAX, is_loopback};
+use super::{Config, Dialect};
+use std::fmt;
+
+/// Descriptors for listeners, polls, the log, files and the operator's connections.
+const DESCRIPTORS_RESERVED: u64 = 64;
+/// Below this many descriptors a chat server is a toy, and the default of many systems is 1024.
+const DESCRIPTORS_ADVISED: u64 = 4096;
+
+/// What the machine offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Cores this process may run on.
+    pub cores: usize,
+    /// Open files this process may have, after raising the limit as far as allowed.
+    pub nofile: u64,
+    /// Memory of the machine or the container, where it can be told.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Facts {
+    /// Data-plane threads: as configured, or one per core.
+    #[must_use]
+    pub fn workers(&self, config: &Config) -> usize {
+        match config.server.workers {
+            0 => self.cores.clamp(1, WORKERS_MAX),
+            count => count,
+        }
+    }
+
+    /// Most connections: as configured, but no more than the descriptors allow beside the
+    /// handshakes: a refusal with a status is better than an accept that fails.
+    #[must_use]
+    pub fn connections(&self, config: &Config) -> usize {
+        let allowed = usize::try_from(self.descriptors_left(config)).unwrap_or(usize::MAX);
+        match config.limits.connections {
+            0 => allowed,
+            count => count.min(allowed),
+        }
+    }
+
+    /// Replaces every zero that means "as the machine offers" by the number it stands for.
+    #[must_use]
+    pub fn resolve(&self, config: &Config) -> Config {
+        let mut resolved = config.clone();
+        resolved.server.workers = self.workers(config);
+        resolved.limits.connections = self.connections(config);
+        resolved
+    }
+
+    fn descriptors_left(&self, config: &Config) -> u64 {
+        let handshakes = config.limits.handshakes as u64;
+        // With few descriptors handshakes may use half of them: connections come first.
+        let left = self
+            .nofile
+            .saturating_sub(DESCRIPTORS_RESERVED + handshakes);
+        left.max(self.nofile / 2).max(1)
+    }
+}
+
+/// One line of the banner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Advice, to be logged as a warning.
+    pub is_warning: bool,
+    /// The text.
+    pub text: String,
+}
+
+impl Line {
+    fn info(text: String) -> Self {
+        Self {
+            is_warning: false,
+            text,
+        }
+    }
+
+    fn warn(text: String) -> Self {
+        Self {
+            is_warning: true,
+            text,
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = if self.is_warning { "warning: " } else { "" };
+        write!(f, "{prefix}{}", self.text)
+    }
+}
+
+/// The lines of the banner, warnings last.
+#[must_use]
+pub fn banner(loaded: &Loaded, facts: &Facts) -> Vec<Line> {
+    let config = &loaded.config;
+    let (workers, connections) = (facts.workers(config), facts.connections(config));
+    let memory = worst_case_memory(config, connections, workers);
+    let mut lines = vec![
+        Line::info(format!("supportal {}", env!("CARGO_PKG_VERSION"))),
+        Line::info(format!(
+            "public {} · admin {}",
+            config.server.listen, config.admin.listen
+        )),
+        Line::info(format!(
+            "workers {workers} · open files {} · connections at most {connections}",
+            facts.nofile
+        )),
+        Line::info(format!(
+            "memory at worst {}, {} for each connection (`supportal check` lists the parts)",
+            Bytes(memory.total),
+            Bytes(memory.per_connection)
+        )),
+    ];
+    lines.extend(
+        loaded
+            .warnings
+            .iter()
+            .map(|problem| Line::warn(problem.to_string())),
+    );
+    let advice = [
+        origin_advice(config),
+        descriptors_advice(config, facts),
+        memory_advice(config, facts),
+        dialect_advice(config),
+    ];
+    lines.extend(advice.into_iter().flatten().map(Line::warn));
+    lines
+}
+
+fn origin_advice(config: &Config) -> Option<String> {
+    let open = config.origin.allowed.is_empty() && !is_loopback(config.server.listen.ip());
+    open.then(|| {
+        format!(
+            "{} is reachable from outside and any web page may connect; set origin.allowed = [\"your-site.example\"]",
+            config.server.listen
+        )
+    })
+}
+
+fn descriptors_advice(config: &Config, facts: &Facts) -> Option<String> {
+    let wanted = config.limits.connections as u64;
+    let needed = wanted
+        .saturating_add(DESCRIPTORS_RESERVED)
+        .saturating_add(config.limits.handshakes as u64);
+    if wanted > 0 && facts.nofile < needed {
+        return Some(format!(
+            "limits.connections = {wanted} needs {needed} open files, the limit is {}; raise it (`ulimit -n {needed}`, LimitNOFILE={needed}) or lower limits.connections",
+            facts.nofile
+        ));
+    }
+    (facts.nofile < DESCRIPTORS_ADVISED).then(|| {
+        format!(
+            "only {} open files are allowed; raise the limit (`ulimit -n 65536`, LimitNOFILE=65536)",
+            facts.nofile
+        )
+    })
+}
+
+fn memory_advice(config: &Config, facts: &Facts) -> Option<String> {
+    let available = facts.memory_bytes?;
+    let (workers, connections) = (facts.workers(config), facts.connections(config));
+    let memory = worst_case_memory(config, connections, workers);
+    if memory.total <= available {
+        return None;
+    }
+    let fixed = worst_case_memory(config, 0, workers).total;
+    let fitting = available.saturating_sub(fixed) / memory.per_connection.max(1);
+    Some(format!(
+        "memory at worst {} is more than the {} there are; {}",
+        Bytes(memory.total),
+        Bytes(available),
+        if fitting == 0 {
+            "lower broker.mailbox_bytes or server.workers".to_owned()
+        } else {
+            format!("limits.connections = {fitting} fits, or lower queue.bytes_max")
+        }
+    ))
+}
+
+fn dialect_advice(config: &Config) -> Option<String> {
+    let open = config.chat.dialect == Dialect::Django && !is_loopback(config.server.listen.ip());
+    open.then(|| {
+        "dialect \"django\" is for comparing sites; clients of the guide need chat.dialect = \"guide\""
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: Facts = Facts {
+        cores: 2,
+        nofile: 65_536,
+        memory_bytes: None,
+    };
+
+    fn texts(loaded: &Loaded, facts: &Facts) -> String {
+        let lines: Vec<String> = banner(loaded, facts).iter().map(Line::to_string).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn the_default_on_a_good_machine_gives_no_advice() {
+        let text = texts(&Loaded::default(), &FACTS);
+        assert!(!text.contains("warning"), "{text}");
+        for part in [
+            "127.0.0.1:8000",
+            "127.0.0.1:9000",
+            "workers 2",
+            "open files 65536",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_open_address_without_origins_is_advised_on() {
+        let mut loaded = Loaded::default();
+        loaded.config.server.listen = ([0, 0, 0, 0], 8000).into();
+        assert!(texts(&loaded, &FACTS).contains("set origin.allowed"));
+        loaded.config.origin.allowed = vec!["example.com".to_owned()];
+        assert!(!texts(&loaded, &FACTS).contains("set origin.allowed"));
+    }
+
+    #[test]
+    fn too_few_descriptors_are_advised_on() {
+        let few = Facts {
+            nofile: 1024,
+            ..FACTS
+        };
+        assert!(texts(&Loaded::default(), &few).contains("ulimit -n 65536"));
+        let mut loaded = Loaded::default();
+        loaded.config.limits.connections = 100_000;
+        let text = texts(&loaded, &FACTS);
+        assert!(
+            text.contains("needs 101088 open files, the limit is 65536"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_advised_on_with_a_number_that_fits() {
+        let facts = Facts {
+            memory_bytes: Some(1 << 30),
+            ..FACTS
+        };
+        let mut loaded = Loaded::default();
+        let text = texts(&loaded, &facts);
+        let fitting = text
+            .split("limits.connections = ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next())
+            .and_then(|number| number.parse().ok());
+        loaded.config.limits.connections = fitting.expect("the advice names a number");
+        assert!(!texts(&loaded, &facts).contains("is more than"));
+    }
+
+    #[test]
+    fn resolving_replaces_the_zeros() {
+        let resolved = FACTS.resolve(&Config::default());
+        assert_eq!(resolved.server.workers, 2);
+        assert_eq!(resolved.limits.connections, 65_536 - 64 - 1024);
+        let tiny = Facts {
+            nofile: 256,
+            ..FACTS
+        };
+        assert_eq!(tiny.connections(&Config::default()), 128);
+    }
+}

@@ -1,0 +1,211 @@
+//! Worst-case memory: every bound of a configuration, summed.
+//!
+//! An upper bound, not a forecast: it is what clients that do their worst can make the node hold. An
+//! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
+//! because the same machine (and the same container limit) pays for it.
+
+use super::{AssistantKind, Config};
+use std::fmt;
+
+/// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
+const SLOT_BYTES: usize = 160 + 96;
+/// One room with one member: the registry's entry, the name, the member list.
+const ROOM_BYTES: usize = 256;
+/// What a delivery costs beside the bytes of its frame: its entry of 48 bytes in a queue that doubles
+/// as it grows, and the shared frame's header.
+const DELIVERY_BYTES: usize = 128;
+/// A frame cut off in the middle of its header and the JSON around a text.
+const STASH_BYTES: usize = 512;
+/// A worker's read buffer, lent to a connection for the length of one event, and what it gathers of a
+/// room's frames before they are written.
+const BUFFER_BYTES: usize = (64 + 128) * 1024;
+/// A worker's stack and its poll's event list.
+const WORKER_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
+/// hyper's state machine, the task, and the response of one handshake.
+const HANDSHAKE_BYTES: usize = 16 * 1024;
+/// The kernel's receive buffer of a socket nobody reads, before it autotunes (tcp_rmem's default).
+const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
+/// The program, its allocator's spare pages and the page's files.
+const PROCESS_BYTES: usize = 24 * 1024 * 1024;
+/// Two halves of the log's buffer, see `telemetry`.
+const LOG_BYTES: usize = 2 * 1024 * 1024;
+
+/// One addend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addend {
+    /// What it is, with the key that bounds it.
+    pub name: &'static str,
+    /// How many there are.
+    pub count: u64,
+    /// Bytes of one.
+    pub each: u64,
+}
+
+impl Addend {
+    /// Bytes of all.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.each)
+    }
+}
+
+/// The sum and its addends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// Every bound, the process's own memory first.
+    pub addends: Vec<Addend>,
+    /// Of these, how many bytes grow with each connection.
+    pub per_connection: u64,
+    /// Bytes of all addends.
+    pub total: u64,
+}
+
+/// Sums what `connections` clients and `workers` threads may occupy at most.
+#[must_use]
+pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) -> MemoryBudget {
+    let (limits, queue, assistant) = (&config.limits, &config.queue, &config.assistant);
+    let queue_bytes = queue
+        .bytes_max
+        .saturating_add(queue.capacity.saturating_mul(DELIVERY_BYTES));
+    let prompts = match assistant.kind {
+        AssistantKind::None => 0,
+        AssistantKind::Faq => assistant.prompts,
+    };
+    let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
+        config
+            .broker
+            .mailbox_capacity
+            .saturating_mul(DELIVERY_BYTES),
+    );
+    // A prompt is a text; its reply may be as long.
+    let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
+    // The kernel books a buffer at twice what was asked for (socket(7)).
+    let send_bytes = limits.send_buffer_bytes.saturating_mul(2);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("process and allocator", 1, PROCESS_BYTES),
+        addend("log lines waiting for standard error", 1, LOG_BYTES),
+        addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
+        addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
+        addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
+        addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
+        addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
+        addend("partial messages (limits.message_bytes)", connections, limits.message_bytes.saturating_add(STASH_BYTES)),
+        addend("queues (queue.bytes_max, capacity)", connections, queue_bytes),
+        addend("kernel send buffers (limits.send_buffer_bytes)", connections, send_bytes),
+        addend("kernel receive buffers", connections, RECEIVE_BUFFER_BYTES),
+    ];
+    let per_connection = addends
+        .iter()
+        .skip(6) // the first six do not grow with connections
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    let total = addends
+        .iter()
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
+    MemoryBudget {
+        addends,
+        per_connection,
+        total,
+    }
+}
+
+fn addend(name: &'static str, count: usize, each: usize) -> Addend {
+    Addend {
+        name,
+        count: count as u64,
+        each: each as u64,
+    }
+}
+
+impl fmt::Display for MemoryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for addend in &self.addends {
+            let (count, each) = (addend.count, Bytes(addend.each));
+            let sum = Bytes(addend.bytes()).to_string();
+            writeln!(f, "  {sum:>12}  {} ({count} x {each})", addend.name)?;
+        }
+        write!(f, "  {:>12}  in all", Bytes(self.total).to_string())
+    }
+}
+
+/// A number of bytes for people: `64 KiB`, `1.5 GiB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, size) in [
+            ("TiB", 1_u64 << 40),
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+        ] {
+            if self.0 >= size {
+                let tenths = u128::from(self.0) * 10 / u128::from(size);
+                return match tenths % 10 {
+                    0 => write!(f, "{} {unit}", tenths / 10),
+                    tenth => write!(f, "{}.{tenth} {unit}", tenths / 10),
+                };
+            }
+        }
+        write!(f, "{} B", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_the_sum_of_the_lines() {
+        let budget = worst_case_memory(&Config::default(), 10_000, 2);
+        assert_eq!(
+            budget.total,
+            budget.addends.iter().map(Addend::bytes).sum::<u64>()
+        );
+    }
+
+    #[test]
+    fn one_more_connection_costs_per_connection() {
+        let config = Config::default();
+        let (ten, eleven) = (
+            worst_case_memory(&config, 10, 2),
+            worst_case_memory(&config, 11, 2),
+        );
+        assert_eq!(eleven.total - ten.total, ten.per_connection);
+    }
+
+    #[test]
+    fn every_bound_of_a_configuration_moves_the_sum() {
+        let base = worst_case_memory(&Config::default(), 10, 2).total;
+        let change: [fn(&mut Config); 9] = [
+            |config| config.queue.bytes_max += 1,
+            |config| config.queue.capacity += 1,
+            |config| config.limits.message_bytes += 1,
+            |config| config.limits.send_buffer_bytes += 1,
+            |config| config.limits.handshakes += 1,
+            |config| config.limits.header_bytes += 1,
+            |config| config.broker.mailbox_bytes += 1,
+            |config| config.broker.mailbox_capacity += 1,
+            |config| config.assistant.prompts += 1,
+        ];
+        for change in change {
+            let mut config = Config::default();
+            change(&mut config);
+            assert!(worst_case_memory(&config, 10, 2).total > base);
+        }
+    }
+
+    #[test]
+    fn sums_do_not_overflow() {
+        let mut config = Config::default();
+        config.queue.bytes_max = usize::MAX;
+        assert_eq!(worst_case_memory(&config, usize::MAX, 2).total, u64::MAX);
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        let texts = [0, 1023, 1024, 1536, 64 << 20].map(|bytes| Bytes(bytes).to_string());
+        assert_eq!(texts, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB"]);
+    }
+}

@@ -1,0 +1,296 @@
+//! Settings as documents: commented TOML, a Markdown table, environment variables.
+//!
+//! `config/default.toml` and the README's table are these renderings; tests compare them.
+
+use super::keys::{KEYS, Key, Kind, SECTIONS};
+use super::load::Loaded;
+use super::problem::Source;
+use toml::Value;
+
+/// The form of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// TOML with comments.
+    Toml,
+    /// `NAME=value` lines.
+    Environment,
+    /// A table for the README.
+    Markdown,
+}
+
+/// Every key with its value and source. Secrets are hidden.
+#[must_use]
+pub fn render(loaded: &Loaded, format: Format) -> String {
+    let document = Document {
+        values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
+        source: &|key| Some(loaded.source(key.path)),
+    };
+    document.render(format)
+}
+
+/// Every key with its default and its sentence.
+#[must_use]
+pub fn render_default(format: Format) -> String {
+    let document = Document {
+        values: toml::Table::try_from(Loaded::default().config).unwrap_or_default(),
+        source: &|_| None,
+    };
+    document.render(format)
+}
+
+/// The keys that bound something, with their values and sentences, for `supportal check`.
+#[must_use]
+pub fn render_limits(loaded: &Loaded) -> String {
+    let document = Document {
+        values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
+        source: &|_| None,
+    };
+    KEYS.iter()
+        .filter(|key| ["queue", "limits", "broker"].contains(&key.section()))
+        .filter_map(|key| Some((key, document.value(key)?)))
+        .map(|(key, value)| {
+            let setting = format!("{} = {value}", key.path);
+            format!("  {setting:<36}  {}\n", key.doc)
+        })
+        .collect()
+}
+
+struct Document<'a> {
+    values: toml::Table,
+    /// `None` renders the sentence of each key in the place of its source.
+    source: &'a dyn Fn(&Key) -> Option<Source>,
+}
+
+impl Document<'_> {
+    fn render(&self, format: Format) -> String {
+        match format {
+            Format::Toml => self.toml(),
+            Format::Environment => self.environment(),
+            Format::Markdown => self.markdown(),
+        }
+    }
+
+    /// The value to show; `None` when it is unset or a secret.
+    fn value(&self, key: &Key) -> Option<&Value> {
+        let value = if key.section().is_empty() {
+            self.values.get(key.name())
+        } else {
+            self.values.get(key.section())?.get(key.name())
+        };
+        value.filter(|_| key.kind != Kind::Secret)
+    }
+
+    fn is_set(&self, key: &Key) -> bool {
+        self.values
+            .get(key.section())
+            .is_some_and(|section| section.get(key.name()).is_some())
+    }
+
+    fn toml(&self) -> String {
+        let mut text =
+            "# Settings of Supportal Gateway. Flags and the environment win over this file.\n\
+             # Durations are texts with a unit (ms s m h d); sizes are bytes.\n"
+                .to_owned();
+        for (section, sentence) in SECTIONS {
+            text.push('\n');
+            let keys = || KEYS.iter().filter(|key| key.section() == *section);
+            if !section.is_empty() {
+                text.push_str(&format!("# {sentence}\n[{section}]\n"));
+            }
+            for key in keys().filter(|key| !matches!(key.kind, Kind::Tables(_))) {
+                self.toml_key(key, &mut text);
+            }
+            // Sub-tables end their section, so they come after its keys.
+            for key in keys().filter(|key| matches!(key.kind, Kind::Tables(_))) {
+                self.toml_tables(key, &mut text);
+            }
+        }
+        text
+    }
+
+    fn toml_key(&self, key: &Key, text: &mut String) {
+        let assignment = match self.value(key) {
+            Some(value) => format!("{} = {value}", key.name()),
+            // A comment: a file written from this must not set a token called "(hidden)".
+            None if self.is_set(key) => format!("# {} = \"(hidden)\"", key.name()),
+            None => format!("# {} = \"…\"", key.name()),
+        };
+        match (self.source)(key) {
+            None => text.push_str(&format!("# {}\n{assignment}\n", key.doc)),
+            Some(source) => text.push_str(&format!("{assignment} # {source}\n")),
+        }
+    }
+
+    fn toml_tables(&self, key: &Key, text: &mut String) {
+        let entries = self.value(key).and_then(Value::as_array);
+        match (self.source)(key) {
+            None => {
+                text.push_str(&format!("# {}\n# [[{}]]\n", key.doc, key.path));
+                text.push_str(example_of(key));
+            }
+            Some(source) => {
+                let none = entries.is_none_or(Vec::is_empty);
+                let note = if none { "none, " } else { "" };
+                text.push_str(&format!("# {}: {note}{source}\n", key.path));
+                for entry in entries.into_iter().flatten() {
+                    let body = toml::to_string(entry).unwrap_or_default();
+                    text.push_str(&format!("[[{}]]\n{body}", key.path));
+                }
+            }
+        }
+    }
+
+    fn environment(&self) -> String {
+        let mut text = String::new();
+        for key in KEYS {
+            let name = key.environment();
+            match (self.source)(key) {
+                None => text.push_str(&format!("# {}\n", key.doc)),
+                Some(source) => text.push_str(&format!("# {source}\n")),
+            }
+            match self.value(key) {
+                Some(value) => text.push_str(&format!("{name}={}\n", quoted(&bare(value)))),
+                None if self.is_set(key) => text.push_str(&format!("# {name}=(hidden)\n")),
+                None => text.push_str(&format!("# {name}=\n")),
+            }
+        }
+        text
+    }
+
+    fn markdown(&self) -> String {
+        let has_sources = KEYS.iter().any(|key| (self.source)(key).is_some());
+        let value_heading = if has_sources { "Value" } else { "Default" };
+        let source_heading = if has_sources { "From" } else { "Kind" };
+        let mut text =
+            format!("| Key | {value_heading} | {source_heading} | Meaning |\n|---|---|---|---|\n");
+        for key in KEYS {
+            let value = match self.value(key) {
+                Some(value) => format!("`{value}`").replace('|', "\\|"),
+                None if self.is_set(key) => "(hidden)".to_owned(),
+                None => "unset".to_owned(),
+            };
+            let third = (self.source)(key)
+                .map_or_else(|| key.kind.word().to_owned(), |source| source.to_string());
+            text.push_str(&format!(
+                "| `{}` | {value} | {third} | {} |\n",
+                key.path, key.doc
+            ));
+        }
+        text
+    }
+}
+
+/// An entry of an array of tables, commented out.
+fn example_of(key: &Key) -> &'static str {
+    match key.path {
+        "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
+        "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
+        _ => "",
+    }
+}
+
+/// A value as the environment has it: text without quotes.
+fn bare(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Quotes for a shell, where one would take the text apart.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-:/,=@+".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::Loader;
+    use super::super::{Config, Secret};
+    use super::*;
+
+    #[test]
+    fn the_committed_default_file_is_the_rendering() {
+        assert!(
+            include_str!("../../config/default.toml") == render_default(Format::Toml),
+            "write it anew: supportal config --default > config/default.toml"
+        );
+    }
+
+    #[test]
+    fn the_default_document_sets_the_defaults() {
+        let parsed: Config = toml::from_str(&render_default(Format::Toml)).unwrap();
+        assert_eq!(parsed, Config::default());
+    }
+
+    #[test]
+    fn examples_in_the_default_document_parse_without_their_comment_sign() {
+        let uncommented: String = render_default(Format::Toml)
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(code)
+                    if code.starts_with("[[") || code.contains(" = ") && !code.contains("; ") =>
+                {
+                    format!("{code}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let start = uncommented.find("[[routes]]").unwrap();
+        let end = uncommented.find("[server]").unwrap();
+        let parsed: Config = toml::from_str(uncommented.get(start..end).unwrap()).unwrap();
+        assert_eq!(parsed.routes, Config::default().routes_or_default());
+    }
+
+    #[test]
+    fn a_dump_loads_to_the_same_settings() {
+        let loader = Loader {
+            sets: [
+                "queue.capacity=7",
+                "origin.allowed=a.example,.b.example",
+                "routes=[{path=\"/e/\", handler=\"echo\"}]",
+                "assistant.kind=none",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            ..Loader::default()
+        };
+        let loaded = loader.load().unwrap();
+        let parsed: Config = toml::from_str(&render(&loaded, Format::Toml)).unwrap();
+        assert_eq!(parsed, loaded.config);
+        let environment = render(&loaded, Format::Environment)
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(name, _)| !name.starts_with('#'))
+            .map(|(name, text)| (name.to_owned(), text.trim_matches('\'').to_owned()))
+            .collect();
+        let again = Loader {
+            environment,
+            ..Loader::default()
+        };
+        assert_eq!(again.load().unwrap().config, loaded.config);
+    }
+
+    #[test]
+    fn no_document_shows_a_secret() {
+        let mut loaded = Loaded::default();
+        loaded.config.admin.token = Some(Secret::new("hunter2hunter2hunter2"));
+        for format in [Format::Toml, Format::Environment, Format::Markdown] {
+            let text = render(&loaded, format);
+            assert!(text.contains("(hidden)"));
+            assert!(!text.contains("hunter2"));
+            assert!(!text.contains("token = \"(hidden)\"") || text.contains("# token"));
+        }
+    }
+
+    #[test]
+    fn every_document_names_every_key() {
+        for key in KEYS {
+            assert!(render_default(Format::Markdown).contains(&format!("| `{}` |", key.path)));
+            assert!(render_default(Format::Environment).contains(&key.environment()));
+        }
+    }
+}

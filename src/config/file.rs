@@ -1,0 +1,134 @@
+//! The TOML file: every key with its line.
+
+use super::keys::{self, Kind, SECTIONS};
+use super::load::Layers;
+use super::problem::Source;
+use super::value;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Value};
+
+/// One file while it is read.
+struct File<'text> {
+    path: PathBuf,
+    text: &'text str,
+}
+
+impl File<'_> {
+    fn at(&self, offset: usize) -> Source {
+        let before = self.text.as_bytes().iter().take(offset);
+        Source::File {
+            path: self.path.clone(),
+            line: 1 + before.filter(|byte| **byte == b'\n').count(),
+        }
+    }
+}
+
+/// Reads a file into the layers; what is wrong with it is reported there.
+pub(super) fn read(path: &Path, layers: &mut Layers) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let what = format!("cannot read {}: {error}", path.display());
+            let fix = "give the path of a readable TOML file";
+            return layers.report(Source::Flag("--config"), "", what, fix);
+        }
+    };
+    let file = File {
+        path: path.to_owned(),
+        text: &text,
+    };
+    let (spans, values) = match (DeTable::parse(&text), toml::from_str::<toml::Table>(&text)) {
+        (Ok(spans), Ok(values)) => (spans, values),
+        (Err(error), _) | (_, Err(error)) => {
+            let source = file.at(error.span().map_or(0, |span| span.start));
+            // `message` without the excerpt: the line may hold a secret.
+            let what = format!("not valid TOML: {}", error.message());
+            return layers.report(source, "", what, "");
+        }
+    };
+    read_root(&file, spans.get_ref(), values, layers);
+}
+
+fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: &mut Layers) {
+    // In the order of the lines, so that the mistakes are listed as the file is read.
+    for (name, span) in in_order(spans) {
+        let source = file.at(span.start);
+        let inner = spans.get(name.as_str());
+        let Some(value) = values.get(&name) else {
+            continue;
+        };
+        let is_section = SECTIONS
+            .iter()
+            .any(|(section, _)| !section.is_empty() && *section == name);
+        match (is_section, value, inner.map(Spanned::get_ref)) {
+            (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
+                for (key, span) in in_order(key_spans) {
+                    if let Some(value) = keys.get(&key) {
+                        let path = format!("{name}.{key}");
+                        read_key(
+                            file,
+                            &path,
+                            span.start,
+                            key_spans.get(key.as_str()),
+                            value,
+                            layers,
+                        );
+                    }
+                }
+            }
+            (true, ..) => {
+                layers.report(source, &name, "is a section", format!("write [{name}]"));
+            }
+            (false, Value::Table(_), _) if keys::find(&name).is_none() => {
+                let sections = SECTIONS.iter().map(|(section, _)| *section);
+                let fix = keys::nearest_of(&name, sections)
+                    .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
+                layers.report(source, &format!("[{name}]"), "unknown section", fix);
+            }
+            _ => read_key(file, &name, span.start, inner, value, layers),
+        }
+    }
+}
+
+fn read_key(
+    file: &File<'_>,
+    path: &str,
+    offset: usize,
+    spans: Option<&Spanned<DeValue<'_>>>,
+    value: &Value,
+    layers: &mut Layers,
+) {
+    let Some(key) = keys::find(path) else {
+        return layers.report_unknown(file.at(offset), path);
+    };
+    // An entry of an array of tables is reported at its own line.
+    if let (Kind::Tables(_), Value::Array(_), Some(DeValue::Array(entries))) =
+        (key.kind, value, spans.map(Spanned::get_ref))
+        && let Err(mistakes) = value::check(key, value)
+    {
+        for mistake in mistakes {
+            let entry = entries.get(mistake.index);
+            let line = entry.map_or(offset, |entry| {
+                entry
+                    .get_ref()
+                    .as_table()
+                    .and_then(|table| table.keys().find(|name| **name.get_ref() == mistake.field))
+                    .map_or(entry.span().start, |name| name.span().start)
+            });
+            let path = format!("{path}{}", mistake.below);
+            layers.report(file.at(line), &path, mistake.what, mistake.fix);
+        }
+        return;
+    }
+    layers.set(key, value.clone(), file.at(offset));
+}
+
+fn in_order(table: &DeTable<'_>) -> Vec<(String, std::ops::Range<usize>)> {
+    let mut names: Vec<_> = table
+        .keys()
+        .map(|name| (name.get_ref().to_string(), name.span()))
+        .collect();
+    names.sort_by_key(|(_, span)| span.start);
+    names
+}

@@ -1,0 +1,242 @@
+//! The one table of setting keys: loader, documents, `supportal config` and the README read it.
+
+/// What a key's value is, in the words of its error messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number of at least zero.
+    Count,
+    /// `true` or `false`.
+    Switch,
+    /// Text.
+    Text,
+    /// Text that is never printed.
+    Secret,
+    /// Text such as `"60s"`.
+    Duration,
+    /// Text such as `"127.0.0.1:8000"`.
+    Address,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// An array of tables whose entries have these fields.
+    Tables(&'static [&'static str]),
+}
+
+impl Kind {
+    /// The word for the kind in documents.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Count => "number",
+            Self::Switch => "switch",
+            Self::Text => "text",
+            Self::Secret => "secret",
+            Self::Duration => "duration",
+            Self::Address => "address",
+            Self::Choice(_) => "choice",
+            Self::List => "list",
+            Self::Tables(_) => "tables",
+        }
+    }
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// `section.key`; only `routes` has no section.
+    pub path: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// One sentence: unit, meaning, what zero means.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The section, empty for a key of the top level.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The key inside its section.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn environment(&self) -> String {
+        format!(
+            "{ENVIRONMENT_PREFIX}{}",
+            self.path.replace('.', "__").to_ascii_uppercase()
+        )
+    }
+}
+
+/// What the names of our environment variables begin with.
+pub const ENVIRONMENT_PREFIX: &str = "SUPPORTAL_";
+
+const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { path, kind, doc }
+}
+
+/// Sections in the order of the documents, each with its sentence.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("", "Which path is served by what."),
+    ("server", "Listeners, threads and shutdown."),
+    ("origin", "Which web pages may connect."),
+    ("chat", "The chat contract."),
+    ("queue", "What one subscriber's socket has not taken yet."),
+    (
+        "limits",
+        "What one client, and all of them together, may use.",
+    ),
+    ("broker", "Rooms and the mailboxes between workers."),
+    ("assistant", "Who answers."),
+    ("admin", "The operator's listener."),
+    ("log", "What is logged, and how."),
+];
+
+/// Every key of [`Config`](super::Config), in the order of the documents.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("routes", Kind::Tables(&["path", "handler"]), "Paths and what serves them (`chat` or `echo`); none = the guide's chat route."),
+
+    key("server.listen", Kind::Address, "Address and port of the public listener; `PORT` in the environment changes the port."),
+    key("server.workers", Kind::Count, "Data-plane threads, at most 64; 0 = one per core."),
+    key("server.control_threads", Kind::Count, "Control-plane threads: handshakes, pages, assistants."),
+    key("server.backlog", Kind::Count, "Connections the kernel holds until they are accepted."),
+    key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),
+    key("server.ping_interval", Kind::Duration, "A ping goes to a connection that sent nothing for this long."),
+    key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed."),
+    key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit; closes are spread over it."),
+
+    key("origin.allowed", Kind::List, "Hosts whose pages may connect, as Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`); empty = no check."),
+
+    key("chat.dialect", Kind::Choice(&["guide", "django"]), "Wire dialect: `guide` (documented) or `django` (byte for byte what django_supportal 1.0.2 sends)."),
+    key("chat.deliver", Kind::Choice(&["room", "sender"]), "Who receives a user's message: every member of the `room`, or only its `sender`."),
+    key("chat.welcome", Kind::Switch, "One system frame on open says what was joined."),
+    key("chat.text_bytes_max", Kind::Count, "Longest `message` in bytes of UTF-8; longer is answered with `Message too long`."),
+    key("chat.exists", Kind::Tables(&["business_id", "sessions"]), "Dialect `django` only: businesses that exist and their sessions; no sessions = any."),
+
+    key("queue.capacity", Kind::Count, "Most deliveries waiting for one subscriber."),
+    key("queue.bytes_max", Kind::Count, "Most bytes of frames waiting for one subscriber."),
+    key("queue.expiry", Kind::Duration, "A delivery older than this is dropped instead of written late."),
+    key("queue.overflow", Kind::Choice(&["drop_newest", "drop_oldest", "disconnect"]), "What a full queue does: `drop_newest`, `drop_oldest` or `disconnect` (close code 4008)."),
+
+    key("limits.connections", Kind::Count, "Most connections on this node; 0 = what the file-descriptor limit allows."),
+    key("limits.connections_per_ip", Kind::Count, "Most connections from one address (IPv6: one /64); 0 = no limit."),
+    key("limits.handshakes", Kind::Count, "Most handshakes in progress."),
+    key("limits.header_bytes", Kind::Count, "Longest request head in bytes, at least 8192."),
+    key("limits.headers", Kind::Count, "Most header fields in a request."),
+    key("limits.uri_bytes", Kind::Count, "Longest request target in bytes."),
+    key("limits.message_bytes", Kind::Count, "Longest message in bytes, its fragments together; longer closes with 1009."),
+    key("limits.fragments", Kind::Count, "Most fragments in one message, empty ones included."),
+    key("limits.message_timeout", Kind::Duration, "A message begun must be complete within this time."),
+    key("limits.pings_per_second", Kind::Count, "Pings answered per second and connection; more closes with 1008."),
+    key("limits.messages_per_second", Kind::Count, "Messages per second and connection, sustained; 0 = no limit."),
+    key("limits.messages_burst", Kind::Count, "Messages a connection may send at once before the rate applies."),
+    key("limits.bytes_per_second", Kind::Count, "Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit."),
+    key("limits.refusals", Kind::Count, "Messages in a row refused for their rate before the connection is closed with 1008."),
+    key("limits.send_buffer_bytes", Kind::Count, "Kernel send buffer of a socket in bytes."),
+    key("limits.unsent_bytes", Kind::Count, "Unsent bytes the kernel may hold per socket (TCP_NOTSENT_LOWAT)."),
+
+    key("broker.spread_above", Kind::Count, "Members above which a room spreads over all workers."),
+    key("broker.mailbox_capacity", Kind::Count, "Most publications waiting for one worker; a full mailbox stops the reading of its publishers."),
+    key("broker.mailbox_bytes", Kind::Count, "Most bytes of publications waiting for one worker."),
+
+    key("assistant.kind", Kind::Choice(&["none", "faq"]), "Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline)."),
+    key("assistant.knowledge", Kind::Text, "Knowledge file of `faq`; unset = the small one inside the binary."),
+    key("assistant.timeout", Kind::Duration, "Longest a reply may take; then the guide's apology is sent."),
+    key("assistant.prompts", Kind::Count, "Most prompts waiting or being answered on this node."),
+    key("assistant.prompts_per_room", Kind::Count, "Most prompts waiting in one room, the one being answered not counted."),
+    key("assistant.concurrency", Kind::Count, "Prompts answered at the same time on this node."),
+
+    key("admin.listen", Kind::Address, "Address and port of the operator's listener."),
+    key("admin.token", Kind::Secret, "Bearer token of the operator's listener; needed for any address but loopback. Prefer the environment to a file."),
+
+    key("log.format", Kind::Choice(&["text", "json"]), "Log lines for people (`text`) or one object a line (`json`), on standard error."),
+    key("log.level", Kind::Text, "Levels per module, as in `info,supportal::worker=debug` (off error warn info debug trace)."),
+];
+
+/// The key with this path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The known key an unknown one was probably meant to be.
+///
+/// The same name in another section is taken first: a key under the wrong heading is the usual slip.
+#[must_use]
+pub fn nearest(path: &str) -> Option<&'static str> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let moved = KEYS.iter().find(|key| key.name() == name);
+    moved
+        .map(|key| key.path)
+        .or_else(|| nearest_of(path, KEYS.iter().map(|key| key.path)))
+}
+
+/// The word of `known` that looks most like `word`, if any looks like it at all.
+pub(super) fn nearest_of(
+    word: &str,
+    known: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Secret};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn paths_of(config: &Config) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        for (section, value) in toml::Table::try_from(config).unwrap() {
+            match value {
+                toml::Value::Table(keys) => {
+                    paths.extend(keys.keys().map(|name| format!("{section}.{name}")));
+                }
+                _ => {
+                    paths.insert(section);
+                }
+            }
+        }
+        paths
+    }
+
+    #[test]
+    fn the_table_lists_exactly_the_keys_of_the_settings() {
+        let mut config = Config::default();
+        // Unset values are not serialised.
+        config.assistant.knowledge = Some("faq.toml".into());
+        config.admin.token = Some(Secret::new("x"));
+        let listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+        assert_eq!(listed, paths_of(&config));
+        assert_eq!(listed.len(), KEYS.len(), "a key is listed twice");
+    }
+
+    #[test]
+    fn every_section_has_a_sentence_and_keys() {
+        let sections: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        let mut seen: Vec<&str> = KEYS.iter().map(Key::section).collect();
+        seen.dedup();
+        assert_eq!(sections, seen);
+    }
+
+    #[test]
+    fn the_nearest_key_is_a_sensible_one() {
+        assert_eq!(nearest("queue.capasity"), Some("queue.capacity"));
+        assert_eq!(nearest("server.capacity"), Some("queue.capacity"));
+        assert_eq!(nearest("zzz"), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! Settings from four layers: flag > environment > file > default, each value with its source.
+//!
+//! The input is explicit ([`Loader`]): nothing here reads the process's environment, so tests cannot
+//! disturb each other. Every mistake that can be found is found in one go; see [`Error`].
+
+use super::keys::{self, ENVIRONMENT_PREFIX, KEYS, Key};
+use super::problem::{Error, Problem, Source};
+use super::{AssistantKind, Config, file, validate, value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use toml::Value;
+
+/// What the user gave, before any of it is understood.
+#[derive(Clone, Default)]
+pub struct Loader {
+    /// The file of `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment; names that are not ours are ignored.
+    pub environment: BTreeMap<String, String>,
+    /// The `section.key=value` of every `--set`, in order: the last of a key wins.
+    pub sets: Vec<String>,
+    /// `--listen`; wins over `--set server.listen`.
+    pub listen: Option<String>,
+    /// `--admin`.
+    pub admin: Option<String>,
+    /// `--workers`.
+    pub workers: Option<String>,
+    /// `--redis-url`.
+    pub redis_url: Option<String>,
+}
+
+impl fmt::Debug for Loader {
+    // The environment, `--set` and the Redis URL may carry secrets: names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("file", &self.file)
+            .field("environment", &self.environment.keys())
+            .field("sets", &self.sets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration that passed every check.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Advice for the operator: legal, but probably not meant.
+    pub warnings: Vec<Problem>,
+    sources: BTreeMap<&'static str, Source>,
+}
+
+impl Loaded {
+    /// Where the value of a key came from.
+    #[must_use]
+    pub fn source(&self, path: &str) -> Source {
+        self.sources.get(path).cloned().unwrap_or_default()
+    }
+}
+
+impl Loader {
+    /// Merges the layers and checks the result.
+    ///
+    /// # Errors
+    /// Every mistake found: unreadable or malformed file, unknown keys, wrong types, and what
+    /// [`validate`](super::validate::validate) refuses.
+    pub fn load(self) -> Result<Loaded, Error> {
+        let mut layers = Layers::default();
+        if let Some(path) = &self.file {
+            file::read(path, &mut layers);
+        }
+        self.read_environment(&mut layers);
+        self.read_flags(&mut layers);
+        let warnings = self.ignored_values(&layers);
+        layers.finish(warnings)
+    }
+
+    fn read_environment(&self, layers: &mut Layers) {
+        for (name, text) in &self.environment {
+            let source = || Source::Environment(name.clone());
+            if let Some(key) = KEYS.iter().find(|key| key.environment() == *name) {
+                layers.set_text(key, text, source());
+            } else if name.starts_with(ENVIRONMENT_PREFIX) && !is_service_link(name, text) {
+                let path = name
+                    .trim_start_matches(ENVIRONMENT_PREFIX)
+                    .to_ascii_lowercase()
+                    .replace("__", ".");
+                // A single underscore between section and key is the usual slip.
+                let guess = KEYS
+                    .iter()
+                    .find(|key| key.path.replace('.', "_") == path)
+                    .map(|key| key.path)
+                    .or_else(|| keys::nearest(&path));
+                let fix = guess.and_then(keys::find).map_or_else(String::new, |key| {
+                    format!("did you mean {}?", key.environment())
+                });
+                layers.report(source(), "", "no setting has this name", fix);
+            }
+        }
+        if !self.environment.contains_key("SUPPORTAL_SERVER__LISTEN")
+            && let Some(text) = self.environment.get("PORT")
+        {
+            layers.set_port(text);
+        }
+    }
+
+    fn read_flags(&self, layers: &mut Layers) {
+        for (index, set) in self.sets.iter().enumerate() {
+            let source = Source::Flag("--set");
+            let Some((path, text)) = set.split_once('=') else {
+                // Not printed: it may be a secret with a forgotten `=`.
+                layers.report(
+                    source,
+                    "",
+                    format!("number {} has no `=`", index + 1),
+                    "write --set section.key=value",
+                );
+                continue;
+            };
+            match keys::find(path.trim()) {
+                Some(key) => layers.set_text(key, text.trim(), source),
+                None => layers.report_unknown(source, path.trim()),
+            }
+        }
+        for (path, flag, text) in [
+            ("server.listen", "--listen", &self.listen),
+            ("admin.listen", "--admin", &self.admin),
+            ("server.workers", "--workers", &self.workers),
+        ] {
+            if let (Some(text), Some(key)) = (text, keys::find(path)) {
+                layers.set_text(key, text, Source::Flag(flag));
+            }
+        }
+    }
+
+    /// Values that are accepted and have no effect.
+    fn ignored_values(&self, layers: &Layers) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        let redis = match (&self.redis_url, self.environment.contains_key("REDIS_URL")) {
+            (Some(_), _) => Some(Source::Flag("--redis-url")),
+            (None, true) => Some(Source::Environment("REDIS_URL".to_owned())),
+            (None, false) => None,
+        };
+        if let Some(source) = redis {
+            warnings.push(Problem::new(
+                source,
+                "",
+                "the address of Redis is not used: this version runs as one node, in memory",
+                "remove it, or start one node only",
+            ));
+        }
+        let port_source = Source::Environment("PORT".to_owned());
+        if self.environment.contains_key("PORT")
+            && layers.sources.get("server.listen") != Some(&port_source)
+            && let Some(winner) = layers.sources.get("server.listen")
+        {
+            warnings.push(Problem::new(
+                port_source,
+                "",
+                format!("not used: server.listen is set by {winner}"),
+                "remove one of the two",
+            ));
+        }
+        warnings
+    }
+}
+
+/// Kubernetes and Docker links describe a service called `supportal` in variables that begin like
+/// ours (`SUPPORTAL_SERVICE_HOST`, `SUPPORTAL_PORT_8000_TCP`); they are not settings.
+fn is_service_link(name: &str, text: &str) -> bool {
+    !name.contains("__")
+        && (name.contains("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name.contains("_TCP")
+            || name.contains("_UDP")
+            || (name.ends_with("_PORT") && text.contains("://")))
+}
+
+/// The values collected so far, and the mistakes in them.
+#[derive(Default)]
+pub(super) struct Layers {
+    values: BTreeMap<&'static str, Value>,
+    sources: BTreeMap<&'static str, Source>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    pub(super) fn report(
+        &mut self,
+        source: Source,
+        key: &str,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.problems.push(Problem::new(source, key, what, fix));
+    }
+
+    pub(super) fn report_unknown(&mut self, source: Source, path: &str) {
+        let is_section = keys::SECTIONS
+            .iter()
+            .any(|(name, _)| !name.is_empty() && *name == path);
+        if is_section {
+            let fix = format!("set one of its keys: {path}.<key>");
+            return self.report(source, path, "is a section, not a key", fix);
+        }
+        let fix = keys::nearest(path)
+            .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+        self.report(source, path, "unknown key", fix);
+    }
+
+    /// Takes a value if its type fits; later layers replace earlier ones.
+    pub(super) fn set(&mut self, key: &'static Key, value: Value, source: Source) {
+        match value::check(key, &value) {
+            Ok(()) => {
+                self.values.insert(key.path, value);
+                self.sources.insert(key.path, source);
+            }
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    let path = format!("{}{}", key.path, mistake.below);
+                    self.report(source.clone(), &path, mistake.what, mistake.fix);
+                }
+            }
+        }
+    }
+
+    fn set_text(&mut self, key: &'static Key, text: &str, source: Source) {
+        self.set(key, value::from_text(key.kind, text), source);
+    }
+
+    /// `PORT` keeps the host that is configured below it.
+    fn set_port(&mut self, text: &str) {
+        let source = Source::Environment("PORT".to_owned());
+        let Some(key) = keys::find("server.listen") else {
+            return;
+        };
+        let Ok(port) = text.trim().parse::<u16>() else {
+            let fix = "write a number from 0 to 65535, such as PORT=8000";
+            return self.report(source, "", format!("{text:?} is not a port"), fix);
+        };
+        let mut listen = self
+            .values
+            .get(key.path)
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(Config::default().server.listen);
+        listen.set_port(port);
+        self.set(key, Value::String(listen.to_string()), source);
+    }
+
+    fn finish(mut self, mut warnings: Vec<Problem>) -> Result<Loaded, Error> {
+        let mut root = toml::Table::new();
+        for (path, value) in std::mem::take(&mut self.values) {
+            value::nest(&mut root, path, value);
+        }
+        let config: Config = match Value::Table(root).try_into() {
+            Ok(config) => config,
+            Err(_unreachable) => {
+                // Every value was checked alone; never show the text, which may hold a secret.
+                self.report(
+                    Source::Default,
+                    "",
+                    "the values do not fit together",
+                    "report this as a fault",
+                );
+                return Err(Error::new(self.problems));
+            }
+        };
+        let findings = validate::validate(&config);
+        let located = |mut problem: Problem| {
+            let path = problem.key.split('[').next().unwrap_or_default();
+            problem.source = self.sources.get(path).cloned().unwrap_or_default();
+            problem
+        };
+        warnings.extend(findings.warnings.into_iter().map(located));
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(findings.errors.into_iter().map(located));
+        problems.extend(missing_knowledge(&config).map(located));
+        if problems.is_empty() {
+            Ok(Loaded {
+                config,
+                warnings,
+                sources: self.sources,
+            })
+        } else {
+            Err(Error::new(problems))
+        }
+    }
+}
+
+/// A file the user names must be there when the server starts, not when the first customer asks.
+fn missing_knowledge(config: &Config) -> Option<Problem> {
+    let path = config.assistant.knowledge.as_ref()?;
+    let missing = config.assistant.kind == AssistantKind::Faq && !path.is_file();
+    missing.then(|| {
+        Problem::new(
+            Source::Default,
+            "assistant.knowledge",
+            format!("{path:?} is not a file"),
+            "give the path from the working directory, or leave the key out",
+        )
+    })
+}

@@ -1,0 +1,268 @@
+//! The loader as its users meet it: what wins, where a value came from, and what is refused how.
+
+mod refusals;
+
+use super::load::{Loaded, Loader};
+use super::problem::{Error, Source};
+use super::{Config, Deliver, Dialect, Handler, document};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::NamedTempFile;
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    pairs.iter().map(owned).collect()
+}
+
+fn load_file(text: &str) -> Result<Loaded, Error> {
+    let file = file(text);
+    Loader {
+        file: Some(file.path().to_owned()),
+        ..Loader::default()
+    }
+    .load()
+}
+
+fn load_environment(pairs: &[(&str, &str)]) -> Result<Loaded, Error> {
+    Loader {
+        environment: environment(pairs),
+        ..Loader::default()
+    }
+    .load()
+}
+
+fn load_sets(sets: &[&str]) -> Result<Loaded, Error> {
+    Loader {
+        sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+        ..Loader::default()
+    }
+    .load()
+}
+
+fn assert_refused(given: &str, loaded: Result<Loaded, Error>, fragments: &[&str]) {
+    let text = loaded.expect_err(given).to_string();
+    for fragment in fragments {
+        assert!(
+            text.contains(fragment),
+            "{given}\n  gave: {text}\n  without: {fragment}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused() {
+    let loader = Loader {
+        file: Some("no/such/file.toml".into()),
+        ..Loader::default()
+    };
+    assert_refused(
+        "no file",
+        loader.load(),
+        &["--config", "cannot read no/such/file.toml"],
+    );
+}
+
+#[test]
+fn several_mistakes_are_reported_together() {
+    let file = file("[queue]\ncapasity = 1\nexpiry = 5\n[log]\nlevel = \"x\"");
+    let loader = Loader {
+        file: Some(file.path().to_owned()),
+        environment: environment(&[("SUPPORTAL_CHAT__WELCOME", "maybe")]),
+        sets: vec!["limits.headers=no".to_owned()],
+        workers: Some("two".to_owned()),
+        ..Loader::default()
+    };
+    let error = loader.load().unwrap_err();
+    assert_eq!(error.problems().len(), 6, "{error}");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let file = file("[server]\nworkers = 1\nlisten = \"127.0.0.1:1\"\n[queue]\ncapacity = 1\n");
+    let mut loader = Loader {
+        file: Some(file.path().to_owned()),
+        ..Loader::default()
+    };
+    let source = |loader: &Loader, path| loader.clone().load().unwrap().source(path);
+    let capacity = |loader: &Loader| loader.clone().load().unwrap().config.queue.capacity;
+
+    let from_file = Source::File {
+        path: file.path().to_owned(),
+        line: 5,
+    };
+    assert_eq!(
+        (capacity(&loader), source(&loader, "queue.capacity")),
+        (1, from_file)
+    );
+    loader.environment = environment(&[("SUPPORTAL_QUEUE__CAPACITY", "2")]);
+    let from_environment = Source::Environment("SUPPORTAL_QUEUE__CAPACITY".to_owned());
+    assert_eq!(
+        (capacity(&loader), source(&loader, "queue.capacity")),
+        (2, from_environment)
+    );
+    loader.sets = vec!["queue.capacity=3".to_owned(), "queue.capacity=4".to_owned()];
+    assert_eq!(
+        (capacity(&loader), source(&loader, "queue.capacity")),
+        (4, Source::Flag("--set"))
+    );
+
+    loader.sets.push("server.listen=127.0.0.1:2".to_owned());
+    loader.listen = Some("127.0.0.1:3".to_owned());
+    loader.workers = Some("7".to_owned());
+    let loaded = loader.clone().load().unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 3);
+    assert_eq!(loaded.config.server.workers, 7);
+    assert_eq!(loaded.source("server.listen"), Source::Flag("--listen"));
+    assert_eq!(loaded.source("limits.headers"), Source::Default);
+}
+
+#[test]
+fn a_mistake_is_reported_even_where_a_higher_layer_wins() {
+    let file = file("[queue]\ncapacity = \"x\"");
+    let loader = Loader {
+        file: Some(file.path().to_owned()),
+        sets: vec!["queue.capacity=3".to_owned()],
+        ..Loader::default()
+    };
+    assert_refused(
+        "file below --set",
+        loader.load(),
+        &["\"x\" is not a whole number"],
+    );
+}
+
+#[test]
+fn port_changes_the_port_and_keeps_the_host() {
+    let file = file("[server]\nlisten = \"0.0.0.0:80\"");
+    let mut loader = Loader {
+        file: Some(file.path().to_owned()),
+        environment: environment(&[("PORT", "8080")]),
+        ..Loader::default()
+    };
+    let loaded = loader.clone().load().unwrap();
+    assert_eq!(loaded.config.server.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        loaded.source("server.listen"),
+        Source::Environment("PORT".to_owned())
+    );
+    assert!(loaded.warnings.is_empty());
+
+    loader.listen = Some("127.0.0.1:1".to_owned());
+    let loaded = loader.load().unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 1);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .contains("server.listen is set by --listen")
+    );
+}
+
+#[test]
+fn a_redis_address_is_accepted_warned_about_and_never_printed() {
+    let loaded = load_environment(&[("REDIS_URL", "redis://:hunter2@h/")]).unwrap();
+    let text = format!("{:?}", loaded);
+    assert!(text.contains("is not used"));
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn what_an_orchestrator_says_about_a_service_of_our_name_is_no_setting() {
+    let pairs = [
+        ("SUPPORTAL_SERVICE_HOST", "10.0.0.1"),
+        ("SUPPORTAL_SERVICE_PORT_WS", "8000"),
+        ("SUPPORTAL_PORT", "tcp://10.0.0.1:8000"),
+        ("SUPPORTAL_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("PATH", "/bin"),
+    ];
+    assert_eq!(load_environment(&pairs).unwrap().config, Config::default());
+    assert!(load_environment(&[("SUPPORTAL_PORT", "8000")]).is_err());
+}
+
+#[test]
+fn values_of_the_environment_are_read_by_the_kind_of_their_key() {
+    let loaded = load_environment(&[
+        ("SUPPORTAL_ORIGIN__ALLOWED", "a.example, .b.example"),
+        ("SUPPORTAL_ADMIN__TOKEN", "12345678901234567890"),
+        ("SUPPORTAL_LOG__LEVEL", "\"debug\""),
+        ("SUPPORTAL_CHAT__WELCOME", "false"),
+        ("SUPPORTAL_QUEUE__EXPIRY", "5m"),
+        ("SUPPORTAL_ROUTES", "[{path='/e/', handler='echo'}]"),
+    ]);
+    let config = loaded.unwrap().config;
+    assert_eq!(config.origin.allowed, ["a.example", ".b.example"]);
+    assert_eq!(config.admin.token.unwrap().expose(), "12345678901234567890");
+    assert_eq!(config.log.level, "debug");
+    assert!(!config.chat.welcome);
+    assert_eq!(config.queue.expiry, Duration::from_secs(300));
+    assert_eq!(config.routes[0].handler, Handler::Echo);
+}
+
+#[test]
+fn a_secret_is_in_no_error_debug_or_document() {
+    let secret = "hunter2hunter2hunter2";
+    let bad_files = [
+        format!("[admin]\ntoken = {secret}"),
+        format!("[admin]\ntoken = \"{secret}"),
+        format!("[admin]\ntoken = [\"{secret}\"]"),
+        format!("[admin]\ntokn = \"{secret}\""),
+        format!("admin = \"{secret}\""),
+        format!("[admin]\ntoken = \"{secret} \""),
+    ];
+    for text in bad_files {
+        let error = load_file(&text).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{text}: {error}"
+        );
+    }
+    for set in [
+        format!("admin.token {secret}"),
+        format!("admin.tokn={secret}"),
+    ] {
+        let error = load_sets(&[&set]).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{set}: {error}"
+        );
+    }
+    let loader = Loader {
+        environment: environment(&[("SUPPORTAL_ADMIN__TOKEN", secret)]),
+        sets: vec![format!("admin.token={secret}")],
+        redis_url: Some(secret.to_owned()),
+        ..Loader::default()
+    };
+    assert!(!format!("{loader:?}").contains("hunter2"));
+    let loaded = loader.load().unwrap();
+    assert_eq!(loaded.config.admin.token.as_ref().unwrap().expose(), secret);
+    let dump = document::render(&loaded, document::Format::Toml);
+    assert!(!format!("{loaded:?} {dump}").contains("hunter2"));
+}
+
+#[test]
+fn the_files_of_the_repository_load_without_advice() {
+    for name in ["default", "demo", "production", "django"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
+        let loader = Loader {
+            file: Some(path),
+            ..Loader::default()
+        };
+        let loaded = loader.load().expect(name);
+        assert_eq!(loaded.warnings, [], "{name}");
+        assert!(loaded.config.admin.token.is_none(), "{name} holds a secret");
+        if name == "django" {
+            let chat = &loaded.config.chat;
+            assert_eq!(
+                (chat.dialect, chat.deliver),
+                (Dialect::Django, Deliver::Sender)
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! One value: from text to TOML, and whether it fits its key, with an error that shows the fix.
+
+use super::keys::{self, Key, Kind};
+use super::{Config, units};
+use toml::Value;
+
+/// Why a value does not fit.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    /// What follows the key's path: empty, or `[2].handler`.
+    pub(super) below: String,
+    /// The entry of an array of tables, from 0.
+    pub(super) index: usize,
+    /// The field of that entry, empty for the entry itself.
+    pub(super) field: String,
+    pub(super) what: String,
+    pub(super) fix: String,
+}
+
+impl Mistake {
+    fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            below: String::new(),
+            index: 0,
+            field: String::new(),
+            what: what.into(),
+            fix: fix.into(),
+        }
+    }
+
+    fn in_entry(
+        index: usize,
+        field: &str,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let dot = if field.is_empty() { "" } else { "." };
+        Self {
+            // People count entries from one.
+            below: format!("[{}]{dot}{field}", index + 1),
+            index,
+            field: field.to_owned(),
+            ..Self::new(what, fix)
+        }
+    }
+}
+
+/// The value a text from the environment or `--set` means: TOML where that fits, else the text.
+pub(super) fn from_text(kind: Kind, text: &str) -> Value {
+    let as_text = || Value::String(text.to_owned());
+    let parsed = text.parse::<Value>().ok();
+    match (kind, parsed) {
+        // Never taken apart: a token may look like anything.
+        (Kind::Secret, _) => as_text(),
+        (Kind::Count | Kind::Switch | Kind::List | Kind::Tables(_), Some(value)) => match value {
+            // `a.example,b.example` is no TOML, but a single quoted host is.
+            Value::String(host) if kind == Kind::List => Value::Array(vec![Value::String(host)]),
+            value => value,
+        },
+        (Kind::List, None) => {
+            let entries = text
+                .split(',')
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty());
+            Value::Array(
+                entries
+                    .map(|entry| Value::String(entry.to_owned()))
+                    .collect(),
+            )
+        }
+        (_, Some(Value::String(unquoted))) => Value::String(unquoted),
+        _ => as_text(),
+    }
+}
+
+/// Puts a value at its path.
+pub(super) fn nest(root: &mut toml::Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            root.insert(path.to_owned(), value);
+        }
+        Some((section, name)) => {
+            let section = root
+                .entry(section)
+                .or_insert_with(|| Value::Table(toml::Table::new()));
+            if let Value::Table(keys) = section {
+                keys.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+/// Whether the value fits the key; several mistakes only in an array of tables.
+pub(super) fn check(key: &Key, value: &Value) -> Result<(), Vec<Mistake>> {
+    if let Kind::Tables(fields) = key.kind {
+        return check_tables(key, fields, value);
+    }
+    let Err(serde_text) = deserialize(key, value.clone()) else {
+        return Ok(());
+    };
+    Err(vec![explain(key, value, &serde_text)])
+}
+
+fn deserialize(key: &Key, value: Value) -> Result<(), String> {
+    let mut root = toml::Table::new();
+    nest(&mut root, key.path, value);
+    let parsed: Result<Config, toml::de::Error> = Value::Table(root).try_into();
+    parsed.map(drop).map_err(|error| error.message().to_owned())
+}
+
+fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
+    let name = key.name();
+    match (key.kind, value) {
+        (Kind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
+        (Kind::Count, Value::Integer(number)) if *number >= 0 => Mistake::new(
+            format!("{number} is too large"),
+            format!("write at most {}", u32::MAX),
+        ),
+        (Kind::Count, _) => Mistake::new(
+            format!("{} is not a whole number of at least 0", show(value)),
+            format!("write a bare number, such as {name} = {}", example(key)),
+        ),
+        (Kind::Switch, _) => Mistake::new(
+            format!("{} is neither true nor false", show(value)),
+            format!("write {name} = true or {name} = false"),
+        ),
+        (Kind::Address, _) => Mistake::new(
+            format!("{} is not an address", show(value)),
+            format!(
+                "write an IP address and a port, such as \"{}\"",
+                example(key)
+            ),
+        ),
+        (Kind::Choice(words), _) => choice(words, value),
+        (Kind::Duration, Value::String(text)) => {
+            Mistake::new(units::parse_duration(text).err().unwrap_or_default(), "")
+        }
+        (Kind::Duration, Value::Integer(_)) => Mistake::new(serde_text, ""),
+        (Kind::Duration, _) => Mistake::new(
+            format!("{} is not a duration", show(value)),
+            "write a number and a unit, such as \"60s\" (units: ms s m h d)",
+        ),
+        (Kind::List, _) => Mistake::new(
+            format!("{} is not a list of texts", show(value)),
+            format!("write {name} = [\"…\", \"…\"]"),
+        ),
+        _ => Mistake::new(
+            format!("{} is not text", show(value)),
+            format!("write it in quotes: {name} = \"…\""),
+        ),
+    }
+}
+
+fn choice(words: &'static [&'static str], value: &Value) -> Mistake {
+    let list: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let list = list.join(", ");
+    let likely = value
+        .as_str()
+        .and_then(|text| keys::nearest_of(text, words.iter().copied()));
+    let fix = match likely {
+        Some(word) => format!("did you mean \"{word}\"? (one of {list})"),
+        None => format!("write one of {list}"),
+    };
+    Mistake::new(format!("{} is not a choice", show(value)), fix)
+}
+
+fn check_tables(
+    key: &Key,
+    fields: &'static [&'static str],
+    value: &Value,
+) -> Result<(), Vec<Mistake>> {
+    let heading = format!("write [[{}]] with {}", key.path, fields.join(", "));
+    let Value::Array(entries) = value else {
+        let what = format!("{} is not an array of tables", show(value));
+        return Err(vec![Mistake::new(what, heading)]);
+    };
+    let mut mistakes = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let Value::Table(table) = entry else {
+            let what = format!("{} is not a table", show(entry));
+            mistakes.push(Mistake::in_entry(index, "", what, heading.clone()));
+            continue;
+        };
+        let unknown: Vec<&String> = table
+            .keys()
+            .filter(|field| !fields.contains(&field.as_str()))
+            .collect();
+        for field in &unknown {
+            let fix = keys::nearest_of(field, fields.iter().copied())
+                .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+            mistakes.push(Mistake::in_entry(index, field, "unknown key", fix));
+        }
+        let alone = Value::Array(vec![entry.clone()]);
+        if unknown.is_empty()
+            && let Err(serde_text) = deserialize(key, alone)
+        {
+            mistakes.push(entry_mistake(key, fields, index, table, serde_text));
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(mistakes)
+    }
+}
+
+/// Finds the field at fault, which serde does not name: the one without which the text changes.
+fn entry_mistake(
+    key: &Key,
+    fields: &'static [&'static str],
+    index: usize,
+    table: &toml::Table,
+    serde_text: String,
+) -> Mistake {
+    let is_complete = !serde_text.starts_with("missing field");
+    let guilty = fields
+        .iter()
+        .copied()
+        .filter(|_| is_complete)
+        .find(|field| {
+            let mut rest = table.clone();
+            rest.remove(*field).is_some()
+                && deserialize(key, Value::Array(vec![Value::Table(rest)]))
+                    .err()
+                    .is_none_or(|text| text != serde_text)
+        });
+    match guilty {
+        Some(field) => {
+            let shown = table.get(field).map(show).unwrap_or_default();
+            Mistake::in_entry(
+                index,
+                field,
+                format!("{shown} does not fit: {serde_text}"),
+                "",
+            )
+        }
+        None => Mistake::in_entry(
+            index,
+            "",
+            serde_text,
+            format!("needs {}", fields.join(", ")),
+        ),
+    }
+}
+
+fn example(key: &Key) -> String {
+    let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
+    defaults
+        .get(key.section())
+        .and_then(|section| section.get(key.name()))
+        .map(|value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        })
+        .unwrap_or_default()
+}
+
+/// A value in a message: short, and without control characters.
+fn show(value: &Value) -> String {
+    const SHOWN_CHARS: usize = 60; // a line of the terminal, with the key before it
+    let text = match value {
+        Value::String(text) => format!("{text:?}"),
+        other => other.to_string(),
+    };
+    if text.chars().count() > SHOWN_CHARS {
+        let start: String = text.chars().take(SHOWN_CHARS).collect();
+        return format!("{start}…");
+    }
+    text
+}

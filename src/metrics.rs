@@ -1,0 +1,209 @@
+//! Every counter of the node in one table: name, help, labels.
+//!
+//! Worker threads count in plain integers and add them here once per turn, so no atomic is touched
+//! per delivery. Labels come from closed sets in the code; nothing a peer sends becomes a label.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// A counter with one label whose values are a closed set.
+pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// All metrics of one node. Cheap to share behind an `Arc`; every field may be updated from any
+/// thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Open WebSocket connections.
+    pub connections: Gauge,
+    /// Connections handed to a worker since start.
+    pub connections_opened: Counter,
+    /// Connections that ended, by reason.
+    pub connections_closed: Labelled,
+    /// Handshakes answered with an HTTP status instead of 101, by reason.
+    pub handshakes_refused: Labelled,
+    /// Sockets accepted and not yet handed over or closed.
+    pub handshakes_in_progress: Gauge,
+    /// Failed accepts, by kind.
+    pub accept_errors: Labelled,
+    /// Rooms with members on this node.
+    pub rooms: Gauge,
+    /// Commands accepted, by kind.
+    pub commands: Labelled,
+    /// Commands answered with an error frame or ignored, by reason.
+    pub commands_refused: Labelled,
+    /// Frames that broke RFC 6455 or a cap, by kind.
+    pub violations: Labelled,
+    /// Publications accepted into rooms.
+    pub publications: Counter,
+    /// Deliveries owed to subscribers.
+    pub deliveries_expected: Counter,
+    /// Deliveries whose last byte the kernel took.
+    pub deliveries_delivered: Counter,
+    /// Deliveries dropped, by cause.
+    pub deliveries_dropped: Labelled,
+    /// Deliveries waiting in subscribers' queues.
+    pub deliveries_queued: Gauge,
+    /// Residue of the ledger.
+    pub unexplained: Gauge,
+    /// Times a connection's reading was paused, by reason.
+    pub reads_paused: Labelled,
+    /// Bytes read from WebSocket connections.
+    pub bytes_read: Counter,
+    /// Bytes written to WebSocket connections.
+    pub bytes_written: Counter,
+    /// Write system calls on WebSocket connections.
+    pub writes: Counter,
+    /// Panics contained to one connection or prompt.
+    pub panics: Counter,
+    /// Prompts to the assistant, by outcome.
+    pub prompts: Labelled,
+    /// Log lines dropped because the log's reader was slow.
+    pub log_lines_dropped: Gauge,
+    /// Resident memory of the process.
+    pub resident: Gauge,
+    /// Open file descriptors of the process.
+    pub open_fds: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every metric of the table.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut table = Table(Registry::with_prefix("supportal"));
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        table.0.register("build", "Version of this build", Info::new(version));
+        Self {
+            connections: table.gauge("connections", "Open WebSocket connections"),
+            connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
+            connections_closed: table.labelled("connections_closed", "Connections that ended, by reason"),
+            handshakes_refused: table.labelled("handshakes_refused", "Requests answered with a refusal status, by reason"),
+            handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
+            accept_errors: table.labelled("accept_errors", "Failed accepts, by kind"),
+            rooms: table.gauge("rooms", "Rooms with members on this node"),
+            commands: table.labelled("commands", "Commands accepted, by kind"),
+            commands_refused: table.labelled("commands_refused", "Commands answered with an error frame or ignored, by reason"),
+            violations: table.labelled("violations", "Frames that broke RFC 6455 or a cap, by kind"),
+            publications: table.counter("publications", "Publications accepted into rooms"),
+            deliveries_expected: table.counter("deliveries_expected", "Deliveries owed to subscribers"),
+            deliveries_delivered: table.counter("deliveries_delivered", "Deliveries whose last byte the kernel took"),
+            deliveries_dropped: table.labelled("deliveries_dropped", "Deliveries dropped, by cause"),
+            deliveries_queued: table.gauge("deliveries_queued", "Deliveries waiting in subscribers' queues"),
+            unexplained: table.gauge("unexplained", "Residue of the ledger: expected minus delivered, dropped and queued; always 0"),
+            reads_paused: table.labelled("reads_paused", "Times a connection's reading was paused, by reason"),
+            bytes_read: table.bytes("read", "Bytes read from WebSocket connections"),
+            bytes_written: table.bytes("written", "Bytes written to WebSocket connections"),
+            writes: table.counter("writes", "Write system calls on WebSocket connections"),
+            panics: table.counter("panics", "Panics contained to one connection or prompt"),
+            prompts: table.labelled("prompts", "Prompts to the assistant, by outcome"),
+            log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
+            resident: table.gauge_of("process_resident_memory", "Resident memory of the process", Unit::Bytes),
+            open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),
+            registry: table.0,
+        }
+    }
+
+    /// The exposition text (OpenMetrics 1.0, which Prometheus reads).
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(8 * 1024);
+        // Writing into a String cannot fail; an empty answer would be visible at once.
+        if encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+}
+
+/// Adds one to the series of a [`Labelled`] metric.
+pub fn count(metric: &Labelled, name: &'static str, value: &'static str) {
+    metric.get_or_create(&[(name, value)]).inc();
+}
+
+/// The table as Markdown, for the README.
+#[must_use]
+pub fn markdown() -> String {
+    let text = Metrics::new().text();
+    let mut out = String::from("| metric | kind | meaning |\n|---|---|---|\n");
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').map_or("", |(_, help)| help.trim_end_matches('.'));
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            out.push_str(&format!("| `{name}{suffix}` | {kind} | {help} |\n"));
+        }
+    }
+    // `# UNIT` lines sit between HELP and TYPE or after it and carry nothing the name lacks.
+    out
+}
+
+struct Table(Registry);
+
+impl Table {
+    fn counter(&mut self, name: &'static str, help: &'static str) -> Counter {
+        let counter = Counter::default();
+        self.0.register(name, help, counter.clone());
+        counter
+    }
+
+    fn bytes(&mut self, name: &'static str, help: &'static str) -> Counter {
+        let counter = Counter::default();
+        self.0.register_with_unit(name, help, Unit::Bytes, counter.clone());
+        counter
+    }
+
+    fn labelled(&mut self, name: &'static str, help: &'static str) -> Labelled {
+        let family = Labelled::default();
+        self.0.register(name, help, family.clone());
+        family
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        self.0.register(name, help, gauge.clone());
+        gauge
+    }
+
+    fn gauge_of(&mut self, name: &'static str, help: &'static str, unit: Unit) -> Gauge {
+        let gauge = Gauge::default();
+        self.0.register_with_unit(name, help, unit, gauge.clone());
+        gauge
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_carries_prefix_labels_and_help() {
+        let metrics = Metrics::new();
+        count(&metrics.deliveries_dropped, "cause", "expired");
+        let text = metrics.text();
+        assert!(text.contains("supportal_deliveries_dropped_total{cause=\"expired\"} 1"), "{text}");
+        assert!(text.contains("# HELP supportal_unexplained "));
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_markdown_names_every_metric_once() {
+        let table = markdown();
+        assert!(table.contains("| `supportal_connections` | gauge | Open WebSocket connections |"), "{table}");
+        assert_eq!(table.matches("supportal_deliveries_dropped_total").count(), 1);
+    }
+}

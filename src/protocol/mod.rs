@@ -1,0 +1,40 @@
+//! The chat contract as pure functions: bytes to commands, events to bytes.
+//!
+//! Not for frames (that is `transport`), rooms (`broker`) or sockets. Called by the workers, the
+//! publish API and the bridge. Nothing here reads a clock, allocates per message on the guide's
+//! path, or recurses on a peer's input. Limits: `chat.text_bytes_max`.
+//! Source: the guide's "Message Format"; for dialect `django` the recorded answers of
+//! `django_supportal` 1.0.2 in `tests/data/transcript.jsonl`.
+//!
+//! ```
+//! use supportal::config::Dialect;
+//! use supportal::protocol::{Parser, Stamp, Writer};
+//!
+//! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
+//! let mut parser = Parser::new();
+//! let command = parser.parse(Dialect::Guide, 1024, &mut payload).unwrap();
+//!
+//! let mut out = Vec::new();
+//! let stamp = Stamp::new(1_704_110_400, 0);
+//! Writer::new(Dialect::Guide).echo(&mut out, &command, &stamp);
+//! assert_eq!(
+//!     out,
+//!     br#"{"message":"Hello","sender":"user","timestamp":"2024-01-01T12:00:00Z"}"#
+//! );
+//! ```
+
+pub mod close;
+pub mod command;
+pub mod django;
+pub mod error;
+mod escape;
+pub mod event;
+mod python;
+
+pub use close::CloseReason;
+pub use command::{Command, Kind, Parser, Rejected};
+pub use error::ErrorCode;
+pub use event::{APOLOGY, Sender, Stamp, Writer};
+
+#[cfg(test)]
+mod tests;

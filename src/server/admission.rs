@@ -1,0 +1,149 @@
+//! Who may open one more connection: a cap in all, a cap per address.
+//!
+//! An IPv6 address counts as its /64, since one customer's line has at least that many addresses.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// An address as admission counts it: IPv4 whole, IPv6 its /64.
+#[must_use]
+pub fn peer_of(address: SocketAddr) -> u64 {
+    match address.ip().to_canonical() {
+        // Mapped into fe00::/8-less space: no /64 of the Internet begins with sixteen ones.
+        IpAddr::V4(ip) => 0xffff_0000_0000_0000 | u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+    }
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// `limits.connections` is reached.
+    Node,
+    /// `limits.connections_per_ip` is reached.
+    Address,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_peer: HashMap<u64, u32>,
+}
+
+/// Counts open connections.
+#[derive(Debug)]
+pub struct Admission {
+    open: Mutex<Open>,
+    most: usize,
+    most_per_peer: usize,
+}
+
+impl Admission {
+    /// Caps; `most_per_peer` 0 = no cap per address.
+    #[must_use]
+    pub fn new(most: usize, most_per_peer: usize) -> Self {
+        Self { open: Mutex::default(), most, most_per_peer }
+    }
+
+    /// The most connections in all.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Counts one more connection of `peer`, until the permit is dropped.
+    ///
+    /// # Errors
+    /// Which cap is reached.
+    pub fn enter(self: &Arc<Self>, peer: u64) -> Result<Permit, Full> {
+        let mut open = self.open.lock();
+        if open.total >= self.most {
+            return Err(Full::Node);
+        }
+        if self.most_per_peer > 0 {
+            let count = open.by_peer.entry(peer).or_default();
+            if *count as usize >= self.most_per_peer {
+                return Err(Full::Address);
+            }
+            *count += 1;
+        }
+        open.total += 1;
+        Ok(Permit { admission: Arc::clone(self), peer, handed_over: false })
+    }
+
+    /// Gives a place back that [`Permit::hand_over`] took along.
+    pub fn leave(&self, peer: u64) {
+        let mut open = self.open.lock();
+        open.total = open.total.saturating_sub(1);
+        if let Some(count) = open.by_peer.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_peer.remove(&peer);
+                // A flood of addresses must not leave its table behind.
+                if open.by_peer.capacity() > 1024 && open.by_peer.len() * 4 < open.by_peer.capacity() {
+                    open.by_peer.shrink_to_fit();
+                }
+            }
+        }
+    }
+}
+
+/// A counted place; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    peer: u64,
+    handed_over: bool,
+}
+
+impl Permit {
+    /// Leaves the place counted; whoever takes over calls [`Admission::leave`] with this peer.
+    #[must_use]
+    pub fn hand_over(mut self) -> u64 {
+        self.handed_over = true;
+        self.peer
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.handed_over {
+            self.admission.leave(self.peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> u64 {
+        peer_of(address.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_of_one_line_count_together() {
+        assert_eq!(peer("[2001:db8:1:2::1]:1"), peer("[2001:db8:1:2:ffff::9]:2"));
+        assert_ne!(peer("[2001:db8:1:2::1]:1"), peer("[2001:db8:1:3::1]:1"));
+        assert_eq!(peer("[::ffff:10.0.0.1]:1"), peer("10.0.0.1:9"));
+        assert_ne!(peer("10.0.0.1:1"), peer("10.0.0.2:1"));
+    }
+
+    #[test]
+    fn both_caps_hold_and_places_come_back() {
+        let admission = Arc::new(Admission::new(3, 2));
+        let first = admission.enter(1).unwrap();
+        let second = admission.enter(1).unwrap();
+        assert_eq!(admission.enter(1).unwrap_err(), Full::Address);
+        let _third = admission.enter(2).unwrap();
+        assert_eq!(admission.enter(3).unwrap_err(), Full::Node);
+        drop(first);
+        assert_eq!(second.hand_over(), 1);
+        assert!(admission.enter(3).is_ok());
+        assert!(admission.enter(1).is_ok(), "one place of the address is free");
+        admission.leave(1);
+        assert_eq!(admission.open.lock().by_peer.get(&1), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! The control plane's public side: owns the listener, decides who comes in, and ends it all in
+//! order.
+//!
+//! Called by `main`. Handshakes run on tokio; once the 101 is out the socket belongs to a worker.
+
+mod accept;
+pub mod admission;
+pub mod origin;
+pub mod page;
+pub mod route;
+mod service;
+
+use crate::assistant::{self, Dispatcher};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::protocol::CloseReason;
+use crate::worker::Crew;
+use accept::Acceptor;
+use admission::Admission;
+use service::Front;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The public address cannot be had.
+    #[error("cannot listen on {address} (server.listen)")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The workers cannot be started.
+    #[error("cannot start the workers")]
+    Workers(#[source] io::Error),
+    /// The assistant cannot be started.
+    #[error(transparent)]
+    Assistant(#[from] assistant::Error),
+    /// The routes contradict each other.
+    #[error("routes: {0}")]
+    Routes(String),
+}
+
+/// The public listener and the workers behind it.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    acceptor: Arc<Acceptor>,
+    crew: Arc<Crew>,
+}
+
+impl Server {
+    /// Binds the listener and starts the workers. Zeros that mean "as the machine offers" must have
+    /// been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Must be called on the control plane's runtime.
+    ///
+    /// # Errors
+    /// When an address, a thread or the assistant's knowledge cannot be had.
+    pub fn bind(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let address = config.server.listen;
+        let listener = accept::listen(&config).map_err(|source| Error::Listen { address, source })?;
+        let assistant = Dispatcher::start(&tokio::runtime::Handle::current(), &config.assistant)?;
+        let limits = &config.limits;
+        let admission = Arc::new(Admission::new(limits.connections, limits.connections_per_ip));
+        let leaving = Arc::clone(&admission);
+        let on_close = Arc::new(move |peer| leaving.leave(peer));
+        let crew = Crew::start(config, metrics, assistant, on_close).map_err(Error::Workers)?;
+        let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
+        Ok(Self { listener, acceptor: Arc::new(Acceptor::new(Arc::new(front))), crew })
+    }
+
+    /// The address of the public listener, with the port that the system chose if it was 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The workers and what they share, for the admin listener.
+    #[must_use]
+    pub fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    /// Serves until `drain` is done, then drains: takes nobody new, closes everybody with 1012
+    /// spread over `server.drain_grace`, and returns when the last connection is gone or the grace is
+    /// over. `stop` ends that at once.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the worker threads running; they end with the process.
+    pub async fn run(self, drain: impl Future<Output = ()>, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = Arc::clone(&self.acceptor).run(&self.listener) => {}
+            () = drain => {}
+        }
+        let crew = self.crew;
+        // Not ready first, so that a load balancer that asks sees it while the listener closes.
+        crew.begin_drain();
+        drop(self.listener);
+        let grace = crew.config.server.drain_grace;
+        tracing::info!(connections = crew.metrics.connections.get(), ?grace, "draining");
+        crew.close_all(CloseReason::Restart, grace);
+        let workers = Arc::clone(&crew);
+        let joined = tokio::task::spawn_blocking(move || workers.join());
+        tokio::select! {
+            ended = joined => if ended.is_err() { tracing::error!("waiting for the workers failed") },
+            () = stop => {
+                tracing::warn!("stopped before the drain was done");
+                crew.close_all(CloseReason::Restart, Duration::ZERO);
+            }
+        }
+        tracing::info!(left = crew.metrics.connections.get(), "stopped");
+    }
+}

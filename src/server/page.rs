@@ -1,0 +1,316 @@
+//! The chat page: a few embedded files and the answers that carry them.
+//!
+//! Pure: a method and a path in, a response out. The page lives at `/` (which starts a demo chat)
+//! and at `/chat/{business_id}/{session_id}/`; `/client.js` is its connection without the page, for
+//! sites that bring their own. It asks nothing of any other host, and its policy forbids it to.
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::response::Builder;
+use hyper::{Method, Response, StatusCode};
+
+use crate::name;
+
+/// What the page may do: load our own files and open a WebSocket. Nothing inline, no other host's
+/// file, no form, no frame around it.
+///
+/// `ws:` and `wss:` are spelt out because `'self'` does not cover them in every browser in use.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// One embedded file.
+struct Asset {
+    content_type: &'static str,
+    body: &'static [u8],
+    /// May scripts of other sites load it?
+    shared: bool,
+}
+
+const HTML: Asset = Asset {
+    content_type: "text/html; charset=utf-8",
+    body: include_bytes!("page/index.html"),
+    shared: false,
+};
+
+const STYLE: Asset = Asset {
+    content_type: "text/css; charset=utf-8",
+    body: include_bytes!("page/chat.css"),
+    shared: false,
+};
+
+const SCRIPT: Asset = Asset {
+    content_type: "text/javascript; charset=utf-8",
+    body: include_bytes!("page/chat.js"),
+    shared: false,
+};
+
+const CLIENT: Asset = Asset {
+    content_type: "text/javascript; charset=utf-8",
+    body: include_bytes!("page/client.js"),
+    shared: true,
+};
+
+const ICON: Asset = Asset {
+    content_type: "image/svg+xml",
+    body: include_bytes!("page/icon.svg"),
+    shared: false,
+};
+
+/// What a path stands for.
+enum Target {
+    Asset(&'static Asset),
+    /// A chat without its final slash: the same page at its one true address.
+    Redirect(String),
+}
+
+/// Answers a request for the page or one of its files; `None` if `path` is neither (404 elsewhere).
+///
+/// `path` is the request target's path as it was sent: ids are never percent-encoded, so an encoded
+/// one is no path of ours. Any method but GET and HEAD is answered with 405.
+#[must_use]
+pub fn respond(method: &Method, path: &str) -> Option<Response<Bytes>> {
+    let target = find(path)?;
+    if method != Method::GET && method != Method::HEAD {
+        let builder = secured(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, "GET, HEAD");
+        return Some(finish(builder, &[], false));
+    }
+    let asset = match target {
+        Target::Redirect(location) => {
+            let builder =
+                secured(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, location);
+            return Some(finish(builder, &[], false));
+        }
+        Target::Asset(asset) => asset,
+    };
+    let mut builder = secured(StatusCode::OK).header(header::CONTENT_TYPE, asset.content_type);
+    if asset.shared {
+        builder = builder
+            .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
+            .header("cross-origin-resource-policy", "cross-origin");
+    } else {
+        builder = builder.header("cross-origin-resource-policy", "same-origin");
+    }
+    Some(finish(builder, asset.body, method == Method::HEAD))
+}
+
+fn find(path: &str) -> Option<Target> {
+    let asset = match path {
+        "/" => &HTML,
+        "/chat.css" => &STYLE,
+        "/chat.js" => &SCRIPT,
+        "/client.js" => &CLIENT,
+        // Browsers ask for the second name on their own account.
+        "/icon.svg" | "/favicon.ico" => &ICON,
+        _ => return find_chat(path),
+    };
+    Some(Target::Asset(asset))
+}
+
+fn find_chat(path: &str) -> Option<Target> {
+    let (business_id, rest) = path.strip_prefix("/chat/")?.split_once('/')?;
+    let session_id = rest.strip_suffix('/');
+    if !name::is_business_id(business_id) || !name::is_session_id(session_id.unwrap_or(rest)) {
+        return None;
+    }
+    Some(match session_id {
+        Some(_) => Target::Asset(&HTML),
+        None => Target::Redirect(format!("{path}/")),
+    })
+}
+
+/// The headers that every answer carries.
+fn secured(status: StatusCode) -> Builder {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The address holds the session id, which is all it takes to join: tell nobody.
+        (header::REFERRER_POLICY, "no-referrer"),
+        // The files belong together: after an upgrade nobody may see the new page with the old script.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    let mut builder = Response::builder().status(status);
+    for (name, value) in HEADERS {
+        builder = builder.header(name, HeaderValue::from_static(value));
+    }
+    builder
+}
+
+fn finish(builder: Builder, body: &'static [u8], head: bool) -> Response<Bytes> {
+    builder
+        .header(header::CONTENT_LENGTH, body.len())
+        .body(Bytes::from_static(if head { &[] } else { body }))
+        .expect("invariant: names and values are constants or validated ids")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str) -> Response<Bytes> {
+        respond(&Method::GET, path).expect("a path of the page")
+    }
+
+    fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+        response
+            .headers()
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}"))
+            .to_str()
+            .unwrap()
+    }
+
+    #[test]
+    fn every_file_has_its_type_its_length_and_the_policy() {
+        for (path, content_type) in [
+            ("/", "text/html; charset=utf-8"),
+            ("/chat/1/session-123/", "text/html; charset=utf-8"),
+            ("/chat.css", "text/css; charset=utf-8"),
+            ("/chat.js", "text/javascript; charset=utf-8"),
+            ("/client.js", "text/javascript; charset=utf-8"),
+            ("/icon.svg", "image/svg+xml"),
+            ("/favicon.ico", "image/svg+xml"),
+        ] {
+            let response = get(path);
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(header(&response, "content-type"), content_type, "{path}");
+            assert_eq!(
+                header(&response, "content-length"),
+                response.body().len().to_string(),
+                "{path}"
+            );
+            assert_eq!(header(&response, "content-security-policy"), POLICY);
+            assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+            assert_eq!(header(&response, "referrer-policy"), "no-referrer");
+            assert_eq!(header(&response, "cache-control"), "no-cache");
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_no_inline_code_and_no_other_host() {
+        assert!(POLICY.starts_with("default-src 'none'; "));
+        assert!(!POLICY.contains("unsafe") && !POLICY.contains('*') && !POLICY.contains("http"));
+        assert!(!POLICY.contains("  "), "the line break left spaces behind");
+    }
+
+    #[test]
+    fn head_is_get_without_the_body() {
+        for path in ["/", "/chat.js", "/chat/1/a/"] {
+            let get = get(path);
+            let head = respond(&Method::HEAD, path).unwrap();
+            assert_eq!(head.status(), get.status());
+            assert_eq!(head.headers(), get.headers());
+            assert!(head.body().is_empty() && !get.body().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_chat_without_its_final_slash_is_redirected() {
+        let response = get("/chat/1/a.b");
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(header(&response, "location"), "/chat/1/a.b/");
+    }
+
+    #[test]
+    fn other_methods_are_told_which_are_allowed() {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let response = respond(&method, "/").unwrap();
+            assert_eq!(
+                response.status(),
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method}"
+            );
+            assert_eq!(header(&response, "allow"), "GET, HEAD");
+        }
+    }
+
+    #[test]
+    fn only_the_client_is_shared_with_other_sites() {
+        assert_eq!(
+            header(&get("/client.js"), "access-control-allow-origin"),
+            "*"
+        );
+        for path in ["/", "/chat.js", "/chat.css"] {
+            assert!(
+                !get(path)
+                    .headers()
+                    .contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+            );
+        }
+    }
+
+    #[test]
+    fn any_other_path_and_illegal_ids_are_not_ours() {
+        for path in [
+            "",
+            "/index.html",
+            "/chat",
+            "/chat/",
+            "/chat/1",
+            "/chat/1/",
+            "/chat/1//",
+            "/chat/01/a/",
+            "/chat/x/a/",
+            "/chat/1/a//",
+            "/chat/1/a/b/",
+            "/chat/1/a%20b/",
+            "/chat/1/<script>/",
+            "/chat/1/a\r\nx: y",
+            "/chat.js/",
+            "//chat.js",
+            "/ws/chat/1/a/",
+        ] {
+            assert!(respond(&Method::GET, path).is_none(), "{path:?}");
+        }
+        let long = format!("/chat/1/{}/", "s".repeat(name::SESSION_ID_BYTES_MAX + 1));
+        assert!(respond(&Method::GET, &long).is_none());
+    }
+
+    #[test]
+    fn the_files_ask_no_other_host_and_write_no_markup() {
+        // A namespace is a name that looks like an address; nothing fetches it.
+        const NAMESPACE: &str = "http://www.w3.org/2000/svg";
+        for asset in [&HTML, &STYLE, &SCRIPT, &CLIENT, &ICON] {
+            let text = std::str::from_utf8(asset.body)
+                .unwrap()
+                .replace(NAMESPACE, "");
+            for banned in [
+                "http://",
+                "https://",
+                "\"//",
+                "'//",
+                "url(",
+                "@import",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+                " style=",
+                " onclick=",
+            ] {
+                assert!(
+                    !text.contains(banned),
+                    "{banned} in a {}",
+                    asset.content_type
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_names_only_files_that_exist() {
+        let text = std::str::from_utf8(HTML.body).unwrap();
+        let names = text
+            .split("src=\"")
+            .chain(text.split("href=\""))
+            .filter(|part| part.starts_with('/'));
+        let mut seen = 0;
+        for part in names {
+            let (path, _) = part.split_once('"').unwrap();
+            assert_eq!(get(path).status(), StatusCode::OK, "{path}");
+            seen += 1;
+        }
+        assert_eq!(seen, 3, "icon, style and script");
+    }
+}

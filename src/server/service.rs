@@ -1,0 +1,211 @@
+//! One request: path → handler, or a refusal, decided before the 101.
+//!
+//! The order: 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), 403, 503 or 429.
+//! Every refusal is counted by reason, answered with one line that repeats nothing of the request,
+//! and logged at debug level.
+
+use super::admission::{Admission, Full, Permit};
+use super::origin::Allowed;
+use super::page;
+use super::route::{self, Router};
+use crate::config::{Dialect, Exists, Handler};
+use crate::metrics::count;
+use crate::name::RoomName;
+use crate::protocol::django;
+use crate::transport::handshake;
+use crate::worker::{Crew, Role, Visit};
+use bytes::Bytes;
+use http_body_util::Full as Body;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What every request is judged by.
+#[derive(Debug)]
+pub(super) struct Front {
+    pub(super) crew: Arc<Crew>,
+    pub(super) admission: Arc<Admission>,
+    router: Router,
+    allowed: Allowed,
+    uri_bytes: usize,
+    django: Option<Vec<Exists>>,
+    visits: AtomicU64,
+}
+
+/// An accepted upgrade, on its way to a worker.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    pub(super) role: Role,
+    pub(super) room: Option<RoomName>,
+    pub(super) permit: Permit,
+}
+
+/// A connection before it is admitted.
+struct Visitor {
+    role: Role,
+    room: Option<RoomName>,
+}
+
+/// Why a request is not served.
+struct Refused {
+    status: StatusCode,
+    reason: &'static str,
+    label: &'static str,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refused {
+    const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
+        Self { status, reason, label, header: None }
+    }
+}
+
+impl Front {
+    pub(super) fn new(crew: Arc<Crew>, admission: Arc<Admission>) -> Result<Self, String> {
+        let config = &crew.config;
+        Ok(Self {
+            router: Router::new(&config.routes_or_default())?,
+            allowed: Allowed::new(&config.origin.allowed),
+            uri_bytes: config.limits.uri_bytes,
+            django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
+            visits: AtomicU64::new(0),
+            crew,
+            admission,
+        })
+    }
+
+    /// Answers a request; an accepted upgrade also goes into `upgrade`. `peer` as admission counts.
+    pub(super) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: u64,
+        upgrade: &mut Option<Upgrade>,
+    ) -> Response<Body<Bytes>> {
+        match self.judge(&mut request, peer, upgrade) {
+            Ok(response) => response,
+            Err(refused) => self.refuse(refused),
+        }
+    }
+
+    fn judge(
+        &self,
+        request: &mut Request<Incoming>,
+        peer: u64,
+        upgrade: &mut Option<Upgrade>,
+    ) -> Result<Response<Body<Bytes>>, Refused> {
+        let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if target > self.uri_bytes {
+            return Err(Refused::new(StatusCode::URI_TOO_LONG, "uri", "request target too long"));
+        }
+        let Some(visitor) = self.visitor(request.uri().path()) else {
+            return page::respond(request.method(), request.uri().path())
+                .map(|response| response.map(Body::new))
+                .ok_or(Refused::new(StatusCode::NOT_FOUND, "path", "not found"));
+        };
+        if self.crew.is_draining() {
+            return Err(self.later("draining", "draining, try another node"));
+        }
+        let _offer = handshake::check(request).map_err(|refusal| Refused {
+            status: refusal.status(),
+            reason: refusal.reason,
+            label: refusal.kind.label(),
+            header: refusal.header(),
+        })?;
+        if !self.allowed.admits(request.headers()) {
+            return Err(Refused::new(StatusCode::FORBIDDEN, "origin", "origin not allowed"));
+        }
+        let permit = self.admission.enter(peer).map_err(|full| match full {
+            Full::Node => self.later("connections", "too many connections"),
+            Full::Address => Refused {
+                header: Some(self.retry_after()),
+                ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "address", "too many connections from this address")
+            },
+        })?;
+        let response = handshake::accept(request).map_err(|refusal| Refused {
+            status: refusal.status(),
+            reason: refusal.reason,
+            label: refusal.kind.label(),
+            header: refusal.header(),
+        })?;
+        *upgrade = Some(Upgrade { role: visitor.role, room: visitor.room, permit });
+        Ok(response.map(|_empty| Body::default()))
+    }
+
+    /// Who comes to this path, if it is a WebSocket's.
+    fn visitor(&self, path: &str) -> Option<Visitor> {
+        if let Some(exists) = &self.django
+            && let Some(target) = route::match_django(path)
+        {
+            return Some(self.visit(exists, target));
+        }
+        let matched = self.router.match_path(path)?;
+        Some(match matched.handler {
+            Handler::Chat => Visitor { role: Role::Chat, room: matched.room },
+            Handler::Echo => Visitor { role: Role::Echo, room: None },
+        })
+    }
+
+    fn visit(&self, exists: &[Exists], target: route::DjangoTarget) -> Visitor {
+        let joined = django::join(exists, &target.business_id, &target.session_id);
+        let prompts = joined.room.clone().or_else(|| {
+            // Prompts are taken one at a time per room, so a connection without one gets its own.
+            let number = self.visits.fetch_add(1, Ordering::Relaxed);
+            let business = target.business_number().unwrap_or_default().to_string();
+            RoomName::chat(&business, &format!("visit-{number}"))
+        });
+        let role = match prompts {
+            Some(prompts) => Role::Visit(Box::new(Visit {
+                business_id: target.business_id,
+                session_id: target.session_id,
+                error: joined.error,
+                answers: joined.answers,
+                prompts,
+            })),
+            // A business number too long to exist: nothing it sends is answered with more than an error.
+            None => Role::Visit(Box::new(Visit {
+                business_id: target.business_id,
+                session_id: target.session_id,
+                error: joined.error,
+                answers: false,
+                prompts: RoomName::lobby(),
+            })),
+        };
+        Visitor { role, room: joined.room }
+    }
+
+    fn later(&self, label: &'static str, reason: &'static str) -> Refused {
+        Refused {
+            header: Some(self.retry_after()),
+            ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, label, reason)
+        }
+    }
+
+    /// One to five seconds, different from client to client, so that they do not come back at once.
+    fn retry_after(&self) -> (HeaderName, HeaderValue) {
+        const SECONDS: [HeaderValue; 5] = [
+            HeaderValue::from_static("1"),
+            HeaderValue::from_static("2"),
+            HeaderValue::from_static("3"),
+            HeaderValue::from_static("4"),
+            HeaderValue::from_static("5"),
+        ];
+        let pick = crate::clock::wall().1 as usize % SECONDS.len();
+        let [first, ..] = &SECONDS;
+        (RETRY_AFTER, SECONDS.get(pick).unwrap_or(first).clone())
+    }
+
+    fn refuse(&self, refused: Refused) -> Response<Body<Bytes>> {
+        count(&self.crew.metrics.handshakes_refused, "reason", refused.label);
+        tracing::debug!(status = refused.status.as_u16(), reason = refused.label, "request refused");
+        let mut response = Response::new(Body::new(Bytes::from_static(refused.reason.as_bytes())));
+        *response.status_mut() = refused.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Some((name, value)) = refused.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}

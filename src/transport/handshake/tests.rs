@@ -1,0 +1,163 @@
+//! The table of handshakes against the checks, and arbitrary headers.
+
+use super::{Offer, Refusal, RefusalKind, accept, check};
+use hyper::http::request::Builder;
+use hyper::{Request, StatusCode, Version};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[path = "../../../tests/cases/handshakes.rs"]
+mod handshakes;
+use handshakes::cases;
+
+/// Reads a head; `None` if it is not HTTP, which hyper answers with 400 before our checks.
+fn read(head: &[u8]) -> Option<Request<()>> {
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.trim_ascii_end());
+    let request_line = std::str::from_utf8(lines.next()?).ok()?;
+    let [method, path, version] = request_line.split(' ').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let builder = Request::builder()
+        .method(method)
+        .uri(path.replace("{path}", "/ws/chat/1/a/"))
+        .version(match version {
+            "HTTP/1.0" => Version::HTTP_10,
+            "HTTP/1.1" => Version::HTTP_11,
+            _ => return None,
+        });
+    lines
+        .take_while(|line| !line.is_empty())
+        .try_fold(builder, |builder, line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            Some(Builder::header(builder, name, value[1..].trim_ascii()))
+        })?
+        .body(())
+        .ok()
+}
+
+fn status(result: &Result<Offer, Refusal>) -> u16 {
+    result
+        .as_ref()
+        .map_or_else(|refusal| refusal.status().as_u16(), |_| 101)
+}
+
+#[test]
+fn the_table_of_handshakes_holds() {
+    let cases = cases();
+    assert!(cases.len() >= 150, "{}", cases.len());
+    for case in &cases {
+        let Some(mut request) = read(&case.head) else {
+            assert_eq!(case.status, 400, "{}", case.name);
+            continue;
+        };
+        let result = check(&request);
+        assert_eq!(status(&result), case.status, "{}: {result:?}", case.name);
+        let headers = match result {
+            Ok(_) => accept(&mut request).expect("checked").headers().clone(),
+            Err(refusal) => refusal.header().into_iter().collect(),
+        };
+        if let Some((name, value)) = case.header {
+            assert_eq!(
+                headers.get(name).map(|v| v.as_bytes()),
+                Some(value.as_bytes()),
+                "{}",
+                case.name
+            );
+        }
+    }
+}
+
+fn refused(field: &str, value: &str) -> RefusalKind {
+    let line = format!("{field}: {value}");
+    let head = format!(
+        "GET /x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{line}\r\n\r\n"
+    );
+    check(&read(head.as_bytes()).expect("HTTP"))
+        .expect_err("broken")
+        .kind
+}
+
+#[test]
+fn each_refusal_names_its_rule() {
+    assert_eq!(refused("Host", "h"), RefusalKind::Duplicate);
+    assert_eq!(refused("Origin", "\u{e9}"), RefusalKind::Bytes);
+    assert_eq!(refused("Content-Length", "3"), RefusalKind::Body);
+    assert_eq!(
+        refused("Sec-WebSocket-Extensions", ";"),
+        RefusalKind::Extensions
+    );
+    assert_eq!(
+        refused("Sec-WebSocket-Protocol", "a b"),
+        RefusalKind::Protocols
+    );
+    for (head, kind) in [
+        ("POST /x HTTP/1.1\r\n", RefusalKind::Method),
+        ("GET /x HTTP/1.0\r\n", RefusalKind::Http),
+        ("GET /x HTTP/1.1\r\n", RefusalKind::Host),
+        ("GET /x HTTP/1.1\r\nHost: h\r\n", RefusalKind::Upgrade),
+    ] {
+        let refusal = check(&read(head.as_bytes()).expect("HTTP")).expect_err("broken");
+        assert_eq!(refusal.kind, kind);
+    }
+}
+
+#[test]
+fn labels_are_unique() {
+    let mut labels = RefusalKind::ALL.map(RefusalKind::label);
+    labels.sort_unstable();
+    assert!(labels.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[test]
+fn an_offer_keeps_the_order_and_the_case_of_its_protocols() {
+    let mut request = Request::new(());
+    for (name, value) in [
+        ("host", "h"),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "supportal.v2 , Chat"),
+        ("sec-websocket-protocol", "b"),
+    ] {
+        request
+            .headers_mut()
+            .append(name, value.parse().expect("a value"));
+    }
+    let offer = check(&request).expect("legal");
+    assert_eq!(
+        offer.protocols,
+        ["supportal.v2".into(), "Chat".into(), "b".into()]
+    );
+    assert!(offer.names("supportal.v2") && offer.names("Chat") && !offer.names("chat"));
+}
+
+#[test]
+fn accepting_an_unchecked_request_is_a_refusal() {
+    let refusal = accept(&mut Request::new(())).expect_err("no key");
+    assert_eq!(refusal.status(), StatusCode::UPGRADE_REQUIRED);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_header_values_never_panic(
+        field in prop::sample::select(vec![
+            "Host", "Origin", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+            "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Cookie", "Content-Length",
+        ]),
+        value in vec(prop_oneof![any::<u8>(), prop::sample::select(b",;=\"\\ \tax".to_vec())], 0..40),
+    ) {
+        for case in cases().iter().take(1) {
+            let mut head = case.head.clone();
+            head.truncate(head.len() - 2);
+            head.extend([field.as_bytes(), b": ", &value, b"\r\n\r\n"].concat());
+            if let Some(request) = read(&head) {
+                let _checked = check(&request);
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! One tenant of the slab: a socket, its state machine, and its seat in a room.
+
+use super::connection::Connection;
+use super::plane::Role;
+use crate::clock::Millis;
+use mio::net::TcpStream;
+
+/// A member's place: which room, and where in its list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    /// Key of the room in this worker's table.
+    pub(super) room: u64,
+    /// Position among the room's members here.
+    pub(super) position: u32,
+}
+
+/// One connection of a worker.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) socket: TcpStream,
+    pub(super) connection: Connection,
+    pub(super) role: Role,
+    pub(super) seat: Option<Seat>,
+    /// What admission counted; given back when the connection is gone.
+    pub(super) peer: u64,
+    /// The earliest timer that is set.
+    pub(super) armed: Millis,
+    /// Reading waits for the byte rate until then.
+    pub(super) slowed: Option<Millis>,
+    /// The socket may hold bytes that no event will announce again.
+    pub(super) unread: bool,
+    /// The peer has sent its last byte, but input is still kept back.
+    pub(super) finished: bool,
+    /// It takes no more deliveries: it has left its room, or never had one and is ending.
+    pub(super) left: bool,
+}
+
+impl Client {
+    /// Must reading wait for something other than the socket?
+    pub(super) fn is_paused(&self) -> bool {
+        self.slowed.is_some() || self.connection.is_held()
+    }
+}
+
+/// How a connection ended, for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With a close frame: what it said.
+    Closed(crate::protocol::CloseReason),
+    /// Without one: reset, vanished, or cut off.
+    Gone,
+    /// The node stopped first.
+    Shutdown,
+}
+
+impl Ended {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Closed(reason) => reason.label(),
+            Self::Gone => "gone",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One client's connection as a state machine: bytes and a clock in, messages and frames out.
+//!
+//! It decodes, spends tokens, answers pings, watches silence, and knows how a connection ends. It
+//! does no I/O and reads no clock: the worker hands it both, and a test can too. What a message
+//! means is [`Surroundings`]' business.
+
+use super::outbound::Outbound;
+use super::rate_limit::{Rate, TokenBucket};
+use crate::clock::Millis;
+use crate::config;
+use crate::protocol::close::CloseReason;
+use crate::transport::{Decoder, Flow, Kind, Limits, Receiver, Violation, encoder};
+use std::time::Duration;
+
+/// What the connections of one worker have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    limits: Limits,
+    messages: Rate,
+    bytes: Rate,
+    pings: Rate,
+    refusals: u16,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    message_timeout: Duration,
+}
+
+impl Rules {
+    /// The rules of a configuration.
+    #[must_use]
+    pub fn new(config: &config::Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            limits: Limits { message_bytes: limits.message_bytes, fragments: limits.fragments },
+            messages: Rate { per_second: limits.messages_per_second, burst: limits.messages_burst },
+            // Two seconds' worth, and never less than one whole message.
+            bytes: Rate {
+                per_second: limits.bytes_per_second,
+                burst: limits
+                    .bytes_per_second
+                    .saturating_mul(2)
+                    .max(u32::try_from(limits.message_bytes).unwrap_or(u32::MAX)),
+            },
+            pings: Rate { per_second: limits.pings_per_second, burst: limits.pings_per_second },
+            refusals: u16::try_from(limits.refusals).unwrap_or(u16::MAX),
+            ping_interval: config.server.ping_interval,
+            ping_timeout: config.server.ping_timeout,
+            message_timeout: limits.message_timeout,
+        }
+    }
+}
+
+/// How long a connection that has said its close may take to go away: time for the peer's answer,
+/// so that the close frame is not lost to a reset.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Dealt with.
+    Done,
+    /// The next message must wait for a reply to this one.
+    Await,
+    /// The connection ends.
+    Close(CloseReason),
+}
+
+/// What a connection asks of the worker around it while it reads.
+pub trait Surroundings {
+    /// May another message be taken? False when a mailbox it would go into is full.
+    fn ready(&mut self) -> bool;
+    /// One message. `Kind::Text` is valid UTF-8.
+    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict;
+    /// A message was refused for its rate.
+    fn too_many(&mut self);
+    /// A frame broke the protocol or a cap; `label` is its kind.
+    fn violation(&mut self, label: &'static str);
+}
+
+/// Where reading stands after some input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Ready for more.
+    Open,
+    /// A full mailbox: the rest of the input is kept; call [`Connection::resume`] when there is room.
+    Stalled,
+    /// A reply is awaited: the rest of the input is kept; call [`Connection::resume`] when it came.
+    Awaiting,
+    /// The byte rate is used up: read no more from the socket before this moment.
+    Slowed(Millis),
+    /// The connection is ending; input is read and ignored.
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// A close frame waits to be written or has been; the reason is kept for the record.
+    Ending(CloseReason),
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    decoder: Decoder,
+    /// The writing half.
+    pub outbound: Outbound,
+    /// Input that must wait; at most one read's worth.
+    stash: Option<Box<Vec<u8>>>,
+    messages: TokenBucket,
+    bytes: TokenBucket,
+    pings: TokenBucket,
+    /// When the peer was last heard.
+    heard: Millis,
+    /// A message begun must be complete by then; once ending: the connection must be gone by then.
+    deadline: Millis,
+    refusals: u16,
+    life: Life,
+    pinged: bool,
+    awaiting: bool,
+}
+
+impl Connection {
+    /// A connection that opens at `now`.
+    #[must_use]
+    pub fn new(now: Millis) -> Self {
+        Self {
+            decoder: Decoder::default(),
+            outbound: Outbound::default(),
+            stash: None,
+            messages: TokenBucket::default(),
+            bytes: TokenBucket::default(),
+            pings: TokenBucket::default(),
+            heard: now,
+            deadline: Millis::NEVER,
+            refusals: 0,
+            life: Life::Open,
+            pinged: false,
+            awaiting: false,
+        }
+    }
+
+    /// Takes part in its room; false once it is ending.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.life == Life::Open
+    }
+
+    /// Why it ends, if it does.
+    #[must_use]
+    pub fn ending(&self) -> Option<CloseReason> {
+        match self.life {
+            Life::Open => None,
+            Life::Ending(reason) => Some(reason),
+        }
+    }
+
+    /// Input is kept back, or would be: the next bytes cannot be taken in yet.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.stash.is_some() || self.awaiting
+    }
+
+    /// Bytes just read from the socket.
+    pub fn receive(
+        &mut self,
+        now: Millis,
+        rules: &Rules,
+        input: &mut [u8],
+        surroundings: &mut impl Surroundings,
+    ) -> Reading {
+        self.heard = now;
+        self.pinged = false;
+        let tokens = u32::try_from(input.len()).unwrap_or(u32::MAX);
+        let debt = self.bytes.charge(now, rules.bytes, tokens);
+        let reading = if let Some(stash) = &mut self.stash {
+            stash.extend_from_slice(input);
+            if self.awaiting { Reading::Awaiting } else { Reading::Stalled }
+        } else {
+            self.feed(now, rules, input, surroundings)
+        };
+        match (reading, debt) {
+            (Reading::Open, Some(debt)) => Reading::Slowed(now + debt.max(Duration::from_millis(1))),
+            (reading, _) => reading,
+        }
+    }
+
+    /// Goes on with the input that was kept; `replied` says that an awaited reply came.
+    pub fn resume(
+        &mut self,
+        now: Millis,
+        rules: &Rules,
+        replied: bool,
+        surroundings: &mut impl Surroundings,
+    ) -> Reading {
+        self.awaiting &= !replied;
+        if self.awaiting {
+            return Reading::Awaiting;
+        }
+        let Some(mut stash) = self.stash.take() else { return Reading::Open };
+        self.feed(now, rules, &mut stash, surroundings)
+    }
+
+    fn feed(
+        &mut self,
+        now: Millis,
+        rules: &Rules,
+        input: &mut [u8],
+        surroundings: &mut impl Surroundings,
+    ) -> Reading {
+        if !self.is_open() {
+            return Reading::Ending;
+        }
+        // A reply is awaited although nothing is stashed: the peer was quiet until just before.
+        if self.awaiting {
+            self.keep(input);
+            return Reading::Awaiting;
+        }
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut ear = Ear { connection: self, now, rules, surroundings, stalled: false, end: None };
+        let decoded = decoder.decode(&rules.limits, input, &mut ear);
+        let (stalled, end) = (ear.stalled, ear.end.take());
+        self.decoder = decoder;
+        match decoded {
+            Err(violation) => self.violate(now, &violation, surroundings),
+            Ok(consumed) => {
+                if let Some(End { reason, frame }) = end {
+                    self.end(now, reason, frame);
+                } else {
+                    self.keep(input.get(consumed..).unwrap_or_default());
+                }
+            }
+        }
+        if !self.is_open() {
+            return Reading::Ending;
+        }
+        self.deadline = match (self.decoder.in_message(), self.deadline) {
+            (false, _) => Millis::NEVER,
+            (true, Millis::NEVER) => now + rules.message_timeout,
+            (true, begun) => begun,
+        };
+        match (stalled, self.awaiting) {
+            (_, true) => Reading::Awaiting,
+            (true, false) => Reading::Stalled,
+            (false, false) => Reading::Open,
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.stash = Some(Box::new(rest.to_vec()));
+        }
+    }
+
+    fn violate(&mut self, now: Millis, violation: &Violation, surroundings: &mut impl Surroundings) {
+        surroundings.violation(violation.kind.label());
+        let frame = encoder::close(Some(violation.code), violation.reason);
+        self.end(now, CloseReason::of_violation(violation.code), frame);
+    }
+
+    /// Ends the connection from this side.
+    pub fn close(&mut self, now: Millis, reason: CloseReason) {
+        self.end(now, reason, encoder::close(Some(reason.code()), reason.reason()));
+    }
+
+    fn end(&mut self, now: Millis, reason: CloseReason, frame: bytes::Bytes) {
+        if !self.is_open() {
+            return;
+        }
+        self.life = Life::Ending(reason);
+        self.decoder = Decoder::default();
+        self.stash = None;
+        self.awaiting = false;
+        self.deadline = now + LINGER;
+        self.outbound.close(frame);
+    }
+
+    /// What is due at `now`: a ping into [`Connection::outbound`], or the end. Returns the next
+    /// moment to look again, `None` if the connection must be dropped.
+    pub fn on_timer(&mut self, now: Millis, rules: &Rules) -> Option<Millis> {
+        if let Life::Ending(_) = self.life {
+            return (now < self.deadline).then_some(self.deadline);
+        }
+        if self.deadline <= now {
+            self.close(now, CloseReason::Policy);
+            return Some(self.deadline);
+        }
+        // A peer whose input we do not read cannot be blamed for its silence.
+        if self.is_held() {
+            self.heard = now;
+            self.pinged = false;
+        }
+        let silent_at = self.heard + rules.ping_interval;
+        if now >= silent_at + rules.ping_timeout && self.pinged {
+            self.close(now, CloseReason::NoPong);
+            return Some(self.deadline);
+        }
+        if now < silent_at {
+            return Some(silent_at.min(self.deadline));
+        }
+        if !self.pinged {
+            self.pinged = true;
+            // The pong window starts when the ping is sent, however late the timer was.
+            self.heard = now - rules.ping_interval;
+            self.outbound.control(encoder::ping(&[]));
+        }
+        Some((self.heard + rules.ping_interval + rules.ping_timeout).min(self.deadline))
+    }
+
+    /// When [`Connection::on_timer`] wants to be called.
+    #[must_use]
+    pub fn next_timer(&self, rules: &Rules) -> Millis {
+        self.deadline.min(self.heard + rules.ping_interval)
+    }
+}
+
+struct End {
+    reason: CloseReason,
+    frame: bytes::Bytes,
+}
+
+/// The decoder's view of a connection: everything but the decoder itself.
+struct Ear<'a, S> {
+    connection: &'a mut Connection,
+    now: Millis,
+    rules: &'a Rules,
+    surroundings: &'a mut S,
+    stalled: bool,
+    end: Option<End>,
+}
+
+impl<S: Surroundings> Ear<'_, S> {
+    fn end(&mut self, reason: CloseReason) -> Flow {
+        let frame = encoder::close(Some(reason.code()), reason.reason());
+        self.end.get_or_insert(End { reason, frame });
+        Flow::Stop
+    }
+}
+
+impl<S: Surroundings> Receiver for Ear<'_, S> {
+    fn ready(&mut self) -> bool {
+        if self.end.is_some() || self.connection.awaiting {
+            return false;
+        }
+        self.stalled = !self.surroundings.ready();
+        !self.stalled
+    }
+
+    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
+        let connection = &mut *self.connection;
+        if !connection.messages.take(self.now, self.rules.messages, 1) {
+            connection.refusals += 1;
+            self.surroundings.too_many();
+            if connection.refusals >= self.rules.refusals {
+                return self.end(CloseReason::TooMany);
+            }
+            return Flow::Continue;
+        }
+        connection.refusals = 0;
+        match self.surroundings.message(kind, payload) {
+            Verdict::Done => Flow::Continue,
+            Verdict::Await => {
+                connection.awaiting = true;
+                Flow::Stop
+            }
+            Verdict::Close(reason) => self.end(reason),
+        }
+    }
+
+    fn ping(&mut self, payload: &[u8]) {
+        if self.end.is_some() {
+            return;
+        }
+        if self.connection.pings.take(self.now, self.rules.pings, 1) {
+            self.connection.outbound.control(encoder::pong(payload));
+        } else {
+            let _stop = self.end(CloseReason::Policy);
+        }
+    }
+
+    fn pong(&mut self, _payload: &[u8]) {}
+
+    fn close(&mut self, code: Option<u16>, reason: &str) {
+        // The peer's own code and reason go back to it, as uvicorn does (interop.md §3.1).
+        self.end.get_or_insert(End {
+            reason: CloseReason::Normal,
+            frame: encoder::close(code, reason),
+        });
+    }
+}

@@ -1,0 +1,173 @@
+//! All workers of a node and what they share: the one thing that the server and the admin listener
+//! both hold.
+
+use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
+use crate::assistant::Dispatcher;
+use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::clock::{Clock, Millis};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::name::RoomName;
+use crate::protocol::CloseReason;
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Longest an audit waits for one worker: a worker answers at the end of its turn.
+const AUDIT_MAX: Duration = Duration::from_secs(2);
+
+/// The workers of one node.
+pub struct Crew {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The node's time.
+    pub clock: Clock,
+    /// Rooms.
+    pub broker: Arc<Broker>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Who answers.
+    pub assistant: Dispatcher,
+    links: Vec<Arc<Link>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    draining: AtomicBool,
+}
+
+impl fmt::Debug for Crew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crew").field("workers", &self.links.len()).finish_non_exhaustive()
+    }
+}
+
+impl Crew {
+    /// Starts the worker threads.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor or no thread.
+    pub fn start(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        assistant: Dispatcher,
+        on_close: OnClose,
+    ) -> io::Result<Arc<Self>> {
+        let clock = Clock::start();
+        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX)).map(|_| Post::new()).collect::<io::Result<Vec<_>>>()?;
+        let links: Vec<_> = posts.iter().map(|post| Arc::clone(&post.link)).collect();
+        let wake = |link: &Arc<Link>| {
+            let link = Arc::clone(link);
+            Box::new(move || link.wake()) as Wake
+        };
+        let broker = Arc::new(Broker::new(&config.broker, links.iter().map(wake).collect(), None));
+        let supplies = Supplies {
+            config: Arc::clone(&config),
+            clock,
+            broker: Arc::clone(&broker),
+            assistant: assistant.clone(),
+            metrics: Arc::clone(&metrics),
+            on_close,
+        };
+        let threads = posts
+            .into_iter()
+            .enumerate()
+            .map(|(id, post)| spawn(id, post, supplies.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            broker,
+            metrics,
+            assistant,
+            links,
+            threads: Mutex::new(threads),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Worker threads.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Never: there is at least one worker.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Hands a connection to a worker: its room's, or any for one without a room.
+    pub fn open(&self, handoff: Handoff) {
+        let worker = match &handoff.room {
+            Some(room) => self.broker.place(room),
+            None => usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0) % self.links.len().max(1),
+        };
+        if let Some(link) = self.links.get(worker) {
+            link.send(Order::Open(Box::new(handoff)));
+        }
+    }
+
+    /// Has the drain begun? Then this node takes nobody new.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says that this node takes nobody new. Connections go on.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Closes all connections, spread over `grace`; worker threads end when theirs are gone, at the
+    /// latest when the grace is over.
+    pub fn close_all(&self, reason: CloseReason, grace: Duration) {
+        self.begin_drain();
+        let deadline: Millis = self.clock.now() + grace;
+        for link in &self.links {
+            link.send(Order::Drain { reason, deadline });
+        }
+    }
+
+    /// Waits for the worker threads to end. Blocks; only of use after [`Crew::close_all`].
+    pub fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+                self.metrics.panics.inc();
+            }
+        }
+    }
+
+    /// The workers' accounts, of one room or of everything; a worker that does not answer in time
+    /// is left out.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed, so nothing is lost.
+    pub async fn audit(&self, room: Option<&RoomName>) -> Vec<Report> {
+        let answers: Vec<_> = self
+            .links
+            .iter()
+            .map(|link| {
+                let (sender, receiver) = oneshot::channel();
+                let reply = Box::new(move |report| {
+                    // The asker may have gone away; then nobody needs the report.
+                    drop(sender.send(report));
+                });
+                link.send(Order::Audit(room.cloned(), reply));
+                receiver
+            })
+            .collect();
+        let mut reports = Vec::with_capacity(answers.len());
+        for answer in answers {
+            if let Ok(Ok(report)) = tokio::time::timeout(AUDIT_MAX, answer).await {
+                reports.push(report);
+            }
+        }
+        reports
+    }
+}

@@ -1,0 +1,281 @@
+//! The writing half of a connection: what goes to the socket, in which order, and what became of it.
+//!
+//! While a socket takes everything there is nothing here but a null pointer. A socket that is
+//! behind gets a [`Backlog`]: the subscriber's bounded queue, one pending pong or ping (the newest),
+//! one pending close. Control frames go between deliveries, never inside one; the close goes last.
+//! No I/O of its own: the socket is any [`Write`].
+
+use crate::broker::Publication;
+use crate::broker::queue::{Bounds, Delivery, Pushed, Queue};
+use crate::clock::Millis;
+use bytes::Bytes;
+use std::io::{self, ErrorKind, IoSlice, Write};
+
+/// Frames of one turn for the same subscribers, also as one run of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The frames, oldest first.
+    pub frames: &'a [Publication],
+    /// The same frames in a row.
+    pub bytes: &'a [u8],
+}
+
+/// What became of offered and queued deliveries; the ledger's columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Deliveries whose last byte the kernel took.
+    pub delivered: u64,
+    /// Deliveries dropped for the queue's bounds.
+    pub capacity: u64,
+    /// Deliveries dropped for their age.
+    pub expired: u64,
+    /// Deliveries that went into the queue.
+    pub queued: u64,
+    /// Deliveries that left the queue, delivered or dropped.
+    pub unqueued: u64,
+    /// Bytes the kernel took.
+    pub bytes: u64,
+    /// Write calls made.
+    pub calls: u64,
+    /// `queue.overflow = "disconnect"` applies.
+    pub overflow: bool,
+}
+
+/// Where a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing is left to write.
+    Idle,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The close frame is out: the last thing a connection says.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    queue: Queue,
+    /// A control frame on its way, and how much of it has left.
+    current: Option<(Bytes, usize)>,
+    /// The newest pong or ping that waits for its turn.
+    control: Option<Bytes>,
+    close: Option<Bytes>,
+}
+
+/// The writing half of one connection: eight bytes while the socket keeps up.
+#[derive(Debug, Default)]
+pub struct Outbound(Option<Box<Backlog>>);
+
+impl Outbound {
+    /// Nothing waits to be written.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Deliveries waiting.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.0.as_ref().map_or(0, |backlog| u64::from(backlog.queue.len()))
+    }
+
+    /// Puts a control frame in line; it replaces one that has not started (RFC 6455 §5.5.3 asks
+    /// only for the newest ping to be answered).
+    pub fn control(&mut self, frame: Bytes) {
+        self.0.get_or_insert_default().control = Some(frame);
+    }
+
+    /// Puts the close frame in line, behind everything else; the first one wins.
+    pub fn close(&mut self, frame: Bytes) {
+        self.0.get_or_insert_default().close.get_or_insert(frame);
+    }
+
+    /// Forgets everything that waits; returns the deliveries among it.
+    pub fn abandon(&mut self) -> u64 {
+        let queued = self.queued();
+        self.0 = None;
+        queued
+    }
+
+    /// Forgets the deliveries that wait, so that a close need not wait behind them, and returns how
+    /// many those were. Nothing is forgotten after half a frame: its rest must come first.
+    pub fn abandon_queue(&mut self) -> u64 {
+        match self.0.as_mut() {
+            Some(backlog) if !backlog.queue.has_partial_head() => u64::from(backlog.queue.clear()),
+            _ => 0,
+        }
+    }
+
+    /// Offers the frames of `batch` from number `first` on: writes them if nothing waits, queues
+    /// what the socket does not take.
+    ///
+    /// # Errors
+    /// The socket's, other than that it would block: the connection is gone.
+    pub fn offer(
+        &mut self,
+        now: Millis,
+        bounds: &Bounds,
+        batch: Batch<'_>,
+        first: usize,
+        socket: &mut impl Write,
+        sent: &mut Sent,
+    ) -> io::Result<()> {
+        let frames = batch.frames.get(first..).unwrap_or_default();
+        let mut taken = 0;
+        if self.is_idle() {
+            let skipped: usize = batch.frames.iter().take(first).map(|frame| frame.frame.len()).sum();
+            let bytes = batch.bytes.get(skipped..).unwrap_or_default();
+            taken = write_some(socket, bytes, sent)?;
+            if taken == bytes.len() {
+                sent.delivered += frames.len() as u64;
+                return Ok(());
+            }
+        }
+        for publication in frames {
+            let length = publication.frame.len();
+            if taken >= length {
+                taken -= length;
+                sent.delivered += 1;
+                continue;
+            }
+            self.queue_one(now, bounds, publication, taken, sent);
+            taken = 0;
+        }
+        Ok(())
+    }
+
+    fn queue_one(&mut self, now: Millis, bounds: &Bounds, publication: &Publication, written: usize, sent: &mut Sent) {
+        let queue = &mut self.0.get_or_insert_default().queue;
+        let delivery = Delivery { frame: publication.frame.clone(), deadline: publication.deadline, tag: 0 };
+        if written > 0 {
+            queue.push_partial(delivery, written);
+            sent.queued += 1;
+            return;
+        }
+        let report = queue.push(now, bounds, delivery);
+        sent.expired += u64::from(report.expired);
+        // The offered one, if it expired, was never in the queue.
+        sent.unqueued += u64::from(report.expired) - u64::from(report.outcome == Pushed::Expired);
+        match report.outcome {
+            Pushed::Expired => {}
+            Pushed::Queued => sent.queued += 1,
+            Pushed::MadeRoom { dropped } => {
+                sent.queued += 1;
+                sent.unqueued += u64::from(dropped);
+                sent.capacity += u64::from(dropped);
+            }
+            Pushed::DroppedNewest => sent.capacity += 1,
+            Pushed::Disconnect => {
+                sent.capacity += 1;
+                sent.overflow = true;
+            }
+        }
+        if queue.is_empty() {
+            self.settle();
+        }
+    }
+
+    /// Writes what waits until nothing does or the socket takes no more.
+    ///
+    /// # Errors
+    /// The socket's, other than that it would block: the connection is gone.
+    pub fn flush(&mut self, now: Millis, socket: &mut impl Write, sent: &mut Sent) -> io::Result<Flushed> {
+        while let Some(backlog) = self.0.as_deref_mut() {
+            if let Some((frame, written)) = &mut backlog.current {
+                let rest = frame.get(*written..).unwrap_or_default();
+                let count = write_some(socket, rest, sent)?;
+                *written += count;
+                if *written < frame.len() {
+                    return Ok(Flushed::Blocked);
+                }
+                backlog.current = None;
+                if backlog.close.as_ref().is_some_and(Bytes::is_empty) {
+                    self.0 = None;
+                    return Ok(Flushed::Closed);
+                }
+                continue;
+            }
+            if !backlog.queue.has_partial_head() && backlog.control.is_some() {
+                backlog.current = backlog.control.take().map(|frame| (frame, 0));
+                continue;
+            }
+            if !backlog.queue.is_empty() {
+                let expired = u64::from(backlog.queue.expire(now));
+                sent.expired += expired;
+                sent.unqueued += expired;
+                if backlog.queue.is_empty() {
+                    continue;
+                }
+                if !write_queue(&mut backlog.queue, socket, sent)? {
+                    return Ok(Flushed::Blocked);
+                }
+                continue;
+            }
+            match backlog.close.take() {
+                // An empty frame in `close` marks that the close is the one on its way.
+                Some(frame) => {
+                    backlog.current = Some((frame, 0));
+                    backlog.close = Some(Bytes::new());
+                }
+                None => self.0 = None,
+            }
+        }
+        Ok(Flushed::Idle)
+    }
+
+    /// Gives the memory back if nothing waits.
+    fn settle(&mut self) {
+        if self.0.as_ref().is_some_and(|backlog| {
+            backlog.queue.is_empty()
+                && backlog.current.is_none()
+                && backlog.control.is_none()
+                && backlog.close.is_none()
+        }) {
+            self.0 = None;
+        }
+    }
+}
+
+/// One vectored write from the queue; false if the socket blocks.
+fn write_queue(queue: &mut Queue, socket: &mut impl Write, sent: &mut Sent) -> io::Result<bool> {
+    let mut slices = std::array::from_fn(|_| IoSlice::new(&[]));
+    let count = queue.slices(&mut slices);
+    let slices = slices.get(..count).unwrap_or_default();
+    let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+    sent.calls += 1;
+    let written = match socket.write_vectored(slices) {
+        Ok(0) => return Err(ErrorKind::WriteZero.into()),
+        Ok(written) => written,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    sent.bytes += written as u64;
+    let whole = u64::from(queue.advance(written));
+    sent.delivered += whole;
+    sent.unqueued += whole;
+    Ok(written == offered)
+}
+
+/// Writes until the socket takes no more; how much it took.
+fn write_some(socket: &mut impl Write, bytes: &[u8], sent: &mut Sent) -> io::Result<usize> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        sent.calls += 1;
+        match socket.write(rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                written += count;
+                sent.bytes += count as u64;
+                // A short write means that the buffer is full; asking again would only say so.
+                if count < rest.len() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}

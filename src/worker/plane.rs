@@ -1,0 +1,285 @@
+//! What a worker's connections share: the contract's codec, the way into rooms, the counters; and
+//! [`Speaker`], which gives one connection's messages their meaning.
+
+use super::Supplies;
+use super::connection::{Surroundings, Verdict};
+use super::reply::{ConnectionReply, RoomReply};
+use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
+use crate::broker::ledger::Ledger;
+use crate::broker::room::Room;
+use crate::broker::{Broker, ConnectionKey, Publication};
+use crate::clock::{self, Clock, Millis};
+use crate::config::{Deliver, Dialect};
+use crate::metrics::{Metrics, count};
+use crate::name::RoomName;
+use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
+use crate::transport::{Kind, Opcode, encoder};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a connection is for.
+#[derive(Debug)]
+pub enum Role {
+    /// The chat contract, as a member of a room.
+    Chat,
+    /// The chat contract in dialect `django`, which also takes in those who cannot join.
+    Visit(Box<Visit>),
+    /// Every message goes back as it came.
+    Echo,
+}
+
+/// A connection of dialect `django`.
+#[derive(Debug)]
+pub struct Visit {
+    /// The business as the path names it.
+    pub business_id: String,
+    /// The session as the path names it.
+    pub session_id: String,
+    /// The text of the connection error that replaces the welcome.
+    pub error: Option<&'static str>,
+    /// Are its commands answered, or does each one fail?
+    pub answers: bool,
+    /// The room its prompts are asked in; of its own if it could not join one.
+    pub prompts: RoomName,
+}
+
+/// Plain counters of one turn, added to the shared metrics at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) users: u64,
+    pub(super) systems: u64,
+    pub(super) bytes_read: u64,
+    pub(super) bytes_written: u64,
+    pub(super) writes: u64,
+}
+
+/// Shared by the connections of one worker.
+#[derive(Debug)]
+pub(super) struct Plane {
+    pub(super) worker: usize,
+    pub(super) broker: Arc<Broker>,
+    pub(super) assistant: Dispatcher,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) ledger: Ledger,
+    pub(super) tally: Tally,
+    pub(super) now: Millis,
+    pub(super) clock: Clock,
+    writer: Writer,
+    deliver: Deliver,
+    welcome: bool,
+    text_bytes_max: usize,
+    expiry: Duration,
+    parser: Parser,
+    stamp: Stamp,
+    scratch: Vec<u8>,
+}
+
+impl Plane {
+    pub(super) fn new(worker: usize, supplies: &Supplies) -> Self {
+        let config = &supplies.config;
+        Self {
+            worker,
+            broker: Arc::clone(&supplies.broker),
+            assistant: supplies.assistant.clone(),
+            metrics: Arc::clone(&supplies.metrics),
+            ledger: Ledger::default(),
+            tally: Tally::default(),
+            now: supplies.clock.now(),
+            clock: supplies.clock,
+            writer: Writer::new(config.chat.dialect),
+            deliver: config.chat.deliver,
+            welcome: config.chat.welcome,
+            text_bytes_max: config.chat.text_bytes_max,
+            expiry: config.queue.expiry,
+            parser: Parser::new(),
+            stamp: Stamp::new(0, 0),
+            scratch: Vec::with_capacity(1024),
+        }
+    }
+
+    /// Takes the turn's time.
+    pub(super) fn begin_turn(&mut self, now: Millis) {
+        self.now = now;
+        let (second, micros) = clock::wall();
+        self.stamp.set(second, micros);
+    }
+
+    fn publication(&mut self) -> Publication {
+        let frame = encoder::frame(Opcode::Text, &self.scratch);
+        // One long message must not keep its size for good.
+        if self.scratch.capacity() > 64 * 1024 {
+            self.scratch = Vec::with_capacity(1024);
+        }
+        Publication { frame, deadline: self.now + self.expiry }
+    }
+
+    fn direct(&mut self, connection: ConnectionKey, publication: Publication) {
+        self.broker.direct(self.worker, connection, publication, false, Some(self.worker));
+    }
+
+    /// Puts the greeting of a new connection into the mailbox, behind what was published before.
+    pub(super) fn greet(&mut self, connection: ConnectionKey, role: &Role, room: Option<&Room>) {
+        self.scratch.clear();
+        match role {
+            Role::Echo => return,
+            Role::Chat if !self.welcome => return,
+            Role::Chat => {
+                let Some(room) = room else { return };
+                let name = room.name();
+                self.writer.welcome(&mut self.scratch, name.business_id(), name.session_id(), &self.stamp);
+            }
+            Role::Visit(visit) => match visit.error {
+                Some(error) => self.writer.connection_error(&mut self.scratch, error),
+                None if !self.welcome => return,
+                None => self.writer.welcome(
+                    &mut self.scratch,
+                    &visit.business_id,
+                    &visit.session_id,
+                    &self.stamp,
+                ),
+            },
+        }
+        let publication = self.publication();
+        self.direct(connection, publication);
+    }
+}
+
+/// One connection's messages on their way into the system.
+#[derive(Debug)]
+pub(super) struct Speaker<'a> {
+    pub(super) plane: &'a mut Plane,
+    pub(super) connection: ConnectionKey,
+    pub(super) role: &'a Role,
+    pub(super) room: Option<&'a Arc<Room>>,
+}
+
+impl Speaker<'_> {
+    fn error(&mut self, code: ErrorCode) {
+        count(&self.plane.metrics.commands_refused, "reason", code.label());
+        self.plane.scratch.clear();
+        self.plane.writer.error(&mut self.plane.scratch, code);
+        let publication = self.plane.publication();
+        self.plane.direct(self.connection, publication);
+    }
+
+    fn chat(&mut self, payload: &mut [u8]) -> Verdict {
+        let plane = &mut *self.plane;
+        let dialect = plane.writer.dialect();
+        let command = match plane.parser.parse(dialect, plane.text_bytes_max, payload) {
+            Ok(command) => command,
+            Err(Rejected::Error(code)) => {
+                self.error(code);
+                return Verdict::Done;
+            }
+            Err(Rejected::Ignored) => {
+                count(&plane.metrics.commands_refused, "reason", "ignored");
+                return Verdict::Done;
+            }
+        };
+        let is_user = command.kind == protocol::Kind::User;
+        // A session that does not exist: the package fails to store the message.
+        if let Role::Visit(visit) = self.role
+            && !visit.answers
+        {
+            let failure = command.failure();
+            self.error(failure);
+            return Verdict::Done;
+        }
+        plane.scratch.clear();
+        plane.writer.echo(&mut plane.scratch, &command, &plane.stamp);
+        let question = (is_user && plane.assistant.enabled()).then(|| command.text.to_string());
+        *(if is_user { &mut plane.tally.users } else { &mut plane.tally.systems }) += 1;
+        let publication = plane.publication();
+        match self.room.filter(|_| plane.deliver == Deliver::Room) {
+            Some(room) => {
+                plane.broker.publish(room, &publication, Some(plane.worker));
+            }
+            None => plane.direct(self.connection, publication),
+        }
+        question.map_or(Verdict::Done, |text| self.ask(text))
+    }
+
+    fn ask(&mut self, text: String) -> Verdict {
+        let plane = &*self.plane;
+        let Some(name) = self.name() else { return Verdict::Done };
+        let sequential = plane.writer.dialect() == Dialect::Django;
+        let envelope = super::reply::Envelope { writer: plane.writer, expiry: plane.expiry, clock: plane.clock };
+        let reply: Box<dyn ReplyTo> = match self.room.filter(|_| plane.deliver == Deliver::Room) {
+            Some(room) => Box::new(RoomReply {
+                broker: Arc::clone(&plane.broker),
+                room: room.name().clone(),
+                envelope,
+            }),
+            None => Box::new(ConnectionReply {
+                broker: Arc::clone(&plane.broker),
+                worker: plane.worker,
+                connection: self.connection,
+                resume: sequential,
+                envelope,
+            }),
+        };
+        let waits = sequential && plane.deliver == Deliver::Sender;
+        match plane.assistant.ask(Prompt { room: name.clone(), text, reply }) {
+            Asked::Off => Verdict::Done,
+            Asked::Accepted => {
+                if waits { Verdict::Await } else { Verdict::Done }
+            }
+            // The apology is on its way like any reply, so a waiting connection is resumed by it.
+            Asked::Busy(prompt) => {
+                prompt.reply.apologise();
+                if waits { Verdict::Await } else { Verdict::Done }
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&RoomName> {
+        match self.role {
+            Role::Chat => self.room.map(|room| room.name()),
+            Role::Visit(visit) => Some(&visit.prompts),
+            Role::Echo => None,
+        }
+    }
+}
+
+impl Surroundings for Speaker<'_> {
+    fn ready(&mut self) -> bool {
+        let plane = &*self.plane;
+        let mailboxes = plane.broker.mailboxes();
+        // Asked again after registering: the mailbox may have been emptied in between.
+        loop {
+            let full = match self.room {
+                Some(room) => plane.broker.full_mailbox(room),
+                None => mailboxes.is_full(plane.worker).then_some(plane.worker),
+            };
+            match full {
+                None => return true,
+                Some(worker) if worker == plane.worker => return false,
+                Some(worker) if mailboxes.wait(worker, plane.worker) => return false,
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
+        match (self.role, kind) {
+            (Role::Echo, kind) => {
+                let opcode = if kind == Kind::Text { Opcode::Text } else { Opcode::Binary };
+                let frame = encoder::frame(opcode, payload);
+                let deadline = self.plane.now + self.plane.expiry;
+                self.plane.direct(self.connection, Publication { frame, deadline });
+                Verdict::Done
+            }
+            (_, Kind::Binary) => Verdict::Close(CloseReason::Unsupported),
+            (_, Kind::Text) => self.chat(payload),
+        }
+    }
+
+    fn too_many(&mut self) {
+        self.error(ErrorCode::TooMany);
+    }
+
+    fn violation(&mut self, label: &'static str) {
+        count(&self.plane.metrics.violations, "kind", label);
+    }
+}

@@ -1,0 +1,73 @@
+//! Where an assistant's reply goes: into the room, or to the one connection that asked.
+//!
+//! Called on the control plane's threads, at most `assistant.concurrency` at once; publishing never
+//! waits.
+
+use crate::assistant::ReplyTo;
+use crate::broker::{Broker, ConnectionKey, Publication};
+use crate::clock::{self, Clock};
+use crate::name::RoomName;
+use crate::protocol::{APOLOGY, Sender, Stamp, Writer};
+use crate::transport::{Opcode, encoder};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What turns a text into a publication.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    pub(super) writer: Writer,
+    pub(super) expiry: Duration,
+    pub(super) clock: Clock,
+}
+
+impl Envelope {
+    fn seal(&self, text: &str) -> Publication {
+        let (second, micros) = clock::wall();
+        let mut payload = Vec::with_capacity(text.len() + 128);
+        self.writer.message(&mut payload, Sender::Assistant, text, &Stamp::new(second, micros));
+        Publication { frame: encoder::frame(Opcode::Text, &payload), deadline: self.clock.now() + self.expiry }
+    }
+}
+
+/// Replies into a room.
+#[derive(Debug)]
+pub(super) struct RoomReply {
+    pub(super) broker: Arc<Broker>,
+    /// Found anew when the reply comes: its members may have left and others come meanwhile.
+    pub(super) room: RoomName,
+    pub(super) envelope: Envelope,
+}
+
+impl ReplyTo for RoomReply {
+    fn reply(self: Box<Self>, text: String) {
+        if let Some(room) = self.broker.find(&self.room) {
+            self.broker.publish(&room, &self.envelope.seal(&text), None);
+        }
+    }
+
+    fn apologise(self: Box<Self>) {
+        self.reply(APOLOGY.to_owned());
+    }
+}
+
+/// Replies to one connection.
+#[derive(Debug)]
+pub(super) struct ConnectionReply {
+    pub(super) broker: Arc<Broker>,
+    pub(super) worker: usize,
+    pub(super) connection: ConnectionKey,
+    /// The connection waits for this reply before it takes its next message.
+    pub(super) resume: bool,
+    pub(super) envelope: Envelope,
+}
+
+impl ReplyTo for ConnectionReply {
+    fn reply(self: Box<Self>, text: String) {
+        let publication = self.envelope.seal(&text);
+        self.broker.direct(self.worker, self.connection, publication, self.resume, None);
+    }
+
+    fn apologise(self: Box<Self>) {
+        self.reply(APOLOGY.to_owned());
+    }
+}
