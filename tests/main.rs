@@ -8,13 +8,19 @@ mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
+mod browser; // the chat page in headless Chromium
+#[cfg(test)]
 mod chat; // the contract of the guide
+#[cfg(test)]
+mod clients; // real Node and Python clients, and the guide's own examples
 #[cfg(test)]
 mod config_cli; // check, config, exit codes, precedence
 #[cfg(test)]
 mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
+#[cfg(test)]
+mod frames; // the shared tables of frames and handshakes
 #[cfg(test)]
 mod handshake; // request heads and the statuses they get
 #[cfg(test)]
@@ -26,8 +32,12 @@ mod logs; // what never reaches the log
 #[cfg(test)]
 mod origin; // which web pages may connect
 #[cfg(test)]
+mod readme; // the README's tables are the code's own
+#[cfg(test)]
 mod shutdown; // SIGTERM, grace, restart
 #[cfg(test)]
 mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
+#[cfg(test)]
+mod transcript; // the recorded Python consumer, byte for byte

@@ -13,15 +13,29 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
     (6, &["main"]),
-    (5, &["server", "admin", "cli"]),
+    (5, &["server", "admin", "cli", "signals"]),
     (4, &["worker"]),
     (3, &["bridge", "assistant", "auth"]),
     (2, &["broker", "transport", "http_client"]),
-    (1, &["protocol"]),
-    (
-        0,
-        &["config", "name", "metrics", "telemetry", "clock", "sync"],
-    ),
+    (1, &["protocol", "telemetry"]),
+    (0, &["config", "name", "metrics", "clock", "sync"]),
+];
+
+/// The binary's own modules: they call the library `supportal` and each other `crate`.
+const BINARY: &[&str] = &["main", "cli", "signals"];
+
+/// Modules that may name the runtime; `worker` only where it answers the control plane.
+const ASYNCHRONOUS: &[&str] = &[
+    "main",
+    "signals",
+    "server",
+    "admin",
+    "cli",
+    "worker",
+    "assistant",
+    "auth",
+    "bridge",
+    "http_client",
 ];
 
 /// Crates that only these modules may name.
@@ -40,29 +54,17 @@ const CRATES: &[(&str, &[&str])] = &[
         "hyper_util",
         &["server", "admin", "transport", "http_client"],
     ),
-    ("jiff", &["protocol", "clock"]),
+    ("jiff", &["protocol", "clock", "telemetry"]),
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),
     ("mio", &["worker"]),
     ("prometheus_client", &["metrics"]),
-    ("rlimit", &["main", "server", "cli"]),
+    ("rlimit", &["main", "server", "config"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport"]),
     ("socket2", &["server", "worker"]),
     ("strsim", &["config"]),
-    (
-        "tokio",
-        &[
-            "main",
-            "server",
-            "admin",
-            "cli",
-            "assistant",
-            "auth",
-            "bridge",
-            "http_client",
-        ],
-    ),
+    ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
@@ -204,13 +206,14 @@ fn imports_go_down_the_floors() {
             faults.push(format!("{}: `{module}` has no floor", source.name()));
             continue;
         };
-        let root = if module == "main" {
-            "supportal"
+        let roots = if BINARY.contains(&module.as_str()) {
+            &["supportal", "crate"][..]
         } else {
-            "crate"
+            &["crate"]
         };
         let code: Vec<&str> = source.code().map(|(_, line)| line).collect();
-        for import in imports(&code.join("\n"), root) {
+        let code = code.join("\n");
+        for import in roots.iter().flat_map(|root| imports(&code, root)) {
             // A name that is no module is an item of the crate's root; there are none but macros.
             let Some(other) = floor(&import) else {
                 continue;

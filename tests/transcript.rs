@@ -13,12 +13,30 @@ use crate::support::{Client, Frame, Gateway};
 
 /// Rows that are not replayed, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
-    ("connect_double_leading_slash", "paths are compared exactly here: 404"),
-    ("user_ai_null_content", "needs the recorded model's trigger word"),
-    ("user_ai_http_400", "needs the recorded model's trigger word"),
-    ("user_ai_http_500_retried", "needs the recorded model's trigger word"),
-    ("user_slow_then_system", "needs the recorded model's trigger word"),
-    ("huge_16MiB_plus1", "uvicorn's limit; ours is limits.message_bytes, tested with the limits"),
+    (
+        "connect_double_leading_slash",
+        "paths are compared exactly here: 404",
+    ),
+    (
+        "user_ai_null_content",
+        "needs the recorded model's trigger word",
+    ),
+    (
+        "user_ai_http_400",
+        "needs the recorded model's trigger word",
+    ),
+    (
+        "user_ai_http_500_retried",
+        "needs the recorded model's trigger word",
+    ),
+    (
+        "user_slow_then_system",
+        "needs the recorded model's trigger word",
+    ),
+    (
+        "huge_16MiB_plus1",
+        "uvicorn's limit; ours is limits.message_bytes, tested with the limits",
+    ),
     ("group_unknown_type_chat_message", "needs a channel layer"),
     ("group_no_type", "needs a channel layer"),
     ("group_type_nonstring", "needs a channel layer"),
@@ -123,7 +141,11 @@ impl Row {
             .find(|(case, _)| *case == self.case());
         let recorded = self.0["close"][0].as_u64();
         other.map_or_else(
-            || recorded.and_then(|code| u16::try_from(code).ok()).expect("a close code"),
+            || {
+                recorded
+                    .and_then(|code| u16::try_from(code).ok())
+                    .expect("a close code")
+            },
             |(_, code)| *code,
         )
     }
@@ -181,13 +203,23 @@ fn blot(frame: &str) -> String {
     let (stamp, end) = tail.split_once('"').unwrap_or((tail, ""));
     let shape: String = stamp
         .chars()
-        .map(|character| if character.is_ascii_digit() { '0' } else { character })
+        .map(|character| {
+            if character.is_ascii_digit() {
+                '0'
+            } else {
+                character
+            }
+        })
         .collect();
     let known = [
         "0000-00-00 00:00:00.000000+00:00",
         "0000-00-00 00:00:00+00:00",
     ];
-    let stamp = if known.contains(&shape.as_str()) { "<TS>" } else { stamp };
+    let stamp = if known.contains(&shape.as_str()) {
+        "<TS>"
+    } else {
+        stamp
+    };
     format!("{head}{KEY}{stamp}\"{end}")
 }
 
@@ -196,12 +228,18 @@ fn start() -> (Gateway, tempfile::TempDir) {
     let knowledge = folder.path().join("faq.toml");
     // What nobody asks, so that every question gets the answer the recorded model gave.
     let entry = "[[entry]]\nquestion = \"zyzzyva\"\nanswer = \"A weevil.\"\n";
-    std::fs::write(&knowledge, format!("unknown = \"Canned answer.\"\n\n{entry}"))
-        .expect("the knowledge file");
+    std::fs::write(
+        &knowledge,
+        format!("unknown = \"Canned answer.\"\n\n{entry}"),
+    )
+    .expect("the knowledge file");
 
     let mut settings = String::from(SETTINGS);
-    write!(settings, "\n[assistant]\nkind = \"faq\"\nknowledge = {knowledge:?}\n")
-        .expect("written to a string");
+    write!(
+        settings,
+        "\n[assistant]\nkind = \"faq\"\nknowledge = {knowledge:?}\n"
+    )
+    .expect("written to a string");
     for (business_id, sessions) in EXISTS {
         let sessions = Value::from(*sessions);
         write!(
@@ -236,7 +274,9 @@ fn replay(gateway: &Gateway, row: &Row) -> Result<(), String> {
     for expected in row.list("received_norm").iter().filter_map(expand) {
         let frame = blot(&client.receive_text());
         if frame != expected {
-            return Err(format!("\n  expected {expected:.300}\n  received {frame:.300}"));
+            return Err(format!(
+                "\n  expected {expected:.300}\n  received {frame:.300}"
+            ));
         }
     }
     if !row.ends_itself() {
@@ -289,7 +329,10 @@ fn every_recorded_row_is_replayed_or_left_out_with_a_reason() {
 #[test]
 fn only_timestamps_as_python_writes_them_are_blotted_out() {
     let frame = |stamp: &str| format!(r#"{{"message": "x", "timestamp": "{stamp}"}}"#);
-    for stamp in ["2026-11-22 20:32:51.097401+00:00", "2024-01-01 12:00:00+00:00"] {
+    for stamp in [
+        "2026-11-22 20:32:51.097401+00:00",
+        "2024-01-01 12:00:00+00:00",
+    ] {
         assert_eq!(blot(&frame(stamp)), frame("<TS>"));
     }
     for stamp in ["2024-01-01T12:00:00Z", "2024-01-01 12:00:00.1+00:00", ""] {

@@ -350,7 +350,7 @@ fn listening(log: &Log) -> Option<(SocketAddr, SocketAddr)> {
             let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else {
                 continue;
             };
-            let address = |name: &str| event["fields"][name].as_str()?.parse().ok();
+            let address = |name: &str| event[name].as_str()?.parse().ok();
             if let (Some(public), Some(admin)) = (address("public"), address("admin")) {
                 return Some((public, admin));
             }

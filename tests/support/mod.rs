@@ -22,10 +22,6 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 /// Where `tests/run` puts tools and environments; git ignores it.
-#[expect(
-    dead_code,
-    reason = "the tests of the real clients start their environments from here"
-)]
 pub(crate) fn tools_dir() -> PathBuf {
     repository().join("tests/.tools")
 }

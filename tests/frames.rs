@@ -1,0 +1,169 @@
+//! The shared tables of frames and handshakes (`tests/cases`), sent to the real server over real
+//! sockets: whole and in single bytes.
+
+use crate::support::{Canaries, Client, Frame, Gateway, http};
+use std::io::Write;
+use std::time::Duration;
+use table::{End, Event, FrameCase};
+
+#[path = "cases/handshakes.rs"]
+mod handshakes;
+#[path = "cases/frames/mod.rs"]
+mod table;
+
+/// Above this, a case is not sent byte by byte: the decoder's own tests do that without a socket.
+const DRIBBLE_BYTES_MAX: usize = 400;
+
+fn gateway() -> Gateway {
+    let (bytes, fragments) = (table::MESSAGE_BYTES, table::FRAGMENTS);
+    Gateway::start_with_toml(&format!(
+        "[[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n\n\
+         [[routes]]\npath = \"/ws/chat/{{business_id}}/{{session_id}}/\"\nhandler = \"chat\"\n\n\
+         [limits]\nmessage_bytes = {bytes}\nfragments = {fragments}\nconnections_per_ip = 0\n\
+         messages_per_second = 0\nbytes_per_second = 0\npings_per_second = 100000\n\n\
+         [queue]\ncapacity = 10000\nbytes_max = 4194304\n"
+    ))
+}
+
+/// What an echo route answers to an event, if anything.
+fn answer(event: &Event) -> Option<Frame> {
+    match event {
+        Event::Text(text) => Some(Frame::Text(String::from_utf8(text.clone()).expect("text"))),
+        Event::Binary(bytes) => Some(Frame::Binary(bytes.clone())),
+        Event::Ping(payload) => Some(Frame::Pong(payload.clone())),
+        Event::Pong(_) => None,
+        Event::Close(code, reason) => Some(Frame::Close(code.map(|code| (code, reason.clone())))),
+    }
+}
+
+/// Reads the answers to one case; a sentence if one is wrong.
+fn verify(case: &FrameCase, client: &mut Client) -> Result<(), String> {
+    let patience = Duration::from_secs(5);
+    // Only the newest of several pings must be answered (RFC 6455, 5.5.3).
+    let mut expected: Vec<Frame> = case.events.iter().filter_map(answer).collect();
+    match case.end {
+        End::Violation(code, label) => loop {
+            match client.receive_within(patience) {
+                Some(Frame::Close(Some((got, _)))) if got == code => return Ok(()),
+                Some(Frame::Close(close)) => {
+                    return Err(format!("closed with {close:?}, not {code} ({label})"));
+                }
+                Some(frame) if expected.first() == Some(&frame) => drop(expected.remove(0)),
+                other => return Err(format!("{other:?} instead of a close with {code}")),
+            }
+        },
+        End::Open | End::Waiting | End::Closed => {
+            for frame in expected {
+                let got = client.receive_within(patience);
+                let same = match (&frame, &got) {
+                    // The reason may be echoed or not; the code must be.
+                    (Frame::Close(sent), Some(Frame::Close(got))) => {
+                        sent.as_ref().map(|sent| sent.0) == got.as_ref().map(|got| got.0)
+                    }
+                    _ => got.as_ref() == Some(&frame),
+                };
+                if !same {
+                    return Err(format!("{got:.200?} instead of {frame:.200?}"));
+                }
+            }
+        }
+    }
+    let quiet = case.end == End::Closed || client.is_quiet_for(Duration::from_millis(5));
+    if quiet {
+        Ok(())
+    } else {
+        Err("more than was asked for".to_owned())
+    }
+}
+
+#[track_caller]
+fn run(piece: usize, bytes_max: usize) {
+    let gateway = gateway();
+    let canaries = Canaries::start(&gateway);
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in table::cases()
+        .iter()
+        .filter(|case| case.bytes.len() <= bytes_max)
+    {
+        let mut client = gateway.connect("/echo");
+        for bytes in case.bytes.chunks(piece) {
+            // A violation may be answered before the last byte is sent.
+            if !client.try_send_raw(bytes) {
+                break;
+            }
+        }
+        if let Err(fault) = verify(case, &mut client) {
+            wrong.push(format!("{}: {fault}", case.name));
+        }
+        count += 1;
+    }
+    canaries.finish();
+    assert!(count > 50, "only {count} cases");
+    assert!(
+        wrong.is_empty(),
+        "{} of {count}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_case_of_the_frame_table_gets_its_answer() {
+    run(usize::MAX, usize::MAX);
+}
+
+#[test]
+fn every_short_case_gets_the_same_answer_in_single_bytes() {
+    run(1, DRIBBLE_BYTES_MAX);
+}
+
+#[test]
+fn every_case_of_the_handshake_table_gets_its_status() {
+    let gateway = gateway();
+    let canaries = Canaries::start(&gateway);
+    let mut wrong = Vec::new();
+    let cases = handshakes::cases();
+    for case in &cases {
+        let head = replace(&case.head, b"{path}", b"/echo");
+        let mut stream = http::open(gateway.public());
+        // The server may refuse before the last byte.
+        drop(stream.write_all(&head));
+        let Some((response, _rest)) = http::read_response(&mut stream) else {
+            wrong.push(format!("{}: closed instead of {}", case.name, case.status));
+            continue;
+        };
+        if response.status != case.status {
+            wrong.push(format!(
+                "{}: {} instead of {}",
+                case.name, response.status, case.status
+            ));
+        }
+        if let Some((name, value)) = case.header
+            && response
+                .header(name)
+                .is_none_or(|got| !got.eq_ignore_ascii_case(value))
+        {
+            wrong.push(format!(
+                "{}: `{name}` is {:?}",
+                case.name,
+                response.header(name)
+            ));
+        }
+    }
+    canaries.finish();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    match bytes.windows(from.len()).position(|window| window == from) {
+        Some(at) => [bytes.split_at(at).0, to, bytes.split_at(at + from.len()).1].concat(),
+        None => bytes.to_vec(),
+    }
+}
