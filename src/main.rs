@@ -57,7 +57,11 @@ fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
 /// Binds, says where, and serves until a signal: the first drains, the second stops.
 fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(config.server.control_threads).thread_name("control").enable_all().build()?;
+    let runtime = runtime
+        .worker_threads(config.server.control_threads)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
         let signals = Signals::new()?;

@@ -18,6 +18,7 @@ pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    rows: Vec<Row>,
     /// Open WebSocket connections.
     pub connections: Gauge,
     /// Connections handed to a worker since start.
@@ -80,36 +81,88 @@ impl Metrics {
     /// Registers every metric of the table.
     #[must_use]
     pub fn new() -> Self {
-        let mut table = Table(Registry::with_prefix("supportal"));
+        let mut table = Table {
+            registry: Registry::with_prefix("supportal"),
+            rows: Vec::new(),
+        };
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        table.0.register("build", "Version of this build", Info::new(version));
+        let help = "Version of this build";
+        table.registry.register("build", help, Info::new(version));
+        table
+            .rows
+            .push(("build_info{version}".to_owned(), "info", help));
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
-            connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
-            connections_closed: table.labelled("connections_closed", "Connections that ended, by reason"),
-            handshakes_refused: table.labelled("handshakes_refused", "Requests answered with a refusal status, by reason"),
-            handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
-            accept_errors: table.labelled("accept_errors", "Failed accepts, by kind"),
+            connections_opened: table.counter(
+                "connections_opened",
+                "Connections handed to a worker since start",
+            ),
+            connections_closed: table.labelled(
+                "connections_closed",
+                "reason",
+                "Connections that ended, by reason",
+            ),
+            handshakes_refused: table.labelled(
+                "handshakes_refused",
+                "reason",
+                "Requests answered with a refusal status, by reason",
+            ),
+            handshakes_in_progress: table.gauge(
+                "handshakes_in_progress",
+                "Sockets accepted and not yet handed over or closed",
+            ),
+            accept_errors: table.labelled("accept_errors", "kind", "Failed accepts, by kind"),
             rooms: table.gauge("rooms", "Rooms with members on this node"),
-            commands: table.labelled("commands", "Commands accepted, by kind"),
-            commands_refused: table.labelled("commands_refused", "Commands answered with an error frame or ignored, by reason"),
-            violations: table.labelled("violations", "Frames that broke RFC 6455 or a cap, by kind"),
+            commands: table.labelled("commands", "kind", "Commands accepted, by kind"),
+            commands_refused: table.labelled(
+                "commands_refused",
+                "reason",
+                "Commands answered with an error frame or ignored, by reason",
+            ),
+            violations: table.labelled(
+                "violations",
+                "kind",
+                "Frames that broke RFC 6455 or a cap, by kind",
+            ),
             publications: table.counter("publications", "Publications accepted into rooms"),
-            deliveries_expected: table.counter("deliveries_expected", "Deliveries owed to subscribers"),
-            deliveries_delivered: table.counter("deliveries_delivered", "Deliveries whose last byte the kernel took"),
-            deliveries_dropped: table.labelled("deliveries_dropped", "Deliveries dropped, by cause"),
-            deliveries_queued: table.gauge("deliveries_queued", "Deliveries waiting in subscribers' queues"),
-            unexplained: table.gauge("unexplained", "Residue of the ledger: expected minus delivered, dropped and queued; always 0"),
-            reads_paused: table.labelled("reads_paused", "Times a connection's reading was paused, by reason"),
+            deliveries_expected: table
+                .counter("deliveries_expected", "Deliveries owed to subscribers"),
+            deliveries_delivered: table.counter(
+                "deliveries_delivered",
+                "Deliveries whose last byte the kernel took",
+            ),
+            deliveries_dropped: table.labelled(
+                "deliveries_dropped",
+                "cause",
+                "Deliveries dropped, by cause",
+            ),
+            deliveries_queued: table.gauge(
+                "deliveries_queued",
+                "Deliveries waiting in subscribers' queues",
+            ),
+            unexplained: table.gauge(
+                "unexplained",
+                "Residue of the ledger: expected minus delivered, dropped and queued; always 0",
+            ),
+            reads_paused: table.labelled(
+                "reads_paused",
+                "reason",
+                "Times a connection's reading was paused, by reason",
+            ),
             bytes_read: table.bytes("read", "Bytes read from WebSocket connections"),
             bytes_written: table.bytes("written", "Bytes written to WebSocket connections"),
             writes: table.counter("writes", "Write system calls on WebSocket connections"),
             panics: table.counter("panics", "Panics contained to one connection or prompt"),
-            prompts: table.labelled("prompts", "Prompts to the assistant, by outcome"),
-            log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
-            resident: table.gauge_of("process_resident_memory", "Resident memory of the process", Unit::Bytes),
+            prompts: table.labelled("prompts", "outcome", "Prompts to the assistant, by outcome"),
+            log_lines_dropped: table.gauge(
+                "log_lines_dropped",
+                "Log lines dropped because the log's reader was slow",
+            ),
+            resident: table
+                .gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),
-            registry: table.0,
+            registry: table.registry,
+            rows: table.rows,
         }
     }
 
@@ -133,55 +186,63 @@ pub fn count(metric: &Labelled, name: &'static str, value: &'static str) {
 /// The table as Markdown, for the README.
 #[must_use]
 pub fn markdown() -> String {
-    let text = Metrics::new().text();
     let mut out = String::from("| metric | kind | meaning |\n|---|---|---|\n");
-    let mut help = "";
-    for line in text.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').map_or("", |(_, help)| help.trim_end_matches('.'));
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            let suffix = match kind {
-                "counter" => "_total",
-                "info" => "_info",
-                _ => "",
-            };
-            out.push_str(&format!("| `{name}{suffix}` | {kind} | {help} |\n"));
-        }
+    for (name, kind, help) in Metrics::new().rows {
+        out.push_str(&format!("| `supportal_{name}` | {kind} | {help} |\n"));
     }
-    // `# UNIT` lines sit between HELP and TYPE or after it and carry nothing the name lacks.
     out
 }
 
-struct Table(Registry);
+/// A row of the README's table: exposed name without prefix, kind, help.
+type Row = (String, &'static str, &'static str);
+
+struct Table {
+    registry: Registry,
+    rows: Vec<Row>,
+}
 
 impl Table {
     fn counter(&mut self, name: &'static str, help: &'static str) -> Counter {
         let counter = Counter::default();
-        self.0.register(name, help, counter.clone());
+        self.registry.register(name, help, counter.clone());
+        self.rows.push((format!("{name}_total"), "counter", help));
         counter
     }
 
     fn bytes(&mut self, name: &'static str, help: &'static str) -> Counter {
         let counter = Counter::default();
-        self.0.register_with_unit(name, help, Unit::Bytes, counter.clone());
+        self.registry
+            .register_with_unit(name, help, Unit::Bytes, counter.clone());
+        self.rows
+            .push((format!("{name}_bytes_total"), "counter", help));
         counter
     }
 
-    fn labelled(&mut self, name: &'static str, help: &'static str) -> Labelled {
+    fn labelled(
+        &mut self,
+        name: &'static str,
+        label: &'static str,
+        help: &'static str,
+    ) -> Labelled {
         let family = Labelled::default();
-        self.0.register(name, help, family.clone());
+        self.registry.register(name, help, family.clone());
+        self.rows
+            .push((format!("{name}_total{{{label}}}"), "counter", help));
         family
     }
 
     fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge {
         let gauge = Gauge::default();
-        self.0.register(name, help, gauge.clone());
+        self.registry.register(name, help, gauge.clone());
+        self.rows.push((name.to_owned(), "gauge", help));
         gauge
     }
 
-    fn gauge_of(&mut self, name: &'static str, help: &'static str, unit: Unit) -> Gauge {
+    fn gauge_of_bytes(&mut self, name: &'static str, help: &'static str) -> Gauge {
         let gauge = Gauge::default();
-        self.0.register_with_unit(name, help, unit, gauge.clone());
+        self.registry
+            .register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        self.rows.push((format!("{name}_bytes"), "gauge", help));
         gauge
     }
 }
@@ -195,7 +256,10 @@ mod tests {
         let metrics = Metrics::new();
         count(&metrics.deliveries_dropped, "cause", "expired");
         let text = metrics.text();
-        assert!(text.contains("supportal_deliveries_dropped_total{cause=\"expired\"} 1"), "{text}");
+        assert!(
+            text.contains("supportal_deliveries_dropped_total{cause=\"expired\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("# HELP supportal_unexplained "));
         assert!(text.ends_with("# EOF\n"));
     }
@@ -203,7 +267,15 @@ mod tests {
     #[test]
     fn the_markdown_names_every_metric_once() {
         let table = markdown();
-        assert!(table.contains("| `supportal_connections` | gauge | Open WebSocket connections |"), "{table}");
-        assert_eq!(table.matches("supportal_deliveries_dropped_total").count(), 1);
+        assert!(
+            table.contains("| `supportal_connections` | gauge | Open WebSocket connections |"),
+            "{table}"
+        );
+        assert_eq!(
+            table
+                .matches("supportal_deliveries_dropped_total{cause}")
+                .count(),
+            1
+        );
     }
 }

@@ -57,7 +57,10 @@ impl Admin {
     /// # Errors
     /// When the address cannot be had.
     pub async fn bind(crew: Arc<Crew>) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(crew.config.admin.listen).await?, crew })
+        Ok(Self {
+            listener: TcpListener::bind(crew.config.admin.listen).await?,
+            crew,
+        })
     }
 
     /// The address, with the port that the system chose if it was 0.
@@ -83,7 +86,9 @@ impl Admin {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
             let crew = Arc::clone(&self.crew);
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
@@ -107,13 +112,19 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
     let path = request.uri().path();
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned());
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match path {
         "/live" => return reply(StatusCode::OK, TEXT, "live\n".to_owned()),
         "/ready" if crew.is_draining() => {
-            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
+            return reply(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "draining\n".to_owned(),
+            );
         }
         "/ready" => return reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
         _ => {}
@@ -121,31 +132,51 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
     if let Some(token) = &crew.config.admin.token
         && !is_authorized(request, token)
     {
-        let mut response = reply(StatusCode::UNAUTHORIZED, TEXT, "bearer token needed\n".to_owned());
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let mut response = reply(
+            StatusCode::UNAUTHORIZED,
+            TEXT,
+            "bearer token needed\n".to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
     match path {
         "/health" => reply(StatusCode::OK, JSON, format!("{:#}\n", health(crew).await)),
         "/metrics" => reply(StatusCode::OK, OPEN_METRICS, metrics(crew)),
         "/ledger" => ledger(crew, request.uri().query()).await,
-        _ => reply(StatusCode::NOT_FOUND, TEXT, "live ready health metrics ledger\n".to_owned()),
+        _ => reply(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "live ready health metrics ledger\n".to_owned(),
+        ),
     }
 }
 
 fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 /// Compares in a time that depends on the lengths only.
 fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
-    let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let Some(given) = given.and_then(|value| value.strip_prefix(b"Bearer ")) else { return false };
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
+    let Some(given) = given.and_then(|value| value.strip_prefix(b"Bearer ")) else {
+        return false;
+    };
     let expected = token.expose().as_bytes();
-    let differences = given.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let differences = given
+        .iter()
+        .zip(expected)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     given.len() == expected.len() && differences == 0
 }
 
@@ -157,9 +188,16 @@ async fn health(crew: &Crew) -> Value {
         reasons.push("draining".to_owned());
     }
     if answering < crew.len() && !crew.is_draining() {
-        reasons.push(format!("{} of {} workers do not answer", crew.len() - answering, crew.len()));
+        reasons.push(format!(
+            "{} of {} workers do not answer",
+            crew.len() - answering,
+            crew.len()
+        ));
     }
-    let unexplained: i64 = reports.iter().map(|report| report.ledger.unexplained()).sum();
+    let unexplained: i64 = reports
+        .iter()
+        .map(|report| report.ledger.unexplained())
+        .sum();
     if unexplained != 0 {
         reasons.push(format!("the ledger has a residue of {unexplained}"));
     }
@@ -186,8 +224,13 @@ async fn health(crew: &Crew) -> Value {
 fn metrics(crew: &Crew) -> String {
     let metrics = &crew.metrics;
     metrics.rooms.set(signed(crew.broker.rooms() as u64));
-    metrics.log_lines_dropped.set(signed(telemetry::lines_dropped()));
-    let missing = crew.broker.publications().saturating_sub(metrics.publications.get());
+    metrics
+        .log_lines_dropped
+        .set(signed(telemetry::lines_dropped()));
+    let missing = crew
+        .broker
+        .publications()
+        .saturating_sub(metrics.publications.get());
     metrics.publications.inc_by(missing);
     let prompts = crew.assistant.counts();
     for (outcome, total) in [
@@ -215,7 +258,10 @@ fn signed(number: u64) -> i64 {
 async fn ledger(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
     let Some(asked) = query.and_then(|query| query.strip_prefix("room=")) else {
         let reports = crew.audit(None).await;
-        let workers: Vec<Value> = reports.iter().map(|report| account(&report.ledger)).collect();
+        let workers: Vec<Value> = reports
+            .iter()
+            .map(|report| account(&report.ledger))
+            .collect();
         let mut whole = account(&sum(&reports));
         whole["accepted"] = json!(crew.broker.publications());
         whole["workers"] = json!(workers);
@@ -225,7 +271,11 @@ async fn ledger(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
         let room = crew.broker.find(&name)?;
         Some((name, room))
     }) else {
-        return reply(StatusCode::NOT_FOUND, TEXT, "no such room with members on this node\n".to_owned());
+        return reply(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "no such room with members on this node\n".to_owned(),
+        );
     };
     let mut whole = account(&sum(&crew.audit(Some(&name)).await));
     whole["room"] = json!(name.as_str());
@@ -242,8 +292,11 @@ fn sum(reports: &[Report]) -> Ledger {
 }
 
 fn account(ledger: &Ledger) -> Value {
-    let dropped: serde_json::Map<_, _> =
-        Cause::ALL.iter().zip(ledger.dropped).map(|(cause, count)| (cause.label().to_owned(), json!(count))).collect();
+    let dropped: serde_json::Map<_, _> = Cause::ALL
+        .iter()
+        .zip(ledger.dropped)
+        .map(|(cause, count)| (cause.label().to_owned(), json!(count)))
+        .collect();
     json!({
         "expected": ledger.expected,
         "delivered": ledger.delivered,
@@ -262,9 +315,14 @@ struct Process {
 impl Process {
     fn read() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
         let open_fds = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-        Some(Self { resident_bytes: kib * 1024, open_fds })
+        Some(Self {
+            resident_bytes: kib * 1024,
+            open_fds,
+        })
     }
 }

@@ -88,7 +88,12 @@ mod tests {
 
     #[test]
     fn a_delivery_without_a_cause_is_unexplained() {
-        let mut ledger = Ledger { expected: 10, delivered: 6, queued: 1, ..Ledger::default() };
+        let mut ledger = Ledger {
+            expected: 10,
+            delivered: 6,
+            queued: 1,
+            ..Ledger::default()
+        };
         ledger.drop(Cause::Expired, 2);
         assert_eq!(ledger.unexplained(), 1);
         ledger.drop(Cause::Capacity, 1);

@@ -75,7 +75,9 @@ pub enum Parcel {
 impl Parcel {
     fn bytes(&self) -> usize {
         match self {
-            Self::Room { publication, .. } | Self::Direct { publication, .. } => publication.frame.len(),
+            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
+                publication.frame.len()
+            }
         }
     }
 }
@@ -90,7 +92,9 @@ pub struct Mailboxes {
 
 impl fmt::Debug for Mailboxes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailboxes").field("workers", &self.boxes.len()).finish()
+        f.debug_struct("Mailboxes")
+            .field("workers", &self.boxes.len())
+            .finish()
     }
 }
 
@@ -98,19 +102,25 @@ impl Mailboxes {
     /// Is this worker's mailbox full?
     #[must_use]
     pub fn is_full(&self, worker: usize) -> bool {
-        self.boxes.get(worker).is_some_and(|(mailbox, _)| mailbox.is_full())
+        self.boxes
+            .get(worker)
+            .is_some_and(|(mailbox, _)| mailbox.is_full())
     }
 
     /// Is there nothing in this worker's mailbox?
     #[must_use]
     pub fn is_empty(&self, worker: usize) -> bool {
-        self.boxes.get(worker).is_none_or(|(mailbox, _)| mailbox.is_empty())
+        self.boxes
+            .get(worker)
+            .is_none_or(|(mailbox, _)| mailbox.is_empty())
     }
 
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
-        let Some((mailbox, wake)) = self.boxes.get(worker) else { return };
+        let Some((mailbox, wake)) = self.boxes.get(worker) else {
+            return;
+        };
         let bytes = parcel.bytes();
         if mailbox.push(parcel, bytes) && from != Some(worker) {
             wake();
@@ -119,12 +129,16 @@ impl Mailboxes {
 
     /// Takes everything from a worker's mailbox, in order, into the empty `into`; the bytes taken.
     pub fn swap(&self, worker: usize, into: &mut Vec<Parcel>) -> usize {
-        self.boxes.get(worker).map_or(0, |(mailbox, _)| mailbox.swap(into))
+        self.boxes
+            .get(worker)
+            .map_or(0, |(mailbox, _)| mailbox.swap(into))
     }
 
     /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
     pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
-        let Some((mailbox, _)) = self.boxes.get(worker) else { return };
+        let Some((mailbox, _)) = self.boxes.get(worker) else {
+            return;
+        };
         if mailbox.release(parcels, bytes) {
             let mut waiters = mailbox.take_waiters();
             while waiters != 0 {
@@ -139,7 +153,9 @@ impl Mailboxes {
 
     /// Registers `waiter` for a wake when `worker`'s mailbox has room; false if it has room now.
     pub fn wait(&self, worker: usize, waiter: usize) -> bool {
-        self.boxes.get(worker).is_some_and(|(mailbox, _)| mailbox.wait(waiter))
+        self.boxes
+            .get(worker)
+            .is_some_and(|(mailbox, _)| mailbox.wait(waiter))
     }
 }
 
@@ -168,7 +184,9 @@ pub struct Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+        f.debug_struct("Broker")
+            .field("rooms", &self.rooms.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -178,11 +196,19 @@ pub const WORKERS_MAX: usize = 64;
 impl Broker {
     /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`].
     #[must_use]
-    pub fn new(settings: &config::Broker, wakes: Vec<Wake>, uplink: Option<Box<dyn Uplink>>) -> Self {
+    pub fn new(
+        settings: &config::Broker,
+        wakes: Vec<Wake>,
+        uplink: Option<Box<dyn Uplink>>,
+    ) -> Self {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
-        let boxes = wakes.into_iter().take(WORKERS_MAX).map(|wake| (mailbox(), wake)).collect();
+        let boxes = wakes
+            .into_iter()
+            .take(WORKERS_MAX)
+            .map(|wake| (mailbox(), wake))
+            .collect();
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
             mailboxes: Mailboxes { boxes },
@@ -227,13 +253,20 @@ impl Broker {
     /// The room, if it has members here.
     #[must_use]
     pub fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
-        self.rooms.get(name.as_str()).map(|entry| Arc::clone(&entry.key().0))
+        self.rooms
+            .get(name.as_str())
+            .map(|entry| Arc::clone(&entry.key().0))
     }
 
     /// Makes a member of `name` on `worker`. Only that worker's thread may call this, so that a
     /// member's place in the order of publications is exact. `make_slot` runs under the room's lock
     /// if the worker has no member of the room yet.
-    pub fn join(&self, name: &RoomName, worker: usize, make_slot: impl FnOnce() -> RoomSlot) -> Joined {
+    pub fn join(
+        &self,
+        name: &RoomName,
+        worker: usize,
+        make_slot: impl FnOnce() -> RoomSlot,
+    ) -> Joined {
         let worker = u16::try_from(worker).unwrap_or(u16::MAX);
         // The seat is taken while the registry's guard is held: a room that is being removed is
         // either gone before, or seen as not empty by its remover.
@@ -256,7 +289,12 @@ impl Broker {
                 }
             }
         };
-        Joined { room, slot: seat.slot, sequence: seat.sequence, first_on_worker: seat.first_on_worker }
+        Joined {
+            room,
+            slot: seat.slot,
+            sequence: seat.sequence,
+            first_on_worker: seat.first_on_worker,
+        }
     }
 
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
@@ -278,7 +316,12 @@ impl Broker {
 
     /// Publishes into a room; `from` is the calling worker, if it is one. Returns the number of the
     /// publication and the members it is for. Never waits.
-    pub fn publish(&self, room: &Room, publication: &Publication, from: Option<usize>) -> (u64, u64) {
+    pub fn publish(
+        &self,
+        room: &Room,
+        publication: &Publication,
+        from: Option<usize>,
+    ) -> (u64, u64) {
         self.publications.fetch_add(1, Ordering::Relaxed);
         room.publish(publication, &self.mailboxes, from, self.uplink.as_deref())
     }
@@ -299,7 +342,15 @@ impl Broker {
         resume: bool,
         from: Option<usize>,
     ) {
-        self.mailboxes.push(worker, Parcel::Direct { connection, publication, resume }, from);
+        self.mailboxes.push(
+            worker,
+            Parcel::Direct {
+                connection,
+                publication,
+                resume,
+            },
+            from,
+        );
     }
 }
 

@@ -38,7 +38,9 @@ struct State {
 
 impl State {
     fn placements(&self) -> impl Iterator<Item = &Placement> {
-        self.home.iter().chain(self.spread.iter().flat_map(|spread| spread.iter()))
+        self.home
+            .iter()
+            .chain(self.spread.iter().flat_map(|spread| spread.iter()))
     }
 
     fn placement_mut(&mut self, worker: u16) -> Option<&mut Placement> {
@@ -85,7 +87,10 @@ pub(super) struct Seat {
 
 impl Room {
     pub(super) fn new(name: RoomName) -> Self {
-        Self { name, state: Mutex::default() }
+        Self {
+            name,
+            state: Mutex::default(),
+        }
     }
 
     /// The room's name.
@@ -97,7 +102,11 @@ impl Room {
     /// Members on all workers.
     #[must_use]
     pub fn members(&self) -> usize {
-        self.state.lock().placements().map(|placement| placement.members as usize).sum()
+        self.state
+            .lock()
+            .placements()
+            .map(|placement| placement.members as usize)
+            .sum()
     }
 
     /// Number of the last publication.
@@ -110,7 +119,10 @@ impl Room {
     #[must_use]
     pub fn slot_on(&self, worker: usize) -> Option<RoomSlot> {
         let state = self.state.lock();
-        state.placements().find(|placement| usize::from(placement.worker) == worker).map(|placement| placement.slot)
+        state
+            .placements()
+            .find(|placement| usize::from(placement.worker) == worker)
+            .map(|placement| placement.slot)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -122,7 +134,10 @@ impl Room {
     pub(super) fn preferred_worker(&self, spread_above: usize, workers: usize) -> Option<usize> {
         let state = self.state.lock();
         let home = state.home.as_ref()?;
-        let members: usize = state.placements().map(|placement| placement.members as usize).sum();
+        let members: usize = state
+            .placements()
+            .map(|placement| placement.members as usize)
+            .sum();
         if members < spread_above {
             return Some(usize::from(home.worker));
         }
@@ -141,17 +156,31 @@ impl Room {
         let sequence = state.sequence;
         if let Some(placement) = state.placement_mut(worker) {
             placement.members += 1;
-            return Seat { slot: placement.slot, sequence, first_on_worker: false };
+            return Seat {
+                slot: placement.slot,
+                sequence,
+                first_on_worker: false,
+            };
         }
         let slot = make_slot();
-        state.add(Placement { slot, members: 1, worker });
-        Seat { slot, sequence, first_on_worker: true }
+        state.add(Placement {
+            slot,
+            members: 1,
+            worker,
+        });
+        Seat {
+            slot,
+            sequence,
+            first_on_worker: true,
+        }
     }
 
     /// Gives a seat back; true if it was the last one on this worker.
     pub(super) fn stand(&self, worker: u16) -> bool {
         let mut state = self.state.lock();
-        let Some(placement) = state.placement_mut(worker) else { return false };
+        let Some(placement) = state.placement_mut(worker) else {
+            return false;
+        };
         placement.members -= 1;
         if placement.members > 0 {
             return false;
@@ -164,7 +193,10 @@ impl Room {
     pub(super) fn full_mailbox(&self, mailboxes: &Mailboxes) -> Option<usize> {
         let state = self.state.lock();
         let full = |placement: &&Placement| mailboxes.is_full(usize::from(placement.worker));
-        state.placements().find(full).map(|placement| usize::from(placement.worker))
+        state
+            .placements()
+            .find(full)
+            .map(|placement| usize::from(placement.worker))
     }
 
     /// Numbers a publication and puts it into the mailbox of every worker with members, in the

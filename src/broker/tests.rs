@@ -11,8 +11,15 @@ fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
             wakes.fetch_add(1, Ordering::Relaxed);
         }) as Wake
     };
-    let settings = config::Broker { spread_above: 4, mailbox_capacity: 3, mailbox_bytes: 1 << 20 };
-    (Broker::new(&settings, (0..workers).map(|_| wake()).collect(), None), wakes)
+    let settings = config::Broker {
+        spread_above: 4,
+        mailbox_capacity: 3,
+        mailbox_bytes: 1 << 20,
+    };
+    (
+        Broker::new(&settings, (0..workers).map(|_| wake()).collect(), None),
+        wakes,
+    )
 }
 
 fn name(session: &str) -> RoomName {
@@ -20,7 +27,10 @@ fn name(session: &str) -> RoomName {
 }
 
 fn publication(text: &'static str) -> Publication {
-    Publication { frame: Bytes::from_static(text.as_bytes()), deadline: Millis::NEVER }
+    Publication {
+        frame: Bytes::from_static(text.as_bytes()),
+        deadline: Millis::NEVER,
+    }
 }
 
 fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
@@ -29,7 +39,9 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
     parcels
         .iter()
         .map(|parcel| match parcel {
-            Parcel::Room { sequence, members, .. } => (*sequence, *members),
+            Parcel::Room {
+                sequence, members, ..
+            } => (*sequence, *members),
             Parcel::Direct { .. } => (0, 1),
         })
         .collect()
@@ -38,15 +50,26 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
 #[test]
 fn every_worker_with_members_gets_the_publication_in_one_order() {
     let (broker, wakes) = broker(2);
-    let slot = |index| RoomSlot { index, generation: 1 };
+    let slot = |index| RoomSlot {
+        index,
+        generation: 1,
+    };
     let room = broker.join(&name("a"), 0, || slot(7)).room;
-    assert!(!broker.join(&name("a"), 0, || unreachable!()).first_on_worker);
+    assert!(
+        !broker
+            .join(&name("a"), 0, || unreachable!())
+            .first_on_worker
+    );
     assert!(broker.join(&name("a"), 1, || slot(9)).first_on_worker);
     assert_eq!(broker.publish(&room, &publication("x"), Some(0)), (1, 3));
     assert_eq!(broker.publish(&room, &publication("y"), None), (2, 3));
     assert_eq!(taken(&broker, 0), [(1, 2), (2, 2)]);
     assert_eq!(taken(&broker, 1), [(1, 1), (2, 1)]);
-    assert_eq!(wakes.load(Ordering::Relaxed), 1, "only the sleeping worker was woken, once");
+    assert_eq!(
+        wakes.load(Ordering::Relaxed),
+        1,
+        "only the sleeping worker was woken, once"
+    );
 }
 
 #[test]
@@ -98,9 +121,16 @@ fn a_full_mailbox_is_named_and_its_waiters_are_woken_once_there_is_room() {
     assert!(broker.mailboxes().wait(0, 1));
     let mut parcels = Vec::new();
     let bytes = broker.mailboxes().swap(0, &mut parcels);
-    assert_eq!(broker.full_mailbox(&room), Some(0), "parcels count until they are dealt with");
+    assert_eq!(
+        broker.full_mailbox(&room),
+        Some(0),
+        "parcels count until they are dealt with"
+    );
     broker.mailboxes().release(0, parcels.len(), bytes);
-    assert_eq!((broker.full_mailbox(&room), wakes.load(Ordering::Relaxed)), (None, 1));
+    assert_eq!(
+        (broker.full_mailbox(&room), wakes.load(Ordering::Relaxed)),
+        (None, 1)
+    );
 }
 
 #[test]
@@ -111,7 +141,9 @@ fn joins_leaves_and_publications_on_many_threads_keep_the_registry_exact() {
             let broker = &broker;
             scope.spawn(move || {
                 for round in 0..2_000 {
-                    let room = broker.join(&name(["a", "b"][round % 2]), worker, RoomSlot::default).room;
+                    let room = broker
+                        .join(&name(["a", "b"][round % 2]), worker, RoomSlot::default)
+                        .room;
                     broker.publish(&room, &publication("x"), Some(worker));
                     let mut parcels = Vec::new();
                     let bytes = broker.mailboxes().swap(worker, &mut parcels);

@@ -267,7 +267,7 @@ mod tests {
     fn resolving_replaces_the_zeros() {
         let resolved = FACTS.resolve(&Config::default());
         assert_eq!(resolved.server.workers, 2);
-        assert_eq!(resolved.limits.connections, 65_536 - 64 - 1024);
+        assert_eq!(resolved.limits.connections, 65_536 - 64 - 4096);
         let tiny = Facts {
             nofile: 256,
             ..FACTS

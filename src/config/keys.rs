@@ -111,6 +111,7 @@ pub const KEYS: &[Key] = &[
     key("server.control_threads", Kind::Count, "Control-plane threads: handshakes, pages, assistants."),
     key("server.backlog", Kind::Count, "Connections the kernel holds until they are accepted."),
     key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),
+    key("server.http_timeout", Kind::Duration, "Longest life of a connection that is no WebSocket (the chat page's)."),
     key("server.ping_interval", Kind::Duration, "A ping goes to a connection that sent nothing for this long."),
     key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed."),
     key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit; closes are spread over it."),
@@ -141,7 +142,7 @@ pub const KEYS: &[Key] = &[
     key("limits.messages_per_second", Kind::Count, "Messages per second and connection, sustained; 0 = no limit."),
     key("limits.messages_burst", Kind::Count, "Messages a connection may send at once before the rate applies."),
     key("limits.bytes_per_second", Kind::Count, "Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit."),
-    key("limits.refusals", Kind::Count, "Messages in a row refused for their rate before the connection is closed with 1008."),
+    key("limits.refusals", Kind::Count, "Messages in a row refused for their rate before the connection is closed with 4429."),
     key("limits.send_buffer_bytes", Kind::Count, "Kernel send buffer of a socket in bytes."),
     key("limits.unsent_bytes", Kind::Count, "Unsent bytes the kernel may hold per socket (TCP_NOTSENT_LOWAT)."),
 

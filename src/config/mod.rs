@@ -270,7 +270,7 @@ pub struct Limits {
     pub messages_burst: u32,
     /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
     pub bytes_per_second: u32,
-    /// Messages in a row refused for their rate before the connection is closed with 1008.
+    /// Messages in a row refused for their rate before the connection is closed with 4429.
     pub refusals: u32,
     /// Kernel send buffer of a socket in bytes.
     pub send_buffer_bytes: usize,

@@ -40,7 +40,11 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 /// When the address cannot be had.
 pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     let address = config.server.listen;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -77,7 +81,12 @@ impl Acceptor {
             .max_header_size(config.limits.header_bytes)
             .max_buf_size((config.limits.header_bytes + config.limits.uri_bytes).max(8 * 1024));
         let handshakes = Arc::new(Semaphore::new(config.limits.handshakes));
-        Self { handshakes, http, http_timeout: config.server.http_timeout, front }
+        Self {
+            handshakes,
+            http,
+            http_timeout: config.server.http_timeout,
+            front,
+        }
     }
 
     /// Accepts until dropped. Errors back off (10 ms to 1 s) instead of spinning: without a free
@@ -116,7 +125,11 @@ impl Acceptor {
 
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
         let Ok(permit) = Arc::clone(&self.handshakes).try_acquire_owned() else {
-            count(&self.front.crew.metrics.handshakes_refused, "reason", "handshakes");
+            count(
+                &self.front.crew.metrics.handshakes_refused,
+                "reason",
+                "handshakes",
+            );
             // The socket is new, so its buffer takes this; if not, the peer is closed upon anyway.
             drop(stream.try_write(BUSY));
             return;
@@ -162,7 +175,11 @@ impl Acceptor {
         } else {
             return; // The peer went away; nothing was refused.
         };
-        count(&self.front.crew.metrics.handshakes_refused, "reason", reason);
+        count(
+            &self.front.crew.metrics.handshakes_refused,
+            "reason",
+            reason,
+        );
         tracing::debug!(reason, "request refused");
     }
 
@@ -171,7 +188,13 @@ impl Acceptor {
         match stream.into_std() {
             Ok(socket) => {
                 let peer = permit.hand_over();
-                self.front.crew.open(Handoff { socket, leftover, role, room, peer });
+                self.front.crew.open(Handoff {
+                    socket,
+                    leftover,
+                    role,
+                    room,
+                    peer,
+                });
             }
             Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
         }

@@ -44,7 +44,11 @@ impl Admission {
     /// Caps; `most_per_peer` 0 = no cap per address.
     #[must_use]
     pub fn new(most: usize, most_per_peer: usize) -> Self {
-        Self { open: Mutex::default(), most, most_per_peer }
+        Self {
+            open: Mutex::default(),
+            most,
+            most_per_peer,
+        }
     }
 
     /// The most connections in all.
@@ -70,7 +74,11 @@ impl Admission {
             *count += 1;
         }
         open.total += 1;
-        Ok(Permit { admission: Arc::clone(self), peer, handed_over: false })
+        Ok(Permit {
+            admission: Arc::clone(self),
+            peer,
+            handed_over: false,
+        })
     }
 
     /// Gives a place back that [`Permit::hand_over`] took along.
@@ -82,7 +90,9 @@ impl Admission {
             if *count == 0 {
                 open.by_peer.remove(&peer);
                 // A flood of addresses must not leave its table behind.
-                if open.by_peer.capacity() > 1024 && open.by_peer.len() * 4 < open.by_peer.capacity() {
+                if open.by_peer.capacity() > 1024
+                    && open.by_peer.len() * 4 < open.by_peer.capacity()
+                {
                     open.by_peer.shrink_to_fit();
                 }
             }
@@ -125,7 +135,10 @@ mod tests {
 
     #[test]
     fn addresses_of_one_line_count_together() {
-        assert_eq!(peer("[2001:db8:1:2::1]:1"), peer("[2001:db8:1:2:ffff::9]:2"));
+        assert_eq!(
+            peer("[2001:db8:1:2::1]:1"),
+            peer("[2001:db8:1:2:ffff::9]:2")
+        );
         assert_ne!(peer("[2001:db8:1:2::1]:1"), peer("[2001:db8:1:3::1]:1"));
         assert_eq!(peer("[::ffff:10.0.0.1]:1"), peer("10.0.0.1:9"));
         assert_ne!(peer("10.0.0.1:1"), peer("10.0.0.2:1"));
@@ -142,7 +155,10 @@ mod tests {
         drop(first);
         assert_eq!(second.hand_over(), 1);
         assert!(admission.enter(3).is_ok());
-        assert!(admission.enter(1).is_ok(), "one place of the address is free");
+        assert!(
+            admission.enter(1).is_ok(),
+            "one place of the address is free"
+        );
         admission.leave(1);
         assert_eq!(admission.open.lock().by_peer.get(&1), None);
     }

@@ -62,15 +62,23 @@ impl Server {
     /// When an address, a thread or the assistant's knowledge cannot be had.
     pub fn bind(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let address = config.server.listen;
-        let listener = accept::listen(&config).map_err(|source| Error::Listen { address, source })?;
+        let listener =
+            accept::listen(&config).map_err(|source| Error::Listen { address, source })?;
         let assistant = Dispatcher::start(&tokio::runtime::Handle::current(), &config.assistant)?;
         let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.connections, limits.connections_per_ip));
+        let admission = Arc::new(Admission::new(
+            limits.connections,
+            limits.connections_per_ip,
+        ));
         let leaving = Arc::clone(&admission);
         let on_close = Arc::new(move |peer| leaving.leave(peer));
         let crew = Crew::start(config, metrics, assistant, on_close).map_err(Error::Workers)?;
         let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
-        Ok(Self { listener, acceptor: Arc::new(Acceptor::new(Arc::new(front))), crew })
+        Ok(Self {
+            listener,
+            acceptor: Arc::new(Acceptor::new(Arc::new(front))),
+            crew,
+        })
     }
 
     /// The address of the public listener, with the port that the system chose if it was 0.
@@ -103,7 +111,11 @@ impl Server {
         crew.begin_drain();
         drop(self.listener);
         let grace = crew.config.server.drain_grace;
-        tracing::info!(connections = crew.metrics.connections.get(), ?grace, "draining");
+        tracing::info!(
+            connections = crew.metrics.connections.get(),
+            ?grace,
+            "draining"
+        );
         crew.close_all(CloseReason::Restart, grace);
         let workers = Arc::clone(&crew);
         let joined = tokio::task::spawn_blocking(move || workers.join());

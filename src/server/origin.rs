@@ -25,7 +25,12 @@ impl Allowed {
     /// Reads the list. An entry that can match nothing is kept as such; `validate` warns of it.
     #[must_use]
     pub fn new(entries: &[String]) -> Self {
-        Self(entries.iter().filter_map(|entry| Pattern::parse(&entry.to_ascii_lowercase())).collect())
+        Self(
+            entries
+                .iter()
+                .filter_map(|entry| Pattern::parse(&entry.to_ascii_lowercase()))
+                .collect(),
+        )
     }
 
     /// Does the request's origin pass? With several headers the handshake has refused before.
@@ -34,9 +39,15 @@ impl Allowed {
         if self.0.is_empty() || self.0.contains(&Pattern::Any) {
             return true;
         }
-        let Some(origin) = headers.get(ORIGIN).and_then(|value| value.to_str().ok()) else { return false };
-        let Some((scheme, host, port)) = parse_origin(&origin.to_ascii_lowercase()) else { return false };
-        self.0.iter().any(|pattern| pattern.matches(&scheme, &host, port))
+        let Some(origin) = headers.get(ORIGIN).and_then(|value| value.to_str().ok()) else {
+            return false;
+        };
+        let Some((scheme, host, port)) = parse_origin(&origin.to_ascii_lowercase()) else {
+            return false;
+        };
+        self.0
+            .iter()
+            .any(|pattern| pattern.matches(&scheme, &host, port))
     }
 }
 
@@ -60,7 +71,10 @@ impl Pattern {
             Self::Any => true,
             Self::Host(allowed) => allowed == host,
             Self::Domain(domain) => {
-                host == domain || host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
+                host == domain
+                    || host
+                        .strip_suffix(domain.as_str())
+                        .is_some_and(|rest| rest.ends_with('.'))
             }
             Self::Origin(allowed_scheme, allowed_host, allowed_port) => {
                 allowed_scheme == scheme && allowed_host == host && Some(*allowed_port) == port
@@ -79,7 +93,11 @@ fn parse_origin(origin: &str) -> Option<(String, String, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (inside, after) = rest.split_once(']')?;
-            let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
+            let port = if after.is_empty() {
+                None
+            } else {
+                Some(after.strip_prefix(':')?)
+            };
             (format!("[{inside}]"), port)
         }
         None => match authority.split_once(':') {
@@ -151,7 +169,11 @@ mod tests {
             (&["example.com"], "http://example.com:99999", false),
         ];
         for (allowed, origin, expected) in table {
-            assert_eq!(admits(allowed, Some(origin)), *expected, "{allowed:?} {origin:?}");
+            assert_eq!(
+                admits(allowed, Some(origin)),
+                *expected,
+                "{allowed:?} {origin:?}"
+            );
         }
         assert!(!admits(&["example.com"], None));
     }

@@ -58,7 +58,12 @@ struct Refused {
 
 impl Refused {
     const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
-        Self { status, reason, label, header: None }
+        Self {
+            status,
+            reason,
+            label,
+            header: None,
+        }
     }
 }
 
@@ -95,9 +100,16 @@ impl Front {
         peer: u64,
         upgrade: &mut Option<Upgrade>,
     ) -> Result<Response<Body<Bytes>>, Refused> {
-        let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
         if target > self.uri_bytes {
-            return Err(Refused::new(StatusCode::URI_TOO_LONG, "uri", "request target too long"));
+            return Err(Refused::new(
+                StatusCode::URI_TOO_LONG,
+                "uri",
+                "request target too long",
+            ));
         }
         let Some(visitor) = self.visitor(request.uri().path()) else {
             return page::respond(request.method(), request.uri().path())
@@ -114,13 +126,21 @@ impl Front {
             header: refusal.header(),
         })?;
         if !self.allowed.admits(request.headers()) {
-            return Err(Refused::new(StatusCode::FORBIDDEN, "origin", "origin not allowed"));
+            return Err(Refused::new(
+                StatusCode::FORBIDDEN,
+                "origin",
+                "origin not allowed",
+            ));
         }
         let permit = self.admission.enter(peer).map_err(|full| match full {
             Full::Node => self.later("connections", "too many connections"),
             Full::Address => Refused {
                 header: Some(self.retry_after()),
-                ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "address", "too many connections from this address")
+                ..Refused::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "address",
+                    "too many connections from this address",
+                )
             },
         })?;
         let response = handshake::accept(request).map_err(|refusal| Refused {
@@ -129,7 +149,11 @@ impl Front {
             label: refusal.kind.label(),
             header: refusal.header(),
         })?;
-        *upgrade = Some(Upgrade { role: visitor.role, room: visitor.room, permit });
+        *upgrade = Some(Upgrade {
+            role: visitor.role,
+            room: visitor.room,
+            permit,
+        });
         Ok(response.map(|_empty| Body::default()))
     }
 
@@ -142,8 +166,14 @@ impl Front {
         }
         let matched = self.router.match_path(path)?;
         Some(match matched.handler {
-            Handler::Chat => Visitor { role: Role::Chat, room: matched.room },
-            Handler::Echo => Visitor { role: Role::Echo, room: None },
+            Handler::Chat => Visitor {
+                role: Role::Chat,
+                room: matched.room,
+            },
+            Handler::Echo => Visitor {
+                role: Role::Echo,
+                room: None,
+            },
         })
     }
 
@@ -172,7 +202,10 @@ impl Front {
                 prompts: RoomName::lobby(),
             })),
         };
-        Visitor { role, room: joined.room }
+        Visitor {
+            role,
+            room: joined.room,
+        }
     }
 
     fn later(&self, label: &'static str, reason: &'static str) -> Refused {
@@ -197,12 +230,23 @@ impl Front {
     }
 
     fn refuse(&self, refused: Refused) -> Response<Body<Bytes>> {
-        count(&self.crew.metrics.handshakes_refused, "reason", refused.label);
-        tracing::debug!(status = refused.status.as_u16(), reason = refused.label, "request refused");
+        count(
+            &self.crew.metrics.handshakes_refused,
+            "reason",
+            refused.label,
+        );
+        tracing::debug!(
+            status = refused.status.as_u16(),
+            reason = refused.label,
+            "request refused"
+        );
         let mut response = Response::new(Body::new(Bytes::from_static(refused.reason.as_bytes())));
         *response.status_mut() = refused.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         if let Some((name, value)) = refused.header {
             headers.insert(name, value);
         }

@@ -31,8 +31,14 @@ impl Rules {
     pub fn new(config: &config::Config) -> Self {
         let limits = &config.limits;
         Self {
-            limits: Limits { message_bytes: limits.message_bytes, fragments: limits.fragments },
-            messages: Rate { per_second: limits.messages_per_second, burst: limits.messages_burst },
+            limits: Limits {
+                message_bytes: limits.message_bytes,
+                fragments: limits.fragments,
+            },
+            messages: Rate {
+                per_second: limits.messages_per_second,
+                burst: limits.messages_burst,
+            },
             // Two seconds' worth, and never less than one whole message.
             bytes: Rate {
                 per_second: limits.bytes_per_second,
@@ -41,7 +47,10 @@ impl Rules {
                     .saturating_mul(2)
                     .max(u32::try_from(limits.message_bytes).unwrap_or(u32::MAX)),
             },
-            pings: Rate { per_second: limits.pings_per_second, burst: limits.pings_per_second },
+            pings: Rate {
+                per_second: limits.pings_per_second,
+                burst: limits.pings_per_second,
+            },
             refusals: u16::try_from(limits.refusals).unwrap_or(u16::MAX),
             ping_interval: config.server.ping_interval,
             ping_timeout: config.server.ping_timeout,
@@ -175,12 +184,18 @@ impl Connection {
         let debt = self.bytes.charge(now, rules.bytes, tokens);
         let reading = if let Some(stash) = &mut self.stash {
             stash.extend_from_slice(input);
-            if self.awaiting { Reading::Awaiting } else { Reading::Stalled }
+            if self.awaiting {
+                Reading::Awaiting
+            } else {
+                Reading::Stalled
+            }
         } else {
             self.feed(now, rules, input, surroundings)
         };
         match (reading, debt) {
-            (Reading::Open, Some(debt)) => Reading::Slowed(now + debt.max(Duration::from_millis(1))),
+            (Reading::Open, Some(debt)) => {
+                Reading::Slowed(now + debt.max(Duration::from_millis(1)))
+            }
             (reading, _) => reading,
         }
     }
@@ -197,7 +212,9 @@ impl Connection {
         if self.awaiting {
             return Reading::Awaiting;
         }
-        let Some(mut stash) = self.stash.take() else { return Reading::Open };
+        let Some(mut stash) = self.stash.take() else {
+            return Reading::Open;
+        };
         self.feed(now, rules, &mut stash, surroundings)
     }
 
@@ -217,7 +234,14 @@ impl Connection {
             return Reading::Awaiting;
         }
         let mut decoder = std::mem::take(&mut self.decoder);
-        let mut ear = Ear { connection: self, now, rules, surroundings, stalled: false, end: None };
+        let mut ear = Ear {
+            connection: self,
+            now,
+            rules,
+            surroundings,
+            stalled: false,
+            end: None,
+        };
         let decoded = decoder.decode(&rules.limits, input, &mut ear);
         let (stalled, end) = (ear.stalled, ear.end.take());
         self.decoder = decoder;
@@ -252,7 +276,12 @@ impl Connection {
         }
     }
 
-    fn violate(&mut self, now: Millis, violation: &Violation, surroundings: &mut impl Surroundings) {
+    fn violate(
+        &mut self,
+        now: Millis,
+        violation: &Violation,
+        surroundings: &mut impl Surroundings,
+    ) {
         surroundings.violation(violation.kind.label());
         let frame = encoder::close(Some(violation.code), violation.reason);
         self.end(now, CloseReason::of_violation(violation.code), frame);
@@ -260,7 +289,11 @@ impl Connection {
 
     /// Ends the connection from this side.
     pub fn close(&mut self, now: Millis, reason: CloseReason) {
-        self.end(now, reason, encoder::close(Some(reason.code()), reason.reason()));
+        self.end(
+            now,
+            reason,
+            encoder::close(Some(reason.code()), reason.reason()),
+        );
     }
 
     fn end(&mut self, now: Millis, reason: CloseReason, frame: bytes::Bytes) {

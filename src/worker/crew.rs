@@ -3,12 +3,14 @@
 
 use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
+use crate::broker::ledger::Cause;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, ErrorCode};
+use crate::transport::ViolationKind;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -40,7 +42,38 @@ pub struct Crew {
 
 impl fmt::Debug for Crew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Crew").field("workers", &self.links.len()).finish_non_exhaustive()
+        f.debug_struct("Crew")
+            .field("workers", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes every series of the closed sets appear at zero: an alert on a rate must not wait for the
+/// first event.
+fn declare(metrics: &Metrics) {
+    for cause in Cause::ALL {
+        metrics
+            .deliveries_dropped
+            .get_or_create(&[("cause", cause.label())]);
+    }
+    for reason in CloseReason::ALL {
+        metrics
+            .connections_closed
+            .get_or_create(&[("reason", reason.label())]);
+    }
+    for code in ErrorCode::ALL {
+        metrics
+            .commands_refused
+            .get_or_create(&[("reason", code.label())]);
+    }
+    for kind in ViolationKind::ALL {
+        metrics.violations.get_or_create(&[("kind", kind.label())]);
+    }
+    for kind in ["user", "system"] {
+        metrics.commands.get_or_create(&[("kind", kind)]);
+    }
+    for reason in ["mailbox", "bytes"] {
+        metrics.reads_paused.get_or_create(&[("reason", reason)]);
     }
 }
 
@@ -55,14 +88,21 @@ impl Crew {
         assistant: Dispatcher,
         on_close: OnClose,
     ) -> io::Result<Arc<Self>> {
+        declare(&metrics);
         let clock = Clock::start();
-        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX)).map(|_| Post::new()).collect::<io::Result<Vec<_>>>()?;
+        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
+            .map(|_| Post::new())
+            .collect::<io::Result<Vec<_>>>()?;
         let links: Vec<_> = posts.iter().map(|post| Arc::clone(&post.link)).collect();
         let wake = |link: &Arc<Link>| {
             let link = Arc::clone(link);
             Box::new(move || link.wake()) as Wake
         };
-        let broker = Arc::new(Broker::new(&config.broker, links.iter().map(wake).collect(), None));
+        let broker = Arc::new(Broker::new(
+            &config.broker,
+            links.iter().map(wake).collect(),
+            None,
+        ));
         let supplies = Supplies {
             config: Arc::clone(&config),
             clock,
@@ -104,7 +144,10 @@ impl Crew {
     pub fn open(&self, handoff: Handoff) {
         let worker = match &handoff.room {
             Some(room) => self.broker.place(room),
-            None => usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0) % self.links.len().max(1),
+            None => {
+                usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0)
+                    % self.links.len().max(1)
+            }
         };
         if let Some(link) = self.links.get(worker) {
             link.send(Order::Open(Box::new(handoff)));

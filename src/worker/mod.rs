@@ -55,7 +55,10 @@ pub struct Handoff {
 
 impl fmt::Debug for Handoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handoff").field("role", &self.role).field("room", &self.room).finish_non_exhaustive()
+        f.debug_struct("Handoff")
+            .field("role", &self.role)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,7 +138,13 @@ impl Post {
     pub fn new() -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKE)?;
-        Ok(Self { poll, link: Arc::new(Link { orders: Mutex::default(), waker }) })
+        Ok(Self {
+            poll,
+            link: Arc::new(Link {
+                orders: Mutex::default(),
+                waker,
+            }),
+        })
     }
 }
 

@@ -76,7 +76,9 @@ impl Outbound {
     /// Deliveries waiting.
     #[must_use]
     pub fn queued(&self) -> u64 {
-        self.0.as_ref().map_or(0, |backlog| u64::from(backlog.queue.len()))
+        self.0
+            .as_ref()
+            .map_or(0, |backlog| u64::from(backlog.queue.len()))
     }
 
     /// Puts a control frame in line; it replaces one that has not started (RFC 6455 §5.5.3 asks
@@ -123,7 +125,12 @@ impl Outbound {
         let frames = batch.frames.get(first..).unwrap_or_default();
         let mut taken = 0;
         if self.is_idle() {
-            let skipped: usize = batch.frames.iter().take(first).map(|frame| frame.frame.len()).sum();
+            let skipped: usize = batch
+                .frames
+                .iter()
+                .take(first)
+                .map(|frame| frame.frame.len())
+                .sum();
             let bytes = batch.bytes.get(skipped..).unwrap_or_default();
             taken = write_some(socket, bytes, sent)?;
             if taken == bytes.len() {
@@ -144,9 +151,20 @@ impl Outbound {
         Ok(())
     }
 
-    fn queue_one(&mut self, now: Millis, bounds: &Bounds, publication: &Publication, written: usize, sent: &mut Sent) {
+    fn queue_one(
+        &mut self,
+        now: Millis,
+        bounds: &Bounds,
+        publication: &Publication,
+        written: usize,
+        sent: &mut Sent,
+    ) {
         let queue = &mut self.0.get_or_insert_default().queue;
-        let delivery = Delivery { frame: publication.frame.clone(), deadline: publication.deadline, tag: 0 };
+        let delivery = Delivery {
+            frame: publication.frame.clone(),
+            deadline: publication.deadline,
+            tag: 0,
+        };
         if written > 0 {
             queue.push_partial(delivery, written);
             sent.queued += 1;
@@ -179,7 +197,12 @@ impl Outbound {
     ///
     /// # Errors
     /// The socket's, other than that it would block: the connection is gone.
-    pub fn flush(&mut self, now: Millis, socket: &mut impl Write, sent: &mut Sent) -> io::Result<Flushed> {
+    pub fn flush(
+        &mut self,
+        now: Millis,
+        socket: &mut impl Write,
+        sent: &mut Sent,
+    ) -> io::Result<Flushed> {
         while let Some(backlog) = self.0.as_deref_mut() {
             if let Some((frame, written)) = &mut backlog.current {
                 let rest = frame.get(*written..).unwrap_or_default();

@@ -111,11 +111,20 @@ impl Plane {
         if self.scratch.capacity() > 64 * 1024 {
             self.scratch = Vec::with_capacity(1024);
         }
-        Publication { frame, deadline: self.now + self.expiry }
+        Publication {
+            frame,
+            deadline: self.now + self.expiry,
+        }
     }
 
     fn direct(&mut self, connection: ConnectionKey, publication: Publication) {
-        self.broker.direct(self.worker, connection, publication, false, Some(self.worker));
+        self.broker.direct(
+            self.worker,
+            connection,
+            publication,
+            false,
+            Some(self.worker),
+        );
     }
 
     /// Puts the greeting of a new connection into the mailbox, behind what was published before.
@@ -127,7 +136,12 @@ impl Plane {
             Role::Chat => {
                 let Some(room) = room else { return };
                 let name = room.name();
-                self.writer.welcome(&mut self.scratch, name.business_id(), name.session_id(), &self.stamp);
+                self.writer.welcome(
+                    &mut self.scratch,
+                    name.business_id(),
+                    name.session_id(),
+                    &self.stamp,
+                );
             }
             Role::Visit(visit) => match visit.error {
                 Some(error) => self.writer.connection_error(&mut self.scratch, error),
@@ -187,9 +201,15 @@ impl Speaker<'_> {
             return Verdict::Done;
         }
         plane.scratch.clear();
-        plane.writer.echo(&mut plane.scratch, &command, &plane.stamp);
+        plane
+            .writer
+            .echo(&mut plane.scratch, &command, &plane.stamp);
         let question = (is_user && plane.assistant.enabled()).then(|| command.text.to_string());
-        *(if is_user { &mut plane.tally.users } else { &mut plane.tally.systems }) += 1;
+        *(if is_user {
+            &mut plane.tally.users
+        } else {
+            &mut plane.tally.systems
+        }) += 1;
         let publication = plane.publication();
         match self.room.filter(|_| plane.deliver == Deliver::Room) {
             Some(room) => {
@@ -202,9 +222,15 @@ impl Speaker<'_> {
 
     fn ask(&mut self, text: String) -> Verdict {
         let plane = &*self.plane;
-        let Some(name) = self.name() else { return Verdict::Done };
+        let Some(name) = self.name() else {
+            return Verdict::Done;
+        };
         let sequential = plane.writer.dialect() == Dialect::Django;
-        let envelope = super::reply::Envelope { writer: plane.writer, expiry: plane.expiry, clock: plane.clock };
+        let envelope = super::reply::Envelope {
+            writer: plane.writer,
+            expiry: plane.expiry,
+            clock: plane.clock,
+        };
         let reply: Box<dyn ReplyTo> = match self.room.filter(|_| plane.deliver == Deliver::Room) {
             Some(room) => Box::new(RoomReply {
                 broker: Arc::clone(&plane.broker),
@@ -220,10 +246,18 @@ impl Speaker<'_> {
             }),
         };
         let waits = sequential && plane.deliver == Deliver::Sender;
-        match plane.assistant.ask(Prompt { room: name.clone(), text, reply }) {
+        match plane.assistant.ask(Prompt {
+            room: name.clone(),
+            text,
+            reply,
+        }) {
             Asked::Off => Verdict::Done,
             Asked::Accepted => {
-                if waits { Verdict::Await } else { Verdict::Done }
+                if waits {
+                    Verdict::Await
+                } else {
+                    Verdict::Done
+                }
             }
             // The apology is on its way like any reply, so a waiting connection is resumed by it.
             Asked::Busy(prompt) => {
@@ -264,10 +298,15 @@ impl Surroundings for Speaker<'_> {
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
         match (self.role, kind) {
             (Role::Echo, kind) => {
-                let opcode = if kind == Kind::Text { Opcode::Text } else { Opcode::Binary };
+                let opcode = if kind == Kind::Text {
+                    Opcode::Text
+                } else {
+                    Opcode::Binary
+                };
                 let frame = encoder::frame(opcode, payload);
                 let deadline = self.plane.now + self.plane.expiry;
-                self.plane.direct(self.connection, Publication { frame, deadline });
+                self.plane
+                    .direct(self.connection, Publication { frame, deadline });
                 Verdict::Done
             }
             (_, Kind::Binary) => Verdict::Close(CloseReason::Unsupported),

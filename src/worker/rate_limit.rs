@@ -61,29 +61,48 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_the_rate_applies() {
-        let rate = Rate { per_second: 10, burst: 5 };
+        let rate = Rate {
+            per_second: 10,
+            burst: 5,
+        };
         let mut bucket = TokenBucket::default();
-        let passed = (0..20).filter(|_| bucket.take(Millis(1_000), rate, 1)).count();
+        let passed = (0..20)
+            .filter(|_| bucket.take(Millis(1_000), rate, 1))
+            .count();
         assert_eq!(passed, 5);
         assert!(!bucket.take(Millis(1_099), rate, 1));
         assert!(bucket.take(Millis(1_100), rate, 1));
-        let passed = (0..20).filter(|_| bucket.take(Millis(9_000), rate, 1)).count();
+        let passed = (0..20)
+            .filter(|_| bucket.take(Millis(9_000), rate, 1))
+            .count();
         assert_eq!(passed, 5, "saving up stops at the burst");
     }
 
     #[test]
     fn a_debt_is_paid_off_at_the_rate() {
-        let rate = Rate { per_second: 1_000, burst: 100 };
+        let rate = Rate {
+            per_second: 1_000,
+            burst: 100,
+        };
         let mut bucket = TokenBucket::default();
         assert_eq!(bucket.charge(Millis(0), rate, 100), None);
-        assert_eq!(bucket.charge(Millis(0), rate, 500), Some(Duration::from_millis(500)));
-        assert_eq!(bucket.charge(Millis(499), rate, 0), Some(Duration::from_millis(1)));
+        assert_eq!(
+            bucket.charge(Millis(0), rate, 500),
+            Some(Duration::from_millis(500))
+        );
+        assert_eq!(
+            bucket.charge(Millis(499), rate, 0),
+            Some(Duration::from_millis(1))
+        );
         assert_eq!(bucket.charge(Millis(500), rate, 0), None);
     }
 
     #[test]
     fn zero_is_no_limit() {
-        let rate = Rate { per_second: 0, burst: 0 };
+        let rate = Rate {
+            per_second: 0,
+            burst: 0,
+        };
         let mut bucket = TokenBucket::default();
         assert!((0..1_000).all(|_| bucket.take(Millis(0), rate, 1)));
         assert_eq!(bucket.charge(Millis(0), rate, u32::MAX), None);

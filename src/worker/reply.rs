@@ -24,8 +24,16 @@ impl Envelope {
     fn seal(&self, text: &str) -> Publication {
         let (second, micros) = clock::wall();
         let mut payload = Vec::with_capacity(text.len() + 128);
-        self.writer.message(&mut payload, Sender::Assistant, text, &Stamp::new(second, micros));
-        Publication { frame: encoder::frame(Opcode::Text, &payload), deadline: self.clock.now() + self.expiry }
+        self.writer.message(
+            &mut payload,
+            Sender::Assistant,
+            text,
+            &Stamp::new(second, micros),
+        );
+        Publication {
+            frame: encoder::frame(Opcode::Text, &payload),
+            deadline: self.clock.now() + self.expiry,
+        }
     }
 }
 
@@ -64,7 +72,8 @@ pub(super) struct ConnectionReply {
 impl ReplyTo for ConnectionReply {
     fn reply(self: Box<Self>, text: String) {
         let publication = self.envelope.seal(&text);
-        self.broker.direct(self.worker, self.connection, publication, self.resume, None);
+        self.broker
+            .direct(self.worker, self.connection, publication, self.resume, None);
     }
 
     fn apologise(self: Box<Self>) {

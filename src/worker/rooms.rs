@@ -1,8 +1,8 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
+use crate::broker::Publication;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::room::{Room, RoomSlot};
-use crate::broker::Publication;
 use std::sync::Arc;
 
 /// One member: a place in the worker's slab.
@@ -36,9 +36,16 @@ impl RoomLedger {
     pub(super) fn add(&mut self, change: &Change) {
         self.expected += change.expected;
         self.delivered += change.delivered;
-        self.queued = self.queued.wrapping_add((change.queued & u64::from(u32::MAX)) as u32);
+        self.queued = self
+            .queued
+            .wrapping_add((change.queued & u64::from(u32::MAX)) as u32);
         if change.dropped.iter().any(|&count| count > 0) {
-            for (column, more) in self.dropped.get_or_insert_default().iter_mut().zip(change.dropped) {
+            for (column, more) in self
+                .dropped
+                .get_or_insert_default()
+                .iter_mut()
+                .zip(change.dropped)
+            {
                 *column += more;
             }
         }
@@ -100,7 +107,10 @@ pub(super) struct LocalRoom {
 
 /// A room's place as the broker writes it, from the slab's key.
 pub(super) fn slot_of(key: u64) -> RoomSlot {
-    RoomSlot { index: super::slab::index_of(key), generation: (key >> 32) as u32 }
+    RoomSlot {
+        index: super::slab::index_of(key),
+        generation: (key >> 32) as u32,
+    }
 }
 
 /// The reverse of [`slot_of`].
@@ -114,7 +124,11 @@ fn low_half(sequence: u64) -> u32 {
 
 impl Pending {
     pub(super) fn new(publication: Publication, sequence: u64, members: u32) -> Self {
-        Self { publication, sequence: low_half(sequence), members }
+        Self {
+            publication,
+            sequence: low_half(sequence),
+            members,
+        }
     }
 }
 
@@ -131,7 +145,10 @@ impl LocalRoom {
 
     /// Adds a member that joined after publication `sequence`; its position.
     pub(super) fn add(&mut self, index: u32, sequence: u64) -> u32 {
-        self.members.push(Member { index, joined: low_half(sequence) });
+        self.members.push(Member {
+            index,
+            joined: low_half(sequence),
+        });
         (self.members.len() - 1) as u32
     }
 
@@ -161,15 +178,34 @@ mod tests {
     fn a_member_gets_what_was_published_after_it_joined() {
         let first = |joined| Member { index: 0, joined }.first_of(&[5, 6, 7]);
         assert_eq!((first(4), first(5), first(6), first(7)), (0, 1, 2, 3));
-        assert_eq!(Member { index: 0, joined: u32::MAX }.first_of(&[u32::MAX, 0]), 1);
+        assert_eq!(
+            Member {
+                index: 0,
+                joined: u32::MAX
+            }
+            .first_of(&[u32::MAX, 0]),
+            1
+        );
     }
 
     #[test]
     fn a_small_account_reads_as_the_large_one() {
         let mut account = RoomLedger::default();
         let mut ledger = Ledger::default();
-        let mut queued = Change { expected: 3, delivered: 1, queued: 2, ..Change::default() };
-        for change in [queued, Change { queued: 0u64.wrapping_sub(2), delivered: 1, ..Change::dropped(Cause::Expired, 1) }] {
+        let mut queued = Change {
+            expected: 3,
+            delivered: 1,
+            queued: 2,
+            ..Change::default()
+        };
+        for change in [
+            queued,
+            Change {
+                queued: 0u64.wrapping_sub(2),
+                delivered: 1,
+                ..Change::dropped(Cause::Expired, 1)
+            },
+        ] {
             account.add(&change);
             change.apply(&mut ledger);
         }

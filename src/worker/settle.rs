@@ -28,7 +28,11 @@ impl Worker {
     pub(super) fn settle(&mut self) {
         for _ in 0..ROUNDS {
             let mut parcels = std::mem::take(&mut self.parcels);
-            let bytes = self.plane.broker.mailboxes().swap(self.plane.worker, &mut parcels);
+            let bytes = self
+                .plane
+                .broker
+                .mailboxes()
+                .swap(self.plane.worker, &mut parcels);
             let count = parcels.len();
             for parcel in parcels.drain(..) {
                 self.deliver(parcel);
@@ -43,7 +47,10 @@ impl Worker {
             for key in std::mem::take(&mut self.touched) {
                 self.contained(key, Self::flush);
             }
-            self.plane.broker.mailboxes().release(self.plane.worker, count, bytes);
+            self.plane
+                .broker
+                .mailboxes()
+                .release(self.plane.worker, count, bytes);
             for key in std::mem::take(&mut self.stalled) {
                 self.contained(key, |worker, key| worker.resume(key, false));
             }
@@ -58,7 +65,12 @@ impl Worker {
 
     fn deliver(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Room { slot, sequence, members, publication } => {
+            Parcel::Room {
+                slot,
+                sequence,
+                members,
+                publication,
+            } => {
                 let key = key_of(slot);
                 let Some(local) = self.rooms.get_mut(key) else {
                     self.account_missed(members);
@@ -69,12 +81,18 @@ impl Worker {
                     self.dirty.push(key);
                 }
                 local.pending_bytes += publication.frame.len();
-                local.pending.push(Pending::new(publication, sequence, members));
+                local
+                    .pending
+                    .push(Pending::new(publication, sequence, members));
                 if local.pending_bytes >= GATHER_BYTES_MAX {
                     self.flush_room(key);
                 }
             }
-            Parcel::Direct { connection, publication, resume } => {
+            Parcel::Direct {
+                connection,
+                publication,
+                resume,
+            } => {
                 self.deliver_direct(connection, &publication);
                 if resume {
                     self.contained(connection.0, |worker, key| worker.resume(key, true));
@@ -93,12 +111,23 @@ impl Worker {
     fn deliver_direct(&mut self, connection: ConnectionKey, publication: &Publication) {
         let key = connection.0;
         // What was published before goes first.
-        let room = self.clients.get_mut(key).and_then(|client| client.seat).map(|seat| seat.room);
-        if let Some(room) = room.filter(|&room| self.rooms.get_mut(room).is_some_and(|local| !local.pending.is_empty())) {
+        let room = self
+            .clients
+            .get_mut(key)
+            .and_then(|client| client.seat)
+            .map(|seat| seat.room);
+        if let Some(room) = room.filter(|&room| {
+            self.rooms
+                .get_mut(room)
+                .is_some_and(|local| !local.pending.is_empty())
+        }) {
             self.flush_room(room);
         }
         let now = self.plane.now;
-        let mut change = Change { expected: 1, ..Change::default() };
+        let mut change = Change {
+            expected: 1,
+            ..Change::default()
+        };
         let mut sent = Sent::default();
         let Some(client) = self.clients.get_mut(key).filter(|client| !client.left) else {
             self.account_missed(1);
@@ -108,9 +137,15 @@ impl Worker {
             change.drop(Cause::Expired, 1);
         } else {
             let frames = std::slice::from_ref(publication);
-            let batch = Batch { frames, bytes: &publication.frame };
+            let batch = Batch {
+                frames,
+                bytes: &publication.frame,
+            };
             let outbound = &mut client.connection.outbound;
-            if outbound.offer(now, &self.bounds, batch, 0, &mut client.socket, &mut sent).is_err() {
+            if outbound
+                .offer(now, &self.bounds, batch, 0, &mut client.socket, &mut sent)
+                .is_err()
+            {
                 change.drop(Cause::Closed, 1);
                 self.doom(key, Ended::Gone);
             }
@@ -125,7 +160,9 @@ impl Worker {
     /// Writes a room's gathered publications to its members.
     fn flush_room(&mut self, key: u64) {
         let now = self.plane.now;
-        let Some(local) = self.rooms.get_mut(key) else { return };
+        let Some(local) = self.rooms.get_mut(key) else {
+            return;
+        };
         if local.pending.is_empty() {
             return;
         }
@@ -135,7 +172,12 @@ impl Worker {
         let mut owed = 0;
         self.batch.clear();
         self.sequences.clear();
-        for Pending { publication, sequence, members } in pending.drain(..) {
+        for Pending {
+            publication,
+            sequence,
+            members,
+        } in pending.drain(..)
+        {
             change.expected += u64::from(members);
             if publication.deadline <= now {
                 change.drop(Cause::Expired, u64::from(members));
@@ -163,9 +205,21 @@ impl Worker {
 
     /// Offers the batch to every member of a room.
     fn fan_out(&mut self, key: u64) -> (Sent, Offered) {
-        let Self { rooms, clients, batch, sequences, blob, bounds, plane, doomed, .. } = self;
+        let Self {
+            rooms,
+            clients,
+            batch,
+            sequences,
+            blob,
+            bounds,
+            plane,
+            doomed,
+            ..
+        } = self;
         let (mut sent, mut offered) = (Sent::default(), Offered::default());
-        let Some(LocalRoom { members, .. }) = rooms.get_mut(key) else { return (sent, offered) };
+        let Some(LocalRoom { members, .. }) = rooms.get_mut(key) else {
+            return (sent, offered);
+        };
         let bytes: &[u8] = if let [only] = batch.as_slice() {
             &only.frame
         } else {
@@ -175,14 +229,29 @@ impl Worker {
             }
             blob
         };
-        let batch = Batch { frames: batch, bytes };
+        let batch = Batch {
+            frames: batch,
+            bytes,
+        };
         for member in members.iter() {
-            let Some(client) = clients.at_mut(member.index) else { continue };
+            let Some(client) = clients.at_mut(member.index) else {
+                continue;
+            };
             let first = member.first_of(sequences);
             let deliveries = batch.frames.len().saturating_sub(first) as u64;
             offered.deliveries += deliveries;
             let outbound = &mut client.connection.outbound;
-            if outbound.offer(plane.now, bounds, batch, first, &mut client.socket, &mut sent).is_err() {
+            if outbound
+                .offer(
+                    plane.now,
+                    bounds,
+                    batch,
+                    first,
+                    &mut client.socket,
+                    &mut sent,
+                )
+                .is_err()
+            {
                 offered.failed += deliveries;
                 if let Some(key) = clients.key_at(member.index) {
                     doomed.push((key, Ended::Gone));
@@ -197,10 +266,15 @@ impl Worker {
 
     /// `queue.overflow = "disconnect"`: what waits is dropped in favour of the close frame.
     fn overflow(&mut self, key: u64) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         let dropped = client.connection.outbound.abandon_queue();
         let room = client.seat.map(|seat| seat.room);
-        let change = Change { queued: 0u64.wrapping_sub(dropped), ..Change::dropped(Cause::Closed, dropped) };
+        let change = Change {
+            queued: 0u64.wrapping_sub(dropped),
+            ..Change::dropped(Cause::Closed, dropped)
+        };
         self.account(room, change, Sent::default());
         self.close(key, CloseReason::SlowReader);
     }
@@ -208,21 +282,32 @@ impl Worker {
     /// Writes what a connection has waiting.
     fn flush(&mut self, key: u64) {
         let now = self.plane.now;
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         let room = client.seat.map(|seat| seat.room);
         let mut sent = Sent::default();
-        let flushed = client.connection.outbound.flush(now, &mut client.socket, &mut sent);
+        let flushed = client
+            .connection
+            .outbound
+            .flush(now, &mut client.socket, &mut sent);
         match flushed {
             Ok(Flushed::Idle | Flushed::Blocked) => {}
             Ok(Flushed::Closed) => {
                 // The peer reads the close frame, then the end; its own end comes as an event.
                 if client.socket.shutdown(Shutdown::Write).is_err() {
-                    let ended = client.connection.ending().map_or(Ended::Gone, Ended::Closed);
+                    let ended = client
+                        .connection
+                        .ending()
+                        .map_or(Ended::Gone, Ended::Closed);
                     self.doom(key, ended);
                 }
             }
             Err(_) => {
-                let ended = client.connection.ending().map_or(Ended::Gone, Ended::Closed);
+                let ended = client
+                    .connection
+                    .ending()
+                    .map_or(Ended::Gone, Ended::Closed);
                 self.doom(key, ended);
             }
         }
@@ -232,7 +317,10 @@ impl Worker {
     /// Books what became of deliveries: in the worker's account, and the room's.
     fn account(&mut self, room: Option<u64>, mut change: Change, sent: Sent) {
         change.delivered += sent.delivered;
-        change.queued = change.queued.wrapping_add(sent.queued).wrapping_sub(sent.unqueued);
+        change.queued = change
+            .queued
+            .wrapping_add(sent.queued)
+            .wrapping_sub(sent.unqueued);
         change.drop(Cause::Capacity, sent.capacity);
         change.drop(Cause::Expired, sent.expired);
         change.apply(&mut self.plane.ledger);
@@ -245,22 +333,40 @@ impl Worker {
 
     /// Drops what a connection has waiting, for good.
     pub(super) fn abandon(&mut self, key: u64, ended: Ended) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         let dropped = client.connection.outbound.abandon();
         let room = client.seat.map(|seat| seat.room);
-        let cause = if ended == Ended::Shutdown { Cause::Shutdown } else { Cause::Closed };
-        let change = Change { queued: 0u64.wrapping_sub(dropped), ..Change::dropped(cause, dropped) };
+        let cause = if ended == Ended::Shutdown {
+            Cause::Shutdown
+        } else {
+            Cause::Closed
+        };
+        let change = Change {
+            queued: 0u64.wrapping_sub(dropped),
+            ..Change::dropped(cause, dropped)
+        };
         self.account(room, change, Sent::default());
     }
 
     /// Takes a connection out of its room.
     pub(super) fn leave(&mut self, key: u64) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         client.left = true;
-        let Some(seat) = client.seat.take() else { return };
-        let Some(local) = self.rooms.get_mut(seat.room) else { return };
+        let Some(seat) = client.seat.take() else {
+            return;
+        };
+        let Some(local) = self.rooms.get_mut(seat.room) else {
+            return;
+        };
         if let Some(moved) = local.remove(seat.position)
-            && let Some(neighbour) = self.clients.at_mut(moved).and_then(|client| client.seat.as_mut())
+            && let Some(neighbour) = self
+                .clients
+                .at_mut(moved)
+                .and_then(|client| client.seat.as_mut())
         {
             neighbour.position = seat.position;
         }
@@ -283,13 +389,27 @@ struct Offered {
 
 /// Adds what happened between two readings of a worker's account to the shared metrics.
 pub(super) fn publish_ledger(metrics: &Metrics, before: &Ledger, after: &Ledger) {
-    metrics.deliveries_expected.inc_by(after.expected - before.expected);
-    metrics.deliveries_delivered.inc_by(after.delivered - before.delivered);
-    for (cause, (after, before)) in Cause::ALL.iter().zip(after.dropped.iter().zip(before.dropped)) {
+    metrics
+        .deliveries_expected
+        .inc_by(after.expected - before.expected);
+    metrics
+        .deliveries_delivered
+        .inc_by(after.delivered - before.delivered);
+    for (cause, (after, before)) in Cause::ALL
+        .iter()
+        .zip(after.dropped.iter().zip(before.dropped))
+    {
         if *after > before {
-            metrics.deliveries_dropped.get_or_create(&[("cause", cause.label())]).inc_by(after - before);
+            metrics
+                .deliveries_dropped
+                .get_or_create(&[("cause", cause.label())])
+                .inc_by(after - before);
         }
     }
-    metrics.deliveries_queued.inc_by(after.queued.cast_signed() - before.queued.cast_signed());
-    metrics.unexplained.inc_by(after.unexplained() - before.unexplained());
+    metrics
+        .deliveries_queued
+        .inc_by(after.queued.cast_signed() - before.queued.cast_signed());
+    metrics
+        .unexplained
+        .inc_by(after.unexplained() - before.unexplained());
 }

@@ -26,7 +26,11 @@ pub struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), free: NONE, len: 0 }
+        Self {
+            chunks: Vec::new(),
+            free: NONE,
+            len: 0,
+        }
     }
 }
 
@@ -78,7 +82,11 @@ impl<T> Slab<T> {
                 self.chunks.push(Vec::with_capacity(CHUNK));
             }
             if let Some(chunk) = self.chunks.last_mut() {
-                chunk.push(Place { generation: 0, next_free: NONE, tenant: Some(tenant) });
+                chunk.push(Place {
+                    generation: 0,
+                    next_free: NONE,
+                    tenant: Some(tenant),
+                });
             }
         }
         key
@@ -88,7 +96,9 @@ impl<T> Slab<T> {
     #[must_use]
     pub fn get_mut(&mut self, key: u64) -> Option<&mut T> {
         let place = self.place_mut(index_of(key))?;
-        (u64::from(place.generation) == key >> 32).then_some(place.tenant.as_mut()).flatten()
+        (u64::from(place.generation) == key >> 32)
+            .then_some(place.tenant.as_mut())
+            .flatten()
     }
 
     /// The tenant of a place, whoever that is.
@@ -101,7 +111,10 @@ impl<T> Slab<T> {
     #[must_use]
     pub fn key_at(&self, index: u32) -> Option<u64> {
         let place = self.place(index)?;
-        place.tenant.is_some().then(|| u64::from(place.generation) << 32 | u64::from(index))
+        place
+            .tenant
+            .is_some()
+            .then(|| u64::from(place.generation) << 32 | u64::from(index))
     }
 
     /// Moves a tenant out.
@@ -120,11 +133,15 @@ impl<T> Slab<T> {
     }
 
     fn place(&self, index: u32) -> Option<&Place<T>> {
-        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
+        self.chunks
+            .get(index as usize / CHUNK)?
+            .get(index as usize % CHUNK)
     }
 
     fn place_mut(&mut self, index: u32) -> Option<&mut Place<T>> {
-        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+        self.chunks
+            .get_mut(index as usize / CHUNK)?
+            .get_mut(index as usize % CHUNK)
     }
 }
 

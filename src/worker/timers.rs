@@ -26,7 +26,11 @@ impl Timers {
     /// An empty wheel that starts at `now`.
     #[must_use]
     pub fn new(now: Millis) -> Self {
-        Self { slots: vec![Vec::new(); SLOTS], done: now.0 / SLOT_MILLIS, armed: 0 }
+        Self {
+            slots: vec![Vec::new(); SLOTS],
+            done: now.0 / SLOT_MILLIS,
+            armed: 0,
+        }
     }
 
     /// Lets `key` fire at or up to one slot after `deadline`, earlier if it is beyond the wheel.

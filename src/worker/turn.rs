@@ -139,7 +139,9 @@ impl Worker {
             self.take_orders();
             for event in &events {
                 if event.token() != WAKE {
-                    self.contained(event.token().0 as u64, |worker, key| worker.on_event(key, event));
+                    self.contained(event.token().0 as u64, |worker, key| {
+                        worker.on_event(key, event)
+                    });
                 }
             }
             for key in std::mem::take(&mut self.again) {
@@ -161,7 +163,11 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
-        if self.drain.is_some() { Some(next.map_or(DRAIN_STEP, |next| next.min(DRAIN_STEP))) } else { next }
+        if self.drain.is_some() {
+            Some(next.map_or(DRAIN_STEP, |next| next.min(DRAIN_STEP)))
+        } else {
+            next
+        }
     }
 
     fn has_parcels(&self) -> bool {
@@ -175,7 +181,10 @@ impl Worker {
             return;
         }
         self.plane.metrics.panics.inc();
-        tracing::error!(connection = key, "a connection's code panicked; it is closed with 1011");
+        tracing::error!(
+            connection = key,
+            "a connection's code panicked; it is closed with 1011"
+        );
         if self.buffer.len() != BUFFER_BYTES {
             self.buffer = vec![0; BUFFER_BYTES];
         }
@@ -190,7 +199,14 @@ impl Worker {
                 Order::Drain { reason, deadline } => {
                     let connections = self.clients.len() as u64;
                     let started = self.plane.now;
-                    self.drain = Some(Drain { reason, started, deadline, connections, closed: 0, cursor: 0 });
+                    self.drain = Some(Drain {
+                        reason,
+                        started,
+                        deadline,
+                        connections,
+                        closed: 0,
+                        cursor: 0,
+                    });
                 }
                 Order::Audit(room, reply) => self.audits.push((room, reply)),
             }
@@ -198,11 +214,21 @@ impl Worker {
     }
 
     fn open(&mut self, handoff: Handoff) {
-        let Handoff { socket, mut leftover, role, room, peer } = handoff;
+        let Handoff {
+            socket,
+            mut leftover,
+            role,
+            room,
+            peer,
+        } = handoff;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let key = self.clients.next_key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut socket, Token(key as usize), interest) {
+        if let Err(error) =
+            self.poll
+                .registry()
+                .register(&mut socket, Token(key as usize), interest)
+        {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             count(&self.plane.metrics.connections_closed, "reason", "gone");
             (self.on_close)(peer);
@@ -224,7 +250,11 @@ impl Worker {
         let seated = room.map(|name| self.join(&name, key));
         client.seat = seated;
         let local = seated.and_then(|seat| self.rooms.get_mut(seat.room));
-        self.plane.greet(ConnectionKey(key), &client.role, local.map(|local| &*local.room));
+        self.plane.greet(
+            ConnectionKey(key),
+            &client.role,
+            local.map(|local| &*local.room),
+        );
         self.clients.insert(client);
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
@@ -250,12 +280,16 @@ impl Worker {
             super::rooms::key_of(joined.slot)
         };
         let index = super::slab::index_of(key);
-        let position = rooms.get_mut(room).map_or(0, |local| local.add(index, joined.sequence));
+        let position = rooms
+            .get_mut(room)
+            .map_or(0, |local| local.add(index, joined.sequence));
         Seat { room, position }
     }
 
     fn on_event(&mut self, key: u64, event: &mio::event::Event) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         if event.is_error() {
             self.doom(key, Ended::Gone);
             return;
@@ -271,7 +305,9 @@ impl Worker {
     /// Reads until the socket is empty, the connection must wait, or its share of the turn is used.
     fn read(&mut self, key: u64, to_the_end: bool) {
         for _ in 0..READS_PER_TURN {
-            let Some(client) = self.clients.get_mut(key) else { return };
+            let Some(client) = self.clients.get_mut(key) else {
+                return;
+            };
             if client.is_paused() {
                 client.unread = true;
                 return;
@@ -301,15 +337,22 @@ impl Worker {
 
     /// The peer has sent its last byte.
     fn finish(&mut self, key: u64) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         // What it said before still counts: the connection goes once its kept input is dealt with.
         client.finished = true;
-        let ended = client.connection.ending().map_or(Ended::Gone, Ended::Closed);
+        let ended = client
+            .connection
+            .ending()
+            .map_or(Ended::Gone, Ended::Closed);
         self.doom(key, ended);
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
-        self.listen(key, |connection, now, rules, speaker| connection.receive(now, rules, input, speaker));
+        self.listen(key, |connection, now, rules, speaker| {
+            connection.receive(now, rules, input, speaker)
+        });
     }
 
     /// Lets a connection take in something, and acts on where that leaves it.
@@ -318,13 +361,26 @@ impl Worker {
         key: u64,
         take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_>) -> Reading,
     ) {
-        let Self { clients, rooms, plane, rules, .. } = self;
-        let Some(client) = clients.get_mut(key) else { return };
+        let Self {
+            clients,
+            rooms,
+            plane,
+            rules,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
         let was_open = client.connection.is_open();
         let local = client.seat.and_then(|seat| rooms.get_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
-        let mut speaker = Speaker { plane, connection: ConnectionKey(key), role: &client.role, room };
+        let mut speaker = Speaker {
+            plane,
+            connection: ConnectionKey(key),
+            role: &client.role,
+            room,
+        };
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
@@ -349,8 +405,12 @@ impl Worker {
 
     /// Goes on with the input a connection has kept; then with its socket.
     pub(super) fn resume(&mut self, key: u64, replied: bool) {
-        self.listen(key, |connection, now, rules, speaker| connection.resume(now, rules, replied, speaker));
-        let Some(client) = self.clients.get_mut(key) else { return };
+        self.listen(key, |connection, now, rules, speaker| {
+            connection.resume(now, rules, replied, speaker)
+        });
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         if client.is_paused() {
             return;
         }
@@ -364,9 +424,14 @@ impl Worker {
     /// Sets a connection's timer, unless an earlier one is set.
     pub(super) fn arm(&mut self, key: u64) {
         let now = self.plane.now;
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         let next = client.connection.next_timer(&self.rules);
-        let at = client.slowed.map_or(next, |until| until.min(next)).min(now + TIMER_MAX);
+        let at = client
+            .slowed
+            .map_or(next, |until| until.min(next))
+            .min(now + TIMER_MAX);
         if at < client.armed {
             client.armed = at;
             self.timers.arm(at, key);
@@ -384,7 +449,9 @@ impl Worker {
     }
 
     fn on_timer(&mut self, key: u64, now: Millis) {
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         if now < client.armed {
             return; // Left over from before an earlier one was set.
         }
@@ -413,7 +480,9 @@ impl Worker {
     /// Ends a connection from this side.
     pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
         let now = self.plane.now;
-        let Some(client) = self.clients.get_mut(key) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         if client.connection.is_open() {
             client.connection.close(now, reason);
             self.ending.push(key);
@@ -429,7 +498,9 @@ impl Worker {
 
     fn step_drain(&mut self) {
         let now = self.plane.now;
-        let Some(mut drain) = self.drain.take() else { return };
+        let Some(mut drain) = self.drain.take() else {
+            return;
+        };
         if now >= drain.deadline {
             for index in 0..self.clients.places() {
                 if let Some(key) = self.clients.key_at(index) {
@@ -442,7 +513,11 @@ impl Worker {
         let elapsed = now.since(drain.started).min(window).as_millis() as u64;
         let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
         // Never less than one, so that a drain of a few connections starts at once.
-        let due = due.max(1).max(if window.is_zero() { drain.connections } else { 0 });
+        let due = due.max(1).max(if window.is_zero() {
+            drain.connections
+        } else {
+            0
+        });
         while drain.closed < due && drain.cursor < self.clients.places() {
             if let Some(key) = self.clients.key_at(drain.cursor) {
                 self.close(key, drain.reason);
@@ -457,31 +532,53 @@ impl Worker {
     fn bury(&mut self) {
         for (key, ended) in std::mem::take(&mut self.doomed) {
             let held = self.clients.get_mut(key).is_some_and(|client| {
-                client.connection.is_held() && client.connection.is_open() && ended == Ended::Gone && client.finished
+                client.connection.is_held()
+                    && client.connection.is_open()
+                    && ended == Ended::Gone
+                    && client.finished
             });
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
             self.abandon(key, ended);
             self.leave(key);
-            let Some(mut client) = self.clients.remove(key) else { continue };
+            let Some(mut client) = self.clients.remove(key) else {
+                continue;
+            };
             if let Err(error) = self.poll.registry().deregister(&mut client.socket) {
                 tracing::debug!(%error, "a socket was not being watched");
             }
-            count(&self.plane.metrics.connections_closed, "reason", ended.label());
+            count(
+                &self.plane.metrics.connections_closed,
+                "reason",
+                ended.label(),
+            );
             self.plane.metrics.connections.dec();
-            tracing::debug!(connection = key, reason = ended.label(), "connection closed");
+            tracing::debug!(
+                connection = key,
+                reason = ended.label(),
+                "connection closed"
+            );
             (self.on_close)(client.peer);
         }
     }
 
     /// Adds the turn's counts to the shared metrics and answers audits.
     fn report(&mut self) {
-        let Tally { users, systems, bytes_read, bytes_written, writes } = std::mem::take(&mut self.plane.tally);
+        let Tally {
+            users,
+            systems,
+            bytes_read,
+            bytes_written,
+            writes,
+        } = std::mem::take(&mut self.plane.tally);
         let metrics = &self.plane.metrics;
         for (kind, number) in [("user", users), ("system", systems)] {
             if number > 0 {
-                metrics.commands.get_or_create(&[("kind", kind)]).inc_by(number);
+                metrics
+                    .commands
+                    .get_or_create(&[("kind", kind)])
+                    .inc_by(number);
             }
         }
         metrics.bytes_read.inc_by(bytes_read);
@@ -498,12 +595,19 @@ impl Worker {
                 None => ledger,
                 Some(name) => self.room_ledger(&name),
             };
-            reply(Report { ledger, connections });
+            reply(Report {
+                ledger,
+                connections,
+            });
         }
     }
 
     fn room_ledger(&mut self, name: &RoomName) -> Ledger {
-        let slot = self.plane.broker.find(name).and_then(|room| room.slot_on(self.plane.worker));
+        let slot = self
+            .plane
+            .broker
+            .find(name)
+            .and_then(|room| room.slot_on(self.plane.worker));
         let local = slot.and_then(|slot| self.rooms.get_mut(super::rooms::key_of(slot)));
         local.map(|local| local.ledger.read()).unwrap_or_default()
     }
