@@ -63,7 +63,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     // Best effort: the check below says what is missing.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
-        floor::serve(args.listen, args.coalesce).map_err(|e| format!("{}: {e}", args.listen))?;
+        floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
     }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;

@@ -42,6 +42,7 @@ struct Mark {
     opened: u64,
     server: Option<Process>,
     own_cpu: u64,
+    own_wait: u64,
     busy: u64,
 }
 
@@ -123,7 +124,7 @@ impl Run {
             seed: self.options.seed,
             text_bytes: self.plan.size,
             command_bytes: self.engine.traffic.message.command_bytes(),
-            open_loop: self.engine.traffic.lag.len() > 0,
+            open_loop: !self.engine.traffic.lag.is_empty(),
             figures,
             latency,
             handshakes,
@@ -311,6 +312,7 @@ impl Run {
             opened: self.engine.traffic.totals.opened,
             server: self.process()?,
             own_cpu: measure::own_cpu(),
+            own_wait: measure::own_wait(),
             busy: self.engine.busy,
         })
     }
@@ -335,6 +337,7 @@ impl Run {
             p50_ms: traffic.latency.value_at_quantile(0.5) as f64 / 1e6,
             p99_ms: traffic.latency.value_at_quantile(0.99) as f64 / 1e6,
             connections: self.engine.clients_open(),
+            tcp_buffer_bytes: measure::tcp_memory(),
             server: mark.server,
             queued: self.ledger.as_ref().map(|ledger| ledger.queued),
             dropped: self.ledger.as_ref().map(Ledger::dropped_total),
@@ -475,6 +478,11 @@ impl Run {
                 None
             },
             generator_busy: (end.busy - start.busy) as f64 / wall as f64,
+            generator_waited: (end.own_wait - start.own_wait) as f64 / wall as f64,
+            server_waited: start
+                .server
+                .zip(end.server)
+                .map(|(a, b)| b.wait_nanos.saturating_sub(a.wait_nanos) as f64 / wall as f64),
             generator_cpu: (end.own_cpu - start.own_cpu) as f64 / wall as f64,
         }
     }
