@@ -9,6 +9,7 @@ mod codec;
 mod engine;
 mod floor;
 mod handshake;
+mod html;
 mod ledger;
 mod load;
 mod measure;
@@ -86,7 +87,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(|error| format!("signals: {error}"))?;
     }
-    let json = options.json.clone();
+    let (json, html) = (options.json.clone(), options.html.clone());
     let report = run::Run::new(plan, options, target, traffic, stop)
         .and_then(run::Run::run)
         .map_err(|error| error.to_string())?;
@@ -94,6 +95,10 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Some(path) = json {
         let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if let Some(path) = html {
+        std::fs::write(&path, html::page(&report))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS

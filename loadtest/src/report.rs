@@ -181,6 +181,12 @@ impl Report {
                 "deliveries missing from the ledger's own sum",
             );
         }
+        if self.ledger_before.is_some() && self.ledger_after.is_none() {
+            failures.push("the server's ledger could not be read at the end".to_owned());
+        }
+        if self.memory.empty.is_some() && self.memory.end.is_none() {
+            failures.push("the server's process was gone at the end".to_owned());
+        }
         if self.figures.deliveries == 0 && self.figures.lives == 0 {
             failures.push("nothing was delivered".to_owned());
         }

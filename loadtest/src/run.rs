@@ -151,6 +151,8 @@ impl Run {
         };
         match measure::process_tree(pid) {
             Some(process) => Ok(Some(process)),
+            // A server that dies during the run is a finding, not a wrong flag: the report says so.
+            None if self.memory.empty.is_some() => Ok(None),
             None => Err(io::Error::other(format!(
                 "--pid {pid}: no such process (it ended?)"
             ))),
@@ -412,7 +414,13 @@ impl Run {
     fn settled_ledger(&mut self) -> io::Result<Option<Ledger>> {
         let start = self.engine.traffic.clock.now();
         loop {
-            let ledger = self.fetch_ledger()?;
+            let ledger = match self.fetch_ledger() {
+                Ok(ledger) => ledger,
+                Err(why) => {
+                    self.notes.push(why.to_string());
+                    return Ok(None);
+                }
+            };
             let settled = ledger
                 .as_ref()
                 .is_none_or(|l| l.queued == 0 && l.unexplained == 0);
