@@ -363,6 +363,13 @@ impl Report {
             }
             line("server memory", text);
         }
+        let resident = self.samples.iter().filter_map(|sample| sample.server);
+        if let Some(peak) = resident.map(|process| process.rss_bytes).max() {
+            line(
+                "server memory",
+                format!("peak    rss {:.2} MB", peak as f64 / 1e6),
+            );
+        }
         let peak = self
             .samples
             .iter()

@@ -29,6 +29,8 @@ const QUIET: u64 = 500 * MILLISECOND;
 const TICK: u64 = 5 * MILLISECOND;
 /// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
 const POLL_STEP: u64 = 1_500_000;
+/// CPU time comes in steps of 10 ms; less than this is not worth dividing (10 % error).
+const CPU_MIN: u64 = 100 * MILLISECOND;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -462,7 +464,7 @@ impl Run {
             .zip(end.server)
             .map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
         let per = |count: u64| {
-            cpu.filter(|_| count > 0)
+            cpu.filter(|cpu| count > 0 && *cpu > CPU_MIN)
                 .map(|cpu| cpu as f64 / 1e3 / count as f64)
         };
         let (delivered, lives) = (end.delivered - start.delivered, end.lives - start.lives);
