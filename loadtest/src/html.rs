@@ -180,7 +180,7 @@ fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
             curve.name
         );
     }
-    let height = HEIGHT + 42.0;
+    let height = HEIGHT + 52.0;
     format!(
         "<h2>{title}</h2><svg viewBox=\"0 -8 {WIDTH} {height}\" role=img>{svg}\
          <text x={WIDTH} y={:.1} text-anchor=end>{unit}</text></svg>",

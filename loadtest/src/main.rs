@@ -22,6 +22,9 @@ mod scenario;
 mod traffic;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use clap::Parser;
 use cli::{Cli, Command, Options};
 use engine::Target;

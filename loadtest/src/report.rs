@@ -220,7 +220,7 @@ impl Report {
             if let Some(share) = share.filter(|share| *share > WAITED_MAX) {
                 warnings.push(format!(
                     "{who} waited for a core {:.0} % of the time: other programs ran; \
-                     rates and latencies are too bad, CPU per delivery still holds",
+                     rates and latencies are the machine's, CPU per delivery somewhat",
                     share * 100.0
                 ));
             }
