@@ -129,6 +129,12 @@ pub(crate) struct Floor {
     /// One write per member and turn instead of one per frame.
     #[arg(long)]
     pub(crate) coalesce: bool,
+    /// Leave out every Nth frame, to see that the harness notices (not with --coalesce).
+    #[arg(long, default_value_t = 0)]
+    pub(crate) drop_every: u64,
+    /// Send every Nth frame twice, to see that the harness notices (not with --coalesce).
+    #[arg(long, default_value_t = 0)]
+    pub(crate) duplicate_every: u64,
 }
 
 /// Flags of every scenario.

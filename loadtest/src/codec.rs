@@ -6,8 +6,6 @@ use std::ops::Range;
 
 /// Largest frame accepted, in bytes; a longer announced length is a broken peer, not a chat frame.
 pub(crate) const FRAME_BYTES_MAX: u64 = 16 << 20;
-/// Longest header this program writes: 2 + 8 length bytes + 4 mask bytes.
-pub(crate) const HEADER_BYTES_MAX: usize = 14;
 
 /// Operation codes.
 pub(crate) mod opcode {

@@ -2,13 +2,13 @@
 //! plain frame and sends that to each member of the room (room = path): one `send` per member and frame, or with `--coalesce` one
 //! per member and turn. It parses nothing beyond frame boundaries, so no server of the contract can be much cheaper.
 
+use crate::cli;
 use crate::codec::{self, Parsed, opcode};
 use crate::handshake;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 
 const LISTENER: Token = Token(usize::MAX);
 /// What clients of the contract end a command with; replaced by [`EVENT_END`] so that bytes out are those of a chat event.
@@ -40,6 +40,9 @@ struct Floor {
     rooms: Vec<Room>,
     dirty: Vec<u32>,
     coalesce: bool,
+    /// Drop and duplicate every so many frames.
+    faults: (u64, u64),
+    frames: u64,
     frame: Vec<u8>,
     gone: Vec<usize>,
 }
@@ -48,8 +51,8 @@ struct Floor {
 ///
 /// # Errors
 /// The address cannot be listened on, or the poll fails.
-pub(crate) fn serve(address: SocketAddr, coalesce: bool) -> io::Result<()> {
-    let mut listener = TcpListener::bind(address)?;
+pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
+    let mut listener = TcpListener::bind(args.listen)?;
     let mut floor = Floor {
         poll: Poll::new()?,
         peers: Vec::new(),
@@ -57,7 +60,9 @@ pub(crate) fn serve(address: SocketAddr, coalesce: bool) -> io::Result<()> {
         names: HashMap::new(),
         rooms: Vec::new(),
         dirty: Vec::new(),
-        coalesce,
+        coalesce: args.coalesce,
+        faults: (args.drop_every, args.duplicate_every),
+        frames: 0,
         frame: Vec::new(),
         gone: Vec::new(),
     };
@@ -242,9 +247,18 @@ impl Floor {
         self.frame.clear();
         codec::write_plain(&mut self.frame, opcode::TEXT, &parts);
         for &id in &entry.members {
-            if let Some(Some(peer)) = self.peers.get_mut(id)
-                && !peer.send(&self.frame)
-            {
+            let Some(Some(peer)) = self.peers.get_mut(id) else {
+                continue;
+            };
+            self.frames += 1;
+            let nth = |every: u64| every > 0 && self.frames.is_multiple_of(every);
+            if nth(self.faults.0) {
+                continue;
+            }
+            if nth(self.faults.1) {
+                peer.send(&self.frame);
+            }
+            if !peer.send(&self.frame) {
                 self.gone.push(id);
             }
         }

@@ -9,6 +9,7 @@ mod codec;
 mod engine;
 mod floor;
 mod handshake;
+mod html;
 mod ledger;
 mod load;
 mod measure;
@@ -20,6 +21,9 @@ mod run;
 mod scenario;
 mod traffic;
 mod verify;
+
+#[cfg(test)]
+mod tests;
 
 use clap::Parser;
 use cli::{Cli, Command, Options};
@@ -63,7 +67,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     // Best effort: the check below says what is missing.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
-        floor::serve(args.listen, args.coalesce).map_err(|e| format!("{}: {e}", args.listen))?;
+        floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
     }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
@@ -86,7 +90,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(|error| format!("signals: {error}"))?;
     }
-    let json = options.json.clone();
+    let (json, html) = (options.json.clone(), options.html.clone());
     let report = run::Run::new(plan, options, target, traffic, stop)
         .and_then(run::Run::run)
         .map_err(|error| error.to_string())?;
@@ -94,6 +98,10 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Some(path) = json {
         let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if let Some(path) = html {
+        std::fs::write(&path, html::page(&report))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS

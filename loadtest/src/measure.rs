@@ -11,6 +11,8 @@ const TICK: u64 = 10_000_000;
 pub(crate) struct Process {
     /// utime + stime in nanoseconds (10 ms steps).
     pub(crate) cpu_nanos: u64,
+    /// Time its threads could have run but waited for a core, in nanoseconds.
+    pub(crate) wait_nanos: u64,
     /// Resident bytes.
     pub(crate) rss_bytes: u64,
     /// Proportional share of them.
@@ -25,6 +27,13 @@ pub(crate) fn process_tree(pid: u32) -> Option<Process> {
     let mut sum = Process::default();
     for pid in descendants(pid) {
         sum.cpu_nanos += cpu_nanos(&format!("/proc/{pid}/stat"));
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+        sum.wait_nanos += tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| wait_nanos(&task.path().join("schedstat")))
+            .sum::<u64>();
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         sum.rss_bytes += kilobytes(&rollup, "Rss:") * 1024;
         sum.pss_bytes += kilobytes(&rollup, "Pss:") * 1024;
@@ -36,6 +45,20 @@ pub(crate) fn process_tree(pid: u32) -> Option<Process> {
 /// CPU time of this process in nanoseconds.
 pub(crate) fn own_cpu() -> u64 {
     cpu_nanos("/proc/self/stat")
+}
+
+/// Time this process's main thread (the loop) could have run but waited for a core, in nanoseconds.
+pub(crate) fn own_wait() -> u64 {
+    wait_nanos(std::path::Path::new("/proc/self/schedstat"))
+}
+
+/// The second field of `schedstat`: run-queue delay.
+fn wait_nanos(path: &std::path::Path) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }
 
 fn descendants(root: u32) -> Vec<u32> {

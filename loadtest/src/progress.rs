@@ -36,7 +36,7 @@ impl Progress {
     pub(crate) fn connecting(&self, opened: u64, all: u64) {
         self.bar.set_length(all);
         self.bar.set_position(opened);
-        if opened % 100 == 0 {
+        if opened.is_multiple_of(100) {
             self.bar
                 .set_message(format!("opening {} of {}", count(opened), count(all)));
         }

@@ -6,10 +6,11 @@ use crate::traffic::Totals;
 use crate::verify::Counts;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Share of a core above which the generator, not the server, sets the pace.
 const BUSY_MAX: f64 = 0.9;
+/// Share of the time without a core above which a shared machine, not the server, makes the latencies.
+const WAITED_MAX: f64 = 0.05;
 
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Serialize)]
@@ -57,6 +58,7 @@ pub(crate) struct Sample {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) connections: usize,
+    pub(crate) tcp_buffer_bytes: Option<u64>,
     pub(crate) server: Option<Process>,
     pub(crate) queued: Option<u64>,
     pub(crate) dropped: Option<u64>,
@@ -73,7 +75,7 @@ pub(crate) struct Memory {
     pub(crate) idle: Option<Process>,
     pub(crate) end: Option<Process>,
     pub(crate) closed: Option<Process>,
-    /// Kernel memory of all TCP sockets of the machine, both ends.
+    /// Kernel buffers of all TCP sockets of the machine, both ends (their fixed structures are not in it).
     pub(crate) tcp_empty_bytes: Option<u64>,
     pub(crate) tcp_opened_bytes: Option<u64>,
 }
@@ -96,6 +98,10 @@ pub(crate) struct Figures {
     pub(crate) cpu_micros_per_life: Option<f64>,
     pub(crate) generator_busy: f64,
     pub(crate) generator_cpu: f64,
+    /// Share of the window the generator could have run but had no core.
+    pub(crate) generator_waited: f64,
+    /// The same for all threads of the server.
+    pub(crate) server_waited: Option<f64>,
 }
 
 /// Everything known about a run.
@@ -126,7 +132,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -175,6 +181,12 @@ impl Report {
                 "deliveries missing from the ledger's own sum",
             );
         }
+        if self.ledger_before.is_some() && self.ledger_after.is_none() {
+            failures.push("the server's ledger could not be read at the end".to_owned());
+        }
+        if self.memory.empty.is_some() && self.memory.end.is_none() {
+            failures.push("the server's process was gone at the end".to_owned());
+        }
         if self.figures.deliveries == 0 && self.figures.lives == 0 {
             failures.push("nothing was delivered".to_owned());
         }
@@ -199,6 +211,19 @@ impl Report {
                  not the server's; CPU per delivery still holds",
                 busy * 100.0
             ));
+        }
+        let waited = [
+            ("the generator", Some(self.figures.generator_waited)),
+            ("the server", self.figures.server_waited),
+        ];
+        for (who, share) in waited {
+            if let Some(share) = share.filter(|share| *share > WAITED_MAX) {
+                warnings.push(format!(
+                    "{who} waited for a core {:.0} % of the time: other programs ran; \
+                     rates and latencies are the machine's, CPU per delivery somewhat",
+                    share * 100.0
+                ));
+            }
         }
         if self.open_loop && self.lag.p99_ms > 2.0 {
             warnings.push(format!(
@@ -229,15 +254,9 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let f = &self.figures;
         let mut out = String::new();
-        let mut line = |name: &str, text: String| {
-            // Writing to a string cannot fail.
-            drop(writeln!(out, "  {name:<14} {text}"));
-        };
-        let opened = format!(
-            "{} connections, {} rooms",
-            count(f.connections as u64),
-            count(f.rooms as u64)
-        );
+        let mut line = |name: &str, text: String| out.push_str(&format!("  {name:<14} {text}\n"));
+        let connections = count(f.wanted.max(f.connections) as u64);
+        let opened = format!("{connections} connections, {} rooms", count(f.rooms as u64));
         let sizes = format!("{} bytes of text, seed {}", self.text_bytes, self.seed);
         line(
             &self.scenario,
@@ -257,41 +276,15 @@ impl Report {
         if self.open_loop {
             line("schedule lag", percentiles(&self.lag));
         }
-        let v = &self.verification;
-        line(
-            "verification",
-            format!(
-                "lost {}  duplicated {}  out of order {}  late {}  corrupted {}  misrouted {}",
-                v.lost, v.duplicated, v.out_of_order, v.late, v.corrupted, v.misrouted
-            ),
-        );
-        if v.missed_by_slow_readers > 0 || !self.totals.slow_closed.is_empty() {
-            let closed: u64 = self.totals.slow_closed.values().sum();
-            line(
-                "slow readers",
-                format!(
-                    "missed {}  closed {closed}",
-                    count(v.missed_by_slow_readers)
-                ),
-            );
-        }
-        for (name, map) in [
-            ("errors", &self.totals.errors),
-            ("refused", &self.totals.refused),
-            ("closed", &self.totals.closed),
-        ] {
-            for (why, n) in map {
-                line(name, format!("{} x {why}", count(*n)));
-            }
-        }
-        line("other frames", count(self.totals.unpublished_frames));
+        self.verification_lines(&mut line);
         self.server_lines(&mut line);
         line(
             "generator",
             format!(
-                "busy {:.0} % of a core, CPU {:.0} %",
+                "busy {:.0} % of a core, CPU {:.0} %, waited for a core {:.0} %",
                 f.generator_busy * 100.0,
-                f.generator_cpu * 100.0
+                f.generator_cpu * 100.0,
+                f.generator_waited * 100.0
             ),
         );
         for warning in self.warnings() {
@@ -307,10 +300,38 @@ impl Report {
         out
     }
 
+    fn verification_lines(&self, line: &mut impl FnMut(&str, String)) {
+        let v = &self.verification;
+        line(
+            "verification",
+            format!(
+                "lost {}  duplicated {}  out of order {}  late {}  corrupted {}  misrouted {}",
+                v.lost, v.duplicated, v.out_of_order, v.late, v.corrupted, v.misrouted
+            ),
+        );
+        if v.missed_by_slow_readers > 0 || !self.totals.slow_closed.is_empty() {
+            let closed: u64 = self.totals.slow_closed.values().sum();
+            let missed = count(v.missed_by_slow_readers);
+            line("slow readers", format!("missed {missed}  closed {closed}"));
+        }
+        let maps = [
+            ("errors", &self.totals.errors),
+            ("refused", &self.totals.refused),
+            ("closed", &self.totals.closed),
+        ];
+        for (name, map) in maps {
+            for (why, n) in map {
+                line(name, format!("{} x {why}", count(*n)));
+            }
+        }
+        line("other frames", count(self.totals.unpublished_frames));
+    }
+
     fn server_lines(&self, line: &mut impl FnMut(&str, String)) {
         let f = &self.figures;
         if let Some(cpu) = f.server_cpu {
-            let mut text = format!("{:.0} % of a core", cpu * 100.0);
+            let waited = f.server_waited.unwrap_or(0.0) * 100.0;
+            let mut text = format!("{:.0} % of a core (waited {waited:.0} %)", cpu * 100.0);
             if let Some(micros) = f.cpu_micros_per_delivery {
                 text += &format!(", {micros:.3} µs per delivery");
             }
@@ -342,11 +363,23 @@ impl Report {
             }
             line("server memory", text);
         }
-        if let (Some(empty), Some(opened)) = (m.tcp_empty_bytes, m.tcp_opened_bytes) {
-            let each = per_connection(opened, empty, m.connections);
+        let resident = self.samples.iter().filter_map(|sample| sample.server);
+        if let Some(peak) = resident.map(|process| process.rss_bytes).max() {
             line(
-                "kernel TCP",
-                format!("{each:.3} KiB a connection, both ends"),
+                "server memory",
+                format!("peak    rss {:.2} MB", peak as f64 / 1e6),
+            );
+        }
+        let peak = self
+            .samples
+            .iter()
+            .filter_map(|sample| sample.tcp_buffer_bytes)
+            .max();
+        if let (Some(opened), Some(peak)) = (m.tcp_opened_bytes, peak) {
+            let (opened, peak) = (opened as f64 / 1e6, peak as f64 / 1e6);
+            line(
+                "kernel buffers",
+                format!("opened {opened:.2} MB  peak {peak:.2} MB, all TCP, both ends"),
             );
         }
         if let Some(l) = &self.ledger_after {

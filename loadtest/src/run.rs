@@ -29,6 +29,8 @@ const QUIET: u64 = 500 * MILLISECOND;
 const TICK: u64 = 5 * MILLISECOND;
 /// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
 const POLL_STEP: u64 = 1_500_000;
+/// CPU time comes in steps of 10 ms; less than this is not worth dividing (10 % error).
+const CPU_MIN: u64 = 100 * MILLISECOND;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -42,6 +44,7 @@ struct Mark {
     opened: u64,
     server: Option<Process>,
     own_cpu: u64,
+    own_wait: u64,
     busy: u64,
 }
 
@@ -123,7 +126,7 @@ impl Run {
             seed: self.options.seed,
             text_bytes: self.plan.size,
             command_bytes: self.engine.traffic.message.command_bytes(),
-            open_loop: self.engine.traffic.lag.len() > 0,
+            open_loop: !self.engine.traffic.lag.is_empty(),
             figures,
             latency,
             handshakes,
@@ -150,6 +153,8 @@ impl Run {
         };
         match measure::process_tree(pid) {
             Some(process) => Ok(Some(process)),
+            // A server that dies during the run is a finding, not a wrong flag: the report says so.
+            None if self.memory.empty.is_some() => Ok(None),
             None => Err(io::Error::other(format!(
                 "--pid {pid}: no such process (it ended?)"
             ))),
@@ -311,6 +316,7 @@ impl Run {
             opened: self.engine.traffic.totals.opened,
             server: self.process()?,
             own_cpu: measure::own_cpu(),
+            own_wait: measure::own_wait(),
             busy: self.engine.busy,
         })
     }
@@ -335,6 +341,7 @@ impl Run {
             p50_ms: traffic.latency.value_at_quantile(0.5) as f64 / 1e6,
             p99_ms: traffic.latency.value_at_quantile(0.99) as f64 / 1e6,
             connections: self.engine.clients_open(),
+            tcp_buffer_bytes: measure::tcp_memory(),
             server: mark.server,
             queued: self.ledger.as_ref().map(|ledger| ledger.queued),
             dropped: self.ledger.as_ref().map(Ledger::dropped_total),
@@ -409,7 +416,13 @@ impl Run {
     fn settled_ledger(&mut self) -> io::Result<Option<Ledger>> {
         let start = self.engine.traffic.clock.now();
         loop {
-            let ledger = self.fetch_ledger()?;
+            let ledger = match self.fetch_ledger() {
+                Ok(ledger) => ledger,
+                Err(why) => {
+                    self.notes.push(why.to_string());
+                    return Ok(None);
+                }
+            };
             let settled = ledger
                 .as_ref()
                 .is_none_or(|l| l.queued == 0 && l.unexplained == 0);
@@ -451,7 +464,7 @@ impl Run {
             .zip(end.server)
             .map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
         let per = |count: u64| {
-            cpu.filter(|_| count > 0)
+            cpu.filter(|cpu| count > 0 && *cpu > CPU_MIN)
                 .map(|cpu| cpu as f64 / 1e3 / count as f64)
         };
         let (delivered, lives) = (end.delivered - start.delivered, end.lives - start.lives);
@@ -475,6 +488,11 @@ impl Run {
                 None
             },
             generator_busy: (end.busy - start.busy) as f64 / wall as f64,
+            generator_waited: (end.own_wait - start.own_wait) as f64 / wall as f64,
+            server_waited: start
+                .server
+                .zip(end.server)
+                .map(|(a, b)| b.wait_nanos.saturating_sub(a.wait_nanos) as f64 / wall as f64),
             generator_cpu: (end.own_cpu - start.own_cpu) as f64 / wall as f64,
         }
     }

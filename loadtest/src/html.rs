@@ -1,0 +1,227 @@
+//! The report as one page without outside resources: the summary and inline SVG plots.
+
+use crate::report::{Report, Sample};
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 200.0;
+/// Space left of and below the plot for its numbers.
+const MARGIN: f64 = 60.0;
+
+/// One curve.
+struct Curve<'a> {
+    name: &'a str,
+    colour: &'a str,
+    points: Vec<(f64, f64)>,
+}
+
+/// The page.
+pub(crate) fn page(report: &Report) -> String {
+    let good = report.failures().is_empty();
+    let (verdict, colour) = if good {
+        ("good", "#1a7f37")
+    } else {
+        ("failed", "#cf222e")
+    };
+    let mut body = format!(
+        "<h1>loadtest {} <span style=\"color:{colour}\">{verdict}</span></h1>",
+        escape(&report.scenario)
+    );
+    body += &cards(report);
+    for warning in report.warnings() {
+        body += &format!("<p class=warn>{}</p>", escape(&warning));
+    }
+    for failure in report.failures() {
+        body += &format!("<p class=fail>{}</p>", escape(&failure));
+    }
+    body += &plots(report);
+    body += &format!("<h2>Summary</h2><pre>{}</pre>", escape(&report.text()));
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>loadtest {}</title><style>{STYLE}</style><body>{body}</body></html>\n",
+        escape(&report.scenario)
+    )
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em;\
+    color:#1f2328}h1,h2{font-weight:600}h2{font-size:1.05em;margin:1.6em 0 .3em}pre{background:#f6f8fa;\
+    padding:1em;overflow:auto;font-size:12px}.cards{display:flex;flex-wrap:wrap;gap:.8em}.cards div{background:\
+    #f6f8fa;padding:.6em 1em;border-radius:8px}.cards b{display:block;font-size:1.4em}.warn{background:#fff8c5;\
+    padding:.6em}.fail{background:#ffebe9;padding:.6em}svg{width:100%;height:auto}text{font-size:11px;fill:#59636e}";
+
+fn cards(report: &Report) -> String {
+    let f = &report.figures;
+    let mut cards = vec![
+        ("deliveries/s", format!("{:.0}", f.deliveries_per_second)),
+        ("p50", format!("{:.2} ms", report.latency.p50_ms)),
+        ("p99", format!("{:.2} ms", report.latency.p99_ms)),
+        ("connections", format!("{}", f.connections.max(f.wanted))),
+        ("lost", format!("{}", report.verification.lost)),
+    ];
+    if let Some(micros) = f.cpu_micros_per_delivery.or(f.cpu_micros_per_life) {
+        cards.push(("server CPU each", format!("{micros:.2} µs")));
+    }
+    if let Some(ledger) = &report.ledger_after {
+        cards.push(("unexplained", ledger.unexplained.to_string()));
+    }
+    let cards: String = cards
+        .iter()
+        .map(|(name, value)| format!("<div><b>{value}</b>{name}</div>"))
+        .collect();
+    format!("<div class=cards>{cards}</div>")
+}
+
+fn plots(report: &Report) -> String {
+    let series = |pick: &dyn Fn(&Sample) -> Option<f64>| -> Vec<(f64, f64)> {
+        report
+            .samples
+            .iter()
+            .filter_map(|s| Some((s.at, pick(s)?)))
+            .collect()
+    };
+    let curve = |name, colour, points| Curve {
+        name,
+        colour,
+        points,
+    };
+    // The percentile axis counts nines: 50 % at 0.3, 99 % at 2, 99.99 % at 4.
+    let nines = |p: f64| -(1.0 - p.min(99.999) / 100.0).log10();
+    let tail = report
+        .percentiles
+        .iter()
+        .map(|&(p, ms)| (nines(p), ms))
+        .collect();
+    let mut out = plot(
+        "Latency by percentile, ms (1 = 90 %, 2 = 99 %, 3 = 99.9 %)",
+        "nines",
+        &[curve("latency", "#0969da", tail)],
+    );
+    out += &plot(
+        "Rates",
+        "s",
+        &[
+            curve("deliveries/s", "#0969da", series(&|s| Some(s.deliveries))),
+            curve("published/s", "#1a7f37", series(&|s| Some(s.published))),
+            curve("handshakes/s", "#9a6700", series(&|s| Some(s.handshakes))),
+        ],
+    );
+    out += &plot(
+        "Latency over time, ms",
+        "s",
+        &[
+            curve("p50", "#0969da", series(&|s| Some(s.p50_ms))),
+            curve("p99", "#cf222e", series(&|s| Some(s.p99_ms))),
+        ],
+    );
+    out += &plot(
+        "Server memory, MB",
+        "s",
+        &[curve(
+            "rss",
+            "#8250df",
+            series(&|s| s.server.map(|p| p.rss_bytes as f64 / 1e6)),
+        )],
+    );
+    out += &plot(
+        "Queued and dropped deliveries (ledger)",
+        "s",
+        &[
+            curve("queued", "#9a6700", series(&|s| s.queued.map(|n| n as f64))),
+            curve(
+                "dropped",
+                "#cf222e",
+                series(&|s| s.dropped.map(|n| n as f64)),
+            ),
+        ],
+    );
+    out
+}
+
+/// One plot; nothing if no curve has two points.
+fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
+    let curves: Vec<&Curve<'_>> = curves
+        .iter()
+        .filter(|curve| curve.points.len() > 1)
+        .collect();
+    if curves.is_empty() {
+        return String::new();
+    }
+    let all = || curves.iter().flat_map(|curve| curve.points.iter());
+    let right = all().map(|point| point.0).fold(1e-9, f64::max);
+    let top = all().map(|point| point.1).fold(1e-9, f64::max);
+    let x = |value: f64| MARGIN + value / right * (WIDTH - MARGIN - 10.0);
+    let y = |value: f64| HEIGHT - value / top * (HEIGHT - 10.0);
+    let mut svg = String::new();
+    for step in 0..=4 {
+        let share = f64::from(step) / 4.0;
+        let (at, down) = (y(top * share), x(right * share));
+        svg += &format!(
+            "<line x1={MARGIN} x2={WIDTH} y1={at:.1} y2={at:.1} stroke=#d1d9e0 />\
+             <text x={:.1} y={:.1} text-anchor=end>{}</text><text x={down:.1} y={:.1} \
+             text-anchor=middle>{}</text>",
+            MARGIN - 6.0,
+            at + 4.0,
+            short(top * share),
+            HEIGHT + 16.0,
+            short(right * share),
+        );
+    }
+    for (n, curve) in curves.iter().enumerate() {
+        let points: Vec<String> = curve
+            .points
+            .iter()
+            .map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b)))
+            .collect();
+        let (colour, points) = (curve.colour, points.join(" "));
+        svg += &format!(
+            "<polyline fill=none stroke=\"{colour}\" stroke-width=1.6 points=\"{points}\" />\
+             <text x={:.1} y={:.1} style=\"fill:{colour}\">{}</text>",
+            MARGIN + 8.0 + 110.0 * n as f64,
+            HEIGHT + 34.0,
+            curve.name
+        );
+    }
+    let height = HEIGHT + 52.0;
+    format!(
+        "<h2>{title}</h2><svg viewBox=\"0 -8 {WIDTH} {height}\" role=img>{svg}\
+         <text x={WIDTH} y={:.1} text-anchor=end>{unit}</text></svg>",
+        HEIGHT + 34.0
+    )
+}
+
+/// A number short enough for an axis.
+fn short(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.1}M", v / 1e6),
+        v if v >= 1e4 => format!("{:.0}k", v / 1e3),
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_the_server_cannot_become_markup() {
+        assert_eq!(escape("<script>&"), "&lt;script&gt;&amp;");
+    }
+
+    #[test]
+    fn a_plot_needs_two_points() {
+        let curve = |points| Curve {
+            name: "a",
+            colour: "red",
+            points,
+        };
+        assert!(plot("t", "s", &[curve(vec![(0.0, 1.0)])]).is_empty());
+        assert!(plot("t", "s", &[curve(vec![(0.0, 1.0), (1.0, 2.0)])]).contains("<polyline"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The whole harness against its own floor: good runs are good, and a server that loses or repeats one frame in a thousand is caught.
+
+use crate::cli::{Cli, Command};
+use crate::{report::Report, run::Run, scenario, target, traffic::Traffic};
+use clap::Parser;
+use std::net::TcpListener;
+use std::sync::{Arc, atomic::AtomicBool};
+
+/// Starts a floor with these flags and runs this scenario against it.
+fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
+    // A port that was free a moment ago: the floor has no way to say which one it got.
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let flags = [&["loadtest", "floor", "--listen", &address], floor].concat();
+    let Command::Floor(args) = Cli::parse_from(flags).command else {
+        panic!("floor")
+    };
+    let (ready, bound) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        ready.send(()).unwrap();
+        crate::floor::serve(&args)
+    });
+    bound.recv().unwrap();
+    while std::net::TcpStream::connect(&address).is_err() {}
+    let url = format!("ws://{address}");
+    let flags = [
+        &["loadtest"],
+        scenario,
+        &["--url", &url, "-d", "300ms", "--warmup", "100ms"],
+    ]
+    .concat();
+    let cli = Cli::parse_from(flags);
+    let plan = scenario::plan(&cli.command, &cli.options).unwrap();
+    let target = target(&cli.options, plan.connections()).unwrap();
+    let clock = crate::clock::Clock::start();
+    let traffic = Traffic::new(clock, target.run, plan.size, 1, u64::MAX);
+    let stop = Arc::new(AtomicBool::new(false));
+    Run::new(plan, cli.options, target, traffic, stop)
+        .unwrap()
+        .run()
+        .unwrap()
+}
+
+#[test]
+fn an_honest_server_is_good() {
+    for floor in [&[][..], &["--coalesce"]] {
+        for scenario in [
+            &["echo", "-c", "20"][..],
+            &["connect"],
+            &["fanout", "--members", "10"],
+        ] {
+            let report = against_floor(floor, scenario);
+            assert!(report.failures().is_empty(), "{}", report.text());
+            let v = &report.verification;
+            assert_eq!(
+                (v.lost, v.duplicated, v.out_of_order, v.corrupted),
+                (0, 0, 0, 0)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_loses_frames_is_caught() {
+    let report = against_floor(&["--drop-every", "1000"], &["fanout", "--rate", "200"]);
+    let sent = report.totals.published * 100;
+    assert_eq!(report.verification.lost, sent / 1000, "{}", report.text());
+    assert!(!report.failures().is_empty());
+}
+
+#[test]
+fn a_server_that_repeats_frames_is_caught() {
+    let report = against_floor(&["--duplicate-every", "1000"], &["fanout", "--rate", "200"]);
+    let sent = report.totals.published * 100;
+    assert_eq!(
+        report.verification.duplicated,
+        sent / 1000,
+        "{}",
+        report.text()
+    );
+    assert!(!report.failures().is_empty());
+}
