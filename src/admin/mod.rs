@@ -22,7 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -260,28 +260,31 @@ async fn ledger(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
         let reports = crew.audit(None).await;
         let workers: Vec<Value> = reports
             .iter()
-            .map(|report| account(&report.ledger))
+            .map(|report| account(&report.ledger).into())
             .collect();
         let mut whole = account(&sum(&reports));
-        whole["accepted"] = json!(crew.broker.publications());
-        whole["workers"] = json!(workers);
-        return reply(StatusCode::OK, JSON, format!("{whole:#}\n"));
-    };
-    let Some((name, room)) = RoomName::parse(asked).and_then(|name| {
-        let room = crew.broker.find(&name)?;
-        Some((name, room))
-    }) else {
+        whole.insert("accepted".to_owned(), crew.broker.publications().into());
+        whole.insert("workers".to_owned(), workers.into());
         return reply(
-            StatusCode::NOT_FOUND,
-            TEXT,
-            "no such room with members on this node\n".to_owned(),
+            StatusCode::OK,
+            JSON,
+            format!("{:#}\n", Value::Object(whole)),
         );
     };
+    let found = RoomName::parse(asked).and_then(|name| Some((crew.broker.find(&name)?, name)));
+    let Some((room, name)) = found else {
+        let text = "no such room with members on this node\n";
+        return reply(StatusCode::NOT_FOUND, TEXT, text.to_owned());
+    };
     let mut whole = account(&sum(&crew.audit(Some(&name)).await));
-    whole["room"] = json!(name.as_str());
-    whole["accepted"] = json!(room.sequence());
-    whole["members"] = json!(room.members());
-    reply(StatusCode::OK, JSON, format!("{whole:#}\n"))
+    whole.insert("room".to_owned(), name.as_str().into());
+    whole.insert("accepted".to_owned(), room.sequence().into());
+    whole.insert("members".to_owned(), room.members().into());
+    reply(
+        StatusCode::OK,
+        JSON,
+        format!("{:#}\n", Value::Object(whole)),
+    )
 }
 
 fn sum(reports: &[Report]) -> Ledger {
@@ -291,19 +294,19 @@ fn sum(reports: &[Report]) -> Ledger {
     })
 }
 
-fn account(ledger: &Ledger) -> Value {
-    let dropped: serde_json::Map<_, _> = Cause::ALL
-        .iter()
-        .zip(ledger.dropped)
-        .map(|(cause, count)| (cause.label().to_owned(), json!(count)))
-        .collect();
-    json!({
-        "expected": ledger.expected,
-        "delivered": ledger.delivered,
-        "dropped": dropped,
-        "queued": ledger.queued,
-        "unexplained": ledger.unexplained(),
-    })
+fn account(ledger: &Ledger) -> Map<String, Value> {
+    let columns = Cause::ALL.iter().zip(ledger.dropped);
+    let dropped = columns.map(|(cause, count)| (cause.label().to_owned(), count.into()));
+    [
+        ("expected", ledger.expected.into()),
+        ("delivered", ledger.delivered.into()),
+        ("dropped", Value::Object(dropped.collect())),
+        ("queued", ledger.queued.into()),
+        ("unexplained", ledger.unexplained().into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 /// What the kernel says about this process. `None` where there is no `/proc`.

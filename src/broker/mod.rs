@@ -7,9 +7,12 @@
 //! Not for: sockets, frames' meaning, time (it is an argument).
 //!
 //! # Lock order
-//! 1. a shard of the registry (dashmap guard), 2. a room's state, 3. a mailbox. Each may be taken
-//! while one before it is held, never the other way round, and none is held across a wait, a system
-//! call or a callback, but for the wake of a sleeping worker under a room's lock.
+//! 1. a shard of the registry (dashmap guard)
+//! 2. a room's state
+//! 3. a mailbox
+//!
+//! Each may be taken while one before it is held, never the other way round. None is held across a
+//! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
 //!
 //! Limits: `broker.mailbox_capacity` publications and `broker.mailbox_bytes` per worker. Publishers
 //! ask [`Broker::full_mailbox`] before they read more from their sockets; each can be past the check

@@ -33,6 +33,10 @@ struct State {
     /// The first worker with members. Most rooms never have a second.
     home: Option<Placement>,
     /// Further workers, once the room has spread.
+    #[expect(
+        clippy::box_collection,
+        reason = "8 bytes instead of 24 in every room that never spreads"
+    )]
     spread: Option<Box<Vec<Placement>>>,
 }
 

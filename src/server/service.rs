@@ -17,7 +17,7 @@ use crate::worker::{Crew, Role, Visit};
 use bytes::Bytes;
 use http_body_util::Full as Body;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,16 @@ struct Refused {
     status: StatusCode,
     reason: &'static str,
     label: &'static str,
-    header: Option<(HeaderName, HeaderValue)>,
+    hint: Hint,
+}
+
+/// What the answer tells the client to do.
+enum Hint {
+    None,
+    /// What the handshake would accept.
+    Handshake(handshake::Refusal),
+    /// Come back later.
+    RetryAfter,
 }
 
 impl Refused {
@@ -62,9 +71,34 @@ impl Refused {
             status,
             reason,
             label,
-            header: None,
+            hint: Hint::None,
         }
     }
+
+    const fn later(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            label,
+            hint: Hint::RetryAfter,
+        }
+    }
+}
+
+impl From<handshake::Refusal> for Refused {
+    fn from(refusal: handshake::Refusal) -> Self {
+        Self {
+            status: refusal.status(),
+            reason: refusal.reason,
+            label: refusal.kind.label(),
+            hint: Hint::Handshake(refusal),
+        }
+    }
+}
+
+/// One to five seconds, different from client to client, so that they do not come back at once.
+fn retry_after() -> HeaderValue {
+    HeaderValue::from(1 + crate::clock::wall().1 % 5)
 }
 
 impl Front {
@@ -117,14 +151,13 @@ impl Front {
                 .ok_or(Refused::new(StatusCode::NOT_FOUND, "path", "not found"));
         };
         if self.crew.is_draining() {
-            return Err(self.later("draining", "draining, try another node"));
+            return Err(Refused::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "draining",
+                "draining, try another node",
+            ));
         }
-        let _offer = handshake::check(request).map_err(|refusal| Refused {
-            status: refusal.status(),
-            reason: refusal.reason,
-            label: refusal.kind.label(),
-            header: refusal.header(),
-        })?;
+        let _offer = handshake::check(request)?;
         if !self.allowed.admits(request.headers()) {
             return Err(Refused::new(
                 StatusCode::FORBIDDEN,
@@ -133,22 +166,16 @@ impl Front {
             ));
         }
         let permit = self.admission.enter(peer).map_err(|full| match full {
-            Full::Node => self.later("connections", "too many connections"),
-            Full::Address => Refused {
-                header: Some(self.retry_after()),
-                ..Refused::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "address",
-                    "too many connections from this address",
-                )
-            },
+            Full::Node => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Refused::later(status, "connections", "too many connections")
+            }
+            Full::Address => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Refused::later(status, "address", "too many connections from this address")
+            }
         })?;
-        let response = handshake::accept(request).map_err(|refusal| Refused {
-            status: refusal.status(),
-            reason: refusal.reason,
-            label: refusal.kind.label(),
-            header: refusal.header(),
-        })?;
+        let response = handshake::accept(request)?;
         *upgrade = Some(Upgrade {
             role: visitor.role,
             room: visitor.room,
@@ -208,27 +235,6 @@ impl Front {
         }
     }
 
-    fn later(&self, label: &'static str, reason: &'static str) -> Refused {
-        Refused {
-            header: Some(self.retry_after()),
-            ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, label, reason)
-        }
-    }
-
-    /// One to five seconds, different from client to client, so that they do not come back at once.
-    fn retry_after(&self) -> (HeaderName, HeaderValue) {
-        const SECONDS: [HeaderValue; 5] = [
-            HeaderValue::from_static("1"),
-            HeaderValue::from_static("2"),
-            HeaderValue::from_static("3"),
-            HeaderValue::from_static("4"),
-            HeaderValue::from_static("5"),
-        ];
-        let pick = crate::clock::wall().1 as usize % SECONDS.len();
-        let [first, ..] = &SECONDS;
-        (RETRY_AFTER, SECONDS.get(pick).unwrap_or(first).clone())
-    }
-
     fn refuse(&self, refused: Refused) -> Response<Body<Bytes>> {
         count(
             &self.crew.metrics.handshakes_refused,
@@ -247,8 +253,20 @@ impl Front {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        if let Some((name, value)) = refused.header {
-            headers.insert(name, value);
+        match refused.hint {
+            Hint::None => {}
+            Hint::RetryAfter => {
+                headers.insert(RETRY_AFTER, retry_after());
+            }
+            Hint::Handshake(refusal) => {
+                if let Some((name, value)) = refusal.header() {
+                    if name == UPGRADE {
+                        // RFC 9110 §7.8: `Upgrade` is a field of this connection.
+                        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                    }
+                    headers.insert(name, value);
+                }
+            }
         }
         response
     }

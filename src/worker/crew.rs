@@ -7,7 +7,7 @@ use crate::broker::ledger::Cause;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Labelled, Metrics};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
 use crate::transport::ViolationKind;
@@ -51,30 +51,34 @@ impl fmt::Debug for Crew {
 /// Makes every series of the closed sets appear at zero: an alert on a rate must not wait for the
 /// first event.
 fn declare(metrics: &Metrics) {
-    for cause in Cause::ALL {
-        metrics
-            .deliveries_dropped
-            .get_or_create(&[("cause", cause.label())]);
-    }
-    for reason in CloseReason::ALL {
-        metrics
-            .connections_closed
-            .get_or_create(&[("reason", reason.label())]);
-    }
-    for code in ErrorCode::ALL {
-        metrics
-            .commands_refused
-            .get_or_create(&[("reason", code.label())]);
-    }
-    for kind in ViolationKind::ALL {
-        metrics.violations.get_or_create(&[("kind", kind.label())]);
-    }
-    for kind in ["user", "system"] {
-        metrics.commands.get_or_create(&[("kind", kind)]);
-    }
-    for reason in ["mailbox", "bytes"] {
-        metrics.reads_paused.get_or_create(&[("reason", reason)]);
-    }
+    let all = |metric: &Labelled, name: &'static str, values: &[&'static str]| {
+        for value in values {
+            drop(metric.get_or_create(&[(name, value)]));
+        }
+    };
+    all(
+        &metrics.deliveries_dropped,
+        "cause",
+        &Cause::ALL.map(Cause::label),
+    );
+    all(
+        &metrics.connections_closed,
+        "reason",
+        &CloseReason::ALL.map(CloseReason::label),
+    );
+    all(&metrics.connections_closed, "reason", &["gone", "shutdown"]);
+    all(
+        &metrics.commands_refused,
+        "reason",
+        &ErrorCode::ALL.map(ErrorCode::label),
+    );
+    all(
+        &metrics.violations,
+        "kind",
+        &ViolationKind::ALL.map(ViolationKind::label),
+    );
+    all(&metrics.commands, "kind", &["user", "system"]);
+    all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
 }
 
 impl Crew {
