@@ -149,7 +149,7 @@ fn bad_configurations_exit_64_and_name_the_key() {
             "/x",
         ),
         ("[origin]\nallowed = \"example.com\"\n", "allowed"),
-        ("[queue]\ncapacity = 1\ncapacity = 2\n", "capacity"),
+        ("[queue]\ncapacity = 1\ncapacity = 2\n", "duplicate key"),
         ("not toml at all", "1"),
     ];
     let mut wrong = Vec::new();
@@ -188,13 +188,13 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let file = folder.path().join("supportal.toml");
     std::fs::write(
         &file,
-        "[queue]\ncapacity = 2\nbytes_max = 20002\nexpiry = \"22s\"\n",
+        "[queue]\ncapacity = 2\nbytes_max = 200002\nexpiry = \"22s\"\n",
     )
     .expect("write");
     let file = file.display().to_string();
     let environment = [
         ("SUPPORTAL_QUEUE__CAPACITY", "3"),
-        ("SUPPORTAL_QUEUE__BYTES_MAX", "30003"),
+        ("SUPPORTAL_QUEUE__BYTES_MAX", "300003"),
         ("REDIS_URL", ""),
     ];
     let arguments = [
@@ -210,7 +210,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     assert_eq!(run.code, Some(0), "{}", run.all);
     for part in [
         "capacity = 4",
-        "bytes_max = 30003",
+        "bytes_max = 300003",
         "expiry = \"22s\"",
         "drop_newest",
     ] {

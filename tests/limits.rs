@@ -46,7 +46,7 @@ fn tokens_come_back_with_time() {
 }
 
 #[test]
-fn a_client_that_ignores_every_refusal_is_closed_with_1008() {
+fn a_client_that_ignores_every_refusal_is_closed_with_4429() {
     let gateway = Gateway::start(&[
         "limits.messages_per_second=1",
         "limits.messages_burst=1",
@@ -59,7 +59,7 @@ fn a_client_that_ignores_every_refusal_is_closed_with_1008() {
             break;
         }
     }
-    assert_eq!(client.expect_close().0, 1008);
+    assert_eq!(client.expect_close().0, 4429);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_target_above_the_limit_gets_414() {
 
 fn echo(limits: &str) -> (Gateway, Client) {
     let gateway = Gateway::start_with_toml(&format!(
-        "[[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n\n[limits]\n{limits}\n"
+        "[[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n\n[chat]\ntext_bytes_max = 500\n\n[limits]\n{limits}\n"
     ));
     let client = gateway.connect("/echo");
     (gateway, client)

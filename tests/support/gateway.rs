@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub(crate) struct Gateway {
     admin: SocketAddr,
     log: Arc<Log>,
     arguments: Vec<String>,
-    checked: bool,
+    checked: AtomicBool,
     /// Holds the configuration file.
     folder: Option<TempDir>,
 }
@@ -88,8 +89,8 @@ impl Gateway {
     }
 
     /// Do not check the ledger and the panic counter at the end.
-    pub(crate) fn unchecked(mut self) -> Self {
-        self.checked = false;
+    pub(crate) fn unchecked(self) -> Self {
+        self.checked.store(false, Ordering::Relaxed);
         self
     }
 
@@ -131,7 +132,7 @@ impl Gateway {
             admin,
             log,
             arguments,
-            checked: true,
+            checked: AtomicBool::new(true),
             folder,
         }
     }
@@ -276,8 +277,9 @@ impl Gateway {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid)).map_or(0, Iterator::count)
     }
 
-    /// Sends a signal.
+    /// Sends a signal; a server that ends is not asked for its account any more.
     pub(crate) fn signal(&self, signal: Signal) {
+        self.checked.store(false, Ordering::Relaxed);
         let signal = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
@@ -313,7 +315,10 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         let mut fault = String::new();
-        if self.checked && !thread::panicking() && self.poll_exit().is_none() {
+        if self.checked.load(Ordering::Relaxed)
+            && !thread::panicking()
+            && self.poll_exit().is_none()
+        {
             let deadline = Deadline::after(super::PATIENCE);
             while self.ledger()["unexplained"] != 0 && deadline.left().is_some() {
                 thread::park_timeout(Duration::from_millis(20));
