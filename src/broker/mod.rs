@@ -73,6 +73,13 @@ pub enum Parcel {
         /// It ends the wait of a connection that takes one command at a time.
         resume: bool,
     },
+    /// A control frame for one connection, in order with its events but no delivery of its own.
+    Control {
+        /// Whom it is for.
+        connection: ConnectionKey,
+        /// The frame.
+        frame: Bytes,
+    },
 }
 
 impl Parcel {
@@ -81,6 +88,7 @@ impl Parcel {
             Self::Room { publication, .. } | Self::Direct { publication, .. } => {
                 publication.frame.len()
             }
+            Self::Control { frame, .. } => frame.len(),
         }
     }
 }
@@ -334,6 +342,12 @@ impl Broker {
         let room = self.find(name)?;
         self.publications.fetch_add(1, Ordering::Relaxed);
         Some(room.publish(publication, &self.mailboxes, None, None))
+    }
+
+    /// Sends a control frame to a connection of the calling worker, behind its events so far.
+    pub fn control(&self, worker: usize, connection: ConnectionKey, frame: Bytes) {
+        self.mailboxes
+            .push(worker, Parcel::Control { connection, frame }, Some(worker));
     }
 
     /// Sends an event to one connection of `worker`.

@@ -10,6 +10,7 @@ use crate::clock::Millis;
 use crate::config;
 use crate::protocol::close::CloseReason;
 use crate::transport::{Decoder, Flow, Kind, Limits, Receiver, Violation, encoder};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// What the connections of one worker have in common.
@@ -63,6 +64,10 @@ impl Rules {
 /// so that the close frame is not lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a close frame may wait for a peer that does not read. A browser gives a dead connection
+/// about as long.
+pub const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -80,6 +85,8 @@ pub trait Surroundings {
     fn ready(&mut self) -> bool;
     /// One message. `Kind::Text` is valid UTF-8.
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict;
+    /// Sends this pong, in order with the answers to messages.
+    fn pong(&mut self, frame: Bytes);
     /// A message was refused for its rate.
     fn too_many(&mut self);
     /// A frame broke the protocol or a cap; `label` is its kind.
@@ -300,7 +307,7 @@ impl Connection {
         );
     }
 
-    fn end(&mut self, now: Millis, reason: CloseReason, frame: bytes::Bytes) {
+    fn end(&mut self, now: Millis, reason: CloseReason, frame: Bytes) {
         if !self.is_open() {
             return;
         }
@@ -308,8 +315,14 @@ impl Connection {
         self.decoder = Decoder::default();
         self.stash = None;
         self.awaiting = false;
-        self.deadline = now + LINGER;
+        // A slow reader first has to take what is on its way.
+        self.deadline = now + CLOSE_MAX;
         self.outbound.close(frame);
+    }
+
+    /// The close frame is with the kernel: the peer has [`LINGER`] to end its side.
+    pub fn said_close(&mut self, now: Millis) {
+        self.deadline = self.deadline.min(now + LINGER);
     }
 
     /// What is due at `now`: a ping into [`Connection::outbound`], or the end. Returns the next
@@ -353,7 +366,7 @@ impl Connection {
 
 struct End {
     reason: CloseReason,
-    frame: bytes::Bytes,
+    frame: Bytes,
 }
 
 /// The decoder's view of a connection: everything but the decoder itself.
@@ -409,7 +422,7 @@ impl<S: Surroundings> Receiver for Ear<'_, S> {
             return;
         }
         if self.connection.pings.take(self.now, self.rules.pings, 1) {
-            self.connection.outbound.control(encoder::pong(payload));
+            self.surroundings.pong(encoder::pong(payload));
         } else {
             let _stop = self.end(CloseReason::Policy);
         }

@@ -193,13 +193,15 @@ impl Outbound {
         }
     }
 
-    /// Writes what waits until nothing does or the socket takes no more.
+    /// Writes what waits until nothing does or the socket takes no more; a close frame only if it
+    /// `may_close`, that is, if nothing can come before it any more.
     ///
     /// # Errors
     /// The socket's, other than that it would block: the connection is gone.
     pub fn flush(
         &mut self,
         now: Millis,
+        may_close: bool,
         socket: &mut impl Write,
         sent: &mut Sent,
     ) -> io::Result<Flushed> {
@@ -233,6 +235,9 @@ impl Outbound {
                     return Ok(Flushed::Blocked);
                 }
                 continue;
+            }
+            if !may_close && backlog.close.is_some() {
+                return Ok(Flushed::Idle);
             }
             match backlog.close.take() {
                 // An empty frame in `close` marks that the close is the one on its way.

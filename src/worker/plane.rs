@@ -15,6 +15,7 @@ use crate::name::RoomName;
 use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
 use crate::transport::{Kind, Opcode, encoder};
 
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -312,6 +313,12 @@ impl Surroundings for Speaker<'_> {
             (_, Kind::Binary) => Verdict::Close(CloseReason::Unsupported),
             (_, Kind::Text) => self.chat(payload),
         }
+    }
+
+    fn pong(&mut self, frame: Bytes) {
+        self.plane
+            .broker
+            .control(self.plane.worker, self.connection, frame);
     }
 
     fn too_many(&mut self) {

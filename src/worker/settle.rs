@@ -12,6 +12,7 @@ use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::{ConnectionKey, Parcel, Publication};
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
+use bytes::Bytes;
 use std::net::Shutdown;
 
 /// Bytes of one room's publications that are gathered before they are written.
@@ -45,7 +46,7 @@ impl Worker {
                 self.leave(key);
             }
             for key in std::mem::take(&mut self.touched) {
-                self.contained(key, Self::flush);
+                self.contained(key, |worker, key| worker.flush(key, true));
             }
             self.plane
                 .broker
@@ -88,6 +89,7 @@ impl Worker {
                     self.flush_room(key);
                 }
             }
+            Parcel::Control { connection, frame } => self.deliver_control(connection.0, frame),
             Parcel::Direct {
                 connection,
                 publication,
@@ -101,6 +103,29 @@ impl Worker {
         }
     }
 
+    /// A pong: behind what was published before it, and at once, so that each of several pings gets
+    /// its own as long as the socket keeps up.
+    fn deliver_control(&mut self, key: u64, frame: Bytes) {
+        self.flush_before(key);
+        if let Some(client) = self.clients.get_mut(key).filter(|client| !client.left) {
+            client.connection.outbound.control(frame);
+            self.flush(key, false);
+        }
+    }
+
+    /// Writes what was published into a connection's room; returns the room.
+    fn flush_before(&mut self, key: u64) -> Option<u64> {
+        let room = self.clients.get_mut(key)?.seat?.room;
+        if self
+            .rooms
+            .get_mut(room)
+            .is_some_and(|local| !local.pending.is_empty())
+        {
+            self.flush_room(room);
+        }
+        Some(room)
+    }
+
     /// Nobody is left of those a publication was for.
     fn account_missed(&mut self, members: u32) {
         let mut change = Change::dropped(Cause::Closed, u64::from(members));
@@ -110,19 +135,7 @@ impl Worker {
 
     fn deliver_direct(&mut self, connection: ConnectionKey, publication: &Publication) {
         let key = connection.0;
-        // What was published before goes first.
-        let room = self
-            .clients
-            .get_mut(key)
-            .and_then(|client| client.seat)
-            .map(|seat| seat.room);
-        if let Some(room) = room.filter(|&room| {
-            self.rooms
-                .get_mut(room)
-                .is_some_and(|local| !local.pending.is_empty())
-        }) {
-            self.flush_room(room);
-        }
+        let room = self.flush_before(key);
         let now = self.plane.now;
         let mut change = Change {
             expected: 1,
@@ -280,21 +293,23 @@ impl Worker {
     }
 
     /// Writes what a connection has waiting.
-    fn flush(&mut self, key: u64) {
+    fn flush(&mut self, key: u64, may_close: bool) {
         let now = self.plane.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let room = client.seat.map(|seat| seat.room);
         let mut sent = Sent::default();
-        let flushed = client
-            .connection
-            .outbound
-            .flush(now, &mut client.socket, &mut sent);
+        let flushed =
+            client
+                .connection
+                .outbound
+                .flush(now, may_close, &mut client.socket, &mut sent);
         match flushed {
             Ok(Flushed::Idle | Flushed::Blocked) => {}
             Ok(Flushed::Closed) => {
                 // The peer reads the close frame, then the end; its own end comes as an event.
+                client.connection.said_close(now);
                 if client.socket.shutdown(Shutdown::Write).is_err() {
                     let ended = client
                         .connection
@@ -312,6 +327,7 @@ impl Worker {
             }
         }
         self.account(room, Change::default(), sent);
+        self.arm(key);
     }
 
     /// Books what became of deliveries: in the worker's account, and the room's.
