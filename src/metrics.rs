@@ -80,7 +80,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers every metric of the table.
     #[must_use]
-    #[expect(clippy::too_many_lines, reason = "a table, one row a metric")]
+    #[rustfmt::skip]
     pub fn new() -> Self {
         let mut table = Table {
             registry: Registry::with_prefix("supportal"),
@@ -94,73 +94,29 @@ impl Metrics {
             .push(("build_info{version}".to_owned(), "info", help));
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
-            connections_opened: table.counter(
-                "connections_opened",
-                "Connections handed to a worker since start",
-            ),
-            connections_closed: table.labelled(
-                "connections_closed",
-                "reason",
-                "Connections that ended, by reason",
-            ),
-            handshakes_refused: table.labelled(
-                "handshakes_refused",
-                "reason",
-                "Requests answered with a refusal status, by reason",
-            ),
-            handshakes_in_progress: table.gauge(
-                "handshakes_in_progress",
-                "Sockets accepted and not yet handed over or closed",
-            ),
+            connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
+            connections_closed: table.labelled("connections_closed", "reason", "Connections that ended, by reason"),
+            handshakes_refused: table.labelled("handshakes_refused", "reason", "Requests answered with a refusal status, by reason"),
+            handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
             accept_errors: table.labelled("accept_errors", "kind", "Failed accepts, by kind"),
             rooms: table.gauge("rooms", "Rooms with members on this node"),
             commands: table.labelled("commands", "kind", "Commands accepted, by kind"),
-            commands_refused: table.labelled(
-                "commands_refused",
-                "reason",
-                "Commands answered with an error frame or ignored, by reason",
-            ),
-            violations: table.labelled(
-                "violations",
-                "kind",
-                "Frames that broke RFC 6455 or a cap, by kind",
-            ),
+            commands_refused: table.labelled("commands_refused", "reason", "Commands answered with an error frame or ignored, by reason"),
+            violations: table.labelled("violations", "kind", "Frames that broke RFC 6455 or a cap, by kind"),
             publications: table.counter("publications", "Publications accepted into rooms"),
-            deliveries_expected: table
-                .counter("deliveries_expected", "Deliveries owed to subscribers"),
-            deliveries_delivered: table.counter(
-                "deliveries_delivered",
-                "Deliveries whose last byte the kernel took",
-            ),
-            deliveries_dropped: table.labelled(
-                "deliveries_dropped",
-                "cause",
-                "Deliveries dropped, by cause",
-            ),
-            deliveries_queued: table.gauge(
-                "deliveries_queued",
-                "Deliveries waiting in subscribers' queues",
-            ),
-            unexplained: table.gauge(
-                "unexplained",
-                "Residue of the ledger: expected minus delivered, dropped and queued; always 0",
-            ),
-            reads_paused: table.labelled(
-                "reads_paused",
-                "reason",
-                "Times a connection's reading was paused, by reason",
-            ),
+            deliveries_expected: table.counter("deliveries_expected", "Deliveries owed to subscribers"),
+            deliveries_delivered: table.counter("deliveries_delivered", "Deliveries whose last byte the kernel took"),
+            deliveries_dropped: table.labelled("deliveries_dropped", "cause", "Deliveries dropped, by cause"),
+            deliveries_queued: table.gauge("deliveries_queued", "Deliveries waiting in subscribers' queues"),
+            unexplained: table.gauge("unexplained", "Residue of the ledger: expected minus delivered, dropped and queued; always 0"),
+            reads_paused: table.labelled("reads_paused", "reason", "Times a connection's reading was paused, by reason"),
             bytes_read: table.bytes("read", "Bytes read from WebSocket connections"),
             bytes_written: table.bytes("written", "Bytes written to WebSocket connections"),
             writes: table.counter("writes", "Write system calls on WebSocket connections"),
             panics: table.counter("panics", "Panics contained to one connection or prompt"),
             prompts: table.labelled("prompts", "outcome", "Prompts to the assistant, by outcome"),
-            log_lines_dropped: table.gauge(
-                "log_lines_dropped",
-                "Log lines dropped because the log's reader was slow",
-            ),
-            resident: table
-                .gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
+            log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
+            resident: table.gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),
             registry: table.registry,
             rows: table.rows,

@@ -11,10 +11,12 @@
 mod client;
 pub mod connection;
 mod crew;
+mod lifecycle;
 pub mod outbound;
 mod plane;
 pub mod rate_limit;
 mod reply;
+mod report;
 mod rooms;
 mod settle;
 pub mod slab;

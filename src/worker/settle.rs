@@ -8,9 +8,8 @@ use super::client::Ended;
 use super::outbound::{Batch, Flushed, Sent};
 use super::rooms::{Change, LocalRoom, Pending, key_of};
 use super::turn::Worker;
-use crate::broker::ledger::{Cause, Ledger};
+use crate::broker::ledger::Cause;
 use crate::broker::{ConnectionKey, Parcel, Publication};
-use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
 use std::net::Shutdown;
@@ -401,31 +400,4 @@ struct Offered {
     deliveries: u64,
     failed: u64,
     overflowed: Vec<u32>,
-}
-
-/// Adds what happened between two readings of a worker's account to the shared metrics.
-pub(super) fn publish_ledger(metrics: &Metrics, before: &Ledger, after: &Ledger) {
-    metrics
-        .deliveries_expected
-        .inc_by(after.expected - before.expected);
-    metrics
-        .deliveries_delivered
-        .inc_by(after.delivered - before.delivered);
-    for (cause, (after, before)) in Cause::ALL
-        .iter()
-        .zip(after.dropped.iter().zip(before.dropped))
-    {
-        if *after > before {
-            metrics
-                .deliveries_dropped
-                .get_or_create(&[("cause", cause.label())])
-                .inc_by(after - before);
-        }
-    }
-    metrics
-        .deliveries_queued
-        .inc_by(after.queued.cast_signed() - before.queued.cast_signed());
-    metrics
-        .unexplained
-        .inc_by(after.unexplained() - before.unexplained());
 }

@@ -1,12 +1,13 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
-use super::client::{Client, Ended, Seat};
+use super::client::{Client, Ended};
 use super::connection::{Connection, Reading, Rules};
-use super::plane::{Plane, Speaker, Tally};
-use super::rooms::{LocalRoom, Pending, slot_of};
+use super::lifecycle::Drain;
+use super::plane::{Plane, Speaker};
+use super::rooms::{LocalRoom, Pending};
 use super::slab::Slab;
 use super::timers::Timers;
-use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, WAKE};
+use super::{Link, OnClose, Order, Post, Report, Supplies, WAKE};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
 use crate::broker::{ConnectionKey, Parcel, Publication};
@@ -14,8 +15,7 @@ use crate::clock::{Clock, Millis};
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use bytes::Bytes;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,22 +37,13 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// The farthest a timer is set: within the wheel's 51.2 s, so that it never fires early.
 const TIMER_MAX: Duration = Duration::from_secs(50);
 
-pub(super) struct Drain {
-    reason: CloseReason,
-    started: Millis,
-    deadline: Millis,
-    connections: u64,
-    closed: u64,
-    cursor: u32,
-}
-
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
 pub(super) struct Worker {
-    poll: Poll,
+    pub(super) poll: Poll,
     link: Arc<Link>,
     clock: Clock,
-    on_close: OnClose,
+    pub(super) on_close: OnClose,
     pub(super) plane: Plane,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
@@ -75,8 +66,8 @@ pub(super) struct Worker {
     again: Vec<u64>,
     pub(super) doomed: Vec<(u64, Ended)>,
     fired: Vec<u64>,
-    audits: Vec<AuditReply>,
-    drain: Option<Drain>,
+    pub(super) audits: Vec<AuditReply>,
+    pub(super) drain: Option<Drain>,
     /// Scratch of a flush: the frames, their numbers, and their bytes in a row.
     pub(super) batch: Vec<Publication>,
     pub(super) sequences: Vec<u32>,
@@ -84,7 +75,7 @@ pub(super) struct Worker {
     /// Emptied lists of publications, for the next rooms that need one.
     pub(super) spare: Vec<Vec<Pending>>,
     /// What has been added to the shared metrics already.
-    counted: Ledger,
+    pub(super) counted: Ledger,
 }
 
 impl Worker {
@@ -213,79 +204,6 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, handoff: Handoff) {
-        let Handoff {
-            socket,
-            mut leftover,
-            role,
-            room,
-            peer,
-        } = handoff;
-        let mut socket = mio::net::TcpStream::from_std(socket);
-        let key = self.clients.next_key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) =
-            self.poll
-                .registry()
-                .register(&mut socket, Token(key as usize), interest)
-        {
-            tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            count(&self.plane.metrics.connections_closed, "reason", "gone");
-            (self.on_close)(peer);
-            return;
-        }
-        let now = self.plane.now;
-        let mut client = Client {
-            socket,
-            connection: Connection::new(now),
-            role,
-            seat: None,
-            peer,
-            armed: Millis::NEVER,
-            slowed: None,
-            unread: false,
-            finished: false,
-            left: false,
-        };
-        let seated = room.map(|name| self.join(&name, key));
-        client.seat = seated;
-        let local = seated.and_then(|seat| self.rooms.get_mut(seat.room));
-        self.plane.greet(
-            ConnectionKey(key),
-            &client.role,
-            local.map(|local| &*local.room),
-        );
-        self.clients.insert(client);
-        self.plane.metrics.connections.inc();
-        self.plane.metrics.connections_opened.inc();
-        self.arm(key);
-        if let Some(drain) = &self.drain {
-            let reason = drain.reason;
-            self.close(key, reason);
-        } else if !leftover.is_empty() {
-            self.contained(key, |worker, key| {
-                let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
-                worker.feed(key, &mut bytes);
-            });
-        }
-    }
-
-    fn join(&mut self, name: &RoomName, key: u64) -> Seat {
-        let Self { rooms, plane, .. } = self;
-        let slot = slot_of(rooms.next_key());
-        let joined = plane.broker.join(name, plane.worker, || slot);
-        let room = if joined.first_on_worker {
-            rooms.insert(LocalRoom::new(joined.room))
-        } else {
-            super::rooms::key_of(joined.slot)
-        };
-        let index = super::slab::index_of(key);
-        let position = rooms
-            .get_mut(room)
-            .map_or(0, |local| local.add(index, joined.sequence));
-        Seat { room, position }
-    }
-
     fn on_event(&mut self, key: u64, event: &mio::event::Event) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -333,20 +251,6 @@ impl Worker {
             }
         }
         self.again.push(key);
-    }
-
-    /// The peer has sent its last byte.
-    fn finish(&mut self, key: u64) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        // What it said before still counts: the connection goes once its kept input is dealt with.
-        client.finished = true;
-        let ended = client
-            .connection
-            .ending()
-            .map_or(Ended::Gone, Ended::Closed);
-        self.doom(key, ended);
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
@@ -475,140 +379,5 @@ impl Worker {
             self.ending.push(key);
         }
         self.arm(key);
-    }
-
-    /// Ends a connection from this side.
-    pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
-        let now = self.plane.now;
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        if client.connection.is_open() {
-            client.connection.close(now, reason);
-            self.ending.push(key);
-            self.touched.push(key);
-            self.arm(key);
-        }
-    }
-
-    /// Marks a connection to be removed at the end of the turn.
-    pub(super) fn doom(&mut self, key: u64, ended: Ended) {
-        self.doomed.push((key, ended));
-    }
-
-    fn step_drain(&mut self) {
-        let now = self.plane.now;
-        let Some(mut drain) = self.drain.take() else {
-            return;
-        };
-        if now >= drain.deadline {
-            for index in 0..self.clients.places() {
-                if let Some(key) = self.clients.key_at(index) {
-                    self.doom(key, Ended::Shutdown);
-                }
-            }
-        }
-        // The last third of the grace is for the closing handshakes themselves.
-        let window = drain.deadline.since(drain.started) * 2 / 3;
-        let elapsed = now.since(drain.started).min(window).as_millis() as u64;
-        let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
-        // Never less than one, so that a drain of a few connections starts at once.
-        let due = due.max(1).max(if window.is_zero() {
-            drain.connections
-        } else {
-            0
-        });
-        while drain.closed < due && drain.cursor < self.clients.places() {
-            if let Some(key) = self.clients.key_at(drain.cursor) {
-                self.close(key, drain.reason);
-                drain.closed += 1;
-            }
-            drain.cursor += 1;
-        }
-        self.drain = Some(drain);
-    }
-
-    /// Removes the connections that are gone.
-    fn bury(&mut self) {
-        for (key, ended) in std::mem::take(&mut self.doomed) {
-            let held = self.clients.get_mut(key).is_some_and(|client| {
-                client.connection.is_held()
-                    && client.connection.is_open()
-                    && ended == Ended::Gone
-                    && client.finished
-            });
-            if held {
-                continue; // Its kept input goes first; `resume` dooms it again.
-            }
-            self.abandon(key, ended);
-            self.leave(key);
-            let Some(mut client) = self.clients.remove(key) else {
-                continue;
-            };
-            if let Err(error) = self.poll.registry().deregister(&mut client.socket) {
-                tracing::debug!(%error, "a socket was not being watched");
-            }
-            count(
-                &self.plane.metrics.connections_closed,
-                "reason",
-                ended.label(),
-            );
-            self.plane.metrics.connections.dec();
-            tracing::debug!(
-                connection = key,
-                reason = ended.label(),
-                "connection closed"
-            );
-            (self.on_close)(client.peer);
-        }
-    }
-
-    /// Adds the turn's counts to the shared metrics and answers audits.
-    fn report(&mut self) {
-        let Tally {
-            users,
-            systems,
-            bytes_read,
-            bytes_written,
-            writes,
-        } = std::mem::take(&mut self.plane.tally);
-        let metrics = &self.plane.metrics;
-        for (kind, number) in [("user", users), ("system", systems)] {
-            if number > 0 {
-                metrics
-                    .commands
-                    .get_or_create(&[("kind", kind)])
-                    .inc_by(number);
-            }
-        }
-        metrics.bytes_read.inc_by(bytes_read);
-        metrics.bytes_written.inc_by(bytes_written);
-        metrics.writes.inc_by(writes);
-        let ledger = self.plane.ledger;
-        if ledger != self.counted {
-            super::settle::publish_ledger(metrics, &self.counted, &ledger);
-            self.counted = ledger;
-        }
-        for (room, reply) in std::mem::take(&mut self.audits) {
-            let connections = self.clients.len();
-            let ledger = match room {
-                None => ledger,
-                Some(name) => self.room_ledger(&name),
-            };
-            reply(Report {
-                ledger,
-                connections,
-            });
-        }
-    }
-
-    fn room_ledger(&mut self, name: &RoomName) -> Ledger {
-        let slot = self
-            .plane
-            .broker
-            .find(name)
-            .and_then(|room| room.slot_on(self.plane.worker));
-        let local = slot.and_then(|slot| self.rooms.get_mut(super::rooms::key_of(slot)));
-        local.map(|local| local.ledger.read()).unwrap_or_default()
     }
 }

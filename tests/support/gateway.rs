@@ -71,7 +71,11 @@ impl Gateway {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("supportal.toml");
         std::fs::write(&file, text).expect("the configuration file");
-        let mut arguments = arguments(&[]);
+        // A flag would win over the file's own assistant.
+        let mut arguments = match text.contains("[assistant]") {
+            true => pairs(&BASE[..1]),
+            false => arguments(&[]),
+        };
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
         Self::launch(arguments, "127.0.0.1:0", Some(folder))
     }
@@ -341,8 +345,13 @@ impl Drop for Gateway {
 
 /// The command line of a list of settings.
 fn arguments(settings: &[&str]) -> Vec<String> {
-    let all = BASE.iter().chain(settings);
-    all.flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()])
+    [pairs(&BASE), pairs(settings)].concat()
+}
+
+fn pairs(settings: &[&str]) -> Vec<String> {
+    settings
+        .iter()
+        .flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()])
         .collect()
 }
 

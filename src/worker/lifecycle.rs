@@ -1,0 +1,203 @@
+//! How connections come and go: taken over, closed, drained, buried.
+
+use super::Handoff;
+use super::client::{Client, Ended, Seat};
+use super::connection::Connection;
+use super::rooms::{LocalRoom, key_of, slot_of};
+use super::slab::index_of;
+use super::turn::Worker;
+use crate::broker::ConnectionKey;
+use crate::clock::Millis;
+use crate::metrics::count;
+use crate::name::RoomName;
+use crate::protocol::CloseReason;
+use bytes::Bytes;
+use mio::{Interest, Token};
+
+/// A drain under way.
+#[derive(Debug)]
+pub(super) struct Drain {
+    pub(super) reason: CloseReason,
+    pub(super) started: Millis,
+    pub(super) deadline: Millis,
+    pub(super) connections: u64,
+    pub(super) closed: u64,
+    pub(super) cursor: u32,
+}
+
+impl Worker {
+    /// Takes a connection over from the control plane.
+    pub(super) fn open(&mut self, handoff: Handoff) {
+        let Handoff {
+            socket,
+            mut leftover,
+            role,
+            room,
+            peer,
+        } = handoff;
+        let mut socket = mio::net::TcpStream::from_std(socket);
+        let key = self.clients.next_key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) =
+            self.poll
+                .registry()
+                .register(&mut socket, Token(key as usize), interest)
+        {
+            tracing::warn!(%error, "a connection cannot be watched and is dropped");
+            count(&self.plane.metrics.connections_closed, "reason", "gone");
+            (self.on_close)(peer);
+            return;
+        }
+        let now = self.plane.now;
+        let mut client = Client {
+            socket,
+            connection: Connection::new(now),
+            role,
+            seat: None,
+            peer,
+            armed: Millis::NEVER,
+            slowed: None,
+            unread: false,
+            finished: false,
+            left: false,
+        };
+        let seated = room.map(|name| self.join(&name, key));
+        client.seat = seated;
+        let local = seated.and_then(|seat| self.rooms.get_mut(seat.room));
+        self.plane.greet(
+            ConnectionKey(key),
+            &client.role,
+            local.map(|local| &*local.room),
+        );
+        self.clients.insert(client);
+        self.plane.metrics.connections.inc();
+        self.plane.metrics.connections_opened.inc();
+        self.arm(key);
+        if let Some(drain) = &self.drain {
+            let reason = drain.reason;
+            self.close(key, reason);
+        } else if !leftover.is_empty() {
+            self.contained(key, |worker, key| {
+                let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
+                worker.feed(key, &mut bytes);
+            });
+        }
+    }
+
+    fn join(&mut self, name: &RoomName, key: u64) -> Seat {
+        let Self { rooms, plane, .. } = self;
+        let slot = slot_of(rooms.next_key());
+        let joined = plane.broker.join(name, plane.worker, || slot);
+        let room = if joined.first_on_worker {
+            rooms.insert(LocalRoom::new(joined.room))
+        } else {
+            key_of(joined.slot)
+        };
+        let index = index_of(key);
+        let position = rooms
+            .get_mut(room)
+            .map_or(0, |local| local.add(index, joined.sequence));
+        Seat { room, position }
+    }
+
+    /// The peer has sent its last byte.
+    pub(super) fn finish(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        // What it said before still counts: the connection goes once its kept input is dealt with.
+        client.finished = true;
+        let ended = client
+            .connection
+            .ending()
+            .map_or(Ended::Gone, Ended::Closed);
+        self.doom(key, ended);
+    }
+
+    /// Ends a connection from this side.
+    pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
+        let now = self.plane.now;
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.connection.is_open() {
+            client.connection.close(now, reason);
+            self.ending.push(key);
+            self.touched.push(key);
+            self.arm(key);
+        }
+    }
+
+    /// Marks a connection to be removed at the end of the turn.
+    pub(super) fn doom(&mut self, key: u64, ended: Ended) {
+        self.doomed.push((key, ended));
+    }
+
+    /// Closes the connections that are due while the node drains.
+    pub(super) fn step_drain(&mut self) {
+        let now = self.plane.now;
+        let Some(mut drain) = self.drain.take() else {
+            return;
+        };
+        if now >= drain.deadline {
+            for index in 0..self.clients.places() {
+                if let Some(key) = self.clients.key_at(index) {
+                    self.doom(key, Ended::Shutdown);
+                }
+            }
+        }
+        // The last third of the grace is for the closing handshakes themselves.
+        let window = drain.deadline.since(drain.started) * 2 / 3;
+        let elapsed = now.since(drain.started).min(window).as_millis() as u64;
+        let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
+        // Never less than one, so that a drain of a few connections starts at once.
+        let due = due.max(1).max(if window.is_zero() {
+            drain.connections
+        } else {
+            0
+        });
+        while drain.closed < due && drain.cursor < self.clients.places() {
+            if let Some(key) = self.clients.key_at(drain.cursor) {
+                self.close(key, drain.reason);
+                drain.closed += 1;
+            }
+            drain.cursor += 1;
+        }
+        self.drain = Some(drain);
+    }
+
+    /// Removes the connections that are gone.
+    pub(super) fn bury(&mut self) {
+        for (key, ended) in std::mem::take(&mut self.doomed) {
+            let held = self.clients.get_mut(key).is_some_and(|client| {
+                client.connection.is_held()
+                    && client.connection.is_open()
+                    && ended == Ended::Gone
+                    && client.finished
+            });
+            if held {
+                continue; // Its kept input goes first; `resume` dooms it again.
+            }
+            self.abandon(key, ended);
+            self.leave(key);
+            let Some(mut client) = self.clients.remove(key) else {
+                continue;
+            };
+            if let Err(error) = self.poll.registry().deregister(&mut client.socket) {
+                tracing::debug!(%error, "a socket was not being watched");
+            }
+            count(
+                &self.plane.metrics.connections_closed,
+                "reason",
+                ended.label(),
+            );
+            self.plane.metrics.connections.dec();
+            tracing::debug!(
+                connection = key,
+                reason = ended.label(),
+                "connection closed"
+            );
+            (self.on_close)(client.peer);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a worker says about itself: counts to the shared metrics, answers to audits.
+
+use super::Report;
+use super::plane::Tally;
+use super::rooms::key_of;
+use super::turn::Worker;
+use crate::broker::ledger::{Cause, Ledger};
+use crate::metrics::Metrics;
+use crate::name::RoomName;
+
+impl Worker {
+    /// Adds the turn's counts to the shared metrics and answers audits.
+    pub(super) fn report(&mut self) {
+        let Tally {
+            users,
+            systems,
+            bytes_read,
+            bytes_written,
+            writes,
+        } = std::mem::take(&mut self.plane.tally);
+        let metrics = &self.plane.metrics;
+        for (kind, number) in [("user", users), ("system", systems)] {
+            if number > 0 {
+                metrics
+                    .commands
+                    .get_or_create(&[("kind", kind)])
+                    .inc_by(number);
+            }
+        }
+        metrics.bytes_read.inc_by(bytes_read);
+        metrics.bytes_written.inc_by(bytes_written);
+        metrics.writes.inc_by(writes);
+        let ledger = self.plane.ledger;
+        if ledger != self.counted {
+            publish_ledger(metrics, &self.counted, &ledger);
+            self.counted = ledger;
+        }
+        for (room, reply) in std::mem::take(&mut self.audits) {
+            let connections = self.clients.len();
+            let ledger = match room {
+                None => ledger,
+                Some(name) => self.room_ledger(&name),
+            };
+            reply(Report {
+                ledger,
+                connections,
+            });
+        }
+    }
+
+    fn room_ledger(&mut self, name: &RoomName) -> Ledger {
+        let slot = self
+            .plane
+            .broker
+            .find(name)
+            .and_then(|room| room.slot_on(self.plane.worker));
+        let local = slot.and_then(|slot| self.rooms.get_mut(key_of(slot)));
+        local.map(|local| local.ledger.read()).unwrap_or_default()
+    }
+}
+
+/// Adds what happened between two readings of a worker's account to the shared metrics.
+fn publish_ledger(metrics: &Metrics, before: &Ledger, after: &Ledger) {
+    metrics
+        .deliveries_expected
+        .inc_by(after.expected - before.expected);
+    metrics
+        .deliveries_delivered
+        .inc_by(after.delivered - before.delivered);
+    for (cause, (after, before)) in Cause::ALL
+        .iter()
+        .zip(after.dropped.iter().zip(before.dropped))
+    {
+        if *after > before {
+            metrics
+                .deliveries_dropped
+                .get_or_create(&[("cause", cause.label())])
+                .inc_by(after - before);
+        }
+    }
+    metrics
+        .deliveries_queued
+        .inc_by(after.queued.cast_signed() - before.queued.cast_signed());
+    metrics
+        .unexplained
+        .inc_by(after.unexplained() - before.unexplained());
+}
