@@ -241,7 +241,7 @@ mod tests {
         loaded.config.limits.connections = 100_000;
         let text = texts(&loaded, &FACTS);
         assert!(
-            text.contains("needs 101088 open files, the limit is 65536"),
+            text.contains("needs 104160 open files, the limit is 65536"),
             "{text}"
         );
     }

@@ -60,7 +60,7 @@ struct Refused {
 enum Hint {
     None,
     /// What the handshake would accept.
-    Handshake(handshake::Refusal),
+    Handshake(handshake::RefusalKind),
     /// Come back later.
     RetryAfter,
 }
@@ -91,7 +91,7 @@ impl From<handshake::Refusal> for Refused {
             status: refusal.status(),
             reason: refusal.reason,
             label: refusal.kind.label(),
-            hint: Hint::Handshake(refusal),
+            hint: Hint::Handshake(refusal.kind),
         }
     }
 }
@@ -258,7 +258,9 @@ impl Front {
             Hint::RetryAfter => {
                 headers.insert(RETRY_AFTER, retry_after());
             }
-            Hint::Handshake(refusal) => {
+            Hint::Handshake(kind) => {
+                let reason = refused.reason;
+                let refusal = handshake::Refusal { kind, reason };
                 if let Some((name, value)) = refusal.header() {
                     if name == UPGRADE {
                         // RFC 9110 §7.8: `Upgrade` is a field of this connection.

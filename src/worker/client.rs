@@ -5,11 +5,12 @@ use super::plane::Role;
 use crate::clock::Millis;
 use mio::net::TcpStream;
 
-/// A member's place: which room, and where in its list.
+/// A member's place: which room, and where in its list. A seated room is alive, so its index in the
+/// worker's table is enough.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seat {
-    /// Key of the room in this worker's table.
-    pub(super) room: u64,
+    /// Place of the room in this worker's table.
+    pub(super) room: u32,
     /// Position among the room's members here.
     pub(super) position: u32,
 }
@@ -25,8 +26,8 @@ pub(super) struct Client {
     pub(super) peer: u64,
     /// The earliest timer that is set.
     pub(super) armed: Millis,
-    /// Reading waits for the byte rate until then.
-    pub(super) slowed: Option<Millis>,
+    /// Reading waits for the byte rate until then; [`Millis::NEVER`] if it does not.
+    pub(super) slowed: Millis,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
     /// The peer has sent its last byte, but input is still kept back.
@@ -38,7 +39,12 @@ pub(super) struct Client {
 impl Client {
     /// Must reading wait for something other than the socket?
     pub(super) fn is_paused(&self) -> bool {
-        self.slowed.is_some() || self.connection.is_held()
+        self.is_slowed() || self.connection.is_held()
+    }
+
+    /// Does reading wait for the byte rate?
+    pub(super) fn is_slowed(&self) -> bool {
+        self.slowed != Millis::NEVER
     }
 }
 
@@ -62,3 +68,7 @@ impl Ended {
         }
     }
 }
+
+/// An idle connection is this and its share of a room: the figure behind
+/// `loadtest idle` and the worst case that `supportal check` prints.
+const _: () = assert!(size_of::<Client>() <= 152);

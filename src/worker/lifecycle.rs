@@ -56,14 +56,14 @@ impl Worker {
             seat: None,
             peer,
             armed: Millis::NEVER,
-            slowed: None,
+            slowed: Millis::NEVER,
             unread: false,
             finished: false,
             left: false,
         };
         let seated = room.map(|name| self.join(&name, key));
         client.seat = seated;
-        let local = seated.and_then(|seat| self.rooms.get_mut(seat.room));
+        let local = seated.and_then(|seat| self.rooms.at_mut(seat.room));
         self.plane.greet(
             ConnectionKey(key),
             &client.role,
@@ -93,9 +93,9 @@ impl Worker {
         } else {
             key_of(joined.slot)
         };
-        let index = index_of(key);
+        let (index, room) = (index_of(key), index_of(room));
         let position = rooms
-            .get_mut(room)
+            .at_mut(room)
             .map_or(0, |local| local.add(index, joined.sequence));
         Seat { room, position }
     }

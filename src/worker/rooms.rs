@@ -23,6 +23,13 @@ pub(super) struct Pending {
     pub(super) members: u32,
 }
 
+/// A room's publications of one turn.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    pub(super) pending: Vec<Pending>,
+    pub(super) bytes: usize,
+}
+
 /// A room's account: as [`Ledger`], but small, since there is one per room.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomLedger {
@@ -99,9 +106,8 @@ impl Change {
 pub(super) struct LocalRoom {
     pub(super) room: Arc<Room>,
     pub(super) members: Vec<Member>,
-    /// Publications of this turn; holds no memory between turns.
-    pub(super) pending: Vec<Pending>,
-    pub(super) pending_bytes: usize,
+    /// Publications of this turn; nothing between turns.
+    pub(super) gathering: Option<Box<Gathering>>,
     pub(super) ledger: RoomLedger,
 }
 
@@ -137,8 +143,7 @@ impl LocalRoom {
         Self {
             room,
             members: Vec::with_capacity(1),
-            pending: Vec::new(),
-            pending_bytes: 0,
+            gathering: None,
             ledger: RoomLedger::default(),
         }
     }

@@ -38,13 +38,14 @@ impl Worker {
                 self.deliver(parcel);
             }
             self.parcels = parcels;
-            for key in std::mem::take(&mut self.dirty) {
-                self.flush_room(key);
+            // The lists keep their memory, so a turn allocates nothing.
+            while let Some(room) = self.dirty.pop() {
+                self.flush_room(room);
             }
-            for key in std::mem::take(&mut self.ending) {
+            while let Some(key) = self.ending.pop() {
                 self.leave(key);
             }
-            for key in std::mem::take(&mut self.touched) {
+            while let Some(key) = self.touched.pop() {
                 self.contained(key, |worker, key| worker.flush(key, true));
             }
             self.plane
@@ -71,21 +72,19 @@ impl Worker {
                 members,
                 publication,
             } => {
-                let key = key_of(slot);
-                let Some(local) = self.rooms.get_mut(key) else {
+                let Some(local) = self.rooms.get_mut(key_of(slot)) else {
                     self.account_missed(members);
                     return;
                 };
-                if local.pending.is_empty() {
-                    local.pending = self.spare.pop().unwrap_or_default();
-                    self.dirty.push(key);
-                }
-                local.pending_bytes += publication.frame.len();
-                local
-                    .pending
-                    .push(Pending::new(publication, sequence, members));
-                if local.pending_bytes >= GATHER_BYTES_MAX {
-                    self.flush_room(key);
+                let gathering = local.gathering.get_or_insert_with(|| {
+                    self.dirty.push(slot.index);
+                    self.spare.pop().unwrap_or_default()
+                });
+                gathering.bytes += publication.frame.len();
+                let pending = Pending::new(publication, sequence, members);
+                gathering.pending.push(pending);
+                if gathering.bytes >= GATHER_BYTES_MAX {
+                    self.flush_room(slot.index);
                 }
             }
             Parcel::Control { connection, frame } => self.deliver_control(connection.0, frame),
@@ -113,15 +112,9 @@ impl Worker {
     }
 
     /// Writes what was published into a connection's room; returns the room.
-    fn flush_before(&mut self, key: u64) -> Option<u64> {
+    fn flush_before(&mut self, key: u64) -> Option<u32> {
         let room = self.clients.get_mut(key)?.seat?.room;
-        if self
-            .rooms
-            .get_mut(room)
-            .is_some_and(|local| !local.pending.is_empty())
-        {
-            self.flush_room(room);
-        }
+        self.flush_room(room);
         Some(room)
     }
 
@@ -170,16 +163,15 @@ impl Worker {
     }
 
     /// Writes a room's gathered publications to its members.
-    fn flush_room(&mut self, key: u64) {
+    fn flush_room(&mut self, room: u32) {
         let now = self.plane.now;
-        let Some(local) = self.rooms.get_mut(key) else {
+        let gathered = self
+            .rooms
+            .at_mut(room)
+            .and_then(|local| local.gathering.take());
+        let Some(mut gathering) = gathered else {
             return;
         };
-        if local.pending.is_empty() {
-            return;
-        }
-        let mut pending = std::mem::take(&mut local.pending);
-        local.pending_bytes = 0;
         let mut change = Change::default();
         let mut owed = 0;
         self.batch.clear();
@@ -188,7 +180,7 @@ impl Worker {
             publication,
             sequence,
             members,
-        } in pending.drain(..)
+        } in gathering.pending.drain(..)
         {
             change.expected += u64::from(members);
             if publication.deadline <= now {
@@ -199,14 +191,15 @@ impl Worker {
                 self.sequences.push(sequence);
             }
         }
-        if self.spare.len() < SPARE && pending.capacity() <= 1024 {
-            self.spare.push(pending);
+        gathering.bytes = 0;
+        if self.spare.len() < SPARE && gathering.pending.capacity() <= 1024 {
+            self.spare.push(gathering);
         }
-        let (sent, offered) = self.fan_out(key);
+        let (sent, offered) = self.fan_out(room);
         // The rest has left since it was published.
         change.drop(Cause::Closed, owed.saturating_sub(offered.deliveries));
         change.drop(Cause::Closed, offered.failed);
-        self.account(Some(key), change, sent);
+        self.account(Some(room), change, sent);
         self.batch.clear();
         for index in offered.overflowed {
             if let Some(key) = self.clients.key_at(index) {
@@ -216,7 +209,7 @@ impl Worker {
     }
 
     /// Offers the batch to every member of a room.
-    fn fan_out(&mut self, key: u64) -> (Sent, Offered) {
+    fn fan_out(&mut self, room: u32) -> (Sent, Offered) {
         let Self {
             rooms,
             clients,
@@ -229,7 +222,7 @@ impl Worker {
             ..
         } = self;
         let (mut sent, mut offered) = (Sent::default(), Offered::default());
-        let Some(LocalRoom { members, .. }) = rooms.get_mut(key) else {
+        let Some(LocalRoom { members, .. }) = rooms.at_mut(room) else {
             return (sent, offered);
         };
         let bytes: &[u8] = if let [only] = batch.as_slice() {
@@ -330,7 +323,7 @@ impl Worker {
     }
 
     /// Books what became of deliveries: in the worker's account, and the room's.
-    fn account(&mut self, room: Option<u64>, mut change: Change, sent: Sent) {
+    fn account(&mut self, room: Option<u32>, mut change: Change, sent: Sent) {
         change.delivered += sent.delivered;
         change.queued = change
             .queued
@@ -339,7 +332,7 @@ impl Worker {
         change.drop(Cause::Capacity, sent.capacity);
         change.drop(Cause::Expired, sent.expired);
         change.apply(&mut self.plane.ledger);
-        if let Some(local) = room.and_then(|room| self.rooms.get_mut(room)) {
+        if let Some(local) = room.and_then(|room| self.rooms.at_mut(room)) {
             local.ledger.add(&change);
         }
         self.plane.tally.bytes_written += sent.bytes;
@@ -374,7 +367,7 @@ impl Worker {
         let Some(seat) = client.seat.take() else {
             return;
         };
-        let Some(local) = self.rooms.get_mut(seat.room) else {
+        let Some(local) = self.rooms.at_mut(seat.room) else {
             return;
         };
         if let Some(moved) = local.remove(seat.position)
@@ -386,9 +379,14 @@ impl Worker {
             neighbour.position = seat.position;
         }
         if self.plane.broker.leave(&local.room, self.plane.worker)
-            && let Some(local) = self.rooms.remove(seat.room)
+            && let Some(key) = self.rooms.key_at(seat.room)
+            && let Some(local) = self.rooms.remove(key)
         {
-            for pending in local.pending {
+            for pending in local
+                .gathering
+                .into_iter()
+                .flat_map(|gathering| gathering.pending)
+            {
                 self.account_missed(pending.members);
             }
         }

@@ -4,7 +4,7 @@ use super::client::{Client, Ended};
 use super::connection::{Connection, Reading, Rules};
 use super::lifecycle::Drain;
 use super::plane::{Plane, Speaker};
-use super::rooms::{LocalRoom, Pending};
+use super::rooms::{Gathering, LocalRoom};
 use super::slab::Slab;
 use super::timers::Timers;
 use super::{Link, OnClose, Order, Post, Report, Supplies, WAKE};
@@ -54,8 +54,8 @@ pub(super) struct Worker {
     buffer: Vec<u8>,
     /// Parcels taken from the mailbox.
     pub(super) parcels: Vec<Parcel>,
-    /// Rooms with publications of this turn.
-    pub(super) dirty: Vec<u64>,
+    /// Rooms with publications of this turn, by place.
+    pub(super) dirty: Vec<u32>,
     /// Connections with something to write besides publications.
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
@@ -72,8 +72,12 @@ pub(super) struct Worker {
     pub(super) batch: Vec<Publication>,
     pub(super) sequences: Vec<u32>,
     pub(super) blob: Vec<u8>,
-    /// Emptied lists of publications, for the next rooms that need one.
-    pub(super) spare: Vec<Vec<Pending>>,
+    /// Emptied gatherings, for the next rooms that need one.
+    #[expect(
+        clippy::vec_box,
+        reason = "they move in and out of rooms, where a box is 8 bytes"
+    )]
+    pub(super) spare: Vec<Box<Gathering>>,
     /// What has been added to the shared metrics already.
     pub(super) counted: Ledger,
 }
@@ -276,7 +280,7 @@ impl Worker {
             return;
         };
         let was_open = client.connection.is_open();
-        let local = client.seat.and_then(|seat| rooms.get_mut(seat.room));
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
         let mut speaker = Speaker {
@@ -298,7 +302,7 @@ impl Worker {
             }
             Reading::Slowed(until) => {
                 count(&plane.metrics.reads_paused, "reason", "bytes");
-                client.slowed = Some(until);
+                client.slowed = until;
                 client.unread = true;
             }
             Reading::Ending if was_open => self.ending.push(key),
@@ -332,10 +336,7 @@ impl Worker {
             return;
         };
         let next = client.connection.next_timer(&self.rules);
-        let at = client
-            .slowed
-            .map_or(next, |until| until.min(next))
-            .min(now + TIMER_MAX);
+        let at = next.min(client.slowed).min(now + TIMER_MAX);
         if at < client.armed {
             client.armed = at;
             self.timers.arm(at, key);
@@ -360,8 +361,8 @@ impl Worker {
             return; // Left over from before an earlier one was set.
         }
         client.armed = Millis::NEVER;
-        if client.slowed.is_some_and(|until| until <= now) {
-            client.slowed = None;
+        if client.slowed <= now && client.is_slowed() {
+            client.slowed = Millis::NEVER;
             if std::mem::take(&mut client.unread) {
                 self.again.push(key);
             }
