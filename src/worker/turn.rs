@@ -136,7 +136,7 @@ impl Worker {
                 }
             }
             for key in std::mem::take(&mut self.again) {
-                self.contained(key, |worker, key| worker.read(key, false));
+                self.contained(key, |worker, key| worker.read(key, true));
             }
             self.run_timers();
             self.step_drain();
@@ -221,6 +221,7 @@ impl Worker {
     }
 
     /// Reads until the socket is empty, the connection must wait, or its share of the turn is used.
+    /// `to_the_end`: the end of the stream may have been announced, and will not be again.
     fn read(&mut self, key: u64, to_the_end: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(client) = self.clients.get_mut(key) else {
