@@ -27,6 +27,8 @@ impl Worker {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         for _ in 0..ROUNDS {
+            // Who ends during this round may have published in it: it leaves in the next one.
+            let ending = std::mem::take(&mut self.ending);
             let mut parcels = std::mem::take(&mut self.parcels);
             let bytes = self
                 .plane
@@ -41,11 +43,12 @@ impl Worker {
             for key in std::mem::take(&mut self.dirty) {
                 self.flush_room(key);
             }
-            for key in std::mem::take(&mut self.ending) {
+            for key in ending {
                 self.leave(key);
+                self.touched.push(key);
             }
             for key in std::mem::take(&mut self.touched) {
-                self.contained(key, |worker, key| worker.flush(key, true));
+                self.contained(key, Self::flush);
             }
             self.plane
                 .broker
@@ -108,7 +111,7 @@ impl Worker {
         self.flush_before(key);
         if let Some(client) = self.clients.get_mut(key).filter(|client| !client.left) {
             client.connection.outbound.control(frame);
-            self.flush(key, false);
+            self.flush(key);
         }
     }
 
@@ -291,8 +294,8 @@ impl Worker {
         self.close(key, CloseReason::SlowReader);
     }
 
-    /// Writes what a connection has waiting.
-    fn flush(&mut self, key: u64, may_close: bool) {
+    /// Writes what a connection has waiting; the close frame only once it has left its room.
+    fn flush(&mut self, key: u64) {
         let now = self.plane.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -303,7 +306,7 @@ impl Worker {
             client
                 .connection
                 .outbound
-                .flush(now, may_close, &mut client.socket, &mut sent);
+                .flush(now, client.left, &mut client.socket, &mut sent);
         match flushed {
             Ok(Flushed::Idle | Flushed::Blocked) => {}
             Ok(Flushed::Closed) => {

@@ -150,7 +150,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() || !self.doomed.is_empty() || self.has_parcels() {
+        let waiting = [&self.again, &self.ending, &self.touched];
+        let waits = waiting.iter().any(|keys| !keys.is_empty());
+        if waits || !self.doomed.is_empty() || self.has_parcels() {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);

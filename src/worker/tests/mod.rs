@@ -2,6 +2,7 @@
 
 mod containment;
 mod drain;
+mod order;
 mod spread;
 mod stall;
 
