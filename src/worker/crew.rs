@@ -158,6 +158,12 @@ impl Crew {
         }
     }
 
+    /// A worker's link, so that a test decides who gets what.
+    #[cfg(test)]
+    pub(super) fn link(&self, worker: usize) -> &Link {
+        self.links.get(worker).expect("a worker of this crew")
+    }
+
     /// Has the drain begun? Then this node takes nobody new.
     #[must_use]
     pub fn is_draining(&self) -> bool {

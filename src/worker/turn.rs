@@ -60,6 +60,8 @@ pub(super) struct Worker {
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
+    /// Those of them that leave in this round of settling.
+    pub(super) leaving: Vec<u64>,
     /// Connections whose input waits for a mailbox.
     pub(super) stalled: Vec<u64>,
     /// Connections to read from although no event says so.
@@ -106,6 +108,7 @@ impl Worker {
             dirty: Vec::new(),
             touched: Vec::new(),
             ending: Vec::new(),
+            leaving: Vec::new(),
             stalled: Vec::new(),
             again: Vec::new(),
             doomed: Vec::new(),
@@ -140,7 +143,7 @@ impl Worker {
                 }
             }
             for key in std::mem::take(&mut self.again) {
-                self.contained(key, |worker, key| worker.read(key, false));
+                self.contained(key, |worker, key| worker.read(key, true));
             }
             self.run_timers();
             self.step_drain();
@@ -154,7 +157,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() || !self.doomed.is_empty() || self.has_parcels() {
+        let waiting = [&self.again, &self.ending, &self.touched];
+        let waits = waiting.iter().any(|keys| !keys.is_empty());
+        if waits || !self.doomed.is_empty() || self.has_parcels() {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
@@ -225,6 +230,7 @@ impl Worker {
     }
 
     /// Reads until the socket is empty, the connection must wait, or its share of the turn is used.
+    /// `to_the_end`: the end of the stream may have been announced, and will not be again.
     fn read(&mut self, key: u64, to_the_end: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(client) = self.clients.get_mut(key) else {
