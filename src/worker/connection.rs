@@ -325,6 +325,12 @@ impl Connection {
         self.deadline = self.deadline.min(now + LINGER);
     }
 
+    /// A peer whose input we do not read cannot be blamed for its silence.
+    pub fn excuse(&mut self, now: Millis) {
+        self.heard = now;
+        self.pinged = false;
+    }
+
     /// What is due at `now`: a ping into [`Connection::outbound`], or the end. Returns the next
     /// moment to look again, `None` if the connection must be dropped.
     pub fn on_timer(&mut self, now: Millis, rules: &Rules) -> Option<Millis> {
@@ -335,10 +341,8 @@ impl Connection {
             self.close(now, CloseReason::Policy);
             return Some(self.deadline);
         }
-        // A peer whose input we do not read cannot be blamed for its silence.
         if self.is_held() {
-            self.heard = now;
-            self.pinged = false;
+            self.excuse(now);
         }
         let silent_at = self.heard + rules.ping_interval;
         if now >= silent_at + rules.ping_timeout && self.pinged {
@@ -398,6 +402,8 @@ impl<S: Surroundings> Receiver for Ear<'_, S> {
 
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
         let connection = &mut *self.connection;
+        // What begins behind this message has its own time.
+        connection.deadline = Millis::NEVER;
         if !connection.messages.take(self.now, self.rules.messages, 1) {
             connection.refusals += 1;
             self.surroundings.too_many();

@@ -15,6 +15,8 @@ mod lifecycle;
 pub mod outbound;
 mod plane;
 pub mod rate_limit;
+#[cfg(test)]
+mod regressions;
 mod reply;
 mod report;
 mod rooms;

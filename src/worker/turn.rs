@@ -16,6 +16,7 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use mio::{Events, Poll};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -60,6 +61,8 @@ pub(super) struct Worker {
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
+    /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
+    pub(super) leavers: HashMap<u64, u64>,
     /// Connections whose input waits for a mailbox.
     pub(super) stalled: Vec<u64>,
     /// Connections to read from although no event says so.
@@ -106,6 +109,7 @@ impl Worker {
             dirty: Vec::new(),
             touched: Vec::new(),
             ending: Vec::new(),
+            leavers: HashMap::new(),
             stalled: Vec::new(),
             again: Vec::new(),
             doomed: Vec::new(),
@@ -122,7 +126,7 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        loop {
+        while !self.is_done() {
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
@@ -130,31 +134,45 @@ impl Worker {
                 tracing::error!(%error, "poll failed");
                 return;
             }
-            self.plane.begin_turn(self.clock.now());
-            self.take_orders();
-            for event in &events {
-                if event.token() != WAKE {
-                    self.contained(event.token().0 as u64, |worker, key| {
-                        worker.on_event(key, event)
-                    });
-                }
-            }
-            for key in std::mem::take(&mut self.again) {
-                self.contained(key, |worker, key| worker.read(key, false));
-            }
-            self.run_timers();
-            self.step_drain();
-            self.settle();
-            self.bury();
-            self.report();
-            if self.drain.is_some() && self.clients.is_empty() {
-                return;
-            }
+            self.turn(self.clock.now(), &events);
         }
     }
 
+    /// Its drain is over: nobody is left.
+    fn is_done(&self) -> bool {
+        self.drain.is_some() && self.clients.is_empty()
+    }
+
+    /// One turn at `now`, with the events of a poll.
+    pub(super) fn turn(&mut self, now: Millis, events: &Events) {
+        self.plane.begin_turn(now);
+        // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
+        self.timers.expire(now, &mut self.fired);
+        self.take_orders();
+        for event in events {
+            if event.token() != WAKE {
+                self.contained(event.token().0 as u64, |worker, key| {
+                    worker.on_event(key, event)
+                });
+            }
+        }
+        for key in std::mem::take(&mut self.again) {
+            // To the end: it may have been announced while this connection could not be read.
+            self.contained(key, |worker, key| worker.read(key, true));
+        }
+        self.run_timers();
+        self.step_drain();
+        self.settle();
+        self.bury();
+        self.report();
+    }
+
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() || !self.doomed.is_empty() || self.has_parcels() {
+        let unfinished = [&self.again, &self.ending, &self.touched];
+        if unfinished.iter().any(|keys| !keys.is_empty())
+            || !self.doomed.is_empty()
+            || self.has_parcels()
+        {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
@@ -346,7 +364,6 @@ impl Worker {
     fn run_timers(&mut self) {
         let now = self.plane.now;
         let mut fired = std::mem::take(&mut self.fired);
-        self.timers.expire(now, &mut fired);
         for key in fired.drain(..) {
             self.contained(key, |worker, key| worker.on_timer(key, now));
         }
@@ -368,6 +385,9 @@ impl Worker {
             }
         }
         let was_open = client.connection.is_open();
+        if client.is_slowed() {
+            client.connection.excuse(now);
+        }
         let alive = client.connection.on_timer(now, &self.rules);
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
