@@ -130,8 +130,8 @@ impl Acceptor {
                 "reason",
                 "handshakes",
             );
-            // The socket is new, so its buffer takes this; if not, the peer is closed upon anyway.
-            drop(stream.try_write(BUSY));
+            tracing::debug!(status = 503, reason = "handshakes", "request refused");
+            refuse(stream);
             return;
         };
         let acceptor = Arc::clone(self);
@@ -199,6 +199,18 @@ impl Acceptor {
             Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
         }
     }
+}
+
+/// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
+/// anyway. Not through tokio, which may not have heard yet that the socket can be written to.
+fn refuse(stream: TcpStream) {
+    let Ok(mut socket) = stream.into_std() else {
+        return;
+    };
+    // What has come already, so that the close does not reset the connection before its answer.
+    let mut scratch = [0; 4096];
+    drop(io::Read::read(&mut socket, &mut scratch));
+    drop(io::Write::write(&mut socket, BUSY));
 }
 
 /// Reads what the peer still sends, for a moment.
