@@ -126,6 +126,13 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
                 "draining\n".to_owned(),
             );
         }
+        "/ready" if !crew.is_whole() => {
+            return reply(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "a worker has ended, restart this node\n".to_owned(),
+            );
+        }
         "/ready" => return reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
         _ => {}
     }

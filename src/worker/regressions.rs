@@ -89,7 +89,7 @@ impl Rig {
 
     fn open(&mut self, room: Option<&str>) -> TcpStream {
         let (peer, handoff) = self.handoff(room);
-        self.post.send(Order::Open(Box::new(handoff)));
+        assert!(self.post.send(Order::Open(Box::new(handoff))).is_none());
         self.turn_at(self.now.0);
         peer
     }
@@ -159,6 +159,23 @@ fn an_end_announced_while_reading_was_paused_is_seen() {
     assert_eq!(rig.left.load(Ordering::Relaxed), 1);
 }
 
+#[test]
+fn a_worker_that_has_ended_gives_back_who_was_on_the_way_to_it() {
+    let mut rig = Rig::new(|_| {});
+    let _seated = rig.open(Some("a"));
+    let (mut early, handoff) = rig.handoff(Some("a"));
+    assert!(rig.post.send(Order::Open(Box::new(handoff))).is_none());
+    let (mut late, handoff) = rig.handoff(Some("a"));
+    drop(rig.worker);
+    assert_eq!(rig.left.load(Ordering::Relaxed), 2, "places given back");
+    let refused = rig.post.send(Order::Open(Box::new(handoff)));
+    assert!(matches!(refused, Some(Order::Open(_))));
+    drop(refused);
+    for peer in [&mut early, &mut late] {
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the peer sees the end");
+    }
+}
+
 /// Takes every message.
 struct Glutton;
 
@@ -202,10 +219,11 @@ fn a_drain_says_its_close_to_everybody_although_late_comers_take_places() {
     drop(first);
     rig.settle_at(10);
     assert_eq!(rig.worker.clients.len(), 2);
-    rig.post.send(Order::Drain {
+    let drain = Order::Drain {
         reason: CloseReason::Restart,
         deadline: Millis(10_010),
-    });
+    };
+    assert!(rig.post.send(drain).is_none());
     let _late = [rig.open(Some("a")), rig.open(Some("a"))];
     for tenth in 1..100 {
         rig.turn_at(10 + tenth * 100);

@@ -85,6 +85,23 @@ pub(super) struct Worker {
     pub(super) counted: Ledger,
 }
 
+impl Drop for Worker {
+    /// However it ends, nothing waits for it in vain, and admission gets every place back.
+    fn drop(&mut self) {
+        for order in self.link.end() {
+            if let Order::Open(handoff) = order {
+                (self.on_close)(handoff.peer);
+            }
+        }
+        for index in 0..self.clients.places() {
+            if let Some(client) = self.clients.at_mut(index) {
+                (self.on_close)(client.peer);
+                self.plane.metrics.connections.dec();
+            }
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn new(id: usize, post: Post, supplies: &Supplies) -> Self {
         let config = &supplies.config;
@@ -205,8 +222,7 @@ impl Worker {
     }
 
     fn take_orders(&mut self) {
-        let orders = std::mem::take(&mut *self.link.orders.lock());
-        for order in orders {
+        for order in self.link.take() {
             match order {
                 Order::Open(handoff) => self.open(*handoff),
                 Order::Drain { reason, deadline } => {
