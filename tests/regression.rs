@@ -3,7 +3,7 @@
 use crate::support::Gateway;
 use crate::support::http;
 use crate::support::wait;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,4 +25,20 @@ fn above_the_cap_of_handshakes_the_answer_is_a_503_and_a_line_in_the_log() {
     }
     assert!(gateway.log().contains(r#""reason":"handshakes""#));
     drop(idle);
+}
+
+#[test]
+fn an_answered_connection_that_goes_idle_is_no_refused_handshake() {
+    let gateway = Gateway::start(&["server.handshake_timeout=1s"]);
+    let mut browser = http::open(gateway.public());
+    let head = b"GET /client.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    browser.write_all(head).expect("a request");
+    let (answer, _rest) = http::read_response(&mut browser).expect("an answer");
+    assert_eq!(answer.status, 200);
+    let mut rest = Vec::new();
+    browser.read_to_end(&mut rest).expect("the end");
+    assert_eq!(
+        gateway.metric_sum("supportal_handshakes_refused_total"),
+        0.0
+    );
 }

@@ -18,6 +18,7 @@ use std::future::{poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -143,7 +144,9 @@ impl Acceptor {
         metrics.handshakes_in_progress.inc();
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
         let peer = peer_of(address);
+        let answered = AtomicBool::new(false);
         let service = service_fn(|request| {
+            answered.store(true, Ordering::Relaxed);
             let response = self.front.answer(request, peer, &mut upgrade.lock());
             ready(Ok::<_, Infallible>(response))
         });
@@ -152,7 +155,11 @@ impl Acceptor {
         let outcome = tokio::time::timeout(self.http_timeout, served).await;
         metrics.handshakes_in_progress.dec();
         if let Ok(Err(error)) = &outcome {
-            self.count_failure(error);
+            // One that was answered and then fell silent has not been refused anything.
+            let is_idle = error.is_timeout() && answered.load(Ordering::Relaxed);
+            if !is_idle {
+                self.count_failure(error);
+            }
         }
         let parts = connection.into_parts();
         let stream = parts.io.into_inner();
