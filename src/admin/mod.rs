@@ -11,6 +11,7 @@
 
 use crate::broker::ledger::{Cause, Ledger};
 use crate::config::Secret;
+use crate::metrics::Counter;
 use crate::name::RoomName;
 use crate::telemetry;
 use crate::worker::{Crew, Report};
@@ -27,6 +28,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -234,11 +236,7 @@ fn metrics(crew: &Crew) -> String {
     metrics
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));
-    let missing = crew
-        .broker
-        .publications()
-        .saturating_sub(metrics.publications.get());
-    metrics.publications.inc_by(missing);
+    raise(&metrics.publications, crew.broker.publications());
     let prompts = crew.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),
@@ -248,14 +246,21 @@ fn metrics(crew: &Crew) -> String {
         ("stopped", prompts.stopped),
         ("busy", prompts.busy),
     ] {
-        let counter = metrics.prompts.get_or_create(&[("outcome", outcome)]);
-        counter.inc_by(total.saturating_sub(counter.get()));
+        raise(
+            &metrics.prompts.get_or_create(&[("outcome", outcome)]),
+            total,
+        );
     }
     if let Some(process) = Process::read() {
         metrics.resident.set(signed(process.resident_bytes));
         metrics.open_fds.set(signed(process.open_fds));
     }
     metrics.text()
+}
+
+/// Brings a counter up to a total that somebody else keeps. Two scrapes at once do it once.
+fn raise(counter: &Counter, total: u64) {
+    counter.inner().fetch_max(total, Ordering::Relaxed);
 }
 
 fn signed(number: u64) -> i64 {
@@ -334,5 +339,21 @@ impl Process {
             resident_bytes: kib * 1024,
             open_fds,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_scrapes_at_once_count_nothing_twice() {
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..20_000).for_each(|total| raise(&counter, total)));
+            }
+        });
+        assert_eq!(counter.get(), 19_999);
     }
 }

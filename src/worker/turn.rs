@@ -314,6 +314,7 @@ impl Worker {
             return;
         };
         let was_open = client.connection.is_open();
+        let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
@@ -330,7 +331,10 @@ impl Worker {
         match reading {
             Reading::Open | Reading::Awaiting => {}
             Reading::Stalled => {
-                count(&plane.metrics.reads_paused, "reason", "mailbox");
+                // Once per pause, not for every look at a mailbox that is still full.
+                if !was_held {
+                    count(&plane.metrics.reads_paused, "reason", "mailbox");
+                }
                 client.unread = true;
                 self.stalled.push(key);
             }
