@@ -34,6 +34,8 @@ mod origin; // which web pages may connect
 #[cfg(test)]
 mod readme; // the README's tables are the code's own
 #[cfg(test)]
+mod regression; // faults that were found in the running server
+#[cfg(test)]
 mod shutdown; // SIGTERM, grace, restart
 #[cfg(test)]
 mod support; // the server under test, and a client that can send any byte

@@ -11,6 +11,7 @@
 
 use crate::broker::ledger::{Cause, Ledger};
 use crate::config::Secret;
+use crate::metrics::Counter;
 use crate::name::RoomName;
 use crate::telemetry;
 use crate::worker::{Crew, Report};
@@ -27,6 +28,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -44,6 +46,14 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The admin address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (admin.listen)")]
+pub struct Error {
+    address: SocketAddr,
+    source: io::Error,
+}
+
 /// The admin listener.
 #[derive(Debug)]
 pub struct Admin {
@@ -56,11 +66,12 @@ impl Admin {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn bind(crew: Arc<Crew>) -> io::Result<Self> {
-        Ok(Self {
-            listener: TcpListener::bind(crew.config.admin.listen).await?,
-            crew,
-        })
+    pub async fn bind(crew: Arc<Crew>) -> Result<Self, Error> {
+        let address = crew.config.admin.listen;
+        match TcpListener::bind(address).await {
+            Ok(listener) => Ok(Self { listener, crew }),
+            Err(source) => Err(Error { address, source }),
+        }
     }
 
     /// The address, with the port that the system chose if it was 0.
@@ -124,6 +135,13 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
                 "draining\n".to_owned(),
+            );
+        }
+        "/ready" if !crew.is_whole() => {
+            return reply(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "a worker has ended, restart this node\n".to_owned(),
             );
         }
         "/ready" => return reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
@@ -227,11 +245,7 @@ fn metrics(crew: &Crew) -> String {
     metrics
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));
-    let missing = crew
-        .broker
-        .publications()
-        .saturating_sub(metrics.publications.get());
-    metrics.publications.inc_by(missing);
+    raise(&metrics.publications, crew.broker.publications());
     let prompts = crew.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),
@@ -241,14 +255,21 @@ fn metrics(crew: &Crew) -> String {
         ("stopped", prompts.stopped),
         ("busy", prompts.busy),
     ] {
-        let counter = metrics.prompts.get_or_create(&[("outcome", outcome)]);
-        counter.inc_by(total.saturating_sub(counter.get()));
+        raise(
+            &metrics.prompts.get_or_create(&[("outcome", outcome)]),
+            total,
+        );
     }
     if let Some(process) = Process::read() {
         metrics.resident.set(signed(process.resident_bytes));
         metrics.open_fds.set(signed(process.open_fds));
     }
     metrics.text()
+}
+
+/// Brings a counter up to a total that somebody else keeps. Two scrapes at once do it once.
+fn raise(counter: &Counter, total: u64) {
+    counter.inner().fetch_max(total, Ordering::Relaxed);
 }
 
 fn signed(number: u64) -> i64 {
@@ -327,5 +348,21 @@ impl Process {
             resident_bytes: kib * 1024,
             open_fds,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_scrapes_at_once_count_nothing_twice() {
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..20_000).for_each(|total| raise(&counter, total)));
+            }
+        });
+        assert_eq!(counter.get(), 19_999);
     }
 }

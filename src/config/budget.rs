@@ -16,6 +16,8 @@ const ROOM_BYTES: usize = 256;
 const DELIVERY_BYTES: usize = 128;
 /// A frame cut off in the middle of its header and the JSON around a text.
 const STASH_BYTES: usize = 512;
+/// One read: what a connection keeps of it while it must wait, beside a partial message.
+const READ_BYTES: usize = 64 * 1024;
 /// A worker's read buffer, lent to a connection for the length of one event, and what it gathers of a
 /// room's frames before they are written.
 const BUFFER_BYTES: usize = (64 + 128) * 1024;
@@ -91,6 +93,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
         addend("partial messages (limits.message_bytes)", connections, limits.message_bytes.saturating_add(STASH_BYTES)),
+        addend("input kept back while a mailbox is full (one read)", connections, READ_BYTES),
         addend("queues (queue.bytes_max, capacity)", connections, queue_bytes),
         addend("kernel send buffers (limits.send_buffer_bytes)", connections, send_bytes),
         addend("kernel receive buffers", connections, RECEIVE_BUFFER_BYTES),
@@ -194,6 +197,15 @@ mod tests {
             change(&mut config);
             assert!(worst_case_memory(&config, 10, 2).total > base);
         }
+    }
+
+    #[test]
+    fn a_partial_message_and_input_kept_back_are_held_at_once() {
+        let config = Config::default();
+        let budget = worst_case_memory(&config, 1, 1);
+        let without = config.queue.bytes_max + 2 * config.limits.send_buffer_bytes;
+        let input = budget.per_connection - without as u64 - RECEIVE_BUFFER_BYTES as u64;
+        assert!(input >= (config.limits.message_bytes + READ_BYTES) as u64);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::future::{poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -130,8 +131,8 @@ impl Acceptor {
                 "reason",
                 "handshakes",
             );
-            // The socket is new, so its buffer takes this; if not, the peer is closed upon anyway.
-            drop(stream.try_write(BUSY));
+            tracing::debug!(status = 503, reason = "handshakes", "request refused");
+            refuse(stream);
             return;
         };
         let acceptor = Arc::clone(self);
@@ -143,7 +144,9 @@ impl Acceptor {
         metrics.handshakes_in_progress.inc();
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
         let peer = peer_of(address);
+        let answered = AtomicBool::new(false);
         let service = service_fn(|request| {
+            answered.store(true, Ordering::Relaxed);
             let response = self.front.answer(request, peer, &mut upgrade.lock());
             ready(Ok::<_, Infallible>(response))
         });
@@ -152,7 +155,11 @@ impl Acceptor {
         let outcome = tokio::time::timeout(self.http_timeout, served).await;
         metrics.handshakes_in_progress.dec();
         if let Ok(Err(error)) = &outcome {
-            self.count_failure(error);
+            // One that was answered and then fell silent has not been refused anything.
+            let is_idle = error.is_timeout() && answered.load(Ordering::Relaxed);
+            if !is_idle {
+                self.count_failure(error);
+            }
         }
         let parts = connection.into_parts();
         let stream = parts.io.into_inner();
@@ -199,6 +206,18 @@ impl Acceptor {
             Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
         }
     }
+}
+
+/// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
+/// anyway. Not through tokio, which may not have heard yet that the socket can be written to.
+fn refuse(stream: TcpStream) {
+    let Ok(mut socket) = stream.into_std() else {
+        return;
+    };
+    // What has come already, so that the close does not reset the connection before its answer.
+    let mut scratch = [0; 4096];
+    drop(io::Read::read(&mut socket, &mut scratch));
+    drop(io::Write::write(&mut socket, BUSY));
 }
 
 /// Reads what the peer still sends, for a moment.

@@ -36,6 +36,7 @@ pub struct Crew {
     /// Who answers.
     pub assistant: Dispatcher,
     links: Vec<Arc<Link>>,
+    on_close: OnClose,
     threads: Mutex<Vec<JoinHandle<()>>>,
     draining: AtomicBool,
 }
@@ -113,7 +114,7 @@ impl Crew {
             broker: Arc::clone(&broker),
             assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
-            on_close,
+            on_close: Arc::clone(&on_close),
         };
         let threads = posts
             .into_iter()
@@ -127,6 +128,7 @@ impl Crew {
             metrics,
             assistant,
             links,
+            on_close,
             threads: Mutex::new(threads),
             draining: AtomicBool::new(false),
         }))
@@ -153,8 +155,13 @@ impl Crew {
                     % self.links.len().max(1)
             }
         };
-        if let Some(link) = self.links.get(worker) {
-            link.send(Order::Open(Box::new(handoff)));
+        let order = Order::Open(Box::new(handoff));
+        let Some(link) = self.links.get(worker) else {
+            return;
+        };
+        // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
+        if let Some(Order::Open(handoff)) = link.send(order) {
+            (self.on_close)(handoff.peer);
         }
     }
 
@@ -162,6 +169,12 @@ impl Crew {
     #[cfg(test)]
     pub(super) fn link(&self, worker: usize) -> &Link {
         self.links.get(worker).expect("a worker of this crew")
+    }
+
+    /// Do all worker threads run? Without one, the rooms that live on it cannot be joined.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.threads.lock().iter().any(JoinHandle::is_finished)
     }
 
     /// Has the drain begun? Then this node takes nobody new.
@@ -181,7 +194,8 @@ impl Crew {
         self.begin_drain();
         let deadline: Millis = self.clock.now() + grace;
         for link in &self.links {
-            link.send(Order::Drain { reason, deadline });
+            // A worker that has ended has nobody left to close.
+            drop(link.send(Order::Drain { reason, deadline }));
         }
     }
 
@@ -211,7 +225,8 @@ impl Crew {
                     // The asker may have gone away; then nobody needs the report.
                     drop(sender.send(report));
                 });
-                link.send(Order::Audit(room.cloned(), reply));
+                // A worker that has ended does not answer: its end of the channel goes here.
+                drop(link.send(Order::Audit(room.cloned(), reply)));
                 receiver
             })
             .collect();

@@ -150,12 +150,13 @@ impl Worker {
         let window = drain.deadline.since(drain.started) * 2 / 3;
         let elapsed = now.since(drain.started).min(window).as_millis() as u64;
         let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
-        // Never less than one, so that a drain of a few connections starts at once.
-        let due = due.max(1).max(if window.is_zero() {
-            drain.connections
+        // At its end everybody, whoever came late. Never less than one, so that a drain of a few
+        // connections starts at once.
+        let due = if elapsed >= window.as_millis() as u64 {
+            u64::MAX
         } else {
-            0
-        });
+            due.max(1)
+        };
         while drain.closed < due && drain.cursor < self.clients.places() {
             if let Some(key) = self.clients.key_at(drain.cursor) {
                 self.close(key, drain.reason);
@@ -180,6 +181,7 @@ impl Worker {
             }
             self.abandon(key, ended);
             self.leave(key);
+            self.leavers.remove(&key);
             let Some(mut client) = self.clients.remove(key) else {
                 continue;
             };

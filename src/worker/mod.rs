@@ -15,6 +15,8 @@ mod lifecycle;
 pub mod outbound;
 mod plane;
 pub mod rate_limit;
+#[cfg(test)]
+mod regressions;
 mod reply;
 mod report;
 mod rooms;
@@ -102,15 +104,37 @@ impl fmt::Debug for Order {
 /// `limits.connections`, the rest by the admin listener.
 #[derive(Debug)]
 pub struct Link {
-    orders: Mutex<Vec<Order>>,
+    /// `None` once the worker has ended: nobody would take an order any more.
+    orders: Mutex<Option<Vec<Order>>>,
     waker: mio::Waker,
 }
 
 impl Link {
-    /// Gives an order and wakes the worker.
-    pub fn send(&self, order: Order) {
-        self.orders.lock().push(order);
+    /// Gives an order and wakes the worker; gives it back if the worker has ended.
+    #[must_use = "a connection that nobody takes has to be given up"]
+    pub fn send(&self, order: Order) -> Option<Order> {
+        let mut orders = self.orders.lock();
+        let Some(waiting) = orders.as_mut() else {
+            return Some(order);
+        };
+        waiting.push(order);
+        drop(orders);
         self.wake();
+        None
+    }
+
+    /// Takes the orders given so far.
+    fn take(&self) -> Vec<Order> {
+        self.orders
+            .lock()
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Takes the last orders; later ones go back to who gives them.
+    fn end(&self) -> Vec<Order> {
+        self.orders.lock().take().unwrap_or_default()
     }
 
     /// Ends the worker's sleep.
@@ -143,7 +167,7 @@ impl Post {
         Ok(Self {
             poll,
             link: Arc::new(Link {
-                orders: Mutex::default(),
+                orders: Mutex::new(Some(Vec::new())),
                 waker,
             }),
         })

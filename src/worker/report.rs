@@ -48,7 +48,7 @@ impl Worker {
         }
     }
 
-    fn room_ledger(&mut self, name: &RoomName) -> Ledger {
+    pub(super) fn room_ledger(&mut self, name: &RoomName) -> Ledger {
         let slot = self
             .plane
             .broker

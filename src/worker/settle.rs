@@ -7,6 +7,7 @@
 use super::client::Ended;
 use super::outbound::{Batch, Flushed, Sent};
 use super::rooms::{Change, LocalRoom, Pending, key_of};
+use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ledger::Cause;
 use crate::broker::{ConnectionKey, Parcel, Publication};
@@ -290,10 +291,10 @@ impl Worker {
     /// Writes what a connection has waiting; the close frame only once it has left its room.
     fn flush(&mut self, key: u64) {
         let now = self.plane.now;
+        let room = self.room_of(key);
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let room = client.seat.map(|seat| seat.room);
         let mut sent = Sent::default();
         let flushed =
             client
@@ -342,13 +343,23 @@ impl Worker {
         self.plane.tally.writes += sent.calls;
     }
 
+    /// The room in whose account a connection's deliveries are: the one it is in, or has left with
+    /// some of them still waiting.
+    fn room_of(&mut self, key: u64) -> Option<u32> {
+        if let Some(seat) = self.clients.get_mut(key)?.seat {
+            return Some(seat.room);
+        }
+        let room = *self.leavers.get(&key)?;
+        self.rooms.get_mut(room).map(|_there| index_of(room))
+    }
+
     /// Drops what a connection has waiting, for good.
     pub(super) fn abandon(&mut self, key: u64, ended: Ended) {
+        let room = self.room_of(key);
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let dropped = client.connection.outbound.abandon();
-        let room = client.seat.map(|seat| seat.room);
         let cause = if ended == Ended::Shutdown {
             Cause::Shutdown
         } else {
@@ -370,6 +381,11 @@ impl Worker {
         let Some(seat) = client.seat.take() else {
             return;
         };
+        if client.connection.outbound.queued() > 0
+            && let Some(room) = self.rooms.key_at(seat.room)
+        {
+            self.leavers.insert(key, room);
+        }
         let Some(local) = self.rooms.at_mut(seat.room) else {
             return;
         };

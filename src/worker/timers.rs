@@ -33,7 +33,8 @@ impl Timers {
         }
     }
 
-    /// Lets `key` fire at or up to one slot after `deadline`, earlier if it is beyond the wheel.
+    /// Lets `key` fire at or up to one slot after `deadline`, earlier if it is beyond the wheel, which
+    /// reaches 51.1 s from the last [`Timers::expire`].
     pub fn arm(&mut self, deadline: Millis, key: u64) {
         let horizon = self.done + SLOTS as u64 - 1;
         let slot = (deadline.0.div_ceil(SLOT_MILLIS)).clamp(self.done + 1, horizon);

@@ -16,6 +16,7 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use mio::{Events, Poll};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(super) struct Worker {
     pub(super) ending: Vec<u64>,
     /// Those of them that leave in this round of settling.
     pub(super) leaving: Vec<u64>,
+    /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
+    pub(super) leavers: HashMap<u64, u64>,
     /// Connections whose input waits for a mailbox.
     pub(super) stalled: Vec<u64>,
     /// Connections to read from although no event says so.
@@ -82,6 +85,23 @@ pub(super) struct Worker {
     pub(super) spare: Vec<Box<Gathering>>,
     /// What has been added to the shared metrics already.
     pub(super) counted: Ledger,
+}
+
+impl Drop for Worker {
+    /// However it ends, nothing waits for it in vain, and admission gets every place back.
+    fn drop(&mut self) {
+        for order in self.link.end() {
+            if let Order::Open(handoff) = order {
+                (self.on_close)(handoff.peer);
+            }
+        }
+        for index in 0..self.clients.places() {
+            if let Some(client) = self.clients.at_mut(index) {
+                (self.on_close)(client.peer);
+                self.plane.metrics.connections.dec();
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -109,6 +129,7 @@ impl Worker {
             touched: Vec::new(),
             ending: Vec::new(),
             leaving: Vec::new(),
+            leavers: HashMap::new(),
             stalled: Vec::new(),
             again: Vec::new(),
             doomed: Vec::new(),
@@ -125,7 +146,7 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        loop {
+        while !self.is_done() {
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
@@ -133,27 +154,37 @@ impl Worker {
                 tracing::error!(%error, "poll failed");
                 return;
             }
-            self.plane.begin_turn(self.clock.now());
-            self.take_orders();
-            for event in &events {
-                if event.token() != WAKE {
-                    self.contained(event.token().0 as u64, |worker, key| {
-                        worker.on_event(key, event)
-                    });
-                }
-            }
-            for key in std::mem::take(&mut self.again) {
-                self.contained(key, |worker, key| worker.read(key, true));
-            }
-            self.run_timers();
-            self.step_drain();
-            self.settle();
-            self.bury();
-            self.report();
-            if self.drain.is_some() && self.clients.is_empty() {
-                return;
+            self.turn(self.clock.now(), &events);
+        }
+    }
+
+    /// Its drain is over: nobody is left.
+    fn is_done(&self) -> bool {
+        self.drain.is_some() && self.clients.is_empty()
+    }
+
+    /// One turn at `now`, with the events of a poll.
+    pub(super) fn turn(&mut self, now: Millis, events: &Events) {
+        self.plane.begin_turn(now);
+        // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
+        self.timers.expire(now, &mut self.fired);
+        self.take_orders();
+        for event in events {
+            if event.token() != WAKE {
+                self.contained(event.token().0 as u64, |worker, key| {
+                    worker.on_event(key, event)
+                });
             }
         }
+        for key in std::mem::take(&mut self.again) {
+            // To the end: it may have been announced while this connection could not be read.
+            self.contained(key, |worker, key| worker.read(key, true));
+        }
+        self.run_timers();
+        self.step_drain();
+        self.settle();
+        self.bury();
+        self.report();
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -192,8 +223,7 @@ impl Worker {
     }
 
     fn take_orders(&mut self) {
-        let orders = std::mem::take(&mut *self.link.orders.lock());
-        for order in orders {
+        for order in self.link.take() {
             match order {
                 Order::Open(handoff) => self.open(*handoff),
                 Order::Drain { reason, deadline } => {
@@ -286,6 +316,7 @@ impl Worker {
             return;
         };
         let was_open = client.connection.is_open();
+        let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
@@ -302,7 +333,10 @@ impl Worker {
         match reading {
             Reading::Open | Reading::Awaiting => {}
             Reading::Stalled => {
-                count(&plane.metrics.reads_paused, "reason", "mailbox");
+                // Once per pause, not for every look at a mailbox that is still full.
+                if !was_held {
+                    count(&plane.metrics.reads_paused, "reason", "mailbox");
+                }
                 client.unread = true;
                 self.stalled.push(key);
             }
@@ -352,7 +386,6 @@ impl Worker {
     fn run_timers(&mut self) {
         let now = self.plane.now;
         let mut fired = std::mem::take(&mut self.fired);
-        self.timers.expire(now, &mut fired);
         for key in fired.drain(..) {
             self.contained(key, |worker, key| worker.on_timer(key, now));
         }

@@ -411,6 +411,8 @@ impl<S: Surroundings> Receiver for Ear<'_, S> {
 
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
         let connection = &mut *self.connection;
+        // What begins behind this message has its own time.
+        connection.deadline = Millis::NEVER;
         if !connection.messages.take(self.now, self.rules.messages, 1) {
             connection.refusals += 1;
             self.surroundings.too_many();

@@ -6,7 +6,7 @@
 //! No I/O of its own: the socket is any [`Write`].
 
 use crate::broker::Publication;
-use crate::broker::queue::{Bounds, Delivery, Pushed, Queue};
+use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -231,7 +231,12 @@ impl Outbound {
                 if backlog.queue.is_empty() {
                     continue;
                 }
-                if !write_queue(&mut backlog.queue, socket, sent)? {
+                // A control frame goes behind the frame under way, not behind the queue.
+                let most = match backlog.control {
+                    Some(_) => 1,
+                    None => SLICES_MAX,
+                };
+                if !write_queue(&mut backlog.queue, most, socket, sent)? {
                     return Ok(Flushed::Blocked);
                 }
                 continue;
@@ -264,10 +269,15 @@ impl Outbound {
     }
 }
 
-/// One vectored write from the queue; false if the socket blocks.
-fn write_queue(queue: &mut Queue, socket: &mut impl Write, sent: &mut Sent) -> io::Result<bool> {
+/// One vectored write of at most `most` deliveries from the queue; false if the socket blocks.
+fn write_queue(
+    queue: &mut Queue,
+    most: usize,
+    socket: &mut impl Write,
+    sent: &mut Sent,
+) -> io::Result<bool> {
     let mut slices = std::array::from_fn(|_| IoSlice::new(&[]));
-    let count = queue.slices(&mut slices);
+    let count = queue.slices(&mut slices).min(most);
     let slices = slices.get(..count).unwrap_or_default();
     let offered: usize = slices.iter().map(|slice| slice.len()).sum();
     sent.calls += 1;

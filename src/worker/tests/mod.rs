@@ -101,9 +101,12 @@ impl Node {
     fn join_on(&self, worker: usize, name: &RoomName) -> Peer {
         let before = self.members(name);
         let (peer, socket) = self.pair();
-        self.crew
-            .link(worker)
-            .send(Order::Open(Box::new(handoff(socket, Some(name)))));
+        assert!(
+            self.crew
+                .link(worker)
+                .send(Order::Open(Box::new(handoff(socket, Some(name)))))
+                .is_ok()
+        );
         until("the member to join", || self.members(name) > before);
         peer
     }
@@ -158,7 +161,12 @@ impl Node {
             // Ends when the test drops its end.
             assert!(thawed.recv().is_err());
         });
-        self.crew.link(worker).send(Order::Audit(None, block));
+        assert!(
+            self.crew
+                .link(worker)
+                .send(Order::Audit(None, block))
+                .is_ok()
+        );
         has_stopped.recv_timeout(PATIENCE).expect("a frozen worker");
         thaw
     }
