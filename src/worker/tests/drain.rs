@@ -1,8 +1,6 @@
 //! How a node empties itself.
 
 use super::*;
-use crate::broker::Publication;
-use socket2::SockRef;
 
 #[test]
 fn a_drain_closes_everybody_spread_over_the_grace() {
@@ -76,20 +74,9 @@ fn a_connection_that_comes_during_a_drain_is_told_so() {
 fn what_a_slow_reader_has_not_taken_at_the_deadline_is_dropped_for_shutdown() {
     let node = Node::start(1, |config| config.queue.capacity = 50);
     let name = room("slow");
-    let (peer, socket) = node.pair();
-    SockRef::from(&peer.0)
-        .set_recv_buffer_size(4 * 1024)
-        .expect("a socket option");
-    SockRef::from(&socket)
-        .set_send_buffer_size(4 * 1024)
-        .expect("a socket option");
-    node.crew.open(handoff(socket, Some(&name)));
-    until("the member to join", || node.members(&name) == 1);
+    let peer = node.join_slowly(&name);
     let found = node.crew.broker.find(&name).expect("the room");
-    let publication = Publication {
-        frame: encoder::frame(Opcode::Binary, &[7; 60_000]),
-        deadline: Millis::NEVER,
-    };
+    let publication = large();
     let mut published = 0;
     until("the queue to be full", || {
         node.crew.broker.publish(&found, &publication, None);

@@ -7,7 +7,9 @@ mod spread;
 mod stall;
 
 use super::*;
+use crate::broker::Publication;
 use crate::transport::{Opcode, encoder};
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -111,6 +113,22 @@ impl Node {
         peer
     }
 
+    /// A chat connection whose kernel buffers are small.
+    fn join_slowly(&self, name: &RoomName) -> Peer {
+        let before = self.members(name);
+        let (peer, socket) = self.pair();
+        let small = 4 * 1024;
+        SockRef::from(&peer.0)
+            .set_recv_buffer_size(small)
+            .expect("a socket option");
+        SockRef::from(&socket)
+            .set_send_buffer_size(small)
+            .expect("a socket option");
+        self.crew.open(handoff(socket, Some(name)));
+        until("the member to join", || self.members(name) > before);
+        peer
+    }
+
     /// An echo connection with bytes that came with its handshake.
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
@@ -196,6 +214,14 @@ fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
         role: Role::Chat,
         room: name.cloned(),
         peer: 0,
+    }
+}
+
+/// An event that fills small buffers at once.
+fn large() -> Publication {
+    Publication {
+        frame: encoder::frame(Opcode::Binary, &[7; 60_000]),
+        deadline: Millis::NEVER,
     }
 }
 

@@ -1,7 +1,6 @@
 //! A room over several workers: one order, one account.
 
 use super::*;
-use crate::broker::Publication;
 
 #[test]
 fn every_member_of_a_spread_room_gets_every_message_once_and_in_one_order() {
@@ -79,6 +78,30 @@ fn an_audit_of_one_room_tells_its_account_alone() {
     assert_eq!(node.settled(Some(&loud)).delivered, 20);
     assert_eq!(node.settled(Some(&room("nobody"))), Ledger::default());
     assert_eq!(node.settled(None).delivered, 21);
+}
+
+#[test]
+fn what_a_leaver_had_waiting_is_taken_off_its_rooms_account() {
+    let node = Node::start(1, |_| {});
+    let name = room("leaver");
+    let (mut stays, mut slow) = (node.join_on(0, &name), node.join_slowly(&name));
+    let found = node.crew.broker.find(&name).expect("the room");
+    let publication = large();
+    let mut published = 0;
+    until("a backlog", || {
+        node.crew.broker.publish(&found, &publication, None);
+        published += 1;
+        stays.receive();
+        node.audit(Some(&name)).queued > 3
+    });
+    slow.send(&masked(Opcode::Close, &1000u16.to_be_bytes()));
+    until("the leave", || node.members(&name) == 1);
+    drop(slow);
+    until("the connection to be buried", || node.gone() == 1);
+    let account = node.settled(Some(&name));
+    assert_eq!(account.expected, 2 * published);
+    assert!(account.dropped_total() > 0, "{account:?}");
+    assert_eq!(account, node.settled(None));
 }
 
 /// Small and repeatable (xorshift).
