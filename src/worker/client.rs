@@ -21,7 +21,6 @@ pub(super) struct Client {
     pub(super) socket: TcpStream,
     pub(super) connection: Connection,
     pub(super) role: Role,
-    /// Kept after it has [left](Client::left): its room's account goes on until its queue is gone.
     pub(super) seat: Option<Seat>,
     /// What admission counted; given back when the connection is gone.
     pub(super) peer: u64,

@@ -377,11 +377,8 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        if std::mem::replace(&mut client.left, true) {
-            return;
-        }
-        // It keeps the seat's number: what it has waiting stays on the room's account.
-        let Some(seat) = client.seat else {
+        client.left = true;
+        let Some(seat) = client.seat.take() else {
             return;
         };
         if client.connection.outbound.queued() > 0

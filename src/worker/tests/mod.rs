@@ -107,7 +107,7 @@ impl Node {
             self.crew
                 .link(worker)
                 .send(Order::Open(Box::new(handoff(socket, Some(name)))))
-                .is_ok()
+                .is_none()
         );
         until("the member to join", || self.members(name) > before);
         peer
@@ -183,7 +183,7 @@ impl Node {
             self.crew
                 .link(worker)
                 .send(Order::Audit(None, block))
-                .is_ok()
+                .is_none()
         );
         has_stopped.recv_timeout(PATIENCE).expect("a frozen worker");
         thaw
