@@ -88,6 +88,8 @@ struct State {
     /// Rooms whose first prompt may start as soon as there is a free place, in turn.
     ready: VecDeque<RoomName>,
     running: usize,
+    /// Somebody is starting prompts.
+    is_starting: bool,
     closed: bool,
     counts: Counts,
 }
@@ -239,9 +241,21 @@ impl State {
 }
 
 impl Desk {
+    /// Starts what may start. Only one call at a time does: a runtime that is going away drops a
+    /// turn within its `spawn`, and the end of that turn comes here again, for each prompt deeper.
     fn start_ready(self: &Arc<Self>) {
+        let mut is_mine = false;
         loop {
-            let next = self.state.lock().next(self.limits.concurrency);
+            let next = {
+                let mut state = self.state.lock();
+                if state.is_starting && !is_mine {
+                    return; // Whoever is at it looks again before it stops.
+                }
+                let next = state.next(self.limits.concurrency);
+                state.is_starting = next.is_some();
+                next
+            };
+            is_mine = true;
             let Some(prompt) = next else {
                 return;
             };

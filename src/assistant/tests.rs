@@ -347,3 +347,27 @@ async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
     });
     assert!(matches!(asked, Asked::Off));
 }
+
+#[test]
+fn a_runtime_that_goes_away_with_many_prompts_waiting_does_not_exhaust_the_stack() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let inside = runtime.enter();
+    let mut bench = Bench::new(20_000, 8, 1);
+    for number in 0..20_000 {
+        assert!(matches!(
+            bench.ask(&format!("s{number}"), "stuck"),
+            Asked::Accepted
+        ));
+    }
+    drop(inside);
+    runtime.shutdown_timeout(Duration::from_secs(20));
+    let mut apologies = 0;
+    while bench.outcomes.try_recv().is_ok() {
+        apologies += 1;
+    }
+    assert_eq!(apologies, 20_000);
+}

@@ -176,6 +176,29 @@ fn a_worker_that_has_ended_gives_back_who_was_on_the_way_to_it() {
     }
 }
 
+#[test]
+fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
+    let mut rig = Rig::new(|_| {});
+    let (mut broken, mut other) = (rig.open(Some("a")), rig.open(Some("a")));
+    let key = rig.worker.clients.key_at(0).unwrap();
+    rig.worker.contained(key, |_, _| panic!("as a test"));
+    let name = RoomName::chat("1", "a").unwrap();
+    let room = rig.broker.find(&name).unwrap();
+    let publication = Publication {
+        frame: encoder::frame(Opcode::Text, b"after"),
+        deadline: Millis::NEVER,
+    };
+    rig.broker.publish(&room, &publication, Some(0));
+    rig.settle_at(10);
+    assert_eq!(read(&mut broken, 7)[2..], *b"after", "in order, then");
+    assert_eq!(read(&mut broken, 4)[2..], 1011_u16.to_be_bytes());
+    assert_eq!(read(&mut other, 7)[2..], *b"after");
+    rig.settle_at(3_000);
+    assert_eq!(rig.worker.clients.len(), 1);
+    assert_eq!(rig.worker.plane.metrics.panics.get(), 1);
+    assert_eq!(rig.worker.plane.ledger.unexplained(), 0);
+}
+
 /// Takes every message.
 struct Glutton;
 
