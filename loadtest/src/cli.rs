@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Slow(Slow),
     /// Everything at once for long: residue, memory, descriptors.
     Soak(Soak),
+    /// The same scenarios against several servers, in turns, as ratios.
+    Compare(Compare),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
 }
@@ -135,6 +137,53 @@ pub(crate) struct Floor {
     /// Send every Nth frame twice, to see that the harness notices (not with --coalesce).
     #[arg(long, default_value_t = 0)]
     pub(crate) duplicate_every: u64,
+}
+
+/// Flags of `compare`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Compare {
+    /// The whole table.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// These cases of it; a wrong name lists them.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// One more case: a scenario with its flags, in quotation marks.
+    #[arg(long)]
+    pub(crate) scenario: Option<String>,
+    /// These servers (default: all that are not optional); the floor comes along.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+    /// The list of servers besides those built in.
+    #[arg(long, default_value = "loadtest/peers/peers.toml")]
+    pub(crate) file: PathBuf,
+    /// Rounds: each case and server once in each.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// Folder for the results.
+    #[arg(long, default_value = "results")]
+    pub(crate) out: PathBuf,
+    /// Name of this comparison: results go to OUT/DATE-NAME.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Our server's program (default: beside this one).
+    #[arg(long)]
+    pub(crate) supportal: Option<PathBuf>,
+    /// The server's core.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// The generator's core.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) generator_core: usize,
+    /// Do not pin to cores.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Measure again up to this often while other programs take the cores; the quietest counts.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) retries: usize,
+    /// Share of time without a core that is quiet enough.
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) quiet: f64,
 }
 
 /// Flags of every scenario.

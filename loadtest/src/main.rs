@@ -2,16 +2,19 @@
 //! One thread is one poll loop over a slab of connections ([`engine`], [`client`]); a scenario is a [`plan::Plan`] that [`run`]
 //! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
 
+mod again;
 mod cli;
 mod client;
 mod clock;
 mod codec;
+mod compare;
 mod engine;
 mod floor;
 mod handshake;
 mod html;
 mod ledger;
 mod load;
+mod machine;
 mod measure;
 mod message;
 mod plan;
@@ -19,6 +22,7 @@ mod progress;
 mod report;
 mod run;
 mod scenario;
+mod server;
 mod traffic;
 mod verify;
 
@@ -70,6 +74,12 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let stop = stop_flag()?;
+    if let Command::Compare(args) = &command {
+        let (folder, summary) = compare::run(args, &options, &stop)?;
+        print(&format!("{summary}\nResults: {}", folder.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
     let connections = plan.connections();
     if connections as u64 + DESCRIPTORS_SPARE > descriptors {
@@ -83,20 +93,13 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     let clock = clock::Clock::start();
     let expiry = clock::nanos(options.expiry);
     let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|error| format!("signals: {error}"))?;
-    }
     let (json, html) = (options.json.clone(), options.html.clone());
     let report = run::Run::new(plan, options, target, traffic, stop)
         .and_then(run::Run::run)
         .map_err(|error| error.to_string())?;
     print(&report.text());
     if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
+        let text = serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?;
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     if let Some(path) = html {
@@ -108,6 +111,17 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| format!("signals: {error}"))?;
+    }
+    Ok(stop)
 }
 
 /// Resolves `--url` and refuses what is not on this machine.

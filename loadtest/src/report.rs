@@ -250,6 +250,17 @@ impl Report {
         warnings
     }
 
+    /// The figures with what they were judged to be.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let Some(json) = json.as_object_mut() {
+            let verdict =
+                serde_json::json!({"failures": self.failures(), "warnings": self.warnings()});
+            json.insert("verdict".to_owned(), verdict);
+        }
+        json
+    }
+
     /// The summary.
     pub(crate) fn text(&self) -> String {
         let f = &self.figures;

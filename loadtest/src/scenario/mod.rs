@@ -18,7 +18,7 @@ const TEXT_BYTES: usize = 64;
 /// Length of a measurement where neither the flags nor the scenario say.
 const DURATION: Duration = Duration::from_secs(10);
 
-/// The plan of a scenario; none for `floor`, which is a server.
+/// The plan of a scenario; none for what is not one.
 pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
     Some(match command {
         Command::Echo(args) => echo::plan(args, options),
@@ -29,7 +29,7 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Chat(args) => chat::plan(args, options),
         Command::Slow(args) => slow::plan(args, options),
         Command::Soak(args) => soak::plan(args, options),
-        Command::Floor(_) => return None,
+        Command::Floor(_) | Command::Compare(_) => return None,
     })
 }
 
