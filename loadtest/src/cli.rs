@@ -32,6 +32,12 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Two people in a room, at human pace.
     Chat(Chat),
+    /// People who join and leave busy rooms.
+    Churn(Churn),
+    /// Networks that break: connections cut without a close frame, and clients that come back.
+    Flap(Flap),
+    /// The server is replaced while everybody is connected.
+    Deploy(Deploy),
     /// Readers that stop: what the others notice and what the server keeps.
     Slow(Slow),
     /// Everything at once for long: residue, memory, descriptors.
@@ -97,6 +103,74 @@ pub(crate) struct Chat {
     pub(crate) pause: Duration,
 }
 
+/// Flags of `churn`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Churn {
+    /// Rooms.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rooms: usize,
+    /// Members of each; the first publishes and stays.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) members: usize,
+    /// Members who leave, a second in all.
+    #[arg(long, default_value_t = 200.0)]
+    pub(crate) leaves: f64,
+    /// Mean time away.
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    pub(crate) pause: Duration,
+}
+
+/// Flags of `flap`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Flap {
+    /// Rooms.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rooms: usize,
+    /// Members of each; two publish.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) members: usize,
+    /// Connections cut, a second in all.
+    #[arg(long, default_value_t = 50.0)]
+    pub(crate) cuts: f64,
+}
+
+/// Which client comes back after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ClientKind {
+    /// The stock page: 3 s, five times.
+    Stock,
+    /// Ours: full jitter from 500 ms to 20 s, without end.
+    Jitter,
+    /// One run with each.
+    Both,
+}
+
+/// Flags of `deploy`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Deploy {
+    /// Rooms.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) rooms: usize,
+    /// Members of each; one publishes.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) members: usize,
+    /// The client that comes back.
+    #[arg(long, value_enum, default_value_t = ClientKind::Both)]
+    pub(crate) client: ClientKind,
+    /// The restart begins so long into the measurement.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(crate) after: Duration,
+    /// Restarts the server at --url; without it the tool manages one itself.
+    #[arg(long)]
+    pub(crate) restart_command: Option<String>,
+    /// Starts the server the tool manages, with {port} and {admin} (default: ours, beside this program).
+    #[arg(long)]
+    pub(crate) server_command: Option<String>,
+    /// Time between the managed server's end and its new start.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub(crate) downtime: Duration,
+}
+
 /// Flags of `slow`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Slow {
@@ -120,6 +194,9 @@ pub(crate) struct Soak {
     /// Fan-out messages a second, ten deliveries each.
     #[arg(long, default_value_t = 1000.0)]
     pub(crate) fanout_rate: f64,
+    /// MiB the server's resident memory may grow after the warm-up.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) rss_growth: f64,
 }
 
 /// Flags of `floor`.

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod codec;
 mod compare;
+mod deploy;
 mod engine;
 mod floor;
 mod handshake;
@@ -17,6 +18,7 @@ mod load;
 mod machine;
 mod measure;
 mod message;
+mod people;
 mod plan;
 mod progress;
 mod report;
@@ -30,9 +32,11 @@ mod verify;
 mod tests;
 
 use clap::Parser;
-use cli::{Cli, Command, Options};
+use cli::{Cli, ClientKind, Command, Options};
 use engine::Target;
+use plan::Plan;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -67,7 +71,10 @@ fn print(text: &str) {
 }
 
 fn start(cli: Cli) -> Result<ExitCode, String> {
-    let Cli { command, options } = cli;
+    let Cli {
+        command,
+        mut options,
+    } = cli;
     // Best effort: the check below says what is missing.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
@@ -89,28 +96,79 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
             connections as u64 + DESCRIPTORS_SPARE
         ));
     }
-    let target = target(&options, connections)?;
-    let clock = clock::Clock::start();
-    let expiry = clock::nanos(options.expiry);
-    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
-    let (json, html) = (options.json.clone(), options.html.clone());
-    let report = run::Run::new(plan, options, target, traffic, stop)
-        .and_then(run::Run::run)
-        .map_err(|error| error.to_string())?;
-    print(&report.text());
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?;
-        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Command::Deploy(args) = &command
+        && args.client == ClientKind::Both
+    {
+        let (text, json) = deploy::both(&plan, &options)?;
+        print(&text);
+        let good = ["stock", "jitter"].iter().all(|client| {
+            let failures = json.pointer(&format!("/{client}/verdict/failures"));
+            failures
+                .and_then(serde_json::Value::as_array)
+                .is_some_and(Vec::is_empty)
+        });
+        if let Some(path) = &options.json {
+            write(
+                path,
+                &serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?,
+            )?;
+        }
+        return Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
-    if let Some(path) = html {
-        std::fs::write(&path, html::page(&report))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+    let restart = match &command {
+        Command::Deploy(args) => Some(deploy::prepare(args, &mut options)?),
+        _ => None,
+    };
+    let report = one_run(&command, plan, options.clone(), restart, stop)?;
+    print(&report.text());
+    if let Some(path) = &options.json {
+        write(
+            path,
+            &serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?,
+        )?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &html::page(&report))?;
     }
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// One scenario against one server, from this process.
+fn one_run(
+    command: &Command,
+    plan: Plan,
+    options: Options,
+    restart: Option<run::Restart>,
+    stop: Arc<AtomicBool>,
+) -> Result<report::Report, String> {
+    let target = target(&options, plan.connections())?;
+    let clock = clock::Clock::start();
+    let expiry = clock::nanos(options.expiry);
+    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+    let soak = match command {
+        Command::Soak(args) => Some(report::SoakLimits {
+            rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
+            lanes: plan.storm.map_or(0, |storm| storm.lanes),
+        }),
+        _ => None,
+    };
+    let mut run = run::Run::new(plan, options, target, traffic, stop).map_err(|e| e.to_string())?;
+    if let Some(restart) = restart {
+        run = run.with_restart(restart);
+    }
+    run.with_soak(soak).run().map_err(|error| error.to_string())
 }
 
 /// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.

@@ -12,6 +12,7 @@ use crate::machine::{Machine, revision, today};
 use crate::server::Server;
 use cases::{Baseline, Case};
 use peers::Peer;
+pub(crate) use peers::{OURS, our_server, quoted};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;

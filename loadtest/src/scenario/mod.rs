@@ -2,9 +2,12 @@
 
 mod broadcast;
 mod chat;
+mod churn;
 mod connect;
+mod deploy;
 mod echo;
 mod fanout;
+mod flap;
 mod idle;
 mod slow;
 mod soak;
@@ -28,6 +31,9 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Connect(args) => connect::plan(args, options),
         Command::Chat(args) => chat::plan(args, options),
         Command::Slow(args) => slow::plan(args, options),
+        Command::Churn(args) => churn::plan(args, options),
+        Command::Flap(args) => flap::plan(args, options),
+        Command::Deploy(args) => deploy::plan(args, options),
         Command::Soak(args) => soak::plan(args, options),
         Command::Floor(_) | Command::Compare(_) => return None,
     })
@@ -42,6 +48,7 @@ fn base(name: &'static str, options: &Options, groups: Vec<Group>) -> Plan {
         duration: options.duration.unwrap_or(DURATION),
         status_every: Duration::from_secs(5),
         memory: false,
+        restart: None,
     }
 }
 
