@@ -39,3 +39,8 @@ npm_versions() {
         echo "$name $(node -p "require('./node_modules/$name/package.json').version")"
     done
 }
+
+# The system's Redis, or the one that channels/install has made.
+redis_server() {
+    command -v redis-server || { [[ ! -x $tools/redis/redis-server ]] || echo "$tools/redis/redis-server"; }
+}
