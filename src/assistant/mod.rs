@@ -20,11 +20,6 @@ use crate::name::RoomName;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
-/// Sent when no reply could be had; the guide's wording, letter by letter
-/// (`django_supportal` 1.0.2, recorded in the transcript).
-pub const APOLOGY: &str =
-    "Sorry, I'm having trouble processing your request right now. please try again";
-
 /// Longest reply in bytes, all pieces together. A chat line is read by a person; what is longer
 /// than 32 KiB (the default of `chat.text_bytes_max`) is a backend gone wrong.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024;
@@ -119,7 +114,7 @@ pub trait ReplyTo: Send {
     fn piece(&mut self, _text: &str) {}
     /// The whole reply.
     fn reply(self: Box<Self>, text: String);
-    /// There will be no reply; say so with [`APOLOGY`].
+    /// There will be no reply; say so with [`APOLOGY`](crate::protocol::APOLOGY).
     fn apologise(self: Box<Self>);
 }
 

@@ -1,7 +1,7 @@
 //! Why the server ends a connection: one table of close codes.
 //!
-//! A client decides by range whether to come back: of our own codes 4000–4499 say "reconnect" and
-//! 4500–4999 say "do not"; the registered ones carry the same answer in [`CloseReason::reconnect`].
+//! A client decides by range whether to come back: 4500–4999 say "do not", and so does 1000, the
+//! client's own; after everything else it comes back, after a random wait that grows.
 //! Source: RFC 6455 §7.4.1 and the IANA registry (1012, 1013). The README's table is
 //! [`markdown`], compared by a test.
 
@@ -91,11 +91,11 @@ impl CloseReason {
         match self {
             Self::Normal => row(1000, "normal", false, "", "The client closed; the server answers with the client's own code."),
             Self::GoingAway => row(1001, "going_away", true, "server is draining", "This node stops; another one takes over."),
-            Self::Protocol => row(1002, "protocol", false, "protocol error", "A frame broke RFC 6455."),
-            Self::Unsupported => row(1003, "unsupported", false, "text messages only", "A binary message arrived."),
-            Self::InvalidText => row(1007, "invalid_text", false, "text is not UTF-8", "A text message was not UTF-8."),
-            Self::Policy => row(1008, "policy", false, "policy violation", "A rule of this server was broken, such as too many pings."),
-            Self::TooBig => row(1009, "too_big", false, "message too big", "A message or its fragments exceeded the limit."),
+            Self::Protocol => row(1002, "protocol", true, "protocol error", "A frame broke RFC 6455."),
+            Self::Unsupported => row(1003, "unsupported", true, "text messages only", "A binary message arrived."),
+            Self::InvalidText => row(1007, "invalid_text", true, "text is not UTF-8", "A text message was not UTF-8."),
+            Self::Policy => row(1008, "policy", true, "policy violation", "A rule of this server was broken, such as too many pings."),
+            Self::TooBig => row(1009, "too_big", true, "message too big", "A message or its fragments exceeded the limit."),
             Self::Internal => row(1011, "internal", true, "internal error", "The server failed on this connection; it is counted and logged."),
             Self::Restart => row(1012, "restart", true, "server is restarting", "This node restarts; come back after a random wait."),
             Self::TryLater => row(1013, "try_later", true, "try again later", "The node is overloaded."),
@@ -155,7 +155,7 @@ const _: () = {
         assert!(close.reason().len() <= REASON_BYTES_MAX);
         let code = close.code();
         assert!(code >= 1000 && code <= 4999 && (code < 1016 || code >= 4000));
-        assert!(code < 4000 || close.reconnect() == (code < 4500));
+        assert!(close.reconnect() == (code != 1000 && code < 4500));
         rest = tail;
     }
 };
