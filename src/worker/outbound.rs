@@ -1,7 +1,7 @@
 //! The writing half of a connection: what goes to the socket, in which order, and what became of it.
 //!
 //! While a socket takes everything there is nothing here but a null pointer. A socket that is
-//! behind gets a [`Backlog`]: the subscriber's bounded queue, one pending pong or ping (the newest),
+//! behind gets a `Backlog`: the subscriber's bounded queue, one pending pong or ping (the newest),
 //! one pending close. Control frames go between deliveries, never inside one; the close goes last.
 //! No I/O of its own: the socket is any [`Write`].
 
