@@ -1,4 +1,5 @@
-//! Cost of frames: decoding masked messages whole, in fragments and in pieces, and encoding.
+//! Cost of frames: decoding masked messages whole, in fragments and in pieces, by what their
+//! text is, and encoding.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -96,6 +97,29 @@ fn decoding(criterion: &mut Criterion) {
     }
 }
 
+/// The same bytes as binary and as text of ever longer characters: what UTF-8 checking adds, in
+/// whole frames (checked at once) and in pieces (checked as they arrive).
+fn utf8(criterion: &mut Criterion) {
+    let kinds = [
+        ("binary", 0x82, "a"),
+        ("ascii", 0x81, "a"),
+        ("umlauts", 0x81, "äöü"),
+        ("chinese", 0x81, "订单在"),
+        ("emoji", 0x81, "😀🚚"),
+    ];
+    for (name, piece) in [("utf8/whole", usize::MAX), ("utf8/pieces_of_100", 100)] {
+        let mut group = criterion.benchmark_group(name);
+        for (kind, first, character) in kinds {
+            let frame = masked(first, character.repeat(1008 / character.len()).as_bytes());
+            group.throughput(Throughput::Bytes(1008));
+            group.bench_function(kind, |bencher| {
+                let copy = || frame.clone();
+                bencher.iter_batched_ref(copy, |bytes| decode(bytes, piece), BatchSize::SmallInput);
+            });
+        }
+    }
+}
+
 fn encoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     for size in SIZES {
@@ -107,5 +131,5 @@ fn encoding(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decoding, encoding);
+criterion_group!(benches, decoding, utf8, encoding);
 criterion_main!(benches);

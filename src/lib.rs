@@ -1,4 +1,120 @@
 //! Supportal Gateway: the real-time server for customer-support chat.
+//!
+//! This page is the map. What the server does for its users is in `README.md`; here is how it is
+//! built, and why.
+//!
+//! # In one picture
+//!
+//! ```text
+//!        control plane: tokio + hyper                      data plane: one thread per core
+//!
+//!  accept ─> hyper http1 ─> path, handshake, ──101──> hand-off: socket, bytes already read, room
+//!              │            origin, caps                              │
+//!              └─ page, client.js                                     v
+//!                                                   worker: mio poll, slab of connections
+//!  admin listener:                                  (idle: no task, no buffer, no queue)
+//!  live ready health metrics ledger                                   │
+//!        ^                                  read ─> decoder ─> token bucket ─> command
+//!        │ audit                                                      │
+//!        │                                                            v
+//!        └──────────────────────────────── broker.publish: next number of the room, into the
+//!                                          mailbox of every worker that holds members
+//!  assistant (a task per prompt) <─ prompt ─┤                         │
+//!     └── reply, published like any event ──┘                         v
+//!                                          worker: one encoded frame for all members, the frames
+//!                                          of a turn in one write per socket; what a socket does
+//!                                          not take waits in its bounded queue
+//! ```
+//!
+//! Two planes, because a chat server is mostly idle connections: one costs a slab entry here, and
+//! would cost a task with its buffers on tokio. Handshakes, pages, assistants and the operator's
+//! requests are few and varied; for them tokio and hyper are right.
+//!
+//! # Floors
+//!
+//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy.rs`
+//! checks that, and which crates a module may name.
+//!
+//! | Floor | Module | In one sentence |
+//! |--:|---|---|
+//! | 6 | `main` | Flags, settings, logs, server, signal, drain, exit code; nothing else. |
+//! | 5 | [`server`] | Owns the public listener: who comes in, by which path, and the end in order. |
+//! | 5 | [`admin`] | The operator's listener, on its own address. |
+//! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
+//! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
+//! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
+//! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
+//! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
+//! | 1 | [`telemetry`] | Logs that never wait. |
+//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
+//!
+//! The binary's own modules `cli` and `signals` are of floor 5. The list of modules below is in the
+//! same order, from the ground up.
+//!
+//! # Life of one message
+//!
+//! 1. A worker's poll says that a socket is readable. The worker lends its one read buffer for the
+//!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
+//! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
+//!    `limits.refusals` of them 4429.
+//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//! 4. The event is encoded once, frame header included ([`protocol::Writer`],
+//!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
+//! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
+//!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
+//!    slows them down; see [`broker::Broker::full_mailbox`].
+//! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
+//!    The reply comes back by step 5.
+//! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
+//!    to each member with one call. All that the kernel does not take goes into the member's
+//!    [`broker::queue::Queue`] ([`worker::outbound`]).
+//! 8. Each delivery ends in a column of the [`broker::ledger::Ledger`]: delivered, or dropped with a
+//!    cause.
+//!
+//! # Locks
+//!
+//! The data plane takes three, in one order, written down at [`broker`]: a shard of the registry, a
+//! room, a mailbox. None is held across a wait or a system call, but for the wake of a sleeping worker
+//! under a room's lock. What a worker owns (connections, queues, its members of rooms) needs none.
+//!
+//! # What is bounded by what
+//!
+//! [`config::budget::worst_case_memory`] adds all of it up, and `supportal check` prints the sum.
+//!
+//! | What | By | Where |
+//! |---|---|---|
+//! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
+//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`] |
+//! | connections of the page | `limits.handshakes`, `server.http_timeout` | [`server`] |
+//! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
+//! | its text | `chat.text_bytes_max` | [`protocol`] |
+//! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
+//! | publications under way | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
+//! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
+//! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
+//! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
+//! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
+//! | the end | `server.drain_grace` | [`server`] |
+//!
+//! # Promises, and where each is tested
+//!
+//! | Promise | Test |
+//! |---|---|
+//! | All members of a room see one order, and each publisher's own | `tests/chat.rs` `all_members_see_one_order_and_each_publishers_own`; `src/broker/tests.rs` `every_worker_with_members_gets_the_publication_in_one_order` |
+//! | A room larger than a worker loses nothing | `tests/chat.rs` `a_room_larger_than_one_worker_gets_everything` |
+//! | Nothing is lost or doubled between threads | `src/broker/mailbox/model.rs` `nothing_is_lost_or_doubled_and_each_producers_order_is_kept` (loom: `tests/run model`) |
+//! | The ledger has no residue | `tests/admin.rs` `the_ledger_accounts_for_every_delivery`; `src/broker/queue/model.rs` `any_history_agrees_with_the_model_and_adds_up` |
+//! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
+//! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
+//! | A fast publisher is slowed down, not dropped | `tests/backpressure.rs` `a_publisher_faster_than_the_server_is_slowed_down_not_dropped` |
+//! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
+//! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
+//! | Nothing is allocated for an announced length | `tests/limits.rs` `an_announced_length_is_refused_before_any_payload` |
+//! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
+//! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
+//! | What was accepted before SIGTERM is delivered | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered` |
+//! | No text and no token is logged | `tests/logs.rs` `no_text_no_token_and_no_control_byte_is_logged_at_any_level` |
+//! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
 // Floor 0
 pub mod clock;
@@ -6,10 +122,10 @@ pub mod config;
 pub mod metrics;
 pub mod name;
 pub mod sync;
-pub mod telemetry;
 
 // Floor 1
 pub mod protocol;
+pub mod telemetry;
 
 // Floor 2
 pub mod broker;

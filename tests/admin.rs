@@ -87,6 +87,46 @@ fn the_ledger_accounts_for_every_delivery() {
 }
 
 #[test]
+fn the_ledger_of_one_room_tells_its_account_alone() {
+    let gateway = Gateway::start(&["server.workers=2", "chat.welcome=false"]);
+    let joined = |session: &str| gateway.connect(&format!("/ws/chat/1/{session}/"));
+    let (mut one, mut two, mut other) = (joined("own"), joined("own"), joined("other"));
+    let ledger = |room: &str| gateway.admin(&format!("/ledger?room={room}"));
+    wait::until("both members", PATIENCE, || {
+        let answer = ledger("chat_1_own");
+        answer.status == 200 && answer.json()["members"] == 2
+    });
+    for number in 0..5 {
+        one.send_text(&user(&number.to_string()));
+        one.receive_json();
+        two.receive_json();
+    }
+    other.send_text(&user("elsewhere"));
+    other.receive_json();
+    wait::until("the account to settle", PATIENCE, || {
+        ledger("chat_1_own").json()["delivered"] == 10
+    });
+    let account = ledger("chat_1_own").json();
+    for (key, value) in [
+        ("accepted", 5),
+        ("expected", 10),
+        ("queued", 0),
+        ("unexplained", 0),
+    ] {
+        assert_eq!(account[key], value, "{key} in {account}");
+    }
+    assert_eq!(account["room"], "chat_1_own");
+    assert_eq!(ledger("chat_1_other").json()["expected"], 1);
+    for nobody in ["chat_1_nobody", "", "chat_1_own&x", "../own"] {
+        assert_eq!(ledger(nobody).status, 404, "{nobody}");
+    }
+    drop((one, two));
+    wait::until("the room to be gone", PATIENCE, || {
+        ledger("chat_1_own").status == 404
+    });
+}
+
+#[test]
 fn the_public_listener_serves_nothing_of_the_operators() {
     let gateway = Gateway::shared();
     let paths = [

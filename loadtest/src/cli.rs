@@ -32,10 +32,18 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Two people in a room, at human pace.
     Chat(Chat),
+    /// People who join and leave busy rooms.
+    Churn(Churn),
+    /// Networks that break: connections cut without a close frame, and clients that come back.
+    Flap(Flap),
+    /// The server is replaced while everybody is connected.
+    Deploy(Deploy),
     /// Readers that stop: what the others notice and what the server keeps.
     Slow(Slow),
     /// Everything at once for long: residue, memory, descriptors.
     Soak(Soak),
+    /// The same scenarios against several servers, in turns, as ratios.
+    Compare(Compare),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
 }
@@ -95,6 +103,74 @@ pub(crate) struct Chat {
     pub(crate) pause: Duration,
 }
 
+/// Flags of `churn`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Churn {
+    /// Rooms.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rooms: usize,
+    /// Members of each; the first publishes and stays.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) members: usize,
+    /// Members who leave, a second in all.
+    #[arg(long, default_value_t = 200.0)]
+    pub(crate) leaves: f64,
+    /// Mean time away.
+    #[arg(long, default_value = "1s", value_parser = duration)]
+    pub(crate) pause: Duration,
+}
+
+/// Flags of `flap`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Flap {
+    /// Rooms.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rooms: usize,
+    /// Members of each; two publish.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) members: usize,
+    /// Connections cut, a second in all.
+    #[arg(long, default_value_t = 50.0)]
+    pub(crate) cuts: f64,
+}
+
+/// Which client comes back after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ClientKind {
+    /// The stock page: 3 s, five times.
+    Stock,
+    /// Ours: full jitter from 500 ms to 20 s, without end.
+    Jitter,
+    /// One run with each.
+    Both,
+}
+
+/// Flags of `deploy`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Deploy {
+    /// Rooms.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) rooms: usize,
+    /// Members of each; one publishes.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) members: usize,
+    /// The client that comes back.
+    #[arg(long, value_enum, default_value_t = ClientKind::Both)]
+    pub(crate) client: ClientKind,
+    /// The restart begins so long into the measurement.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(crate) after: Duration,
+    /// Restarts the server at --url; without it the tool manages one itself.
+    #[arg(long)]
+    pub(crate) restart_command: Option<String>,
+    /// Starts the server the tool manages, with {port} and {admin} (default: ours, beside this program).
+    #[arg(long)]
+    pub(crate) server_command: Option<String>,
+    /// Time between the managed server's end and its new start.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub(crate) downtime: Duration,
+}
+
 /// Flags of `slow`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Slow {
@@ -118,6 +194,9 @@ pub(crate) struct Soak {
     /// Fan-out messages a second, ten deliveries each.
     #[arg(long, default_value_t = 1000.0)]
     pub(crate) fanout_rate: f64,
+    /// MiB the server's resident memory may grow after the warm-up.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) rss_growth: f64,
 }
 
 /// Flags of `floor`.
@@ -135,6 +214,53 @@ pub(crate) struct Floor {
     /// Send every Nth frame twice, to see that the harness notices (not with --coalesce).
     #[arg(long, default_value_t = 0)]
     pub(crate) duplicate_every: u64,
+}
+
+/// Flags of `compare`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Compare {
+    /// The whole table.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// These cases of it; a wrong name lists them.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// One more case: a scenario with its flags, in quotation marks.
+    #[arg(long)]
+    pub(crate) scenario: Option<String>,
+    /// These servers (default: all that are not optional); the floor comes along.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+    /// The list of servers besides those built in.
+    #[arg(long, default_value = "loadtest/peers/peers.toml")]
+    pub(crate) file: PathBuf,
+    /// Rounds: each case and server once in each.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// Folder for the results.
+    #[arg(long, default_value = "results")]
+    pub(crate) out: PathBuf,
+    /// Name of this comparison: results go to OUT/DATE-NAME.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Our server's program (default: beside this one).
+    #[arg(long)]
+    pub(crate) supportal: Option<PathBuf>,
+    /// The server's core.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// The generator's core.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) generator_core: usize,
+    /// Do not pin to cores.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Measure again up to this often while other programs take the cores; the quietest counts.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) retries: usize,
+    /// Share of time without a core that is quiet enough.
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) quiet: f64,
 }
 
 /// Flags of every scenario.

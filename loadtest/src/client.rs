@@ -52,6 +52,9 @@ pub(crate) struct Client {
     /// Tell the group of every message of ours that came back.
     pub(crate) notify: bool,
     pub(crate) started: u64,
+    /// The person who comes back if this ends.
+    pub(crate) person: Option<u32>,
+    welcomed: bool,
     key: String,
     out: Vec<u8>,
     partial: Vec<u8>,
@@ -79,6 +82,8 @@ impl Client {
             reading: true,
             notify: false,
             started,
+            person: None,
+            welcomed: false,
             key,
             out: request,
             partial: Vec::new(),
@@ -157,6 +162,11 @@ impl Client {
         }
     }
 
+    /// A close frame came, or ours was answered.
+    pub(crate) fn closed_cleanly(&self) -> bool {
+        self.close_code.is_some() || self.phase == Phase::Closing
+    }
+
     fn ended(&self, what: &str) -> End {
         match (self.phase, self.close_code) {
             (Phase::Closing, _) => End::Ours,
@@ -189,6 +199,9 @@ impl Client {
                 .handshakes
                 .saturating_record(now.saturating_sub(self.started));
             traffic.notices.push(Notice::Opened(id));
+            if self.person.is_some() {
+                traffic.joined(&self.receiver);
+            }
         }
         let mut own = 0;
         loop {
@@ -236,7 +249,16 @@ impl Client {
                 }
             }
             opcode::TEXT if frame.last => {
-                return Ok(traffic.arrived(&self.receiver, payload, now));
+                let others = traffic.totals.unpublished_frames;
+                let own = traffic.arrived(&self.receiver, payload, now);
+                // Whoever has a welcome is in the room: what is sent from now on must come.
+                if self.person.is_some() && !self.welcomed {
+                    self.welcomed = true;
+                    if traffic.totals.unpublished_frames > others {
+                        traffic.joined(&self.receiver);
+                    }
+                }
+                return Ok(own);
             }
             opcode::PING => {
                 let key = traffic.random.u32(..).to_ne_bytes();

@@ -41,3 +41,12 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 pub(crate) fn seconds(nanos: u64) -> f64 {
     nanos as f64 / SECOND as f64
 }
+
+/// Waits; only for what has no event to wait for, such as another program's start.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no connection is served by the thread that looks after other programs"
+)]
+pub(crate) fn pause(length: Duration) {
+    std::thread::sleep(length);
+}

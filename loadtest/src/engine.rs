@@ -2,7 +2,7 @@
 
 use crate::client::{Client, End, Phase};
 use crate::handshake;
-use crate::traffic::{Notice, Receiver, Room, Traffic};
+use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) group: usize,
     pub(crate) slow: bool,
     pub(crate) notify: bool,
+    /// The person of the group who comes back if the connection ends.
+    pub(crate) person: Option<u32>,
 }
 
 /// The loop.
@@ -58,6 +60,8 @@ pub(crate) struct Engine {
     pub(crate) traffic: Traffic,
     /// Time spent working since the last reset.
     pub(crate) busy: u64,
+    /// What the server ends or refuses is expected: it restarts.
+    pub(crate) forgiving: bool,
 }
 
 impl Engine {
@@ -74,6 +78,7 @@ impl Engine {
             attempts: 0,
             traffic,
             busy: 0,
+            forgiving: false,
         })
     }
 
@@ -81,7 +86,7 @@ impl Engine {
     pub(crate) fn add_room(&mut self, publishers: usize) -> u32 {
         self.traffic.rooms.push(Room {
             sent: vec![0; publishers],
-            refused: 0,
+            ..Room::default()
         });
         (self.traffic.rooms.len() - 1) as u32
     }
@@ -217,13 +222,14 @@ impl Engine {
                 let place = self
                     .traffic
                     .verify
-                    .join(sent.map_or(&[], |room| &room.sent));
+                    .join(sent.map_or(&[], |room| &room.sent), wanted.person.is_some());
                 let Wanted {
                     room,
                     slot,
                     group,
                     slow,
                     notify,
+                    person,
                 } = wanted;
                 let receiver = Receiver {
                     room,
@@ -232,7 +238,7 @@ impl Engine {
                     slow,
                 };
                 let mut client = Client::new(socket, receiver, group, key, request, started);
-                client.notify = notify;
+                (client.notify, client.person) = (notify, person);
                 if let Some(entry) = self.clients.get_mut(id) {
                     *entry = Some(client);
                 }
@@ -242,8 +248,18 @@ impl Engine {
                 self.free.push(id);
                 let why = format!("no socket: {error}");
                 *self.traffic.totals.refused.entry(why).or_default() += 1;
-                let Wanted { group, room, .. } = wanted;
-                self.traffic.notices.push(Notice::Gone { group, room });
+                let (group, room, person) = (wanted.group, wanted.room, wanted.person);
+                let ending = Ending {
+                    id: usize::MAX,
+                    person,
+                    clean: false,
+                    opened: false,
+                };
+                self.traffic.notices.push(Notice::Gone {
+                    group,
+                    room,
+                    ending,
+                });
             }
         }
     }
@@ -275,6 +291,17 @@ impl Engine {
         self.remove(id, &End::Ours);
     }
 
+    /// Ends a connection as a broken network does: at once, by a reset or by a bare end of the stream.
+    pub(crate) fn cut(&mut self, id: usize, reset: bool) {
+        if let Some(client) = self.client(id).filter(|_| reset) {
+            // Without it this is a bare end of the stream, which is a cut as well.
+            socket2::SockRef::from(&client.socket)
+                .set_linger(Some(Duration::ZERO))
+                .ok();
+        }
+        self.remove(id, &End::Ours);
+    }
+
     fn remove(&mut self, id: usize, end: &End) {
         let Some(client) = self.clients.get_mut(id).and_then(Option::take) else {
             return;
@@ -282,19 +309,37 @@ impl Engine {
         if client.phase < Phase::Open {
             self.in_flight -= 1;
         }
+        let opened = client.phase >= Phase::Open;
         let totals = &mut self.traffic.totals;
         match end {
             End::Ours => {}
+            End::Refused(why) | End::Theirs(why) if self.forgiving => {
+                *totals.expected_ends.entry(why.clone()).or_default() += 1;
+            }
             End::Refused(why) => *totals.refused.entry(why.clone()).or_default() += 1,
             End::Theirs(why) if client.receiver.slow => {
                 *totals.slow_closed.entry(why.clone()).or_default() += 1;
             }
             End::Theirs(why) => *totals.closed.entry(why.clone()).or_default() += 1,
         }
+        if client.person.is_some() && opened {
+            self.traffic.parted(&client.receiver, client.outstanding);
+        }
         self.traffic.verify.leave(client.receiver.place);
         self.traffic.outgoing.clear();
         self.free.push(id);
         let (group, room) = (client.group, client.receiver.room);
-        self.traffic.notices.push(Notice::Gone { group, room });
+        let (person, clean) = (client.person, client.closed_cleanly());
+        let ending = Ending {
+            id,
+            person,
+            clean,
+            opened,
+        };
+        self.traffic.notices.push(Notice::Gone {
+            group,
+            room,
+            ending,
+        });
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::{SECOND, nanos};
 use crate::engine::{Engine, Wanted};
+use crate::people::People;
 use crate::plan::{Drive, Group, Storm};
 use crate::traffic::Notice;
 use std::cmp::Reverse;
@@ -28,12 +29,14 @@ pub(crate) struct Crowd {
     next_check: u64,
     next_cycle: u64,
     resting: bool,
+    people: Option<People>,
 }
 
 impl Crowd {
     /// Makes the rooms and asks for the connections.
     pub(crate) fn open(group: Group, number: usize, engine: &mut Engine) -> Self {
         let first = engine.traffic.rooms.len() as u32;
+        let mut people = group.leaving.map(|leaving| People::new(leaving, number));
         for _ in 0..group.rooms {
             let room = engine.add_room(group.publishers);
             for member in 0..group.members {
@@ -41,12 +44,14 @@ impl Crowd {
                     .ok()
                     .filter(|_| member < group.publishers);
                 let slow = member + group.stopped >= group.members;
+                let person = people.as_mut().map(|people| people.add(room, slot));
                 engine.want(Wanted {
                     room,
                     slot,
                     group: number,
                     slow,
                     notify: false,
+                    person,
                 });
             }
         }
@@ -65,11 +70,12 @@ impl Crowd {
             next_check: 0,
             next_cycle: 0,
             resting: false,
+            people,
         }
     }
 
     /// A connection was opened or is gone.
-    pub(crate) fn notice(&mut self, engine: &Engine, notice: Notice) {
+    pub(crate) fn notice(&mut self, engine: &mut Engine, notice: Notice) {
         if let Notice::Opened(id) = notice
             && let Some(client) = engine.client(id)
             && client.group == self.number
@@ -80,6 +86,18 @@ impl Crowd {
             if client.receiver.slow {
                 self.stopped.push(id);
             }
+            if let (Some(people), Some(person)) = (&mut self.people, client.person) {
+                people.opened(engine, id, person);
+            }
+        }
+        if let Notice::Gone { group, ending, .. } = notice
+            && group == self.number
+            && let (Some(people), Some(person)) = (&mut self.people, ending.person)
+        {
+            if ending.opened {
+                self.publishers.retain(|&id| id != ending.id);
+            }
+            people.gone(engine, ending, person);
         }
     }
 
@@ -91,6 +109,9 @@ impl Crowd {
         (self.next, self.next_check) = (now, now + SECOND);
         self.next_cycle = now + self.group.cycle.map_or(u64::MAX / 2, nanos);
         self.rest(engine, true);
+        if let Some(people) = &mut self.people {
+            people.active(true, now);
+        }
         match self.group.drive {
             Drive::Closed { window } => {
                 for &id in &self.publishers {
@@ -117,6 +138,9 @@ impl Crowd {
             });
         }
         self.rest(engine, false);
+        if let Some(people) = &mut self.people {
+            people.active(false, 0);
+        }
     }
 
     /// Makes the readers that stop stop, or read again.
@@ -136,6 +160,9 @@ impl Crowd {
 
     /// Publishes what is due. `half` is set in the second half of the measurement.
     pub(crate) fn tick(&mut self, engine: &mut Engine, now: u64, half: bool) {
+        if let Some(people) = &mut self.people {
+            people.tick(engine, now);
+        }
         if !self.publishing {
             return;
         }
@@ -178,6 +205,11 @@ impl Crowd {
             }
             self.next += interval;
         }
+        // Nobody can send before somebody is connected: that is no delay of the server's answer.
+        while self.next <= now && self.people.is_some() {
+            engine.traffic.totals.nobody_there += 1;
+            self.next += interval;
+        }
     }
 
     fn tick_human(&mut self, engine: &mut Engine, now: u64, mean: f64) {
@@ -216,6 +248,23 @@ impl Crowd {
 
     /// When something is due next.
     pub(crate) fn due(&self) -> u64 {
+        let people = self.people.as_ref().map_or(u64::MAX, People::due);
+        people.min(self.due_to_publish())
+    }
+
+    /// The connections are about to be closed for good.
+    pub(crate) fn over(&mut self) {
+        if let Some(people) = &mut self.people {
+            people.over();
+        }
+    }
+
+    /// What leaving and coming back cost, where people do.
+    pub(crate) fn people(&self) -> Option<&People> {
+        self.people.as_ref()
+    }
+
+    fn due_to_publish(&self) -> u64 {
         match self.group.drive {
             _ if !self.publishing => u64::MAX,
             Drive::Open { .. } => self.next,
@@ -291,6 +340,7 @@ impl Lives {
                 group,
                 slow: false,
                 notify: true,
+                person: None,
             });
             if self.storm.rate > 0.0 {
                 self.next = (self.next + (SECOND as f64 / self.storm.rate) as u64)
@@ -318,7 +368,7 @@ impl Lives {
             }
             // Only connections of a storm ask for this notice.
             Notice::Own(id) => engine.with(id, |client, traffic| client.close(traffic)),
-            Notice::Gone { group, room } if group == self.number => {
+            Notice::Gone { group, room, .. } if group == self.number => {
                 self.waiting.push(room);
                 self.ended += 1;
             }

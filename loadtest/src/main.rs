@@ -2,23 +2,29 @@
 //! One thread is one poll loop over a slab of connections ([`engine`], [`client`]); a scenario is a [`plan::Plan`] that [`run`]
 //! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
 
+mod again;
 mod cli;
 mod client;
 mod clock;
 mod codec;
+mod compare;
+mod deploy;
 mod engine;
 mod floor;
 mod handshake;
 mod html;
 mod ledger;
 mod load;
+mod machine;
 mod measure;
 mod message;
+mod people;
 mod plan;
 mod progress;
 mod report;
 mod run;
 mod scenario;
+mod server;
 mod traffic;
 mod verify;
 
@@ -26,9 +32,11 @@ mod verify;
 mod tests;
 
 use clap::Parser;
-use cli::{Cli, Command, Options};
+use cli::{Cli, ClientKind, Command, Options};
 use engine::Target;
+use plan::Plan;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -63,11 +71,20 @@ fn print(text: &str) {
 }
 
 fn start(cli: Cli) -> Result<ExitCode, String> {
-    let Cli { command, options } = cli;
+    let Cli {
+        command,
+        mut options,
+    } = cli;
     // Best effort: the check below says what is missing.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
         floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = stop_flag()?;
+    if let Command::Compare(args) = &command {
+        let (folder, summary) = compare::run(args, &options, &stop)?;
+        print(&format!("{summary}\nResults: {}", folder.display()));
         return Ok(ExitCode::SUCCESS);
     }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
@@ -79,35 +96,90 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
             connections as u64 + DESCRIPTORS_SPARE
         ));
     }
-    let target = target(&options, connections)?;
-    let clock = clock::Clock::start();
-    let expiry = clock::nanos(options.expiry);
-    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|error| format!("signals: {error}"))?;
+    if let Command::Deploy(args) = &command
+        && args.client == ClientKind::Both
+    {
+        let (text, json) = deploy::both(&plan, &options)?;
+        print(&text);
+        let good = ["stock", "jitter"].iter().all(|client| {
+            let failures = json.pointer(&format!("/{client}/verdict/failures"));
+            failures
+                .and_then(serde_json::Value::as_array)
+                .is_some_and(Vec::is_empty)
+        });
+        if let Some(path) = &options.json {
+            write(
+                path,
+                &serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?,
+            )?;
+        }
+        return Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
-    let (json, html) = (options.json.clone(), options.html.clone());
-    let report = run::Run::new(plan, options, target, traffic, stop)
-        .and_then(run::Run::run)
-        .map_err(|error| error.to_string())?;
+    let restart = match &command {
+        Command::Deploy(args) => Some(deploy::prepare(args, &mut options)?),
+        _ => None,
+    };
+    let report = one_run(&command, plan, options.clone(), restart, stop)?;
     print(&report.text());
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
-        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Some(path) = &options.json {
+        write(
+            path,
+            &serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?,
+        )?;
     }
-    if let Some(path) = html {
-        std::fs::write(&path, html::page(&report))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+    if let Some(path) = &options.html {
+        write(path, &html::page(&report))?;
     }
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// One scenario against one server, from this process.
+fn one_run(
+    command: &Command,
+    plan: Plan,
+    options: Options,
+    restart: Option<run::Restart>,
+    stop: Arc<AtomicBool>,
+) -> Result<report::Report, String> {
+    let target = target(&options, plan.connections())?;
+    let clock = clock::Clock::start();
+    let expiry = clock::nanos(options.expiry);
+    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+    let soak = match command {
+        Command::Soak(args) => Some(report::SoakLimits {
+            rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
+            lanes: plan.storm.map_or(0, |storm| storm.lanes),
+        }),
+        _ => None,
+    };
+    let mut run = run::Run::new(plan, options, target, traffic, stop).map_err(|e| e.to_string())?;
+    if let Some(restart) = restart {
+        run = run.with_restart(restart);
+    }
+    run.with_soak(soak).run().map_err(|error| error.to_string())
+}
+
+/// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| format!("signals: {error}"))?;
+    }
+    Ok(stop)
 }
 
 /// Resolves `--url` and refuses what is not on this machine.

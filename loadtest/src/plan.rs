@@ -24,6 +24,38 @@ pub(crate) enum Drive {
     },
 }
 
+/// How people come back. Times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comeback {
+    /// As the stock page does: after 3 s, five times, and twice at once after an error.
+    Stock,
+    /// Full jitter: anywhere from 0 to a bound that doubles with each failure.
+    Jitter {
+        /// First bound.
+        base: u64,
+        /// Last bound.
+        most: u64,
+    },
+    /// When they feel like it.
+    Pause {
+        /// Mean time away.
+        mean: u64,
+    },
+}
+
+/// Connections that end and people who come back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    /// Connections we end, a second.
+    pub(crate) rate: f64,
+    /// Without a close frame.
+    pub(crate) abrupt: bool,
+    /// Publishers, too.
+    pub(crate) publishers: bool,
+    /// How they return.
+    pub(crate) comeback: Comeback,
+}
+
 /// Rooms of one kind.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -39,6 +71,8 @@ pub(crate) struct Group {
     pub(crate) stopped: usize,
     /// They stop and read in turns of this length; without it they stop for good.
     pub(crate) cycle: Option<Duration>,
+    /// Its people leave and come back.
+    pub(crate) leaving: Option<Leaving>,
 }
 
 impl Group {
@@ -52,6 +86,7 @@ impl Group {
             drive,
             stopped: 0,
             cycle: None,
+            leaving: None,
         }
     }
 }
@@ -84,6 +119,8 @@ pub(crate) struct Plan {
     pub(crate) status_every: Duration,
     /// Memory is the figure: wait for the server to settle.
     pub(crate) memory: bool,
+    /// The server restarts this long after the measurement began; what it ends and refuses is expected.
+    pub(crate) restart: Option<Duration>,
 }
 
 impl Plan {

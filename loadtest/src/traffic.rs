@@ -22,6 +22,32 @@ pub(crate) struct Room {
     pub(crate) sent: Vec<u32>,
     /// Messages the server answered with an error.
     pub(crate) refused: u32,
+    /// Sequences of a publisher whose connection was cut before they came back: (slot, first, past the last).
+    pub(crate) unsure: Vec<(u16, u32, u32)>,
+}
+
+impl Room {
+    /// How many of these sequences nobody can know the fate of.
+    pub(crate) fn unsure_of(&self, slot: u16, first: u32, end: u32) -> u64 {
+        self.unsure
+            .iter()
+            .filter(|(of, ..)| *of == slot)
+            .map(|&(_, from, to)| u64::from(to.min(end).saturating_sub(from.max(first))))
+            .sum()
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// Its number until then.
+    pub(crate) id: usize,
+    /// The person of its group.
+    pub(crate) person: Option<u32>,
+    /// With a close frame.
+    pub(crate) clean: bool,
+    /// It had been open.
+    pub(crate) opened: bool,
 }
 
 /// What happened to a connection, for whoever opened it.
@@ -37,6 +63,8 @@ pub(crate) enum Notice {
         group: usize,
         /// Room it was in or wanted.
         room: u32,
+        /// More of it.
+        ending: Ending,
     },
 }
 
@@ -63,6 +91,16 @@ pub(crate) struct Totals {
     pub(crate) refused: BTreeMap<String, u64>,
     /// Connections the server ended, by reason.
     pub(crate) closed: BTreeMap<String, u64>,
+    /// What a server that restarts ended or refused, by reason.
+    pub(crate) expected_ends: BTreeMap<String, u64>,
+    /// Deliveries under way to a connection when it ended.
+    pub(crate) parted_under_way: u64,
+    /// Messages whose publisher's connection ended before they came back.
+    pub(crate) parted_unsure: u64,
+    /// Holes that such messages explain.
+    pub(crate) parted_holes: u64,
+    /// Sends left out because no publisher was connected.
+    pub(crate) nobody_there: u64,
     /// The same for slow readers.
     pub(crate) slow_closed: BTreeMap<String, u64>,
 }
@@ -80,6 +118,8 @@ pub(crate) struct Traffic {
     pub(crate) rooms: Vec<Room>,
     /// Latencies since the last sample.
     pub(crate) latency: Histogram<u64>,
+    /// Latencies of readers that stop at times, of the whole run.
+    pub(crate) slow_latency: Histogram<u64>,
     /// Handshake times since the last sample.
     pub(crate) handshakes: Histogram<u64>,
     /// How far behind its schedule the open loop sent.
@@ -107,6 +147,7 @@ impl Traffic {
             verify: Verify::default(),
             rooms: Vec::new(),
             latency: histogram(),
+            slow_latency: histogram(),
             handshakes: histogram(),
             lag: histogram(),
             totals: Totals::default(),
@@ -136,6 +177,28 @@ impl Traffic {
         })
     }
 
+    /// A connection is in its room: what is published from now on must come to it.
+    pub(crate) fn joined(&mut self, receiver: &Receiver) {
+        if let Some(room) = self.rooms.get(receiver.room as usize) {
+            self.verify.joined(receiver.place, &room.sent);
+        }
+    }
+
+    /// A connection whose person comes back has ended: counts what was under way in both directions.
+    pub(crate) fn parted(&mut self, receiver: &Receiver, outstanding: u32) {
+        let Some(room) = self.rooms.get_mut(receiver.room as usize) else {
+            return;
+        };
+        self.totals.parted_under_way += self.verify.owed(receiver.place, &room.sent);
+        let Some(slot) = receiver.slot.filter(|_| outstanding > 0) else {
+            return;
+        };
+        let sent = room.sent.get(usize::from(slot)).copied().unwrap_or(0);
+        room.unsure
+            .push((slot, sent.saturating_sub(outstanding), sent));
+        self.totals.parted_unsure += u64::from(outstanding);
+    }
+
     /// A chat frame that arrived for `receiver` at `now`. True if it is the receiver's own.
     pub(crate) fn arrived(&mut self, receiver: &Receiver, payload: &[u8], now: u64) -> bool {
         let (marker, same) = match self.message.find(payload) {
@@ -160,7 +223,15 @@ impl Traffic {
         if fit == Fit::Foreign {
             return false;
         }
-        if !receiver.slow {
+        if let Fit::Gap(first, end) = fit
+            && let Some(room) = self.rooms.get(receiver.room as usize)
+            && !receiver.slow
+        {
+            self.totals.parted_holes += room.unsure_of(marker.slot, first, end);
+        }
+        if receiver.slow {
+            self.slow_latency.saturating_record(age);
+        } else {
             self.latency.saturating_record(age);
         }
         receiver.slot == Some(marker.slot) && fit != Fit::Again

@@ -1,7 +1,7 @@
 //! Checks every delivery per receiver and publisher: nothing lost, nothing twice, nothing out of order, nothing late.
 //! One `u32` per receiver and publisher; only a receiver with a hole in its sequence costs more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Counts over the whole run, warm-up included: a message lost while warming up is lost all the same.
 #[derive(Debug, Default, Clone, serde::Serialize)]
@@ -36,8 +36,8 @@ pub(crate) struct Place {
 pub(crate) enum Fit {
     /// The next one.
     Next,
-    /// Some before it are missing, for now.
-    Gap,
+    /// Some before it are missing, for now: from the first, up to before the second.
+    Gap(u32, u32),
     /// It fills an earlier hole.
     Filled,
     /// Seen before.
@@ -55,11 +55,33 @@ pub(crate) struct Verify {
     /// Holes as (first, past the last) by counter.
     holes: HashMap<usize, Vec<(u32, u32)>>,
     free: HashMap<u16, Vec<usize>>,
+    /// Counters of receivers that joined a busy room and have seen nothing yet: the first delivery may be an earlier one.
+    fresh: HashSet<usize>,
 }
 
 impl Verify {
     /// Room for a receiver of `sent.len()` publishers, who have sent this many messages before it joined.
-    pub(crate) fn join(&mut self, sent: &[u32]) -> Place {
+    /// With `fresh`, those sent while it joins may come or not.
+    pub(crate) fn join(&mut self, sent: &[u32], fresh: bool) -> Place {
+        let place = self.place(sent);
+        if fresh {
+            self.fresh.extend(place.base..place.base + sent.len());
+        }
+        place
+    }
+
+    /// A fresh receiver has joined now: of what was sent before, nothing is owed.
+    pub(crate) fn joined(&mut self, place: Place, sent: &[u32]) {
+        for (counter, sent) in (place.base..).zip(sent) {
+            if self.fresh.contains(&counter)
+                && let Some(next) = self.next.get_mut(counter)
+            {
+                *next = *sent;
+            }
+        }
+    }
+
+    fn place(&mut self, sent: &[u32]) -> Place {
         let slots = u16::try_from(sent.len()).unwrap_or(u16::MAX);
         if let Some(base) = self.free.get_mut(&slots).and_then(Vec::pop) {
             if let Some(next) = self.next.get_mut(base..base + sent.len()) {
@@ -76,6 +98,7 @@ impl Verify {
     pub(crate) fn leave(&mut self, place: Place) {
         for counter in place.base..place.base + usize::from(place.slots) {
             self.holes.remove(&counter);
+            self.fresh.remove(&counter);
         }
         self.free.entry(place.slots).or_default().push(place.base);
     }
@@ -91,20 +114,24 @@ impl Verify {
                 return Fit::Foreign;
             }
         };
+        if !self.fresh.is_empty() && self.fresh.remove(&counter) && sequence < *next {
+            *next = sequence;
+        }
         if *next == sequence {
             *next = sequence.wrapping_add(1);
             return Fit::Next;
         }
         if sequence > *next {
+            let first = *next;
             self.holes
                 .entry(counter)
                 .or_default()
-                .push((*next, sequence));
-            *self.missing(slow) += u64::from(sequence - self.next.get(counter).unwrap_or(&0));
+                .push((first, sequence));
+            *self.missing(slow) += u64::from(sequence - first);
             if let Some(next) = self.next.get_mut(counter) {
                 *next = sequence + 1;
             }
-            return Fit::Gap;
+            return Fit::Gap(first, sequence);
         }
         if self.fill(counter, sequence) {
             self.counts.out_of_order += 1;
@@ -117,15 +144,30 @@ impl Verify {
 
     /// The end: what a receiver that is still there has not seen of what was sent. Returns the number.
     pub(crate) fn finish(&mut self, place: Place, sent: &[u32], slow: bool) -> u64 {
-        let range = place.base..place.base + usize::from(place.slots);
-        let next = self.next.get(range).unwrap_or_default();
-        let tail: u64 = next
-            .iter()
-            .zip(sent)
-            .map(|(next, sent)| u64::from(sent.saturating_sub(*next)))
-            .sum();
+        let tail = self.owed(place, sent);
         *self.missing(slow) += tail;
         tail
+    }
+
+    /// What the receiver has not seen of what was sent, holes apart.
+    pub(crate) fn owed(&self, place: Place, sent: &[u32]) -> u64 {
+        self.tails(place, sent)
+            .map(|(_, first, end)| u64::from(end - first))
+            .sum()
+    }
+
+    /// The same as (slot, first, past the last).
+    pub(crate) fn tails<'a>(
+        &'a self,
+        place: Place,
+        sent: &'a [u32],
+    ) -> impl Iterator<Item = (u16, u32, u32)> + 'a {
+        let range = place.base..place.base + usize::from(place.slots);
+        let next = self.next.get(range).unwrap_or_default();
+        (0..)
+            .zip(next.iter().zip(sent))
+            .filter(|(_, (next, sent))| sent > next)
+            .map(|(slot, (next, sent))| (slot, *next, *sent))
     }
 
     fn missing(&mut self, slow: bool) -> &mut u64 {
@@ -159,7 +201,7 @@ mod tests {
 
     fn feed(sequences: &[u32]) -> (Verify, Place) {
         let mut verify = Verify::default();
-        let place = verify.join(&[0, 0]);
+        let place = verify.join(&[0, 0], false);
         for &sequence in sequences {
             verify.deliver(place, 1, sequence, false);
         }
@@ -202,20 +244,36 @@ mod tests {
     #[test]
     fn slow_readers_and_strangers_are_counted_apart() {
         let mut verify = Verify::default();
-        let place = verify.join(&[5]);
-        assert_eq!(verify.deliver(place, 0, 9, true), Fit::Gap);
+        let place = verify.join(&[5], false);
+        assert_eq!(verify.deliver(place, 0, 9, true), Fit::Gap(5, 9));
         assert_eq!(verify.deliver(place, 3, 0, true), Fit::Foreign);
         let c = &verify.counts;
         assert_eq!((c.missed_by_slow_readers, c.lost, c.misrouted), (4, 0, 1));
     }
 
     #[test]
+    fn who_joins_a_busy_room_is_owed_what_is_sent_after_that() {
+        let mut verify = Verify::default();
+        let place = verify.join(&[5], true);
+        verify.joined(place, &[7]);
+        // 6 was sent while it joined, and came all the same; 8 did not.
+        for sequence in [6, 7, 9] {
+            verify.deliver(place, 0, sequence, false);
+        }
+        assert_eq!((verify.counts.lost, verify.counts.duplicated), (1, 0));
+        verify.leave(place);
+        let place = verify.join(&[5], true);
+        verify.joined(place, &[7]);
+        assert_eq!(verify.deliver(place, 0, 8, false), Fit::Gap(7, 8));
+    }
+
+    #[test]
     fn places_are_used_again() {
         let mut verify = Verify::default();
-        let first = verify.join(&[0]);
+        let first = verify.join(&[0], false);
         verify.deliver(first, 0, 7, false);
         verify.leave(first);
-        let second = verify.join(&[8]);
+        let second = verify.join(&[8], false);
         assert_eq!(verify.deliver(second, 0, 8, false), Fit::Next);
         assert_eq!(verify.next.len(), 1);
     }

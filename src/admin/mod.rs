@@ -46,6 +46,14 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The admin address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (admin.listen)")]
+pub struct Error {
+    address: SocketAddr,
+    source: io::Error,
+}
+
 /// The admin listener.
 #[derive(Debug)]
 pub struct Admin {
@@ -58,11 +66,12 @@ impl Admin {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn bind(crew: Arc<Crew>) -> io::Result<Self> {
-        Ok(Self {
-            listener: TcpListener::bind(crew.config.admin.listen).await?,
-            crew,
-        })
+    pub async fn bind(crew: Arc<Crew>) -> Result<Self, Error> {
+        let address = crew.config.admin.listen;
+        match TcpListener::bind(address).await {
+            Ok(listener) => Ok(Self { listener, crew }),
+            Err(source) => Err(Error { address, source }),
+        }
     }
 
     /// The address, with the port that the system chose if it was 0.

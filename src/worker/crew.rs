@@ -165,6 +165,12 @@ impl Crew {
         }
     }
 
+    /// A worker's link, so that a test decides who gets what.
+    #[cfg(test)]
+    pub(super) fn link(&self, worker: usize) -> &Link {
+        self.links.get(worker).expect("a worker of this crew")
+    }
+
     /// Do all worker threads run? Without one, the rooms that live on it cannot be joined.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -209,3 +209,6 @@ pub fn spawn(id: usize, post: Post, supplies: Supplies) -> io::Result<JoinHandle
         .name(format!("worker-{id}"))
         .spawn(move || turn::Worker::new(id, post, &supplies).run())
 }
+
+#[cfg(test)]
+mod tests;

@@ -299,6 +299,8 @@ impl Surroundings for Speaker<'_> {
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
         match (self.role, kind) {
             (Role::Echo, kind) => {
+                #[cfg(test)]
+                super::tests::trip(payload);
                 let opcode = if kind == Kind::Text {
                     Opcode::Text
                 } else {

@@ -28,6 +28,8 @@ impl Worker {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         for _ in 0..ROUNDS {
+            // Who ends during this round may have published in it: it leaves in the next one.
+            std::mem::swap(&mut self.ending, &mut self.leaving);
             let mut parcels = std::mem::take(&mut self.parcels);
             let bytes = self
                 .plane
@@ -43,11 +45,12 @@ impl Worker {
             while let Some(room) = self.dirty.pop() {
                 self.flush_room(room);
             }
-            while let Some(key) = self.ending.pop() {
+            while let Some(key) = self.leaving.pop() {
                 self.leave(key);
+                self.touched.push(key);
             }
             while let Some(key) = self.touched.pop() {
-                self.contained(key, |worker, key| worker.flush(key, true));
+                self.contained(key, Self::flush);
             }
             self.plane
                 .broker
@@ -108,7 +111,7 @@ impl Worker {
         self.flush_before(key);
         if let Some(client) = self.clients.get_mut(key).filter(|client| !client.left) {
             client.connection.outbound.control(frame);
-            self.flush(key, false);
+            self.flush(key);
         }
     }
 
@@ -285,8 +288,8 @@ impl Worker {
         self.close(key, CloseReason::SlowReader);
     }
 
-    /// Writes what a connection has waiting.
-    fn flush(&mut self, key: u64, may_close: bool) {
+    /// Writes what a connection has waiting; the close frame only once it has left its room.
+    fn flush(&mut self, key: u64) {
         let now = self.plane.now;
         let room = self.room_of(key);
         let Some(client) = self.clients.get_mut(key) else {
@@ -297,7 +300,7 @@ impl Worker {
             client
                 .connection
                 .outbound
-                .flush(now, may_close, &mut client.socket, &mut sent);
+                .flush(now, client.left, &mut client.socket, &mut sent);
         match flushed {
             Ok(Flushed::Idle | Flushed::Blocked) => {}
             Ok(Flushed::Closed) => {

@@ -61,6 +61,8 @@ pub(super) struct Worker {
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
+    /// Those of them that leave in this round of settling.
+    pub(super) leaving: Vec<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
     pub(super) leavers: HashMap<u64, u64>,
     /// Connections whose input waits for a mailbox.
@@ -126,6 +128,7 @@ impl Worker {
             dirty: Vec::new(),
             touched: Vec::new(),
             ending: Vec::new(),
+            leaving: Vec::new(),
             leavers: HashMap::new(),
             stalled: Vec::new(),
             again: Vec::new(),
@@ -185,11 +188,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let unfinished = [&self.again, &self.ending, &self.touched];
-        if unfinished.iter().any(|keys| !keys.is_empty())
-            || !self.doomed.is_empty()
-            || self.has_parcels()
-        {
+        let waiting = [&self.again, &self.ending, &self.touched];
+        let waits = waiting.iter().any(|keys| !keys.is_empty());
+        if waits || !self.doomed.is_empty() || self.has_parcels() {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
@@ -259,6 +260,7 @@ impl Worker {
     }
 
     /// Reads until the socket is empty, the connection must wait, or its share of the turn is used.
+    /// `to_the_end`: the end of the stream may have been announced, and will not be again.
     fn read(&mut self, key: u64, to_the_end: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(client) = self.clients.get_mut(key) else {
@@ -405,9 +407,6 @@ impl Worker {
             }
         }
         let was_open = client.connection.is_open();
-        if client.is_slowed() {
-            client.connection.excuse(now);
-        }
         let alive = client.connection.on_timer(now, &self.rules);
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);

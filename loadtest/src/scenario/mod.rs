@@ -2,9 +2,12 @@
 
 mod broadcast;
 mod chat;
+mod churn;
 mod connect;
+mod deploy;
 mod echo;
 mod fanout;
+mod flap;
 mod idle;
 mod slow;
 mod soak;
@@ -18,7 +21,7 @@ const TEXT_BYTES: usize = 64;
 /// Length of a measurement where neither the flags nor the scenario say.
 const DURATION: Duration = Duration::from_secs(10);
 
-/// The plan of a scenario; none for `floor`, which is a server.
+/// The plan of a scenario; none for what is not one.
 pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
     Some(match command {
         Command::Echo(args) => echo::plan(args, options),
@@ -28,8 +31,11 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Connect(args) => connect::plan(args, options),
         Command::Chat(args) => chat::plan(args, options),
         Command::Slow(args) => slow::plan(args, options),
+        Command::Churn(args) => churn::plan(args, options),
+        Command::Flap(args) => flap::plan(args, options),
+        Command::Deploy(args) => deploy::plan(args, options),
         Command::Soak(args) => soak::plan(args, options),
-        Command::Floor(_) => return None,
+        Command::Floor(_) | Command::Compare(_) => return None,
     })
 }
 
@@ -42,6 +48,7 @@ fn base(name: &'static str, options: &Options, groups: Vec<Group>) -> Plan {
         duration: options.duration.unwrap_or(DURATION),
         status_every: Duration::from_secs(5),
         memory: false,
+        restart: None,
     }
 }
 

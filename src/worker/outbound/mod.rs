@@ -317,3 +317,6 @@ fn write_some(socket: &mut impl Write, bytes: &[u8], sent: &mut Sent) -> io::Res
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,7 @@ impl Connection {
         let Some(mut stash) = self.stash.take() else {
             return Reading::Open;
         };
+        self.forgive(now, rules);
         self.feed(now, rules, &mut stash, surroundings)
     }
 
@@ -256,15 +257,11 @@ impl Connection {
         let decoded = decoder.decode(&rules.limits, input, &mut ear);
         let (stalled, end) = (ear.stalled, ear.end.take());
         self.decoder = decoder;
-        match decoded {
-            Err(violation) => self.violate(now, &violation, surroundings),
-            Ok(consumed) => {
-                if let Some(End { reason, frame }) = end {
-                    self.end(now, reason, frame);
-                } else {
-                    self.keep(input.get(consumed..).unwrap_or_default());
-                }
-            }
+        match (end, decoded) {
+            // What came first is the reason, however the bytes were split.
+            (Some(End { reason, frame }), _) => self.end(now, reason, frame),
+            (None, Err(violation)) => self.violate(now, &violation, surroundings),
+            (None, Ok(consumed)) => self.keep(input.get(consumed..).unwrap_or_default()),
         }
         if !self.is_open() {
             return Reading::Ending;
@@ -325,46 +322,58 @@ impl Connection {
         self.deadline = self.deadline.min(now + LINGER);
     }
 
-    /// A peer whose input we do not read cannot be blamed for its silence.
-    pub fn excuse(&mut self, now: Millis) {
-        self.heard = now;
-        self.pinged = false;
-    }
-
     /// What is due at `now`: a ping into [`Connection::outbound`], or the end. Returns the next
     /// moment to look again, `None` if the connection must be dropped.
     pub fn on_timer(&mut self, now: Millis, rules: &Rules) -> Option<Millis> {
         if let Life::Ending(_) = self.life {
             return (now < self.deadline).then_some(self.deadline);
         }
+        if self.is_held() || self.bytes.charge(now, rules.bytes, 0).is_some() {
+            self.forgive(now, rules);
+        }
         if self.deadline <= now {
             self.close(now, CloseReason::Policy);
-            return Some(self.deadline);
+        } else if now >= self.silent_until(rules) {
+            if self.pinged {
+                self.close(now, CloseReason::NoPong);
+            } else {
+                self.pinged = true;
+                // The pong window starts when the ping is sent, however late the timer was.
+                self.heard = now - rules.ping_interval;
+                self.outbound.control(encoder::ping(&[]));
+            }
         }
-        if self.is_held() {
-            self.excuse(now);
-        }
-        let silent_at = self.heard + rules.ping_interval;
-        if now >= silent_at + rules.ping_timeout && self.pinged {
-            self.close(now, CloseReason::NoPong);
-            return Some(self.deadline);
-        }
-        if now < silent_at {
-            return Some(silent_at.min(self.deadline));
-        }
-        if !self.pinged {
-            self.pinged = true;
-            // The pong window starts when the ping is sent, however late the timer was.
-            self.heard = now - rules.ping_interval;
-            self.outbound.control(encoder::ping(&[]));
-        }
-        Some((self.heard + rules.ping_interval + rules.ping_timeout).min(self.deadline))
+        Some(self.next_timer(rules))
     }
 
     /// When [`Connection::on_timer`] wants to be called.
     #[must_use]
     pub fn next_timer(&self, rules: &Rules) -> Millis {
-        self.deadline.min(self.heard + rules.ping_interval)
+        if self.is_open() {
+            self.deadline.min(self.silent_until(rules))
+        } else {
+            self.deadline
+        }
+    }
+
+    /// When silence has a consequence: a ping, then the end.
+    fn silent_until(&self, rules: &Rules) -> Millis {
+        let pong = if self.pinged {
+            rules.ping_timeout
+        } else {
+            Duration::ZERO
+        };
+        self.heard + rules.ping_interval + pong
+    }
+
+    /// A peer whose input we did not read cannot be blamed for its silence, nor for the part of a
+    /// message that is kept back.
+    fn forgive(&mut self, now: Millis, rules: &Rules) {
+        self.heard = now;
+        self.pinged = false;
+        if self.deadline != Millis::NEVER {
+            self.deadline = now + rules.message_timeout;
+        }
     }
 }
 
@@ -444,3 +453,6 @@ impl<S: Surroundings> Receiver for Ear<'_, S> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

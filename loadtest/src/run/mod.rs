@@ -1,7 +1,11 @@
 //! Runs a plan: connect, settle, warm up, measure, stop, drain, check, close; then the figures.
 
+mod ending;
+mod figures;
+mod restart;
+mod watch;
+
 use crate::cli::Options;
-use crate::client::Phase;
 use crate::clock::{MILLISECOND, SECOND, nanos, seconds};
 use crate::engine::{Engine, Target};
 use crate::ledger::{self, Ledger};
@@ -9,13 +13,16 @@ use crate::load::{Crowd, Lives};
 use crate::measure::{self, Process};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Figures, Latency, Memory, Report, Sample};
+use crate::report::{Latency, Memory, Report, Sample, SoakLimits};
 use crate::traffic::{Notice, Traffic, histogram};
 use hdrhistogram::Histogram;
+use restart::Restarting;
+pub(crate) use restart::{Managed, Restart};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use watch::Watch;
 
 /// Time for the server's welcome frames, and for it to join the members, after the last connection is open.
 const SETTLE: u64 = SECOND;
@@ -65,6 +72,9 @@ pub(crate) struct Run {
     ledger: Option<Ledger>,
     memory: Memory,
     notes: Vec<String>,
+    watch: Watch,
+    restarting: Option<Restarting>,
+    soak: Option<SoakLimits>,
 }
 
 impl Run {
@@ -82,6 +92,9 @@ impl Run {
         Ok(Self {
             progress: Progress::new(plan.name, plan.status_every),
             engine: Engine::new(target, traffic)?,
+            watch: Watch::start(options.pid, options.admin.clone().filter(|_| !plan.memory)),
+            restarting: None,
+            soak: None,
             plan,
             options,
             crowds: Vec::new(),
@@ -95,6 +108,19 @@ impl Run {
             memory: Memory::default(),
             notes: Vec::new(),
         })
+    }
+
+    /// The server restarts in the middle, like this.
+    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
+        self.restarting = Some(Restarting::Waiting(restart));
+        self.engine.forgiving = true;
+        self
+    }
+
+    /// The verdict judges the server's memory and descriptors, too.
+    pub(crate) fn with_soak(mut self, limits: Option<SoakLimits>) -> Self {
+        self.soak = limits;
+        self
     }
 
     /// Runs it.
@@ -112,7 +138,12 @@ impl Run {
         self.memory.connections = self.engine.connections();
         let (start, end) = self.measure()?;
         self.drain()?;
+        self.end_of_restart();
         let lost_explained = self.check();
+        let returns = self
+            .crowds
+            .iter()
+            .find_map(|crowd| Some(crowd.people()?.returns()));
         let after = self.settled_ledger()?;
         self.memory.end = self.process()?;
         self.close_all()?;
@@ -139,6 +170,9 @@ impl Run {
             ledger_after: after,
             samples: self.samples,
             notes: self.notes,
+            returns,
+            soak: self.soak,
+            slow_latency: Latency::of(&self.engine.traffic.slow_latency),
             percentiles: crate::report::percentile_curve(&self.latency),
         })
     }
@@ -189,7 +223,7 @@ impl Run {
         let notices = std::mem::take(&mut self.engine.traffic.notices);
         for notice in notices {
             for crowd in &mut self.crowds {
-                crowd.notice(&self.engine, notice);
+                crowd.notice(&mut self.engine, notice);
             }
             if let Some(lives) = &mut self.lives {
                 lives.notice(&mut self.engine, notice);
@@ -276,18 +310,26 @@ impl Run {
             histogram.reset();
         }
         self.engine.traffic.handshakes.reset();
-        let start = self.mark()?;
+        let start = self.mark(self.process()?);
         self.last = start;
+        self.watch.ask();
         let duration = nanos(self.plan.duration);
         let every = (duration / 240).clamp(500 * MILLISECOND, 10 * SECOND);
         let mut next = start.at + every;
+        let mut asked = false;
         loop {
             let elapsed = self.turn(self.half(start.at))?.saturating_sub(start.at);
             if elapsed >= duration || self.stopped() {
                 break;
             }
+            if !asked && start.at + elapsed + every / 4 >= next {
+                self.watch.ask();
+                asked = true;
+            }
+            self.restart_if_due(elapsed);
             if start.at + elapsed >= next {
                 next += every;
+                asked = false;
                 self.sample(start.at, duration)?;
             }
             if self.plan.memory
@@ -298,7 +340,7 @@ impl Run {
                 self.memory.idle = self.process()?;
             }
         }
-        let end = self.mark()?;
+        let end = self.mark(self.process()?);
         self.sample(start.at, duration)?;
         Ok((start, end))
     }
@@ -307,30 +349,31 @@ impl Run {
         self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
     }
 
-    fn mark(&self) -> io::Result<Mark> {
-        Ok(Mark {
+    fn mark(&self, server: Option<Process>) -> Mark {
+        Mark {
             at: self.engine.traffic.clock.now(),
             delivered: self.engine.traffic.verify.counts.delivered,
             published: self.engine.traffic.totals.published,
             lives: self.lives.as_ref().map_or(0, |lives| lives.ended),
             opened: self.engine.traffic.totals.opened,
-            server: self.process()?,
+            server,
             own_cpu: measure::own_cpu(),
             own_wait: measure::own_wait(),
             busy: self.engine.busy,
-        })
+        }
     }
 
     /// Takes the interval's figures into the series and the total.
     fn sample(&mut self, start: u64, duration: u64) -> io::Result<()> {
-        let mark = self.mark()?;
+        let mark = self.mark(None);
         let seconds_past = seconds(mark.at - self.last.at).max(1e-9);
         let rate = |now: u64, then: u64| (now - then) as f64 / seconds_past;
-        if let Some(admin) = self.options.admin.as_deref().filter(|_| !self.plan.memory) {
-            match ledger::fetch(admin) {
-                Ok(ledger) => self.ledger = Some(ledger),
-                Err(why) => self.notes.push(why),
-            }
+        let (look, new) = self.watch.newest();
+        let look = look.clone();
+        match look.ledger {
+            Some(Ok(ledger)) => self.ledger = Some(ledger),
+            Some(Err(why)) if new && !self.engine.forgiving => self.notes.push(why),
+            _ => {}
         }
         let traffic = &mut self.engine.traffic;
         let sample = Sample {
@@ -341,8 +384,8 @@ impl Run {
             p50_ms: traffic.latency.value_at_quantile(0.5) as f64 / 1e6,
             p99_ms: traffic.latency.value_at_quantile(0.99) as f64 / 1e6,
             connections: self.engine.clients_open(),
-            tcp_buffer_bytes: measure::tcp_memory(),
-            server: mark.server,
+            tcp_buffer_bytes: look.tcp_buffer_bytes,
+            server: look.process,
             queued: self.ledger.as_ref().map(|ledger| ledger.queued),
             dropped: self.ledger.as_ref().map(Ledger::dropped_total),
             unexplained: self.ledger.as_ref().map(|ledger| ledger.unexplained),
@@ -361,139 +404,5 @@ impl Run {
             .measuring(&sample, seconds(duration), &self.engine.traffic);
         self.samples.push(sample);
         Ok(())
-    }
-
-    fn drain(&mut self) -> io::Result<()> {
-        for crowd in &mut self.crowds {
-            crowd.stop(&mut self.engine);
-        }
-        if let Some(lives) = &mut self.lives {
-            lives.stop();
-        }
-        let start = self.engine.traffic.clock.now();
-        let (mut last, mut delivered) = (start, 0);
-        loop {
-            let now = self.turn(true)?;
-            if self.engine.traffic.verify.counts.delivered != delivered {
-                (delivered, last) = (self.engine.traffic.verify.counts.delivered, now);
-            }
-            let living = self.lives.as_ref().map_or(0, Lives::living);
-            if (now - last > QUIET && living == 0) || now - start > DRAIN_MAX {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Adds what never came to the counts; returns how many of the lost deliveries the server refused openly.
-    fn check(&mut self) -> u64 {
-        let mut explained = 0;
-        for id in self.engine.ids() {
-            let Some(client) = self
-                .engine
-                .client(id)
-                .filter(|client| client.phase == Phase::Open)
-            else {
-                continue;
-            };
-            let receiver = client.receiver;
-            let Some(room) = self.engine.traffic.rooms.get(receiver.room as usize) else {
-                continue;
-            };
-            explained += if receiver.slow {
-                0
-            } else {
-                u64::from(room.refused)
-            };
-            self.engine
-                .traffic
-                .verify
-                .finish(receiver.place, &room.sent, receiver.slow);
-        }
-        explained.min(self.engine.traffic.verify.counts.lost)
-    }
-
-    /// The ledger once nothing is queued, or after five seconds.
-    fn settled_ledger(&mut self) -> io::Result<Option<Ledger>> {
-        let start = self.engine.traffic.clock.now();
-        loop {
-            let ledger = match self.fetch_ledger() {
-                Ok(ledger) => ledger,
-                Err(why) => {
-                    self.notes.push(why.to_string());
-                    return Ok(None);
-                }
-            };
-            let settled = ledger
-                .as_ref()
-                .is_none_or(|l| l.queued == 0 && l.unexplained == 0);
-            if settled || self.engine.traffic.clock.now() - start > 5 * SECOND {
-                return Ok(ledger);
-            }
-            let asked = self.engine.traffic.clock.now();
-            while self.turn(true)? - asked < 200 * MILLISECOND {}
-        }
-    }
-
-    fn close_all(&mut self) -> io::Result<()> {
-        for id in self.engine.ids() {
-            self.engine
-                .with(id, |client, traffic| client.close(traffic));
-            if id % 256 == 0 {
-                self.turn(true)?;
-            }
-        }
-        let start = self.engine.traffic.clock.now();
-        while self.engine.connections() > 0 {
-            if self.turn(true)? - start > 5 * SECOND {
-                self.notes.push(format!(
-                    "{} connections were not closed by the server",
-                    self.engine.connections()
-                ));
-                break;
-            }
-        }
-        let closed = self.engine.traffic.clock.now();
-        while self.turn(true)? - closed < SECOND {}
-        Ok(())
-    }
-
-    fn figures(&self, start: Mark, end: Mark) -> Figures {
-        let wall = (end.at - start.at).max(1);
-        let cpu = start
-            .server
-            .zip(end.server)
-            .map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
-        let per = |count: u64| {
-            cpu.filter(|cpu| count > 0 && *cpu > CPU_MIN)
-                .map(|cpu| cpu as f64 / 1e3 / count as f64)
-        };
-        let (delivered, lives) = (end.delivered - start.delivered, end.lives - start.lives);
-        let rooms = self.crowds.iter().map(|crowd| crowd.rooms().len()).sum();
-        Figures {
-            seconds: seconds(wall),
-            rooms,
-            connections: self.memory.connections,
-            wanted: self.plan.connections(),
-            deliveries: delivered,
-            deliveries_per_second: delivered as f64 / seconds(wall),
-            published: end.published - start.published,
-            published_per_second: (end.published - start.published) as f64 / seconds(wall),
-            lives,
-            lives_per_second: lives as f64 / seconds(wall),
-            server_cpu: cpu.map(|cpu| cpu as f64 / wall as f64),
-            cpu_micros_per_delivery: if lives > 0 { None } else { per(delivered) },
-            cpu_micros_per_life: if self.plan.groups.is_empty() {
-                per(lives)
-            } else {
-                None
-            },
-            generator_busy: (end.busy - start.busy) as f64 / wall as f64,
-            generator_waited: (end.own_wait - start.own_wait) as f64 / wall as f64,
-            server_waited: start
-                .server
-                .zip(end.server)
-                .map(|(a, b)| b.wait_nanos.saturating_sub(a.wait_nanos) as f64 / wall as f64),
-            generator_cpu: (end.own_cpu - start.own_cpu) as f64 / wall as f64,
-        }
     }
 }

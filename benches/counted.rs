@@ -1,0 +1,261 @@
+//! The hot paths for counting instructions: no clock, no threads, the same inputs in each run.
+//!
+//! `benches/instructions` runs `counted CASE TURNS` under callgrind twice with different `TURNS`;
+//! the difference is what the turns alone cost, in the steady state, without start and set-up.
+//! Inputs that a turn changes are copied afresh in it, which is in the count.
+//! `--list` prints the cases; anything else (`cargo bench`, `cargo test`) takes one turn of each.
+
+use std::hint::black_box;
+use std::io::{self, IoSlice, Write};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use hyper::Request;
+use supportal::broker::ledger::{Cause, Ledger};
+use supportal::broker::queue::{Bounds, Delivery, Queue, SLICES_MAX};
+use supportal::broker::room::RoomSlot;
+use supportal::broker::{Broker, Publication};
+use supportal::clock::Millis;
+use supportal::config::{self, Config, Dialect, Overflow};
+use supportal::name::RoomName;
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::server::route::Router;
+use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder, handshake};
+use supportal::worker::rate_limit::{Rate, TokenBucket};
+use supportal::worker::timers::Timers;
+
+/// A case and what takes so many turns of it.
+type Case = (&'static str, fn(u32));
+
+const CASES: [Case; 12] = [
+    ("decode_64", decode_64),
+    ("parse_guide_95", parse_guide_95),
+    ("encode_event_60", encode_event_60),
+    ("frame_128", frame_128),
+    ("route_match", route_match),
+    ("handshake_check", handshake_check),
+    ("publish_1", publish_1),
+    ("publish_10", publish_10),
+    ("queue_push_pop", queue_push_pop),
+    ("token_bucket", token_bucket),
+    ("timer_arm_expire", timer_arm_expire),
+    ("ledger_add", ledger_add),
+];
+
+const TEXT: &str = "Where is my order, please? That parcel should be here by now.";
+
+struct Sink;
+
+impl Receiver for Sink {
+    fn ready(&mut self) -> bool {
+        true
+    }
+    fn message(&mut self, _kind: Kind, payload: &mut [u8]) -> Flow {
+        black_box(payload);
+        Flow::Continue
+    }
+    fn ping(&mut self, _payload: &[u8]) {}
+    fn pong(&mut self, _payload: &[u8]) {}
+    fn close(&mut self, _code: Option<u16>, _reason: &str) {}
+}
+
+/// A masked text frame of 64 bytes, whole in one read.
+fn decode_64(turns: u32) {
+    let limits = Limits {
+        message_bytes: 65_536,
+        fragments: 128,
+    };
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = vec![0x81, 0x80 | 64];
+    frame.extend(mask);
+    frame.extend((0_u8..64).zip(mask.iter().cycle()).map(|(_, m)| b'a' ^ m));
+    let mut buffer = frame.clone();
+    let mut decoder = Decoder::default();
+    for _ in 0..turns {
+        buffer.copy_from_slice(black_box(&frame));
+        let consumed = decoder.decode(&limits, &mut buffer, &mut Sink);
+        assert_eq!(black_box(consumed), Ok(70));
+    }
+}
+
+/// A command of 95 bytes without escapes.
+fn parse_guide_95(turns: u32) {
+    let text = TEXT.repeat(2);
+    let text = text.get(..64).unwrap_or_default();
+    let payload = format!(r#"{{"message": "{text}", "type": "user"}}"#).into_bytes();
+    assert_eq!(payload.len(), 95);
+    let mut buffer = payload.clone();
+    let mut parser = Parser::new();
+    for _ in 0..turns {
+        buffer.copy_from_slice(black_box(&payload));
+        let command = parser.parse(Dialect::Guide, 32 * 1024, &mut buffer);
+        assert_eq!(black_box(command).map(|command| command.text.len()), Ok(64));
+    }
+}
+
+/// An event with a text of 60 bytes into a buffer that is there.
+fn encode_event_60(turns: u32) {
+    let stamp = Stamp::new(1_704_110_400, 97_401);
+    let writer = Writer::new(Dialect::Guide);
+    let text = TEXT.get(..60).unwrap_or_default();
+    let mut out = Vec::with_capacity(4096);
+    for _ in 0..turns {
+        out.clear();
+        writer.message(&mut out, Sender::User, black_box(text), &stamp);
+        black_box(out.len());
+    }
+}
+
+/// A frame of 128 bytes, made and freed.
+fn frame_128(turns: u32) {
+    let payload = [b'x'; 128];
+    for _ in 0..turns {
+        black_box(encoder::frame(Opcode::Text, black_box(&payload)));
+    }
+}
+
+/// The path of a chat through the default routes, to its room.
+fn route_match(turns: u32) {
+    let router = Router::new(&Config::default().routes_or_default()).expect("the default route");
+    for _ in 0..turns {
+        let found = router.match_path(black_box("/ws/chat/42/session-0123456789abcdef/"));
+        assert!(black_box(found).is_some());
+    }
+}
+
+/// The checks of a browser's handshake.
+fn handshake_check(turns: u32) {
+    let request = Request::get("/ws/chat/1/a/")
+        .header("Host", "chat.example.com")
+        .header("Origin", "https://www.example.com")
+        .header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)")
+        .header("Accept-Language", "en-US,en;q=0.5")
+        .header("Connection", "keep-alive, Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Extensions", "permessage-deflate")
+        .body(())
+        .expect("a request");
+    for _ in 0..turns {
+        assert!(black_box(handshake::check(black_box(&request))).is_ok());
+    }
+}
+
+/// A publication to a room of so many members on one worker: numbered, into the mailbox, swapped
+/// out and released.
+fn publish(members: u32, turns: u32) {
+    let broker = Broker::new(&config::Broker::default(), vec![Box::new(|| {})], None);
+    let name = RoomName::chat("1", "session").expect("legal");
+    let room = broker.join(&name, 0, RoomSlot::default).room;
+    for _ in 1..members {
+        broker.join(&name, 0, RoomSlot::default);
+    }
+    let publication = Publication {
+        frame: encoder::frame(Opcode::Text, &[b'x'; 128]),
+        deadline: Millis(60_000),
+    };
+    let mut parcels = Vec::new();
+    for _ in 0..turns {
+        let (_, owed) = broker.publish(&room, black_box(&publication), Some(0));
+        assert_eq!(owed, u64::from(members));
+        let bytes = broker.mailboxes().swap(0, &mut parcels);
+        let count = parcels.len();
+        black_box(&parcels);
+        parcels.clear();
+        broker.mailboxes().release(0, count, bytes);
+    }
+}
+
+fn publish_1(turns: u32) {
+    publish(1, turns);
+}
+
+fn publish_10(turns: u32) {
+    publish(10, turns);
+}
+
+/// One delivery into the queue of a slow reader and out of it.
+fn queue_push_pop(turns: u32) {
+    let bounds = Bounds {
+        capacity: 100,
+        bytes_max: 256 * 1024,
+        overflow: Overflow::DropNewest,
+    };
+    let frame = Bytes::from_static(&[b'x'; 128]);
+    let mut queue = Queue::new();
+    for _ in 0..turns {
+        let delivery = Delivery {
+            frame: frame.clone(),
+            deadline: Millis(61_000),
+            tag: 0,
+        };
+        let report = queue.push(Millis(1_000), &bounds, black_box(delivery));
+        assert_eq!(black_box(report).expired, 0);
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = queue.slices(&mut slices);
+        let bytes = slices.iter().take(filled).map(|slice| slice.len()).sum();
+        assert_eq!(queue.advance(bytes), 1);
+    }
+}
+
+/// A token every 7 ms from a bucket of 100 a second: mostly passed, sometimes not.
+fn token_bucket(turns: u32) {
+    let rate = Rate {
+        per_second: 100,
+        burst: 20,
+    };
+    let mut bucket = TokenBucket::default();
+    for turn in 0..u64::from(turns) {
+        black_box(bucket.take(Millis(turn * 7), black_box(rate), 1));
+    }
+}
+
+/// One timer armed 30 s ahead and one fired, each 100 ms.
+fn timer_arm_expire(turns: u32) {
+    let mut timers = Timers::new(Millis(0));
+    let mut fired = Vec::new();
+    for turn in 0..u64::from(turns) {
+        let now = Millis(turn * 100);
+        timers.arm(Millis(now.0 + 30_000), black_box(turn));
+        fired.clear();
+        timers.expire(now, &mut fired);
+        black_box(&fired);
+    }
+}
+
+/// A settled publication added to an account, and the account checked.
+fn ledger_add(turns: u32) {
+    let mut sum = Ledger::default();
+    for _ in 0..turns {
+        let mut turn = Ledger {
+            expected: black_box(10),
+            delivered: 8,
+            queued: 1,
+            ..Ledger::default()
+        };
+        turn.drop(black_box(Cause::Expired), 1);
+        sum += black_box(turn);
+        assert_eq!(black_box(&sum).unexplained(), 0);
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        let names = CASES.map(|(name, _)| name).join("\n");
+        let printed = writeln!(io::stdout(), "{names}");
+        return printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if let [name, turns] = &arguments[..]
+        && let Some((_, case)) = CASES.iter().find(|(known, _)| known == name)
+        && let Ok(turns) = turns.parse()
+    {
+        case(turns);
+        return ExitCode::SUCCESS;
+    }
+    for (_, case) in CASES {
+        case(1);
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,204 @@
+//! Who is compared: the peers of `peers.toml`, and those built in: this server and the floor.
+
+use crate::server::{Ready, Spec, shell};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Route of the contract.
+const PATH: &str = "/ws/chat/{business}/{room}/";
+
+/// What the server speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The chat contract: JSON in, JSON with sender and timestamp out.
+    #[default]
+    Contract,
+    /// Sends back what it gets; no JSON.
+    Raw,
+}
+
+/// One `[[peer]]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Peer {
+    /// Name in tables and for `--peers`.
+    pub(crate) name: String,
+    /// Line for `sh` with `{port}`; starts in the file's directory and must stay in the foreground.
+    pub(crate) command: String,
+    /// Line for `sh` that prints what was measured.
+    #[serde(default)]
+    pub(crate) versions: Option<String>,
+    /// When it can be used.
+    #[serde(default)]
+    pub(crate) ready: Ready,
+    /// What it speaks.
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    /// Route.
+    #[serde(default = "path")]
+    pub(crate) path: String,
+    /// Cases it cannot run, by name.
+    #[serde(default)]
+    pub(crate) skip: Vec<String>,
+    /// A sentence for the reader.
+    #[serde(default)]
+    pub(crate) note: Option<String>,
+    /// Left out of `--all` unless named.
+    #[serde(default)]
+    pub(crate) optional: bool,
+    /// It has an admin listener with a ledger on `{admin}`.
+    #[serde(default)]
+    pub(crate) ledger: bool,
+    #[serde(skip)]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    #[serde(default)]
+    peer: Vec<Peer>,
+}
+
+fn path() -> String {
+    PATH.to_owned()
+}
+
+impl Peer {
+    fn built_in(name: &str, command: String, versions: Option<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            command,
+            versions,
+            ready: Ready::Websocket,
+            kind: Kind::Contract,
+            path: path(),
+            skip: Vec::new(),
+            note: None,
+            optional: false,
+            ledger: false,
+            directory: None,
+        }
+    }
+
+    /// How to start it.
+    pub(crate) fn spec(&self, core: Option<usize>, log: PathBuf) -> Spec {
+        Spec {
+            command: self.command.clone(),
+            directory: self.directory.clone(),
+            ready: self.ready,
+            path: self.path.clone(),
+            core,
+            log: Some(log),
+        }
+    }
+
+    /// What its versions command prints, in one line.
+    pub(crate) fn version_text(&self) -> String {
+        let Some(line) = &self.versions else {
+            return String::new();
+        };
+        let mut command = shell(line, None);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let Ok(output) = command.output() else {
+            return "unknown".to_owned();
+        };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        words.join(" ")
+    }
+}
+
+/// The server's flags in a comparison: one worker, no limits the other peers do not have, no assistant.
+pub(crate) const OURS: &str = "--listen 127.0.0.1:{port} --admin 127.0.0.1:{admin} --workers 1 \
+    --set assistant.kind=none --set limits.connections_per_ip=0 --set limits.messages_per_second=0 \
+    --set limits.bytes_per_second=0";
+
+/// This server, beside the running program unless told otherwise.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn our_server(given: Option<&Path>) -> Result<PathBuf, String> {
+    let program = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()
+            .map_err(|error| error.to_string())?
+            .with_file_name("supportal"),
+    };
+    let whole = program.canonicalize().map_err(|error| {
+        format!(
+            "{}: {error}; build it, or say --supportal",
+            program.display()
+        )
+    })?;
+    Ok(whole)
+}
+
+/// A path for `sh`.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+/// The built-in ones and those of `file`, if it is there.
+///
+/// # Errors
+/// The file is wrong, or a name is there twice.
+pub(crate) fn load(file: &Path, supportal: Option<&Path>) -> Result<Vec<Peer>, String> {
+    let me = std::env::current_exe().map_err(|error| error.to_string())?;
+    let me = quoted(&me);
+    let floor = format!("{me} floor --listen 127.0.0.1:{{port}}");
+    let mut peers = vec![
+        Peer::built_in("floor", floor.clone(), None),
+        Peer::built_in("floor-coalesce", format!("{floor} --coalesce"), None),
+    ];
+    if let Ok(program) = our_server(supportal) {
+        let program = quoted(&program);
+        let version = Some(format!("{program} --version"));
+        let mut ours = Peer::built_in("supportal", format!("{program} {OURS}"), version);
+        ours.ledger = true;
+        peers.insert(0, ours);
+    } else if supportal.is_some() {
+        our_server(supportal)?;
+    }
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(peers),
+        Err(error) => return Err(format!("{}: {error}", file.display())),
+    };
+    let list: List = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let directory = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map(Path::to_owned);
+    for mut peer in list.peer {
+        if peers.iter().any(|other| other.name == peer.name) {
+            return Err(format!("{}: two peers named {}", file.display(), peer.name));
+        }
+        peer.directory.clone_from(&directory);
+        peers.push(peer);
+    }
+    Ok(peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_needs_only_its_name_and_command() {
+        let text = "[[peer]]\nname = \"a\"\ncommand = \"a/start {port}\"\n";
+        let list: List = toml::from_str(text).unwrap();
+        let peer = list.peer.first().unwrap();
+        assert_eq!((peer.ready, peer.kind), (Ready::Websocket, Kind::Contract));
+        assert_eq!(peer.path, PATH);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let text = "[[peer]]\nname = \"a\"\ncommand = \"a\"\nversion = \"1\"\n";
+        assert!(toml::from_str::<List>(text).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! `deploy`: gives the run a server to replace, and compares the two kinds of client.
+
+use crate::again::Again;
+use crate::cli::{Deploy, Options};
+use crate::compare::{OURS, our_server, quoted};
+use crate::plan::Plan;
+use crate::run::{Managed, Restart};
+use crate::server::{Ready, Server, Spec};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Opening, draining and closing around the measurement.
+const OVERHEAD: Duration = Duration::from_secs(180);
+
+/// The means to restart; a managed server is started, and the options point to it.
+///
+/// # Errors
+/// No server.
+pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, String> {
+    if let Some(command) = &args.restart_command {
+        return Ok(Restart::Command(command.clone()));
+    }
+    let command = match &args.server_command {
+        Some(command) => command.clone(),
+        None => format!("{} {OURS}", quoted(&our_server(None)?)),
+    };
+    let spec = Spec {
+        command,
+        directory: None,
+        ready: Ready::Websocket,
+        path: "/ws/chat/{business}/{room}/".to_owned(),
+        core: None,
+        log: None,
+    };
+    let server = Server::start(&spec)?;
+    options.url = format!("ws://127.0.0.1:{}", server.port);
+    if args
+        .server_command
+        .as_ref()
+        .is_none_or(|line| line.contains("{admin}"))
+    {
+        options.admin = Some(format!("http://127.0.0.1:{}", server.admin));
+    }
+    let downtime = args.downtime;
+    Ok(Restart::Managed(Box::new(Managed {
+        spec,
+        server,
+        downtime,
+    })))
+}
+
+/// One run with each client, and the two beside each other.
+///
+/// # Errors
+/// A run left no figures.
+pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), String> {
+    let flags = without(std::env::args().skip(1), &["--client", "--json", "--html"]);
+    let mut reports = Vec::new();
+    for client in ["stock", "jitter"] {
+        let mut flags = flags.clone();
+        flags.extend(["--client".to_owned(), client.to_owned()]);
+        let again = Again {
+            flags,
+            core: None,
+            longest: plan.duration + options.warmup + OVERHEAD,
+            loud: true,
+        };
+        reports.push((client, again.run()?));
+    }
+    let mut out = String::from(
+        "\n| client | all back after s | away p50 s | away p99 s | tries | failed | peak/s | gave up | still away | extra sockets | missed deliveries |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for (client, report) in &reports {
+        let at = |key: &str| {
+            report
+                .pointer(&format!("/returns/{key}"))
+                .and_then(Value::as_f64)
+                .unwrap_or(f64::NAN)
+        };
+        let under_way = report
+            .pointer("/totals/parted_under_way")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0);
+        out += &format!(
+            "| {client} | {:.1} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} | {} |\n",
+            at("all_back_seconds"),
+            at("away/p50_ms") / 1e3,
+            at("away/p99_ms") / 1e3,
+            at("attempts"),
+            at("failed"),
+            at("attempts_peak"),
+            at("gave_up"),
+            at("still_away"),
+            at("extra_sockets"),
+            at("missed_while_away") + under_way
+        );
+    }
+    for (client, report) in &reports {
+        for list in ["failures", "warnings"] {
+            let texts = report
+                .pointer(&format!("/verdict/{list}"))
+                .and_then(Value::as_array);
+            for text in texts.into_iter().flatten().filter_map(Value::as_str) {
+                out += &format!("- {client}: {text}\n");
+            }
+        }
+    }
+    let json = reports
+        .into_iter()
+        .map(|(client, report)| (client.to_owned(), report));
+    Ok((out, Value::Object(json.collect())))
+}
+
+/// Flags without these and their values.
+fn without(flags: impl Iterator<Item = String>, names: &[&str]) -> Vec<String> {
+    let mut left = Vec::new();
+    let mut skip = false;
+    for flag in flags {
+        let named = names
+            .iter()
+            .find(|name| flag == **name || flag.starts_with(&format!("{name}=")));
+        if named.is_none() && !skip {
+            left.push(flag.clone());
+        }
+        skip = named.is_some_and(|name| flag == **name);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_with_their_values() {
+        let flags = ["deploy", "--json", "a", "--client=both", "--after", "1s"].map(str::to_owned);
+        assert_eq!(
+            without(flags.into_iter(), &["--client", "--json"]),
+            ["deploy", "--after", "1s"]
+        );
+    }
+}

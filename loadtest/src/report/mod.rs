@@ -1,0 +1,192 @@
+//! The figures of a run; [`verdict`] judges them, [`text`] shows them.
+
+mod text;
+mod verdict;
+
+use crate::ledger::Ledger;
+use crate::measure::Process;
+use crate::people::Returns;
+use crate::traffic::Totals;
+use crate::verify::Counts;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Percentiles in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) count: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p90_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+impl Latency {
+    /// Of a histogram of nanoseconds.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
+        Self {
+            count: histogram.len(),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: histogram.max() as f64 / 1e6,
+        }
+    }
+}
+
+/// (percentile, milliseconds) pairs for a plot.
+pub(crate) fn percentile_curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+    [
+        0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
+    ]
+    .map(|p| (p, histogram.value_at_percentile(p) as f64 / 1e6))
+    .to_vec()
+}
+
+/// One point of the series.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Sample {
+    /// Seconds since the measurement began.
+    pub(crate) at: f64,
+    pub(crate) deliveries: f64,
+    pub(crate) published: f64,
+    pub(crate) handshakes: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) connections: usize,
+    pub(crate) tcp_buffer_bytes: Option<u64>,
+    pub(crate) server: Option<Process>,
+    pub(crate) queued: Option<u64>,
+    pub(crate) dropped: Option<u64>,
+    pub(crate) unexplained: Option<i64>,
+}
+
+/// The server's memory through the run.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) connections: usize,
+    pub(crate) connect_seconds: f64,
+    pub(crate) empty: Option<Process>,
+    pub(crate) opened: Option<Process>,
+    pub(crate) idle: Option<Process>,
+    pub(crate) end: Option<Process>,
+    pub(crate) closed: Option<Process>,
+    /// Kernel buffers of all TCP sockets of the machine, both ends (their fixed structures are not in it).
+    pub(crate) tcp_empty_bytes: Option<u64>,
+    pub(crate) tcp_opened_bytes: Option<u64>,
+}
+
+/// The window's figures.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) seconds: f64,
+    pub(crate) rooms: usize,
+    pub(crate) connections: usize,
+    pub(crate) wanted: usize,
+    pub(crate) deliveries: u64,
+    pub(crate) deliveries_per_second: f64,
+    pub(crate) published: u64,
+    pub(crate) published_per_second: f64,
+    pub(crate) lives: u64,
+    pub(crate) lives_per_second: f64,
+    pub(crate) server_cpu: Option<f64>,
+    pub(crate) cpu_micros_per_delivery: Option<f64>,
+    pub(crate) cpu_micros_per_life: Option<f64>,
+    pub(crate) generator_busy: f64,
+    pub(crate) generator_cpu: f64,
+    /// Share of the window the generator could have run but had no core.
+    pub(crate) generator_waited: f64,
+    /// The same for all threads of the server.
+    pub(crate) server_waited: Option<f64>,
+}
+
+/// Everything known about a run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    pub(crate) scenario: String,
+    pub(crate) seed: u64,
+    pub(crate) text_bytes: usize,
+    pub(crate) command_bytes: usize,
+    pub(crate) open_loop: bool,
+    pub(crate) figures: Figures,
+    pub(crate) latency: Latency,
+    pub(crate) handshakes: Latency,
+    pub(crate) lag: Latency,
+    pub(crate) verification: Counts,
+    pub(crate) lost_explained: u64,
+    pub(crate) totals: Totals,
+    pub(crate) memory: Memory,
+    pub(crate) ledger_before: Option<Ledger>,
+    pub(crate) ledger_after: Option<Ledger>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) notes: Vec<String>,
+    /// Of readers that stop at times.
+    pub(crate) slow_latency: Latency,
+    /// Of people who leave and come back.
+    pub(crate) returns: Option<Returns>,
+    /// What a soak must hold.
+    pub(crate) soak: Option<SoakLimits>,
+    pub(crate) percentiles: Vec<(f64, f64)>,
+}
+
+/// What a soak must hold besides losing nothing.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct SoakLimits {
+    /// Growth of resident memory after the first fifth.
+    pub(crate) rss_growth_bytes: u64,
+    /// Connections that come and go, so that descriptors may vary by twice as many.
+    pub(crate) lanes: usize,
+}
+
+/// A whole number with separators.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+impl Report {
+    /// The figures with what they were judged to be.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let Some(json) = json.as_object_mut() {
+            let verdict =
+                serde_json::json!({"failures": self.failures(), "warnings": self.warnings()});
+            json.insert("verdict".to_owned(), verdict);
+        }
+        json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn percentiles_are_those_of_what_was_recorded() {
+        let mut histogram = crate::traffic::histogram();
+        for i in 1..=1000 {
+            histogram.saturating_record(i * 1_000_000);
+        }
+        let latency = Latency::of(&histogram);
+        assert!((latency.p50_ms - 500.0).abs() < 1.0, "{latency:?}");
+        assert!((latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
+        assert!((latency.max_ms - 1000.0).abs() < 1.0, "{latency:?}");
+    }
+}

@@ -1,0 +1,213 @@
+//! Servers that the tool starts itself: pinned to a core, in a process group of their own, waited for until they answer, ended with all
+//! their children.
+
+use crate::clock::{self, Clock, SECOND};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A server that has not answered after this long never will; interpreters with many imports take several seconds.
+const READY_MAX: u64 = 40 * SECOND;
+/// Between two looks at a process.
+const LOOK: Duration = Duration::from_millis(20);
+/// A server that has not ended after this long is killed.
+const END_MAX: u64 = 5 * SECOND;
+/// The handshake of the readiness check; the key is the example of RFC 6455.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// How to know that a server can be used.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ready {
+    /// It accepts a connection.
+    Tcp,
+    /// It answers a WebSocket handshake with 101.
+    #[default]
+    Websocket,
+}
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    /// Line for `sh`, with `{port}` and `{admin}`.
+    pub(crate) command: String,
+    /// Directory it starts in.
+    pub(crate) directory: Option<PathBuf>,
+    /// The check.
+    pub(crate) ready: Ready,
+    /// Path of the check's handshake.
+    pub(crate) path: String,
+    /// The core it may use; all without.
+    pub(crate) core: Option<usize>,
+    /// Where its output goes; nowhere without.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// A running server; dropping it kills the whole group.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Its WebSocket port.
+    pub(crate) port: u16,
+    /// The port it may serve its ledger on.
+    pub(crate) admin: u16,
+}
+
+/// A port nobody listens on at this moment.
+///
+/// # Errors
+/// No port.
+pub(crate) fn free_port() -> Result<u16, String> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("no free port: {error}"))
+}
+
+/// `line` for `sh`, on one core if asked for.
+pub(crate) fn shell(line: &str, core: Option<usize>) -> Command {
+    match core {
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &core.to_string(), "sh", "-c", line]);
+            command
+        }
+        None => {
+            let mut command = Command::new("sh");
+            command.args(["-c", line]);
+            command
+        }
+    }
+}
+
+impl Server {
+    /// Starts it on free ports and waits until it is ready.
+    ///
+    /// # Errors
+    /// Text that says why it is not there.
+    pub(crate) fn start(spec: &Spec) -> Result<Self, String> {
+        Self::start_on(spec, free_port()?, free_port()?)
+    }
+
+    /// The same on these ports.
+    ///
+    /// # Errors
+    /// Text that says why it is not there.
+    pub(crate) fn start_on(spec: &Spec, port: u16, admin: u16) -> Result<Self, String> {
+        let server = Self::spawn(spec, port, admin)?;
+        server.wait_ready(spec)
+    }
+
+    /// Starts it without waiting.
+    ///
+    /// # Errors
+    /// Text that says why it is not there.
+    pub(crate) fn spawn(spec: &Spec, port: u16, admin: u16) -> Result<Self, String> {
+        let line = spec
+            .command
+            .replace("{port}", &port.to_string())
+            .replace("{admin}", &admin.to_string());
+        let mut command = shell(&format!("exec {line}"), spec.core);
+        command.stdin(Stdio::null()).process_group(0);
+        if let Some(directory) = &spec.directory {
+            command.current_dir(directory);
+        }
+        let outputs = match &spec.log {
+            None => (Stdio::null(), Stdio::null()),
+            Some(path) => {
+                let file = std::fs::File::create(path);
+                let file = file.map_err(|error| format!("{}: {error}", path.display()))?;
+                let copy = file.try_clone().map_err(|error| error.to_string())?;
+                (Stdio::from(file), Stdio::from(copy))
+            }
+        };
+        let child = command
+            .stdout(outputs.0)
+            .stderr(outputs.1)
+            .spawn()
+            .map_err(|error| format!("{line}: {error}"))?;
+        Ok(Self { child, port, admin })
+    }
+
+    fn wait_ready(mut self, spec: &Spec) -> Result<Self, String> {
+        let clock = Clock::start();
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{}: it ended at once, {status}", spec.command));
+            }
+            if answers(address, spec.ready, &spec.path) {
+                return Ok(self);
+            }
+            if clock.now() > READY_MAX {
+                let seconds = READY_MAX / SECOND;
+                return Err(format!("{}: not ready after {seconds} s", spec.command));
+            }
+            clock::pause(LOOK);
+        }
+    }
+
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its end, if it has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Asks it to end and waits for that, at most `longest` nanoseconds; then kills it. True if it ended by itself.
+    pub(crate) fn stop(&mut self, longest: u64) -> bool {
+        self.signal(Signal::TERM);
+        let clock = Clock::start();
+        while clock.now() < longest {
+            if self.ended().is_some() {
+                return true;
+            }
+            clock::pause(LOOK);
+        }
+        false
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            // A group that is gone needs no signal.
+            kill_process_group(group, signal).ok();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(END_MAX);
+        // Children that outlived the first process of the group.
+        self.signal(Signal::KILL);
+        self.child.wait().ok();
+    }
+}
+
+/// One try.
+fn answers(address: SocketAddr, ready: Ready, path: &str) -> bool {
+    let second = Duration::from_secs(1);
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, second) else {
+        return false;
+    };
+    if ready == Ready::Tcp {
+        return true;
+    }
+    let mut request = Vec::new();
+    let path = path
+        .replace("{business}", "1")
+        .replace("{room}", "lt-ready");
+    crate::handshake::request(&mut request, &address.to_string(), &path, KEY, "");
+    let mut answer = [0; 12];
+    stream.set_read_timeout(Some(second)).is_ok()
+        && stream.write_all(&request).is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer.ends_with(b" 101")
+}
