@@ -1,6 +1,7 @@
 //! All workers of a node and what they share: the one thing that the server and the admin listener
 //! both hold.
 
+use super::connection::{PINGS, STALL};
 use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
 use crate::broker::ledger::Cause;
@@ -78,6 +79,7 @@ fn declare(metrics: &Metrics) {
         "kind",
         &ViolationKind::ALL.map(ViolationKind::label),
     );
+    all(&metrics.violations, "kind", &[PINGS, STALL]);
     all(&metrics.commands, "kind", &["user", "system"]);
     all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
 }

@@ -177,6 +177,24 @@ fn a_worker_that_has_ended_gives_back_who_was_on_the_way_to_it() {
 }
 
 #[test]
+fn a_flood_of_pings_and_a_message_never_finished_are_counted_by_kind() {
+    let mut rig = Rig::new(|config| config.server.ping_interval = Duration::from_secs(60));
+    let (mut flood, mut half) = (rig.open(None), rig.open(None));
+    flood
+        .write_all(&masked(Opcode::Ping, b"").repeat(21))
+        .unwrap();
+    half.write_all(&masked(Opcode::Text, b"hello")[..8])
+        .unwrap();
+    rig.settle_at(10);
+    rig.settle_at(30_200);
+    for kind in [super::connection::PINGS, super::connection::STALL] {
+        let violations = &rig.worker.plane.metrics.violations;
+        let counter = violations.get_or_create(&[("kind", kind)]);
+        assert_eq!(counter.get(), 1, "{kind}");
+    }
+}
+
+#[test]
 fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
     let mut rig = Rig::new(|_| {});
     let (mut broken, mut other) = (rig.open(Some("a")), rig.open(Some("a")));

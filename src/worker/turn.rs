@@ -1,7 +1,7 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
 use super::client::{Client, Ended};
-use super::connection::{Connection, Reading, Rules};
+use super::connection::{Connection, Reading, Rules, STALL};
 use super::lifecycle::Drain;
 use super::plane::{Plane, Speaker};
 use super::rooms::{Gathering, LocalRoom};
@@ -416,6 +416,9 @@ impl Worker {
             return;
         }
         if was_open && !client.connection.is_open() {
+            if client.connection.ending() == Some(CloseReason::Policy) {
+                count(&self.plane.metrics.violations, "kind", STALL);
+            }
             self.ending.push(key);
         }
         self.arm(key);

@@ -68,6 +68,12 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// about as long.
 pub const CLOSE_MAX: Duration = Duration::from_secs(5);
 
+/// What is counted when a client pings above its rate.
+pub const PINGS: &str = "pings";
+
+/// What is counted when a message begun is not complete in time.
+pub const STALL: &str = "stall";
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -439,6 +445,7 @@ impl<S: Surroundings> Receiver for Ear<'_, S> {
         if self.connection.pings.take(self.now, self.rules.pings, 1) {
             self.surroundings.pong(encoder::pong(payload));
         } else {
+            self.surroundings.violation(PINGS);
             let _stop = self.end(CloseReason::Policy);
         }
     }

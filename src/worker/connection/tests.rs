@@ -235,7 +235,7 @@ fn the_first_fault_is_the_one_that_is_told() {
             desk.receive(0, piece);
         }
         assert_eq!(desk.connection.ending(), Some(CloseReason::Policy));
-        assert_eq!(desk.around.violations, Vec::<&str>::new());
+        assert_eq!(desk.around.violations, ["pings"]);
     }
 }
 
