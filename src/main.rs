@@ -75,9 +75,9 @@ fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
         info!(public = %server.address()?, admin = %admin.address()?, "listening");
         let admin = tokio::spawn(admin.run());
         let (drain, stop) = signals.split();
-        server.run(drain, stop).await;
+        let outcome = server.run(drain, stop).await;
         admin.abort();
-        Ok(())
+        Ok(outcome?)
     });
     // Prompts still being answered have nobody to go to.
     runtime.shutdown_background();

@@ -10,7 +10,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn above_the_cap_of_handshakes_the_answer_is_a_503_and_a_line_in_the_log() {
-    let gateway = Gateway::start(&["limits.handshakes=1", "log.level=debug"]);
+    refuses_above("limits.handshakes=1");
+}
+
+#[test]
+fn one_address_cannot_take_all_places_for_handshakes() {
+    refuses_above("limits.handshakes_per_ip=1");
+}
+
+fn refuses_above(cap: &str) {
+    let gateway = Gateway::start(&[cap, "log.level=debug"]);
     let idle = http::open(gateway.public());
     let in_progress = || gateway.metric("supportal_handshakes_in_progress") >= 1.0;
     wait::until("a handshake in progress", PATIENCE, in_progress);

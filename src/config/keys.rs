@@ -132,6 +132,7 @@ pub const KEYS: &[Key] = &[
     key("limits.connections", Kind::Count, "Most connections on this node; 0 = what the file-descriptor limit allows."),
     key("limits.connections_per_ip", Kind::Count, "Most connections from one address (IPv6: one /64); 0 = no limit."),
     key("limits.handshakes", Kind::Count, "Most handshakes in progress."),
+    key("limits.handshakes_per_ip", Kind::Count, "Most handshakes in progress from one address (IPv6: one /64); 0 = no limit."),
     key("limits.header_bytes", Kind::Count, "Longest request head in bytes, at least 8192."),
     key("limits.headers", Kind::Count, "Most header fields in a request."),
     key("limits.uri_bytes", Kind::Count, "Longest request target in bytes."),

@@ -249,6 +249,8 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// Most handshakes in progress.
     pub handshakes: usize,
+    /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
+    pub handshakes_per_ip: usize,
     /// Longest request head in bytes.
     pub header_bytes: usize,
     /// Most header fields in a request.
@@ -284,6 +286,7 @@ impl Default for Limits {
             connections: 0,
             connections_per_ip: 1000,
             handshakes: 4096,
+            handshakes_per_ip: 1024,
             header_bytes: 16 * 1024,
             headers: 64,
             uri_bytes: 2048,

@@ -1,9 +1,9 @@
 //! From the listener to the 101: accept, let hyper read one head, hand the socket over.
 //!
-//! Bounded by `limits.handshakes` in number, by `server.handshake_timeout` for a head and by
+//! Bounded by `limits.handshakes` and `limits.handshakes_per_ip` in number, by `server.handshake_timeout` for a head and by
 //! `server.http_timeout` for the rest of a connection that is no WebSocket.
 
-use super::admission::peer_of;
+use super::admission::{Admission, Permit, peer_of};
 use super::service::{Front, Upgrade};
 use crate::config::Config;
 use crate::metrics::count;
@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
 /// does not reset it and take the answer away.
@@ -67,7 +66,7 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
 pub(super) struct Acceptor {
     front: Arc<Front>,
     http: http1::Builder,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Admission>,
     http_timeout: Duration,
 }
 
@@ -81,7 +80,8 @@ impl Acceptor {
             .max_headers(config.limits.headers)
             .max_header_size(config.limits.header_bytes)
             .max_buf_size((config.limits.header_bytes + config.limits.uri_bytes).max(8 * 1024));
-        let handshakes = Arc::new(Semaphore::new(config.limits.handshakes));
+        let limits = &config.limits;
+        let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
             handshakes,
             http,
@@ -125,7 +125,8 @@ impl Acceptor {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+        // One address must not keep the others out by handshakes that never end.
+        let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
             count(
                 &self.front.crew.metrics.handshakes_refused,
                 "reason",
@@ -139,7 +140,7 @@ impl Acceptor {
         tokio::spawn(async move { acceptor.serve(stream, address, permit).await });
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, _permit: OwnedSemaphorePermit) {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, _permit: Permit) {
         let metrics = &self.front.crew.metrics;
         metrics.handshakes_in_progress.inc();
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);

@@ -41,6 +41,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
+    #[error("a worker thread ended; whoever supervises this process starts it anew")]
+    WorkerEnded,
     /// The routes contradict each other.
     #[error("routes: {0}")]
     Routes(String),
@@ -99,13 +102,21 @@ impl Server {
     /// spread over `server.drain_grace`, and returns when the last connection is gone or the grace is
     /// over. `stop` ends that at once.
     ///
+    /// # Errors
+    /// When a worker thread has ended: the others are drained, then the process is better begun anew.
+    ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn run(self, drain: impl Future<Output = ()>, stop: impl Future<Output = ()>) {
-        tokio::select! {
-            () = Arc::clone(&self.acceptor).run(&self.listener) => {}
-            () = drain => {}
-        }
+    pub async fn run(
+        self,
+        drain: impl Future<Output = ()>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let is_whole = tokio::select! {
+            () = Arc::clone(&self.acceptor).run(&self.listener) => true,
+            () = drain => true,
+            () = worker_ended(&self.crew) => false,
+        };
         let crew = self.crew;
         // Not ready first, so that a load balancer that asks sees it while the listener closes.
         crew.begin_drain();
@@ -127,5 +138,19 @@ impl Server {
             }
         }
         tracing::info!(left = crew.metrics.connections.get(), "stopped");
+        if is_whole {
+            Ok(())
+        } else {
+            Err(Error::WorkerEnded)
+        }
+    }
+}
+
+/// Done when a worker thread is no more.
+async fn worker_ended(crew: &Crew) {
+    /// How long rooms may be without their worker before anybody notices.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    while crew.is_whole() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -238,6 +238,19 @@ impl Queue {
         dropped
     }
 
+    /// Drops what has not started to leave, and says how many deliveries that were: the rest of a
+    /// partly written head must still come first.
+    #[must_use = "a dropped delivery is counted or it is lost silently"]
+    pub fn clear_waiting(&mut self) -> u32 {
+        let kept = usize::from(self.has_partial_head());
+        let before = self.len();
+        self.deliveries.truncate(kept);
+        let rest = self.deliveries.front().map_or(0, |head| head.frame.len());
+        self.bytes = rest - self.head_written;
+        self.earliest = Millis::NEVER;
+        before - self.len()
+    }
+
     /// Deliveries waiting, a partly written head included.
     #[must_use]
     pub fn len(&self) -> u32 {

@@ -100,12 +100,11 @@ impl Outbound {
     }
 
     /// Forgets the deliveries that wait, so that a close need not wait behind them, and returns how
-    /// many those were. Nothing is forgotten after half a frame: its rest must come first.
+    /// many those were. The rest of a half-written one stays: it must come first.
     pub fn abandon_queue(&mut self) -> u64 {
-        match self.0.as_mut() {
-            Some(backlog) if !backlog.queue.has_partial_head() => u64::from(backlog.queue.clear()),
-            _ => 0,
-        }
+        self.0
+            .as_mut()
+            .map_or(0, |backlog| u64::from(backlog.queue.clear_waiting()))
     }
 
     /// Offers the frames of `batch` from number `first` on: writes them if nothing waits, queues
