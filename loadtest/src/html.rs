@@ -199,7 +199,8 @@ fn short(value: f64) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+/// Text that cannot become markup.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -89,9 +89,11 @@ impl Run {
         traffic: Traffic,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
+        let mut engine = Engine::new(target, traffic)?;
+        engine.slow_buffer = plan.groups.iter().find_map(|group| group.receive_buffer);
         Ok(Self {
             progress: Progress::new(plan.name, plan.status_every),
-            engine: Engine::new(target, traffic)?,
+            engine,
             watch: Watch::start(options.pid, options.admin.clone().filter(|_| !plan.memory)),
             restarting: None,
             soak: None,
