@@ -390,6 +390,11 @@ impl Run {
             server: look.process,
             queued: self.ledger.as_ref().map(|ledger| ledger.queued),
             dropped: self.ledger.as_ref().map(Ledger::dropped_total),
+            causes: self
+                .ledger
+                .as_ref()
+                .map(|ledger| ledger.dropped.clone())
+                .unwrap_or_default(),
             unexplained: self.ledger.as_ref().map(|ledger| ledger.unexplained),
         };
         let traffic = &mut self.engine.traffic;

@@ -20,6 +20,8 @@ const DURATION: Duration = Duration::from_secs(16);
 const OVERHEAD: Duration = Duration::from_secs(90);
 /// A message of a chatty assistant.
 const TEXT_BYTES: usize = 1000;
+/// Share of the time without a core that leaves the figures alone.
+const QUIET: f64 = 0.05;
 /// Small enough that the server's queue, not the client's kernel, holds what is not read.
 const RECEIVE_BUFFER: usize = 32_768;
 
@@ -37,6 +39,8 @@ pub(crate) struct Cell {
     pub(crate) stalled_p99_ms: f64,
     /// Growth of resident memory, in MB.
     pub(crate) growth_mb: f64,
+    /// Share of the time the generator or the server waited for a core: above 0.05 the latencies are the machine's.
+    pub(crate) waited: f64,
     /// The ledger's causes.
     pub(crate) dropped: Value,
     pub(crate) failures: Vec<String>,
@@ -169,6 +173,7 @@ fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) 
         healthy_p99_ms: at("/latency/p99_ms"),
         stalled_p99_ms: at("/slow_latency/p99_ms"),
         growth_mb: figures(report).get("growth_mb").copied().unwrap_or(0.0),
+        waited: at("/figures/generator_waited").max(at("/figures/server_waited")),
         dropped: report
             .pointer("/ledger_after/dropped")
             .cloned()
@@ -224,6 +229,13 @@ fn recommend(grid: &Grid) -> String {
         }) {
             largest = Some(cell);
         }
+    }
+    let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
+    if disturbed > 0 {
+        lines.push(format!(
+            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
+            grid.cells.len()
+        ));
     }
     if let Some(cell) = largest {
         lines.push(format!(
