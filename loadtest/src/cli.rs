@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Soak(Soak),
     /// The same scenarios against several servers, in turns, as ratios.
     Compare(Compare),
+    /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
+    Sweep(Sweep),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
 }
@@ -180,6 +182,12 @@ pub(crate) struct Slow {
     /// Those that stop reading.
     #[arg(long, default_value_t = 20)]
     pub(crate) stopped: usize,
+    /// They stop and read in turns of this length instead of stopping for good.
+    #[arg(long, value_parser = duration)]
+    pub(crate) cycle: Option<Duration>,
+    /// Kernel receive buffer of those that stop, in bytes (default: the system's).
+    #[arg(long)]
+    pub(crate) receive_buffer: Option<usize>,
     /// Those that publish.
     #[arg(long, default_value_t = 5)]
     pub(crate) publishers: usize,
@@ -261,6 +269,38 @@ pub(crate) struct Compare {
     /// Share of time without a core that is quiet enough.
     #[arg(long, default_value_t = 0.05)]
     pub(crate) quiet: f64,
+}
+
+/// Flags of `sweep`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sweep {
+    /// Values of queue.capacity.
+    #[arg(long, value_delimiter = ',', default_value = "25,100,400,1600")]
+    pub(crate) capacity: Vec<u64>,
+    /// Values of queue.expiry.
+    #[arg(long, value_delimiter = ',', default_value = "1s,5s,60s")]
+    pub(crate) expiry_of_queue: Vec<String>,
+    /// Messages a second in the room.
+    #[arg(long, value_delimiter = ',', default_value = "50,200,500")]
+    pub(crate) rates: Vec<f64>,
+    /// Members of the room, five of them publishers.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) members: usize,
+    /// Members whose reading stalls.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) stalled: usize,
+    /// They stall and read in turns of this length.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) stall: Duration,
+    /// Percent of a stalling reader's deliveries that may be dropped by a setting that is recommended.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) loss_max: f64,
+    /// Starts the server, with {port}, {admin}, {capacity} and {expiry} (default: ours, beside this program).
+    #[arg(long)]
+    pub(crate) server_command: Option<String>,
+    /// Folder for the results.
+    #[arg(long, default_value = "results")]
+    pub(crate) out: PathBuf,
 }
 
 /// Flags of every scenario.

@@ -62,6 +62,8 @@ pub(crate) struct Engine {
     pub(crate) busy: u64,
     /// What the server ends or refuses is expected: it restarts.
     pub(crate) forgiving: bool,
+    /// Kernel receive buffer of readers that stop.
+    pub(crate) slow_buffer: Option<usize>,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             traffic,
             busy: 0,
             forgiving: false,
+            slow_buffer: None,
         })
     }
 
@@ -216,7 +219,7 @@ impl Engine {
             self.clients.push(None);
             self.clients.len() - 1
         });
-        match self.socket(id) {
+        match self.socket(id, wanted.slow) {
             Ok(socket) => {
                 let sent = self.traffic.rooms.get(wanted.room as usize);
                 let place = self
@@ -264,12 +267,15 @@ impl Engine {
         }
     }
 
-    fn socket(&self, id: usize) -> io::Result<mio::net::TcpStream> {
+    fn socket(&self, id: usize, slow: bool) -> io::Result<mio::net::TcpStream> {
         let address = self.target.address;
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
+            socket.set_recv_buffer_size(bytes)?;
+        }
         if self.target.sources > 1 && address.is_ipv4() {
             let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % self.target.sources);
             socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;

@@ -7,6 +7,9 @@ const HEIGHT: f64 = 200.0;
 /// Space left of and below the plot for its numbers.
 const MARGIN: f64 = 60.0;
 
+/// Unit of the axis that counts nines.
+const NINES: &str = "percentile";
+
 /// One curve.
 struct Curve<'a> {
     name: &'a str,
@@ -70,19 +73,22 @@ fn cards(report: &Report) -> String {
     format!("<div class=cards>{cards}</div>")
 }
 
-fn plots(report: &Report) -> String {
-    let series = |pick: &dyn Fn(&Sample) -> Option<f64>| -> Vec<(f64, f64)> {
-        report
-            .samples
-            .iter()
-            .filter_map(|s| Some((s.at, pick(s)?)))
-            .collect()
-    };
-    let curve = |name, colour, points| Curve {
+/// A figure of every sample that has it.
+fn series(report: &Report, pick: &dyn Fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
+    let samples = report.samples.iter();
+    samples.filter_map(|s| Some((s.at, pick(s)?))).collect()
+}
+
+fn curve<'a>(name: &'a str, colour: &'a str, points: Vec<(f64, f64)>) -> Curve<'a> {
+    Curve {
         name,
         colour,
         points,
-    };
+    }
+}
+
+fn plots(report: &Report) -> String {
+    let series = |pick: &dyn Fn(&Sample) -> Option<f64>| series(report, pick);
     // The percentile axis counts nines: 50 % at 0.3, 99 % at 2, 99.99 % at 4.
     let nines = |p: f64| -(1.0 - p.min(99.999) / 100.0).log10();
     let tail = report
@@ -91,8 +97,8 @@ fn plots(report: &Report) -> String {
         .map(|&(p, ms)| (nines(p), ms))
         .collect();
     let mut out = plot(
-        "Latency by percentile, ms (1 = 90 %, 2 = 99 %, 3 = 99.9 %)",
-        "nines",
+        "Latency by percentile, ms",
+        NINES,
         &[curve("latency", "#0969da", tail)],
     );
     out += &plot(
@@ -112,6 +118,13 @@ fn plots(report: &Report) -> String {
             curve("p99", "#cf222e", series(&|s| Some(s.p99_ms))),
         ],
     );
+    out + &server_plots(report)
+}
+
+/// What `/proc` and the ledger said, over time.
+fn server_plots(report: &Report) -> String {
+    let series = |pick: &dyn Fn(&Sample) -> Option<f64>| series(report, pick);
+    let mut out = String::new();
     out += &plot(
         "Server memory, MB",
         "s",
@@ -122,18 +135,59 @@ fn plots(report: &Report) -> String {
         )],
     );
     out += &plot(
-        "Queued and dropped deliveries (ledger)",
+        "Deliveries waiting in the server (ledger)",
+        "s",
+        &[curve(
+            "queued",
+            "#9a6700",
+            series(&|s| s.queued.map(|n| n as f64)),
+        )],
+    );
+    out += &plot(
+        "Deliveries dropped, by cause (ledger, since the server's start)",
+        "s",
+        &drops(report),
+    );
+    out += &plot(
+        "Connections and the server's descriptors",
         "s",
         &[
-            curve("queued", "#9a6700", series(&|s| s.queued.map(|n| n as f64))),
             curve(
-                "dropped",
-                "#cf222e",
-                series(&|s| s.dropped.map(|n| n as f64)),
+                "connections",
+                "#0969da",
+                series(&|s| Some(s.connections as f64)),
+            ),
+            curve(
+                "descriptors",
+                "#8250df",
+                series(&|s| s.server.map(|p| p.descriptors as f64)),
             ),
         ],
     );
     out
+}
+
+/// A curve for each cause that dropped anything.
+fn drops(report: &Report) -> Vec<Curve<'_>> {
+    const COLOURS: [&str; 5] = ["#cf222e", "#9a6700", "#8250df", "#0969da", "#1a7f37"];
+    let last = report.samples.last();
+    let causes = last
+        .map(|sample| sample.causes.iter())
+        .into_iter()
+        .flatten();
+    causes
+        .filter(|(_, count)| **count > 0)
+        .zip(COLOURS.iter().cycle())
+        .map(|((cause, _), colour)| Curve {
+            name: cause,
+            colour,
+            points: report
+                .samples
+                .iter()
+                .map(|s| (s.at, s.causes.get(cause).map_or(0.0, |n| *n as f64)))
+                .collect(),
+        })
+        .collect()
 }
 
 /// One plot; nothing if no curve has two points.
@@ -148,11 +202,17 @@ fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
     let all = || curves.iter().flat_map(|curve| curve.points.iter());
     let right = all().map(|point| point.0).fold(1e-9, f64::max);
     let top = all().map(|point| point.1).fold(1e-9, f64::max);
-    let x = |value: f64| MARGIN + value / right * (WIDTH - MARGIN - 10.0);
+    let x = |value: f64| MARGIN + value / right * (WIDTH - MARGIN - 26.0);
     let y = |value: f64| HEIGHT - value / top * (HEIGHT - 10.0);
     let mut svg = String::new();
-    for step in 0..=4 {
-        let share = f64::from(step) / 4.0;
+    // Five lines, or one for each nine.
+    let steps = if unit == NINES {
+        right.round().max(1.0) as u32
+    } else {
+        4
+    };
+    for step in 0..=steps {
+        let share = f64::from(step) / f64::from(steps);
         let (at, down) = (y(top * share), x(right * share));
         svg += &format!(
             "<line x1={MARGIN} x2={WIDTH} y1={at:.1} y2={at:.1} stroke=#d1d9e0 />\
@@ -162,7 +222,11 @@ fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
             at + 4.0,
             short(top * share),
             HEIGHT + 16.0,
-            short(right * share),
+            if unit == NINES {
+                percentile(right * share)
+            } else {
+                short(right * share)
+            },
         );
     }
     for (n, curve) in curves.iter().enumerate() {
@@ -177,7 +241,7 @@ fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
              <text x={:.1} y={:.1} style=\"fill:{colour}\">{}</text>",
             MARGIN + 8.0 + 110.0 * n as f64,
             HEIGHT + 34.0,
-            curve.name
+            escape(curve.name)
         );
     }
     let height = HEIGHT + 52.0;
@@ -188,18 +252,27 @@ fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
     )
 }
 
+/// The percentile at so many nines.
+fn percentile(nines: f64) -> String {
+    let share = 100.0 - 100.0 / 10f64.powf(nines);
+    let digits = (nines.ceil() as usize).saturating_sub(1).min(3);
+    format!("{share:.digits$} %")
+}
+
 /// A number short enough for an axis.
 fn short(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.1}M", v / 1e6),
         v if v >= 1e4 => format!("{:.0}k", v / 1e3),
         v if v >= 100.0 => format!("{v:.0}"),
+        0.0 => "0".to_owned(),
         v if v >= 1.0 => format!("{v:.1}"),
         v => format!("{v:.2}"),
     }
 }
 
-fn escape(text: &str) -> String {
+/// Text that cannot become markup.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -25,6 +25,7 @@ mod report;
 mod run;
 mod scenario;
 mod server;
+mod sweep;
 mod traffic;
 mod verify;
 
@@ -87,6 +88,11 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         print(&format!("{summary}\nResults: {}", folder.display()));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Sweep(args) = &command {
+        let (folder, text) = sweep::run(args, &options, &stop)?;
+        print(&format!("{text}\nResults: {}", folder.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
     let connections = plan.connections();
     if connections as u64 + DESCRIPTORS_SPARE > descriptors {
@@ -99,25 +105,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Command::Deploy(args) = &command
         && args.client == ClientKind::Both
     {
-        let (text, json) = deploy::both(&plan, &options)?;
-        print(&text);
-        let good = ["stock", "jitter"].iter().all(|client| {
-            let failures = json.pointer(&format!("/{client}/verdict/failures"));
-            failures
-                .and_then(serde_json::Value::as_array)
-                .is_some_and(Vec::is_empty)
-        });
-        if let Some(path) = &options.json {
-            write(
-                path,
-                &serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?,
-            )?;
-        }
-        return Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        });
+        return both_clients(&plan, &options);
     }
     let restart = match &command {
         Command::Deploy(args) => Some(deploy::prepare(args, &mut options)?),
@@ -135,6 +123,29 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         write(path, &html::page(&report))?;
     }
     Ok(if report.failures().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `deploy` with one client after the other.
+fn both_clients(plan: &Plan, options: &Options) -> Result<ExitCode, String> {
+    let (text, json) = deploy::both(plan, options)?;
+    print(&text);
+    let good = ["stock", "jitter"].iter().all(|client| {
+        let failures = json.pointer(&format!("/{client}/verdict/failures"));
+        failures
+            .and_then(serde_json::Value::as_array)
+            .is_some_and(Vec::is_empty)
+    });
+    if let Some(path) = &options.json {
+        write(
+            path,
+            &serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?,
+        )?;
+    }
+    Ok(if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -71,6 +71,8 @@ pub(crate) struct Group {
     pub(crate) stopped: usize,
     /// They stop and read in turns of this length; without it they stop for good.
     pub(crate) cycle: Option<Duration>,
+    /// Kernel receive buffer of those that stop; the system's default without.
+    pub(crate) receive_buffer: Option<usize>,
     /// Its people leave and come back.
     pub(crate) leaving: Option<Leaving>,
 }
@@ -86,6 +88,7 @@ impl Group {
             drive,
             stopped: 0,
             cycle: None,
+            receive_buffer: None,
             leaving: None,
         }
     }

@@ -83,3 +83,34 @@ fn a_server_that_repeats_frames_is_caught() {
     );
     assert!(!report.failures().is_empty());
 }
+
+#[test]
+fn cut_connections_come_back_and_nothing_is_lost_without_a_cause() {
+    for scenario in [
+        &["flap", "--rooms", "2", "--members", "10", "--cuts", "100"][..],
+        &[
+            "churn",
+            "--rooms",
+            "2",
+            "--members",
+            "10",
+            "--leaves",
+            "100",
+            "--pause",
+            "50ms",
+        ],
+    ] {
+        let report = against_floor(&[], scenario);
+        let returns = report.returns.as_ref().unwrap();
+        assert!(report.failures().is_empty(), "{}", report.text());
+        assert!(
+            returns.left > 10 && returns.attempts > 0,
+            "{}",
+            report.text()
+        );
+        assert_eq!(
+            (returns.still_away, returns.gave_up, returns.extra_sockets),
+            (0, 0, 0)
+        );
+    }
+}

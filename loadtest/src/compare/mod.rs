@@ -20,6 +20,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+pub(crate) use values::figures;
 
 /// Time a measurement may take beyond its warm-up and duration: opening, settling, draining, closing.
 const OVERHEAD: Duration = Duration::from_secs(120);

@@ -43,7 +43,7 @@ pub(super) fn measurement(
     }
 }
 
-fn figures(report: &Value) -> BTreeMap<String, f64> {
+pub(crate) fn figures(report: &Value) -> BTreeMap<String, f64> {
     let at = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
     let mut values = BTreeMap::new();
     let mut set = |key: &str, value: Option<f64>| {

@@ -61,6 +61,8 @@ pub(crate) struct Sample {
     pub(crate) server: Option<Process>,
     pub(crate) queued: Option<u64>,
     pub(crate) dropped: Option<u64>,
+    /// The same by cause.
+    pub(crate) causes: std::collections::BTreeMap<String, u64>,
     pub(crate) unexplained: Option<i64>,
 }
 

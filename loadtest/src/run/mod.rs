@@ -89,9 +89,11 @@ impl Run {
         traffic: Traffic,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
+        let mut engine = Engine::new(target, traffic)?;
+        engine.slow_buffer = plan.groups.iter().find_map(|group| group.receive_buffer);
         Ok(Self {
             progress: Progress::new(plan.name, plan.status_every),
-            engine: Engine::new(target, traffic)?,
+            engine,
             watch: Watch::start(options.pid, options.admin.clone().filter(|_| !plan.memory)),
             restarting: None,
             soak: None,
@@ -388,6 +390,11 @@ impl Run {
             server: look.process,
             queued: self.ledger.as_ref().map(|ledger| ledger.queued),
             dropped: self.ledger.as_ref().map(Ledger::dropped_total),
+            causes: self
+                .ledger
+                .as_ref()
+                .map(|ledger| ledger.dropped.clone())
+                .unwrap_or_default(),
             unexplained: self.ledger.as_ref().map(|ledger| ledger.unexplained),
         };
         let traffic = &mut self.engine.traffic;

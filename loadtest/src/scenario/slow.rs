@@ -13,6 +13,7 @@ pub(super) fn plan(args: &Slow, options: &Options) -> Plan {
     let rate = options.rate.unwrap_or(RATE);
     let mut group = Group::new(1, members, args.publishers, Drive::Open { rate });
     group.stopped = args.stopped.min(members.saturating_sub(group.publishers));
+    (group.cycle, group.receive_buffer) = (args.cycle, args.receive_buffer);
     let mut plan = base("slow", options, vec![group]);
     plan.size = options.size.unwrap_or(TEXT_BYTES);
     plan

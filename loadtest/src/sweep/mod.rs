@@ -1,0 +1,252 @@
+//! `sweep`: a fresh server for each combination of queue capacity, expiry and message rate, and readers that stall. What each cell
+//! loses, how late it delivers, what it keeps in memory; and the smallest setting that loses no more than allowed.
+
+mod page;
+
+use crate::again::Again;
+use crate::cli::{Options, Sweep};
+use crate::compare::{OURS, figures, our_server, quoted};
+use crate::machine::{Machine, revision, today};
+use crate::server::{Ready, Server, Spec};
+use serde::Serialize;
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Measured in each cell where the flags do not say: four stalls of the default length.
+const DURATION: Duration = Duration::from_secs(16);
+const OVERHEAD: Duration = Duration::from_secs(90);
+/// A message of a chatty assistant.
+const TEXT_BYTES: usize = 1000;
+/// Share of the time without a core that leaves the figures alone.
+const QUIET: f64 = 0.05;
+/// Small enough that the server's queue, not the client's kernel, holds what is not read.
+const RECEIVE_BUFFER: usize = 32_768;
+
+/// One combination.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) capacity: u64,
+    pub(crate) expiry: String,
+    pub(crate) rate: f64,
+    /// Percent of the stalling readers' deliveries that were dropped.
+    pub(crate) loss_percent: f64,
+    /// p99 of those who read, in milliseconds.
+    pub(crate) healthy_p99_ms: f64,
+    /// p99 age of what stalling readers did get, in milliseconds.
+    pub(crate) stalled_p99_ms: f64,
+    /// Growth of resident memory, in MB.
+    pub(crate) growth_mb: f64,
+    /// Share of the time the generator or the server waited for a core: above 0.05 the latencies are the machine's.
+    pub(crate) waited: f64,
+    /// The ledger's causes.
+    pub(crate) dropped: Value,
+    pub(crate) failures: Vec<String>,
+}
+
+/// All of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Grid {
+    pub(crate) date: String,
+    pub(crate) revision: String,
+    pub(crate) machine: Machine,
+    pub(crate) stall_seconds: f64,
+    pub(crate) loss_max: f64,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) recommendation: String,
+}
+
+/// Runs it; the folder with the results, and the recommendation.
+///
+/// # Errors
+/// The server does not start.
+pub(crate) fn run(
+    args: &Sweep,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<(PathBuf, String), String> {
+    let command = match &args.server_command {
+        Some(command) => command.clone(),
+        None => format!(
+            "{} {OURS} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
+            quoted(&our_server(None)?)
+        ),
+    };
+    let mut cells = Vec::new();
+    for &capacity in &args.capacity {
+        for expiry in &args.expiry_of_queue {
+            for &rate in &args.rates {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let line = command
+                    .replace("{capacity}", &capacity.to_string())
+                    .replace("{expiry}", expiry);
+                let report = measure(args, options, line, rate)?;
+                let cell = cell(capacity, expiry, rate, args.stalled, &report);
+                let line = format!(
+                    "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
+                    cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
+                );
+                // Nobody reads a closed standard error; the results are files.
+                writeln!(std::io::stderr(), "{line}").ok();
+                cells.push(cell);
+            }
+        }
+    }
+    let mut grid = Grid {
+        date: today(),
+        revision: revision(),
+        machine: Machine::here(),
+        stall_seconds: args.stall.as_secs_f64(),
+        loss_max: args.loss_max,
+        recommendation: String::new(),
+        cells,
+    };
+    grid.recommendation = recommend(&grid);
+    let folder = args.out.join(format!("{}-sweep", today()));
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let raw = serde_json::to_string_pretty(&grid).map_err(|e| e.to_string())?;
+    write("raw.json", raw + "\n")?;
+    write("README.md", page::markdown(&grid))?;
+    write("heatmap.html", page::html(&grid))?;
+    Ok((folder, grid.recommendation))
+}
+
+fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Result<Value, String> {
+    let many = std::thread::available_parallelism().map_or(1, usize::from);
+    let core = |core: usize| (many > 1).then_some(core);
+    let spec = Spec {
+        command,
+        directory: None,
+        ready: Ready::Websocket,
+        path: "/ws/chat/{business}/{room}/".to_owned(),
+        core: core(0),
+        log: None,
+    };
+    let server = Server::start(&spec)?;
+    let duration = options.duration.unwrap_or(DURATION);
+    let flags = format!(
+        "slow --members {} --stopped {} --cycle {}s --receive-buffer {RECEIVE_BUFFER} --rate {rate} --size {} \
+         --url ws://127.0.0.1:{} --admin http://127.0.0.1:{} --pid {} -d {}s --seed {}",
+        args.members,
+        args.stalled,
+        args.stall.as_secs_f64(),
+        options.size.unwrap_or(TEXT_BYTES),
+        server.port,
+        server.admin,
+        server.pid(),
+        duration.as_secs_f64(),
+        options.seed
+    );
+    Again {
+        flags: flags.split_whitespace().map(str::to_owned).collect(),
+        core: core(1),
+        longest: duration + OVERHEAD,
+        loud: false,
+    }
+    .run()
+}
+
+fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) -> Cell {
+    let at = |pointer: &str| {
+        report
+            .pointer(pointer)
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+    };
+    let due = at("/totals/published") * stalled as f64;
+    let failures = report
+        .pointer("/verdict/failures")
+        .and_then(Value::as_array);
+    Cell {
+        capacity,
+        expiry: expiry.to_owned(),
+        rate,
+        loss_percent: 100.0 * at("/verification/missed_by_slow_readers") / due.max(1.0),
+        healthy_p99_ms: at("/latency/p99_ms"),
+        stalled_p99_ms: at("/slow_latency/p99_ms"),
+        growth_mb: figures(report).get("growth_mb").copied().unwrap_or(0.0),
+        waited: at("/figures/generator_waited").max(at("/figures/server_waited")),
+        dropped: report
+            .pointer("/ledger_after/dropped")
+            .cloned()
+            .unwrap_or_default(),
+        failures: failures
+            .into_iter()
+            .flatten()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect(),
+    }
+}
+
+/// For each rate, the smallest capacity and then the shortest expiry that loses no more than allowed; and what that means for all.
+fn recommend(grid: &Grid) -> String {
+    let mut rates: Vec<f64> = grid.cells.iter().map(|cell| cell.rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let mut lines = Vec::new();
+    let mut largest: Option<&Cell> = None;
+    for rate in rates {
+        let at_rate = || grid.cells.iter().filter(move |cell| cell.rate == rate);
+        let enough = at_rate()
+            .filter(|cell| cell.loss_percent <= grid.loss_max)
+            .min_by(|a, b| {
+                (a.capacity, seconds(&a.expiry))
+                    .partial_cmp(&(b.capacity, seconds(&b.expiry)))
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            });
+        let Some(cell) = enough else {
+            let least = at_rate().min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent));
+            if let Some(least) = least {
+                lines.push(format!(
+                    "- {rate} messages/s: none of these settings is enough for stalls of {} s; capacity {} with expiry {} still drops {:.2} %.",
+                    grid.stall_seconds, least.capacity, least.expiry, least.loss_percent
+                ));
+            }
+            continue;
+        };
+        lines.push(format!(
+            "- {rate} messages/s: capacity {}, expiry {}: the smallest that drops no more than {} % ({:.2} %) over stalls of {} s \
+             ({:.0} messages come meanwhile); a stalled reader sees messages up to {:.1} s old, memory grows by {:.1} MB.",
+            cell.capacity,
+            cell.expiry,
+            grid.loss_max,
+            cell.loss_percent,
+            grid.stall_seconds,
+            rate * grid.stall_seconds,
+            cell.stalled_p99_ms / 1e3,
+            cell.growth_mb
+        ));
+        if largest.is_none_or(|most| {
+            (cell.capacity, seconds(&cell.expiry)) > (most.capacity, seconds(&most.expiry))
+        }) {
+            largest = Some(cell);
+        }
+    }
+    let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
+    if disturbed > 0 {
+        lines.push(format!(
+            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
+            grid.cells.len()
+        ));
+    }
+    if let Some(cell) = largest {
+        lines.push(format!(
+            "\nRecommended for all of them that can be served: `queue.capacity = {}`, `queue.expiry = \"{}\"`. More capacity only costs \
+             memory for readers that stall longer than {} s; less drops messages of those that come back.",
+            cell.capacity, cell.expiry, grid.stall_seconds
+        ));
+    }
+    lines.join("\n")
+}
+
+fn seconds(expiry: &str) -> f64 {
+    crate::cli::duration(expiry).map_or(0.0, |expiry| expiry.as_secs_f64())
+}
