@@ -246,7 +246,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
     /// Folder for the results.
-    #[arg(long, default_value = "results")]
+    #[arg(long, default_value = "loadtest/results")]
     pub(crate) out: PathBuf,
     /// Name of this comparison: results go to OUT/DATE-NAME.
     #[arg(long)]
@@ -299,7 +299,7 @@ pub(crate) struct Sweep {
     #[arg(long)]
     pub(crate) server_command: Option<String>,
     /// Folder for the results.
-    #[arg(long, default_value = "results")]
+    #[arg(long, default_value = "loadtest/results")]
     pub(crate) out: PathBuf,
 }
 
