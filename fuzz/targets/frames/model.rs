@@ -63,6 +63,30 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], End> {
     Ok(taken)
 }
 
+/// RFC 6455 §5.2: seven bits, or the shortest of two longer forms.
+fn read_length(rest: &mut &[u8], short: u8, control: bool) -> Result<u64, End> {
+    rule(!control || short <= 125, ViolationKind::Control)?;
+    let mut long = |bytes| {
+        let digits = take(rest, bytes)?;
+        Ok(digits
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    match short {
+        126 => {
+            let length = long(2)?;
+            rule(length >= 126, ViolationKind::Length)?;
+            Ok(length)
+        }
+        127 => {
+            let length = long(8)?;
+            rule((65_536..1 << 63).contains(&length), ViolationKind::Length)?;
+            Ok(length)
+        }
+        short => Ok(u64::from(short)),
+    }
+}
+
 fn read_frame(
     rest: &mut &[u8],
     limits: &Limits,
@@ -86,25 +110,7 @@ fn read_frame(
     }
     let second = take(rest, 1)?[0];
     rule(second & 0x80 != 0, ViolationKind::Mask)?;
-    let short = second & 0x7f;
-    rule(!control || short <= 125, ViolationKind::Control)?;
-    let length = match short {
-        126 => {
-            let length = take(rest, 2)?
-                .iter()
-                .fold(0, |n, byte| n << 8 | u64::from(*byte));
-            rule(length >= 126, ViolationKind::Length)?;
-            length
-        }
-        127 => {
-            let length = take(rest, 8)?
-                .iter()
-                .fold(0, |n, byte| n << 8 | u64::from(*byte));
-            rule((65_536..1 << 63).contains(&length), ViolationKind::Length)?;
-            length
-        }
-        short => u64::from(short),
-    };
+    let length = read_length(rest, second & 0x7f, control)?;
     let left = limits.message_bytes.saturating_sub(held) as u64;
     rule(control || length <= left, ViolationKind::Size)?;
     let mask = take(rest, 4)?;
