@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn peer_of(address: SocketAddr) -> u64 {
     match address.ip().to_canonical() {
-        // Mapped into fe00::/8-less space: no /64 of the Internet begins with sixteen ones.
+        // No peer's IPv6 address begins with sixteen ones: ff00::/8 is multicast.
         IpAddr::V4(ip) => 0xffff_0000_0000_0000 | u64::from(ip.to_bits()),
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
     }
@@ -49,12 +49,6 @@ impl Admission {
             most,
             most_per_peer,
         }
-    }
-
-    /// The most connections in all.
-    #[must_use]
-    pub fn most(&self) -> usize {
-        self.most
     }
 
     /// Counts one more connection of `peer`, until the permit is dropped.

@@ -212,23 +212,14 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = match prompts {
-            Some(prompts) => Role::Visit(Box::new(Visit {
-                business_id: target.business_id,
-                session_id: target.session_id,
-                error: joined.error,
-                answers: joined.answers,
-                prompts,
-            })),
-            // A business number too long to exist: nothing it sends is answered with more than an error.
-            None => Role::Visit(Box::new(Visit {
-                business_id: target.business_id,
-                session_id: target.session_id,
-                error: joined.error,
-                answers: false,
-                prompts: RoomName::lobby(),
-            })),
-        };
+        let role = Role::Visit(Box::new(Visit {
+            business_id: target.business_id,
+            session_id: target.session_id,
+            error: joined.error,
+            // A business number too long to exist: nothing sent there gets more than an error.
+            answers: joined.answers && prompts.is_some(),
+            prompts: prompts.unwrap_or_else(RoomName::lobby),
+        }));
         Visitor {
             role,
             room: joined.room,
