@@ -108,6 +108,7 @@ pub const KEYS: &[Key] = &[
 
     key("server.listen", Kind::Address, "Address and port of the public listener; `PORT` in the environment changes the port."),
     key("server.workers", Kind::Count, "Data-plane threads, at most 64; 0 = one per core."),
+    key("server.pin_workers", Kind::Switch, "Worker n stays on the n-th core this process may run on (Linux only; for machines of its own)."),
     key("server.control_threads", Kind::Count, "Control-plane threads: handshakes, pages, assistants."),
     key("server.backlog", Kind::Count, "Connections the kernel holds until they are accepted."),
     key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),

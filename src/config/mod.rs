@@ -59,6 +59,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Data-plane threads; 0 = one per core.
     pub workers: usize,
+    /// Worker n stays on the n-th core this process may run on (Linux).
+    pub pin_workers: bool,
     /// Control-plane threads (handshakes, pages, assistants).
     pub control_threads: usize,
     /// Pending connections the kernel holds for us.
@@ -85,6 +87,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             workers: 0,
+            pin_workers: false,
             control_threads: 1,
             backlog: 4096,
             handshake_timeout: Duration::from_secs(5),

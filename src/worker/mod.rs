@@ -8,6 +8,7 @@
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
 //! mailbox, coalesce each room's frames, one write per socket.
 
+mod affinity;
 mod client;
 pub mod connection;
 mod crew;
@@ -207,7 +208,12 @@ impl fmt::Debug for Supplies {
 pub fn spawn(id: usize, post: Post, supplies: Supplies) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
-        .spawn(move || turn::Worker::new(id, post, &supplies).run())
+        .spawn(move || {
+            if supplies.config.server.pin_workers {
+                affinity::pin(id);
+            }
+            turn::Worker::new(id, post, &supplies).run();
+        })
 }
 
 #[cfg(test)]
