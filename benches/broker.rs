@@ -1,20 +1,25 @@
 //! Cost of a publication inside the node: numbered under its room's lock, into the mailbox of every
 //! worker with members, and out again with one swap.
 //!
-//! `cargo bench --bench broker`. Members cost nothing here on purpose: a worker gets one parcel for
-//! all its members, and what each of them costs is in `queue` and in the load test.
+//! `cargo bench --bench broker`. In `publish` members cost nothing on purpose: a worker gets one
+//! parcel for all its members. `publish_and_offer` adds what each of them costs up to the socket,
+//! which takes everything at once; the system call itself is in the load test.
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+use supportal::broker::queue::Bounds;
 use supportal::broker::room::{Room, RoomSlot};
 use supportal::broker::{Broker, Parcel, Publication, Wake};
 use supportal::clock::Millis;
 use supportal::config;
 use supportal::name::RoomName;
+use supportal::worker::outbound::{Batch, Outbound, Sent};
 
-const MEMBERS: [usize; 4] = [1, 10, 100, 1_000];
+const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
 /// Publications between two swaps in the benches of bursts.
 const BURST: usize = 100;
@@ -79,6 +84,51 @@ fn publishing(criterion: &mut Criterion) {
     }
 }
 
+/// A publication from the room's lock to the last member's socket, on one worker and on two in turn.
+fn offering(criterion: &mut Criterion) {
+    let bounds = Bounds::from(&config::Queue::default());
+    for workers in [1, 2] {
+        let mut group = criterion.benchmark_group(format!("publish_and_offer/workers_{workers}"));
+        for members in MEMBERS {
+            let broker = broker(workers);
+            let room = room(&broker, members, workers);
+            let publication = publication();
+            let (mut parcels, mut sent) = (Vec::new(), Sent::default());
+            let mut outbounds: Vec<Outbound> = Vec::new();
+            outbounds.resize_with(members, Outbound::default);
+            group.throughput(Throughput::Elements(members as u64));
+            group.bench_function(BenchmarkId::new("members", members), |bencher| {
+                bencher.iter(|| {
+                    black_box(broker.publish(&room, &publication, Some(0)));
+                    for (worker, outbounds) in
+                        outbounds.chunks_mut(members.div_ceil(workers)).enumerate()
+                    {
+                        let bytes = broker.mailboxes().swap(worker, &mut parcels);
+                        let count = parcels.len();
+                        for parcel in parcels.drain(..) {
+                            let Parcel::Room { publication, .. } = parcel else {
+                                continue;
+                            };
+                            let batch = Batch {
+                                frames: std::slice::from_ref(&publication),
+                                bytes: &publication.frame,
+                            };
+                            for outbound in outbounds.iter_mut() {
+                                let socket = &mut io::sink();
+                                let offered =
+                                    outbound.offer(Millis(0), &bounds, batch, 0, socket, &mut sent);
+                                black_box(offered.is_ok());
+                            }
+                        }
+                        broker.mailboxes().release(worker, count, bytes);
+                    }
+                });
+            });
+            black_box(sent);
+        }
+    }
+}
+
 fn joining(criterion: &mut Criterion) {
     let broker = broker(2);
     let kept: Vec<_> = (0..10_000)
@@ -108,5 +158,11 @@ fn joining(criterion: &mut Criterion) {
     black_box((first, kept));
 }
 
-criterion_group!(benches, publishing, joining);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = publishing, offering, joining
+}
 criterion_main!(benches);

@@ -21,21 +21,27 @@ use supportal::name::RoomName;
 use supportal::protocol::{Parser, Sender, Stamp, Writer};
 use supportal::server::route::Router;
 use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder, handshake};
+use supportal::worker::outbound::{Batch, Flushed, Outbound, Sent};
 use supportal::worker::rate_limit::{Rate, TokenBucket};
 use supportal::worker::timers::Timers;
 
 /// A case and what takes so many turns of it.
 type Case = (&'static str, fn(u32));
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 17] = [
     ("decode_64", decode_64),
+    ("decode_utf8_1008", decode_utf8_1008),
     ("parse_guide_95", parse_guide_95),
+    ("parse_escapes_95", parse_escapes_95),
     ("encode_event_60", encode_event_60),
     ("frame_128", frame_128),
     ("route_match", route_match),
     ("handshake_check", handshake_check),
     ("publish_1", publish_1),
     ("publish_10", publish_10),
+    ("offer_1", offer_1),
+    ("offer_10", offer_10),
+    ("backlog_64", backlog_64),
     ("queue_push_pop", queue_push_pop),
     ("token_bucket", token_bucket),
     ("timer_arm_expire", timer_arm_expire),
@@ -59,29 +65,40 @@ impl Receiver for Sink {
     fn close(&mut self, _code: Option<u16>, _reason: &str) {}
 }
 
-/// A masked text frame of 64 bytes, whole in one read.
-fn decode_64(turns: u32) {
+/// A masked text frame, whole in one read.
+fn decode(payload: &[u8], turns: u32) {
     let limits = Limits {
         message_bytes: 65_536,
         fragments: 128,
     };
     let mask = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = vec![0x81, 0x80 | 64];
+    let mut frame = encoder::frame(Opcode::Text, payload).to_vec();
+    if let Some(length) = frame.get_mut(1) {
+        *length |= 0x80;
+    }
+    frame.truncate(frame.len() - payload.len());
     frame.extend(mask);
-    frame.extend((0_u8..64).zip(mask.iter().cycle()).map(|(_, m)| b'a' ^ m));
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
     let mut buffer = frame.clone();
     let mut decoder = Decoder::default();
     for _ in 0..turns {
         buffer.copy_from_slice(black_box(&frame));
         let consumed = decoder.decode(&limits, &mut buffer, &mut Sink);
-        assert_eq!(black_box(consumed), Ok(70));
+        assert_eq!(black_box(consumed), Ok(frame.len()));
     }
 }
 
-/// A command of 95 bytes without escapes.
-fn parse_guide_95(turns: u32) {
-    let text = TEXT.repeat(2);
-    let text = text.get(..64).unwrap_or_default();
+fn decode_64(turns: u32) {
+    decode(&[b'a'; 64], turns);
+}
+
+/// Characters of three bytes, so that checking them is all there is.
+fn decode_utf8_1008(turns: u32) {
+    decode("订单在".repeat(112).as_bytes(), turns);
+}
+
+/// A command with a text that takes 64 bytes.
+fn parse(text: &str, characters: usize, turns: u32) {
     let payload = format!(r#"{{"message": "{text}", "type": "user"}}"#).into_bytes();
     assert_eq!(payload.len(), 95);
     let mut buffer = payload.clone();
@@ -89,8 +106,19 @@ fn parse_guide_95(turns: u32) {
     for _ in 0..turns {
         buffer.copy_from_slice(black_box(&payload));
         let command = parser.parse(Dialect::Guide, 32 * 1024, &mut buffer);
-        assert_eq!(black_box(command).map(|command| command.text.len()), Ok(64));
+        let length = black_box(command).map(|command| command.text.len());
+        assert_eq!(length, Ok(characters));
     }
+}
+
+fn parse_guide_95(turns: u32) {
+    let text = TEXT.repeat(2);
+    parse(text.get(..64).unwrap_or_default(), 64, turns);
+}
+
+/// Four escapes in the text.
+fn parse_escapes_95(turns: u32) {
+    parse(&r"Where is it\n...".repeat(4), 60, turns);
 }
 
 /// An event with a text of 60 bytes into a buffer that is there.
@@ -142,6 +170,13 @@ fn handshake_check(turns: u32) {
     }
 }
 
+fn publication() -> Publication {
+    Publication {
+        frame: encoder::frame(Opcode::Text, &[b'x'; 128]),
+        deadline: Millis(60_000),
+    }
+}
+
 /// A publication to a room of so many members on one worker: numbered, into the mailbox, swapped
 /// out and released.
 fn publish(members: u32, turns: u32) {
@@ -151,10 +186,7 @@ fn publish(members: u32, turns: u32) {
     for _ in 1..members {
         broker.join(&name, 0, RoomSlot::default);
     }
-    let publication = Publication {
-        frame: encoder::frame(Opcode::Text, &[b'x'; 128]),
-        deadline: Millis(60_000),
-    };
+    let publication = publication();
     let mut parcels = Vec::new();
     for _ in 0..turns {
         let (_, owed) = broker.publish(&room, black_box(&publication), Some(0));
@@ -173,6 +205,79 @@ fn publish_1(turns: u32) {
 
 fn publish_10(turns: u32) {
     publish(10, turns);
+}
+
+/// A socket that takes everything, or nothing at all.
+struct Socket {
+    takes: bool,
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.takes {
+            Ok(black_box(bytes).len())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(black_box(slices).iter().map(|slice| slice.len()).sum())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One publication to so many members whose sockets take it at once.
+fn offer(members: usize, turns: u32) {
+    let bounds = Bounds::from(&config::Queue::default());
+    let publication = publication();
+    let mut outbounds: Vec<Outbound> = Vec::new();
+    outbounds.resize_with(members, Outbound::default);
+    let mut socket = Socket { takes: true };
+    let mut sent = Sent::default();
+    for _ in 0..turns {
+        let batch = black_box(Batch {
+            frames: std::slice::from_ref(&publication),
+            bytes: &publication.frame,
+        });
+        for outbound in &mut outbounds {
+            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            assert!(offered.is_ok());
+        }
+    }
+    assert_eq!(sent.delivered, u64::from(turns) * members as u64);
+}
+
+fn offer_1(turns: u32) {
+    offer(1, turns);
+}
+
+fn offer_10(turns: u32) {
+    offer(10, turns);
+}
+
+/// 64 publications for a member whose socket takes nothing, then everything in one write.
+fn backlog_64(turns: u32) {
+    let bounds = Bounds::from(&config::Queue::default());
+    let publication = publication();
+    let mut outbound = Outbound::default();
+    let mut sent = Sent::default();
+    for _ in 0..turns {
+        let mut socket = Socket { takes: false };
+        for _ in 0..64 {
+            let batch = black_box(Batch {
+                frames: std::slice::from_ref(&publication),
+                bytes: &publication.frame,
+            });
+            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            assert!(offered.is_ok());
+        }
+        socket.takes = true;
+        let flushed = outbound.flush(Millis(1), false, &mut socket, &mut sent);
+        assert!(matches!(flushed, Ok(Flushed::Idle)));
+    }
+    assert_eq!(sent.delivered, u64::from(turns) * 64);
 }
 
 /// One delivery into the queue of a slow reader and out of it.

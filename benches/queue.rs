@@ -6,6 +6,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::io::IoSlice;
+use std::time::Duration;
 use supportal::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use supportal::clock::Millis;
 use supportal::config::Overflow;
@@ -86,5 +87,11 @@ fn expired(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, push_and_write, overflow, expired);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = push_and_write, overflow, expired
+}
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::time::Duration;
 use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
 
 const LIMITS: Limits = Limits {
@@ -131,5 +132,11 @@ fn encoding(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decoding, utf8, encoding);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = decoding, utf8, encoding
+}
 criterion_main!(benches);

@@ -3,12 +3,14 @@
 #
 #   flamegraphs/record.sh echo|fanout|storm|slow
 #
-#   SECONDS_RECORDED=20  how long perf records    SERVER_CORE=0  LOAD_CORE=1
+#   SECONDS_RECORDED=20  how long is recorded    SERVER_CORE=0  LOAD_CORE=1
+#   PROFILER=perf|sampled  perf, or where it is refused the profiler inside flamegraphs/sampled
 #
 # Builds the profile `profiling` (the shipped optimisation with symbols), pins
 # the server to one core and the load generator to another, and samples the server with perf's
 # cpu-clock, which needs no hardware counters. Stacks are unwound by DWARF: Debian's C library has
-# no frame pointers, and by them everything above a system call would hang on nothing. Fails if the load's own checks fail.
+# no frame pointers, and by them everything above a system call would hang on nothing. Fails if the
+# load's own checks fail, or if the stacks are no good.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,25 +25,52 @@ scenario=${1:-}
 
 # Connections that the storm comes on top of.
 IDLE=5000
+# Bytes of stack copied with a sample: a worker's fit, the control plane's futures are deeper.
+stack=8192
 
 # The load of a scenario, without its duration.
 case $scenario in
 echo) load=(echo -c 200) ;;
 fanout) load=(fanout --rooms 10 --members 100) ;;
-storm) load=(connect --lanes 50 --silent) ;;
+storm) load=(connect --lanes 50 --silent) stack=32768 ;;
 slow) load=(slow --members 200 --stopped 20 --publishers 5) ;;
 *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
     exit 64
     ;;
 esac
 
-install_tools() {
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# May this user sample a process of their own, kernel included?
+perf_works() {
     if ! command -v perf >/dev/null; then
-        local sudo=
-        [ "$(id -u)" = 0 ] || sudo=sudo
-        $sudo apt-get install -y -qq --no-install-recommends linux-perf
-    fi
+        as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends linux-perf
+    fi >&2 || return 1
+    perf record -q -e cpu-clock -o "$work/probe.data" -- true >&2
+}
+
+choose_profiler() {
+    case ${PROFILER:-} in
+    perf | sampled) echo "$PROFILER" ;;
+    '')
+        if perf_works; then
+            echo perf
+        else
+            echo "flamegraphs/record.sh: perf is refused; sampling inside the process, without the kernel's frames" >&2
+            echo sampled
+        fi
+        ;;
+    *)
+        echo "flamegraphs/record.sh: PROFILER is perf or sampled" >&2
+        return 64
+        ;;
+    esac
+}
+
+install_inferno() {
     [ -x "$tools/bin/inferno-flamegraph" ] ||
         cargo install --quiet --locked --root "$tools" inferno --version "$INFERNO" \
             --no-default-features --features cli --bin inferno-collapse-perf --bin inferno-flamegraph
@@ -59,15 +88,24 @@ stop() {
 }
 trap stop EXIT
 
-install_tools
 mkdir -p "$work"
+profiler=$(choose_profiler)
+install_inferno
 : >"$work/server.log"
-cargo build --quiet --profile profiling -p supportal -p loadtest
 binaries=${CARGO_TARGET_DIR:-$PWD/target}/profiling
+settings=(server.listen=127.0.0.1:0 admin.listen=127.0.0.1:0 server.workers=1 log.format=json
+    assistant.kind=none limits.messages_per_second=0 limits.bytes_per_second=0 limits.connections_per_ip=0)
+if [ "$profiler" = perf ]; then
+    cargo build --quiet --profile profiling -p supportal -p loadtest
+    command=("$binaries/supportal" "${settings[@]/#/--set=}")
+else
+    cargo build --quiet --profile profiling -p loadtest
+    cargo build --quiet --profile profiling --manifest-path flamegraphs/sampled/Cargo.toml --target-dir "${binaries%/*}"
+    command=("$binaries/sampled" "$work/$scenario.folded" "$seconds" "${settings[@]}")
+fi
+rm -f "$work/$scenario.folded"
 
-taskset -c "$server_core" "$binaries/supportal" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --workers 1 \
-    --set log.format=json --set assistant.kind=none --set limits.messages_per_second=0 \
-    --set limits.bytes_per_second=0 --set limits.connections_per_ip=0 2>"$work/server.log" &
+taskset -c "$server_core" "${command[@]}" 2>"$work/server.log" &
 server=$!
 started+=("$server")
 for _ in $(seq 100); do
@@ -92,25 +130,46 @@ taskset -c "$load_core" "$binaries/loadtest" "${load[@]}" -d "$((seconds + 4))s"
 generator=$!
 started+=("$generator")
 sleep 3 # connected and warm
-taskset -c "$load_core" perf record -q -e cpu-clock -F "$FREQUENCY" --call-graph dwarf,8192 -p "$server" -o "$work/$scenario.data" -- sleep "$seconds"
+if [ "$profiler" = perf ]; then
+    taskset -c "$load_core" perf record -q -e cpu-clock -F "$FREQUENCY" --call-graph "dwarf,$stack" -p "$server" \
+        -o "$work/$scenario.data" -- sleep "$seconds"
+else
+    kill -USR1 "$server"
+fi
 wait "$generator" || {
     tail -n 30 "$work/$scenario.txt" >&2
     echo "flamegraphs/record.sh: the load broke its invariants" >&2
     exit 1
 }
 
-svg=flamegraphs/$(date +%F)-$scenario.svg
-perf script --no-inline -i "$work/$scenario.data" 2>/dev/null |
-    "$tools/bin/inferno-collapse-perf" --skip-after start_thread --skip-after __libc_start_call_main >"$work/$scenario.folded"
-"$tools/bin/inferno-flamegraph" --title "supportal: $scenario" --subtitle "${load[*]}, one worker on one core" \
-    --hash --minwidth 0.1 --fontwidth 0.62 "$work/$scenario.folded" >"$svg"
+if [ "$profiler" = perf ]; then
+    perf script --no-inline -i "$work/$scenario.data" 2>/dev/null |
+        "$tools/bin/inferno-collapse-perf" --skip-after start_thread --skip-after __libc_start_call_main \
+            >"$work/$scenario.folded"
+    how="perf" weight=$((1000000000 / FREQUENCY)) # perf weighs a sample by its period, in nanoseconds
+else
+    for _ in $(seq 100); do
+        [ -e "$work/$scenario.folded" ] && break
+        sleep 0.1
+    done
+    how="sampled inside the process, without the kernel's frames" weight=1
+fi
 tail -n 25 "$work/$scenario.txt"
-# perf weighs a sample by its period, in nanoseconds.
-awk -v frequency="$FREQUENCY" '{ nanos += $NF; if (/entry_SYSCALL|do_syscall/) kernel += $NF }
+# A stack is good if it leads through a function of ours.
+awk -v weight="$weight" '{ all += $NF } /supportal/ { ours += $NF } /\[unknown\]/ { unknown += $NF }
+    /entry_SYSCALL|el0_svc/ { kernel += $NF; if (/supportal/) attributed += $NF }
     END {
-        if (!nanos) { print "no samples"; exit 1 }
-        samples = nanos / 1e9 * frequency
-        printf "%d samples, %.1f %% below a system call\n", samples, 100 * kernel / nanos
-        if (samples < 3000) print "WARNING: too few samples to judge small frames; the server had little CPU"
+        if (!all) { print "no samples"; exit 1 }
+        samples = all / weight
+        if (!kernel) printf "%d samples, none of the kernel, %.1f %% with an unknown frame\n", samples, 100 * unknown / all
+        else printf "%d samples: %.1f %% below a system call (%.1f %% of those below a function of ours), %.1f %% with an unknown frame\n",
+            samples, 100 * kernel / all, 100 * attributed / kernel, 100 * unknown / all
+        if (samples < 3000) print "WARNING: too few samples to judge small frames"
+        if (unknown > 0.1 * all) print "WARNING: many stacks do not reach a thread'"'"'s start; copy more of the stack"
+        if (ours < 0.5 * all) { print "the stacks are no good: most lead through no function of ours"; exit 1 }
     }' "$work/$scenario.folded"
+
+svg=flamegraphs/$(date +%F)-$scenario.svg
+"$tools/bin/inferno-flamegraph" --title "supportal: $scenario" --subtitle "${load[*]}, one worker on one core; $how" \
+    --hash --minwidth 0.1 --fontwidth 0.62 "$work/$scenario.folded" >"$svg"
 echo "$svg, $(wc -c <"$svg") bytes"

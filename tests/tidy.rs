@@ -109,7 +109,7 @@ impl Source {
 /// Every Rust file we wrote.
 fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "benches", "loadtest", "fuzz"] {
+    for folder in ["src", "tests", "benches", "loadtest", "flamegraphs", "fuzz"] {
         collect(&repository().join(folder), &mut sources);
     }
     assert!(sources.len() > 10, "found only {} files", sources.len());
