@@ -1,5 +1,6 @@
 //! Flags.
 
+use crate::contract::Contract;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -309,6 +310,9 @@ pub(crate) struct Options {
     /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
     #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
     pub(crate) url: String,
+    /// What the server speaks inside its frames.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) contract: Contract,
     /// The server's admin listener, for its ledger: http://HOST:PORT.
     #[arg(long, global = true)]
     pub(crate) admin: Option<String>,

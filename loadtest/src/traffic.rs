@@ -1,6 +1,7 @@
 //! What one run shares between its connections: rooms, verification, latencies, counts.
 
 use crate::clock::Clock;
+use crate::contract::Contract;
 use crate::message::{Marker, Message};
 use crate::verify::{Counts, Fit, Verify};
 use hdrhistogram::Histogram;
@@ -110,6 +111,8 @@ pub(crate) struct Totals {
 pub(crate) struct Traffic {
     /// The run's time.
     pub(crate) clock: Clock,
+    /// What the server speaks.
+    pub(crate) contract: Contract,
     /// Writes and finds messages.
     pub(crate) message: Message,
     /// Sequences.
@@ -143,6 +146,7 @@ impl Traffic {
     pub(crate) fn new(clock: Clock, run: u16, text_bytes: usize, seed: u64, expiry: u64) -> Self {
         Self {
             clock,
+            contract: Contract::default(),
             message: Message::new(run, text_bytes),
             verify: Verify::default(),
             rooms: Vec::new(),

@@ -1,5 +1,6 @@
 //! Who is compared: the peers of `peers.toml`, and those built in: this server and the floor.
 
+use crate::contract::Contract;
 use crate::server::{Ready, Spec, shell};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,27 @@ pub(crate) enum Kind {
     Contract,
     /// Sends back what it gets; no JSON.
     Raw,
+    /// The chat contract in Socket.IO's packets.
+    Socketio,
+}
+
+impl Kind {
+    /// What its clients speak: for who sends back what it gets, anything is right.
+    pub(crate) fn contract(self) -> Contract {
+        match self {
+            Self::Contract | Self::Raw => Contract::Chat,
+            Self::Socketio => Contract::Socketio,
+        }
+    }
+
+    /// For the reader of a table.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Contract => "the chat contract",
+            Self::Raw => "no JSON: sends back what it gets",
+            Self::Socketio => "the chat contract in Socket.IO's packets",
+        }
+    }
 }
 
 /// One `[[peer]]`.
@@ -88,7 +110,7 @@ impl Peer {
             command: self.command.clone(),
             directory: self.directory.clone(),
             ready: self.ready,
-            path: self.path.clone(),
+            path: self.kind.contract().path(&self.path),
             core,
             log: Some(log),
         }

@@ -253,10 +253,7 @@ pub(super) fn readme(outcome: &Outcome) -> String {
         } else {
             version
         };
-        let speaks = match peer.kind {
-            super::peers::Kind::Contract => "the chat contract",
-            super::peers::Kind::Raw => "no JSON: sends back what it gets",
-        };
+        let speaks = peer.kind.text();
         let note = peer.note.as_deref().unwrap_or_default();
         writeln!(out, "| {} | {version} | {speaks} | {note} |", peer.name).ok();
     }
