@@ -15,9 +15,7 @@ pub(crate) const CONNECT: &[u8] = b"40";
 pub(crate) const PONG: &[u8] = b"3";
 
 /// How a chat frame travels.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Contract {
     /// As one text frame of JSON.
@@ -45,6 +43,12 @@ pub(crate) enum Packet<'a> {
 }
 
 impl Contract {
+    /// Its name for `--contract`.
+    pub(crate) fn flag(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// The request's path: with what the contract wants to see after it.
     pub(crate) fn path(self, path: &str) -> String {
         match self {
@@ -134,6 +138,10 @@ mod tests {
         let with = Contract::Socketio.path("/ws/chat/1/a/");
         assert_eq!(with, "/ws/chat/1/a/?EIO=4&transport=websocket");
         assert_eq!(Contract::Socketio.path(&with), with);
-        assert!(Contract::Socketio.path("/a/?b=1").ends_with("?b=1&EIO=4&transport=websocket"));
+        assert!(
+            Contract::Socketio
+                .path("/a/?b=1")
+                .ends_with("?b=1&EIO=4&transport=websocket")
+        );
     }
 }
