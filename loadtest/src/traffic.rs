@@ -106,6 +106,14 @@ pub(crate) struct Totals {
     pub(crate) slow_closed: BTreeMap<String, u64>,
 }
 
+impl Totals {
+    /// Errors, refusals and closes of the server, those of slow readers and of a restart apart.
+    pub(crate) fn troubles(&self) -> u64 {
+        let maps = [&self.errors, &self.refused, &self.closed];
+        maps.iter().flat_map(|map| map.values()).sum()
+    }
+}
+
 /// Shared by all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Traffic {
