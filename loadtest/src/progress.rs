@@ -21,6 +21,8 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{prefix:.bold} {bar:30.cyan/dim} {msg}") {
             bar.set_style(style);
         }
+        bar.set_message("starting");
+        bar.force_draw();
         let every = every.as_secs_f64();
         Self {
             bar,
@@ -37,6 +39,8 @@ impl Progress {
         if opened == all {
             let all = count(all);
             self.bar.set_message(format!("{all} open, warming up"));
+            // Nothing moves the bar until the first sample.
+            self.bar.force_draw();
         } else if opened.is_multiple_of(100) {
             let (opened, all) = (count(opened), count(all));
             self.bar.set_message(format!("opening {opened} of {all}"));
@@ -69,7 +73,7 @@ impl Progress {
 
 /// Time, rates, and what a person must not overlook.
 fn lines(sample: &Sample, seconds: f64, lost: u64, errors: u64) -> [String; 4] {
-    let time = format!("{:>3.0} of {seconds:.0} s", sample.at);
+    let time = format!("{:>3} of {seconds:.0} s", sample.at as u64);
     let mut rates = format!("in {}/s", count(sample.deliveries as u64));
     for (name, rate) in [("out", sample.published), ("handshakes", sample.handshakes)] {
         if rate >= 1.0 {
@@ -81,15 +85,21 @@ fn lines(sample: &Sample, seconds: f64, lost: u64, errors: u64) -> [String; 4] {
     }
     let connections = count(sample.connections as u64);
     let state = format!("connections {connections}  lost {lost}  errors {errors}");
-    let mut server = String::new();
+    let mut server = Vec::new();
     if let Some(process) = sample.server {
         let megabytes = process.rss_bytes as f64 / 1e6;
-        server += &format!("rss {megabytes:.1} MB  fds {}", count(process.descriptors));
+        server.push(format!(
+            "rss {megabytes:.1} MB  fds {}",
+            count(process.descriptors)
+        ));
     }
     if let (Some(dropped), Some(unexplained)) = (sample.dropped, sample.unexplained) {
-        server += &format!("  dropped {}  unexplained {unexplained}", count(dropped));
+        server.push(format!(
+            "dropped {}  unexplained {unexplained}",
+            count(dropped)
+        ));
     }
-    [time, rates, state, server]
+    [time, rates, state, server.join("  ")]
 }
 
 #[cfg(test)]

@@ -156,10 +156,10 @@ const ROWS: &[Row] = &[
         "fanout --rooms 10 --members 100 --rate 50", 3.0, OPEN, FLOOR),
     ("open-50k", "open loop, 50,000 deliveries/s (10 rooms of 100)",
         "fanout --rooms 10 --members 100 --rate 500", 3.0, OPEN, FLOOR),
-    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 6.0, IDLE, FLOOR),
+    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 4.0, IDLE, FLOOR),
     ("connect", "connect, upgrade, close", "connect --silent", 2.0, CONNECT, FLOOR),
-    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 5.0, SLOW, FLOOR),
-    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 5.0, SLOW, Baseline::Case("slow-none")),
+    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 4.0, SLOW, FLOOR),
+    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 4.0, SLOW, Baseline::Case("slow-none")),
 ];
 
 /// Every case of the table.

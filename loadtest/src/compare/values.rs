@@ -80,7 +80,12 @@ pub(crate) fn figures(report: &Value) -> BTreeMap<String, f64> {
         .and_then(Value::as_object);
     set(
         "slow_closed",
-        closed.map(|map| map.values().filter_map(Value::as_f64).sum()),
+        // A sum of nothing would be -0.
+        closed.map(|map| {
+            map.values()
+                .filter_map(Value::as_f64)
+                .fold(0.0, |a, b| a + b)
+        }),
     );
     let waited = at("/figures/generator_waited").unwrap_or(0.0);
     set(

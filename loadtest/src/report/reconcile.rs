@@ -61,11 +61,12 @@ impl Report {
         // Each life has a welcome that may be cut, too.
         let returns = self.returns.as_ref();
         let away = returns.map_or(0, |r| r.missed_while_away + r.left);
+        let errors = t.errors.values().sum::<u64>();
         let ours = Ours {
             published: t.published,
-            // Welcomes and assistants' replies are deliveries of the ledger as well.
-            received: self.verification.delivered + t.unpublished_frames,
-            may_be_unknown: t.parted_unsure + t.errors.values().sum::<u64>(),
+            // Welcomes, errors and assistants' replies are deliveries of the ledger as well.
+            received: self.verification.delivered + t.unpublished_frames + errors,
+            may_be_unknown: t.parted_unsure + errors,
             may_be_unread: t.parted_under_way + away,
         };
         Some(reconcile(ours, before, after))
