@@ -1,5 +1,6 @@
 //! Flags.
 
+use crate::contract::Contract;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -230,7 +231,10 @@ pub(crate) struct Compare {
     /// The whole table.
     #[arg(long)]
     pub(crate) all: bool,
-    /// These cases of it; a wrong name lists them.
+    /// How our server's cost of a delivery grows: connections, rooms, size, workers.
+    #[arg(long)]
+    pub(crate) growth: bool,
+    /// These cases of either; a wrong name lists them.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// One more case: a scenario with its flags, in quotation marks.
@@ -248,9 +252,12 @@ pub(crate) struct Compare {
     /// Folder for the results.
     #[arg(long, default_value = "loadtest/results")]
     pub(crate) out: PathBuf,
-    /// Name of this comparison: results go to OUT/DATE-NAME.
+    /// Name of this comparison: results go to OUT/DATE-NAME. What is there stays, except for the cases measured again.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Forget what is in that folder.
+    #[arg(long)]
+    pub(crate) fresh: bool,
     /// Our server's program (default: beside this one).
     #[arg(long)]
     pub(crate) supportal: Option<PathBuf>,
@@ -309,6 +316,9 @@ pub(crate) struct Options {
     /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
     #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
     pub(crate) url: String,
+    /// What the server speaks inside its frames.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) contract: Contract,
     /// The server's admin listener, for its ledger: http://HOST:PORT.
     #[arg(long, global = true)]
     pub(crate) admin: Option<String>,

@@ -2,6 +2,7 @@
 //! while there is nothing in it.
 
 use crate::codec::{self, Frame, Parsed, opcode};
+use crate::contract::{self, Packet};
 use crate::handshake::{self, Answer};
 use crate::traffic::{Notice, Receiver, Traffic};
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +17,9 @@ pub(crate) enum Phase {
     Connecting,
     /// The request is sent.
     Handshaking,
-    /// Upgraded.
+    /// Upgraded; the contract's own greeting is not over.
+    Greeting,
+    /// It can be used.
     Open,
     /// We have sent a close frame.
     Closing,
@@ -193,14 +196,9 @@ impl Client {
                 Answer::Broken(why) => return Err(End::Refused(why.to_owned())),
             }
             self.key = String::new();
-            self.phase = Phase::Open;
-            traffic.totals.opened += 1;
-            traffic
-                .handshakes
-                .saturating_record(now.saturating_sub(self.started));
-            traffic.notices.push(Notice::Opened(id));
-            if self.person.is_some() {
-                traffic.joined(&self.receiver);
+            self.phase = Phase::Greeting;
+            if traffic.contract.open_at_once() {
+                self.opened(id, traffic, now);
             }
         }
         let mut own = 0;
@@ -208,7 +206,7 @@ impl Client {
             match codec::parse(bytes, at) {
                 Parsed::Frame(frame) => {
                     let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
-                    own += u32::from(self.frame(&frame, payload, traffic, now)?);
+                    own += u32::from(self.frame(id, &frame, payload, traffic, now)?);
                     at = frame.payload.end;
                 }
                 Parsed::Partial => break,
@@ -226,40 +224,38 @@ impl Client {
         Ok(at)
     }
 
+    fn opened(&mut self, id: usize, traffic: &mut Traffic, now: u64) {
+        self.phase = Phase::Open;
+        traffic.totals.opened += 1;
+        traffic
+            .handshakes
+            .saturating_record(now.saturating_sub(self.started));
+        traffic.notices.push(Notice::Opened(id));
+        if self.person.is_some() {
+            traffic.joined(&self.receiver);
+        }
+    }
+
     /// One frame; true if a message of ours came back or was refused.
     fn frame(
         &mut self,
+        id: usize,
         frame: &Frame,
         payload: &[u8],
         traffic: &mut Traffic,
         now: u64,
     ) -> Result<bool, End> {
         match frame.opcode {
-            opcode::TEXT if payload.starts_with(b"{\"error\"") => {
-                let text = String::from_utf8_lossy(
-                    payload.get(..160.min(payload.len())).unwrap_or_default(),
-                );
-                *traffic.totals.errors.entry(text.into_owned()).or_default() += 1;
-                if let (Some(_), Some(room)) = (
-                    self.receiver.slot,
-                    traffic.rooms.get_mut(self.receiver.room as usize),
-                ) {
-                    room.refused += 1;
-                    return Ok(true);
+            opcode::TEXT if frame.last => match traffic.contract.read(payload) {
+                Packet::Chat(json) => return Ok(self.chat(json, traffic, now)),
+                Packet::Open => self.answer(traffic, contract::CONNECT),
+                Packet::Ping => self.answer(traffic, contract::PONG),
+                Packet::Connected if self.phase == Phase::Greeting => {
+                    self.opened(id, traffic, now);
                 }
-            }
-            opcode::TEXT if frame.last => {
-                let others = traffic.totals.unpublished_frames;
-                let own = traffic.arrived(&self.receiver, payload, now);
-                // Whoever has a welcome is in the room: what is sent from now on must come.
-                if self.person.is_some() && !self.welcomed {
-                    self.welcomed = true;
-                    if traffic.totals.unpublished_frames > others {
-                        traffic.joined(&self.receiver);
-                    }
-                }
-                return Ok(own);
-            }
+                Packet::Ended => return Err(self.ended("ended by its own packet")),
+                Packet::Connected | Packet::Other => traffic.totals.unpublished_frames += 1,
+            },
             opcode::PING => {
                 let key = traffic.random.u32(..).to_ne_bytes();
                 codec::write_masked(&mut traffic.outgoing, opcode::PONG, key, &[payload]);
@@ -277,6 +273,38 @@ impl Client {
             _ => traffic.totals.unpublished_frames += 1,
         }
         Ok(false)
+    }
+
+    /// A frame of the chat contract; true if a message of ours came back or was refused.
+    fn chat(&mut self, json: &[u8], traffic: &mut Traffic, now: u64) -> bool {
+        if json.starts_with(b"{\"error\"") {
+            let text = String::from_utf8_lossy(json.get(..160.min(json.len())).unwrap_or_default());
+            *traffic.totals.errors.entry(text.into_owned()).or_default() += 1;
+            let room = traffic.rooms.get_mut(self.receiver.room as usize);
+            if let (Some(_), Some(room)) = (self.receiver.slot, room) {
+                room.refused += 1;
+                return true;
+            }
+            return false;
+        }
+        let others = traffic.totals.unpublished_frames;
+        let own = traffic.arrived(&self.receiver, json, now);
+        // Whoever has a welcome is in the room: what is sent from now on must come.
+        if self.person.is_some() && !self.welcomed {
+            self.welcomed = true;
+            if traffic.totals.unpublished_frames > others {
+                traffic.joined(&self.receiver);
+            }
+        }
+        own
+    }
+
+    /// A packet of the contract's own into the outgoing buffer.
+    fn answer(&self, traffic: &mut Traffic, packet: &[u8]) {
+        if self.phase < Phase::Closing {
+            let key = traffic.random.u32(..).to_ne_bytes();
+            codec::write_masked(&mut traffic.outgoing, opcode::TEXT, key, &[packet]);
+        }
     }
 
     /// Closed loop: as many messages as the window has room for, into the outgoing buffer.
@@ -300,8 +328,8 @@ impl Client {
             return;
         };
         let key = traffic.random.u32(..).to_ne_bytes();
-        let json = traffic.message.command(&marker);
-        codec::write_masked(&mut traffic.outgoing, opcode::TEXT, key, &[json]);
+        let parts = traffic.contract.wrap(traffic.message.command(&marker));
+        codec::write_masked(&mut traffic.outgoing, opcode::TEXT, key, &parts);
         self.outstanding += 1;
     }
 

@@ -2,7 +2,7 @@
 
 use crate::again::Again;
 use crate::cli::{Deploy, Options};
-use crate::compare::{OURS, our_server, quoted};
+use crate::compare::{our_flags, our_server, quoted};
 use crate::plan::Plan;
 use crate::run::{Managed, Restart};
 use crate::server::{Ready, Server, Spec};
@@ -17,12 +17,15 @@ const OVERHEAD: Duration = Duration::from_secs(180);
 /// # Errors
 /// No server.
 pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, String> {
+    if options.pid.is_some() {
+        return Err("--pid: a deploy replaces that process; leave it out".to_owned());
+    }
     if let Some(command) = &args.restart_command {
         return Ok(Restart::Command(command.clone()));
     }
     let command = match &args.server_command {
         Some(command) => command.clone(),
-        None => format!("{} {OURS}", quoted(&our_server(None)?)),
+        None => format!("{} {}", quoted(&our_server(None)?), our_flags(1)),
     };
     let spec = Spec {
         command,
@@ -130,6 +133,29 @@ fn without(flags: impl Iterator<Item = String>, names: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_is_replaced_cannot_be_measured() {
+        use clap::Parser;
+        let flags = [
+            "loadtest",
+            "deploy",
+            "--pid",
+            "1",
+            "--restart-command",
+            "true",
+        ];
+        let mut cli = crate::cli::Cli::parse_from(flags);
+        let crate::cli::Command::Deploy(args) = cli.command else {
+            panic!("deploy")
+        };
+        assert!(prepare(&args, &mut cli.options).is_err());
+        cli.options.pid = None;
+        assert!(matches!(
+            prepare(&args, &mut cli.options),
+            Ok(Restart::Command(line)) if line == "true"
+        ));
+    }
 
     #[test]
     fn flags_go_with_their_values() {

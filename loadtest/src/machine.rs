@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 /// Facts for the reader of a table.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) cores: usize,

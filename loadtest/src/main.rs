@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod codec;
 mod compare;
+mod contract;
 mod deploy;
 mod engine;
 mod floor;
@@ -167,7 +168,8 @@ fn one_run(
     let target = target(&options, plan.connections())?;
     let clock = clock::Clock::start();
     let expiry = clock::nanos(options.expiry);
-    let traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+    let mut traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+    traffic.contract = options.contract;
     let soak = match command {
         Command::Soak(args) => Some(report::SoakLimits {
             rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
@@ -233,7 +235,7 @@ fn target(options: &Options, connections: usize) -> Result<Target, String> {
     Ok(Target {
         address,
         host: host.to_owned(),
-        path: path.to_owned(),
+        path: options.contract.path(path),
         business: options.business.clone(),
         run: (std::process::id() ^ options.seed as u32) as u16,
         lines,

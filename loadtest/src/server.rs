@@ -84,6 +84,25 @@ pub(crate) fn shell(line: &str, core: Option<usize>) -> Command {
     }
 }
 
+/// The line so that the server takes the shell's place: its process is the one that is measured. What only a shell can do stays as it is.
+fn in_place(line: &str) -> String {
+    let line = line.trim();
+    let first = line.split_whitespace().next().unwrap_or_default();
+    if first == "exec" || first.contains('=') || line.contains(['&', ';', '|', '\n']) {
+        line.to_owned()
+    } else {
+        format!("exec {line}")
+    }
+}
+
+/// What it said last, for whoever wonders why it is not there.
+fn last_words(spec: &Spec) -> String {
+    let text = spec.log.as_ref().map(std::fs::read_to_string);
+    let text = text.and_then(Result::ok).unwrap_or_default();
+    let last = text.lines().rfind(|line| !line.trim().is_empty());
+    last.map_or(String::new(), |line| format!(": {}", line.trim()))
+}
+
 impl Server {
     /// Starts it on free ports and waits until it is ready.
     ///
@@ -111,7 +130,7 @@ impl Server {
             .command
             .replace("{port}", &port.to_string())
             .replace("{admin}", &admin.to_string());
-        let mut command = shell(&format!("exec {line}"), spec.core);
+        let mut command = shell(&in_place(&line), spec.core);
         command.stdin(Stdio::null()).process_group(0);
         if let Some(directory) = &spec.directory {
             command.current_dir(directory);
@@ -138,14 +157,22 @@ impl Server {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("{}: it ended at once, {status}", spec.command));
+                let said = last_words(spec);
+                return Err(format!(
+                    "{}: it ended at once, {status}{said}",
+                    spec.command
+                ));
             }
             if answers(address, spec.ready, &spec.path) {
                 return Ok(self);
             }
             if clock.now() > READY_MAX {
                 let seconds = READY_MAX / SECOND;
-                return Err(format!("{}: not ready after {seconds} s", spec.command));
+                let said = last_words(spec);
+                return Err(format!(
+                    "{}: not ready after {seconds} s{said}",
+                    spec.command
+                ));
             }
             clock::pause(LOOK);
         }
@@ -210,4 +237,33 @@ fn answers(address: SocketAddr, ready: Ready, path: &str) -> bool {
         && stream.write_all(&request).is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.ends_with(b" 101")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_takes_the_place_of_its_shell_unless_only_a_shell_can_run_it() {
+        assert_eq!(in_place("bun/start 1"), "exec bun/start 1");
+        for line in ["exec bun/start 1", "A=1 bun/start 1", "cd a && ./b"] {
+            assert_eq!(in_place(line), line);
+        }
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_says_why() {
+        let log = std::env::temp_dir().join(format!("loadtest-server-{}", std::process::id()));
+        let spec = Spec {
+            command: "echo no such port >&2; exit 7".to_owned(),
+            directory: None,
+            ready: Ready::Tcp,
+            path: String::new(),
+            core: None,
+            log: Some(log.clone()),
+        };
+        let why = Server::start(&spec).unwrap_err();
+        assert!(why.ends_with("exit status: 7: no such port"), "{why}");
+        std::fs::remove_file(log).unwrap();
+    }
 }

@@ -36,7 +36,8 @@ fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
     let target = target(&cli.options, plan.connections()).unwrap();
     let clock = crate::clock::Clock::start();
-    let traffic = Traffic::new(clock, target.run, plan.size, 1, u64::MAX);
+    let mut traffic = Traffic::new(clock, target.run, plan.size, 1, u64::MAX);
+    traffic.contract = cli.options.contract;
     let stop = Arc::new(AtomicBool::new(false));
     Run::new(plan, cli.options, target, traffic, stop)
         .unwrap()

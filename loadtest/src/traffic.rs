@@ -1,6 +1,7 @@
 //! What one run shares between its connections: rooms, verification, latencies, counts.
 
 use crate::clock::Clock;
+use crate::contract::Contract;
 use crate::message::{Marker, Message};
 use crate::verify::{Counts, Fit, Verify};
 use hdrhistogram::Histogram;
@@ -105,11 +106,21 @@ pub(crate) struct Totals {
     pub(crate) slow_closed: BTreeMap<String, u64>,
 }
 
+impl Totals {
+    /// Errors, refusals and closes of the server, those of slow readers and of a restart apart.
+    pub(crate) fn troubles(&self) -> u64 {
+        let maps = [&self.errors, &self.refused, &self.closed];
+        maps.iter().flat_map(|map| map.values()).sum()
+    }
+}
+
 /// Shared by all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     /// The run's time.
     pub(crate) clock: Clock,
+    /// What the server speaks.
+    pub(crate) contract: Contract,
     /// Writes and finds messages.
     pub(crate) message: Message,
     /// Sequences.
@@ -143,6 +154,7 @@ impl Traffic {
     pub(crate) fn new(clock: Clock, run: u16, text_bytes: usize, seed: u64, expiry: u64) -> Self {
         Self {
             clock,
+            contract: Contract::default(),
             message: Message::new(run, text_bytes),
             verify: Verify::default(),
             rooms: Vec::new(),

@@ -1,5 +1,8 @@
 //! What is measured: the rows of the published table, and the goals that hold for them.
 
+use super::growth;
+use serde::{Deserialize, Serialize};
+
 /// A figure of one measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metric {
@@ -14,8 +17,11 @@ pub(crate) struct Metric {
 }
 
 /// What ratios are taken to: always the measurement of the same round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Baseline {
+    /// Nothing.
+    #[default]
+    None,
     /// The same case of this peer.
     Peer(&'static str),
     /// This case of the same peer.
@@ -23,7 +29,7 @@ pub(crate) enum Baseline {
 }
 
 /// One row of flags, measured against every peer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Case {
     /// Name for `--only`.
     pub(crate) name: String,
@@ -34,9 +40,17 @@ pub(crate) struct Case {
     /// Seconds measured.
     pub(crate) seconds: f64,
     /// Columns.
+    #[serde(skip)]
     pub(crate) metrics: &'static [Metric],
     /// Ratios to what.
+    #[serde(skip)]
     pub(crate) baseline: Baseline,
+    /// Heading of the table it shares with others; only this server is measured, and each row is compared with the first.
+    #[serde(skip)]
+    pub(crate) table: Option<&'static str>,
+    /// Worker threads of this server.
+    #[serde(skip)]
+    pub(crate) workers: usize,
 }
 
 /// What a measure must reach.
@@ -56,13 +70,18 @@ pub(crate) enum Against {
     Peer(&'static str),
     /// Ours divided by our own of this case.
     Case(&'static str),
-    /// Every peer's with this beginning divided by ours: the more, the better.
+    /// This peer's divided by ours: the more, the better.
     Over(&'static str),
     /// Ours itself.
     Value,
 }
 
-const fn metric(key: &'static str, label: &'static str, digits: usize, ratio: bool) -> Metric {
+pub(super) const fn metric(
+    key: &'static str,
+    label: &'static str,
+    digits: usize,
+    ratio: bool,
+) -> Metric {
     Metric {
         key,
         label,
@@ -71,7 +90,7 @@ const fn metric(key: &'static str, label: &'static str, digits: usize, ratio: bo
     }
 }
 
-const MISSING: Metric = metric("missing", "missing", 0, false);
+pub(super) const MISSING: Metric = metric("missing", "missing", 0, false);
 const DELIVERIES: &[Metric] = &[
     metric("deliveries_per_second", "deliveries/s", 0, false),
     metric("cpu_micros_per_delivery", "CPU µs/delivery", 3, true),
@@ -127,20 +146,20 @@ const COALESCE: Baseline = Baseline::Peer("floor-coalesce");
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    ("echo-200", "echo, 200 connections", "echo -c 200", 3.0, DELIVERIES, FLOOR),
-    ("echo-2000", "echo, 2,000 connections", "echo -c 2000", 3.0, DELIVERIES, FLOOR),
-    ("fanout-1x1000", "fan-out, 1 room of 1,000", "fanout --rooms 1 --members 1000", 3.0, DELIVERIES, FLOOR),
-    ("fanout-100x10", "fan-out, 100 rooms of 10", "fanout --rooms 100 --members 10", 3.0, DELIVERIES, FLOOR),
+    ("echo-200", "echo, 200 connections", "echo -c 200", 2.0, DELIVERIES, FLOOR),
+    ("echo-2000", "echo, 2,000 connections", "echo -c 2000", 2.0, DELIVERIES, FLOOR),
+    ("fanout-1x1000", "fan-out, 1 room of 1,000", "fanout --rooms 1 --members 1000", 2.0, DELIVERIES, FLOOR),
+    ("fanout-100x10", "fan-out, 100 rooms of 10", "fanout --rooms 100 --members 10", 2.0, DELIVERIES, FLOOR),
     ("busy-1x1000", "busy room of 1,000: 10 publishers, window 4",
-        "fanout --rooms 1 --members 1000 --publishers 10 --window 4", 3.0, DELIVERIES, COALESCE),
+        "fanout --rooms 1 --members 1000 --publishers 10 --window 4", 2.0, DELIVERIES, COALESCE),
     ("open-5k", "open loop, 5,000 deliveries/s (10 rooms of 100)",
-        "fanout --rooms 10 --members 100 --rate 50", 5.0, OPEN, FLOOR),
+        "fanout --rooms 10 --members 100 --rate 50", 3.0, OPEN, FLOOR),
     ("open-50k", "open loop, 50,000 deliveries/s (10 rooms of 100)",
-        "fanout --rooms 10 --members 100 --rate 500", 5.0, OPEN, FLOOR),
-    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 8.0, IDLE, FLOOR),
-    ("connect", "connect, upgrade, close", "connect --silent", 3.0, CONNECT, FLOOR),
-    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 12.0, SLOW, FLOOR),
-    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 12.0, SLOW, Baseline::Case("slow-none")),
+        "fanout --rooms 10 --members 100 --rate 500", 3.0, OPEN, FLOOR),
+    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 4.0, IDLE, FLOOR),
+    ("connect", "connect, upgrade, close", "connect --silent", 2.0, CONNECT, FLOOR),
+    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 4.0, SLOW, FLOOR),
+    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 4.0, SLOW, Baseline::Case("slow-none")),
 ];
 
 /// Every case of the table.
@@ -153,20 +172,35 @@ pub(crate) fn all() -> Vec<Case> {
             seconds,
             metrics,
             baseline,
+            table: None,
+            workers: 1,
         })
         .collect()
 }
 
-/// A case of the user's own.
+/// Those and the ones of `--growth`.
+pub(crate) fn known() -> Vec<Case> {
+    let mut all = all();
+    all.extend(growth::all());
+    all
+}
+
+/// A case of the user's own, named by its flags.
 pub(crate) fn custom(flags: &str, seconds: f64) -> Case {
     let open = flags.contains("--rate");
     Case {
-        name: "custom".to_owned(),
+        name: flags
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join("-"),
         title: flags.to_owned(),
         flags: flags.split_whitespace().map(str::to_owned).collect(),
         seconds,
         metrics: if open { OPEN } else { DELIVERIES },
-        baseline: Baseline::Peer("floor"),
+        baseline: FLOOR,
+        table: None,
+        workers: 1,
     }
 }
 
@@ -199,7 +233,7 @@ pub(crate) fn goals() -> Vec<Goal> {
         goal("slow", "p99_ms", Case("slow-none"), 1.2),
         // 20 queues of `queue.bytes_max` (256 KiB).
         goal("slow", "growth_mb", Value, 5.3),
-        goal("echo-200", cpu, Over("channels"), 60.0),
-        goal("fanout-100x10", cpu, Over("channels"), 60.0),
+        goal("echo-200", cpu, Over("channels-uvicorn"), 60.0),
+        goal("fanout-100x10", cpu, Over("channels-uvicorn"), 60.0),
     ]
 }

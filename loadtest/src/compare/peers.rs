@@ -1,5 +1,6 @@
 //! Who is compared: the peers of `peers.toml`, and those built in: this server and the floor.
 
+use crate::contract::Contract;
 use crate::server::{Ready, Spec, shell};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,27 @@ pub(crate) enum Kind {
     Contract,
     /// Sends back what it gets; no JSON.
     Raw,
+    /// The chat contract in Socket.IO's packets.
+    Socketio,
+}
+
+impl Kind {
+    /// What its clients speak: for who sends back what it gets, anything is right.
+    pub(crate) fn contract(self) -> Contract {
+        match self {
+            Self::Contract | Self::Raw => Contract::Chat,
+            Self::Socketio => Contract::Socketio,
+        }
+    }
+
+    /// For the reader of a table.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Contract => "the chat contract",
+            Self::Raw => "no JSON: sends back what it gets",
+            Self::Socketio => "the chat contract in Socket.IO's packets",
+        }
+    }
 }
 
 /// One `[[peer]]`.
@@ -82,13 +104,13 @@ impl Peer {
         }
     }
 
-    /// How to start it.
-    pub(crate) fn spec(&self, core: Option<usize>, log: PathBuf) -> Spec {
+    /// How to start it; `workers` matters to this server only.
+    pub(crate) fn spec(&self, core: Option<usize>, workers: usize, log: PathBuf) -> Spec {
         Spec {
-            command: self.command.clone(),
+            command: with_workers(&self.command, workers),
             directory: self.directory.clone(),
             ready: self.ready,
-            path: self.path.clone(),
+            path: self.kind.contract().path(&self.path),
             core,
             log: Some(log),
         }
@@ -112,10 +134,23 @@ impl Peer {
     }
 }
 
-/// The server's flags in a comparison: one worker, no limits the other peers do not have, no assistant.
-pub(crate) const OURS: &str = "--listen 127.0.0.1:{port} --admin 127.0.0.1:{admin} --workers 1 \
+/// The second floor.
+pub(super) const COALESCE: &str = "floor-coalesce";
+
+/// The server's flags in a comparison: no limits the other peers do not have, no assistant. Fewer handshakes at a time than by default (the
+/// generator has 100 under way) leave their descriptors to connections: 19,000 of them fit where 20,000 descriptors are allowed.
+const OURS: &str = "--listen 127.0.0.1:{port} --admin 127.0.0.1:{admin} --workers {workers} \
     --set assistant.kind=none --set limits.connections_per_ip=0 --set limits.messages_per_second=0 \
-    --set limits.bytes_per_second=0";
+    --set limits.bytes_per_second=0 --set limits.handshakes=512";
+
+fn with_workers(command: &str, workers: usize) -> String {
+    command.replace("{workers}", &workers.to_string())
+}
+
+/// The server's flags in a comparison, still with `{port}` and `{admin}`.
+pub(crate) fn our_flags(workers: usize) -> String {
+    with_workers(OURS, workers)
+}
 
 /// This server, beside the running program unless told otherwise.
 ///
@@ -152,7 +187,7 @@ pub(crate) fn load(file: &Path, supportal: Option<&Path>) -> Result<Vec<Peer>, S
     let floor = format!("{me} floor --listen 127.0.0.1:{{port}}");
     let mut peers = vec![
         Peer::built_in("floor", floor.clone(), None),
-        Peer::built_in("floor-coalesce", format!("{floor} --coalesce"), None),
+        Peer::built_in(COALESCE, format!("{floor} --coalesce"), None),
     ];
     if let Ok(program) = our_server(supportal) {
         let program = quoted(&program);
@@ -186,6 +221,25 @@ pub(crate) fn load(file: &Path, supportal: Option<&Path>) -> Result<Vec<Peer>, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Peer {
+        /// One that is never started.
+        pub(in crate::compare) fn named(name: &str) -> Self {
+            Self::built_in(name, String::new(), None)
+        }
+    }
+
+    #[test]
+    fn the_list_of_peers_that_comes_along_is_good() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/peers.toml");
+        let peers = load(&file, None).unwrap();
+        let known = crate::compare::cases::known();
+        for peer in peers {
+            for case in &peer.skip {
+                assert!(known.iter().any(|known| known.name == *case), "{case}");
+            }
+        }
+    }
 
     #[test]
     fn a_peer_needs_only_its_name_and_command() {

@@ -1,21 +1,31 @@
 //! From a generator's report to the figures of a table, and from figures to medians and paired ratios.
 
+use super::campaign::{Campaign, Measurement};
 use super::cases::{Baseline, Case};
-use super::peers::Peer;
-use super::{Measurement, Outcome};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Series and curves of the report: large, and of no use to a table.
 const SERIES: [&str; 2] = ["samples", "percentiles"];
 
-/// The figures of one report.
-pub(super) fn measurement(
-    case: &Case,
-    peer: &Peer,
-    round: usize,
-    mut report: Value,
-) -> Measurement {
+/// Why there are no figures.
+pub(super) fn no_measurement(why: String) -> Measurement {
+    Measurement {
+        slice: 0,
+        case: String::new(),
+        peer: String::new(),
+        round: 0,
+        tries: 1,
+        values: BTreeMap::new(),
+        failures: Vec::new(),
+        warnings: Vec::new(),
+        error: Some(why),
+        report: Value::Null,
+    }
+}
+
+/// The figures of one report; whose they are, the caller knows.
+pub(super) fn measurement(mut report: Value) -> Measurement {
     let values = figures(&report);
     let list = |name: &str| -> Vec<String> {
         let list = report.pointer(name).and_then(Value::as_array);
@@ -31,15 +41,12 @@ pub(super) fn measurement(
         }
     }
     Measurement {
-        case: case.name.clone(),
-        peer: peer.name.clone(),
-        round,
-        tries: 1,
         values,
         failures,
         warnings,
         error: None,
         report,
+        ..no_measurement(String::new())
     }
 }
 
@@ -73,7 +80,12 @@ pub(crate) fn figures(report: &Value) -> BTreeMap<String, f64> {
         .and_then(Value::as_object);
     set(
         "slow_closed",
-        closed.map(|map| map.values().filter_map(Value::as_f64).sum()),
+        // A sum of nothing would be -0.
+        closed.map(|map| {
+            map.values()
+                .filter_map(Value::as_f64)
+                .fold(0.0, |a, b| a + b)
+        }),
     );
     let waited = at("/figures/generator_waited").unwrap_or(0.0);
     set(
@@ -139,13 +151,13 @@ impl Spread {
     }
 }
 
-impl Outcome {
-    /// The value of each round.
-    fn rounds_of(&self, case: &str, peer: &str, metric: &str) -> BTreeMap<usize, f64> {
+impl Campaign {
+    /// The value of each round, by slice and round: only neighbours in time are compared.
+    fn rounds_of(&self, case: &str, peer: &str, metric: &str) -> BTreeMap<(usize, usize), f64> {
         self.measurements
             .iter()
             .filter(|m| m.case == case && m.peer == peer)
-            .filter_map(|m| Some((m.round, *m.values.get(metric)?)))
+            .filter_map(|m| Some(((m.slice, m.round), *m.values.get(metric)?)))
             .collect()
     }
 
@@ -177,6 +189,7 @@ impl Outcome {
     /// The ratio to the case's baseline.
     pub(super) fn ratio(&self, case: &Case, peer: &str, metric: &str) -> Option<Spread> {
         let theirs = match case.baseline {
+            Baseline::None => return None,
             Baseline::Peer(other) => (case.name.as_str(), other),
             Baseline::Case(other) => (other, peer),
         };

@@ -1,5 +1,6 @@
 //! The figures of a run; [`verdict`] judges them, [`text`] shows them.
 
+mod reconcile;
 mod text;
 mod verdict;
 
@@ -164,6 +165,7 @@ impl Report {
             let verdict =
                 serde_json::json!({"failures": self.failures(), "warnings": self.warnings()});
             json.insert("verdict".to_owned(), verdict);
+            json.insert("books".to_owned(), serde_json::json!(self.reconciled()));
         }
         json
     }

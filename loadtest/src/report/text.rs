@@ -111,6 +111,16 @@ impl Report {
                 ),
             );
         }
+        if let Some(books) = self.reconciled() {
+            let (accepted, read) = (count(books.never_accepted), count(books.never_read));
+            let residue = books.residue;
+            line(
+                "both books",
+                format!(
+                    "cut before the server had it {accepted}  before we had it {read}  residue {residue}"
+                ),
+            );
+        }
     }
 
     /// People who left and came back.

@@ -2,6 +2,7 @@
 
 use super::{Report, count};
 use crate::measure::Process;
+use crate::run::FAILED;
 
 const MIB: f64 = 1_048_576.0;
 /// Descriptors a server may open for itself after its start: a log, an admin connection.
@@ -52,6 +53,15 @@ impl Report {
                 ledger.residue().unsigned_abs(),
                 "deliveries missing from the ledger's own sum",
             );
+        }
+        let failed = self.notes.iter().filter(|note| note.starts_with(FAILED));
+        failures.extend(failed.cloned());
+        let residue = self.reconciled().map_or(0, |books| books.residue);
+        if residue > 0 {
+            let n = count(residue);
+            failures.push(format!(
+                "{n} messages or deliveries are in one book only, the server's or ours, without a cause"
+            ));
         }
         self.soak_failures(&mut failures);
         if let Some(returns) = self.returns.as_ref().filter(|returns| !returns.may_give_up) {
@@ -128,6 +138,7 @@ impl Report {
     /// Sentences a reader must know before believing the figures.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.notes.clone();
+        warnings.retain(|note| !note.starts_with(FAILED));
         let busy = self.figures.generator_busy;
         if busy > BUSY_MAX {
             warnings.push(format!(

@@ -17,7 +17,7 @@ use crate::report::{Latency, Memory, Report, Sample, SoakLimits};
 use crate::traffic::{Notice, Traffic, histogram};
 use hdrhistogram::Histogram;
 use restart::Restarting;
-pub(crate) use restart::{Managed, Restart};
+pub(crate) use restart::{FAILED, Managed, Restart};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -407,8 +407,10 @@ impl Run {
         traffic.latency.reset();
         traffic.handshakes.reset();
         self.last = mark;
+        let lost = self.engine.traffic.verify.counts.lost;
+        let errors = self.engine.traffic.totals.troubles();
         self.progress
-            .measuring(&sample, seconds(duration), &self.engine.traffic);
+            .measuring(&sample, seconds(duration), lost, errors);
         self.samples.push(sample);
         Ok(())
     }

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// A drain may take this long before it counts as a fault.
 const DRAIN_MAX: u64 = 60 * SECOND;
 
+/// How the note of a restart begins that did not work: the verdict takes it for a failure.
+pub(crate) const FAILED: &str = "restart failed: ";
+
 /// A server of ours that is ended and started anew.
 #[derive(Debug)]
 pub(crate) struct Managed {
@@ -45,15 +48,14 @@ impl Restart {
         let passed = || clock.now() as f64 / 1e9;
         match self {
             Self::Command(line) => {
-                let said = match shell(&line, None).status() {
-                    Ok(status) if status.success() => "done".to_owned(),
-                    Ok(status) => format!("FAILED, {status}"),
-                    Err(error) => format!("FAILED, {error}"),
+                let text = match shell(&line, None).status() {
+                    Ok(status) if status.success() => {
+                        format!("restart command: done after {:.1} s", passed())
+                    }
+                    Ok(status) => format!("{FAILED}{line}: {status}"),
+                    Err(error) => format!("{FAILED}{line}: {error}"),
                 };
-                (
-                    None,
-                    format!("restart command: {said} after {:.1} s", passed()),
-                )
+                (None, text)
             }
             Self::Managed(managed) => {
                 let Managed {
@@ -75,7 +77,7 @@ impl Restart {
                         );
                         (Some(server), text)
                     }
-                    Err(why) => (None, format!("the new server did not start: {why}")),
+                    Err(why) => (None, format!("{FAILED}the new server did not start: {why}")),
                 }
             }
         }
@@ -106,5 +108,55 @@ impl Run {
             self.notes.push(text);
             self.restarting = Some(Restarting::Done { _server: server });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_command_that_fails_is_said() {
+        let (server, text) = Restart::Command("true".to_owned()).act();
+        assert!(
+            server.is_none() && text.starts_with("restart command: done"),
+            "{text}"
+        );
+        let (_, text) = Restart::Command("exit 3".to_owned()).act();
+        assert!(
+            text.starts_with(FAILED) && text.contains("exit 3"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_server_that_does_not_come_back_is_said() {
+        let folder = std::env::temp_dir().join(format!("loadtest-restart-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // It runs once; the second start finds its trace and ends.
+        let spec = Spec {
+            command: "sh -c 'mkdir once && exec sleep 60'".to_owned(),
+            directory: Some(folder.clone()),
+            ready: crate::server::Ready::Tcp,
+            path: String::new(),
+            core: None,
+            log: None,
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = Server::spawn(&spec, port, 1).unwrap();
+        while !folder.join("once").exists() {
+            pause(Duration::from_millis(5));
+        }
+        // Nobody answers on the port any more, so only the process can tell.
+        drop(listener);
+        let managed = Managed {
+            spec,
+            server,
+            downtime: Duration::ZERO,
+        };
+        let (server, text) = Restart::Managed(Box::new(managed)).act();
+        assert!(server.is_none() && text.starts_with(FAILED), "{text}");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

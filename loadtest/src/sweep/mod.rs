@@ -1,11 +1,12 @@
 //! `sweep`: a fresh server for each combination of queue capacity, expiry and message rate, and readers that stall. What each cell
 //! loses, how late it delivers, what it keeps in memory; and the smallest setting that loses no more than allowed.
 
+mod advice;
 mod page;
 
 use crate::again::Again;
 use crate::cli::{Options, Sweep};
-use crate::compare::{OURS, figures, our_server, quoted};
+use crate::compare::{figures, our_flags, our_server, quoted};
 use crate::machine::{Machine, revision, today};
 use crate::server::{Ready, Server, Spec};
 use serde::Serialize;
@@ -20,8 +21,6 @@ const DURATION: Duration = Duration::from_secs(16);
 const OVERHEAD: Duration = Duration::from_secs(90);
 /// A message of a chatty assistant.
 const TEXT_BYTES: usize = 1000;
-/// Share of the time without a core that leaves the figures alone.
-const QUIET: f64 = 0.05;
 /// Small enough that the server's queue, not the client's kernel, holds what is not read.
 const RECEIVE_BUFFER: usize = 32_768;
 
@@ -70,8 +69,9 @@ pub(crate) fn run(
     let command = match &args.server_command {
         Some(command) => command.clone(),
         None => format!(
-            "{} {OURS} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
-            quoted(&our_server(None)?)
+            "{} {} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
+            quoted(&our_server(None)?),
+            our_flags(1)
         ),
     };
     let mut cells = Vec::new();
@@ -105,7 +105,7 @@ pub(crate) fn run(
         recommendation: String::new(),
         cells,
     };
-    grid.recommendation = recommend(&grid);
+    grid.recommendation = advice::recommend(&grid);
     let folder = args.out.join(format!("{}-sweep", today()));
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -184,69 +184,4 @@ fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) 
             .filter_map(|text| text.as_str().map(str::to_owned))
             .collect(),
     }
-}
-
-/// For each rate, the smallest capacity and then the shortest expiry that loses no more than allowed; and what that means for all.
-fn recommend(grid: &Grid) -> String {
-    let mut rates: Vec<f64> = grid.cells.iter().map(|cell| cell.rate).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
-    let mut lines = Vec::new();
-    let mut largest: Option<&Cell> = None;
-    for rate in rates {
-        let at_rate = || grid.cells.iter().filter(move |cell| cell.rate == rate);
-        let enough = at_rate()
-            .filter(|cell| cell.loss_percent <= grid.loss_max)
-            .min_by(|a, b| {
-                (a.capacity, seconds(&a.expiry))
-                    .partial_cmp(&(b.capacity, seconds(&b.expiry)))
-                    .unwrap_or(std::cmp::Ordering::Equal)
-            });
-        let Some(cell) = enough else {
-            let least = at_rate().min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent));
-            if let Some(least) = least {
-                lines.push(format!(
-                    "- {rate} messages/s: none of these settings is enough for stalls of {} s; capacity {} with expiry {} still drops {:.2} %.",
-                    grid.stall_seconds, least.capacity, least.expiry, least.loss_percent
-                ));
-            }
-            continue;
-        };
-        lines.push(format!(
-            "- {rate} messages/s: capacity {}, expiry {}: the smallest that drops no more than {} % ({:.2} %) over stalls of {} s \
-             ({:.0} messages come meanwhile); a stalled reader sees messages up to {:.1} s old, memory grows by {:.1} MB.",
-            cell.capacity,
-            cell.expiry,
-            grid.loss_max,
-            cell.loss_percent,
-            grid.stall_seconds,
-            rate * grid.stall_seconds,
-            cell.stalled_p99_ms / 1e3,
-            cell.growth_mb
-        ));
-        if largest.is_none_or(|most| {
-            (cell.capacity, seconds(&cell.expiry)) > (most.capacity, seconds(&most.expiry))
-        }) {
-            largest = Some(cell);
-        }
-    }
-    let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
-    if disturbed > 0 {
-        lines.push(format!(
-            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
-            grid.cells.len()
-        ));
-    }
-    if let Some(cell) = largest {
-        lines.push(format!(
-            "\nRecommended for all of them that can be served: `queue.capacity = {}`, `queue.expiry = \"{}\"`. More capacity only costs \
-             memory for readers that stall longer than {} s; less drops messages of those that come back.",
-            cell.capacity, cell.expiry, grid.stall_seconds
-        ));
-    }
-    lines.join("\n")
-}
-
-fn seconds(expiry: &str) -> f64 {
-    crate::cli::duration(expiry).map_or(0.0, |expiry| expiry.as_secs_f64())
 }

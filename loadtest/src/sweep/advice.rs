@@ -1,0 +1,204 @@
+//! From the grid to a sentence: the smallest setting that drops no more than allowed, for each rate and for all of them.
+
+use super::{Cell, Grid};
+
+/// Share of the time without a core that leaves the figures alone.
+const QUIET: f64 = 0.05;
+
+/// For each rate, the smallest capacity and then the shortest expiry that loses no more than allowed; and the smallest that does so for
+/// every rate that can be served at all.
+pub(super) fn recommend(grid: &Grid) -> String {
+    let mut rates: Vec<f64> = grid.cells.iter().map(|cell| cell.rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let mut lines = Vec::new();
+    let mut served = Vec::new();
+    for rate in rates {
+        let at_rate = || grid.cells.iter().filter(move |cell| cell.rate == rate);
+        if let Some(cell) = smallest(at_rate().filter(|cell| enough(grid, cell))) {
+            lines.push(enough_line(grid, cell));
+            served.push(rate);
+        } else if let Some(least) =
+            at_rate().min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent))
+        {
+            lines.push(format!(
+                "- {rate} messages/s: none of these settings is enough for stalls of {} s; capacity {} with expiry {} still drops {:.2} %.",
+                grid.stall_seconds, least.capacity, least.expiry, least.loss_percent
+            ));
+        }
+    }
+    let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
+    if disturbed > 0 {
+        lines.push(format!(
+            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
+            grid.cells.len()
+        ));
+    }
+    let failed = grid.cells.iter().filter(|cell| !cell.failures.is_empty());
+    let failed = failed.count();
+    if failed > 0 {
+        lines.push(format!(
+            "\nFAILED: {failed} of {} cells failed a check and are not recommended.",
+            grid.cells.len()
+        ));
+    }
+    lines.extend(for_all(grid, &served));
+    lines.join("\n")
+}
+
+/// The sentence about all rates that can be served.
+fn for_all(grid: &Grid, served: &[f64]) -> Option<String> {
+    if served.is_empty() {
+        return None;
+    }
+    let serves_all = |setting: &&Cell| {
+        served.iter().all(|rate| {
+            grid.cells.iter().any(|cell| {
+                cell.rate == *rate
+                    && (cell.capacity, &cell.expiry) == (setting.capacity, &setting.expiry)
+                    && enough(grid, cell)
+            })
+        })
+    };
+    Some(match smallest(grid.cells.iter().filter(serves_all)) {
+        Some(cell) => format!(
+            "\nRecommended for all of them that can be served: `queue.capacity = {}`, `queue.expiry = \"{}\"`. More capacity only costs \
+             memory for readers that stall longer than {} s; less drops messages of those that come back.",
+            cell.capacity, cell.expiry, grid.stall_seconds
+        ),
+        None => "\nNo single setting of these serves all of them.".to_owned(),
+    })
+}
+
+fn enough(grid: &Grid, cell: &Cell) -> bool {
+    cell.loss_percent <= grid.loss_max && cell.failures.is_empty()
+}
+
+fn smallest<'a>(cells: impl Iterator<Item = &'a Cell>) -> Option<&'a Cell> {
+    cells.min_by(|a, b| {
+        let seconds = seconds(&a.expiry).total_cmp(&seconds(&b.expiry));
+        a.capacity.cmp(&b.capacity).then(seconds)
+    })
+}
+
+fn enough_line(grid: &Grid, cell: &Cell) -> String {
+    format!(
+        "- {} messages/s: capacity {}, expiry {}: the smallest that drops no more than {} % ({:.2} %) over stalls of {} s \
+         ({:.0} messages come meanwhile); a stalled reader sees messages up to {:.1} s old, memory grows by {:.1} MB.",
+        cell.rate,
+        cell.capacity,
+        cell.expiry,
+        grid.loss_max,
+        cell.loss_percent,
+        grid.stall_seconds,
+        cell.rate * grid.stall_seconds,
+        cell.stalled_p99_ms / 1e3,
+        cell.growth_mb
+    )
+}
+
+fn seconds(expiry: &str) -> f64 {
+    crate::cli::duration(expiry).map_or(0.0, |expiry| expiry.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+
+    /// Capacity, expiry, rate, percent lost.
+    fn grid(cells: &[(u64, &str, f64, f64)]) -> Grid {
+        let cell = |&(capacity, expiry, rate, loss_percent): &(u64, &str, f64, f64)| Cell {
+            capacity,
+            expiry: expiry.to_owned(),
+            rate,
+            loss_percent,
+            healthy_p99_ms: 1.0,
+            stalled_p99_ms: 2000.0,
+            growth_mb: 1.0,
+            waited: 0.0,
+            dropped: serde_json::Value::Null,
+            failures: Vec::new(),
+        };
+        Grid {
+            date: String::new(),
+            revision: String::new(),
+            machine: Machine::here(),
+            stall_seconds: 2.0,
+            loss_max: 0.1,
+            cells: cells.iter().map(cell).collect(),
+            recommendation: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_smallest_capacity_and_then_the_shortest_expiry_is_taken() {
+        let text = recommend(&grid(&[
+            (400, "1s", 50.0, 0.0),
+            (100, "60s", 50.0, 0.05),
+            (100, "5s", 50.0, 0.1),
+            (25, "60s", 50.0, 40.0),
+        ]));
+        assert!(
+            text.contains("- 50 messages/s: capacity 100, expiry 5s"),
+            "{text}"
+        );
+        assert!(
+            text.contains("`queue.capacity = 100`, `queue.expiry = \"5s\"`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_setting_for_all_serves_each_rate() {
+        // The quick rate needs capacity, the slow one the long expiry: neither one's own smallest is enough for both.
+        let text = recommend(&grid(&[
+            (25, "60s", 50.0, 0.0),
+            (25, "60s", 500.0, 80.0),
+            (400, "1s", 50.0, 20.0),
+            (400, "1s", 500.0, 0.0),
+            (400, "60s", 50.0, 0.0),
+            (400, "60s", 500.0, 0.0),
+        ]));
+        assert!(
+            text.contains("`queue.capacity = 400`, `queue.expiry = \"60s\"`"),
+            "{text}"
+        );
+        let text = recommend(&grid(&[
+            (25, "60s", 50.0, 0.0),
+            (25, "60s", 500.0, 80.0),
+            (400, "1s", 50.0, 20.0),
+            (400, "1s", 500.0, 0.0),
+        ]));
+        assert!(text.contains("No single setting"), "{text}");
+    }
+
+    #[test]
+    fn a_rate_nothing_is_enough_for_is_said_and_left_out() {
+        let text = recommend(&grid(&[
+            (25, "60s", 50.0, 0.0),
+            (25, "60s", 500.0, 80.0),
+            (100, "60s", 500.0, 60.0),
+        ]));
+        assert!(
+            text.contains("- 500 messages/s: none of these settings is enough"),
+            "{text}"
+        );
+        assert!(
+            text.contains("capacity 100 with expiry 60s still drops 60.00 %"),
+            "{text}"
+        );
+        assert!(text.contains("`queue.capacity = 25`"), "{text}");
+    }
+
+    #[test]
+    fn a_disturbed_cell_is_said_and_a_failed_one_is_not_recommended() {
+        let mut grid = grid(&[(25, "60s", 50.0, 0.0), (100, "60s", 50.0, 0.0)]);
+        grid.cells[0].failures.push("3 deliveries lost".to_owned());
+        grid.cells[1].waited = 0.2;
+        let text = recommend(&grid);
+        assert!(text.contains("DISTURBED: in 1 of 2"), "{text}");
+        assert!(text.contains("FAILED: 1 of 2"), "{text}");
+        assert!(text.contains("`queue.capacity = 100`"), "{text}");
+    }
+}
