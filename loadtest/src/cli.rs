@@ -1,6 +1,7 @@
 //! Flags.
 
 use crate::contract::Contract;
+use crate::share::PROCESSES_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
+    /// One of several processes of a run; the program starts it itself.
+    #[command(hide = true)]
+    Part,
 }
 
 /// Flags of `echo`.
@@ -355,6 +359,9 @@ pub(crate) struct Options {
     /// Loopback source addresses to rotate (default: as many as the connections need).
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,
+    /// Generator processes (default: as few as have the descriptors for all connections).
+    #[arg(long, global = true, value_parser = processes)]
+    pub(crate) processes: Option<usize>,
     /// Never sleep in the poll: steadier latencies for a whole core.
     #[arg(long, global = true)]
     pub(crate) spin: bool,
@@ -367,6 +374,17 @@ pub(crate) struct Options {
     /// Allow a target that is not on this machine.
     #[arg(long, global = true)]
     pub(crate) i_own_this_server: bool,
+}
+
+/// A number of processes.
+///
+/// # Errors
+/// Text that says the bounds.
+fn processes(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (1..=PROCESSES_MAX).contains(number))
+        .ok_or_else(|| format!("{text:?} is not a number from 1 to {PROCESSES_MAX}"))
 }
 
 /// A number with a unit: ms, s, m or h.

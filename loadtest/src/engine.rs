@@ -15,7 +15,7 @@ pub(crate) const CONNECT_WINDOW: usize = 100;
 const POLL_WORK_MAX: u64 = 10_000;
 
 /// Where to connect, and as whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Target {
     /// Resolved address.
     pub(crate) address: SocketAddr,
@@ -29,8 +29,10 @@ pub(crate) struct Target {
     pub(crate) run: u16,
     /// Whole header lines.
     pub(crate) lines: String,
-    /// Loopback source addresses to rotate; 1 leaves the choice to the kernel.
+    /// Loopback source addresses to rotate; the first one alone leaves the choice to the kernel.
     pub(crate) sources: u32,
+    /// Source addresses before them, which other processes use.
+    pub(crate) first_source: u32,
 }
 
 /// A connection to be opened.
@@ -276,8 +278,9 @@ impl Engine {
         if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if self.target.sources > 1 && address.is_ipv4() {
-            let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % self.target.sources);
+        let (first, sources) = (self.target.first_source, self.target.sources);
+        if first + sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
+            let source = Ipv4Addr::from_bits(0x7F00_0001 + first + self.attempts % sources);
             socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
         }
         match socket.connect(&address.into()) {

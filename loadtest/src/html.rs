@@ -63,6 +63,11 @@ fn cards(report: &Report) -> String {
     if let Some(micros) = f.cpu_micros_per_delivery.or(f.cpu_micros_per_life) {
         cards.push(("server CPU each", format!("{micros:.2} µs")));
     }
+    if report.generators.len() > 1 {
+        cards.push(("processes", report.generators.len().to_string()));
+        let busy = f.generator_busy * 100.0;
+        cards.push(("busiest process", format!("{busy:.0} %")));
+    }
     if let Some(ledger) = &report.ledger_after {
         cards.push(("unexplained", ledger.unexplained.to_string()));
     }

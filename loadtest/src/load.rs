@@ -19,7 +19,7 @@ const ONCE_BATCH: usize = 100;
 pub(crate) struct Crowd {
     group: Group,
     number: usize,
-    rooms: Range<u32>,
+    shared: Vec<u32>,
     publishers: Vec<usize>,
     stopped: Vec<usize>,
     publishing: bool,
@@ -33,13 +33,22 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Makes the rooms and asks for the connections.
-    pub(crate) fn open(group: Group, number: usize, engine: &mut Engine) -> Self {
+    /// Makes the rooms and asks for the connections of `part`, numbered room by room.
+    pub(crate) fn open(
+        group: Group,
+        part: &Range<usize>,
+        number: usize,
+        engine: &mut Engine,
+    ) -> Self {
+        let group = group.with_rates_of(part);
         let first = engine.traffic.rooms.len() as u32;
         let mut people = group.leaving.map(|leaving| People::new(leaving, number));
-        for _ in 0..group.rooms {
-            let room = engine.add_room(group.publishers);
-            for member in 0..group.members {
+        for at in 0..group.rooms {
+            let start = at * group.members;
+            let ours = part.start.max(start)..part.end.min(start + group.members);
+            // Rooms of other processes only keep their numbers.
+            let room = engine.add_room(if ours.is_empty() { 0 } else { group.publishers });
+            for member in ours.map(|place| place - start) {
                 let slot = u16::try_from(member)
                     .ok()
                     .filter(|_| member < group.publishers);
@@ -55,12 +64,14 @@ impl Crowd {
                 });
             }
         }
-        let rooms = first..engine.traffic.rooms.len() as u32;
+        let shared = group.rooms_shared(part);
+        let shared = shared.into_iter().map(|room| first + room as u32);
+        let shared = shared.collect();
         let (publishers, stopped, pauses) = (Vec::new(), Vec::new(), BinaryHeap::new());
         Self {
             group,
             number,
-            rooms,
+            shared,
             publishers,
             stopped,
             publishing: false,
@@ -277,9 +288,9 @@ impl Crowd {
         }
     }
 
-    /// Rooms of this group.
-    pub(crate) fn rooms(&self) -> Range<u32> {
-        self.rooms.clone()
+    /// Rooms that have members in other processes, too.
+    pub(crate) fn shared(&self) -> &[u32] {
+        &self.shared
     }
 }
 
@@ -298,9 +309,16 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    /// Makes the rooms; nobody connects before [`Lives::start`].
-    pub(crate) fn open(storm: Storm, number: usize, engine: &mut Engine) -> Self {
-        let rooms: Vec<u32> = (0..storm.lanes).map(|_| engine.add_room(1)).collect();
+    /// Makes the rooms of these lanes; nobody connects before [`Lives::start`].
+    pub(crate) fn open(
+        mut storm: Storm,
+        lanes: &Range<usize>,
+        number: usize,
+        engine: &mut Engine,
+    ) -> Self {
+        storm.rate *= lanes.len() as f64 / storm.lanes.max(1) as f64;
+        let all: Vec<u32> = (0..storm.lanes).map(|_| engine.add_room(1)).collect();
+        let rooms = all.get(lanes.clone()).unwrap_or_default().to_vec();
         let waiting = rooms.clone();
         Self {
             storm,

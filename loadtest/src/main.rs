@@ -11,6 +11,7 @@ mod compare;
 mod contract;
 mod deploy;
 mod engine;
+mod fleet;
 mod floor;
 mod handshake;
 mod html;
@@ -26,6 +27,7 @@ mod report;
 mod run;
 mod scenario;
 mod server;
+mod share;
 mod sweep;
 mod traffic;
 mod verify;
@@ -37,6 +39,9 @@ use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
 use engine::Target;
 use plan::Plan;
+use run::{Desk, Link, Observer, Run, Task};
+use share::Share;
+use std::io;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,8 +50,8 @@ use std::sync::atomic::AtomicBool;
 
 /// Connections one source address serves: below the smallest default range of local ports (28,232).
 const PORTS_PER_SOURCE: usize = 20_000;
-/// Descriptors besides the connections.
-const DESCRIPTORS_SPARE: u64 = 64;
+/// Between the seeds of two processes: far apart for any seed (2^64 divided by the golden ratio).
+const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -77,11 +82,14 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         command,
         mut options,
     } = cli;
-    // Best effort: the check below says what is missing.
+    // Best effort: the shares below says what is missing.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
         floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if matches!(command, Command::Part) {
+        return part();
     }
     let stop = stop_flag()?;
     if let Command::Compare(args) = &command {
@@ -95,14 +103,8 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
-    let connections = plan.connections();
-    if connections as u64 + DESCRIPTORS_SPARE > descriptors {
-        return Err(format!(
-            "{connections} connections need {} descriptors, but the limit is {descriptors}; \
-             raise it (ulimit -n) or ask for fewer (--connections)",
-            connections as u64 + DESCRIPTORS_SPARE
-        ));
-    }
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let shares = share::shares(&plan, options.processes, descriptors)?;
     if let Command::Deploy(args) = &command
         && args.client == ClientKind::Both
     {
@@ -112,7 +114,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         Command::Deploy(args) => Some(deploy::prepare(args, &mut options)?),
         _ => None,
     };
-    let report = one_run(&command, plan, options.clone(), restart, stop)?;
+    let report = one_run(&command, plan, shares, &options, restart, stop)?;
     print(&report.text());
     if let Some(path) = &options.json {
         write(
@@ -157,19 +159,15 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// One scenario against one server, from this process.
+/// One scenario against one server, from this process or from as many as there are shares.
 fn one_run(
     command: &Command,
     plan: Plan,
-    options: Options,
+    shares: Vec<Share>,
+    options: &Options,
     restart: Option<run::Restart>,
     stop: Arc<AtomicBool>,
 ) -> Result<report::Report, String> {
-    let target = target(&options, plan.connections())?;
-    let clock = clock::Clock::start();
-    let expiry = clock::nanos(options.expiry);
-    let mut traffic = traffic::Traffic::new(clock, target.run, plan.size, options.seed, expiry);
-    traffic.contract = options.contract;
     let soak = match command {
         Command::Soak(args) => Some(report::SoakLimits {
             rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
@@ -177,11 +175,76 @@ fn one_run(
         }),
         _ => None,
     };
-    let mut run = run::Run::new(plan, options, target, traffic, stop).map_err(|e| e.to_string())?;
+    let mut observer = Observer::new(&plan, options).with_soak(soak);
     if let Some(restart) = restart {
-        run = run.with_restart(restart);
+        observer = observer.with_restart(restart);
     }
-    run.with_soak(soak).run().map_err(|error| error.to_string())
+    let clock = clock::Clock::start();
+    let mut tasks = tasks(&plan, shares, options, &clock)?;
+    let report = if tasks.len() > 1 {
+        fleet::run(tasks, observer, clock, stop)
+    } else {
+        let task = tasks.pop().ok_or("nothing to do")?;
+        let desk = Desk::Alone(Box::new(observer));
+        Run::new(task, clock, desk, stop)
+            .and_then(Run::run)
+            .and_then(|report| report.ok_or_else(|| io::Error::other("no report")))
+    };
+    report.map_err(|error| error.to_string())
+}
+
+/// What each process is to do. Their source addresses differ, and what they draw at random does.
+fn tasks(
+    plan: &Plan,
+    shares: Vec<Share>,
+    options: &Options,
+    clock: &clock::Clock,
+) -> Result<Vec<Task>, String> {
+    let target = target(options)?;
+    let processes = u32::try_from(shares.len()).unwrap_or(1).max(1);
+    let mut first_source = 0;
+    let mut seed = options.seed;
+    let tasks = shares.into_iter().map(|share| {
+        let needed = u32::try_from(share.connections() / PORTS_PER_SOURCE + 1).unwrap_or(1);
+        let asked = options.sources.map(|all| all / processes);
+        let target = Target {
+            sources: asked.unwrap_or(needed).clamp(1, 250),
+            first_source,
+            ..target.clone()
+        };
+        first_source += target.sources;
+        let task = Task {
+            plan: plan.clone(),
+            share,
+            target,
+            settings: run::Settings {
+                warmup: options.warmup,
+                spin: options.spin,
+            },
+            contract: options.contract,
+            seed,
+            expiry: clock::nanos(options.expiry),
+            epoch: clock.epoch(),
+        };
+        seed = seed.wrapping_add(SEED_STEP);
+        task
+    });
+    Ok(tasks.collect())
+}
+
+/// A share of a run, for the process on the other end of standard input and output.
+fn part() -> Result<ExitCode, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (link, voice, task) = Link::open(Arc::clone(&stop)).map_err(|error| error.to_string())?;
+    let clock = clock::Clock::since(task.epoch);
+    let run = Run::new(task, clock, Desk::Linked(link), stop).and_then(Run::run);
+    voice.finish(run.as_ref().err());
+    // The coordinator reports the fault.
+    Ok(if run.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.
@@ -196,7 +259,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>, String> {
 }
 
 /// Resolves `--url` and refuses what is not on this machine.
-fn target(options: &Options, connections: usize) -> Result<Target, String> {
+fn target(options: &Options) -> Result<Target, String> {
     let url = &options.url;
     let rest = url
         .strip_prefix("ws://")
@@ -226,7 +289,6 @@ fn target(options: &Options, connections: usize) -> Result<Target, String> {
              If it is yours, say so with --i-own-this-server"
         ));
     }
-    let needed = u32::try_from(connections / PORTS_PER_SOURCE + 1).unwrap_or(1);
     let lines = options
         .header
         .iter()
@@ -239,6 +301,7 @@ fn target(options: &Options, connections: usize) -> Result<Target, String> {
         business: options.business.clone(),
         run: (std::process::id() ^ options.seed as u32) as u16,
         lines,
-        sources: options.sources.unwrap_or(needed).clamp(1, 250),
+        sources: 1,
+        first_source: 0,
     })
 }

@@ -3,7 +3,7 @@
 use crate::clock::{MILLISECOND, SECOND};
 use crate::engine::{Engine, Wanted};
 use crate::plan::{Comeback, Leaving};
-use crate::report::Latency;
+use crate::report::{Latency, recorded};
 use crate::traffic::{Ending, histogram};
 use hdrhistogram::Histogram;
 use std::cmp::Reverse;
@@ -41,6 +41,66 @@ pub(crate) struct Returns {
     pub(crate) extra_sockets: usize,
     /// Giving up is what this client does, not a fault.
     pub(crate) may_give_up: bool,
+}
+
+/// The same as counted by one process.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Returned {
+    left: u64,
+    lost: u64,
+    attempts: u64,
+    failed: u64,
+    attempts_peak: u64,
+    #[serde(with = "recorded")]
+    away: Histogram<u64>,
+    /// 0 if nobody lost a connection.
+    first_loss: u64,
+    last_back: u64,
+    missed: u64,
+    gave_up: usize,
+    still_away: usize,
+    extra_sockets: usize,
+    may_give_up: bool,
+}
+
+impl Returned {
+    /// Adds another process's. Peaks are added, too: those of one moment are the worst case.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.left += other.left;
+        self.lost += other.lost;
+        self.attempts += other.attempts;
+        self.failed += other.failed;
+        self.attempts_peak += other.attempts_peak;
+        recorded::add(&mut self.away, &other.away);
+        self.first_loss = match (self.first_loss, other.first_loss) {
+            (0, loss) | (loss, 0) => loss,
+            (ours, theirs) => ours.min(theirs),
+        };
+        self.last_back = self.last_back.max(other.last_back);
+        self.missed += other.missed;
+        self.gave_up += other.gave_up;
+        self.still_away += other.still_away;
+        self.extra_sockets += other.extra_sockets;
+        self.may_give_up |= other.may_give_up;
+    }
+
+    /// For the report.
+    pub(crate) fn figures(&self) -> Returns {
+        Returns {
+            left: self.left,
+            lost: self.lost,
+            attempts: self.attempts,
+            failed: self.failed,
+            attempts_peak: self.attempts_peak,
+            away: Latency::of(&self.away),
+            all_back_seconds: self.last_back.saturating_sub(self.first_loss) as f64 / 1e9,
+            missed_while_away: self.missed,
+            gave_up: self.gave_up,
+            still_away: self.still_away,
+            extra_sockets: self.extra_sockets,
+            may_give_up: self.may_give_up,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -278,21 +338,22 @@ impl People {
         back.min(leave)
     }
 
-    /// The figures.
-    pub(crate) fn returns(&self) -> Returns {
+    /// What was counted.
+    pub(crate) fn returned(&self) -> Returned {
         let (left, ended, attempts, failed) = self.counts;
         let count =
             |want: &dyn Fn(&Person) -> bool| self.persons.iter().filter(|p| want(p)).count();
         let live: u32 = self.persons.iter().map(|p| p.live.saturating_sub(1)).sum();
-        Returns {
+        Returned {
             left,
             lost: ended.saturating_sub(left),
             attempts,
             failed,
             attempts_peak: self.peak.2,
-            away: Latency::of(&self.away),
-            all_back_seconds: self.last_back.saturating_sub(self.first_loss) as f64 / 1e9,
-            missed_while_away: self.missed,
+            away: self.away.clone(),
+            first_loss: self.first_loss,
+            last_back: self.last_back,
+            missed: self.missed,
             gave_up: count(&|p| p.gave_up && p.live == 0),
             still_away: count(&|p| !p.gave_up && p.live == 0),
             extra_sockets: live as usize,

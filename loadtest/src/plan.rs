@@ -1,9 +1,10 @@
 //! What a scenario consists of: groups of rooms with a way to publish, and a storm of short lives. The driver runs any mix.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How a group publishes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Drive {
     /// Not at all; once in the middle of the measurement everybody says one thing.
     Once,
@@ -25,7 +26,7 @@ pub(crate) enum Drive {
 }
 
 /// How people come back. Times in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Comeback {
     /// As the stock page does: after 3 s, five times, and twice at once after an error.
     Stock,
@@ -44,7 +45,7 @@ pub(crate) enum Comeback {
 }
 
 /// Connections that end and people who come back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Leaving {
     /// Connections we end, a second.
     pub(crate) rate: f64,
@@ -57,7 +58,7 @@ pub(crate) struct Leaving {
 }
 
 /// Rooms of one kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Group {
     /// Rooms.
     pub(crate) rooms: usize,
@@ -95,7 +96,7 @@ impl Group {
 }
 
 /// Connections that come and go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Storm {
     /// How many live at the same time.
     pub(crate) lanes: usize,
@@ -106,10 +107,10 @@ pub(crate) struct Storm {
 }
 
 /// A scenario, ready to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Groups of rooms.
     pub(crate) groups: Vec<Group>,
     /// Short lives.

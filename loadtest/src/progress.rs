@@ -16,7 +16,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing shown so far.
-    pub(crate) fn new(name: &'static str, every: Duration) -> Self {
+    pub(crate) fn new(name: String, every: Duration) -> Self {
         let bar = ProgressBar::new(0).with_prefix(name);
         if let Ok(style) = ProgressStyle::with_template("{prefix:.bold} {bar:30.cyan/dim} {msg}") {
             bar.set_style(style);

@@ -1,7 +1,7 @@
 //! The whole harness against its own floor: good runs are good, and a server that loses or repeats one frame in a thousand is caught.
 
 use crate::cli::{Cli, Command};
-use crate::{report::Report, run::Run, scenario, target, traffic::Traffic};
+use crate::{one_run, report::Report, scenario, share::shares};
 use clap::Parser;
 use std::net::TcpListener;
 use std::sync::{Arc, atomic::AtomicBool};
@@ -34,15 +34,9 @@ fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
     .concat();
     let cli = Cli::parse_from(flags);
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
-    let target = target(&cli.options, plan.connections()).unwrap();
-    let clock = crate::clock::Clock::start();
-    let mut traffic = Traffic::new(clock, target.run, plan.size, 1, u64::MAX);
-    traffic.contract = cli.options.contract;
+    let shares = shares(&plan, Some(1), 20_000).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    Run::new(plan, cli.options, target, traffic, stop)
-        .unwrap()
-        .run()
-        .unwrap()
+    one_run(&cli.command, plan, shares, &cli.options, None, stop).unwrap()
 }
 
 #[test]

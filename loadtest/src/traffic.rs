@@ -70,7 +70,7 @@ pub(crate) enum Notice {
 }
 
 /// Counts besides verification.
-#[derive(Debug, Default, Clone, serde::Serialize)]
+#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Totals {
     /// Messages published.
     pub(crate) published: u64,
@@ -111,6 +111,50 @@ impl Totals {
     pub(crate) fn troubles(&self) -> u64 {
         let maps = [&self.errors, &self.refused, &self.closed];
         maps.iter().flat_map(|map| map.values()).sum()
+    }
+
+    /// Adds another process's.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self {
+            published,
+            unpublished_frames,
+            opened,
+            stalls,
+            not_sent,
+            bytes_in,
+            bytes_out,
+            errors,
+            refused,
+            closed,
+            expected_ends,
+            parted_under_way,
+            parted_unsure,
+            parted_holes,
+            nobody_there,
+            slow_closed,
+        } = other;
+        self.published += published;
+        self.unpublished_frames += unpublished_frames;
+        self.opened += opened;
+        self.stalls += stalls;
+        self.not_sent += not_sent;
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        self.parted_under_way += parted_under_way;
+        self.parted_unsure += parted_unsure;
+        self.parted_holes += parted_holes;
+        self.nobody_there += nobody_there;
+        for (sum, part) in [
+            (&mut self.errors, errors),
+            (&mut self.refused, refused),
+            (&mut self.closed, closed),
+            (&mut self.expected_ends, expected_ends),
+            (&mut self.slow_closed, slow_closed),
+        ] {
+            for (why, n) in part {
+                *sum.entry(why).or_default() += n;
+            }
+        }
     }
 }
 

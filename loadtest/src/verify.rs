@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 /// Counts over the whole run, warm-up included: a message lost while warming up is lost all the same.
-#[derive(Debug, Default, Clone, serde::Serialize)]
+#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Counts {
     /// Deliveries verified.
     pub(crate) delivered: u64,
@@ -22,6 +22,30 @@ pub(crate) struct Counts {
     pub(crate) corrupted: u64,
     /// Of a room the receiver is not in, or of a publisher that does not exist.
     pub(crate) misrouted: u64,
+}
+
+impl Counts {
+    /// Adds another process's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self {
+            delivered,
+            lost,
+            missed_by_slow_readers,
+            duplicated,
+            out_of_order,
+            late,
+            corrupted,
+            misrouted,
+        } = other;
+        self.delivered += delivered;
+        self.lost += lost;
+        self.missed_by_slow_readers += missed_by_slow_readers;
+        self.duplicated += duplicated;
+        self.out_of_order += out_of_order;
+        self.late += late;
+        self.corrupted += corrupted;
+        self.misrouted += misrouted;
+    }
 }
 
 /// Where a receiver's counters lie.

@@ -1,5 +1,6 @@
 //! The figures of a run; [`verdict`] judges them, [`text`] shows them.
 
+mod part;
 mod reconcile;
 mod text;
 mod verdict;
@@ -10,6 +11,7 @@ use crate::people::Returns;
 use crate::traffic::Totals;
 use crate::verify::Counts;
 use hdrhistogram::Histogram;
+pub(crate) use part::{Generator, Part, Slice, Used, Window, recorded};
 use serde::Serialize;
 
 /// Percentiles in milliseconds.
@@ -98,9 +100,11 @@ pub(crate) struct Figures {
     pub(crate) server_cpu: Option<f64>,
     pub(crate) cpu_micros_per_delivery: Option<f64>,
     pub(crate) cpu_micros_per_life: Option<f64>,
+    /// Share of the window the loop worked; of several processes, the busiest one's.
     pub(crate) generator_busy: f64,
+    /// Cores all generators used.
     pub(crate) generator_cpu: f64,
-    /// Share of the window the generator could have run but had no core.
+    /// Share of the window the generator that waited most could have run but had no core.
     pub(crate) generator_waited: f64,
     /// The same for all threads of the server.
     pub(crate) server_waited: Option<f64>,
@@ -115,6 +119,8 @@ pub(crate) struct Report {
     pub(crate) command_bytes: usize,
     pub(crate) open_loop: bool,
     pub(crate) figures: Figures,
+    /// The processes that generated the load.
+    pub(crate) generators: Vec<Generator>,
     pub(crate) latency: Latency,
     pub(crate) handshakes: Latency,
     pub(crate) lag: Latency,

@@ -35,7 +35,11 @@ impl Report {
         line(
             "generator",
             format!(
-                "busy {:.0} % of a core, CPU {:.0} %, waited for a core {:.0} %",
+                "{}busy {:.0} % of a core, CPU {:.0} %, waited for a core {:.0} %",
+                match self.generators.len() {
+                    ..=1 => String::new(),
+                    several => format!("{several} processes, the busiest "),
+                },
                 f.generator_busy * 100.0,
                 f.generator_cpu * 100.0,
                 f.generator_waited * 100.0

@@ -142,8 +142,12 @@ impl Report {
         let busy = self.figures.generator_busy;
         if busy > BUSY_MAX {
             warnings.push(format!(
-                "THE GENERATOR WAS THE LIMIT ({:.0} % busy): rates and latencies are its own, \
+                "THE GENERATOR WAS THE LIMIT ({}{:.0} % busy): rates and latencies are its own, \
                  not the server's; CPU per delivery still holds",
+                match self.generators.len() {
+                    ..=1 => String::new(),
+                    several => format!("the busiest of {several} processes, "),
+                },
                 busy * 100.0
             ));
         }

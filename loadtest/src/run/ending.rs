@@ -1,9 +1,8 @@
 //! The end of a run: wait for what is under way, check what never came, read the ledger, close.
 
-use super::{DRAIN_MAX, QUIET, Run};
+use super::{DRAIN_MAX, Desk, LOOK, Order, QUIET, Run, Shared, Word};
 use crate::client::Phase;
-use crate::clock::{MILLISECOND, SECOND};
-use crate::ledger::Ledger;
+use crate::clock::SECOND;
 use crate::load::{Crowd, Lives};
 use crate::people::People;
 use std::io;
@@ -73,26 +72,75 @@ impl Run {
         explained.min(self.engine.traffic.verify.counts.lost)
     }
 
-    /// The ledger once nothing is queued, or after five seconds.
-    pub(super) fn settled_ledger(&mut self) -> io::Result<Option<Ledger>> {
-        let start = self.engine.traffic.clock.now();
-        loop {
-            let ledger = match self.fetch_ledger() {
-                Ok(ledger) => ledger,
-                Err(why) => {
-                    self.notes.push(why.to_string());
-                    return Ok(None);
-                }
-            };
-            let settled = ledger
-                .as_ref()
-                .is_none_or(|l| l.queued == 0 && l.unexplained == 0);
-            if settled || self.engine.traffic.clock.now() - start > 5 * SECOND {
-                return Ok(ledger);
+    /// What was sent in rooms with members in other processes, too: tells and learns it. A restart ends here at the latest.
+    pub(super) fn agree(&mut self) -> io::Result<()> {
+        let rooms = self.shared();
+        let alone = rooms.is_empty();
+        let link = match &mut self.desk {
+            Desk::Alone(observer) => {
+                observer.end_of_restart();
+                return Ok(());
             }
-            let asked = self.engine.traffic.clock.now();
-            while self.turn(true)? - asked < 200 * MILLISECOND {}
+            Desk::Linked(link) => link,
+        };
+        link.tell(Word::Drained(rooms))?;
+        let all = match self.order()? {
+            Order::Check(all) => all,
+            other => return Err(super::out_of_turn(&other)),
+        };
+        if alone {
+            return Ok(());
         }
+        // Those elsewhere may have stopped a little later.
+        self.drain()?;
+        self.learn(all);
+        Ok(())
+    }
+
+    fn shared(&self) -> Vec<Shared> {
+        let rooms = self.crowds.iter().flat_map(Crowd::shared);
+        rooms
+            .filter_map(|&number| {
+                let room = self.engine.traffic.rooms.get(number as usize)?;
+                Some(Shared {
+                    room: number,
+                    sent: room.sent.clone(),
+                    refused: room.refused,
+                })
+            })
+            .collect()
+    }
+
+    fn learn(&mut self, all: Vec<Shared>) {
+        for shared in all {
+            let ours = self
+                .crowds
+                .iter()
+                .any(|crowd| crowd.shared().contains(&shared.room));
+            if let Some(room) = self.engine.traffic.rooms.get_mut(shared.room as usize)
+                && ours
+            {
+                (room.sent, room.refused) = (shared.sent, shared.refused);
+            }
+        }
+    }
+
+    /// The last look at the server before the connections close.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        if let Desk::Linked(link) = &mut self.desk {
+            link.tell(Word::Checked)?;
+            return match self.order()? {
+                Order::Close => Ok(()),
+                other => Err(super::out_of_turn(&other)),
+            };
+        }
+        while let Desk::Alone(observer) = &mut self.desk
+            && !observer.settled()?
+        {
+            let asked = self.engine.traffic.clock.now();
+            while self.turn(true)? - asked < LOOK {}
+        }
+        Ok(())
     }
 
     pub(super) fn close_all(&mut self) -> io::Result<()> {

@@ -1,47 +1,86 @@
-//! From the counters at both ends of the window to its figures.
+//! From what the processes counted and what the server used to the report.
 
-use super::{CPU_MIN, Mark, Run};
+use super::{CPU_MIN, Observer};
 use crate::clock::seconds;
-use crate::report::Figures;
+use crate::report::{Figures, Generator, Latency, Part, Report, percentile_curve};
+use std::io;
 
-impl Run {
-    pub(super) fn figures(&self, start: Mark, end: Mark) -> Figures {
-        let wall = (end.at - start.at).max(1);
-        let cpu = start
-            .server
-            .zip(end.server)
-            .map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
+impl Observer {
+    /// The report of one run.
+    ///
+    /// # Errors
+    /// No parts.
+    pub(crate) fn report(self, parts: Vec<Part>) -> io::Result<Report> {
+        let generators: Vec<Generator> = parts.iter().map(Part::generator).collect();
+        let all = Part::sum(parts).ok_or_else(|| io::Error::other("no generator"))?;
+        let figures = self.figures(&all, &generators);
+        let mut notes = self.notes;
+        notes.extend(all.notes);
+        Ok(Report {
+            scenario: self.plan.name,
+            seed: self.seed,
+            text_bytes: self.plan.size,
+            command_bytes: all.command_bytes,
+            open_loop: !all.lag.is_empty(),
+            figures,
+            generators,
+            latency: Latency::of(&self.latency),
+            handshakes: Latency::of(&self.handshakes),
+            lag: Latency::of(&all.lag),
+            verification: all.verification,
+            lost_explained: all.lost_explained,
+            totals: all.totals,
+            memory: self.memory,
+            ledger_before: self.before,
+            ledger_after: self.after,
+            samples: self.samples,
+            notes,
+            returns: all.returned.map(|returned| returned.figures()),
+            soak: self.soak,
+            slow_latency: Latency::of(&all.slow_latency),
+            percentiles: percentile_curve(&self.latency),
+        })
+    }
+
+    fn figures(&self, all: &Part, generators: &[Generator]) -> Figures {
+        let window = all.window;
+        let wall = window.nanos.max(1);
+        let used = self.used.start.zip(self.used.end);
+        let cpu = used.map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
         let per = |count: u64| {
             cpu.filter(|cpu| count > 0 && *cpu > CPU_MIN)
                 .map(|cpu| cpu as f64 / 1e3 / count as f64)
         };
-        let (delivered, lives) = (end.delivered - start.delivered, end.lives - start.lives);
-        let rooms = self.crowds.iter().map(|crowd| crowd.rooms().len()).sum();
+        let rate = |count: u64| count as f64 / seconds(wall);
+        let most = |of: fn(&Generator) -> f64| generators.iter().map(of).fold(0.0, f64::max);
+        let rooms: usize = self.plan.groups.iter().map(|group| group.rooms).sum();
         Figures {
             seconds: seconds(wall),
             rooms,
             connections: self.memory.connections,
             wanted: self.plan.connections(),
-            deliveries: delivered,
-            deliveries_per_second: delivered as f64 / seconds(wall),
-            published: end.published - start.published,
-            published_per_second: (end.published - start.published) as f64 / seconds(wall),
-            lives,
-            lives_per_second: lives as f64 / seconds(wall),
+            deliveries: window.delivered,
+            deliveries_per_second: rate(window.delivered),
+            published: window.published,
+            published_per_second: rate(window.published),
+            lives: window.lives,
+            lives_per_second: rate(window.lives),
             server_cpu: cpu.map(|cpu| cpu as f64 / wall as f64),
-            cpu_micros_per_delivery: if lives > 0 { None } else { per(delivered) },
+            cpu_micros_per_delivery: if window.lives > 0 {
+                None
+            } else {
+                per(window.delivered)
+            },
             cpu_micros_per_life: if self.plan.groups.is_empty() {
-                per(lives)
+                per(window.lives)
             } else {
                 None
             },
-            generator_busy: (end.busy - start.busy) as f64 / wall as f64,
-            generator_waited: (end.own_wait - start.own_wait) as f64 / wall as f64,
-            server_waited: start
-                .server
-                .zip(end.server)
+            generator_busy: most(|generator| generator.busy),
+            generator_waited: most(|generator| generator.waited),
+            server_waited: used
                 .map(|(a, b)| b.wait_nanos.saturating_sub(a.wait_nanos) as f64 / wall as f64),
-            generator_cpu: (end.own_cpu - start.own_cpu) as f64 / wall as f64,
+            generator_cpu: generators.iter().map(|generator| generator.cpu).sum(),
         }
     }
 }

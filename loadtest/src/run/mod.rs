@@ -1,28 +1,30 @@
-//! Runs a plan: connect, settle, warm up, measure, stop, drain, check, close; then the figures.
+//! Runs a plan, or this process's share of it: connect, settle, warm up, measure, stop, drain, check, close; then the figures.
 
 mod ending;
 mod figures;
+mod link;
+mod observer;
 mod restart;
 mod watch;
 
-use crate::cli::Options;
-use crate::clock::{MILLISECOND, SECOND, nanos, seconds};
-use crate::engine::{Engine, Target};
-use crate::ledger::{self, Ledger};
+use crate::clock::{Clock, MILLISECOND, SECOND, nanos};
+use crate::engine::Engine;
 use crate::load::{Crowd, Lives};
-use crate::measure::{self, Process};
+use crate::measure;
+use crate::people::Returned;
 use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::report::{Latency, Memory, Report, Sample, SoakLimits};
+use crate::report::{Part, Report, Slice, Window};
+use crate::share::Share;
 use crate::traffic::{Notice, Traffic, histogram};
 use hdrhistogram::Histogram;
-use restart::Restarting;
+pub(crate) use link::{LINES_MAX, Link, Order, PULSE, Shared, Task, Word, read, write};
+pub(crate) use observer::Observer;
 pub(crate) use restart::{FAILED, Managed, Restart};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use watch::Watch;
 
 /// Time for the server's welcome frames, and for it to join the members, after the last connection is open.
 const SETTLE: u64 = SECOND;
@@ -32,6 +34,8 @@ const SETTLE_MEMORY: u64 = 3 * SECOND;
 const DRAIN_MAX: u64 = 15 * SECOND;
 /// Without a delivery for this long, nothing more will come.
 const QUIET: u64 = 500 * MILLISECOND;
+/// Between two looks at a ledger that has not settled.
+pub(crate) const LOOK: u64 = 200 * MILLISECOND;
 /// The loop wakes at least this often.
 const TICK: u64 = 5 * MILLISECOND;
 /// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
@@ -49,32 +53,88 @@ struct Mark {
     published: u64,
     lives: u64,
     opened: u64,
-    server: Option<Process>,
     own_cpu: u64,
     own_wait: u64,
     busy: u64,
+}
+
+/// What the loop must know besides the plan.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Time at full load before the measurement.
+    pub(crate) warmup: Duration,
+    /// Never sleep in the poll.
+    pub(crate) spin: bool,
+}
+
+impl Settings {
+    /// Nanoseconds between two samples of a plan's measurement.
+    fn interval(plan: &Plan) -> u64 {
+        (nanos(plan.duration) / 240).clamp(500 * MILLISECOND, 10 * SECOND)
+    }
+}
+
+/// Where the figures go.
+#[derive(Debug)]
+pub(crate) enum Desk {
+    /// This process looks at the server and makes the report.
+    Alone(Box<Observer>),
+    /// Another one does, and says when each phase begins.
+    Linked(Link),
+}
+
+impl Desk {
+    fn opening(&mut self, opened: u64, all: u64) {
+        match self {
+            Self::Alone(observer) => observer.opening(opened, all),
+            Self::Linked(link) => link.opening(opened),
+        }
+    }
+
+    fn begun(&mut self) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.begun(),
+            Self::Linked(link) => link.tell(Word::Begun),
+        }
+    }
+
+    fn tick(&mut self, elapsed: u64) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.tick(elapsed),
+            Self::Linked(_) => Ok(()),
+        }
+    }
+
+    fn ended(&mut self) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.ended(),
+            Self::Linked(_) => Ok(()), // told with the last slice
+        }
+    }
+
+    fn slice(&mut self, slice: Slice, last: bool) -> io::Result<()> {
+        let slice = Box::new(slice);
+        match self {
+            Self::Alone(observer) => observer.slices(std::slice::from_ref(&*slice)),
+            Self::Linked(link) => link.tell(Word::Slice { slice, last })?,
+        }
+        Ok(())
+    }
 }
 
 /// A plan that runs.
 #[derive(Debug)]
 pub(crate) struct Run {
     plan: Plan,
-    options: Options,
+    share: Share,
+    settings: Settings,
     engine: Engine,
     crowds: Vec<Crowd>,
     lives: Option<Lives>,
-    progress: Progress,
     stop: Arc<AtomicBool>,
-    samples: Vec<Sample>,
-    latency: Histogram<u64>,
-    handshakes: Histogram<u64>,
     last: Mark,
-    ledger: Option<Ledger>,
-    memory: Memory,
     notes: Vec<String>,
-    watch: Watch,
-    restarting: Option<Restarting>,
-    soak: Option<SoakLimits>,
+    desk: Desk,
 }
 
 impl Run {
@@ -83,130 +143,106 @@ impl Run {
     /// # Errors
     /// No poll.
     pub(crate) fn new(
-        plan: Plan,
-        options: Options,
-        target: Target,
-        traffic: Traffic,
+        task: Task,
+        clock: Clock,
+        desk: Desk,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
+        let Task {
+            plan,
+            share,
+            target,
+            contract,
+            settings,
+            seed,
+            expiry,
+            ..
+        } = task;
+        let mut traffic = Traffic::new(clock, target.run, plan.size, seed, expiry);
+        traffic.contract = contract;
         let mut engine = Engine::new(target, traffic)?;
         engine.slow_buffer = plan.groups.iter().find_map(|group| group.receive_buffer);
+        engine.forgiving = plan.restart.is_some();
         Ok(Self {
-            progress: Progress::new(plan.name, plan.status_every),
-            engine,
-            watch: Watch::start(options.pid, options.admin.clone().filter(|_| !plan.memory)),
-            restarting: None,
-            soak: None,
             plan,
-            options,
+            share,
+            settings,
+            engine,
             crowds: Vec::new(),
             lives: None,
             stop,
-            samples: Vec::new(),
-            latency: histogram(),
-            handshakes: histogram(),
             last: Mark::default(),
-            ledger: None,
-            memory: Memory::default(),
             notes: Vec::new(),
+            desk,
         })
     }
 
-    /// The server restarts in the middle, like this.
-    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
-        self.restarting = Some(Restarting::Waiting(restart));
-        self.engine.forgiving = true;
-        self
-    }
-
-    /// The verdict judges the server's memory and descriptors, too.
-    pub(crate) fn with_soak(mut self, limits: Option<SoakLimits>) -> Self {
-        self.soak = limits;
-        self
-    }
-
-    /// Runs it.
+    /// Runs it. The report; none if another process makes it.
     ///
     /// # Errors
-    /// The poll failed, or a process or ledger that was asked for is not there.
-    pub(crate) fn run(mut self) -> io::Result<Report> {
-        let before = self.fetch_ledger()?;
-        self.ledger.clone_from(&before);
-        self.memory.empty = self.process()?;
-        self.memory.tcp_empty_bytes = measure::tcp_memory();
-        self.connect()?;
-        self.memory.opened = self.process()?;
-        self.memory.tcp_opened_bytes = measure::tcp_memory();
-        self.memory.connections = self.engine.connections();
-        let (start, end) = self.measure()?;
+    /// The poll failed, a process or ledger that was asked for is not there, or the other process is not.
+    pub(crate) fn run(mut self) -> io::Result<Option<Report>> {
+        if let Desk::Alone(observer) = &mut self.desk {
+            observer.before()?;
+        }
+        let nanos = self.connect()?;
+        let connections = self.engine.connections();
+        self.opened(connections, nanos)?;
+        let window = self.measure()?;
         self.drain()?;
-        self.end_of_restart();
+        self.agree()?;
         let lost_explained = self.check();
-        let returns = self
+        let returned = self
             .crowds
             .iter()
-            .find_map(|crowd| Some(crowd.people()?.returns()));
-        let after = self.settled_ledger()?;
-        self.memory.end = self.process()?;
+            .find_map(|crowd| Some(crowd.people()?.returned()));
+        self.settle()?;
         self.close_all()?;
-        self.memory.closed = self.process()?;
-        let figures = self.figures(start, end);
-        let latency = Latency::of(&self.latency);
-        let handshakes = Latency::of(&self.handshakes);
-        self.progress.finish();
-        Ok(Report {
-            scenario: self.plan.name.to_owned(),
-            seed: self.options.seed,
-            text_bytes: self.plan.size,
-            command_bytes: self.engine.traffic.message.command_bytes(),
-            open_loop: !self.engine.traffic.lag.is_empty(),
-            figures,
-            latency,
-            handshakes,
-            lag: Latency::of(&self.engine.traffic.lag),
-            verification: self.engine.traffic.verify.counts.clone(),
+        let part = self.part(connections, window, lost_explained, returned);
+        match self.desk {
+            Desk::Alone(mut observer) => {
+                observer.closed()?;
+                observer.report(vec![part]).map(Some)
+            }
+            Desk::Linked(link) => {
+                link.tell(Word::Done(Box::new(part)))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn part(
+        &mut self,
+        connections: usize,
+        window: Window,
+        lost_explained: u64,
+        returned: Option<Returned>,
+    ) -> Part {
+        let traffic = &mut self.engine.traffic;
+        Part {
+            window,
+            connections,
+            command_bytes: traffic.message.command_bytes(),
+            verification: traffic.verify.counts.clone(),
             lost_explained,
-            totals: self.engine.traffic.totals.clone(),
-            memory: self.memory,
-            ledger_before: before,
-            ledger_after: after,
-            samples: self.samples,
-            notes: self.notes,
-            returns,
-            soak: self.soak,
-            slow_latency: Latency::of(&self.engine.traffic.slow_latency),
-            percentiles: crate::report::percentile_curve(&self.latency),
-        })
+            totals: std::mem::take(&mut traffic.totals),
+            returned,
+            lag: std::mem::replace(&mut traffic.lag, histogram()),
+            slow_latency: std::mem::replace(&mut traffic.slow_latency, histogram()),
+            notes: std::mem::take(&mut self.notes),
+        }
     }
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn process(&self) -> io::Result<Option<Process>> {
-        let Some(pid) = self.options.pid else {
-            return Ok(None);
-        };
-        match measure::process_tree(pid) {
-            Some(process) => Ok(Some(process)),
-            // A server that dies during the run is a finding, not a wrong flag: the report says so.
-            None if self.memory.empty.is_some() => Ok(None),
-            None => Err(io::Error::other(format!(
-                "--pid {pid}: no such process (it ended?)"
-            ))),
-        }
-    }
-
-    fn fetch_ledger(&mut self) -> io::Result<Option<Ledger>> {
-        let Some(admin) = &self.options.admin else {
-            return Ok(None);
-        };
-        ledger::fetch(admin).map(Some).map_err(io::Error::other)
-    }
-
     /// One turn of the loop with all its consequences. `half` as in [`Crowd::tick`].
     fn turn(&mut self, half: bool) -> io::Result<u64> {
         let now = self.engine.traffic.clock.now();
+        if let Desk::Linked(link) = &mut self.desk {
+            link.pulse(now)?;
+        }
         let due = self
             .crowds
             .iter()
@@ -215,7 +251,7 @@ impl Run {
             .unwrap_or(u64::MAX)
             .min(now + TICK);
         let wait = due.saturating_sub(now);
-        let wait = if self.options.spin || wait < POLL_STEP {
+        let wait = if self.settings.spin || wait < POLL_STEP {
             0
         } else {
             wait - MILLISECOND
@@ -244,16 +280,19 @@ impl Run {
         Ok(end)
     }
 
-    fn connect(&mut self) -> io::Result<()> {
+    /// Opens everything; how long that took.
+    fn connect(&mut self) -> io::Result<u64> {
         for (number, group) in self.plan.groups.iter().enumerate() {
+            let part = self.share.members.get(number).cloned().unwrap_or_default();
             self.crowds
-                .push(Crowd::open(group.clone(), number, &mut self.engine));
+                .push(Crowd::open(group.clone(), &part, number, &mut self.engine));
         }
         let number = self.plan.groups.len();
+        let lanes = &self.share.lanes;
         self.lives = self
             .plan
             .storm
-            .map(|storm| Lives::open(storm, number, &mut self.engine));
+            .map(|storm| Lives::open(storm, lanes, number, &mut self.engine));
         let start = self.engine.traffic.clock.now();
         let (mut last, mut opening) = (start, usize::MAX);
         let all = self.engine.opening() as u64;
@@ -268,13 +307,9 @@ impl Run {
                 self.engine.give_up_opening();
                 break;
             }
-            self.progress.connecting(all - opening as u64, all);
+            self.desk.opening(all - opening as u64, all);
         }
         let opened = self.engine.traffic.clock.now();
-        self.memory.connect_seconds = seconds(opened - start);
-        self.handshakes
-            .add(&self.engine.traffic.handshakes)
-            .map_err(io::Error::other)?;
         let settle = if self.plan.memory {
             SETTLE_MEMORY
         } else {
@@ -293,10 +328,41 @@ impl Run {
                 break;
             }
         }
-        Ok(())
+        Ok(opened - start)
     }
 
-    fn measure(&mut self) -> io::Result<(Mark, Mark)> {
+    /// All is open here; returns when it is everywhere.
+    fn opened(&mut self, connections: usize, nanos: u64) -> io::Result<()> {
+        let handshakes = self.engine.traffic.handshakes.clone();
+        match &mut self.desk {
+            Desk::Alone(observer) => observer.opened(connections, nanos, &handshakes),
+            Desk::Linked(link) => {
+                link.tell(Word::Opened {
+                    connections,
+                    nanos,
+                    handshakes,
+                })?;
+                match self.order()? {
+                    Order::Start => Ok(()),
+                    other => Err(out_of_turn(&other)),
+                }
+            }
+        }
+    }
+
+    /// The next order; the connections go on meanwhile.
+    fn order(&mut self) -> io::Result<Order> {
+        loop {
+            if let Desk::Linked(link) = &mut self.desk
+                && let Some(order) = link.order()
+            {
+                return Ok(order);
+            }
+            self.turn(true)?;
+        }
+    }
+
+    fn measure(&mut self) -> io::Result<Window> {
         for crowd in &mut self.crowds {
             crowd.start(&mut self.engine);
         }
@@ -304,114 +370,86 @@ impl Run {
         if let Some(lives) = &mut self.lives {
             lives.start(begun);
         }
-        while !self.stopped() && self.turn(false)? - begun < nanos(self.options.warmup) {}
+        while !self.stopped() && self.turn(false)? - begun < nanos(self.settings.warmup) {}
         for histogram in [
             &mut self.engine.traffic.latency,
             &mut self.engine.traffic.lag,
+            &mut self.engine.traffic.handshakes,
         ] {
             histogram.reset();
         }
-        self.engine.traffic.handshakes.reset();
-        let start = self.mark(self.process()?);
+        self.desk.begun()?;
+        let start = self.mark();
         self.last = start;
-        self.watch.ask();
         let duration = nanos(self.plan.duration);
-        let every = (duration / 240).clamp(500 * MILLISECOND, 10 * SECOND);
+        let every = Settings::interval(&self.plan);
         let mut next = start.at + every;
-        let mut asked = false;
         loop {
             let elapsed = self.turn(self.half(start.at))?.saturating_sub(start.at);
             if elapsed >= duration || self.stopped() {
                 break;
             }
-            if !asked && start.at + elapsed + every / 4 >= next {
-                self.watch.ask();
-                asked = true;
-            }
-            self.restart_if_due(elapsed);
+            self.desk.tick(elapsed)?;
             if start.at + elapsed >= next {
                 next += every;
-                asked = false;
-                self.sample(start.at, duration)?;
-            }
-            if self.plan.memory
-                && elapsed < duration / 2
-                && elapsed > duration / 4
-                && self.memory.idle.is_none()
-            {
-                self.memory.idle = self.process()?;
+                let mark = self.mark();
+                self.slice(mark, start.at, false)?;
             }
         }
-        let end = self.mark(self.process()?);
-        self.sample(start.at, duration)?;
-        Ok((start, end))
+        self.desk.ended()?;
+        let end = self.mark();
+        self.slice(end, start.at, true)?;
+        Ok(Window {
+            nanos: end.at - start.at,
+            delivered: end.delivered - start.delivered,
+            published: end.published - start.published,
+            lives: end.lives - start.lives,
+            busy: end.busy - start.busy,
+            cpu: end.own_cpu - start.own_cpu,
+            waited: end.own_wait - start.own_wait,
+        })
     }
 
     fn half(&self, start: u64) -> bool {
         self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
     }
 
-    fn mark(&self, server: Option<Process>) -> Mark {
+    fn mark(&self) -> Mark {
         Mark {
             at: self.engine.traffic.clock.now(),
             delivered: self.engine.traffic.verify.counts.delivered,
             published: self.engine.traffic.totals.published,
             lives: self.lives.as_ref().map_or(0, |lives| lives.ended),
             opened: self.engine.traffic.totals.opened,
-            server,
             own_cpu: measure::own_cpu(),
             own_wait: measure::own_wait(),
             busy: self.engine.busy,
         }
     }
 
-    /// Takes the interval's figures into the series and the total.
-    fn sample(&mut self, start: u64, duration: u64) -> io::Result<()> {
-        let mark = self.mark(None);
-        let seconds_past = seconds(mark.at - self.last.at).max(1e-9);
-        let rate = |now: u64, then: u64| (now - then) as f64 / seconds_past;
-        let (look, new) = self.watch.newest();
-        let look = look.clone();
-        match look.ledger {
-            Some(Ok(ledger)) => self.ledger = Some(ledger),
-            Some(Err(why)) if new && !self.engine.forgiving => self.notes.push(why),
-            _ => {}
-        }
+    /// Hands over what happened since the last slice.
+    fn slice(&mut self, mark: Mark, start: u64, last: bool) -> io::Result<()> {
+        let then = std::mem::replace(&mut self.last, mark);
+        let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
-        let sample = Sample {
-            at: seconds(mark.at - start),
-            deliveries: rate(mark.delivered, self.last.delivered),
-            published: rate(mark.published, self.last.published),
-            handshakes: rate(mark.opened, self.last.opened),
-            p50_ms: traffic.latency.value_at_quantile(0.5) as f64 / 1e6,
-            p99_ms: traffic.latency.value_at_quantile(0.99) as f64 / 1e6,
-            connections: self.engine.clients_open(),
-            tcp_buffer_bytes: look.tcp_buffer_bytes,
-            server: look.process,
-            queued: self.ledger.as_ref().map(|ledger| ledger.queued),
-            dropped: self.ledger.as_ref().map(Ledger::dropped_total),
-            causes: self
-                .ledger
-                .as_ref()
-                .map(|ledger| ledger.dropped.clone())
-                .unwrap_or_default(),
-            unexplained: self.ledger.as_ref().map(|ledger| ledger.unexplained),
+        let take = |of: &mut Histogram<u64>| std::mem::replace(of, histogram());
+        let slice = Slice {
+            at: mark.at - start,
+            nanos: mark.at - then.at,
+            delivered: mark.delivered - then.delivered,
+            published: mark.published - then.published,
+            opened: mark.opened - then.opened,
+            connections,
+            lost: traffic.verify.counts.lost,
+            errors: traffic.totals.troubles(),
+            latency: take(&mut traffic.latency),
+            handshakes: take(&mut traffic.handshakes),
         };
-        let traffic = &mut self.engine.traffic;
-        self.latency
-            .add(&traffic.latency)
-            .map_err(io::Error::other)?;
-        self.handshakes
-            .add(&traffic.handshakes)
-            .map_err(io::Error::other)?;
-        traffic.latency.reset();
-        traffic.handshakes.reset();
-        self.last = mark;
-        let lost = self.engine.traffic.verify.counts.lost;
-        let errors = self.engine.traffic.totals.troubles();
-        self.progress
-            .measuring(&sample, seconds(duration), lost, errors);
-        self.samples.push(sample);
-        Ok(())
+        self.desk.slice(slice, last)
     }
+}
+
+/// The other process and this one do not agree on the phase.
+fn out_of_turn(order: &Order) -> io::Error {
+    io::Error::other(format!("an order out of turn: {order:?}"))
 }

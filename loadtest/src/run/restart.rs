@@ -1,6 +1,6 @@
 //! A deploy in the middle of a run: the server is replaced while the people are connected.
 
-use super::Run;
+use super::Observer;
 use crate::clock::{Clock, SECOND, nanos, pause};
 use crate::server::{Server, Spec, shell};
 use std::thread::JoinHandle;
@@ -84,7 +84,13 @@ impl Restart {
     }
 }
 
-impl Run {
+impl Observer {
+    /// The server restarts in the middle, like this.
+    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
+        self.restarting = Some(Restarting::Waiting(restart));
+        self
+    }
+
     /// Begins the restart when its time has come.
     pub(super) fn restart_if_due(&mut self, elapsed: u64) {
         let due = self.plan.restart.is_some_and(|at| elapsed >= nanos(at));
@@ -100,8 +106,11 @@ impl Run {
     }
 
     /// Waits for it and notes what happened; the new server lives as long as the run.
-    pub(super) fn end_of_restart(&mut self) {
-        let Some(Restarting::Running(handle)) = self.restarting.take() else {
+    pub(crate) fn end_of_restart(&mut self) {
+        let Some(Restarting::Running(handle)) = self
+            .restarting
+            .take_if(|it| matches!(it, Restarting::Running(_)))
+        else {
             return;
         };
         if let Ok((server, text)) = handle.join() {

@@ -35,13 +35,15 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Flap(args) => flap::plan(args, options),
         Command::Deploy(args) => deploy::plan(args, options),
         Command::Soak(args) => soak::plan(args, options),
-        Command::Floor(_) | Command::Compare(_) | Command::Sweep(_) => return None,
+        Command::Floor(_) | Command::Compare(_) | Command::Sweep(_) | Command::Part => {
+            return None;
+        }
     })
 }
 
 fn base(name: &'static str, options: &Options, groups: Vec<Group>) -> Plan {
     Plan {
-        name,
+        name: name.to_owned(),
         groups,
         storm: None,
         size: options.size.unwrap_or(TEXT_BYTES),

@@ -1,0 +1,312 @@
+//! What one generator process knows of a run. The report is made from the parts of all of them, or from the only one.
+
+use crate::measure::Process;
+use crate::people::Returned;
+use crate::traffic::{Totals, histogram};
+use crate::verify::Counts;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// A histogram as the pairs of value and count that were recorded: exact, and as short as it is sparse.
+pub(crate) mod recorded {
+    use crate::traffic::histogram;
+    use hdrhistogram::Histogram;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// For `#[serde(with)]`.
+    pub(crate) fn serialize<S: Serializer>(
+        histogram: &Histogram<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let values = histogram.iter_recorded();
+        serializer
+            .collect_seq(values.map(|value| (value.value_iterated_to(), value.count_at_value())))
+    }
+
+    /// For `#[serde(with)]`.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Histogram<u64>, D::Error> {
+        let mut histogram = histogram();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            histogram.saturating_record_n(value, count);
+        }
+        Ok(histogram)
+    }
+
+    /// Adds what the other one recorded.
+    pub(crate) fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
+        sum.add(other)
+            .expect("invariant: all histograms of a run have the same bounds");
+    }
+}
+
+/// What happened since the slice before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Slice {
+    /// Nanoseconds from the start of the measurement to its end.
+    pub(crate) at: u64,
+    /// Its length in nanoseconds.
+    pub(crate) nanos: u64,
+    pub(crate) delivered: u64,
+    pub(crate) published: u64,
+    pub(crate) opened: u64,
+    /// Open at its end.
+    pub(crate) connections: usize,
+    /// Lost since the start of the run.
+    pub(crate) lost: u64,
+    /// Errors, refusals and closes of the server since then.
+    pub(crate) errors: u64,
+    #[serde(with = "recorded")]
+    pub(crate) latency: Histogram<u64>,
+    #[serde(with = "recorded")]
+    pub(crate) handshakes: Histogram<u64>,
+}
+
+/// The measured window of one process.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Window {
+    pub(crate) nanos: u64,
+    pub(crate) delivered: u64,
+    pub(crate) published: u64,
+    pub(crate) lives: u64,
+    /// Time the loop worked.
+    pub(crate) busy: u64,
+    /// CPU time.
+    pub(crate) cpu: u64,
+    /// Time it could have run but had no core.
+    pub(crate) waited: u64,
+}
+
+/// All one process knows besides its slices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) window: Window,
+    pub(crate) connections: usize,
+    pub(crate) command_bytes: usize,
+    pub(crate) verification: Counts,
+    pub(crate) lost_explained: u64,
+    pub(crate) totals: Totals,
+    pub(crate) returned: Option<Returned>,
+    #[serde(with = "recorded")]
+    pub(crate) lag: Histogram<u64>,
+    #[serde(with = "recorded")]
+    pub(crate) slow_latency: Histogram<u64>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// One generator process in the report.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Generator {
+    pub(crate) connections: usize,
+    pub(crate) deliveries: u64,
+    pub(crate) published: u64,
+    /// Share of the window its loop worked.
+    pub(crate) busy: f64,
+    /// Cores it used.
+    pub(crate) cpu: f64,
+    /// Share of the window it could have run but had no core.
+    pub(crate) waited: f64,
+}
+
+impl Part {
+    /// Its line in the report.
+    pub(crate) fn generator(&self) -> Generator {
+        let window = &self.window;
+        let share = |nanos: u64| nanos as f64 / window.nanos.max(1) as f64;
+        Generator {
+            connections: self.connections,
+            deliveries: window.delivered,
+            published: window.published,
+            busy: share(window.busy),
+            cpu: share(window.cpu),
+            waited: share(window.waited),
+        }
+    }
+
+    /// All parts as one; the window is as long as the longest.
+    pub(crate) fn sum(parts: Vec<Self>) -> Option<Self> {
+        let several = parts.len() > 1;
+        let mut all: Option<Self> = None;
+        for (number, mut part) in (1..).zip(parts) {
+            if several {
+                for note in &mut part.notes {
+                    *note = format!("process {number}: {note}");
+                }
+            }
+            match &mut all {
+                None => all = Some(part),
+                Some(all) => all.add(part),
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, other: Self) {
+        let (window, more) = (&mut self.window, other.window);
+        window.nanos = window.nanos.max(more.nanos);
+        window.delivered += more.delivered;
+        window.published += more.published;
+        window.lives += more.lives;
+        window.busy += more.busy;
+        window.cpu += more.cpu;
+        window.waited += more.waited;
+        self.connections += other.connections;
+        self.verification.add(&other.verification);
+        self.lost_explained += other.lost_explained;
+        self.totals.add(other.totals);
+        match (&mut self.returned, other.returned) {
+            (Some(ours), Some(theirs)) => ours.add(&theirs),
+            (ours @ None, theirs) => *ours = theirs,
+            (Some(_), None) => {}
+        }
+        recorded::add(&mut self.lag, &other.lag);
+        recorded::add(&mut self.slow_latency, &other.slow_latency);
+        self.notes.extend(other.notes);
+    }
+}
+
+impl Slice {
+    /// The same interval of several processes as one; its rates are the sum of theirs.
+    pub(crate) fn sum(slices: &[Self]) -> Rates {
+        let mut all = Rates::default();
+        for slice in slices {
+            let rate = |count: u64| count as f64 / (slice.nanos as f64 / 1e9).max(1e-9);
+            all.at = all.at.max(slice.at);
+            all.deliveries += rate(slice.delivered);
+            all.published += rate(slice.published);
+            all.handshakes += rate(slice.opened);
+            all.connections += slice.connections;
+            all.lost += slice.lost;
+            all.errors += slice.errors;
+            recorded::add(&mut all.latency, &slice.latency);
+            recorded::add(&mut all.opened_in, &slice.handshakes);
+        }
+        all
+    }
+}
+
+/// An interval of all processes.
+#[derive(Debug, Clone)]
+pub(crate) struct Rates {
+    pub(crate) at: u64,
+    pub(crate) deliveries: f64,
+    pub(crate) published: f64,
+    pub(crate) handshakes: f64,
+    pub(crate) connections: usize,
+    pub(crate) lost: u64,
+    pub(crate) errors: u64,
+    pub(crate) latency: Histogram<u64>,
+    /// Time that handshakes took.
+    pub(crate) opened_in: Histogram<u64>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            at: 0,
+            deliveries: 0.0,
+            published: 0.0,
+            handshakes: 0.0,
+            connections: 0,
+            lost: 0,
+            errors: 0,
+            latency: histogram(),
+            opened_in: histogram(),
+        }
+    }
+}
+
+/// What the server used in the window, of its two ends.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) start: Option<Process>,
+    pub(crate) end: Option<Process>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(values: impl Iterator<Item = u64>) -> Histogram<u64> {
+        let mut histogram = histogram();
+        values.for_each(|value| histogram.saturating_record(value));
+        histogram
+    }
+
+    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Slice {
+        Slice {
+            at: nanos,
+            nanos,
+            delivered,
+            published: 1,
+            opened: 0,
+            connections: 10,
+            lost: 1,
+            errors: 0,
+            latency: filled(values),
+            handshakes: histogram(),
+        }
+    }
+
+    pub(crate) fn part(delivered: u64, lost: u64, busy: u64) -> Part {
+        let mut part = Part {
+            window: Window {
+                nanos: 1000,
+                delivered,
+                busy,
+                ..Window::default()
+            },
+            connections: 5,
+            command_bytes: 80,
+            verification: Counts {
+                delivered,
+                lost,
+                ..Counts::default()
+            },
+            lost_explained: 0,
+            totals: Totals::default(),
+            returned: None,
+            lag: histogram(),
+            slow_latency: histogram(),
+            notes: vec!["odd".to_owned()],
+        };
+        part.totals.errors.insert("no".to_owned(), lost);
+        part
+    }
+
+    #[test]
+    fn a_histogram_survives_the_pipe_exactly() {
+        let values = (0..5000u64).map(|i| i * i * 3_777);
+        let slice = slice(
+            1,
+            1,
+            values.chain([0, 999, 1_000, u64::MAX, 89_999_999_999]),
+        );
+        let text = serde_json::to_string(&slice).unwrap();
+        let back: Slice = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.latency, slice.latency);
+        assert_eq!(back.latency.max(), slice.latency.max());
+    }
+
+    #[test]
+    fn slices_of_one_interval_add_up() {
+        let fast = slice(1_000_000_000, 900, (0..90).map(|_| 1_000_000));
+        let slow = slice(2_000_000_000, 200, (0..10).map(|_| 9_000_000));
+        let all = Slice::sum(&[fast, slow]);
+        assert!((all.deliveries - 1000.0).abs() < 1e-6);
+        assert_eq!((all.connections, all.lost, all.latency.len()), (20, 2, 100));
+        assert!((all.latency.value_at_quantile(0.99) as f64 / 9e6 - 1.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn parts_add_up_and_notes_say_whose_they_are() {
+        let all = Part::sum(vec![part(100, 1, 200), part(50, 2, 700)]).unwrap();
+        assert_eq!((all.window.delivered, all.verification.lost), (150, 3));
+        assert_eq!((all.connections, all.totals.errors["no"]), (10, 3));
+        assert_eq!(all.notes, ["process 1: odd", "process 2: odd"]);
+        let alone = Part::sum(vec![part(100, 1, 200)]).unwrap();
+        assert_eq!(alone.notes, ["odd"]);
+        assert!((part(1, 0, 700).generator().busy - 0.7).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,250 @@
+//! The side of a run that looks at the server and gathers the figures: in the process that generates, or in the one that
+//! started several of those.
+
+use super::restart::Restarting;
+use super::watch::Watch;
+use super::{LOOK, Settings};
+use crate::cli::Options;
+use crate::clock::{SECOND, nanos, seconds};
+use crate::ledger::{self, Ledger};
+use crate::measure::{self, Process};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::report::{Memory, Sample, Slice, SoakLimits, Used, recorded};
+use crate::traffic::histogram;
+use hdrhistogram::Histogram;
+use std::io;
+
+/// Looks at a ledger in which something is queued: five seconds of them.
+const LOOKS_MAX: u64 = 5 * SECOND / LOOK;
+
+/// Looks at the server.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    pub(super) plan: Plan,
+    pub(super) seed: u64,
+    pid: Option<u32>,
+    admin: Option<String>,
+    every: u64,
+    asked: bool,
+    next: u64,
+    progress: Progress,
+    watch: Watch,
+    pub(super) restarting: Option<Restarting>,
+    pub(super) soak: Option<SoakLimits>,
+    pub(super) samples: Vec<Sample>,
+    pub(super) latency: Histogram<u64>,
+    pub(super) handshakes: Histogram<u64>,
+    ledger: Option<Ledger>,
+    pub(super) before: Option<Ledger>,
+    pub(super) after: Option<Ledger>,
+    pub(super) memory: Memory,
+    pub(super) used: Used,
+    pub(super) notes: Vec<String>,
+    looks: u64,
+}
+
+impl Observer {
+    /// Nothing seen yet.
+    pub(crate) fn new(plan: &Plan, options: &Options) -> Self {
+        let admin = options.admin.clone();
+        Self {
+            plan: plan.clone(),
+            seed: options.seed,
+            pid: options.pid,
+            every: Settings::interval(plan),
+            asked: false,
+            next: 0,
+            progress: Progress::new(plan.name.clone(), plan.status_every),
+            watch: Watch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
+            admin,
+            restarting: None,
+            soak: None,
+            samples: Vec::new(),
+            latency: histogram(),
+            handshakes: histogram(),
+            ledger: None,
+            before: None,
+            after: None,
+            memory: Memory::default(),
+            used: Used::default(),
+            notes: Vec::new(),
+            looks: 0,
+        }
+    }
+
+    /// The verdict judges the server's memory and descriptors, too.
+    pub(crate) fn with_soak(mut self, limits: Option<SoakLimits>) -> Self {
+        self.soak = limits;
+        self
+    }
+
+    /// Before the first connection.
+    ///
+    /// # Errors
+    /// A process or ledger that was asked for is not there.
+    pub(crate) fn before(&mut self) -> io::Result<()> {
+        self.before = self.fetch_ledger()?;
+        self.ledger.clone_from(&self.before);
+        self.memory.empty = self.process()?;
+        self.memory.tcp_empty_bytes = measure::tcp_memory();
+        Ok(())
+    }
+
+    /// So many of `all` connections are open.
+    pub(crate) fn opening(&self, opened: u64, all: u64) {
+        self.progress.connecting(opened, all);
+    }
+
+    /// All connections are open and the server is at rest. `nanos` is how long opening took.
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn opened(
+        &mut self,
+        connections: usize,
+        nanos: u64,
+        handshakes: &Histogram<u64>,
+    ) -> io::Result<()> {
+        self.memory.connections = connections;
+        self.memory.connect_seconds = seconds(nanos);
+        recorded::add(&mut self.handshakes, handshakes);
+        self.memory.opened = self.process()?;
+        self.memory.tcp_opened_bytes = measure::tcp_memory();
+        Ok(())
+    }
+
+    /// The measurement begins.
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn begun(&mut self) -> io::Result<()> {
+        self.used.start = self.process()?;
+        self.watch.ask();
+        self.next = self.every;
+        Ok(())
+    }
+
+    /// To be called again and again during the measurement.
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn tick(&mut self, elapsed: u64) -> io::Result<()> {
+        if !self.asked && elapsed + self.every / 4 >= self.next {
+            self.watch.ask();
+            self.asked = true;
+        }
+        self.restart_if_due(elapsed);
+        let duration = nanos(self.plan.duration);
+        if self.plan.memory
+            && elapsed < duration / 2
+            && elapsed > duration / 4
+            && self.memory.idle.is_none()
+        {
+            self.memory.idle = self.process()?;
+        }
+        Ok(())
+    }
+
+    /// One more interval, of every process.
+    pub(crate) fn slices(&mut self, slices: &[Slice]) {
+        self.asked = false;
+        self.next += self.every;
+        let rates = Slice::sum(slices);
+        let (look, new) = self.watch.newest();
+        let look = look.clone();
+        match look.ledger {
+            Some(Ok(ledger)) => self.ledger = Some(ledger),
+            Some(Err(why)) if new && self.restarting.is_none() => self.notes.push(why),
+            _ => {}
+        }
+        let ledger = self.ledger.as_ref();
+        let sample = Sample {
+            at: seconds(rates.at),
+            deliveries: rates.deliveries,
+            published: rates.published,
+            handshakes: rates.handshakes,
+            p50_ms: rates.latency.value_at_quantile(0.5) as f64 / 1e6,
+            p99_ms: rates.latency.value_at_quantile(0.99) as f64 / 1e6,
+            connections: rates.connections,
+            tcp_buffer_bytes: look.tcp_buffer_bytes,
+            server: look.process,
+            queued: ledger.map(|ledger| ledger.queued),
+            dropped: ledger.map(Ledger::dropped_total),
+            causes: ledger.map(|l| l.dropped.clone()).unwrap_or_default(),
+            unexplained: ledger.map(|ledger| ledger.unexplained),
+        };
+        recorded::add(&mut self.latency, &rates.latency);
+        recorded::add(&mut self.handshakes, &rates.opened_in);
+        let duration = self.plan.duration.as_secs_f64();
+        self.progress
+            .measuring(&sample, duration, rates.lost, rates.errors);
+        self.samples.push(sample);
+    }
+
+    /// The measurement is over.
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn ended(&mut self) -> io::Result<()> {
+        self.used.end = self.process()?;
+        Ok(())
+    }
+
+    /// Reads the ledger. True once nothing is queued, or after so many looks; to be called every [`LOOK`].
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn settled(&mut self) -> io::Result<bool> {
+        self.looks += 1;
+        let settled = match self.fetch_ledger() {
+            Ok(ledger) => {
+                self.after = ledger;
+                self.after
+                    .as_ref()
+                    .is_none_or(|l| l.queued == 0 && l.unexplained == 0)
+            }
+            Err(why) => {
+                self.after = None;
+                self.notes.push(why.to_string());
+                true
+            }
+        };
+        if settled || self.looks > LOOKS_MAX {
+            self.memory.end = self.process()?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// All connections are closed.
+    ///
+    /// # Errors
+    /// No such process.
+    pub(crate) fn closed(&mut self) -> io::Result<()> {
+        self.memory.closed = self.process()?;
+        self.progress.finish();
+        Ok(())
+    }
+
+    fn process(&self) -> io::Result<Option<Process>> {
+        let Some(pid) = self.pid else {
+            return Ok(None);
+        };
+        match measure::process_tree(pid) {
+            Some(process) => Ok(Some(process)),
+            // A server that dies during the run is a finding, not a wrong flag: the report says so.
+            None if self.memory.empty.is_some() => Ok(None),
+            None => Err(io::Error::other(format!(
+                "--pid {pid}: no such process (it ended?)"
+            ))),
+        }
+    }
+
+    fn fetch_ledger(&self) -> io::Result<Option<Ledger>> {
+        let Some(admin) = &self.admin else {
+            return Ok(None);
+        };
+        ledger::fetch(admin).map(Some).map_err(io::Error::other)
+    }
+}
