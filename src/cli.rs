@@ -38,7 +38,7 @@ struct Flags {
     /// Address and port of the operator's listener.
     #[arg(long, value_name = "ADDR", global = true)]
     admin: Option<String>,
-    /// Redis between nodes; accepted, not used by this version.
+    /// Redis between nodes; turns the bridge on (`bridge.mode`) if no mode is named.
     #[arg(long, value_name = "URL", global = true)]
     redis_url: Option<String>,
     /// Data-plane threads; 0 = one per core.

@@ -133,6 +133,7 @@ pub mod transport;
 
 // Floor 3
 pub mod assistant;
+pub mod bridge;
 
 // Floor 4
 pub mod worker;

@@ -9,9 +9,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
 
 /// A counter with one label whose values are a closed set.
 pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// A gauge with one label whose values are a closed set.
+pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
+
+/// Seconds, with one label whose values are a closed set.
+pub type Seconds = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
 
 /// All metrics of one node. Cheap to share behind an `Arc`; every field may be updated from any
 /// thread.
@@ -63,6 +70,38 @@ pub struct Metrics {
     pub panics: Counter,
     /// Prompts to the assistant, by outcome.
     pub prompts: Labelled,
+    /// Does the way over this Redis work, proven by a canary?
+    pub bridge_up: Gauges,
+    /// Changes of that state, by the new one.
+    pub bridge_changes: Labelled,
+    /// Publications that a Redis took.
+    pub bridge_published: Counter,
+    /// Publications sent once more after a broken connection.
+    pub bridge_resent: Counter,
+    /// Publications of other nodes that arrived.
+    pub bridge_received: Counter,
+    /// Of these, those that went into a room here.
+    pub bridge_delivered: Counter,
+    /// Own envelopes that came back.
+    pub bridge_echoes: Counter,
+    /// Publications that arrived a second time and were dropped.
+    pub bridge_duplicates: Counter,
+    /// Publications of other nodes that never arrived.
+    pub bridge_gaps: Counter,
+    /// Publications dropped on the way, by cause.
+    pub bridge_dropped: Labelled,
+    /// Publications and marks on their way to Redis.
+    pub bridge_outbox: Gauge,
+    /// Their bytes.
+    pub bridge_outbox_bytes: Gauge,
+    /// Rooms subscribed at Redis, by state.
+    pub bridge_subscriptions: Gauges,
+    /// What the last canary took there and back.
+    pub bridge_canary: Seconds,
+    /// Envelopes thrown away because this node read too slowly.
+    pub bridge_lagged: Counter,
+    /// Rooms whose members were welcomed before Redis confirmed the subscription.
+    pub bridge_unconfirmed: Counter,
     /// Log lines dropped because the log's reader was slow.
     pub log_lines_dropped: Gauge,
     /// Resident memory of the process.
@@ -115,6 +154,22 @@ impl Metrics {
             writes: table.counter("writes", "Write system calls on WebSocket connections"),
             panics: table.counter("panics", "Panics contained to one connection or prompt"),
             prompts: table.labelled("prompts", "outcome", "Prompts to the assistant, by outcome"),
+            bridge_up: table.gauges("bridge_up", "link", "1 while a canary comes back over this Redis in time, by its place in bridge.urls"),
+            bridge_changes: table.labelled("bridge_changes", "state", "Changes of a Redis between up and down, by the new state"),
+            bridge_published: table.counter("bridge_published", "Publications that a Redis took"),
+            bridge_resent: table.counter("bridge_resent", "Publications sent once more after a broken connection"),
+            bridge_received: table.counter("bridge_received", "Publications of other nodes that arrived"),
+            bridge_delivered: table.counter("bridge_delivered", "Publications of other nodes that went into a room of this one"),
+            bridge_echoes: table.counter("bridge_echoes", "Own envelopes that came back, dropped"),
+            bridge_duplicates: table.counter("bridge_duplicates", "Publications that arrived a second time, dropped"),
+            bridge_gaps: table.counter("bridge_gaps", "Publications of other nodes that never arrived, counted exactly"),
+            bridge_dropped: table.labelled("bridge_dropped", "cause", "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`"),
+            bridge_outbox: table.gauge("bridge_outbox", "Publications and marks on their way to Redis"),
+            bridge_outbox_bytes: table.gauge_of_bytes("bridge_outbox", "Their frames"),
+            bridge_subscriptions: table.gauges("bridge_subscriptions", "state", "Rooms wanted and rooms confirmed by Redis"),
+            bridge_canary: table.seconds("bridge_canary", "link", "Time of the last canary through Redis and back"),
+            bridge_lagged: table.counter("bridge_lagged", "Envelopes thrown away because this node read too slowly; the gaps count what was in them"),
+            bridge_unconfirmed: table.counter("bridge_unconfirmed", "Rooms whose members were welcomed before Redis confirmed the subscription"),
             log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
             resident: table.gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),
@@ -193,6 +248,23 @@ impl Table {
         self.registry.register(name, help, gauge.clone());
         self.rows.push((name.to_owned(), "gauge", help));
         gauge
+    }
+
+    fn gauges(&mut self, name: &'static str, label: &'static str, help: &'static str) -> Gauges {
+        let family = Gauges::default();
+        self.registry.register(name, help, family.clone());
+        self.rows
+            .push((format!("{name}{{{label}}}"), "gauge", help));
+        family
+    }
+
+    fn seconds(&mut self, name: &'static str, label: &'static str, help: &'static str) -> Seconds {
+        let family = Seconds::default();
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, family.clone());
+        self.rows
+            .push((format!("{name}_seconds{{{label}}}"), "gauge", help));
+        family
     }
 
     fn gauge_of_bytes(&mut self, name: &'static str, help: &'static str) -> Gauge {

@@ -8,6 +8,8 @@ mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
+mod bridge; // many nodes by way of a real Redis
+#[cfg(test)]
 mod browser; // the chat page in headless Chromium
 #[cfg(test)]
 mod chat; // the contract of the guide

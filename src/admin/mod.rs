@@ -1,7 +1,8 @@
 //! The operator's listener: its own address, loopback by default, never the public one.
 //!
 //! - `GET /live`: the process answers.
-//! - `GET /ready`: 200 while new connections are taken, 503 from the first moment of a drain.
+//! - `GET /ready`: 200 while new connections are taken, 503 from the first moment of a drain. Without
+//!   its Redis a node is degraded and says so, with 200; with `bridge.required`, 503.
 //! - `GET /health`: JSON: the parts and why one is degraded.
 //! - `GET /metrics`: OpenMetrics text, which Prometheus reads.
 //! - `GET /ledger[?room=chat_1_abc]`: JSON: the account of deliveries, settled; 404 for a room
@@ -9,6 +10,7 @@
 //!
 //! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token.
 
+use crate::bridge::Bridge;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::config::Secret;
 use crate::metrics::Counter;
@@ -144,7 +146,10 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
                 "a worker has ended, restart this node\n".to_owned(),
             );
         }
-        "/ready" => return reply(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        "/ready" => {
+            let (status, text) = readiness(crew);
+            return reply(status, TEXT, text);
+        }
         _ => {}
     }
     if let Some(token) = &crew.config.admin.token
@@ -198,6 +203,60 @@ fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
     given.len() == expected.len() && differences == 0
 }
 
+/// Ready, ready but cut off from other nodes, or not ready for that reason.
+fn readiness(crew: &Crew) -> (StatusCode, String) {
+    let reasons = bridge_reasons(crew);
+    if reasons.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else if crew.config.bridge.required {
+        let text = format!("not ready: {}\n", reasons.join("; "));
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    } else {
+        let text = format!("ready, degraded: {}\n", reasons.join("; "));
+        (StatusCode::OK, text)
+    }
+}
+
+/// Why other nodes are not reached over a Redis.
+fn bridge_reasons(crew: &Crew) -> Vec<String> {
+    let reports = crew.bridge.as_ref().map(Bridge::reports);
+    let down = reports.into_iter().flatten().enumerate();
+    down.filter(|(_, report)| !report.is_up)
+        .map(|(index, report)| {
+            let reason = match report.reason.as_str() {
+                "" => "connecting",
+                reason => reason,
+            };
+            format!("redis {index} is down: {reason}")
+        })
+        .collect()
+}
+
+/// The bridge's part of `/health`.
+fn bridge_health(crew: &Crew) -> Value {
+    let Some(bridge) = &crew.bridge else {
+        return json!({ "mode": "off" });
+    };
+    let now = crew.clock.now();
+    let links: Vec<Value> = bridge
+        .reports()
+        .iter()
+        .map(|report| {
+            json!({
+                "address": report.address,
+                "up": report.is_up,
+                "for_seconds": now.since(report.since).as_secs(),
+                "reason": report.reason,
+                "canary_milliseconds": report.canary.map(|took| took.as_secs_f64() * 1_000.0),
+                "rooms": report.rooms,
+                "confirmed": report.confirmed,
+                "outbox": report.outbox,
+            })
+        })
+        .collect();
+    json!({ "mode": crew.config.bridge.mode, "redis": links })
+}
+
 async fn health(crew: &Crew) -> Value {
     let reports = crew.audit(None).await;
     let answering = reports.len();
@@ -212,6 +271,7 @@ async fn health(crew: &Crew) -> Value {
             crew.len()
         ));
     }
+    reasons.extend(bridge_reasons(crew));
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())
@@ -235,6 +295,7 @@ async fn health(crew: &Crew) -> Value {
             "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
             "busy": prompts.busy,
         },
+        "bridge": bridge_health(crew),
     })
 }
 
@@ -246,6 +307,9 @@ fn metrics(crew: &Crew) -> String {
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));
     raise(&metrics.publications, crew.broker.publications());
+    if let Some(bridge) = &crew.bridge {
+        bridge.measure();
+    }
     let prompts = crew.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),

@@ -9,7 +9,7 @@
 //! # Lock order
 //! 1. a shard of the registry (dashmap guard)
 //! 2. a room's state
-//! 3. a mailbox
+//! 3. a mailbox; the uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -31,7 +31,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mailbox::Mailbox;
-use room::{ByName, Room, RoomSlot};
+use room::{ByName, Last, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,6 +73,11 @@ pub enum Parcel {
         /// It ends the wait of a connection that takes one command at a time.
         resume: bool,
     },
+    /// What other nodes publish into a room reaches it from here on: members are welcomed.
+    Confirmed {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+    },
     /// A control frame for one connection, in order with its events but no delivery of its own.
     Control {
         /// Whom it is for.
@@ -89,6 +94,7 @@ impl Parcel {
                 publication.frame.len()
             }
             Self::Control { frame, .. } => frame.len(),
+            Self::Confirmed { .. } => 0,
         }
     }
 }
@@ -181,6 +187,8 @@ pub struct Joined {
     pub sequence: u64,
     /// The worker had no member of this room before.
     pub first_on_worker: bool,
+    /// Members are welcomed as they come; if not, a [`Parcel::Confirmed`] will say when.
+    pub confirmed: bool,
 }
 
 /// The rooms of one node.
@@ -191,6 +199,7 @@ pub struct Broker {
     hasher: RandomState,
     uplink: Option<Box<dyn Uplink>>,
     publications: AtomicU64,
+    incarnations: AtomicU64,
 }
 
 impl fmt::Debug for Broker {
@@ -227,6 +236,7 @@ impl Broker {
             hasher: RandomState::default(),
             uplink,
             publications: AtomicU64::new(0),
+            incarnations: AtomicU64::new(0),
         }
     }
 
@@ -264,9 +274,13 @@ impl Broker {
     /// The room, if it has members here.
     #[must_use]
     pub fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
-        self.rooms
-            .get(name.as_str())
-            .map(|entry| Arc::clone(&entry.key().0))
+        self.named(name.as_str())
+    }
+
+    /// The room of this name, if it has members here; any other text is no room's name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.get(name).map(|entry| Arc::clone(&entry.key().0))
     }
 
     /// Makes a member of `name` on `worker`. Only that worker's thread may call this, so that a
@@ -286,7 +300,9 @@ impl Broker {
             let seat = room.sit(worker, make_slot);
             (room, seat)
         } else {
-            match self.rooms.entry(ByName(Arc::new(Room::new(name.clone())))) {
+            let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+            let room = Room::new(name.clone(), incarnation, self.uplink.is_none());
+            match self.rooms.entry(ByName(Arc::new(room))) {
                 Entry::Occupied(entry) => {
                     let room = Arc::clone(&entry.key().0);
                     let seat = room.sit(worker, make_slot);
@@ -300,23 +316,40 @@ impl Broker {
                 }
             }
         };
+        if seat.first_on_node
+            && let Some(uplink) = &self.uplink
+            && uplink.watch(&room)
+        {
+            // The worker hears of it by its mailbox, as those members do that came meanwhile.
+            room.confirm(&self.mailboxes, Some(usize::from(worker)));
+        }
         Joined {
             room,
             slot: seat.slot,
             sequence: seat.sequence,
             first_on_worker: seat.first_on_worker,
+            confirmed: seat.confirmed,
         }
+    }
+
+    /// What other nodes publish into this room reaches it from here on: members that wait for it are
+    /// welcomed. Called by the uplink, for any thread.
+    pub fn confirm(&self, room: &Room) {
+        room.confirm(&self.mailboxes, None);
     }
 
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
     pub fn leave(&self, room: &Arc<Room>, worker: usize) -> bool {
         let last = room.stand(u16::try_from(worker).unwrap_or(u16::MAX));
-        if last {
+        if last == Last::OnNode {
             self.rooms.remove_if(room.name().as_str(), |key, ()| {
                 Arc::ptr_eq(&key.0, room) && room.is_empty()
             });
+            if let Some(uplink) = &self.uplink {
+                uplink.unwatch(room);
+            }
         }
-        last
+        last != Last::Not
     }
 
     /// The first worker whose full mailbox should stop a publisher into `room` from reading on.
@@ -329,7 +362,7 @@ impl Broker {
     /// publication and the members it is for. Never waits.
     pub fn publish(
         &self,
-        room: &Room,
+        room: &Arc<Room>,
         publication: &Publication,
         from: Option<usize>,
     ) -> (u64, u64) {
@@ -337,11 +370,10 @@ impl Broker {
         room.publish(publication, &self.mailboxes, from, self.uplink.as_deref())
     }
 
-    /// Publishes what another node published: to local members only. `None` if the room has none.
-    pub fn deliver_remote(&self, name: &RoomName, publication: &Publication) -> Option<(u64, u64)> {
-        let room = self.find(name)?;
+    /// Publishes what another node published: to local members only. As [`Broker::publish`].
+    pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
         self.publications.fetch_add(1, Ordering::Relaxed);
-        Some(room.publish(publication, &self.mailboxes, None, None))
+        room.publish(publication, &self.mailboxes, None, None)
     }
 
     /// Sends a control frame to a connection of the calling worker, behind its events so far.

@@ -30,6 +30,8 @@ struct Placement {
 struct State {
     /// Number of the last publication; the first is 1.
     sequence: u64,
+    /// Number of the last publication that was offered to the uplink; the first is 1.
+    forwarded: u64,
     /// The first worker with members. Most rooms never have a second.
     home: Option<Placement>,
     /// Further workers, once the room has spread.
@@ -38,6 +40,8 @@ struct State {
         reason = "8 bytes instead of 24 in every room that never spreads"
     )]
     spread: Option<Box<Vec<Placement>>>,
+    /// Members are welcomed as they come: what other nodes publish reaches this room.
+    confirmed: bool,
 }
 
 impl State {
@@ -78,6 +82,7 @@ impl State {
 #[derive(Debug)]
 pub struct Room {
     name: RoomName,
+    incarnation: u64,
     state: Mutex<State>,
 }
 
@@ -87,13 +92,30 @@ pub(super) struct Seat {
     pub(super) slot: RoomSlot,
     pub(super) sequence: u64,
     pub(super) first_on_worker: bool,
+    pub(super) first_on_node: bool,
+    pub(super) confirmed: bool,
+}
+
+/// Whose last member a leave took away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    /// Nobody's: others stay on the worker.
+    Not,
+    /// The worker's.
+    OnWorker,
+    /// The node's.
+    OnNode,
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName) -> Self {
+    pub(super) fn new(name: RoomName, incarnation: u64, confirmed: bool) -> Self {
         Self {
             name,
-            state: Mutex::default(),
+            incarnation,
+            state: Mutex::new(State {
+                confirmed,
+                ..State::default()
+            }),
         }
     }
 
@@ -101,6 +123,19 @@ impl Room {
     #[must_use]
     pub fn name(&self) -> &RoomName {
         &self.name
+    }
+
+    /// Which of this node's rooms of that name it is: a room that dies and comes back has a higher
+    /// one, and its [`Room::forwarded`] begins anew.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Number of the last publication that was offered to the uplink.
+    #[must_use]
+    pub fn forwarded(&self) -> u64 {
+        self.state.lock().forwarded
     }
 
     /// Members on all workers.
@@ -157,15 +192,18 @@ impl Room {
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.
     pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> Seat {
         let mut state = self.state.lock();
-        let sequence = state.sequence;
+        let (sequence, confirmed) = (state.sequence, state.confirmed);
         if let Some(placement) = state.placement_mut(worker) {
             placement.members += 1;
             return Seat {
                 slot: placement.slot,
                 sequence,
                 first_on_worker: false,
+                first_on_node: false,
+                confirmed,
             };
         }
+        let first_on_node = state.home.is_none();
         let slot = make_slot();
         state.add(Placement {
             slot,
@@ -176,21 +214,42 @@ impl Room {
             slot,
             sequence,
             first_on_worker: true,
+            first_on_node,
+            confirmed,
         }
     }
 
-    /// Gives a seat back; true if it was the last one on this worker.
-    pub(super) fn stand(&self, worker: u16) -> bool {
+    /// Gives a seat back.
+    pub(super) fn stand(&self, worker: u16) -> Last {
         let mut state = self.state.lock();
         let Some(placement) = state.placement_mut(worker) else {
-            return false;
+            return Last::Not;
         };
         placement.members -= 1;
         if placement.members > 0 {
-            return false;
+            return Last::Not;
         }
         state.remove(worker);
-        true
+        if state.home.is_none() {
+            Last::OnNode
+        } else {
+            Last::OnWorker
+        }
+    }
+
+    /// Members are welcomed from here on; those that wait for it are told, behind what was published
+    /// before.
+    pub(super) fn confirm(&self, mailboxes: &Mailboxes, from: Option<usize>) {
+        let mut state = self.state.lock();
+        if state.confirmed {
+            return;
+        }
+        state.confirmed = true;
+        for placement in state.placements() {
+            let slot = placement.slot;
+            let parcel = Parcel::Confirmed { slot };
+            mailboxes.push(usize::from(placement.worker), parcel, from);
+        }
     }
 
     /// The first worker among this room's whose mailbox is full.
@@ -206,7 +265,7 @@ impl Room {
     /// Numbers a publication and puts it into the mailbox of every worker with members, in the
     /// room's order. Returns its number and the members it is for.
     pub(super) fn publish(
-        &self,
+        self: &Arc<Self>,
         publication: &Publication,
         mailboxes: &Mailboxes,
         from: Option<usize>,
@@ -227,8 +286,9 @@ impl Room {
             mailboxes.push(usize::from(placement.worker), parcel, from);
         }
         if let Some(uplink) = uplink {
+            state.forwarded += 1;
             // The outcome is the bridge's to count; the local order does not depend on it.
-            let _forwarded = uplink.forward(&self.name, sequence, publication);
+            let _forwarded = uplink.forward(self, state.forwarded, publication);
         }
         (sequence, members)
     }

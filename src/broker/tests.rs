@@ -42,7 +42,7 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
             Parcel::Room {
                 sequence, members, ..
             } => (*sequence, *members),
-            Parcel::Direct { .. } | Parcel::Control { .. } => (0, 1),
+            Parcel::Direct { .. } | Parcel::Control { .. } | Parcel::Confirmed { .. } => (0, 1),
         })
         .collect()
 }

@@ -2,9 +2,14 @@
 //!
 //! The broker owns the trait and calls it; a bridge on a higher floor implements it and hands
 //! arrivals back to [`Broker::deliver_remote`](super::Broker::deliver_remote).
+//!
+//! A publication that leaves the node has a number of its own in its room ([`Room::incarnation`] and
+//! the `number` of [`Uplink::forward`]): a room's sequence counts arrivals from other nodes too, so
+//! it would tell a receiver of holes that are none.
 
 use super::Publication;
-use crate::name::RoomName;
+use super::room::Room;
+use std::sync::Arc;
 
 /// What became of a publication on its way to the other nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,23 +18,23 @@ pub enum Forwarded {
     Queued,
     /// Not forwarded; the bridge has counted why.
     Dropped,
-    /// There is nowhere to forward to.
-    Alone,
 }
 
 /// Carries publications to other nodes.
 pub trait Uplink: Send + Sync + std::fmt::Debug {
-    /// Takes one publication. Called under the room's lock, in the room's order: it must never wait
-    /// and never call back into the broker.
-    fn forward(&self, room: &RoomName, sequence: u64, publication: &Publication) -> Forwarded;
-}
+    /// Takes one publication, the `number`th that `room` forwards in this incarnation (from 1).
+    /// Called under the room's lock, in the room's order: it must never wait and never call back
+    /// into the broker or the room.
+    fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded;
 
-/// One node alone.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoUplink;
+    /// The room has its first member on this node. True if what other nodes publish into it from
+    /// here on arrives, or will not arrive however long one waits: then its members are welcomed at
+    /// once. False if the bridge will say so with [`Broker::confirm`](super::Broker::confirm).
+    ///
+    /// Called without the room's lock, so it may come after the [`Uplink::unwatch`] of a later
+    /// leave: count both, the sum is right. Never waits.
+    fn watch(&self, room: &Arc<Room>) -> bool;
 
-impl Uplink for NoUplink {
-    fn forward(&self, _room: &RoomName, _sequence: u64, _publication: &Publication) -> Forwarded {
-        Forwarded::Alone
-    }
+    /// The room's last member on this node has left. As [`Uplink::watch`].
+    fn unwatch(&self, room: &Arc<Room>);
 }

@@ -46,7 +46,7 @@ pub fn render_limits(loaded: &Loaded) -> String {
         source: &|_| None,
     };
     KEYS.iter()
-        .filter(|key| ["queue", "limits", "broker"].contains(&key.section()))
+        .filter(|key| ["queue", "limits", "broker", "bridge"].contains(&key.section()))
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {
             let setting = format!("{} = {value}", key.path);

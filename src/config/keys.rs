@@ -19,6 +19,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     List,
+    /// A list of addresses with passwords in them, printed without.
+    Urls,
     /// An array of tables whose entries have these fields.
     Tables(&'static [&'static str]),
 }
@@ -36,6 +38,7 @@ impl Kind {
             Self::Address => "address",
             Self::Choice(_) => "choice",
             Self::List => "list",
+            Self::Urls => "addresses",
             Self::Tables(_) => "tables",
         }
     }
@@ -96,6 +99,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "What one client, and all of them together, may use.",
     ),
     ("broker", "Rooms and the mailboxes between workers."),
+    ("bridge", "Other nodes, by way of Redis."),
     ("assistant", "Who answers."),
     ("admin", "The operator's listener."),
     ("log", "What is logged, and how."),
@@ -151,6 +155,20 @@ pub const KEYS: &[Key] = &[
     key("broker.spread_above", Kind::Count, "Members above which a room spreads over all workers."),
     key("broker.mailbox_capacity", Kind::Count, "Most publications waiting for one worker; a full mailbox stops the reading of its publishers."),
     key("broker.mailbox_bytes", Kind::Count, "Most bytes of publications waiting for one worker."),
+
+    key("bridge.mode", Kind::Choice(&["off", "pubsub"]), "How nodes speak to each other: `off` (one node alone) or `pubsub` (publish and subscribe; what is lost on the way is counted)."),
+    key("bridge.urls", Kind::Urls, "Redis deployments, as `redis://[[user:]password@]host:port[/db]` (`rediss`: TLS; `-sentinel`, `-cluster`); rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named."),
+    key("bridge.prefix", Kind::Text, "What every channel and key begins with; the same on every node that belongs together."),
+    key("bridge.node", Kind::Text, "This node's name in logs and at Redis (CLIENT LIST); empty = `supportal`."),
+    key("bridge.ca_file", Kind::Text, "File of PEM certificates that `rediss` trusts; unset = the system's."),
+    key("bridge.required", Kind::Switch, "A node without Redis takes nobody new: `/ready` says 503 instead of degraded."),
+    key("bridge.linger", Kind::Duration, "A room without members stays subscribed for this long."),
+    key("bridge.confirm_timeout", Kind::Duration, "Longest a member's welcome waits for Redis to confirm the room's subscription."),
+    key("bridge.outbox_capacity", Kind::Count, "Most publications on their way to one Redis; further ones stay on this node and are counted."),
+    key("bridge.outbox_bytes", Kind::Count, "Most bytes of publications on their way to one Redis."),
+    key("bridge.arrivals_capacity", Kind::Count, "Most publications from one Redis that wait for this node; those it throws away are counted as gaps."),
+    key("bridge.command_timeout", Kind::Duration, "Redis must connect, answer, and bring back a canary within this time."),
+    key("bridge.reconnect_max", Kind::Duration, "Longest pause between two attempts to connect to Redis."),
 
     key("assistant.kind", Kind::Choice(&["none", "faq"]), "Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline)."),
     key("assistant.knowledge", Kind::Text, "Knowledge file of `faq`; unset = the small one inside the binary."),
@@ -222,6 +240,7 @@ mod tests {
         let mut config = Config::default();
         // Unset values are not serialised.
         config.assistant.knowledge = Some("faq.toml".into());
+        config.bridge.ca_file = Some("ca.pem".into());
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

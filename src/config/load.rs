@@ -11,6 +11,9 @@ use std::fmt;
 use std::path::PathBuf;
 use toml::Value;
 
+/// The guide's variable for the address of Redis.
+const REDIS_URL: &str = "REDIS_URL";
+
 /// What the user gave, before any of it is understood.
 #[derive(Clone, Default)]
 pub struct Loader {
@@ -103,6 +106,15 @@ impl Loader {
         {
             layers.set_port(text);
         }
+        if !self.environment.contains_key("SUPPORTAL_BRIDGE__URLS")
+            && let Some(text) = self
+                .environment
+                .get(REDIS_URL)
+                .filter(|text| !text.is_empty())
+            && let Some(key) = keys::find("bridge.urls")
+        {
+            layers.set_text(key, text, Source::Environment(REDIS_URL.to_owned()));
+        }
     }
 
     fn read_flags(&self, layers: &mut Layers) {
@@ -127,29 +139,18 @@ impl Loader {
             ("server.listen", "--listen", &self.listen),
             ("admin.listen", "--admin", &self.admin),
             ("server.workers", "--workers", &self.workers),
+            ("bridge.urls", "--redis-url", &self.redis_url),
         ] {
             if let (Some(text), Some(key)) = (text, keys::find(path)) {
                 layers.set_text(key, text, Source::Flag(flag));
             }
         }
+        layers.turn_on_bridge();
     }
 
     /// Values that are accepted and have no effect.
     fn ignored_values(&self, layers: &Layers) -> Vec<Problem> {
         let mut warnings = Vec::new();
-        let redis = match (&self.redis_url, self.environment.contains_key("REDIS_URL")) {
-            (Some(_), _) => Some(Source::Flag("--redis-url")),
-            (None, true) => Some(Source::Environment("REDIS_URL".to_owned())),
-            (None, false) => None,
-        };
-        if let Some(source) = redis {
-            warnings.push(Problem::new(
-                source,
-                "",
-                "the address of Redis is not used: this version runs as one node, in memory",
-                "remove it, or start one node only",
-            ));
-        }
         let port_source = Source::Environment("PORT".to_owned());
         if self.environment.contains_key("PORT")
             && layers.sources.get("server.listen") != Some(&port_source)
@@ -229,6 +230,20 @@ impl Layers {
         self.set(key, value::from_text(key.kind, text), source);
     }
 
+    /// Whoever gives the guide's address of Redis without a word on the mode wants it used.
+    fn turn_on_bridge(&mut self) {
+        let source = match self.sources.get("bridge.urls") {
+            Some(source @ Source::Flag("--redis-url")) => source.clone(),
+            Some(source @ Source::Environment(name)) if name == REDIS_URL => source.clone(),
+            _ => return,
+        };
+        if let Some(key) =
+            keys::find("bridge.mode").filter(|key| !self.values.contains_key(key.path))
+        {
+            self.set(key, Value::String("pubsub".to_owned()), source);
+        }
+    }
+
     /// `PORT` keeps the host that is configured below it.
     fn set_port(&mut self, text: &str) {
         let source = Source::Environment("PORT".to_owned());
@@ -277,6 +292,7 @@ impl Layers {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(findings.errors.into_iter().map(located));
         problems.extend(missing_knowledge(&config).map(located));
+        problems.extend(missing_certificates(&config).map(located));
         if problems.is_empty() {
             Ok(Loaded {
                 config,
@@ -297,6 +313,18 @@ fn missing_knowledge(config: &Config) -> Option<Problem> {
         Problem::new(
             Source::Default,
             "assistant.knowledge",
+            format!("{path:?} is not a file"),
+            "give the path from the working directory, or leave the key out",
+        )
+    })
+}
+
+fn missing_certificates(config: &Config) -> Option<Problem> {
+    let path = config.bridge.ca_file.as_ref()?;
+    (!path.is_file()).then(|| {
+        Problem::new(
+            Source::Default,
+            "bridge.ca_file",
             format!("{path:?} is not a file"),
             "give the path from the working directory, or leave the key out",
         )

@@ -5,14 +5,17 @@
 //! reads the environment.
 
 pub mod banner;
+pub mod bridge;
 pub mod budget;
 pub mod document;
 mod file;
 pub mod keys;
+mod level;
 pub mod load;
 mod machine;
 mod origin;
 pub mod problem;
+pub mod redis;
 pub mod units;
 pub mod validate;
 mod value;
@@ -20,6 +23,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use bridge::{Bridge, BridgeMode};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Rooms and the mailboxes between workers.
     pub broker: Broker,
+    /// Other nodes, by way of Redis.
+    pub bridge: Bridge,
     /// Who answers.
     pub assistant: Assistant,
     /// The operator's listener.

@@ -3,9 +3,10 @@
 //! An error stops the start (exit 64); a warning goes to the banner. Each names its key and the fix.
 //! Pure: nothing is opened, resolved or measured here.
 
+use super::level::check_level;
 use super::origin::dead_entry;
 use super::problem::{Problem, Source};
-use super::{Config, Deliver, Dialect, Exists, Handler, Route};
+use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -41,17 +42,27 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn error(&mut self, key: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         let problem = Problem::new(Source::Default, key, what, fix);
         self.errors.push(problem);
     }
 
-    fn warn(&mut self, key: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         let problem = Problem::new(Source::Default, key, what, fix);
         self.warnings.push(problem);
     }
 
-    fn at_least(&mut self, key: &str, value: usize, min: usize) {
+    pub(super) fn at_least(&mut self, key: &str, value: usize, min: usize) {
         if value < min {
             self.error(
                 key,
@@ -61,7 +72,7 @@ impl Findings {
         }
     }
 
-    fn at_most(&mut self, key: &str, value: usize, max: usize) {
+    pub(super) fn at_most(&mut self, key: &str, value: usize, max: usize) {
         if value > max {
             self.error(
                 key,
@@ -372,6 +383,7 @@ fn check_sizes(config: &Config, found: &mut Findings) {
         Dialect::Django => 3,
     };
     let event = config.limits.message_bytes.saturating_mul(growth) + EVENT_OVERHEAD_BYTES;
+    bridge::check(&config.bridge, event, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),
@@ -467,33 +479,4 @@ fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() != 0
         && left.port() == right.port()
         && (left.ip() == right.ip() || (everywhere && same_family))
-}
-
-/// `level` or `module=level`, separated by commas.
-///
-/// Strict on purpose: the subscriber's own parser takes a misspelt level for the name of a module
-/// and logs nothing.
-fn check_level(text: &str) -> Result<(), String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    if text.trim().is_empty() {
-        return Err("is empty".to_owned());
-    }
-    for directive in text.split(',').map(str::trim) {
-        let (module, level) = directive
-            .split_once('=')
-            .map_or((None, directive), |(module, level)| (Some(module), level));
-        if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-            return Err(format!("{level:?} is not a level"));
-        }
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
-        };
-        if module.is_some_and(|module| !is_name(module)) {
-            return Err(format!("{directive:?} names no module"));
-        }
-    }
-    Ok(())
 }

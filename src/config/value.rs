@@ -52,12 +52,16 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
     match (kind, parsed) {
         // Never taken apart: a token may look like anything.
         (Kind::Secret, _) => as_text(),
-        (Kind::Count | Kind::Switch | Kind::List | Kind::Tables(_), Some(value)) => match value {
-            // `a.example,b.example` is no TOML, but a single quoted host is.
-            Value::String(host) if kind == Kind::List => Value::Array(vec![Value::String(host)]),
-            value => value,
-        },
-        (Kind::List, None) => {
+        (Kind::Count | Kind::Switch | Kind::List | Kind::Urls | Kind::Tables(_), Some(value)) => {
+            match value {
+                // `a.example,b.example` is no TOML, but a single quoted host is.
+                Value::String(host) if matches!(kind, Kind::List | Kind::Urls) => {
+                    Value::Array(vec![Value::String(host)])
+                }
+                value => value,
+            }
+        }
+        (Kind::List | Kind::Urls, None) => {
             let entries = text
                 .split(',')
                 .map(str::trim)
@@ -112,6 +116,12 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
     let name = key.name();
     match (key.kind, value) {
         (Kind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
+        // Neither is shown: a password may be in it.
+        (Kind::Urls, Value::Array(_)) => Mistake::new(format!("an address {serde_text}"), ""),
+        (Kind::Urls, _) => Mistake::new(
+            "is not a list of addresses",
+            format!("write {name} = [\"redis://localhost:6379\"]"),
+        ),
         (Kind::Count, Value::Integer(number)) if *number >= 0 => Mistake::new(
             format!("{number} is too large"),
             format!("write at most {}", u32::MAX),

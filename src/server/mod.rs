@@ -14,7 +14,7 @@ use crate::assistant::{self, Dispatcher};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
-use crate::worker::Crew;
+use crate::worker::{self, Crew};
 use accept::Acceptor;
 use admission::Admission;
 use service::Front;
@@ -35,9 +35,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The workers cannot be started.
-    #[error("cannot start the workers")]
-    Workers(#[source] io::Error),
+    /// The workers or the bridge cannot be started.
+    #[error(transparent)]
+    Workers(#[from] worker::Error),
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
@@ -75,7 +75,7 @@ impl Server {
         ));
         let leaving = Arc::clone(&admission);
         let on_close = Arc::new(move |peer| leaving.leave(peer));
-        let crew = Crew::start(config, metrics, assistant, on_close).map_err(Error::Workers)?;
+        let crew = Crew::start(config, metrics, assistant, on_close)?;
         let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
         Ok(Self {
             listener,

@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) unread: bool,
     /// The peer has sent its last byte, but input is still kept back.
     pub(super) finished: bool,
+    /// Its welcome waits until the other nodes' publications reach its room.
+    pub(super) unwelcomed: bool,
     /// It takes no more deliveries: it has left its room, or never had one and is ending.
     pub(super) left: bool,
 }

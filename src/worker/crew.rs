@@ -4,6 +4,7 @@
 use super::connection::{PINGS, STALL};
 use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
+use crate::bridge::{self, Bridge};
 use crate::broker::ledger::Cause;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
@@ -36,6 +37,8 @@ pub struct Crew {
     pub metrics: Arc<Metrics>,
     /// Who answers.
     pub assistant: Dispatcher,
+    /// The way to other nodes, if there is one.
+    pub bridge: Option<Bridge>,
     links: Vec<Arc<Link>>,
     on_close: OnClose,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -84,19 +87,31 @@ fn declare(metrics: &Metrics) {
     all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
 }
 
+/// Why the workers cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system gives no descriptor or no thread.
+    #[error("cannot start the workers")]
+    Workers(#[from] io::Error),
+    /// The bridge cannot be built.
+    #[error(transparent)]
+    Bridge(#[from] bridge::Error),
+}
+
 impl Crew {
-    /// Starts the worker threads.
+    /// Starts the worker threads, and the bridge's.
     ///
     /// # Errors
-    /// When the system gives no descriptor or no thread.
+    /// When the system gives no descriptor or no thread, or an address of Redis is none.
     pub fn start(
         config: Arc<Config>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         on_close: OnClose,
-    ) -> io::Result<Arc<Self>> {
+    ) -> Result<Arc<Self>, Error> {
         declare(&metrics);
         let clock = Clock::start();
+        let bridge = Bridge::new(&config, &metrics, clock)?;
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| Post::new())
             .collect::<io::Result<Vec<_>>>()?;
@@ -108,8 +123,11 @@ impl Crew {
         let broker = Arc::new(Broker::new(
             &config.broker,
             links.iter().map(wake).collect(),
-            None,
+            bridge.as_ref().map(Bridge::uplink),
         ));
+        if let Some(bridge) = &bridge {
+            bridge.run(&broker)?;
+        }
         let supplies = Supplies {
             config: Arc::clone(&config),
             clock,
@@ -129,6 +147,7 @@ impl Crew {
             broker,
             metrics,
             assistant,
+            bridge,
             links,
             on_close,
             threads: Mutex::new(threads),
@@ -201,7 +220,7 @@ impl Crew {
         }
     }
 
-    /// Waits for the worker threads to end. Blocks; only of use after [`Crew::close_all`].
+    /// Waits for the worker threads, then for the bridge's, to end. Blocks; only of use after [`Crew::close_all`].
     pub fn join(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
@@ -209,6 +228,10 @@ impl Crew {
                 tracing::error!("a worker thread panicked");
                 self.metrics.panics.inc();
             }
+        }
+        // Last: what the members said to the end is on its way to the other nodes.
+        if let Some(bridge) = &self.bridge {
+            bridge.shutdown();
         }
     }
 

@@ -7,6 +7,7 @@ use super::rooms::{LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ConnectionKey;
+use crate::broker::room::RoomSlot;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -59,16 +60,16 @@ impl Worker {
             slowed: Millis::NEVER,
             unread: false,
             finished: false,
+            unwelcomed: false,
             left: false,
         };
-        let seated = room.map(|name| self.join(&name, key));
-        client.seat = seated;
-        let local = seated.and_then(|seat| self.rooms.at_mut(seat.room));
-        self.plane.greet(
-            ConnectionKey(key),
-            &client.role,
-            local.map(|local| &*local.room),
-        );
+        if let Some((seat, confirmed)) = room.map(|name| self.join(&name, key)) {
+            client.seat = Some(seat);
+            client.unwelcomed = !confirmed;
+        }
+        if !client.unwelcomed {
+            self.welcome(key, &client);
+        }
         self.clients.insert(client);
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
@@ -84,7 +85,37 @@ impl Worker {
         }
     }
 
-    fn join(&mut self, name: &RoomName, key: u64) -> Seat {
+    fn welcome(&mut self, key: u64, client: &Client) {
+        let local = client.seat.and_then(|seat| self.rooms.at_mut(seat.room));
+        let room = local.map(|local| &*local.room);
+        self.plane.greet(ConnectionKey(key), &client.role, room);
+    }
+
+    /// Welcomes the members of a room that have waited for it.
+    pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
+        let Self {
+            rooms,
+            clients,
+            plane,
+            ..
+        } = self;
+        let Some(local) = rooms.get_mut(key_of(slot)) else {
+            return;
+        };
+        for member in &local.members {
+            let Some(key) = clients.key_at(member.index) else {
+                continue;
+            };
+            if let Some(client) = clients.at_mut(member.index)
+                && std::mem::take(&mut client.unwelcomed)
+            {
+                plane.greet(ConnectionKey(key), &client.role, Some(&local.room));
+            }
+        }
+    }
+
+    /// Takes a seat in a room; are its members welcomed already?
+    fn join(&mut self, name: &RoomName, key: u64) -> (Seat, bool) {
         let Self { rooms, plane, .. } = self;
         let slot = slot_of(rooms.next_key());
         let joined = plane.broker.join(name, plane.worker, || slot);
@@ -97,7 +128,7 @@ impl Worker {
         let position = rooms
             .at_mut(room)
             .map_or(0, |local| local.add(index, joined.sequence));
-        Seat { room, position }
+        (Seat { room, position }, joined.confirmed)
     }
 
     /// The peer has sent its last byte.

@@ -26,7 +26,7 @@ pub mod slab;
 pub mod timers;
 mod turn;
 
-pub use crew::Crew;
+pub use crew::{Crew, Error};
 pub use plane::{Role, Visit};
 
 use crate::assistant::Dispatcher;

@@ -91,6 +91,7 @@ impl Worker {
                     self.flush_room(slot.index);
                 }
             }
+            Parcel::Confirmed { slot } => self.welcome_all(slot),
             Parcel::Control { connection, frame } => self.deliver_control(connection.0, frame),
             Parcel::Direct {
                 connection,

@@ -4,11 +4,13 @@ pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod redis;
 pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;
 pub(crate) use client::{Client, Frame, frame};
 pub(crate) use gateway::{Gateway, Signal};
+pub(crate) use redis::{Blow, Redis};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

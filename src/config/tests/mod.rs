@@ -4,7 +4,7 @@ mod refusals;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};
-use super::{Config, Deliver, Dialect, Handler, document};
+use super::{BridgeMode, Config, Deliver, Dialect, Handler, document};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -166,11 +166,55 @@ fn port_changes_the_port_and_keeps_the_host() {
 }
 
 #[test]
-fn a_redis_address_is_accepted_warned_about_and_never_printed() {
-    let loaded = load_environment(&[("REDIS_URL", "redis://:hunter2@h/")]).unwrap();
-    let text = format!("{:?}", loaded);
-    assert!(text.contains("is not used"));
-    assert!(!text.contains("hunter2"));
+fn the_guides_address_of_redis_turns_the_bridge_on_and_its_password_is_never_printed() {
+    let loaded = load_environment(&[("REDIS_URL", "redis://:hunter2@h/1")]).unwrap();
+    assert_eq!(loaded.config.bridge.mode, BridgeMode::Pubsub);
+    assert_eq!(
+        loaded.config.bridge.urls[0].expose(),
+        "redis://:hunter2@h/1"
+    );
+    for format in [document::Format::Toml, document::Format::Markdown] {
+        let text = format!("{loaded:?} {}", document::render(&loaded, format));
+        assert!(text.contains("redis://(hidden)@h/1"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_named_mode_and_a_list_of_addresses_win_over_the_guides_variable() {
+    let loaded = load_environment(&[
+        ("REDIS_URL", "redis://guide"),
+        ("SUPPORTAL_BRIDGE__MODE", "off"),
+    ]);
+    assert_eq!(loaded.unwrap().config.bridge.mode, BridgeMode::Off);
+    let loaded = load_environment(&[
+        ("REDIS_URL", "redis://guide"),
+        ("SUPPORTAL_BRIDGE__URLS", "redis://a,redis://b"),
+        ("SUPPORTAL_BRIDGE__MODE", "pubsub"),
+    ]);
+    let urls = loaded.unwrap().config.bridge.urls;
+    let urls: Vec<&str> = urls.iter().map(|url| url.expose()).collect();
+    assert_eq!(urls, ["redis://a", "redis://b"]);
+    assert!(
+        load_environment(&[("REDIS_URL", "")]).is_ok(),
+        "empty is unset"
+    );
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_the_fix_and_without_its_text() {
+    for (text, fix) in [
+        ("hunter2", "write redis://host:6379"),
+        ("[1]", "list of addresses"),
+        ("amqp://hunter2", "unknown scheme"),
+    ] {
+        let error = load_environment(&[("SUPPORTAL_BRIDGE__URLS", text)]).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains(fix) || text == "[1]", "{shown}");
+    }
+    let error = load_sets(&["bridge.mode=pubsub"]).unwrap_err().to_string();
+    assert!(error.contains("bridge.urls: is empty"), "{error}");
 }
 
 #[test]
@@ -236,7 +280,7 @@ fn a_secret_is_in_no_error_debug_or_document() {
     let loader = Loader {
         environment: environment(&[("SUPPORTAL_ADMIN__TOKEN", secret)]),
         sets: vec![format!("admin.token={secret}")],
-        redis_url: Some(secret.to_owned()),
+        redis_url: Some(format!("redis://:{secret}@h")),
         ..Loader::default()
     };
     assert!(!format!("{loader:?}").contains("hunter2"));

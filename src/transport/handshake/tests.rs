@@ -194,7 +194,7 @@ fn an_offer_keeps_the_order_and_the_case_of_its_protocols() {
     let offer = check(&request).expect("legal");
     assert_eq!(
         offer.protocols,
-        ["supportal.v2".into(), "Chat".into(), "b".into()]
+        ["supportal.v2", "Chat", "b"].map(Box::<str>::from)
     );
     assert!(offer.names("supportal.v2") && offer.names("Chat") && !offer.names("chat"));
 }

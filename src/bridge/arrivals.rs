@@ -1,0 +1,217 @@
+//! What comes from one Redis: checked, numbered against loss and repetition, delivered.
+//!
+//! One task for each session, on its own so that fred's bounded channel is emptied whatever else the
+//! link does. A message that fred threw away because this was too slow shows twice: in
+//! `bridge_lagged`, and exactly in the gaps, once the room's next number or mark comes.
+//!
+//! A full mailbox of a worker is waited for, up to a budget of time that refills slowly; after that
+//! its publications are dropped and counted, so that one stuck worker cannot hold up the rest.
+
+use super::deployment::{Failure, wall_millis};
+use super::envelope::{Entry, Envelope, Head, Poison};
+use super::link::Link;
+use super::origins::{Arrival, Origins};
+use super::outbox::{Outgoing, What};
+use crate::broker::room::Room;
+use crate::broker::{Broker, Publication};
+use crate::clock::Millis;
+use crate::metrics::count;
+use bytes::Bytes;
+use fred::types::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Longest wait for workers' mailboxes in a row.
+const PATIENCE_MAX: Duration = Duration::from_millis(100);
+
+/// Of each ten milliseconds one may be spent waiting for a mailbox.
+const PATIENCE_SHARE: u32 = 10;
+
+/// How often a full mailbox is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Bytes of a poison message that are logged.
+const SHOWN_BYTES: usize = 64;
+
+/// The reader of one session.
+pub(super) struct Arrivals {
+    link: Arc<Link>,
+    broker: Arc<Broker>,
+    patience: Duration,
+    refilled: Millis,
+    /// When poison was last logged.
+    logged: Option<Millis>,
+}
+
+/// What one envelope said.
+#[derive(Default)]
+struct Heard<'a> {
+    fresh: Vec<(u64, &'a [u8])>,
+    received: u64,
+    duplicates: u64,
+    missed: u64,
+    hello: bool,
+}
+
+impl Arrivals {
+    pub(super) fn new(link: Arc<Link>, broker: Arc<Broker>) -> Self {
+        let refilled = link.clock.now();
+        Self {
+            link,
+            broker,
+            patience: PATIENCE_MAX,
+            refilled,
+            logged: None,
+        }
+    }
+
+    /// Reads until the connection is gone.
+    pub(super) async fn run(mut self, mut messages: Receiver<Message>) -> Failure {
+        loop {
+            match messages.recv().await {
+                Ok(message) => self.take(&message).await,
+                Err(RecvError::Lagged(count)) => {
+                    self.link.metrics.bridge_lagged.inc_by(count);
+                }
+                Err(RecvError::Closed) => return Failure::Ended,
+            }
+        }
+    }
+
+    async fn take(&mut self, message: &Message) {
+        let channel: &str = &message.channel;
+        let Some(bytes) = message.value.as_bytes() else {
+            return;
+        };
+        if channel == self.link.canary_channel {
+            self.link.see_canary(bytes);
+            return;
+        }
+        let Some(name) = channel.strip_prefix(self.link.room_prefix.as_str()) else {
+            return;
+        };
+        let envelope = match Envelope::read(bytes) {
+            Ok(envelope) => envelope,
+            Err(poison) => return self.poison(poison, bytes),
+        };
+        if envelope.head().node == self.link.node {
+            self.link.metrics.bridge_echoes.inc();
+            return;
+        }
+        let now = self.link.clock.now();
+        let link = Arc::clone(&self.link);
+        let heard = link
+            .rooms
+            .hear(name, |origins| hear(origins, &envelope, now));
+        // Unsubscribed a moment ago: nobody here is in that room.
+        let Some(heard) = heard else {
+            return;
+        };
+        let metrics = &link.metrics;
+        metrics.bridge_received.inc_by(heard.received);
+        metrics.bridge_duplicates.inc_by(heard.duplicates);
+        metrics.bridge_gaps.inc_by(heard.missed);
+        let Some(room) = self.broker.named(name) else {
+            return;
+        };
+        if heard.hello {
+            // Whatever the room has forwarded so far is in the outbox, in front of this.
+            link.outbox.push(Outgoing {
+                number: room.forwarded(),
+                room: Arc::clone(&room),
+                what: What::Mark,
+            });
+        }
+        for (deadline, frame) in heard.fresh {
+            self.deliver(&room, deadline, frame).await;
+        }
+    }
+
+    async fn deliver(&mut self, room: &Arc<Room>, deadline: u64, frame: &[u8]) {
+        let metrics = &self.link.metrics;
+        let left = deadline.saturating_sub(wall_millis());
+        if left == 0 {
+            count(&metrics.bridge_dropped, "cause", "late");
+            return;
+        }
+        if self.broker.full_mailbox(room).is_some() && !self.wait_for_room(room).await {
+            count(&self.link.metrics.bridge_dropped, "cause", "mailbox");
+            return;
+        }
+        // Another node's clock or settings must not keep it here for longer than ours do.
+        let left = Duration::from_millis(left).min(self.link.expiry);
+        let publication = Publication {
+            // A copy: a slice would keep the library's whole read buffer alive.
+            frame: Bytes::copy_from_slice(frame),
+            deadline: self.link.clock.now() + left,
+        };
+        self.broker.deliver_remote(room, &publication);
+        self.link.metrics.bridge_delivered.inc();
+    }
+
+    /// Waits for the mailboxes of a room's workers; false if the patience is used up.
+    async fn wait_for_room(&mut self, room: &Room) -> bool {
+        let now = self.link.clock.now();
+        let earned = now.since(self.refilled) / PATIENCE_SHARE;
+        self.patience = (self.patience + earned).min(PATIENCE_MAX);
+        while self.patience >= LOOK_EVERY {
+            self.patience -= LOOK_EVERY;
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.broker.full_mailbox(room).is_none() {
+                self.refilled = self.link.clock.now();
+                return true;
+            }
+        }
+        self.refilled = self.link.clock.now();
+        false
+    }
+
+    /// Not from one of us: counted, and shown at most once a second.
+    fn poison(&mut self, poison: Poison, bytes: &[u8]) {
+        count(&self.link.metrics.bridge_dropped, "cause", "poison");
+        let now = self.link.clock.now();
+        let recently = |logged: Millis| now.since(logged) < Duration::from_secs(1);
+        if self.logged.is_some_and(recently) {
+            return;
+        }
+        self.logged = Some(now);
+        let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
+        let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+        tracing::warn!(
+            redis = self.link.label,
+            length = bytes.len(),
+            first = hex,
+            "dropped what is no envelope of ours: {poison}"
+        );
+    }
+}
+
+/// Sorts the entries of an envelope into fresh and known ones.
+fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Heard<'a> {
+    let head: &Head = envelope.head();
+    let mut heard = Heard::default();
+    for entry in envelope.entries() {
+        match entry {
+            Entry::Message {
+                number,
+                deadline,
+                frame,
+                class: _,
+            } => {
+                heard.received += 1;
+                match origins.message(head, number, now) {
+                    Arrival::Fresh { missed } => {
+                        heard.missed += missed;
+                        heard.fresh.push((deadline, frame));
+                    }
+                    Arrival::Duplicate => heard.duplicates += 1,
+                }
+            }
+            Entry::Mark { number } => heard.missed += origins.mark(head, number, now),
+            Entry::Hello => heard.hello = true,
+        }
+    }
+    heard
+}

@@ -1,0 +1,236 @@
+//! One Redis deployment as the client library wants it: address, timeouts, and what fred must not do.
+//!
+//! fred's own reconnecting is switched off (no policy). A client of ours lives for one connection:
+//! when that breaks, both clients of the session are thrown away and the link makes new ones. So no
+//! answer can be matched to the wrong command, fred resubscribes nothing behind our back, and the
+//! pauses between attempts are ours. What else is set, and why (measured with fred 10.1 on
+//! Redis 7.0.15):
+//!
+//! - `broadcast_channel_capacity`: fred's 32 slots lose 98 of 100 messages of a burst. Only the
+//!   subscribing client gets many (`bridge.arrivals_capacity`), since they are allocated at once.
+//! - `max_command_attempts = 1`, `fail_fast`, `default_command_timeout`: a command fails, it does not
+//!   wait for better times; the outbox knows what to send again.
+//! - No pipelines: fred flushes after each command of one, but gathers single commands that are
+//!   waiting together into one write.
+
+use crate::clock::Millis;
+use crate::config::redis::RedisUrl;
+use crate::config::{self};
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::ClientLike;
+use fred::prelude::{Builder, Config, FredResult};
+use fred::types::config::UnresponsiveConfig;
+use fred::types::{ClusterHash, CustomCommand, RespVersion, Value};
+use std::time::Duration;
+
+/// Event slots of a client that subscribes to nothing.
+const EVENTS: usize = 16;
+
+/// Commands that may wait inside the client: the sender's own bound is lower.
+const COMMANDS: usize = 64 * 1024;
+
+/// Why the way over a Redis is not there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The library's: refused, broken, timed out, not allowed.
+    #[error("{}", text(.0))]
+    Redis(#[from] Error),
+    /// It is a replica: what is published there reaches nobody else.
+    #[error("it is a read-only replica")]
+    Replica,
+    /// A canary did not come back: what is published does not arrive.
+    #[error("a canary did not come back within bridge.command_timeout")]
+    Canary,
+    /// The library's task panicked or vanished.
+    #[error("the connection's task ended")]
+    Ended,
+    /// The node is going down.
+    #[error("the node is going down")]
+    Stopped,
+}
+
+/// What fred says, in one line and without the address it may repeat.
+fn text(error: &Error) -> String {
+    let details = error.details();
+    let end = details.floor_char_boundary(160);
+    let details: String = details
+        .get(..end)
+        .unwrap_or_default()
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    match error.kind() {
+        ErrorKind::Timeout => "no answer within bridge.command_timeout".to_owned(),
+        kind => format!("{}: {details}", kind.to_str()),
+    }
+}
+
+/// How to reach one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Deployment {
+    config: Config,
+    pub(super) is_cluster: bool,
+    /// For people: no password.
+    pub(super) shown: String,
+    name: String,
+    timeout: Duration,
+    arrivals: usize,
+}
+
+impl Deployment {
+    /// From an address and the settings.
+    ///
+    /// # Errors
+    /// When fred does not understand the address, or the trusted certificates cannot be read.
+    pub(super) fn new(url: &RedisUrl, settings: &config::Bridge) -> Result<Self, super::Error> {
+        let mut config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
+            shown: url.to_string(),
+            what: text(&error),
+        })?;
+        config.version = RespVersion::RESP3;
+        config.fail_fast = true;
+        let name = if settings.node.is_empty() {
+            "supportal"
+        } else {
+            &settings.node
+        };
+        Ok(Self {
+            config,
+            is_cluster: url.is_cluster(),
+            shown: url.to_string(),
+            name: name.to_owned(),
+            timeout: settings.command_timeout,
+            arrivals: settings.arrivals_capacity,
+        })
+    }
+
+    /// A connected client for commands.
+    ///
+    /// # Errors
+    /// When Redis is not there, does not answer in time, or does not let us in.
+    pub(super) async fn commander(&self) -> Result<Connection, Failure> {
+        self.connect(EVENTS).await
+    }
+
+    /// A connected client for subscriptions.
+    ///
+    /// # Errors
+    /// As [`Deployment::commander`].
+    pub(super) async fn subscriber(&self) -> Result<Connection, Failure> {
+        self.connect(self.arrivals).await
+    }
+
+    async fn connect(&self, events: usize) -> Result<Connection, Failure> {
+        let timeout = self.timeout;
+        let mut builder = Builder::from_config(self.config.clone());
+        builder.with_performance_config(|performance| {
+            performance.default_command_timeout = timeout;
+            performance.broadcast_channel_capacity = events;
+        });
+        builder.with_connection_config(|connection| {
+            connection.connection_timeout = timeout;
+            connection.internal_command_timeout = timeout;
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = COMMANDS;
+            connection.reconnect_on_auth_error = true;
+            connection.tcp.nodelay = Some(true);
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(timeout * 2),
+                interval: timeout / 2,
+            };
+        });
+        let client = builder.build()?;
+        // Resolving, connecting and logging in have a timeout each; their sum has one too.
+        let opened = tokio::time::timeout(timeout * 2, client.init()).await;
+        let task = match opened {
+            Ok(opened) => opened?,
+            Err(_elapsed) => return Err(Error::new(ErrorKind::Timeout, "connecting").into()),
+        };
+        let connection = Connection { client, task };
+        if !self.is_cluster {
+            let name = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
+            // For CLIENT LIST only: not being allowed to is no harm.
+            let named: FredResult<Value> = connection
+                .client
+                .custom(name, vec!["SETNAME", &self.name])
+                .await;
+            drop(named);
+        }
+        Ok(connection)
+    }
+}
+
+/// A client and its task; dropping it ends both.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) client: Client,
+    task: fred::types::ConnectHandle,
+}
+
+impl Connection {
+    /// Done when the connection is gone.
+    ///
+    /// # Cancel safety
+    /// May be called again, until it has returned once.
+    pub(super) async fn ended(&mut self) -> Failure {
+        match (&mut self.task).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => Failure::Ended,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Is this server, so far as it tells us, one that may be published to?
+///
+/// # Errors
+/// When it is a replica, or does not answer in time.
+pub(super) async fn check_role(client: &Client) -> Result<(), Failure> {
+    let role = CustomCommand::new_static("ROLE", ClusterHash::Random, false);
+    match client.custom::<Value, &str>(role, Vec::new()).await {
+        Ok(role) => {
+            let first = role.into_array().into_iter().next();
+            let is_replica = first.is_some_and(|word| word.as_bytes() == Some(b"slave"));
+            if is_replica {
+                Err(Failure::Replica)
+            } else {
+                Ok(())
+            }
+        }
+        Err(error) if is_about_connection(&error) => Err(error.into()),
+        // ROLE may be forbidden (ACL): then the canary alone decides.
+        Err(_forbidden) => Ok(()),
+    }
+}
+
+fn is_about_connection(error: &Error) -> bool {
+    let is_gone = matches!(
+        error.kind(),
+        ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol
+    );
+    is_gone || error.details().starts_with("LOADING")
+}
+
+/// Milliseconds since 1970, for deadlines that other machines read.
+pub(super) fn wall_millis() -> u64 {
+    let (seconds, micros) = crate::clock::wall();
+    seconds * 1_000 + u64::from(micros / 1_000)
+}
+
+/// A deadline of this process as the other machines read it.
+pub(super) fn to_wall(deadline: Millis, now: Millis, wall: u64) -> u64 {
+    let left = deadline.since(now).as_millis();
+    wall.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+}

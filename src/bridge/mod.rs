@@ -1,0 +1,273 @@
+//! Other nodes, by way of Redis: many nodes, one chat.
+//!
+//! What a room's members publish here goes to the same room on every other node, and what comes from
+//! there goes to the members here. Redis is optional while the node runs: whatever happens to it, chat
+//! within the node goes on as if it were not there, nothing waits for it, every queue is bounded, and
+//! every loss is counted by its cause.
+//!
+//! Not for: the order and the fan-out within the node (`broker`), and history.
+//!
+//! ```text
+//! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> PUBLISH ──┐
+//!                                                                   v
+//! worker <─ mailbox <─ room <─ deliver_remote <─ origins <─ SUBSCRIBE
+//! ```
+//!
+//! | Module | |
+//! |---|---|
+//! | [`envelope`] | what nodes say to each other, as bytes |
+//! | [`origins`] | what is missing, what came twice |
+//! | [`place`] | which of several Redis carries a room |
+//! | `outbox` | from the data plane's push to Redis' answer |
+//! | `rooms` | which rooms are subscribed |
+//! | `link` | the way over one Redis, down or up |
+//! | `pubsub` `arrivals` `canary` | one session of it |
+//! | `deployment` | fred, and what it must not do |
+//!
+//! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
+//! handshakes for a core at most, never for a runtime; two threads in it, so that reading from Redis
+//! goes on while something is written.
+//!
+//! Limits: `bridge.outbox_capacity`, `bridge.outbox_bytes`, `bridge.arrivals_capacity` for each Redis;
+//! rooms by the members there are; every wait by `bridge.command_timeout` or `bridge.confirm_timeout`.
+
+#![expect(
+    clippy::large_futures,
+    reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
+)]
+
+mod arrivals;
+mod canary;
+mod deployment;
+pub mod envelope;
+mod link;
+pub mod origins;
+mod outbox;
+pub mod place;
+mod pubsub;
+mod rooms;
+
+pub use link::Report;
+
+use crate::broker::room::Room;
+use crate::broker::uplink::{Forwarded, Uplink};
+use crate::broker::{Broker, Publication};
+use crate::clock::Clock;
+use crate::config::{BridgeMode, Config};
+use crate::metrics::{Metrics, count};
+use envelope::NodeId;
+use link::Link;
+use outbox::{Outgoing, What};
+use parking_lot::Mutex;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// Threads of the bridge's runtime: one reads from Redis while the other writes.
+const THREADS: usize = 2;
+
+/// Why the bridge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address that passed the first check, but not the client library's.
+    #[error("bridge.urls: {shown}: {what}")]
+    Address {
+        /// The address, without its password.
+        shown: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system gives no thread.
+    #[error("cannot start the bridge's thread")]
+    Thread(#[from] io::Error),
+}
+
+/// Who this node is to the others: random at each boot.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    node: NodeId,
+    epoch: u64,
+}
+
+/// 64 random bits. The standard library seeds its hashers from the system's randomness.
+fn random() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// The node's side of all Redis deployments.
+#[derive(Debug)]
+pub struct Bridge {
+    links: Arc<[Arc<Link>]>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Bridge {
+    /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker needs
+    /// the [`Bridge::uplink`] first.
+    ///
+    /// # Errors
+    /// When an address is not one.
+    pub fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Option<Self>, Error> {
+        if config.bridge.mode == BridgeMode::Off {
+            return Ok(None);
+        }
+        let mut node = [0; 16];
+        for half in node.as_chunks_mut::<8>().0 {
+            *half = random().to_be_bytes();
+        }
+        let origin = Origin {
+            node: NodeId(node),
+            epoch: deployment::wall_millis(),
+        };
+        for cause in ["full", "expired", "late", "mailbox", "poison"] {
+            drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
+        }
+        let links: Result<Vec<_>, Error> = config
+            .bridge
+            .urls
+            .iter()
+            .enumerate()
+            .map(|(index, url)| Link::new(index, url, config, origin, metrics, clock).map(Arc::new))
+            .collect();
+        Ok(Some(Self {
+            links: links?.into(),
+            clock,
+            metrics: Arc::clone(metrics),
+            stop: watch::Sender::new(false),
+            thread: Mutex::new(None),
+        }))
+    }
+
+    /// The broker's way to the other nodes.
+    #[must_use]
+    pub fn uplink(&self) -> Box<dyn Uplink> {
+        Box::new(Forwarder {
+            links: Arc::clone(&self.links),
+            clock: self.clock,
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// Starts the bridge's thread.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub fn run(&self, broker: &Arc<Broker>) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("bridge")
+            .enable_all()
+            .build()?;
+        let tasks: Vec<_> = self
+            .links
+            .iter()
+            .map(|link| Arc::clone(link).run(Arc::clone(broker), self.stop.subscribe()))
+            .collect();
+        let thread = std::thread::Builder::new()
+            .name("bridge".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let mut running = tokio::task::JoinSet::new();
+                    for task in tasks {
+                        running.spawn(task);
+                    }
+                    drop(running.join_all().await);
+                });
+                runtime.shutdown_background();
+            })?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Sends what is left, for at most twice `bridge.command_timeout`, and ends the thread. Blocks.
+    pub fn shutdown(&self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the bridge's thread panicked");
+        }
+    }
+
+    /// How each Redis is, in the order of `bridge.urls`.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        self.links.iter().map(|link| link.report()).collect()
+    }
+
+    /// Brings the gauges up to date, at the moment of a scrape.
+    pub fn measure(&self) {
+        let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
+        for link in self.links.iter() {
+            let (waiting, their_bytes) = link.outbox.load();
+            let (rooms, there) = link.rooms.counts();
+            entries += waiting;
+            bytes += their_bytes;
+            wanted += rooms;
+            confirmed += there;
+        }
+        let metrics = &self.metrics;
+        metrics.bridge_outbox.set(entries.cast_signed() as i64);
+        metrics.bridge_outbox_bytes.set(bytes.cast_signed() as i64);
+        for (state, number) in [("wanted", wanted), ("confirmed", confirmed)] {
+            metrics
+                .bridge_subscriptions
+                .get_or_create(&[("state", state)])
+                .set(number.cast_signed() as i64);
+        }
+    }
+}
+
+/// The broker's end of the bridge: pushes and returns.
+#[derive(Debug)]
+struct Forwarder {
+    links: Arc<[Arc<Link>]>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Forwarder {
+    fn link(&self, room: &Room) -> Option<&Arc<Link>> {
+        let place = place::link_of(room.name().as_str(), self.links.len());
+        self.links.get(place)
+    }
+}
+
+impl Uplink for Forwarder {
+    fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {
+        let Some(link) = self.link(room) else {
+            return Forwarded::Dropped;
+        };
+        let outgoing = Outgoing {
+            room: Arc::clone(room),
+            number,
+            what: What::Message(publication.clone()),
+        };
+        if link.outbox.offer(outgoing) {
+            Forwarded::Queued
+        } else {
+            count(&self.metrics.bridge_dropped, "cause", "full");
+            Forwarded::Dropped
+        }
+    }
+
+    fn watch(&self, room: &Arc<Room>) -> bool {
+        self.link(room)
+            .is_none_or(|link| link.rooms.watch(room.name(), self.clock.now()))
+    }
+
+    fn unwatch(&self, room: &Arc<Room>) {
+        if let Some(link) = self.link(room) {
+            link.rooms.unwatch(room.name(), self.clock.now());
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What other nodes have said in one room: which of their publications came, came twice, or never.
+//!
+//! Every node numbers what it forwards into a room, from 1 in each incarnation of the room. Numbers
+//! arrive in order, since one connection carries them; so a number at or below the last one is a
+//! duplicate, and one that skips some says exactly how many are missing. A mark says the last number
+//! given out, so that a loss at the end is counted too. A node heard for the first time has a
+//! baseline and no gap: what it said before was for others.
+//!
+//! Pure. Bound: [`ORIGINS_MAX`] nodes a room; the one not heard for longest makes room.
+
+use super::envelope::{Head, NodeId};
+use crate::clock::Millis;
+
+/// Nodes remembered in one room. Each boot of a node is a node of its own, so rolling restarts add
+/// some; 64 nodes that really share a room are far beyond a support chat.
+pub const ORIGINS_MAX: usize = 64;
+
+/// What an arriving publication is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// To be delivered; `missed` publications before it never came.
+    Fresh {
+        /// How many.
+        missed: u64,
+    },
+    /// It has been here, or is of an incarnation that has ended.
+    Duplicate,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    node: NodeId,
+    epoch: u64,
+    incarnation: u64,
+    last: u64,
+    heard: Millis,
+}
+
+/// The other nodes of one room.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    known: Vec<Origin>,
+}
+
+impl Origins {
+    /// Takes in a publication.
+    pub fn message(&mut self, head: &Head, number: u64, now: Millis) -> Arrival {
+        let Some(origin) = self.find(head, number, now) else {
+            return Arrival::Fresh { missed: 0 };
+        };
+        match origin.advance(head, number) {
+            Some(1..) if number > 0 => {
+                let missed = origin.missed(head, number);
+                origin.take(head, number);
+                Arrival::Fresh {
+                    missed: missed.saturating_sub(1),
+                }
+            }
+            _ => Arrival::Duplicate,
+        }
+    }
+
+    /// Takes in a mark; how many publications up to it never came.
+    pub fn mark(&mut self, head: &Head, number: u64, now: Millis) -> u64 {
+        let Some(origin) = self.find(head, number, now) else {
+            return 0;
+        };
+        if origin.advance(head, number).is_none() {
+            return 0;
+        }
+        let missed = origin.missed(head, number);
+        origin.take(head, number);
+        missed
+    }
+
+    /// The nodes heard in this room.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Has no other node been heard?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The node, or `None` after it has been taken in with `number` as its baseline.
+    fn find(&mut self, head: &Head, number: u64, now: Millis) -> Option<&mut Origin> {
+        let place = self
+            .known
+            .iter()
+            .position(|origin| origin.node == head.node);
+        if let Some(place) = place {
+            let origin = self.known.get_mut(place)?;
+            origin.heard = now;
+            return Some(origin);
+        }
+        if self.known.len() >= ORIGINS_MAX {
+            let oldest = (0..self.known.len())
+                .min_by_key(|&place| self.known.get(place).map(|origin| origin.heard));
+            if let Some(oldest) = oldest {
+                self.known.swap_remove(oldest);
+            }
+        }
+        self.known.push(Origin {
+            node: head.node,
+            epoch: head.epoch,
+            incarnation: head.incarnation,
+            last: number,
+            heard: now,
+        });
+        None
+    }
+}
+
+impl Origin {
+    /// How far `number` is ahead of the last one; `None` if the speaker is of the past.
+    fn advance(&self, head: &Head, number: u64) -> Option<u64> {
+        let (said, known) = (
+            (head.epoch, head.incarnation),
+            (self.epoch, self.incarnation),
+        );
+        match said.cmp(&known) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => number.checked_sub(self.last),
+            std::cmp::Ordering::Greater => Some(number),
+        }
+    }
+
+    /// Numbers after the last one up to `number`. A room that has died and come back begins with 1;
+    /// so does everything after a boot, of which nothing is known.
+    fn missed(&self, head: &Head, number: u64) -> u64 {
+        if head.epoch > self.epoch {
+            0
+        } else if head.incarnation > self.incarnation {
+            number
+        } else {
+            number.saturating_sub(self.last)
+        }
+    }
+
+    fn take(&mut self, head: &Head, number: u64) {
+        self.epoch = head.epoch;
+        self.incarnation = head.incarnation;
+        self.last = number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FRESH: Arrival = Arrival::Fresh { missed: 0 };
+
+    fn head(node: u8, epoch: u64, incarnation: u64) -> Head {
+        Head {
+            node: NodeId([node; 16]),
+            epoch,
+            incarnation,
+        }
+    }
+
+    fn hear(origins: &mut Origins, head: Head, numbers: &[u64]) -> Vec<Arrival> {
+        let hear = |&number: &u64| origins.message(&head, number, Millis(0));
+        numbers.iter().map(hear).collect()
+    }
+
+    #[test]
+    fn a_hole_is_counted_exactly_and_a_repetition_is_dropped() {
+        let mut origins = Origins::default();
+        let heard = hear(&mut origins, head(1, 1, 1), &[5, 6, 6, 5, 9, 10, 7]);
+        let two = Arrival::Fresh { missed: 2 };
+        let dup = Arrival::Duplicate;
+        assert_eq!(heard, [FRESH, FRESH, dup, dup, two, FRESH, dup]);
+    }
+
+    #[test]
+    fn a_mark_counts_what_is_missing_at_the_end_once() {
+        let mut origins = Origins::default();
+        let head = head(1, 1, 1);
+        assert_eq!(origins.mark(&head, 3, Millis(0)), 0, "the baseline");
+        assert_eq!(hear(&mut origins, head, &[4]), [FRESH]);
+        assert_eq!(origins.mark(&head, 6, Millis(0)), 2);
+        assert_eq!(origins.mark(&head, 6, Millis(0)), 0);
+        assert_eq!(
+            hear(&mut origins, head, &[6, 7]),
+            [Arrival::Duplicate, FRESH]
+        );
+    }
+
+    #[test]
+    fn a_room_that_dies_and_comes_back_begins_anew_and_misses_nothing_by_that() {
+        let mut origins = Origins::default();
+        hear(&mut origins, head(1, 1, 4), &[1, 2, 3]);
+        assert_eq!(hear(&mut origins, head(1, 1, 9), &[1, 2]), [FRESH, FRESH]);
+        let late = hear(&mut origins, head(1, 1, 4), &[4]);
+        assert_eq!(
+            late,
+            [Arrival::Duplicate],
+            "of an incarnation that has ended"
+        );
+        let missed = hear(&mut origins, head(1, 1, 12), &[3]);
+        assert_eq!(missed, [Arrival::Fresh { missed: 2 }]);
+        assert_eq!(origins.mark(&head(1, 1, 13), 2, Millis(0)), 2);
+    }
+
+    #[test]
+    fn a_node_that_booted_again_makes_no_false_gap_and_its_past_is_over() {
+        let mut origins = Origins::default();
+        hear(&mut origins, head(1, 1, 1), &[7]);
+        assert_eq!(hear(&mut origins, head(1, 2, 1), &[5, 6]), [FRESH, FRESH]);
+        assert_eq!(
+            hear(&mut origins, head(1, 1, 1), &[8]),
+            [Arrival::Duplicate]
+        );
+        assert_eq!(origins.mark(&head(1, 1, 1), 99, Millis(0)), 0);
+    }
+
+    #[test]
+    fn nodes_are_counted_apart_and_the_one_not_heard_for_longest_makes_room() {
+        let mut origins = Origins::default();
+        for node in 0..=u8::try_from(ORIGINS_MAX).unwrap() {
+            origins.message(&head(node, 1, 1), 1, Millis(u64::from(node)));
+        }
+        assert_eq!(origins.len(), ORIGINS_MAX);
+        assert_eq!(
+            hear(&mut origins, head(1, 1, 1), &[1]),
+            [Arrival::Duplicate]
+        );
+        assert_eq!(
+            hear(&mut origins, head(0, 1, 1), &[1]),
+            [FRESH],
+            "forgotten"
+        );
+    }
+
+    proptest! {
+        /// Whatever is lost or repeated on the way: delivered + missed = sent, once the mark is in.
+        #[test]
+        fn delivered_and_missed_are_all_that_was_sent(
+            fates in proptest::collection::vec(0_u8..3, 1..200),
+        ) {
+            let mut origins = Origins::default();
+            let head = head(1, 1, 1);
+            origins.mark(&head, 0, Millis(0));
+            let (mut delivered, mut missed) = (0, 0);
+            let mut numbers: Vec<u64> = Vec::new();
+            for (index, fate) in fates.iter().enumerate() {
+                let number = index as u64 + 1;
+                numbers.extend(std::iter::repeat_n(number, usize::from(*fate)));
+            }
+            for number in numbers {
+                if let Arrival::Fresh { missed: before } = origins.message(&head, number, Millis(0)) {
+                    delivered += 1;
+                    missed += before;
+                }
+            }
+            missed += origins.mark(&head, fates.len() as u64, Millis(0));
+            prop_assert_eq!(delivered, fates.iter().filter(|&&fate| fate > 0).count() as u64);
+            prop_assert_eq!(delivered + missed, fates.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Publications on their way to one Redis, from the data plane's push until Redis has answered.
+//!
+//! Workers push into a [`Mailbox`], the same that workers use among themselves: a short lock, and a
+//! wake only when it was empty. A full one (`bridge.outbox_capacity`, `bridge.outbox_bytes`) drops
+//! the newest and counts it. The link's task takes everything at once and keeps it until Redis has
+//! answered: on a broken connection it sends again from the oldest unanswered one, and the receivers
+//! drop by number what came twice. What has expired is dropped and counted, never sent late.
+
+use super::deployment::{to_wall, wall_millis};
+use super::envelope::{self, Entry, Head, NodeId};
+use crate::broker::Publication;
+use crate::broker::mailbox::Mailbox;
+use crate::broker::room::Room;
+use crate::clock::Millis;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Entries in one batch: what one tick puts on the wire before the next one is prepared.
+const BATCH_ENTRIES: usize = 512;
+
+/// Bytes of frames in one batch, so that one does not hold the link for longer than a few
+/// milliseconds.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// One thing to say, in one room.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) room: Arc<Room>,
+    pub(super) number: u64,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Message(Publication),
+    /// The mark alone.
+    Mark,
+    /// Asks the others for theirs, and says our own.
+    Hello,
+}
+
+impl Outgoing {
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Message(publication) => publication.frame.len(),
+            What::Mark | What::Hello => 0,
+        }
+    }
+}
+
+/// The data plane's end.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    mailbox: Mailbox<Outgoing>,
+    /// Something is there.
+    pub(super) filled: Notify,
+}
+
+impl Outbox {
+    pub(super) fn new(capacity: usize, bytes_max: usize) -> Self {
+        Self {
+            mailbox: Mailbox::new(capacity, bytes_max),
+            filled: Notify::new(),
+        }
+    }
+
+    /// Takes a publication if there is room. Never waits.
+    pub(super) fn offer(&self, outgoing: Outgoing) -> bool {
+        if self.mailbox.is_full() {
+            return false;
+        }
+        self.push(outgoing);
+        true
+    }
+
+    /// Takes it full or not: for the link's own few.
+    pub(super) fn push(&self, outgoing: Outgoing) {
+        let bytes = outgoing.bytes();
+        if self.mailbox.push(outgoing, bytes) {
+            self.filled.notify_one();
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.mailbox.is_full()
+    }
+
+    /// Entries and bytes that Redis has not answered for.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.mailbox.len(), self.mailbox.bytes())
+    }
+}
+
+/// What goes out in one command: everything one room has to say in a tick.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) room: Arc<Room>,
+    pub(super) envelope: Bytes,
+}
+
+/// One tick's worth: the parcels, and how many entries of the ledger they settle.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) parcels: Vec<Parcel>,
+    pub(super) entries: usize,
+    pub(super) messages: u64,
+}
+
+/// The link's end: everything that was taken from the outbox and not yet answered for.
+#[derive(Debug)]
+pub(super) struct Sending {
+    outbox: Arc<Outbox>,
+    node: NodeId,
+    epoch: u64,
+    /// Oldest first; the first `sent` of them are on the wire.
+    unanswered: VecDeque<Outgoing>,
+    sent: usize,
+    /// Scratch of a swap and of a batch.
+    taken: Vec<Outgoing>,
+    /// Rooms that said something since their last mark, and when.
+    unmarked: HashMap<usize, (Arc<Room>, Millis)>,
+    /// Messages dropped as expired, not yet counted in the metrics.
+    pub(super) expired: u64,
+    /// Messages sent once more.
+    pub(super) resent: u64,
+}
+
+impl Sending {
+    pub(super) fn new(outbox: Arc<Outbox>, node: NodeId, epoch: u64) -> Self {
+        Self {
+            outbox,
+            node,
+            epoch,
+            unanswered: VecDeque::new(),
+            sent: 0,
+            taken: Vec::new(),
+            unmarked: HashMap::new(),
+            expired: 0,
+            resent: 0,
+        }
+    }
+
+    /// A session begins: what was on the wire of the last one is sent again.
+    pub(super) fn begin(&mut self) {
+        let again = self.unanswered.iter().take(self.sent);
+        let is_message = |outgoing: &&Outgoing| matches!(outgoing.what, What::Message(_));
+        self.resent += again.filter(is_message).count() as u64;
+        self.sent = 0;
+    }
+
+    /// Takes what the data plane has put into the outbox.
+    pub(super) fn collect(&mut self) {
+        self.outbox.mailbox.swap(&mut self.taken);
+        self.unanswered.extend(self.taken.drain(..));
+    }
+
+    /// Is there anything that is not on the wire?
+    pub(super) fn has_unsent(&self) -> bool {
+        self.sent < self.unanswered.len()
+    }
+
+    /// Drops what has expired at the old end, while nothing is on the wire.
+    pub(super) fn sweep(&mut self, now: Millis) {
+        while self.sent == 0
+            && let Some(Outgoing {
+                what: What::Message(publication),
+                ..
+            }) = self.unanswered.front()
+            && publication.deadline <= now
+        {
+            self.expired += 1;
+            self.settle(1);
+        }
+    }
+
+    /// The next batch, empty if there is nothing to send.
+    pub(super) fn batch(&mut self, now: Millis) -> Batch {
+        let wall = wall_millis();
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let mut writers: Vec<(Arc<Room>, envelope::Writer)> = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for outgoing in self.unanswered.range(self.sent..).take(BATCH_ENTRIES) {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            batch.entries += 1;
+            bytes += outgoing.bytes();
+            if let What::Message(publication) = &outgoing.what
+                && publication.deadline <= now
+            {
+                self.expired += 1;
+                continue;
+            }
+            let room = &outgoing.room;
+            let identity = Arc::as_ptr(room).addr();
+            let place = *places.entry(identity).or_insert_with(|| {
+                let head = Head {
+                    node: self.node,
+                    epoch: self.epoch,
+                    incarnation: room.incarnation(),
+                };
+                let room_for = outgoing.bytes() + envelope::MESSAGE_BYTES;
+                let writer = envelope::Writer::new(&head, room_for);
+                writers.push((Arc::clone(room), writer));
+                writers.len() - 1
+            });
+            let Some((_, writer)) = writers.get_mut(place) else {
+                continue;
+            };
+            let number = outgoing.number;
+            match &outgoing.what {
+                What::Message(publication) => {
+                    batch.messages += 1;
+                    writer.push(Entry::Message {
+                        number,
+                        deadline: to_wall(publication.deadline, now, wall),
+                        class: envelope::CLASS_CHAT,
+                        frame: &publication.frame,
+                    });
+                    self.unmarked.insert(identity, (Arc::clone(room), now));
+                }
+                What::Mark => writer.push(Entry::Mark { number }),
+                What::Hello => {
+                    writer.push(Entry::Hello);
+                    writer.push(Entry::Mark { number });
+                }
+            }
+        }
+        self.sent += batch.entries;
+        batch.parcels = writers
+            .into_iter()
+            .map(|(room, writer)| Parcel {
+                room,
+                envelope: writer.finish(),
+            })
+            .collect();
+        batch
+    }
+
+    /// Redis has answered for the oldest `entries`.
+    pub(super) fn settle(&mut self, entries: usize) {
+        let count = entries.min(self.unanswered.len());
+        let bytes = self.unanswered.drain(..count).map(|out| out.bytes()).sum();
+        self.sent = self.sent.saturating_sub(count);
+        // Nobody waits for room here: a full outbox drops.
+        let _nobody = self.outbox.mailbox.release(count, bytes);
+    }
+
+    /// Says the mark of rooms that have been quiet since `before`: what was lost at the end of their
+    /// traffic is missed by nobody otherwise.
+    pub(super) fn mark_quiet(&mut self, before: Millis) {
+        let Self {
+            unmarked, outbox, ..
+        } = self;
+        unmarked.retain(|_, (room, said)| {
+            if *said > before {
+                return true;
+            }
+            // Everything up to this number is in the outbox already, in front of the mark.
+            outbox.push(Outgoing {
+                room: Arc::clone(room),
+                number: room.forwarded(),
+                what: What::Mark,
+            });
+            false
+        });
+    }
+}

@@ -1,0 +1,126 @@
+//! The plain case: rooms whose members are on several nodes.
+
+use super::*;
+
+#[test]
+fn two_nodes_chat_both_ways_in_order() {
+    let redis = Redis::start(&[]);
+    let (left, right) = (node(&redis, &[]), node(&redis, &[]));
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    for number in 0..200 {
+        say(&mut ann, &format!("ann {number}"));
+    }
+    for number in 0..200 {
+        expect(&mut bob, &format!("ann {number}"));
+        expect(&mut ann, &format!("ann {number}"));
+    }
+    for number in 0..200 {
+        say(&mut bob, &format!("bob {number}"));
+    }
+    for number in 0..200 {
+        expect(&mut ann, &format!("bob {number}"));
+    }
+    assert_eq!(left.metric("supportal_bridge_delivered_total"), 200.0);
+    for node in [&left, &right] {
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+        assert_eq!(node.metric("supportal_bridge_duplicates_total"), 0.0);
+        assert_eq!(node.metric_sum("supportal_bridge_dropped_total"), 0.0);
+        assert!(node.metric("supportal_bridge_echoes_total") > 0.0);
+    }
+}
+
+#[test]
+fn every_node_of_three_hears_every_other() {
+    let redis = Redis::start(&[]);
+    let nodes = [node(&redis, &[]), node(&redis, &[]), node(&redis, &[])];
+    let mut members: Vec<Client> = nodes.iter().map(|node| node.join("abc")).collect();
+    for speaker in 0..3 {
+        say(&mut members[speaker], &format!("from {speaker}"));
+        for member in &mut members {
+            expect(member, &format!("from {speaker}"));
+        }
+    }
+}
+
+#[test]
+fn a_member_is_welcomed_only_once_its_first_message_would_arrive() {
+    let redis = Redis::start(&[]);
+    let (left, right) = (node(&redis, &[]), node(&redis, &[]));
+    for round in 0..50 {
+        let session = format!("room-{round}");
+        let mut ann = left.join(&session);
+        // The welcome says that the room is subscribed: what is said from here on arrives.
+        let mut bob = right.join(&session);
+        say(&mut ann, "first");
+        expect(&mut bob, "first");
+    }
+    assert_eq!(right.metric("supportal_bridge_unconfirmed_total"), 0.0);
+    assert_eq!(
+        right.metric("supportal_bridge_subscriptions{state=\"confirmed\"}"),
+        50.0
+    );
+}
+
+#[test]
+fn nodes_with_another_prefix_share_a_redis_and_hear_nothing() {
+    let redis = Redis::start(&[]);
+    let shop = node(&redis, &["bridge.prefix=shop"]);
+    let bank = node(&redis, &["bridge.prefix=bank"]);
+    let other = node(&redis, &["bridge.prefix=bank"]);
+    let (mut ann, mut bob) = (shop.join("abc"), bank.join("abc"));
+    let mut eve = other.join("abc");
+    say(&mut ann, "to the shop");
+    say(&mut bob, "to the bank");
+    expect(&mut eve, "to the bank");
+    expect(&mut bob, "to the bank");
+    expect(&mut ann, "to the shop");
+    assert_eq!(shop.metric("supportal_bridge_received_total"), 0.0);
+}
+
+#[test]
+fn what_was_accepted_before_sigterm_reaches_the_other_nodes() {
+    let redis = Redis::start(&[]);
+    let (left, right) = (node(&redis, &["server.drain_grace=1s"]), node(&redis, &[]));
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    for number in 0..500 {
+        say(&mut ann, &format!("{number}"));
+    }
+    expect(&mut ann, "0");
+    left.signal(crate::support::Signal::Term);
+    for number in 0..500 {
+        expect(&mut bob, &format!("{number}"));
+    }
+    assert_eq!(left.wait_exit(RECOVERY), Some(0));
+}
+
+#[test]
+fn the_channels_at_redis_are_the_rooms_with_members_r14() {
+    let redis = Redis::start(&[]);
+    let left = node(&redis, &["bridge.linger=50ms"]);
+    let rooms = |redis: &Redis| {
+        redis
+            .command(&["PUBSUB", "CHANNELS", "supportal:room:*"])
+            .texts()
+    };
+    let mut members: Vec<Client> = (0..40).map(|n| left.join(&format!("r{n}"))).collect();
+    assert_eq!(rooms(&redis).len(), 40);
+    members.truncate(3);
+    wait::until("the empty rooms to be given up", RECOVERY, || {
+        rooms(&redis)
+            == [
+                "supportal:room:chat_1_r0",
+                "supportal:room:chat_1_r1",
+                "supportal:room:chat_1_r2",
+            ]
+    });
+    // A member that comes back is heard again.
+    let right = node(&redis, &["bridge.linger=50ms"]);
+    let (mut ann, mut bob) = (left.join("r30"), right.join("r30"));
+    say(&mut bob, "back");
+    expect(&mut ann, "back");
+    until_metric(
+        &left,
+        "supportal_bridge_subscriptions{state=\"wanted\"}",
+        4.0,
+    );
+}
