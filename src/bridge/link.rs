@@ -178,11 +178,12 @@ impl Link {
             if self.clock.now().since(started) >= STABLE {
                 pause = PAUSE_MIN;
             }
-            // What nobody will want any more makes room for what somebody may.
             sending.collect();
             sending.begin();
             sending.sweep(self.clock.now());
             pubsub::tally(&self, &mut sending);
+            // Rooms come and go while it is down; those that went are forgotten.
+            drop(self.rooms.due(self.clock.now()));
             let jittered = pause.mul_f64(0.5 + super::random() as f64 / u64::MAX as f64 / 2.0);
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}

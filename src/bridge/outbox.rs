@@ -161,18 +161,21 @@ impl Sending {
         self.sent < self.unanswered.len()
     }
 
-    /// Drops what has expired at the old end, while nothing is on the wire.
+    /// Drops what has expired, while nothing is on the wire: it makes room for what somebody may
+    /// still want.
     pub(super) fn sweep(&mut self, now: Millis) {
-        while self.sent == 0
-            && let Some(Outgoing {
-                what: What::Message(publication),
-                ..
-            }) = self.unanswered.front()
-            && publication.deadline <= now
-        {
-            self.expired += 1;
-            self.settle(1);
-        }
+        let (mut expired, mut bytes) = (0, 0);
+        self.sent = 0;
+        self.unanswered.retain(|outgoing| match &outgoing.what {
+            What::Message(publication) if publication.deadline <= now => {
+                expired += 1;
+                bytes += outgoing.bytes();
+                false
+            }
+            _ => true,
+        });
+        self.expired += expired as u64;
+        let _nobody = self.outbox.mailbox.release(expired, bytes);
     }
 
     /// The next batch, empty if there is nothing to send.

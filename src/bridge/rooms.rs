@@ -102,10 +102,10 @@ impl Rooms {
                 origins: Origins::default(),
             };
             table.rooms.insert(name.clone(), watched);
-            table.wanted.push_back(name.clone());
             if !is_up {
-                return true;
+                return true; // The next session asks for everything.
             }
+            table.wanted.push_back(name.clone());
         }
         let until = now + self.confirm_timeout;
         table.held.push_back((until, name.clone()));

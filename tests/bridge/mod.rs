@@ -2,6 +2,8 @@
 
 mod chat;
 mod faults;
+mod hostile;
+mod network;
 
 use crate::support::{Client, Gateway, Redis, user, wait};
 use std::time::Duration;

@@ -4,6 +4,7 @@ pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod wait;
 

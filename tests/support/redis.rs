@@ -198,6 +198,40 @@ impl Conversation {
         self.stream.get_mut().write_all(&bytes).expect("send");
     }
 
+    /// Sends bytes as they are.
+    #[track_caller]
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).expect("send");
+    }
+
+    /// The payload of the next message of a subscription.
+    #[track_caller]
+    pub(crate) fn published(&mut self) -> Vec<u8> {
+        assert_eq!(self.line(), "*3", "not a message");
+        for _ in 0..2 {
+            self.bulk();
+        }
+        self.bulk()
+    }
+
+    /// A bulk string with its length.
+    #[track_caller]
+    fn bulk(&mut self) -> Vec<u8> {
+        let line = self.line();
+        let length = line
+            .strip_prefix('$')
+            .and_then(|length| length.parse().ok());
+        self.bytes(length.expect("a bulk string"))
+    }
+
+    #[track_caller]
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length + 2];
+        self.stream.read_exact(&mut bytes).expect("a bulk string");
+        bytes.truncate(length);
+        bytes
+    }
+
     /// Reads one answer.
     #[track_caller]
     pub(crate) fn read(&mut self) -> Reply {
@@ -211,10 +245,7 @@ impl Conversation {
                 let Ok(length) = rest.parse::<usize>() else {
                     return Reply::Nil;
                 };
-                let mut bytes = vec![0; length + 2];
-                self.stream.read_exact(&mut bytes).expect("a bulk string");
-                bytes.truncate(length);
-                Reply::Text(String::from_utf8_lossy(&bytes).into_owned())
+                Reply::Text(String::from_utf8_lossy(&self.bytes(length)).into_owned())
             }
             "*" => {
                 let count = rest.parse::<usize>().unwrap_or(0);
