@@ -6,6 +6,7 @@
 
 pub mod banner;
 pub mod budget;
+pub mod channels;
 pub mod document;
 mod file;
 pub mod keys;
