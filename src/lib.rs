@@ -42,6 +42,7 @@
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
+//! | 3 | [`bridge`] | The wire format of Django's channel layers; no connection yet. |
 //! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
 //! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |

@@ -40,7 +40,10 @@ const ASYNCHRONOUS: &[&str] = &[
 
 /// Crates that only these modules may name.
 const CRATES: &[(&str, &[&str])] = &[
+    ("aes", &["bridge"]),
+    ("cbc", &["bridge"]),
     ("clap", &["main", "cli"]),
+    ("crc32fast", &["bridge"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
     ("foldhash", &["broker"]),
@@ -49,6 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "http_body_util",
         &["server", "admin", "transport", "http_client"],
     ),
+    ("hmac", &["bridge", "auth"]),
     ("hyper", &["server", "admin", "transport", "http_client"]),
     (
         "hyper_util",
@@ -59,7 +63,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("mio", &["worker"]),
     ("prometheus_client", &["metrics"]),
+    ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),
+    ("rmp", &["bridge"]),
+    ("sha2", &["bridge", "auth"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport"]),
     ("socket2", &["server", "worker"]),

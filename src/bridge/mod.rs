@@ -15,6 +15,7 @@
 //!
 //! | Module | |
 //! |---|---|
+//! | [`channels`] | the wire format of Django's channel layers |
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
 //! | [`place`] | which of several Redis carries a room |
@@ -38,6 +39,7 @@
 
 mod arrivals;
 mod canary;
+pub mod channels;
 mod deployment;
 pub mod envelope;
 mod link;

@@ -7,6 +7,7 @@
 pub mod banner;
 pub mod bridge;
 pub mod budget;
+pub mod channels;
 pub mod document;
 mod file;
 pub mod keys;

@@ -226,7 +226,7 @@ fn read_again<'a>(payload: &[u8]) -> Result<Command<'a>, Rejected> {
     };
     let value = python::read(text).map_err(|failure| match failure {
         Failure::Syntax => ErrorCode::Format,
-        Failure::Unprocessable => ErrorCode::Failed,
+        Failure::Unprocessable | Failure::TooMany => ErrorCode::Failed,
     })?;
     let Value::Dict(mut fields) = value else {
         return Err(ErrorCode::Failed.into());

@@ -5,7 +5,7 @@
 const BLOCK_BYTES: usize = 32;
 
 /// Appends `text` with only the escapes JSON demands: `"`, `\` and below 0x20.
-pub(super) fn push_json(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_json(out: &mut Vec<u8>, text: &str) {
     let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK_BYTES>();
     for block in blocks {
         push_run(out, block);
@@ -33,7 +33,7 @@ fn push_run(out: &mut Vec<u8>, run: &[u8]) {
 }
 
 /// Appends `text` as Python's `json.dumps` does: everything outside 0x20–0x7e is escaped.
-pub(super) fn push_ascii(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_ascii(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
     loop {
         let clean = count_plain(rest.as_bytes());

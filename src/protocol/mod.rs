@@ -27,9 +27,9 @@ pub mod close;
 pub mod command;
 pub mod django;
 pub mod error;
-mod escape;
+pub(crate) mod escape;
 pub mod event;
-mod python;
+pub(crate) mod python;
 
 pub use close::CloseReason;
 pub use command::{Command, Kind, Parser, Rejected};

@@ -1,7 +1,8 @@
 //! JSON as Python reads and writes it, for the `django` dialect where `simd-json` cannot answer.
 //!
-//! Not the fast path: it runs only for a `message` that is not a string and for what strict JSON
-//! refuses but Python accepts (NaN, `1e400`, long integers, lone surrogates).
+//! Not the fast path: it runs only for a `message` that is not a string, for what strict JSON
+//! refuses but Python accepts (NaN, `1e400`, long integers, lone surrogates), and for channel layers
+//! configured to speak JSON.
 //! Neither reading nor writing recurses. Source: CPython 3.11 `Modules/_json.c`,
 //! `Objects/unicodeobject.c` (`repr`), recorded in `tests/data/transcript.jsonl`.
 
@@ -18,19 +19,21 @@ const DEPTH_MAX: usize = 990;
 
 /// Why Python does not read a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// `JSONDecodeError`.
     Syntax,
     /// `RecursionError`, or the `ValueError` of a long integer.
     Unprocessable,
+    /// More values than the caller allows.
+    TooMany,
 }
 
 /// Code points, because a Python string may hold lone surrogates.
-pub(super) type Text = Box<[u32]>;
+pub(crate) type Text = Box<[u32]>;
 
 /// A JSON value as Python holds it.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// `None`
     Null,
     /// `True`, `False`
@@ -49,7 +52,7 @@ pub(super) enum Value {
 
 /// A dictionary in order of first insertion; a later value of a key replaces the earlier one.
 #[derive(Debug, Default)]
-pub(super) struct Dict {
+pub(crate) struct Dict {
     entries: Vec<(Text, Value)>,
     index: HashMap<Text, usize>,
 }
@@ -66,6 +69,11 @@ impl Dict {
             self.index.insert(key.clone(), self.entries.len());
             self.entries.push((key, value));
         }
+    }
+
+    /// Its entries, in order.
+    pub(crate) fn into_entries(self) -> Vec<(Text, Value)> {
+        self.entries
     }
 
     /// Removes and returns the value of an ASCII key.
@@ -85,9 +93,19 @@ enum Open {
 
 /// Reads one JSON text like `json.loads`.
 pub(super) fn read(text: &str) -> Result<Value, Failure> {
+    read_at_most(text, usize::MAX)
+}
+
+/// Reads one JSON text of at most `values_max` values.
+pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failure> {
     let mut reader = Reader { rest: text };
     let mut open: Vec<Open> = Vec::new();
+    let mut values = 0;
     loop {
+        values += 1;
+        if values > values_max {
+            return Err(Failure::TooMany);
+        }
         reader.skip_space();
         let start = reader.first();
         let mut value = if matches!(start, Some(b'[' | b'{')) {
@@ -403,7 +421,7 @@ fn push_scalar(out: &mut Vec<u8>, value: &Value, style: Style) {
 
 /// `repr` of a finite float: the fewest digits that read back, with an exponent from 1e16 and
 /// below 1e-4.
-fn float(number: f64) -> String {
+pub(crate) fn float(number: f64) -> String {
     let mut text = format!("{number:e}");
     // Where two shortest texts are equally close Python takes the even one, the standard library
     // the upper one; writing to that many digits rounds to even.

@@ -1,0 +1,350 @@
+//! `[bridge.channels]`: the channel layer of a Django site.
+//!
+//! The first keys have the names, meanings and defaults of `CHANNEL_LAYERS["default"]["CONFIG"]` in
+//! a `settings.py` (`channels_redis` 4.3), so that they can be copied over; the rest is ours. Both
+//! sides must agree on them, or they do not hear each other.
+
+mod capacity;
+mod host;
+
+pub use capacity::ChannelCapacity;
+pub use host::{Host, RedisUrl};
+
+use super::{Secret, units};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Longest random prefix; channels_redis itself sets no bound, 12 bytes are its default.
+const RANDOM_PREFIX_MAX: usize = 64;
+/// Virtual receive channels: each is a key of one blocking command on every host.
+const RECEIVERS_MAX: usize = 64;
+/// Hosts; the ring of channels_redis has 4096 places, nobody has that many.
+const HOSTS_MAX: usize = 64;
+/// Entries of a key; above this a receiver is not slow but gone.
+const CAPACITY_MAX: usize = 1 << 20;
+/// The smallest message worth a bridge, and the largest one reader should hold.
+const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024 * 1024;
+/// No group lives longer: a year.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// A prefix counts in every key.
+const PREFIX_BYTES_MAX: usize = 64;
+/// Names of Channels are shorter than this, in characters.
+const NAME_CHARS: usize = 100;
+
+/// `[bridge.channels]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channels {
+    /// Speak to a Django site at all.
+    pub enabled: bool,
+    /// The site's `BACKEND`.
+    pub layer: Layer,
+    /// Redis servers, in the site's order: the order decides which holds what.
+    pub hosts: Vec<Host>,
+    /// What every key begins with.
+    pub prefix: String,
+    /// A message not read within this time is dropped; whole seconds.
+    #[serde(with = "units::duration")]
+    pub expiry: Duration,
+    /// A membership not renewed within this time ends; whole seconds.
+    #[serde(with = "units::duration")]
+    pub group_expiry: Duration,
+    /// Most messages waiting in one receiver's key.
+    pub capacity: usize,
+    /// Other capacities for channels whose name matches; the first match counts.
+    pub channel_capacity: Vec<ChannelCapacity>,
+    /// The first encrypts, all of them are tried; none = not encrypted.
+    pub symmetric_encryption_keys: Vec<Secret>,
+    /// Random bytes before each message (layer `core`).
+    pub random_prefix_length: usize,
+    /// Form of a message.
+    pub serializer_format: Format,
+
+    /// Types of events that are shown to the clients of the group's room.
+    pub deliver_types: Vec<String>,
+    /// Types of events that close the connections of the group's room.
+    pub close_types: Vec<String>,
+    /// `send.error.message` shows the whole event, as the Python consumer does, or its text only.
+    pub full_error: bool,
+    /// General channel (`runworker`) that gets every user's message; unset = none.
+    pub send_to: Option<String>,
+    /// Group that gets every user's message; unset = none.
+    pub send_to_group: Option<String>,
+    /// The `type` of what is sent there.
+    pub send_type: String,
+    /// Virtual receive channels of this node; each has room for `capacity` messages (layer `core`).
+    pub receivers: usize,
+    /// Longest message that is read or written, in bytes.
+    pub message_bytes: usize,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            layer: Layer::Core,
+            hosts: vec![Host::default()],
+            prefix: "asgi".to_owned(),
+            expiry: Duration::from_secs(60),
+            group_expiry: Duration::from_secs(86_400),
+            capacity: 100,
+            channel_capacity: Vec::new(),
+            symmetric_encryption_keys: Vec::new(),
+            random_prefix_length: 12,
+            serializer_format: Format::Msgpack,
+            deliver_types: vec!["chat.message".to_owned(), "chat_message".to_owned()],
+            close_types: Vec::new(),
+            full_error: true,
+            send_to: None,
+            send_to_group: None,
+            send_type: "chat.message".to_owned(),
+            receivers: 8,
+            message_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// Which channel layer of `channels_redis`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// `channels_redis.core.RedisChannelLayer`.
+    Core,
+    /// `channels_redis.pubsub.RedisPubSubChannelLayer`.
+    Pubsub,
+}
+
+/// Form of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// MessagePack.
+    Msgpack,
+    /// JSON as Python's `json.dumps` writes it.
+    Json,
+}
+
+/// One mistake: the key, what is wrong, and the fix.
+pub type Fault = (&'static str, String, &'static str);
+
+impl Channels {
+    /// The most messages that may wait for `channel`, a full name. The first matching pattern
+    /// counts, as in the layer.
+    #[must_use]
+    pub fn capacity_of(&self, channel: &str) -> usize {
+        self.channel_capacity
+            .iter()
+            .find(|entry| entry.matches(channel))
+            .map_or(self.capacity, ChannelCapacity::capacity)
+    }
+
+    /// What types cannot say. Empty = fine.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        self.check_counts(&mut faults);
+        self.check_durations(&mut faults);
+        self.check_names(&mut faults);
+        if self.symmetric_encryption_keys.iter().any(is_empty) {
+            faults.push((
+                "symmetric_encryption_keys",
+                "holds an empty key".to_owned(),
+                "copy the keys of settings.py",
+            ));
+        }
+        if self.layer == Layer::Pubsub && self.send_to.is_some() {
+            faults.push((
+                "send_to",
+                "names a worker, but the layer is pubsub, where a message nobody hears is lost"
+                    .to_owned(),
+                "use send_to_group, or layer core",
+            ));
+        }
+        faults
+    }
+
+    fn check_counts(&self, faults: &mut Vec<Fault>) {
+        for (key, value, range) in [
+            ("hosts", self.hosts.len(), 1..=HOSTS_MAX),
+            ("capacity", self.capacity, 1..=CAPACITY_MAX),
+            (
+                "random_prefix_length",
+                self.random_prefix_length,
+                0..=RANDOM_PREFIX_MAX,
+            ),
+            ("receivers", self.receivers, 1..=RECEIVERS_MAX),
+            ("message_bytes", self.message_bytes, MESSAGE_BYTES),
+            ("prefix", self.prefix.len(), 0..=PREFIX_BYTES_MAX),
+        ] {
+            if !range.contains(&value) {
+                let what = format!("{value} is not from {} to {}", range.start(), range.end());
+                faults.push((key, what, "write a number in that range"));
+            }
+        }
+    }
+
+    fn check_durations(&self, faults: &mut Vec<Fault>) {
+        for (key, value) in [("expiry", self.expiry), ("group_expiry", self.group_expiry)] {
+            let whole = value.subsec_nanos() == 0 && !value.is_zero();
+            if !whole || value > DURATION_MAX {
+                faults.push((
+                    key,
+                    "is not a whole number of seconds from one second to a year".to_owned(),
+                    "write the seconds of settings.py with a unit, such as \"60s\"",
+                ));
+            }
+        }
+    }
+
+    fn check_names(&self, faults: &mut Vec<Fault>) {
+        if self.prefix.bytes().any(|byte| byte.is_ascii_control()) {
+            faults.push((
+                "prefix",
+                "holds a control character".to_owned(),
+                "copy the prefix of settings.py",
+            ));
+        }
+        for (key, name) in [
+            ("send_to", &self.send_to),
+            ("send_to_group", &self.send_to_group),
+        ] {
+            if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+                faults.push((
+                    key,
+                    format!("{name:?} is not a name of Channels"),
+                    "write 1 to 99 of A-Z a-z 0-9 . _ -",
+                ));
+            }
+        }
+        let group = self.send_to_group.as_deref().unwrap_or_default();
+        if group.starts_with("chat_") {
+            faults.push((
+                "send_to_group",
+                format!("{group:?} may be a group of chat consumers, whom an unknown event ends"),
+                "write a group of your own workers",
+            ));
+        }
+        for (key, types) in [
+            ("deliver_types", &self.deliver_types),
+            ("close_types", &self.close_types),
+        ] {
+            if types
+                .iter()
+                .any(|kind| kind.is_empty() || kind.starts_with('_'))
+            {
+                faults.push((
+                    key,
+                    "holds a type that no consumer accepts".to_owned(),
+                    "write types such as \"chat.message\", without a leading underscore",
+                ));
+            }
+        }
+        if self.send_type.is_empty() || self.send_type.starts_with('_') {
+            faults.push((
+                "send_type",
+                format!("{:?} is a type that no consumer accepts", self.send_type),
+                "write a type such as \"chat.message\"",
+            ));
+        }
+    }
+}
+
+fn is_empty(key: &Secret) -> bool {
+    key.expose().is_empty()
+}
+
+/// What we send to is plain ASCII, stricter than the layer, and never one process's own channel.
+fn is_name(text: &str) -> bool {
+    (1..NAME_CHARS).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Channels, Box<toml::de::Error>> {
+        toml::from_str(text).map_err(Box::new)
+    }
+
+    fn faulty(text: &str) -> Vec<&'static str> {
+        let faults = parse(text).expect("well-formed").faults();
+        faults.iter().map(|(key, ..)| *key).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_channels_redis_and_have_no_fault() {
+        let channels = parse("").expect("defaults");
+        assert_eq!(channels, Channels::default());
+        assert!(channels.faults().is_empty());
+        assert_eq!(channels.hosts.len(), 1);
+        let whole = toml::to_string(&channels).expect("serialises");
+        assert_eq!(parse(&whole).expect("reads back"), channels);
+    }
+
+    #[test]
+    fn a_settings_file_can_be_copied_over() {
+        let channels = parse(
+            r#"
+            layer = "core"
+            hosts = [["127.0.0.1", 6379], "redis://:pw@host:6379/1", { address = "redis://h" }]
+            prefix = "site"
+            expiry = "10s"
+            group_expiry = "1d"
+            capacity = 1500
+            channel_capacity = [
+                { pattern = "http.request", capacity = 200 },
+                { pattern = "http.response!*", capacity = 10 },
+                { regex = '^websocket.send\!.+', capacity = 20 },
+            ]
+            symmetric_encryption_keys = ["secret-one"]
+            random_prefix_length = 12
+            serializer_format = "json"
+            "#,
+        )
+        .expect("well-formed");
+        assert!(channels.faults().is_empty());
+        assert_eq!(channels.capacity_of("http.request"), 200);
+        assert_eq!(channels.capacity_of("http.response!abc"), 10);
+        assert_eq!(channels.capacity_of("websocket.send!x"), 20);
+        assert_eq!(channels.capacity_of("websocket.send!"), 1500);
+        let shown = format!("{channels:?} {}", toml::to_string(&channels).expect("text"));
+        assert!(
+            !shown.contains("pw") && !shown.contains("secret-one"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_found() {
+        assert_eq!(faulty("hosts = []"), ["hosts"]);
+        assert_eq!(faulty("capacity = 0"), ["capacity"]);
+        assert_eq!(faulty("receivers = 65"), ["receivers"]);
+        assert_eq!(
+            faulty("random_prefix_length = 65"),
+            ["random_prefix_length"]
+        );
+        assert_eq!(faulty("message_bytes = 0"), ["message_bytes"]);
+        assert_eq!(faulty("expiry = \"1500ms\""), ["expiry"]);
+        assert_eq!(faulty("group_expiry = \"0s\""), ["group_expiry"]);
+        assert_eq!(faulty("prefix = \"a\\nb\""), ["prefix"]);
+        assert_eq!(faulty("send_to = \"a!b\""), ["send_to"]);
+        assert_eq!(faulty("layer = \"pubsub\"\nsend_to = \"a\""), ["send_to"]);
+        assert_eq!(faulty("send_to_group = \"chat_1_x\""), ["send_to_group"]);
+        assert_eq!(faulty("deliver_types = [\"_x\"]"), ["deliver_types"]);
+        assert_eq!(faulty("close_types = [\"\"]"), ["close_types"]);
+        assert_eq!(faulty("send_type = \"\""), ["send_type"]);
+        assert_eq!(
+            faulty("symmetric_encryption_keys = [\"\"]"),
+            ["symmetric_encryption_keys"]
+        );
+    }
+
+    #[test]
+    fn hosts_as_one_text_are_refused_as_in_the_layer() {
+        assert!(parse("hosts = \"redis://localhost\"").is_err());
+        assert!(parse("channel_capacity = [{ regex = \"(\", capacity = 1 }]").is_err());
+    }
+}
