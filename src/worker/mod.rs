@@ -13,6 +13,7 @@ pub mod connection;
 mod crew;
 mod lifecycle;
 pub mod outbound;
+mod parting;
 mod plane;
 pub mod rate_limit;
 #[cfg(test)]
