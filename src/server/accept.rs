@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
 /// does not reset it and take the answer away.
@@ -68,6 +69,8 @@ pub(super) struct Acceptor {
     http: http1::Builder,
     handshakes: Arc<Admission>,
     http_timeout: Duration,
+    /// Connections wait for a worker to wake.
+    bell: Notify,
 }
 
 impl Acceptor {
@@ -86,6 +89,7 @@ impl Acceptor {
             handshakes,
             http,
             http_timeout: config.server.http_timeout,
+            bell: Notify::new(),
             front,
         }
     }
@@ -99,6 +103,7 @@ impl Acceptor {
         const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
         let mut wait = BACK_OFF.0;
         let mut failing = false;
+        tokio::spawn(Arc::clone(&self).ring());
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
@@ -121,6 +126,15 @@ impl Acceptor {
                     wait = (wait * 2).min(BACK_OFF.1);
                 }
             }
+        }
+    }
+
+    /// Wakes workers. A task of its own comes behind the handshakes that are ready now, so their
+    /// connections reach a worker together. Outlives [`Acceptor::run`], as handshakes do.
+    async fn ring(self: Arc<Self>) {
+        loop {
+            self.bell.notified().await;
+            self.front.crew.nudge();
         }
     }
 
@@ -196,13 +210,16 @@ impl Acceptor {
         match stream.into_std() {
             Ok(socket) => {
                 let peer = permit.hand_over();
-                self.front.crew.open(Handoff {
+                let is_first = self.front.crew.hand_over(Handoff {
                     socket,
                     leftover,
                     role,
                     room,
                     peer,
                 });
+                if is_first {
+                    self.bell.notify_one();
+                }
             }
             Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
         }

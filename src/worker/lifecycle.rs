@@ -38,11 +38,9 @@ impl Worker {
         } = handoff;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let key = self.clients.next_key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) =
-            self.poll
-                .registry()
-                .register(&mut socket, Token(key as usize), interest)
+        // Not for writing: a new socket can be written to, and to hear it would cost a turn.
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(&mut socket, Token(key as usize), Interest::READABLE)
         {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             count(&self.plane.metrics.connections_closed, "reason", "gone");
@@ -58,6 +56,7 @@ impl Worker {
             peer,
             armed: Millis::NEVER,
             slowed: Millis::NEVER,
+            watched: false,
             unread: false,
             finished: false,
             unwelcomed: false,
@@ -111,6 +110,24 @@ impl Worker {
             {
                 plane.greet(ConnectionKey(key), &client.role, Some(&local.room));
             }
+        }
+    }
+
+    /// Has the poll say when a socket can be written to again, if something waits for that.
+    pub(super) fn watch_writes(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.watched || client.connection.outbound.is_idle() {
+            return;
+        }
+        client.watched = true;
+        let (socket, token) = (&mut client.socket, Token(key as usize));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // If it can by now, this says so at once.
+        if let Err(error) = self.poll.registry().reregister(socket, token, interest) {
+            tracing::warn!(%error, "a connection cannot be watched and is dropped");
+            self.doom(key, Ended::Gone);
         }
     }
 
@@ -213,12 +230,11 @@ impl Worker {
             self.abandon(key, ended);
             self.leave(key);
             self.leavers.remove(&key);
-            let Some(mut client) = self.clients.remove(key) else {
+            // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
+            // descriptor. An event of it that has been fetched already finds another generation.
+            let Some(client) = self.clients.remove(key) else {
                 continue;
             };
-            if let Err(error) = self.poll.registry().deregister(&mut client.socket) {
-                tracing::debug!(%error, "a socket was not being watched");
-            }
             count(
                 &self.plane.metrics.connections_closed,
                 "reason",

@@ -14,6 +14,7 @@ pub mod connection;
 mod crew;
 mod lifecycle;
 pub mod outbound;
+mod parting;
 mod plane;
 pub mod rate_limit;
 #[cfg(test)]
@@ -114,14 +115,35 @@ impl Link {
     /// Gives an order and wakes the worker; gives it back if the worker has ended.
     #[must_use = "a connection that nobody takes has to be given up"]
     pub fn send(&self, order: Order) -> Option<Order> {
+        match self.leave(order) {
+            Ok(_) => {
+                self.wake();
+                None
+            }
+            Err(order) => Some(order),
+        }
+    }
+
+    /// Leaves an order for when the worker is awake. True: it is the first one, so somebody has to
+    /// wake the worker; all that wait then are taken at once.
+    fn leave(&self, order: Order) -> Result<bool, Order> {
         let mut orders = self.orders.lock();
         let Some(waiting) = orders.as_mut() else {
-            return Some(order);
+            return Err(order);
         };
+        let is_first = waiting.is_empty();
         waiting.push(order);
-        drop(orders);
-        self.wake();
-        None
+        Ok(is_first)
+    }
+
+    /// Wakes the worker if orders wait.
+    fn nudge(&self) {
+        let waits = |orders: &Vec<Order>| !orders.is_empty();
+        // The guard goes first: the wake may hand the core to the worker, which wants the lock.
+        let waits = self.orders.lock().as_ref().is_some_and(waits);
+        if waits {
+            self.wake();
+        }
     }
 
     /// Takes the orders given so far.
