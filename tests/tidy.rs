@@ -60,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mio", &["worker"]),
     ("prometheus_client", &["metrics"]),
     ("rlimit", &["main", "server", "config"]),
+    ("rustls", &["bridge"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport"]),
     ("socket2", &["server", "worker"]),

@@ -23,6 +23,7 @@
 //! | `link` | the way over one Redis, down or up |
 //! | `pubsub` `arrivals` `canary` | one session of it |
 //! | `deployment` | fred, and what it must not do |
+//! | [`probe`] | `supportal check --redis` |
 //!
 //! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
 //! handshakes for a core at most, never for a runtime; two threads in it, so that reading from Redis
@@ -44,6 +45,7 @@ mod link;
 pub mod origins;
 mod outbox;
 pub mod place;
+pub mod probe;
 mod pubsub;
 mod rooms;
 
@@ -76,6 +78,14 @@ pub enum Error {
     Address {
         /// The address, without its password.
         shown: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The certificates to trust cannot be read.
+    #[error("bridge.ca_file: {path}: {what}")]
+    Certificates {
+        /// The file.
+        path: String,
         /// What is wrong with it.
         what: String,
     },
