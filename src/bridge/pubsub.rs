@@ -35,6 +35,9 @@ use tokio::task::JoinHandle;
 /// Rooms in one SUBSCRIBE: what Redis works off in well under a millisecond.
 const CHUNK: usize = 1_000;
 
+/// Rooms in one go on a cluster, where each is a command of its own that is waited for.
+const CLUSTER_CHUNK: usize = 100;
+
 /// Batches on the wire before the first is answered: one on its way there, one at work, one on its
 /// way back.
 const WINDOW: usize = 3;
@@ -99,7 +102,10 @@ impl Session {
         tokio::select! {
             failure = self.commands.ended() => failure,
             failure = self.subscriptions.ended() => failure,
-            ended = &mut self.arrivals.0 => ended.unwrap_or(Failure::Ended),
+            ended = &mut self.arrivals.0 => ended.unwrap_or_else(|_panic| {
+                link.metrics.panics.inc();
+                Failure::Ended
+            }),
             failure = send(link, &commands, sending) => failure,
             failure = follow(link, broker, &subscriptions) => failure,
             failure = canary::watch(link, &commands) => failure,
@@ -148,7 +154,12 @@ async fn follow_once(link: &Link, broker: &Broker, client: &Client) -> Result<()
         let left = channels(link, names);
         link.deployment.unsubscribe(client, left).await?;
     }
-    let wanted = link.rooms.take_wanted(CHUNK);
+    let chunk = if link.deployment.is_cluster {
+        CLUSTER_CHUNK
+    } else {
+        CHUNK
+    };
+    let wanted = link.rooms.take_wanted(chunk);
     if wanted.is_empty() {
         // A permit of `changed` is kept if it comes in between.
         drop(tokio::time::timeout(TICK, link.rooms.changed.notified()).await);
