@@ -24,6 +24,7 @@
 //! | `link` | the way over one Redis, down or up |
 //! | `pubsub` `arrivals` `canary` | one session of it |
 //! | `deployment` | fred, and what it must not do |
+//! | [`probe`] | `supportal check --redis` |
 //!
 //! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
 //! handshakes for a core at most, never for a runtime; two threads in it, so that reading from Redis
@@ -46,6 +47,7 @@ mod link;
 pub mod origins;
 mod outbox;
 pub mod place;
+pub mod probe;
 mod pubsub;
 mod rooms;
 
@@ -56,7 +58,7 @@ use crate::broker::uplink::{Forwarded, Uplink};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Counter, Metrics};
 use envelope::NodeId;
 use link::Link;
 use outbox::{Outgoing, What};
@@ -78,6 +80,14 @@ pub enum Error {
     Address {
         /// The address, without its password.
         shown: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The certificates to trust cannot be read.
+    #[error("bridge.ca_file: {path}: {what}")]
+    Certificates {
+        /// The file.
+        path: String,
         /// What is wrong with it.
         what: String,
     },
@@ -155,7 +165,11 @@ impl Bridge {
         Box::new(Forwarder {
             links: Arc::clone(&self.links),
             clock: self.clock,
-            metrics: Arc::clone(&self.metrics),
+            full: self
+                .metrics
+                .bridge_dropped
+                .get_or_create(&[("cause", "full")])
+                .clone(),
         })
     }
 
@@ -164,30 +178,44 @@ impl Bridge {
     /// # Errors
     /// When the system gives none.
     pub fn run(&self, broker: &Arc<Broker>) -> Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("bridge")
-            .enable_all()
-            .build()?;
         let tasks: Vec<_> = self
             .links
             .iter()
-            .map(|link| Arc::clone(link).run(Arc::clone(broker), self.stop.subscribe()))
+            .map(|link| Arc::clone(link).supervise(Arc::clone(broker), self.stop.subscribe()))
             .collect();
+        // Built on its own thread: the caller is on another runtime, where none may be dropped.
+        let (built, outcome) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("bridge".to_owned())
             .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(THREADS)
+                    .thread_name("bridge")
+                    .enable_all()
+                    .build();
+                let (runtime, result) = match runtime {
+                    Ok(runtime) => (Some(runtime), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                // The caller waits for this.
+                drop(built.send(result));
+                let Some(runtime) = runtime else {
+                    return;
+                };
                 runtime.block_on(async {
                     let mut running = tokio::task::JoinSet::new();
                     for task in tasks {
                         running.spawn(task);
                     }
-                    drop(running.join_all().await);
+                    while running.join_next().await.is_some() {}
                 });
                 runtime.shutdown_background();
             })?;
         *self.thread.lock() = Some(thread);
-        Ok(())
+        match outcome.recv() {
+            Ok(result) => Ok(result?),
+            Err(gone) => Err(io::Error::other(gone).into()),
+        }
     }
 
     /// Sends what is left, for at most twice `bridge.command_timeout`, and ends the thread. Blocks.
@@ -234,7 +262,8 @@ impl Bridge {
 struct Forwarder {
     links: Arc<[Arc<Link>]>,
     clock: Clock,
-    metrics: Arc<Metrics>,
+    /// Held, since looking a series up is more than a drop may cost under a room's lock.
+    full: Counter,
 }
 
 impl Forwarder {
@@ -257,7 +286,7 @@ impl Uplink for Forwarder {
         if link.outbox.offer(outgoing) {
             Forwarded::Queued
         } else {
-            count(&self.metrics.bridge_dropped, "cause", "full");
+            self.full.inc();
             Forwarded::Dropped
         }
     }

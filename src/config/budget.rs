@@ -4,7 +4,7 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
-use super::{AssistantKind, Config};
+use super::{AssistantKind, BridgeMode, Config};
 use std::fmt;
 
 /// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
@@ -29,6 +29,15 @@ const HANDSHAKE_BYTES: usize = 16 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
+/// A publication in the bridge's outbox beside its frame: its entry there and on the wire, in lists
+/// that double as they grow.
+const OUTGOING_BYTES: usize = 256;
+/// A slot for an arrival in each of the client library's event channels, made at once.
+const ARRIVAL_BYTES: usize = 1024;
+/// A message from Redis beside its slot: its frame and envelope, within the library's read buffer.
+const ARRIVED_BYTES: usize = 1024;
+/// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
+const LINK_BYTES: usize = 16 * 1024 * 1024;
 /// Two halves of the log's buffer, see `telemetry`.
 const LOG_BYTES: usize = 2 * 1024 * 1024;
 
@@ -79,6 +88,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             .mailbox_capacity
             .saturating_mul(DELIVERY_BYTES),
     );
+    let links = match config.bridge.mode {
+        BridgeMode::Off => 0,
+        BridgeMode::Pubsub => config.bridge.urls.len(),
+    };
+    let outgoing = config.bridge.outbox_capacity.saturating_mul(OUTGOING_BYTES);
+    let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
+    let arrivals = config.bridge.arrivals_capacity;
     // A prompt is a text; its reply may be as long.
     let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
     // The kernel books a buffer at twice what was asked for (socket(7)).
@@ -89,6 +105,9 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("log lines waiting for standard error", 1, LOG_BYTES),
         addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
+        addend("bridge: connections to Redis", links, LINK_BYTES),
+        addend("bridge: outboxes (bridge.outbox_bytes, outbox_capacity)", links, outbox_bytes),
+        addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
         addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
@@ -100,7 +119,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(6) // the first six do not grow with connections
+        .skip(9) // the first nine do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()
@@ -158,6 +177,7 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::redis::RedisUrl;
 
     #[test]
     fn the_total_is_the_sum_of_the_lines() {
@@ -180,8 +200,11 @@ mod tests {
 
     #[test]
     fn every_bound_of_a_configuration_moves_the_sum() {
-        let base = worst_case_memory(&Config::default(), 10, 2).total;
-        let change: [fn(&mut Config); 9] = [
+        let mut plain = Config::default();
+        plain.bridge.mode = BridgeMode::Pubsub;
+        plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
+        let base = worst_case_memory(&plain, 10, 2).total;
+        let change: [fn(&mut Config); 13] = [
             |config| config.queue.bytes_max += 1,
             |config| config.queue.capacity += 1,
             |config| config.limits.message_bytes += 1,
@@ -191,9 +214,18 @@ mod tests {
             |config| config.broker.mailbox_bytes += 1,
             |config| config.broker.mailbox_capacity += 1,
             |config| config.assistant.prompts += 1,
+            |config| config.bridge.outbox_capacity += 1,
+            |config| config.bridge.outbox_bytes += 1,
+            |config| config.bridge.arrivals_capacity += 1,
+            |config| {
+                config
+                    .bridge
+                    .urls
+                    .push(RedisUrl::parse("redis://b").unwrap())
+            },
         ];
         for change in change {
-            let mut config = Config::default();
+            let mut config = plain.clone();
             change(&mut config);
             assert!(worst_case_memory(&config, 10, 2).total > base);
         }

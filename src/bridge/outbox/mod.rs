@@ -127,6 +127,13 @@ pub(super) struct Sending {
     pub(super) resent: u64,
 }
 
+impl Drop for Sending {
+    /// However its task ends, the outbox has its room back.
+    fn drop(&mut self) {
+        self.settle(usize::MAX);
+    }
+}
+
 impl Sending {
     pub(super) fn new(outbox: Arc<Outbox>, node: NodeId, epoch: u64) -> Self {
         Self {
@@ -271,3 +278,6 @@ impl Sending {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
