@@ -168,3 +168,30 @@ fn a_sender_that_goes_away_gives_the_room_back() {
     drop(sending);
     assert_eq!(outbox.load(), (0, 0));
 }
+
+#[test]
+fn a_batch_is_for_so_many_rooms_and_the_rest_comes_in_the_next() {
+    let broker = broker();
+    let (outbox, mut sending) = sending(1_000);
+    let rooms: Vec<Arc<Room>> = (0..BATCH_ROOMS + 1)
+        .map(|n| room(&broker, &n.to_string()))
+        .collect();
+    for number in 1..=2 {
+        for room in &rooms {
+            assert!(outbox.offer(outgoing(room, number, 100)));
+        }
+    }
+    sending.collect();
+    let first = sending.batch(Millis(0));
+    assert_eq!(
+        (first.parcels.len(), first.entries),
+        (BATCH_ROOMS, BATCH_ROOMS)
+    );
+    let second = sending.batch(Millis(0));
+    assert_eq!(
+        (second.parcels.len(), second.entries),
+        (BATCH_ROOMS, BATCH_ROOMS)
+    );
+    assert_eq!(sending.batch(Millis(0)).entries, 2);
+    assert!(!sending.has_unsent());
+}
