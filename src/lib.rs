@@ -8,7 +8,7 @@
 //! ```text
 //!        control plane: tokio + hyper                      data plane: one thread per core
 //!
-//!  accept ─> hyper http1 ─> path, handshake, ──101──> hand-off: socket, bytes already read, room
+//!  accept ─> hyper http1 ─> path, handshake, ─────────> hand-off: socket, 101, bytes read, room
 //!              │            origin, caps                              │
 //!              └─ page, client.js                                     v
 //!                                                   worker: mio poll, slab of connections

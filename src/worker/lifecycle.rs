@@ -3,10 +3,12 @@
 use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
-use super::rooms::{LocalRoom, key_of, slot_of};
+use super::outbound::Sent;
+use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ConnectionKey;
+use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -31,6 +33,7 @@ impl Worker {
     pub(super) fn open(&mut self, handoff: Handoff) {
         let Handoff {
             socket,
+            answer,
             mut leftover,
             role,
             room,
@@ -66,12 +69,11 @@ impl Worker {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
-        if !client.unwelcomed {
-            self.welcome(key, &client);
-        }
         self.clients.insert(client);
+        // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
+        self.greet(key, &answer);
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
@@ -82,12 +84,6 @@ impl Worker {
                 worker.feed(key, &mut bytes);
             });
         }
-    }
-
-    fn welcome(&mut self, key: u64, client: &Client) {
-        let local = client.seat.and_then(|seat| self.rooms.at_mut(seat.room));
-        let room = local.map(|local| &*local.room);
-        self.plane.greet(ConnectionKey(key), &client.role, room);
     }
 
     /// Welcomes the members of a room that have waited for it.
@@ -107,9 +103,54 @@ impl Worker {
             };
             if let Some(client) = clients.at_mut(member.index)
                 && std::mem::take(&mut client.unwelcomed)
+                && let Some(greeting) = plane.greeting(&client.role, Some(&local.room))
             {
-                plane.greet(ConnectionKey(key), &client.role, Some(&local.room));
+                plane.direct(ConnectionKey(key), greeting);
             }
+        }
+    }
+
+    /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
+    /// now on, and what the room has been sent before is not for this member.
+    fn greet(&mut self, key: u64, answer: &[u8]) {
+        let Self {
+            clients,
+            rooms,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
+        let seat = client.seat.map(|seat| seat.room);
+        let local = seat.and_then(|room| rooms.at_mut(room));
+        let greeting = if client.unwelcomed {
+            None // It comes with the room's confirmation.
+        } else {
+            plane.greeting(&client.role, local.map(|local| &*local.room))
+        };
+        let (now, mut sent) = (plane.now, Sent::default());
+        let mut change = Change {
+            expected: u64::from(greeting.is_some()),
+            ..Change::default()
+        };
+        let Client {
+            socket, connection, ..
+        } = client;
+        let greeting = greeting.as_ref();
+        let outbound = &mut connection.outbound;
+        if outbound
+            .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
+            .is_err()
+        {
+            change.drop(Cause::Closed, change.expected);
+            self.doom(key, Ended::Gone);
+        }
+        let overflow = std::mem::take(&mut sent.overflow);
+        self.watch_writes(key);
+        self.account(seat, change, sent);
+        if overflow {
+            self.overflow(key);
         }
     }
 

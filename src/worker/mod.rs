@@ -1,9 +1,9 @@
 //! The data plane: one thread per core, each with a poll, a slab of connections and its members of
 //! every room. No task, no buffer and no allocated timer for an idle connection.
 //!
-//! The control plane hands over a socket after the 101 ([`Handoff`]); from then on the worker reads,
-//! decodes, publishes, and writes what rooms and assistants send. Called from `server`; calls down
-//! into `broker`, `assistant`, `protocol`, `transport`.
+//! The control plane hands over a socket and the 101 it is owed ([`Handoff`]); from then on the
+//! worker reads, decodes, publishes, and writes what rooms and assistants send. Called from
+//! `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
 //!
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
 //! mailbox, coalesce each room's frames, one write per socket.
@@ -47,8 +47,10 @@ use std::thread::JoinHandle;
 
 /// A connection on its way from the control plane to a worker.
 pub struct Handoff {
-    /// The socket, after the 101 is flushed.
+    /// The socket, watched by nobody.
     pub socket: std::net::TcpStream,
+    /// The 101, still to be written: it goes out together with the first frame.
+    pub answer: Vec<u8>,
     /// Bytes of the peer's first frames that came with its handshake.
     pub leftover: Bytes,
     /// What it is for.

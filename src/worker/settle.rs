@@ -282,7 +282,7 @@ impl Worker {
     }
 
     /// `queue.overflow = "disconnect"`: what waits is dropped in favour of the close frame.
-    fn overflow(&mut self, key: u64) {
+    pub(super) fn overflow(&mut self, key: u64) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -338,7 +338,7 @@ impl Worker {
     }
 
     /// Books what became of deliveries: in the worker's account, and the room's.
-    fn account(&mut self, room: Option<u32>, mut change: Change, sent: Sent) {
+    pub(super) fn account(&mut self, room: Option<u32>, mut change: Change, sent: Sent) {
         change.delivered += sent.delivered;
         change.queued = change
             .queued
