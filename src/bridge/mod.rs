@@ -15,7 +15,7 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | [`channels`] | the wire format of Django's channel layers |
+//! | [`channels`] | Django's channel layers |
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
 //! | [`place`] | which of several Redis carries a room |
@@ -52,11 +52,12 @@ mod rooms;
 pub use link::Report;
 
 use crate::broker::room::Room;
-use crate::broker::uplink::{Forwarded, Uplink};
+use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Metrics, count};
+use channels::layer::Layer;
 use envelope::NodeId;
 use link::Link;
 use outbox::{Outgoing, What};
@@ -81,6 +82,17 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A host of the channel layer that passed the first check, but not ours.
+    #[error("bridge.channels.hosts: {shown}: {what}")]
+    Host {
+        /// The host, without its password.
+        shown: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
     /// The system gives no thread.
     #[error("cannot start the bridge's thread")]
     Thread(#[from] io::Error),
@@ -102,6 +114,7 @@ fn random() -> u64 {
 #[derive(Debug)]
 pub struct Bridge {
     links: Arc<[Arc<Link>]>,
+    layer: Option<Arc<Layer>>,
     clock: Clock,
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
@@ -109,8 +122,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker needs
-    /// the [`Bridge::uplink`] first.
+    /// The bridge of the configuration, `None` if its mode is `off` and there is no channel layer.
+    /// Nothing runs yet: the broker needs the [`Bridge::uplink`] first.
     ///
     /// # Errors
     /// When an address is not one.
@@ -119,9 +132,12 @@ impl Bridge {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Option<Self>, Error> {
-        if config.bridge.mode == BridgeMode::Off {
-            return Ok(None);
-        }
+        let layer = Layer::new(config, metrics, clock)?;
+        let urls = match config.bridge.mode {
+            BridgeMode::Off if layer.is_none() => return Ok(None),
+            BridgeMode::Off => &[],
+            BridgeMode::Pubsub => config.bridge.urls.as_slice(),
+        };
         let mut node = [0; 16];
         for half in node.as_chunks_mut::<8>().0 {
             *half = random().to_be_bytes();
@@ -133,15 +149,14 @@ impl Bridge {
         for cause in ["full", "expired", "late", "mailbox", "poison"] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
-        let links: Result<Vec<_>, Error> = config
-            .bridge
-            .urls
+        let links: Result<Vec<_>, Error> = urls
             .iter()
             .enumerate()
             .map(|(index, url)| Link::new(index, url, config, origin, metrics, clock).map(Arc::new))
             .collect();
         Ok(Some(Self {
             links: links?.into(),
+            layer,
             clock,
             metrics: Arc::clone(metrics),
             stop: watch::Sender::new(false),
@@ -154,6 +169,7 @@ impl Bridge {
     pub fn uplink(&self) -> Box<dyn Uplink> {
         Box::new(Forwarder {
             links: Arc::clone(&self.links),
+            layer: self.layer.clone(),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),
         })
@@ -174,12 +190,19 @@ impl Bridge {
             .iter()
             .map(|link| Arc::clone(link).run(Arc::clone(broker), self.stop.subscribe()))
             .collect();
+        let of_layer = self.layer.iter();
+        let of_layer: Vec<_> = of_layer
+            .flat_map(|layer| layer.tasks(broker, &self.stop))
+            .collect();
         let thread = std::thread::Builder::new()
             .name("bridge".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     let mut running = tokio::task::JoinSet::new();
                     for task in tasks {
+                        running.spawn(task);
+                    }
+                    for task in of_layer {
                         running.spawn(task);
                     }
                     drop(running.join_all().await);
@@ -190,7 +213,8 @@ impl Bridge {
         Ok(())
     }
 
-    /// Sends what is left, for at most twice `bridge.command_timeout`, and ends the thread. Blocks.
+    /// Sends what is left and leaves Django's groups, for at most three times
+    /// `bridge.command_timeout`, and ends the thread. Blocks.
     pub fn shutdown(&self) {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.lock().take()
@@ -206,8 +230,18 @@ impl Bridge {
         self.links.iter().map(|link| link.report()).collect()
     }
 
+    /// How each Redis of the channel layer is, in the order of `bridge.channels.hosts`.
+    #[must_use]
+    pub fn channel_reports(&self) -> Vec<Report> {
+        let layer = self.layer.as_ref();
+        layer.map_or_else(Vec::new, |layer| layer.reports())
+    }
+
     /// Brings the gauges up to date, at the moment of a scrape.
     pub fn measure(&self) {
+        if let Some(layer) = &self.layer {
+            layer.measure();
+        }
         let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
         for link in self.links.iter() {
             let (waiting, their_bytes) = link.outbox.load();
@@ -233,6 +267,7 @@ impl Bridge {
 #[derive(Debug)]
 struct Forwarder {
     links: Arc<[Arc<Link>]>,
+    layer: Option<Arc<Layer>>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -262,14 +297,39 @@ impl Uplink for Forwarder {
         }
     }
 
-    fn watch(&self, room: &Arc<Room>) -> bool {
-        self.link(room)
-            .is_none_or(|link| link.rooms.watch(room.name(), self.clock.now()))
+    fn ways(&self) -> u8 {
+        let way = |is_there: bool, way: Way| if is_there { way.bit() } else { Way::NONE };
+        way(!self.links.is_empty(), Way::Nodes) | way(self.layer.is_some(), Way::Django)
+    }
+
+    fn said(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
+        if let Some(layer) = &self.layer {
+            layer.said(room, author, publication);
+        }
+    }
+
+    fn watch(&self, room: &Arc<Room>) -> u8 {
+        let (name, now) = (room.name(), self.clock.now());
+        let mut waits = Way::NONE;
+        if let Some(link) = self.link(room)
+            && !link.rooms.watch(name, now)
+        {
+            waits |= Way::Nodes.bit();
+        }
+        if let Some(layer) = &self.layer
+            && !layer.watch(name)
+        {
+            waits |= Way::Django.bit();
+        }
+        waits
     }
 
     fn unwatch(&self, room: &Arc<Room>) {
         if let Some(link) = self.link(room) {
             link.rooms.unwatch(room.name(), self.clock.now());
+        }
+        if let Some(layer) = &self.layer {
+            layer.unwatch(room.name());
         }
     }
 }

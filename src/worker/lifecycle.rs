@@ -114,6 +114,19 @@ impl Worker {
         }
     }
 
+    /// Ends the connections of a room's members here.
+    pub(super) fn close_all(&mut self, slot: RoomSlot, reason: CloseReason) {
+        let Some(local) = self.rooms.get_mut(key_of(slot)) else {
+            return;
+        };
+        let members: Vec<u32> = local.members.iter().map(|member| member.index).collect();
+        for index in members {
+            if let Some(key) = self.clients.key_at(index) {
+                self.close(key, reason);
+            }
+        }
+    }
+
     /// Takes a seat in a room; are its members welcomed already?
     fn join(&mut self, name: &RoomName, key: u64) -> (Seat, bool) {
         let Self { rooms, plane, .. } = self;
