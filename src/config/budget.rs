@@ -29,6 +29,12 @@ const HANDSHAKE_BYTES: usize = 16 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
+/// The threads and connections of one host of a channel layer, and what decoding one message takes
+/// beside a multiple of its length (`bridge::channels::codec`).
+const CHANNEL_HOST_BYTES: usize = (16 + 20) * 1024 * 1024;
+/// Messages of a channel layer in memory at once, for each host: 129 pulled in one go, one of them
+/// decoded to eight times its length (`bridge::channels::receive`).
+const CHANNEL_MESSAGES: usize = 129 + 8;
 /// Two halves of the log's buffer, see `telemetry`.
 const LOG_BYTES: usize = 2 * 1024 * 1024;
 
@@ -79,6 +85,23 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             .mailbox_capacity
             .saturating_mul(DELIVERY_BYTES),
     );
+    let channels = &config.bridge.channels;
+    let hosts = if channels.enabled {
+        channels.hosts.len()
+    } else {
+        0
+    };
+    let host_bytes = channels
+        .message_bytes
+        .saturating_mul(CHANNEL_MESSAGES)
+        .saturating_add(CHANNEL_HOST_BYTES);
+    let sends = [&channels.send_to, &channels.send_to_group];
+    let destinations = sends.into_iter().flatten().count();
+    let said_bytes = config
+        .bridge
+        .outbox_capacity
+        .saturating_mul(DELIVERY_BYTES)
+        .saturating_add(config.bridge.outbox_bytes);
     // A prompt is a text; its reply may be as long.
     let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
     // The kernel books a buffer at twice what was asked for (socket(7)).
@@ -89,6 +112,8 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("log lines waiting for standard error", 1, LOG_BYTES),
         addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
+        addend("Django: hosts, messages from them (bridge.channels.hosts, message_bytes)", hosts, host_bytes),
+        addend("Django: users' messages (bridge.outbox_bytes, outbox_capacity)", destinations.min(hosts * 2), said_bytes),
         addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
@@ -100,7 +125,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(6) // the first six do not grow with connections
+        .skip(8) // the first eight do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()
@@ -158,6 +183,7 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::channels::Host;
 
     #[test]
     fn the_total_is_the_sum_of_the_lines() {
@@ -176,6 +202,26 @@ mod tests {
             worst_case_memory(&config, 11, 2),
         );
         assert_eq!(eleven.total - ten.total, ten.per_connection);
+    }
+
+    #[test]
+    fn every_bound_of_a_channel_layer_moves_the_sum() {
+        let mut plain = Config::default();
+        plain.bridge.channels.enabled = true;
+        plain.bridge.channels.send_to = Some("worker".to_owned());
+        let base = worst_case_memory(&plain, 10, 2).total;
+        let change: [fn(&mut Config); 5] = [
+            |config| config.bridge.channels.hosts.push(Host::default()),
+            |config| config.bridge.channels.message_bytes += 1,
+            |config| config.bridge.channels.send_to_group = Some("group".to_owned()),
+            |config| config.bridge.outbox_bytes += 1,
+            |config| config.bridge.outbox_capacity += 1,
+        ];
+        for change in change {
+            let mut config = plain.clone();
+            change(&mut config);
+            assert!(worst_case_memory(&config, 10, 2).total > base);
+        }
     }
 
     #[test]

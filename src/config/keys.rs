@@ -198,7 +198,7 @@ pub const KEYS: &[Key] = &[
     key("bridge.channels.send_to", Kind::Text, "Channel of a worker (`manage.py runworker NAME`) that gets every user's message (layer `core`); unset = none."),
     key("bridge.channels.send_to_group", Kind::Text, "Group that gets every user's message; never one of chat consumers; unset = none."),
     key("bridge.channels.send_type", Kind::Text, "The `type` of what is sent there: the consumer's method, with `_` for `.`."),
-    key("bridge.channels.tell_full", Kind::Switch, "A user whose message could not be sent there is told so by an error frame."),
+    key("bridge.channels.tell_full", Kind::Switch, "A user whose message was taken on and could not be sent there is told so by an error frame."),
     key("bridge.channels.receivers", Kind::Count, "Channels this node receives on, each with room for `capacity` messages (layer `core`)."),
     key("bridge.channels.message_bytes", Kind::Count, "Longest message in bytes that is read or written."),
     key("bridge.channels.channel_capacity", Kind::Tables(&["pattern", "regex", "capacity"]), "Other capacities by the channel's name, the first match counting: a shell `pattern`, or a `regex` for its beginning."),

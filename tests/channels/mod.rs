@@ -3,6 +3,7 @@
 
 mod forms;
 mod life;
+mod network;
 mod talk;
 
 use crate::support::site::Site;

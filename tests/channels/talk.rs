@@ -119,6 +119,31 @@ fn a_worker_answers_into_the_room() {
 }
 
 #[test]
+fn a_worker_hears_users_whom_no_other_member_is_shown() {
+    let redis = Redis::start(&[]);
+    let mut site = site("core", &[&redis], &json!({}));
+    site.order(&runworker());
+    let settings = [
+        "bridge.channels.send_to=supportal",
+        "chat.dialect=django",
+        "chat.deliver=sender",
+        "chat.exists=[{business_id=1}]",
+    ];
+    let gateway = node("core", &[&redis], &settings);
+    let mut client = gateway.join("abc");
+    for message in [json!("hé"), json!(1.5), json!({ "a": [null, true] })] {
+        client.send_text(&json!({ "message": message }).to_string());
+        assert_eq!(client.receive_json()["message"], message);
+        assert_eq!(site.hear()["message"], message);
+    }
+    client.send_text(&json!({ "message": "not a user", "type": "system" }).to_string());
+    client.receive_json();
+    site.group_send("chat_1_abc", "from django");
+    expect(&mut client, "from django");
+    assert!(!site.has_heard());
+}
+
+#[test]
 fn python_consumers_and_gateway_nodes_share_a_group() {
     for layer in LAYERS {
         let redis = Redis::start(&[]);

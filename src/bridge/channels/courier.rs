@@ -195,8 +195,11 @@ impl Courier {
         let (message, timestamp) = text;
         let event = layer.mapping.write(said.room.name(), message, &timestamp);
         loop {
-            if said.publication.deadline <= layer.clock.now() || (*stop.borrow() && !is_up(layer)) {
+            if said.publication.deadline <= layer.clock.now() {
                 return Err(Undelivered::Dropped("expired"));
+            }
+            if *stop.borrow() && !is_up(layer) {
+                return Err(Undelivered::Dropped("lost"));
             }
             let (second, micros) = clock::wall();
             let now = scores.next(second, micros);
