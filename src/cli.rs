@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use supportal::bridge::probe::{self, Finding};
+use supportal::config::BridgeMode;
 use supportal::config::banner::{Facts, banner};
 use supportal::config::budget::worst_case_memory;
 use supportal::config::document::{self, Format};
@@ -54,7 +56,11 @@ enum Command {
     /// Runs the server; also what happens without a command.
     Serve,
     /// Checks the configuration; prints limits and the worst case of memory.
-    Check,
+    Check {
+        /// Also connects to every Redis of `bridge.urls`, and sends a canary through.
+        #[arg(long)]
+        redis: bool,
+    },
     /// Prints every setting with its source; secrets are hidden.
     Config {
         /// Form of the output.
@@ -106,7 +112,7 @@ pub(crate) fn run(
     let loader = loader(cli.flags, environment);
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => Action::Serve(loader),
-        Command::Check => Action::Done(check(loader)),
+        Command::Check { redis } => Action::Done(check(loader, redis)),
         Command::Config { format, default } => Action::Done(show(loader, format.into(), default)),
     }
 }
@@ -128,7 +134,7 @@ fn loader(flags: Flags, environment: impl IntoIterator<Item = (OsString, OsStrin
     }
 }
 
-fn check(loader: Loader) -> ExitCode {
+fn check(loader: Loader, redis: bool) -> ExitCode {
     let loaded = match loader.load() {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
@@ -148,7 +154,37 @@ fn check(loader: Loader) -> ExitCode {
         "\nmemory at worst, {connections} connections and {workers} workers\n{}\n",
         worst_case_memory(&loaded.config, connections, workers)
     ));
-    print(&text)
+    if !redis {
+        return print(&text);
+    }
+    let (found, is_good) = check_redis(&loaded.config.bridge);
+    let printed = print(&format!("{text}\n{found}"));
+    if is_good { printed } else { ExitCode::FAILURE }
+}
+
+/// What every Redis is like, and whether the bridge would work over all of them.
+fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
+    let mut text = "redis\n".to_owned();
+    if settings.mode == BridgeMode::Off {
+        return (text + "  bridge.mode is \"off\": none is used\n", true);
+    }
+    let findings = match probe::probe(settings) {
+        Ok(findings) => findings,
+        Err(error) => return (format!("{text}  {error}\n"), false),
+    };
+    for Finding { address, facts } in &findings {
+        match facts {
+            Ok(facts) => text.push_str(&format!(
+                "  {address}  version {}, {}, ping {:.2?}, canary {:.2?}\n",
+                facts.version, facts.role, facts.ping, facts.canary
+            )),
+            Err(reason) => text.push_str(&format!("  {address}  FAILED: {reason}\n")),
+        }
+    }
+    for (what, name) in probe::names(settings) {
+        text.push_str(&format!("  {what}: {name}\n"));
+    }
+    (text, findings.iter().all(|finding| finding.facts.is_ok()))
 }
 
 fn show(loader: Loader, format: Format, default: bool) -> ExitCode {
@@ -209,7 +245,7 @@ mod tests {
         for line in ["supportal --workers 2 check", "supportal check --workers 2"] {
             let cli = parse(line).ok().unwrap();
             assert_eq!(cli.flags.workers.as_deref(), Some("2"));
-            assert!(matches!(cli.command, Some(Command::Check)));
+            assert!(matches!(cli.command, Some(Command::Check { .. })));
         }
         assert!(parse("supportal").ok().unwrap().command.is_none());
     }

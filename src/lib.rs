@@ -8,7 +8,7 @@
 //! ```text
 //!        control plane: tokio + hyper                      data plane: one thread per core
 //!
-//!  accept ─> hyper http1 ─> path, handshake, ──101──> hand-off: socket, bytes already read, room
+//!  accept ─> hyper http1 ─> path, handshake, ─────────> hand-off: socket, 101, bytes read, room
 //!              │            origin, caps                              │
 //!              └─ page, client.js                                     v
 //!                                                   worker: mio poll, slab of connections
@@ -20,10 +20,11 @@
 //!        └──────────────────────────────── broker.publish: next number of the room, into the
 //!                                          mailbox of every worker that holds members
 //!  assistant (a task per prompt) <─ prompt ─┤                         │
-//!     └── reply, published like any event ──┘                         v
+//!     └── reply, published like any event ──┤                         v
 //!                                          worker: one encoded frame for all members, the frames
 //!                                          of a turn in one write per socket; what a socket does
 //!                                          not take waits in its bounded queue
+//!                                           └─> bridge: outbox ─> Redis ─> the other nodes' rooms
 //! ```
 //!
 //! Two planes, because a chat server is mostly idle connections: one costs a slab entry here, and
@@ -42,7 +43,7 @@
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
-//! | 3 | [`bridge`] | The wire format of Django's channel layers; no connection yet. |
+//! | 3 | [`bridge`] | Other nodes, by way of Redis; the only user of fred. |
 //! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
 //! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
@@ -75,7 +76,8 @@
 //! # Locks
 //!
 //! The data plane takes three, in one order, written down at [`broker`]: a shard of the registry, a
-//! room, a mailbox. None is held across a wait or a system call, but for the wake of a sleeping worker
+//! room, a mailbox (the bridge's outbox is one). With a bridge, a room's first join and last leave take
+//! the lock of `bridge`'s rooms too, alone. None is held across a wait or a system call, but for the wake of a sleeping worker
 //! under a room's lock. What a worker owns (connections, queues, its members of rooms) needs none.
 //!
 //! # What is bounded by what
@@ -93,6 +95,8 @@
 //! | publications under way | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
+//! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
+//! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | the end | `server.drain_grace` | [`server`] |
@@ -114,6 +118,10 @@
 //! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered` |
+//! | Nodes on one Redis hear each other in order | `tests/bridge/chat.rs` `two_nodes_chat_both_ways_in_order` |
+//! | Whatever happens to Redis, chat within a node goes on | `tests/bridge/faults.rs` `a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3`, `tests/bridge/network.rs` `bad_weather_between_a_node_and_its_redis_is_survived_r4` |
+//! | What is lost between nodes is counted exactly | `tests/bridge/faults.rs` `redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2`; `src/bridge/origins.rs` `delivered_and_missed_are_all_that_was_sent` |
+//! | A welcome says that the room is heard | `tests/bridge/chat.rs` `a_member_is_welcomed_only_once_its_first_message_would_arrive` |
 //! | No text and no token is logged | `tests/logs.rs` `no_text_no_token_and_no_control_byte_is_logged_at_any_level` |
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 

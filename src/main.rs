@@ -5,6 +5,7 @@ mod signals;
 
 use signals::Signals;
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use supportal::admin::Admin;
@@ -14,6 +15,7 @@ use supportal::config::load::Loaded;
 use supportal::metrics::Metrics;
 use supportal::server::Server;
 use supportal::telemetry;
+use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -60,13 +62,7 @@ fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
 
 /// Binds, says where, and serves until a signal: the first drains, the second stops.
 fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime
-        .worker_threads(config.server.control_threads)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()?;
+    let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
         let signals = Signals::new()?;
@@ -75,13 +71,30 @@ fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
         info!(public = %server.address()?, admin = %admin.address()?, "listening");
         let admin = tokio::spawn(admin.run());
         let (drain, stop) = signals.split();
-        let outcome = server.run(drain, stop).await;
+        // A task like the handshakes it starts: with several control threads the main one only
+        // waits, and a wake of another thread per accepted connection is saved.
+        let outcome = tokio::spawn(server.run(drain, stop)).await;
         admin.abort();
-        Ok(outcome?)
+        Ok(outcome??)
     });
     // Prompts still being answered have nobody to go to.
     runtime.shutdown_background();
     outcome
+}
+
+/// The control plane. One control thread is the main thread itself: nothing is woken to pass work on.
+fn runtime(control_threads: usize) -> io::Result<Runtime> {
+    let mut runtime = if control_threads > 1 {
+        Builder::new_multi_thread()
+    } else {
+        Builder::new_current_thread()
+    };
+    runtime
+        .worker_threads(control_threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
 }
 
 /// An error with its causes: the one place that joins them.

@@ -1,6 +1,7 @@
 //! Request heads and the statuses they get; two canary rooms chat on meanwhile.
 
-use crate::support::{Canaries, Gateway};
+use crate::support::{Canaries, Gateway, http};
+use std::io::{Read, Write};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const VALID: [&str; 5] = [
@@ -344,12 +345,14 @@ fn frames_sent_along_with_the_head_are_not_lost() {
         0x81,
         crate::support::user("eager").as_bytes(),
     ));
-    let mut stream = crate::support::http::open(gateway.public());
-    std::io::Write::write_all(&mut stream, &bytes).expect("head and frame in one write");
+    let mut stream = http::open(gateway.public());
+    stream
+        .write_all(&bytes)
+        .expect("head and frame in one write");
     let mut seen = Vec::new();
     while !seen.windows(5).any(|window| window == b"eager") || !seen.ends_with(b"}") {
         let mut more = [0; 4096];
-        let count = std::io::Read::read(&mut stream, &mut more).expect("the message comes back");
+        let count = stream.read(&mut more).expect("the message comes back");
         assert!(count > 0, "closed: {}", seen.escape_ascii());
         seen.extend_from_slice(&more[..count]);
         let text = String::from_utf8_lossy(&seen).into_owned();
@@ -357,4 +360,26 @@ fn frames_sent_along_with_the_head_are_not_lost() {
             break;
         }
     }
+}
+
+#[test]
+fn a_page_and_an_upgrade_in_one_segment_are_answered_in_order() {
+    let gateway = Gateway::shared();
+    let mut stream = http::open(gateway.public());
+    let page = b"GET /client.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let upgrade = path("/ws/chat/1/pipelined/");
+    stream
+        .write_all(&[page, &upgrade[..]].concat())
+        .expect("two requests");
+    let mut bytes = Vec::new();
+    let place = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|at| at == text);
+    while place(&bytes, br#""sender":"system""#).is_none() {
+        let mut some = [0; 4096];
+        let count = stream.read(&mut some).expect("an answer");
+        assert!(count > 0, "the end, after {} bytes", bytes.len());
+        bytes.extend(&some[..count]);
+    }
+    assert!(bytes.starts_with(b"HTTP/1.1 200 "));
+    let switched = place(&bytes, b"HTTP/1.1 101 ").expect("a 101");
+    assert!(place(&bytes, br#""sender":"system""#) > Some(switched));
 }

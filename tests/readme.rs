@@ -106,8 +106,10 @@ fn every_command_line_of_the_server_is_legal() {
     assert!(lines.len() > 5, "{} lines", lines.len());
     for line in lines {
         let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
+        // What connects is tested beside a Redis of its own (`bridge::deployments`).
+        let words = line.arguments.iter().filter(|word| *word != "--redis");
         command
-            .args(&line.arguments)
+            .args(words)
             .env_clear()
             .envs(line.variables)
             .current_dir(repository());

@@ -67,6 +67,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),
     ("rmp", &["bridge"]),
+    ("rustls", &["bridge"]),
     ("sha2", &["bridge", "auth"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport"]),

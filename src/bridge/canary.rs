@@ -4,7 +4,7 @@
 use super::deployment::{Failure, check_role};
 use super::link::Link;
 use fred::clients::Client;
-use fred::interfaces::PubsubInterface;
+use fred::types::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,14 +19,25 @@ const TRIES: usize = 2;
 /// Sends canaries until one does not come back.
 pub(super) async fn watch(link: &Link, client: &Client) -> Failure {
     loop {
-        tokio::time::sleep(EVERY).await;
-        let checked = async {
-            send(link, client).await?;
-            // Demoted behind our back, it would still bring every canary back.
-            check_role(client).await
-        };
-        if let Err(failure) = checked.await {
+        if let Err(failure) = watch_all(link, client).await {
             return failure;
+        }
+    }
+}
+
+async fn watch_all(link: &Link, client: &Client) -> Result<(), Failure> {
+    let slots = link.deployment.slots(client).await?;
+    loop {
+        tokio::time::sleep(EVERY).await;
+        send(link, client).await?;
+        if link.deployment.is_cluster {
+            // One canary proves one slot; the others are as they were when they were subscribed.
+            if link.deployment.slots(client).await? != slots {
+                return Err(Failure::Moved);
+            }
+        } else {
+            // Demoted behind our back, it would still bring every canary back.
+            check_role(client).await?;
         }
     }
 }
@@ -39,11 +50,10 @@ pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
         let started = Instant::now();
         let channel = link.canary_channel.clone();
         let bytes = number.to_be_bytes().to_vec();
-        if link.deployment.is_cluster {
-            let _receivers: i64 = client.spublish(channel, bytes.as_slice()).await?;
-        } else {
-            let _receivers: i64 = client.publish(channel, bytes.as_slice()).await?;
-        }
+        let published =
+            link.deployment
+                .publish(client.clone(), channel, Value::Bytes(bytes.into()));
+        published.await?;
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
             link.canary_took(started.elapsed());

@@ -18,10 +18,16 @@ use crate::config::redis::RedisUrl;
 use crate::config::{self};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::ClientLike;
+use fred::interfaces::{ClientLike, ClusterInterface, PubsubInterface};
 use fred::prelude::{Builder, Config, FredResult};
-use fred::types::config::UnresponsiveConfig;
+use fred::types::config::{TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig};
 use fred::types::{ClusterHash, CustomCommand, RespVersion, Value};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Event slots of a client that subscribes to nothing.
@@ -42,6 +48,9 @@ pub(super) enum Failure {
     /// A canary did not come back: what is published does not arrive.
     #[error("a canary did not come back within bridge.command_timeout")]
     Canary,
+    /// The slots of a cluster have moved: subscriptions with them.
+    #[error("the cluster's slots have moved")]
+    Moved,
     /// The library's task panicked or vanished.
     #[error("the connection's task ended")]
     Ended,
@@ -72,6 +81,9 @@ pub(super) fn text(error: &Error) -> String {
     }
 }
 
+/// A publication on its way; it begins when it is first polled.
+pub(super) type Publishing = Pin<Box<dyn Future<Output = FredResult<()>> + Send>>;
+
 /// How to reach one deployment.
 #[derive(Clone, Debug)]
 pub(super) struct Deployment {
@@ -90,10 +102,33 @@ impl Deployment {
     /// # Errors
     /// When fred does not understand the address, or the trusted certificates cannot be read.
     pub(super) fn new(url: &RedisUrl, settings: &config::Bridge) -> Result<Self, super::Error> {
-        let mut config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
+        let config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
             shown: url.to_string(),
             what: text(&error),
         })?;
+        let described = Self::described(config, url.to_string(), settings)?;
+        Ok(Self {
+            is_cluster: url.is_cluster(),
+            ..described
+        })
+    }
+
+    /// From the library's own description of what is no Cluster, and an address for people.
+    ///
+    /// # Errors
+    /// When the trusted certificates cannot be read.
+    pub(super) fn described(
+        mut config: Config,
+        shown: String,
+        settings: &config::Bridge,
+    ) -> Result<Self, super::Error> {
+        if let Some(path) = settings.ca_file.as_ref().filter(|_| config.tls.is_some()) {
+            config.tls = Some(TlsConfig {
+                connector: TlsConnector::from(trust(path)?),
+                // A cluster names its nodes by address; certificates name hosts.
+                hostnames: TlsHostMapping::DefaultHost,
+            });
+        }
         config.version = RespVersion::RESP3;
         config.fail_fast = true;
         let name = if settings.node.is_empty() {
@@ -103,31 +138,12 @@ impl Deployment {
         };
         Ok(Self {
             config,
-            is_cluster: url.is_cluster(),
-            shown: url.to_string(),
-            name: name.to_owned(),
-            timeout: settings.command_timeout,
-            arrivals: settings.arrivals_capacity,
-        })
-    }
-
-    /// From the library's own description of a host.
-    pub(super) fn described(mut config: Config, shown: String, settings: &config::Bridge) -> Self {
-        config.version = RespVersion::RESP3;
-        config.fail_fast = true;
-        let name = if settings.node.is_empty() {
-            "supportal"
-        } else {
-            &settings.node
-        };
-        Self {
-            config,
             is_cluster: false,
             shown,
             name: name.to_owned(),
             timeout: settings.command_timeout,
             arrivals: settings.arrivals_capacity,
-        }
+        })
     }
 
     /// A connected client for commands that block, by their own argument for up to `patience`.
@@ -152,6 +168,81 @@ impl Deployment {
     /// As [`Deployment::commander`].
     pub(super) async fn subscriber(&self) -> Result<Connection, Failure> {
         self.connect(self.arrivals, None).await
+    }
+
+    /// Subscribes, and returns once Redis has.
+    ///
+    /// # Errors
+    /// When Redis does not answer in time, or forbids it.
+    pub(super) async fn subscribe(
+        &self,
+        client: &Client,
+        channels: Vec<String>,
+    ) -> Result<(), Failure> {
+        if self.is_cluster {
+            // One at a time: the channels of one command must share a slot, and fred expects one
+            // answer.
+            for channel in channels {
+                client.ssubscribe(channel).await?;
+            }
+            return Ok(());
+        }
+        client.subscribe(channels).await?;
+        let _pong: Value = client.ping(None).await?;
+        Ok(())
+    }
+
+    /// Unsubscribes.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(super) async fn unsubscribe(
+        &self,
+        client: &Client,
+        channels: Vec<String>,
+    ) -> Result<(), Failure> {
+        if self.is_cluster {
+            for channel in channels {
+                client.sunsubscribe(channel).await?;
+            }
+            return Ok(());
+        }
+        client.unsubscribe(channels).await?;
+        Ok(())
+    }
+
+    /// Publishes; done when Redis has answered.
+    pub(super) fn publish(&self, client: Client, channel: String, bytes: Value) -> Publishing {
+        let is_cluster = self.is_cluster;
+        Box::pin(async move {
+            if is_cluster {
+                client.spublish(channel, bytes).await
+            } else {
+                client.publish(channel, bytes).await
+            }
+        })
+    }
+
+    /// Who has which slots of a cluster, in an order of its own; empty for a Redis alone.
+    ///
+    /// # Errors
+    /// When Redis does not answer in time, or forbids it.
+    pub(super) async fn slots(&self, client: &Client) -> Result<Vec<String>, Failure> {
+        if !self.is_cluster {
+            return Ok(Vec::new());
+        }
+        let ranges: Value = client.cluster_slots().await?;
+        // First slot, last slot, then the nodes, the master before its replicas.
+        let mut slots: Vec<String> = ranges
+            .into_array()
+            .into_iter()
+            .map(|range| {
+                let range: Vec<Value> = range.into_array().into_iter().take(3).collect();
+                format!("{range:?}")
+            })
+            .collect();
+        slots.sort();
+        Ok(slots)
     }
 
     async fn connect(
@@ -266,4 +357,26 @@ pub(super) fn wall_millis() -> u64 {
 pub(super) fn to_wall(deadline: Millis, now: Millis, wall: u64) -> u64 {
     let left = deadline.since(now).as_millis();
     wall.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+}
+
+/// TLS that trusts the certificates of a PEM file and nothing else.
+fn trust(path: &Path) -> Result<rustls::ClientConfig, super::Error> {
+    let fail = |what: String| super::Error::Certificates {
+        path: path.display().to_string(),
+        what,
+    };
+    let read = |error: rustls::pki_types::pem::Error| fail(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+        let added = roots.add(certificate.map_err(read)?);
+        added.map_err(|error| fail(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(fail("holds no certificate".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fail(error.to_string()))?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }

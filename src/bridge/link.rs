@@ -164,8 +164,30 @@ impl Link {
         }
     }
 
+    /// Runs the link, and anew after a panic in it: the other rooms' way must not depend on it.
+    pub(super) async fn supervise(
+        self: Arc<Self>,
+        broker: Arc<Broker>,
+        stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let run = Arc::clone(&self).run(Arc::clone(&broker), stop.clone());
+            match tokio::spawn(run).await {
+                Err(ended) if ended.is_panic() => {}
+                _ => return,
+            }
+            self.metrics.panics.inc();
+            tracing::error!(
+                redis = self.label,
+                "the bridge's code panicked; it begins anew"
+            );
+            self.went_down(&broker, &Failure::Ended);
+            tokio::time::sleep(self.pause_max).await;
+        }
+    }
+
     /// Runs sessions until `stop` says so; then what is left goes out.
-    pub(super) async fn run(self: Arc<Self>, broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
         let mut sending = Sending::new(Arc::clone(&self.outbox), self.node, self.epoch);
         let mut pause = PAUSE_MIN;
         loop {

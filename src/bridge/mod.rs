@@ -24,6 +24,7 @@
 //! | `link` | the way over one Redis, down or up |
 //! | `pubsub` `arrivals` `canary` | one session of it |
 //! | `deployment` | fred, and what it must not do |
+//! | [`probe`] | `supportal check --redis` |
 //!
 //! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
 //! handshakes for a core at most, never for a runtime; two threads in it, so that reading from Redis
@@ -46,6 +47,7 @@ mod link;
 pub mod origins;
 mod outbox;
 pub mod place;
+pub mod probe;
 mod pubsub;
 mod rooms;
 
@@ -56,7 +58,7 @@ use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Counter, Metrics};
 use channels::layer::Layer;
 use envelope::NodeId;
 use link::Link;
@@ -93,6 +95,14 @@ pub enum Error {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
+    /// The certificates to trust cannot be read.
+    #[error("bridge.ca_file: {path}: {what}")]
+    Certificates {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The system gives no thread.
     #[error("cannot start the bridge's thread")]
     Thread(#[from] io::Error),
@@ -171,7 +181,11 @@ impl Bridge {
             links: Arc::clone(&self.links),
             layer: self.layer.clone(),
             clock: self.clock,
-            metrics: Arc::clone(&self.metrics),
+            full: self
+                .metrics
+                .bridge_dropped
+                .get_or_create(&[("cause", "full")])
+                .clone(),
         })
     }
 
@@ -180,23 +194,34 @@ impl Bridge {
     /// # Errors
     /// When the system gives none.
     pub fn run(&self, broker: &Arc<Broker>) -> Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("bridge")
-            .enable_all()
-            .build()?;
         let tasks: Vec<_> = self
             .links
             .iter()
-            .map(|link| Arc::clone(link).run(Arc::clone(broker), self.stop.subscribe()))
+            .map(|link| Arc::clone(link).supervise(Arc::clone(broker), self.stop.subscribe()))
             .collect();
         let of_layer = self.layer.iter();
         let of_layer: Vec<_> = of_layer
             .flat_map(|layer| layer.tasks(broker, &self.stop))
             .collect();
+        // Built on its own thread: the caller is on another runtime, where none may be dropped.
+        let (built, outcome) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("bridge".to_owned())
             .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(THREADS)
+                    .thread_name("bridge")
+                    .enable_all()
+                    .build();
+                let (runtime, result) = match runtime {
+                    Ok(runtime) => (Some(runtime), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                // The caller waits for this.
+                drop(built.send(result));
+                let Some(runtime) = runtime else {
+                    return;
+                };
                 runtime.block_on(async {
                     let mut running = tokio::task::JoinSet::new();
                     for task in tasks {
@@ -205,12 +230,15 @@ impl Bridge {
                     for task in of_layer {
                         running.spawn(task);
                     }
-                    drop(running.join_all().await);
+                    while running.join_next().await.is_some() {}
                 });
                 runtime.shutdown_background();
             })?;
         *self.thread.lock() = Some(thread);
-        Ok(())
+        match outcome.recv() {
+            Ok(result) => Ok(result?),
+            Err(gone) => Err(io::Error::other(gone).into()),
+        }
     }
 
     /// Sends what is left and leaves Django's groups, for at most three times
@@ -269,7 +297,8 @@ struct Forwarder {
     links: Arc<[Arc<Link>]>,
     layer: Option<Arc<Layer>>,
     clock: Clock,
-    metrics: Arc<Metrics>,
+    /// Held, since looking a series up is more than a drop may cost under a room's lock.
+    full: Counter,
 }
 
 impl Forwarder {
@@ -292,7 +321,7 @@ impl Uplink for Forwarder {
         if link.outbox.offer(outgoing) {
             Forwarded::Queued
         } else {
-            count(&self.metrics.bridge_dropped, "cause", "full");
+            self.full.inc();
             Forwarded::Dropped
         }
     }

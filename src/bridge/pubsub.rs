@@ -8,24 +8,24 @@
 //! throws Redis' answer away; an error (ACL) would even be taken for the answer to the next command.
 //! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
 //! subscriptions before it, and any error in its place ends the session with its two clients, before
-//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer.
+//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
+//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
 //! Only then are members welcomed, and a hello asks the room's other nodes for their marks.
 
 use super::arrivals::Arrivals;
 use super::canary;
-use super::deployment::{Connection, Failure, check_role};
+use super::deployment::{Connection, Failure, Publishing, check_role};
 use super::link::Link;
 use super::outbox::{Batch, Outgoing, Sending, What};
 use crate::broker::Broker;
 use crate::metrics::count;
 use crate::name::RoomName;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, EventInterface};
 use fred::prelude::FredResult;
 use fred::types::{Message, Value};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,6 +34,9 @@ use tokio::task::JoinHandle;
 
 /// Rooms in one SUBSCRIBE: what Redis works off in well under a millisecond.
 const CHUNK: usize = 1_000;
+
+/// Rooms in one go on a cluster, where each is a command of its own that is waited for.
+const CLUSTER_CHUNK: usize = 100;
 
 /// Batches on the wire before the first is answered: one on its way there, one at work, one on its
 /// way back.
@@ -73,7 +76,10 @@ impl Session {
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
         let arrivals = Task(tokio::spawn(arrivals.run(messages)));
         let channel = link.canary_channel.clone();
-        subscribe(link, &subscriptions.client, vec![channel]).await?;
+        let subscribed = link
+            .deployment
+            .subscribe(&subscriptions.client, vec![channel]);
+        subscribed.await?;
         canary::send(link, &commands.client).await?;
         Ok(Self {
             commands,
@@ -96,7 +102,10 @@ impl Session {
         tokio::select! {
             failure = self.commands.ended() => failure,
             failure = self.subscriptions.ended() => failure,
-            ended = &mut self.arrivals.0 => ended.unwrap_or(Failure::Ended),
+            ended = &mut self.arrivals.0 => ended.unwrap_or_else(|_panic| {
+                link.metrics.panics.inc();
+                Failure::Ended
+            }),
             failure = send(link, &commands, sending) => failure,
             failure = follow(link, broker, &subscriptions) => failure,
             failure = canary::watch(link, &commands) => failure,
@@ -126,31 +135,6 @@ impl Session {
     }
 }
 
-/// Subscribes and returns once Redis has.
-async fn subscribe(link: &Link, client: &Client, channels: Vec<String>) -> Result<(), Failure> {
-    if link.deployment.is_cluster {
-        // One at a time: the channels of one command must share a slot, and fred expects one answer.
-        for channel in channels {
-            client.ssubscribe(channel).await?;
-        }
-        return Ok(());
-    }
-    client.subscribe(channels).await?;
-    let _pong: Value = client.ping(None).await?;
-    Ok(())
-}
-
-async fn unsubscribe(link: &Link, client: &Client, channels: Vec<String>) -> Result<(), Failure> {
-    if link.deployment.is_cluster {
-        for channel in channels {
-            client.sunsubscribe(channel).await?;
-        }
-        return Ok(());
-    }
-    client.unsubscribe(channels).await?;
-    Ok(())
-}
-
 /// Keeps the subscriptions as the rooms are.
 async fn follow(link: &Link, broker: &Broker, client: &Client) -> Failure {
     loop {
@@ -167,15 +151,22 @@ async fn follow_once(link: &Link, broker: &Broker, client: &Client) -> Result<()
         confirm(broker, name);
     }
     for names in due.idle.chunks(CHUNK) {
-        unsubscribe(link, client, channels(link, names)).await?;
+        let left = channels(link, names);
+        link.deployment.unsubscribe(client, left).await?;
     }
-    let wanted = link.rooms.take_wanted(CHUNK);
+    let chunk = if link.deployment.is_cluster {
+        CLUSTER_CHUNK
+    } else {
+        CHUNK
+    };
+    let wanted = link.rooms.take_wanted(chunk);
     if wanted.is_empty() {
         // A permit of `changed` is kept if it comes in between.
         drop(tokio::time::timeout(TICK, link.rooms.changed.notified()).await);
         return Ok(());
     }
-    subscribe(link, client, channels(link, &wanted)).await?;
+    let channels = channels(link, &wanted);
+    link.deployment.subscribe(client, channels).await?;
     for name in &wanted {
         let is_held = link.rooms.confirm(name);
         let Some(room) = broker.named(name.as_str()) else {
@@ -216,7 +207,7 @@ struct Flight {
 }
 
 enum Command {
-    Waiting(Pin<Box<dyn Future<Output = FredResult<()>> + Send>>),
+    Waiting(Publishing),
     Answered(FredResult<()>),
 }
 
@@ -224,19 +215,12 @@ impl Flight {
     /// Hands the batch's commands to the client, in order. Polling a command once is what hands it
     /// over; the answers are waited for later.
     async fn launch(link: &Link, client: &Client, batch: Batch) -> Self {
-        let is_cluster = link.deployment.is_cluster;
+        let deployment = &link.deployment;
         let mut commands = VecDeque::with_capacity(batch.parcels.len());
         for parcel in batch.parcels {
             let (client, channel) = (client.clone(), link.channel(parcel.room.name()));
             let envelope = Value::Bytes(parcel.envelope);
-            let mut command: Pin<Box<dyn Future<Output = FredResult<()>> + Send>> =
-                Box::pin(async move {
-                    if is_cluster {
-                        client.spublish(channel, envelope).await
-                    } else {
-                        client.publish(channel, envelope).await
-                    }
-                });
+            let mut command = deployment.publish(client, channel, envelope);
             let first = poll_fn(|context| Poll::Ready(command.as_mut().poll(context))).await;
             commands.push_back(match first {
                 Poll::Ready(answer) => Command::Answered(answer),

@@ -1,6 +1,6 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
-use super::channels::Channels;
+use super::channels::{Channels, Host};
 use super::redis::RedisUrl;
 use super::units;
 use super::validate::Findings;
@@ -170,7 +170,9 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
             found.error(key, "is longer than an hour", "check the unit");
         }
     }
-    if bridge.ca_file.is_some() && !bridge.urls.iter().any(RedisUrl::is_tls) {
+    let is_tls =
+        bridge.urls.iter().any(RedisUrl::is_tls) || bridge.channels.hosts.iter().any(Host::is_tls);
+    if bridge.ca_file.is_some() && !is_tls {
         let fix = "use a rediss:// address, or remove it";
         found.warn("bridge.ca_file", "has no effect without TLS", fix);
     }

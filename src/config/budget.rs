@@ -4,7 +4,7 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
-use super::{AssistantKind, Config};
+use super::{AssistantKind, BridgeMode, Config};
 use std::fmt;
 
 /// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
@@ -35,6 +35,15 @@ const CHANNEL_HOST_BYTES: usize = (16 + 20) * 1024 * 1024;
 /// Messages of a channel layer in memory at once, for each host: 129 pulled in one go, one of them
 /// decoded to eight times its length (`bridge::channels::receive`).
 const CHANNEL_MESSAGES: usize = 129 + 8;
+/// A publication in the bridge's outbox beside its frame: its entry there and on the wire, in lists
+/// that double as they grow.
+const OUTGOING_BYTES: usize = 256;
+/// A slot for an arrival in each of the client library's event channels, made at once.
+const ARRIVAL_BYTES: usize = 1024;
+/// A message from Redis beside its slot: its frame and envelope, within the library's read buffer.
+const ARRIVED_BYTES: usize = 1024;
+/// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
+const LINK_BYTES: usize = 16 * 1024 * 1024;
 /// Two halves of the log's buffer, see `telemetry`.
 const LOG_BYTES: usize = 2 * 1024 * 1024;
 
@@ -85,23 +94,14 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             .mailbox_capacity
             .saturating_mul(DELIVERY_BYTES),
     );
-    let channels = &config.bridge.channels;
-    let hosts = if channels.enabled {
-        channels.hosts.len()
-    } else {
-        0
+    let [(hosts, host_bytes), (sends, said_bytes)] = channel_layer(config);
+    let links = match config.bridge.mode {
+        BridgeMode::Off => 0,
+        BridgeMode::Pubsub => config.bridge.urls.len(),
     };
-    let host_bytes = channels
-        .message_bytes
-        .saturating_mul(CHANNEL_MESSAGES)
-        .saturating_add(CHANNEL_HOST_BYTES);
-    let sends = [&channels.send_to, &channels.send_to_group];
-    let destinations = sends.into_iter().flatten().count();
-    let said_bytes = config
-        .bridge
-        .outbox_capacity
-        .saturating_mul(DELIVERY_BYTES)
-        .saturating_add(config.bridge.outbox_bytes);
+    let outgoing = config.bridge.outbox_capacity.saturating_mul(OUTGOING_BYTES);
+    let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
+    let arrivals = config.bridge.arrivals_capacity;
     // A prompt is a text; its reply may be as long.
     let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
     // The kernel books a buffer at twice what was asked for (socket(7)).
@@ -113,7 +113,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
         addend("Django: hosts, messages from them (bridge.channels.hosts, message_bytes)", hosts, host_bytes),
-        addend("Django: users' messages (bridge.outbox_bytes, outbox_capacity)", destinations.min(hosts * 2), said_bytes),
+        addend("Django: users' messages (bridge.outbox_bytes, outbox_capacity)", sends, said_bytes),
+        addend("bridge: connections to Redis", links, LINK_BYTES),
+        addend("bridge: outboxes (bridge.outbox_bytes, outbox_capacity)", links, outbox_bytes),
+        addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
         addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
@@ -125,7 +128,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(8) // the first eight do not grow with connections
+        .skip(11) // the first eleven do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()
@@ -135,6 +138,28 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         per_connection,
         total,
     }
+}
+
+/// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
+/// of each.
+fn channel_layer(config: &Config) -> [(usize, usize); 2] {
+    let (bridge, channels) = (&config.bridge, &config.bridge.channels);
+    if !channels.enabled {
+        return [(0, 0); 2];
+    }
+    let host_bytes = channels
+        .message_bytes
+        .saturating_mul(CHANNEL_MESSAGES)
+        .saturating_add(CHANNEL_HOST_BYTES);
+    let sends = [&channels.send_to, &channels.send_to_group];
+    let said = bridge.outbox_capacity.saturating_mul(DELIVERY_BYTES);
+    [
+        (channels.hosts.len(), host_bytes),
+        (
+            sends.into_iter().flatten().count(),
+            bridge.outbox_bytes.saturating_add(said),
+        ),
+    ]
 }
 
 fn addend(name: &'static str, count: usize, each: usize) -> Addend {
@@ -184,6 +209,7 @@ impl fmt::Display for Bytes {
 mod tests {
     use super::*;
     use crate::config::channels::Host;
+    use crate::config::redis::RedisUrl;
 
     #[test]
     fn the_total_is_the_sum_of_the_lines() {
@@ -226,8 +252,11 @@ mod tests {
 
     #[test]
     fn every_bound_of_a_configuration_moves_the_sum() {
-        let base = worst_case_memory(&Config::default(), 10, 2).total;
-        let change: [fn(&mut Config); 9] = [
+        let mut plain = Config::default();
+        plain.bridge.mode = BridgeMode::Pubsub;
+        plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
+        let base = worst_case_memory(&plain, 10, 2).total;
+        let change: [fn(&mut Config); 13] = [
             |config| config.queue.bytes_max += 1,
             |config| config.queue.capacity += 1,
             |config| config.limits.message_bytes += 1,
@@ -237,9 +266,18 @@ mod tests {
             |config| config.broker.mailbox_bytes += 1,
             |config| config.broker.mailbox_capacity += 1,
             |config| config.assistant.prompts += 1,
+            |config| config.bridge.outbox_capacity += 1,
+            |config| config.bridge.outbox_bytes += 1,
+            |config| config.bridge.arrivals_capacity += 1,
+            |config| {
+                config
+                    .bridge
+                    .urls
+                    .push(RedisUrl::parse("redis://b").unwrap())
+            },
         ];
         for change in change {
-            let mut config = Config::default();
+            let mut config = plain.clone();
             change(&mut config);
             assert!(worst_case_memory(&config, 10, 2).total > base);
         }

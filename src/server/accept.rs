@@ -4,13 +4,14 @@
 //! `server.http_timeout` for the rest of a connection that is no WebSocket.
 
 use super::admission::{Admission, Permit, peer_of};
+use super::doorstep::Doorstep;
 use super::service::{Front, Upgrade};
 use crate::config::Config;
 use crate::metrics::count;
 use crate::worker::Handoff;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
 /// does not reset it and take the answer away.
@@ -68,6 +70,8 @@ pub(super) struct Acceptor {
     http: http1::Builder,
     handshakes: Arc<Admission>,
     http_timeout: Duration,
+    /// Connections wait for a worker to wake.
+    bell: Notify,
 }
 
 impl Acceptor {
@@ -86,6 +90,7 @@ impl Acceptor {
             handshakes,
             http,
             http_timeout: config.server.http_timeout,
+            bell: Notify::new(),
             front,
         }
     }
@@ -99,6 +104,7 @@ impl Acceptor {
         const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
         let mut wait = BACK_OFF.0;
         let mut failing = false;
+        tokio::spawn(Arc::clone(&self).ring());
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
@@ -124,6 +130,15 @@ impl Acceptor {
         }
     }
 
+    /// Wakes workers. A task of its own comes behind the handshakes that are ready now, so their
+    /// connections reach a worker together. Outlives [`Acceptor::run`], as handshakes do.
+    async fn ring(self: Arc<Self>) {
+        loop {
+            self.bell.notified().await;
+            self.front.crew.nudge();
+        }
+    }
+
     fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
@@ -145,13 +160,16 @@ impl Acceptor {
         metrics.handshakes_in_progress.inc();
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
         let peer = peer_of(address);
-        let answered = AtomicBool::new(false);
+        let (answered, accepted) = (AtomicBool::new(false), AtomicBool::new(false));
         let service = service_fn(|request| {
+            let mut upgrade = upgrade.lock();
+            let response = self.front.answer(request, peer, &mut upgrade);
             answered.store(true, Ordering::Relaxed);
-            let response = self.front.answer(request, peer, &mut upgrade.lock());
+            accepted.store(upgrade.is_some(), Ordering::Relaxed);
             ready(Ok::<_, Infallible>(response))
         });
-        let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let doorstep = Doorstep::new(stream, &accepted);
+        let mut connection = self.http.serve_connection(doorstep, service);
         let served = poll_fn(|context| connection.poll_without_shutdown(context));
         let outcome = tokio::time::timeout(self.http_timeout, served).await;
         metrics.handshakes_in_progress.dec();
@@ -163,13 +181,12 @@ impl Acceptor {
             }
         }
         let parts = connection.into_parts();
-        let stream = parts.io.into_inner();
         let upgrade = upgrade.lock().take();
         match (upgrade, outcome) {
-            (Some(upgrade), Ok(Ok(()))) => self.hand_over(stream, parts.read_buf, upgrade),
+            (Some(upgrade), Ok(Ok(()))) => self.hand_over(parts.io, parts.read_buf, upgrade),
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, Err(_)) => {}
-            (None, Ok(_)) => linger(stream).await,
+            (None, Ok(_)) => linger(parts.io.into_stream()).await,
         }
     }
 
@@ -191,18 +208,23 @@ impl Acceptor {
         tracing::debug!(reason, "request refused");
     }
 
-    fn hand_over(&self, stream: TcpStream, leftover: bytes::Bytes, upgrade: Upgrade) {
+    fn hand_over(&self, doorstep: Doorstep<'_>, leftover: bytes::Bytes, upgrade: Upgrade) {
         let Upgrade { role, room, permit } = upgrade;
+        let (stream, answer) = doorstep.into_parts();
         match stream.into_std() {
             Ok(socket) => {
                 let peer = permit.hand_over();
-                self.front.crew.open(Handoff {
+                let is_first = self.front.crew.hand_over(Handoff {
                     socket,
+                    answer,
                     leftover,
                     role,
                     room,
                     peer,
                 });
+                if is_first {
+                    self.bell.notify_one();
+                }
             }
             Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
         }

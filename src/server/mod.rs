@@ -1,10 +1,12 @@
 //! The control plane's public side: owns the listener, decides who comes in, and ends it all in
 //! order.
 //!
-//! Called by `main`. Handshakes run on tokio; once the 101 is out the socket belongs to a worker.
+//! Called by `main`. Handshakes run on tokio; an accepted socket belongs to a worker, which
+//! writes the 101 in front of its first frame.
 
 mod accept;
 pub mod admission;
+mod doorstep;
 pub mod origin;
 pub mod page;
 pub mod route;

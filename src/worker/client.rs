@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) armed: Millis,
     /// Reading waits for the byte rate until then; [`Millis::NEVER`] if it does not.
     pub(super) slowed: Millis,
+    /// The poll says when the socket can be written to: asked for once it could not.
+    pub(super) watched: bool,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
     /// The peer has sent its last byte, but input is still kept back.

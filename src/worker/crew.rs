@@ -171,8 +171,10 @@ impl Crew {
         self.links.is_empty()
     }
 
-    /// Hands a connection to a worker: its room's, or any for one without a room.
-    pub fn open(&self, handoff: Handoff) {
+    /// Leaves a connection for a worker: its room's, or any for one without a room. True: that
+    /// worker may be asleep, so [`Crew::nudge`] has to follow soon.
+    #[must_use = "nobody else wakes the worker"]
+    pub fn hand_over(&self, handoff: Handoff) -> bool {
         let worker = match &handoff.room {
             Some(room) => self.broker.place(room),
             None => {
@@ -182,11 +184,30 @@ impl Crew {
         };
         let order = Order::Open(Box::new(handoff));
         let Some(link) = self.links.get(worker) else {
-            return;
+            return false;
         };
-        // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
-        if let Some(Order::Open(handoff)) = link.send(order) {
-            (self.on_close)(handoff.peer);
+        link.leave(order).unwrap_or_else(|order| {
+            // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
+            if let Order::Open(handoff) = order {
+                (self.on_close)(handoff.peer);
+            }
+            false
+        })
+    }
+
+    /// Wakes the workers that connections wait for. Apart from [`Crew::hand_over`] so that a storm's
+    /// handshakes wake a worker once for many: on a machine with one core each wake is two switches.
+    pub fn nudge(&self) {
+        for link in &self.links {
+            link.nudge();
+        }
+    }
+
+    /// Hands a connection over and wakes its worker.
+    #[cfg(test)]
+    pub(super) fn open(&self, handoff: Handoff) {
+        if self.hand_over(handoff) {
+            self.nudge();
         }
     }
 

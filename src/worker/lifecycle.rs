@@ -3,10 +3,12 @@
 use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
-use super::rooms::{LocalRoom, key_of, slot_of};
+use super::outbound::Sent;
+use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ConnectionKey;
+use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -31,6 +33,7 @@ impl Worker {
     pub(super) fn open(&mut self, handoff: Handoff) {
         let Handoff {
             socket,
+            answer,
             mut leftover,
             role,
             room,
@@ -38,11 +41,9 @@ impl Worker {
         } = handoff;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let key = self.clients.next_key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) =
-            self.poll
-                .registry()
-                .register(&mut socket, Token(key as usize), interest)
+        // Not for writing: a new socket can be written to, and to hear it would cost a turn.
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(&mut socket, Token(key as usize), Interest::READABLE)
         {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             count(&self.plane.metrics.connections_closed, "reason", "gone");
@@ -58,6 +59,7 @@ impl Worker {
             peer,
             armed: Millis::NEVER,
             slowed: Millis::NEVER,
+            watched: false,
             unread: false,
             finished: false,
             unwelcomed: false,
@@ -67,12 +69,11 @@ impl Worker {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
-        if !client.unwelcomed {
-            self.welcome(key, &client);
-        }
         self.clients.insert(client);
+        // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
+        self.greet(key, &answer);
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
@@ -83,12 +84,6 @@ impl Worker {
                 worker.feed(key, &mut bytes);
             });
         }
-    }
-
-    fn welcome(&mut self, key: u64, client: &Client) {
-        let local = client.seat.and_then(|seat| self.rooms.at_mut(seat.room));
-        let room = local.map(|local| &*local.room);
-        self.plane.greet(ConnectionKey(key), &client.role, room);
     }
 
     /// Welcomes the members of a room that have waited for it.
@@ -108,8 +103,9 @@ impl Worker {
             };
             if let Some(client) = clients.at_mut(member.index)
                 && std::mem::take(&mut client.unwelcomed)
+                && let Some(greeting) = plane.greeting(&client.role, Some(&local.room))
             {
-                plane.greet(ConnectionKey(key), &client.role, Some(&local.room));
+                plane.direct(ConnectionKey(key), greeting);
             }
         }
     }
@@ -124,6 +120,68 @@ impl Worker {
             if let Some(key) = self.clients.key_at(index) {
                 self.close(key, reason);
             }
+        }
+    }
+
+    /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
+    /// now on, and what the room has been sent before is not for this member.
+    fn greet(&mut self, key: u64, answer: &[u8]) {
+        let Self {
+            clients,
+            rooms,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
+        let seat = client.seat.map(|seat| seat.room);
+        let local = seat.and_then(|room| rooms.at_mut(room));
+        let greeting = if client.unwelcomed {
+            None // It comes with the room's confirmation.
+        } else {
+            plane.greeting(&client.role, local.map(|local| &*local.room))
+        };
+        let (now, mut sent) = (plane.now, Sent::default());
+        let mut change = Change {
+            expected: u64::from(greeting.is_some()),
+            ..Change::default()
+        };
+        let Client {
+            socket, connection, ..
+        } = client;
+        let greeting = greeting.as_ref();
+        let outbound = &mut connection.outbound;
+        if outbound
+            .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
+            .is_err()
+        {
+            change.drop(Cause::Closed, change.expected);
+            self.doom(key, Ended::Gone);
+        }
+        let overflow = std::mem::take(&mut sent.overflow);
+        self.watch_writes(key);
+        self.account(seat, change, sent);
+        if overflow {
+            self.overflow(key);
+        }
+    }
+
+    /// Has the poll say when a socket can be written to again, if something waits for that.
+    pub(super) fn watch_writes(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.watched || client.connection.outbound.is_idle() {
+            return;
+        }
+        client.watched = true;
+        let (socket, token) = (&mut client.socket, Token(key as usize));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // If it can by now, this says so at once.
+        if let Err(error) = self.poll.registry().reregister(socket, token, interest) {
+            tracing::warn!(%error, "a connection cannot be watched and is dropped");
+            self.doom(key, Ended::Gone);
         }
     }
 
@@ -226,12 +284,11 @@ impl Worker {
             self.abandon(key, ended);
             self.leave(key);
             self.leavers.remove(&key);
-            let Some(mut client) = self.clients.remove(key) else {
+            // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
+            // descriptor. An event of it that has been fetched already finds another generation.
+            let Some(client) = self.clients.remove(key) else {
                 continue;
             };
-            if let Err(error) = self.poll.registry().deregister(&mut client.socket) {
-                tracing::debug!(%error, "a socket was not being watched");
-            }
             count(
                 &self.plane.metrics.connections_closed,
                 "reason",

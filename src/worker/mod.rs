@@ -1,9 +1,9 @@
 //! The data plane: one thread per core, each with a poll, a slab of connections and its members of
 //! every room. No task, no buffer and no allocated timer for an idle connection.
 //!
-//! The control plane hands over a socket after the 101 ([`Handoff`]); from then on the worker reads,
-//! decodes, publishes, and writes what rooms and assistants send. Called from `server`; calls down
-//! into `broker`, `assistant`, `protocol`, `transport`.
+//! The control plane hands over a socket and the 101 it is owed ([`Handoff`]); from then on the
+//! worker reads, decodes, publishes, and writes what rooms and assistants send. Called from
+//! `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
 //!
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
 //! mailbox, coalesce each room's frames, one write per socket.
@@ -14,6 +14,7 @@ pub mod connection;
 mod crew;
 mod lifecycle;
 pub mod outbound;
+mod parting;
 mod plane;
 pub mod rate_limit;
 #[cfg(test)]
@@ -46,8 +47,10 @@ use std::thread::JoinHandle;
 
 /// A connection on its way from the control plane to a worker.
 pub struct Handoff {
-    /// The socket, after the 101 is flushed.
+    /// The socket, watched by nobody.
     pub socket: std::net::TcpStream,
+    /// The 101, still to be written: it goes out together with the first frame.
+    pub answer: Vec<u8>,
     /// Bytes of the peer's first frames that came with its handshake.
     pub leftover: Bytes,
     /// What it is for.
@@ -114,14 +117,35 @@ impl Link {
     /// Gives an order and wakes the worker; gives it back if the worker has ended.
     #[must_use = "a connection that nobody takes has to be given up"]
     pub fn send(&self, order: Order) -> Option<Order> {
+        match self.leave(order) {
+            Ok(_) => {
+                self.wake();
+                None
+            }
+            Err(order) => Some(order),
+        }
+    }
+
+    /// Leaves an order for when the worker is awake. True: it is the first one, so somebody has to
+    /// wake the worker; all that wait then are taken at once.
+    fn leave(&self, order: Order) -> Result<bool, Order> {
         let mut orders = self.orders.lock();
         let Some(waiting) = orders.as_mut() else {
-            return Some(order);
+            return Err(order);
         };
+        let is_first = waiting.is_empty();
         waiting.push(order);
-        drop(orders);
-        self.wake();
-        None
+        Ok(is_first)
+    }
+
+    /// Wakes the worker if orders wait.
+    fn nudge(&self) {
+        let waits = |orders: &Vec<Order>| !orders.is_empty();
+        // The guard goes first: the wake may hand the core to the worker, which wants the lock.
+        let waits = self.orders.lock().as_ref().is_some_and(waits);
+        if waits {
+            self.wake();
+        }
     }
 
     /// Takes the orders given so far.

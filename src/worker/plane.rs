@@ -119,7 +119,7 @@ impl Plane {
         }
     }
 
-    fn direct(&mut self, connection: ConnectionKey, publication: Publication) {
+    pub(super) fn direct(&mut self, connection: ConnectionKey, publication: Publication) {
         self.broker.direct(
             self.worker,
             connection,
@@ -129,35 +129,25 @@ impl Plane {
         );
     }
 
-    /// Puts the greeting of a new connection into the mailbox, behind what was published before.
-    pub(super) fn greet(&mut self, connection: ConnectionKey, role: &Role, room: Option<&Room>) {
+    /// The greeting of a new connection, if it gets one.
+    pub(super) fn greeting(&mut self, role: &Role, room: Option<&Room>) -> Option<Publication> {
         self.scratch.clear();
-        match role {
-            Role::Echo => return,
-            Role::Chat if !self.welcome => return,
-            Role::Chat => {
-                let Some(room) = room else { return };
-                let name = room.name();
-                self.writer.welcome(
-                    &mut self.scratch,
-                    name.business_id(),
-                    name.session_id(),
-                    &self.stamp,
-                );
-            }
-            Role::Visit(visit) => match visit.error {
-                Some(error) => self.writer.connection_error(&mut self.scratch, error),
-                None if !self.welcome => return,
-                None => self.writer.welcome(
-                    &mut self.scratch,
-                    &visit.business_id,
-                    &visit.session_id,
-                    &self.stamp,
-                ),
-            },
+        let (business_id, session_id) = match role {
+            Role::Echo => return None,
+            Role::Chat => room.map(|room| (room.name().business_id(), room.name().session_id()))?,
+            Role::Visit(visit) => (&*visit.business_id, &*visit.session_id),
+        };
+        let error = match role {
+            Role::Visit(visit) => visit.error,
+            _ => None,
+        };
+        let (writer, scratch) = (self.writer, &mut self.scratch);
+        match error {
+            Some(error) => writer.connection_error(scratch, error),
+            None if !self.welcome => return None,
+            None => writer.welcome(scratch, business_id, session_id, &self.stamp),
         }
-        let publication = self.publication();
-        self.direct(connection, publication);
+        Some(self.publication())
     }
 }
 

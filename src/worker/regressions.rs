@@ -75,6 +75,7 @@ impl Rig {
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let handoff = Handoff {
             socket,
+            answer: Vec::new(),
             leftover: Bytes::new(),
             role: if room.is_some() {
                 Role::Chat
@@ -393,4 +394,25 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
         .unwrap();
     assert_eq!(socket.1.len(), 1_002);
     assert_eq!((sent.delivered, sent.queued, sent.unqueued), (10, 9, 9));
+}
+
+#[test]
+fn the_answer_to_a_handshake_and_the_welcome_leave_in_one_write() {
+    let mut rig = Rig::new(|config| config.chat.welcome = true);
+    let (mut peer, handoff) = rig.handoff(Some("a"));
+    let order = Order::Open(Box::new(Handoff {
+        answer: b"101".to_vec(),
+        ..handoff
+    }));
+    assert!(rig.post.send(order).is_none());
+    rig.turn_at(0);
+    let mut bytes = vec![0; 512];
+    let count = peer.read(&mut bytes).unwrap();
+    assert!(bytes[..count].starts_with(b"101\x81"), "{bytes:?}");
+    assert!(bytes[..count].ends_with(b"}"), "one read has all of it");
+    let metrics = &rig.worker.plane.metrics;
+    assert_eq!(metrics.writes.get(), 1);
+    assert_eq!(metrics.bytes_written.get(), count as u64 - 3);
+    assert_eq!(metrics.deliveries_delivered.get(), 1);
+    assert_eq!(metrics.unexplained.get(), 0);
 }

@@ -4,8 +4,9 @@
 //! for. Connections that end leave their rooms after that, so what was published before still
 //! reaches them, in front of the close frame.
 
-use super::client::Ended;
+use super::client::{Client, Ended};
 use super::outbound::{Batch, Flushed, Sent};
+use super::parting::Parting;
 use super::rooms::{Change, LocalRoom, Pending, key_of};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -162,6 +163,7 @@ impl Worker {
             }
         }
         let overflow = std::mem::take(&mut sent.overflow);
+        self.watch_writes(key);
         self.account(room, change, sent);
         if overflow {
             self.overflow(key);
@@ -207,6 +209,11 @@ impl Worker {
         change.drop(Cause::Closed, offered.failed);
         self.account(Some(room), change, sent);
         self.batch.clear();
+        for index in offered.unwatched {
+            if let Some(key) = self.clients.key_at(index) {
+                self.watch_writes(key);
+            }
+        }
         for index in offered.overflowed {
             if let Some(key) = self.clients.key_at(index) {
                 self.overflow(key);
@@ -244,28 +251,28 @@ impl Worker {
             frames: batch,
             bytes,
         };
-        for member in members.iter() {
+        // The newest first: who opened a room often speaks in it, and hears itself once the others'
+        // frames are out, so that its next message does not wait behind this one (1 x 1,000, closed
+        // loop: p99 11 ms oldest first, 5 ms newest first).
+        for member in members.iter().rev() {
             let Some(client) = clients.at_mut(member.index) else {
                 continue;
             };
             let first = member.first_of(sequences);
             let deliveries = batch.frames.len().saturating_sub(first) as u64;
             offered.deliveries += deliveries;
-            let outbound = &mut client.connection.outbound;
-            if outbound
-                .offer(
-                    plane.now,
-                    bounds,
-                    batch,
-                    first,
-                    &mut client.socket,
-                    &mut sent,
-                )
-                .is_err()
-            {
-                offered.failed += deliveries;
-                if let Some(key) = clients.key_at(member.index) {
-                    doomed.push((key, Ended::Gone));
+            let Client {
+                socket, connection, ..
+            } = client;
+            let outbound = &mut connection.outbound;
+            match outbound.offer(plane.now, bounds, batch, first, socket, &mut sent) {
+                Ok(()) if outbound.is_idle() || client.watched => {}
+                Ok(()) => offered.unwatched.push(member.index),
+                Err(_) => {
+                    offered.failed += deliveries;
+                    if let Some(key) = clients.key_at(member.index) {
+                        doomed.push((key, Ended::Gone));
+                    }
                 }
             }
             if std::mem::take(&mut sent.overflow) {
@@ -276,7 +283,7 @@ impl Worker {
     }
 
     /// `queue.overflow = "disconnect"`: what waits is dropped in favour of the close frame.
-    fn overflow(&mut self, key: u64) {
+    pub(super) fn overflow(&mut self, key: u64) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -298,15 +305,18 @@ impl Worker {
             return;
         };
         let mut sent = Sent::default();
-        let flushed =
-            client
-                .connection
-                .outbound
-                .flush(now, client.left, &mut client.socket, &mut sent);
+        let outbound = &mut client.connection.outbound;
+        let flushed = if client.left {
+            outbound.flush(now, true, &mut Parting(&client.socket), &mut sent)
+        } else {
+            outbound.flush(now, false, &mut client.socket, &mut sent)
+        };
         match flushed {
-            Ok(Flushed::Idle | Flushed::Blocked) => {}
+            Ok(Flushed::Idle) => {}
+            Ok(Flushed::Blocked) => self.watch_writes(key),
             Ok(Flushed::Closed) => {
-                // The peer reads the close frame, then the end; its own end comes as an event.
+                // The peer reads the close frame, then the end; its own end is waited for, since what
+                // it sends to a closed socket would take the close frame away.
                 client.connection.said_close(now);
                 if client.socket.shutdown(Shutdown::Write).is_err() {
                     let ended = client
@@ -329,7 +339,7 @@ impl Worker {
     }
 
     /// Books what became of deliveries: in the worker's account, and the room's.
-    fn account(&mut self, room: Option<u32>, mut change: Change, sent: Sent) {
+    pub(super) fn account(&mut self, room: Option<u32>, mut change: Change, sent: Sent) {
         change.delivered += sent.delivered;
         change.queued = change
             .queued
@@ -419,4 +429,6 @@ struct Offered {
     deliveries: u64,
     failed: u64,
     overflowed: Vec<u32>,
+    /// Members with something waiting for a socket that nobody watches for that.
+    unwatched: Vec<u32>,
 }

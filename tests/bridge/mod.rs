@@ -1,6 +1,7 @@
 //! Several nodes, one chat, by way of a real Redis that each test has for itself.
 
 mod chat;
+mod deployments;
 mod faults;
 mod hostile;
 mod network;

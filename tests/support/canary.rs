@@ -49,7 +49,8 @@ impl Drop for Canaries {
 
 fn sing(room: &str, mut sender: Client, mut receiver: Client, stop: &AtomicBool) -> usize {
     let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
+    // At least once: a thread may get its first turn when the rude part is over already.
+    while count == 0 || !stop.load(Ordering::Relaxed) {
         let text = format!("{room} {count}");
         sender.send_text(&user(&text));
         for member in [&mut sender, &mut receiver] {

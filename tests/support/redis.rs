@@ -25,6 +25,8 @@ pub(crate) struct Redis {
     port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
+    /// A configuration file, for a Sentinel.
+    file: Option<String>,
     folder: TempDir,
 }
 
@@ -43,6 +45,16 @@ impl Redis {
         redis
     }
 
+    /// A Sentinel with this file, which it rewrites.
+    #[track_caller]
+    pub(crate) fn sentinel(file: &std::path::Path) -> Self {
+        let file = file.display().to_string();
+        let mut sentinel = Self::absent(&["--sentinel"]);
+        sentinel.file = Some(file);
+        sentinel.launch();
+        sentinel
+    }
+
     /// Only an address so far.
     #[track_caller]
     pub(crate) fn absent(arguments: &[&str]) -> Self {
@@ -50,6 +62,7 @@ impl Redis {
             port: free_port(),
             arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
             child: None,
+            file: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -57,9 +70,14 @@ impl Redis {
     /// Starts it (again) at its address.
     #[track_caller]
     pub(crate) fn launch(&mut self) {
+        let store = match self.file {
+            Some(_) => &[][..],
+            None => &["--save", "", "--appendonly", "no"],
+        };
         let child = Command::new("redis-server")
+            .args(&self.file)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(store)
             .args(["--dir", &self.folder.path().display().to_string()])
             .args(&self.arguments)
             .stdin(Stdio::null())

@@ -18,11 +18,12 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::{self, Millis};
 use crate::config::Bridge;
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Counter, Metrics, count};
 use crate::protocol::ErrorCode;
 use crate::transport::{Opcode, encoder};
 use fred::clients::Client;
 use fred::error::Error;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -65,8 +66,38 @@ pub(super) struct Courier {
     to: Destination,
     mailbox: Mailbox<Said>,
     filled: Notify,
+    /// Held, since looking a series up is more than a drop may cost under a room's lock.
+    full: Counter,
     /// The host that the next general message goes to, if it is there.
     turn: AtomicUsize,
+}
+
+/// What was taken from the queue and is not dealt with. However that ends, it makes room again.
+struct Taken<'c> {
+    courier: &'c Courier,
+    metrics: &'c Metrics,
+    said: VecDeque<Said>,
+}
+
+impl Taken<'_> {
+    /// The first one is dealt with.
+    fn settle(&mut self) -> bool {
+        let Some(said) = self.said.pop_front() else {
+            return false;
+        };
+        let bytes = said.publication.frame.len();
+        // Nobody waits for room here: a full queue drops.
+        let _nobody = self.courier.mailbox.release(1, bytes);
+        true
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        while self.settle() {
+            count(&self.metrics.channels_dropped, "cause", "lost");
+        }
+    }
 }
 
 /// Why a message did not get there.
@@ -90,25 +121,21 @@ impl From<Unwritable> for Undelivered {
 }
 
 impl Courier {
-    pub(super) fn new(to: Destination, settings: &Bridge) -> Self {
+    pub(super) fn new(to: Destination, settings: &Bridge, metrics: &Metrics) -> Self {
+        let label = [("cause", "outbox")];
         Self {
             to,
             mailbox: Mailbox::new(settings.outbox_capacity, settings.outbox_bytes),
             filled: Notify::new(),
+            full: metrics.channels_dropped.get_or_create(&label).clone(),
             turn: AtomicUsize::new(0),
         }
     }
 
     /// Takes a message if there is room, and counts it if not.
-    pub(super) fn take(
-        &self,
-        room: &Arc<Room>,
-        author: Author,
-        publication: &Publication,
-        metrics: &Metrics,
-    ) {
+    pub(super) fn take(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
         if self.mailbox.is_full() {
-            count(&metrics.channels_dropped, "cause", "outbox");
+            self.full.inc();
             return;
         }
         let said = Said {
@@ -133,19 +160,47 @@ impl Courier {
         }
     }
 
+    /// [`Courier::run`], and again should its code panic.
+    pub(super) async fn supervise(
+        self: Arc<Self>,
+        layer: Arc<Layer>,
+        broker: Arc<Broker>,
+        stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let (layer_again, broker_again) = (Arc::clone(&layer), Arc::clone(&broker));
+            let run = Arc::clone(&self).run(layer_again, broker_again, stop.clone());
+            match tokio::spawn(run).await {
+                Err(ended) if ended.is_panic() => {}
+                _ => break,
+            }
+            layer.metrics.panics.inc();
+            tracing::error!(
+                to = self.label(),
+                "the courier's code panicked; it begins anew"
+            );
+        }
+        layer.done.send_modify(|done| *done += 1);
+    }
+
     /// Carries messages until `stop` says so and nothing is left that can be sent.
-    pub(super) async fn run(
+    async fn run(
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut taken = Vec::new();
+        let mut empty = Vec::new();
         let mut scores = Scores::default();
         let mut logged: Option<Millis> = None;
         loop {
-            self.mailbox.swap(&mut taken);
-            if taken.is_empty() {
+            self.mailbox.swap(&mut empty);
+            let mut taken = Taken {
+                courier: &self,
+                metrics: &layer.metrics,
+                said: empty.drain(..).collect(),
+            };
+            if taken.said.is_empty() {
                 if *stop.borrow() {
                     break;
                 }
@@ -156,8 +211,8 @@ impl Courier {
                 }
                 continue;
             }
-            for said in taken.drain(..) {
-                let sent = self.carry(&layer, &said, &mut scores, &stop).await;
+            while let Some(said) = taken.said.front() {
+                let sent = self.carry(&layer, said, &mut scores, &stop).await;
                 let cause = match sent {
                     Ok(()) => {
                         count(&layer.metrics.channels_sent, "to", self.label());
@@ -175,13 +230,11 @@ impl Courier {
                 };
                 if let Some(cause) = cause {
                     count(&layer.metrics.channels_dropped, "cause", cause);
-                    tell(&layer, &broker, &said, cause);
+                    tell(&layer, &broker, said, cause);
                 }
-                // Nobody waits for room here: a full queue drops.
-                let _nobody = self.mailbox.release(1, said.publication.frame.len());
+                taken.settle();
             }
         }
-        layer.done.send_modify(|done| *done += 1);
     }
 
     async fn carry(

@@ -150,8 +150,33 @@ impl Host {
         }
     }
 
+    /// [`Host::run`], and again should its code panic.
+    pub(super) async fn supervise(
+        self: Arc<Self>,
+        layer: Arc<Layer>,
+        broker: Arc<Broker>,
+        stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let (layer_again, broker_again) = (Arc::clone(&layer), Arc::clone(&broker));
+            let run = Arc::clone(&self).run(layer_again, broker_again, stop.clone());
+            match tokio::spawn(run).await {
+                Err(ended) if ended.is_panic() => {}
+                _ => return,
+            }
+            self.metrics.panics.inc();
+            tracing::error!(
+                host = self.label,
+                "the channel layer's code panicked; it begins anew"
+            );
+            self.client.lock().take();
+            self.went_down(&broker, &Failure::Ended);
+            tokio::time::sleep(layer.pause_max).await;
+        }
+    }
+
     /// Runs sessions until `stop` says so; then the couriers finish, and the groups are left.
-    pub(super) async fn run(
+    async fn run(
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,

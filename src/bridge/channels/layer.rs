@@ -95,7 +95,7 @@ impl Layer {
             .map(|(index, host)| {
                 let (library, shown) =
                     address::describe(host).map_err(|(shown, what)| Error::Host { shown, what })?;
-                let deployment = Deployment::described(library, shown, &config.bridge);
+                let deployment = Deployment::described(library, shown, &config.bridge)?;
                 Ok(Arc::new(Host::new(
                     index,
                     deployment,
@@ -109,7 +109,7 @@ impl Layer {
             channels.send_to.clone().map(Destination::Worker),
             channels.send_to_group.clone().map(Destination::Group),
         ];
-        let courier = |to| Arc::new(Courier::new(to, &config.bridge));
+        let courier = |to| Arc::new(Courier::new(to, &config.bridge, metrics));
         let own = Receivers::new(channels.receivers, &mut fill);
         // Readable for consumers that hear several nodes, and different for each.
         let process = own.names().first().map_or("", String::as_str);
@@ -176,12 +176,12 @@ impl Layer {
         let mut tasks: Vec<Running> = Vec::new();
         for host in &self.hosts {
             let (host, layer, broker) = (Arc::clone(host), Arc::clone(self), Arc::clone(broker));
-            tasks.push(Box::pin(host.run(layer, broker, stop.subscribe())));
+            tasks.push(Box::pin(host.supervise(layer, broker, stop.subscribe())));
         }
         for courier in &self.couriers {
             let (courier, layer, broker) =
                 (Arc::clone(courier), Arc::clone(self), Arc::clone(broker));
-            tasks.push(Box::pin(courier.run(layer, broker, stop.subscribe())));
+            tasks.push(Box::pin(courier.supervise(layer, broker, stop.subscribe())));
         }
         tasks
     }
@@ -202,7 +202,7 @@ impl Layer {
     /// A user said this. Never waits.
     pub(in crate::bridge) fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
         for courier in &self.couriers {
-            courier.take(room, author, said, &self.metrics);
+            courier.take(room, author, said);
         }
     }
 

@@ -15,8 +15,8 @@ use crate::bridge::deployment::{Connection, Failure};
 use crate::broker::Broker;
 use crate::metrics::count;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
-use fred::types::{Message, Value};
+use fred::interfaces::EventInterface;
+use fred::types::Message;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -135,8 +135,9 @@ pub(super) async fn pubsub(
         refilled: layer.clock.now(),
     };
     let task = Task(tokio::spawn(listener.run(messages)));
-    connection.client.subscribe(canary).await?;
-    let _pong: Value = connection.client.ping(None).await?;
+    host.deployment
+        .subscribe(&connection.client, vec![canary])
+        .await?;
     Ok((connection, task))
 }
 

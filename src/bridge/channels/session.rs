@@ -9,7 +9,7 @@ use crate::bridge::deployment::{Connection, Failure, check_role, is_about_connec
 use crate::broker::Broker;
 use crate::name::RoomName;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, PubsubInterface};
+use fred::interfaces::ClientLike;
 use fred::prelude::FredResult;
 use fred::types::Value;
 use std::sync::Arc;
@@ -161,10 +161,10 @@ impl Keeper<'_> {
         if self.layer.is_core {
             return self.settle(wire::run_all(self.commands, self.joins(names)).await);
         }
-        self.messages.subscribe(self.channels(names)).await?;
-        // Redis answers in order: the subscriptions before it are there.
-        let _pong: Value = self.messages.ping(None).await?;
-        Ok(())
+        let deployment = &self.host.deployment;
+        deployment
+            .subscribe(self.messages, self.channels(names))
+            .await
     }
 
     fn joins(&self, names: &[RoomName]) -> Vec<Command> {
@@ -179,8 +179,10 @@ impl Keeper<'_> {
         if self.layer.is_core {
             return self.settle(wire::run_all(self.commands, leave(self.layer, names)).await);
         }
-        self.messages.unsubscribe(self.channels(names)).await?;
-        Ok(())
+        let deployment = &self.host.deployment;
+        deployment
+            .unsubscribe(self.messages, self.channels(names))
+            .await
     }
 
     fn channels(&self, names: &[RoomName]) -> Vec<String> {

@@ -293,7 +293,14 @@ fn a_secret_is_in_no_error_debug_or_document() {
 
 #[test]
 fn the_files_of_the_repository_load_without_advice() {
-    for name in ["default", "demo", "production", "django", "package"] {
+    for name in [
+        "default",
+        "demo",
+        "production",
+        "cluster",
+        "django",
+        "package",
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let loader = Loader {
             file: Some(path),

@@ -168,7 +168,7 @@ pub fn check<B>(request: &Request<B>) -> Result<Offer, Refusal> {
 }
 
 /// The 101 answer to a request that [`check`] accepts. The connection's owner takes the socket
-/// back with `without_shutdown` once the answer is flushed, so nothing waits for the upgrade.
+/// back with `without_shutdown` once hyper has written the answer, so nothing waits for the upgrade.
 ///
 /// # Errors
 ///

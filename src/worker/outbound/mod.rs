@@ -107,6 +107,39 @@ impl Outbound {
             .map_or(0, |backlog| u64::from(backlog.queue.clear_waiting()))
     }
 
+    /// Writes the answer to the handshake and the greeting behind it, before anything else; what the
+    /// socket does not take waits.
+    ///
+    /// # Errors
+    /// The socket's, other than that it would block: the connection is gone.
+    pub fn greet(
+        &mut self,
+        now: Millis,
+        bounds: &Bounds,
+        answer: &[u8],
+        greeting: Option<&Publication>,
+        socket: &mut impl Write,
+        sent: &mut Sent,
+    ) -> io::Result<()> {
+        let frame = greeting.map_or(&[][..], |greeting| &greeting.frame);
+        let taken = write_some(socket, &[answer, frame].concat(), sent)?;
+        // HTTP's bytes are not counted as the connection's.
+        sent.bytes -= taken.min(answer.len()) as u64;
+        if let Some(rest) = answer.get(taken..).filter(|rest| !rest.is_empty()) {
+            let rest = Bytes::copy_from_slice(rest);
+            self.0.get_or_insert_default().current = Some((rest, 0));
+        }
+        let taken = taken.saturating_sub(answer.len());
+        match greeting {
+            Some(greeting) if taken < greeting.frame.len() => {
+                self.queue_one(now, bounds, greeting, taken, sent);
+            }
+            Some(_) => sent.delivered += 1,
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Offers the frames of `batch` from number `first` on: writes them if nothing waits, queues
     /// what the socket does not take.
     ///

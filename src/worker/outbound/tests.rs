@@ -383,3 +383,71 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_handshakes_answer_goes_in_front_of_the_greeting_however_little_the_socket_takes() {
+    const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    let greeting = publication(1, 10, 100);
+    let whole = [ANSWER, &greeting.frame].concat();
+    for greeted in [None, Some(&greeting)] {
+        let due = ANSWER.len() + greeted.map_or(0, |greeting| greeting.frame.len());
+        for taken in 0..=due {
+            let (mut outbound, mut sent) = (Outbound::default(), Sent::default());
+            let mut socket = Socket {
+                script: match taken {
+                    0 => [Mood::IsInterrupted, Mood::Blocks].into(),
+                    _ => [Mood::IsInterrupted, Mood::Takes(taken), Mood::Blocks].into(),
+                },
+                drains: true,
+                ..Socket::default()
+            };
+            let now = Millis(0);
+            outbound
+                .greet(now, &BOUNDS, ANSWER, greeted, &mut socket, &mut sent)
+                .expect("the socket does not break");
+            assert_eq!(outbound.is_idle(), taken == due, "{taken} of {due}");
+            while !outbound.is_idle() {
+                let flushed = outbound.flush(now, false, &mut socket, &mut sent);
+                assert!(flushed.is_ok(), "{taken} of {due}");
+            }
+            assert_eq!(Some(&*socket.taken), whole.get(..due));
+            assert_eq!(sent.delivered, u64::from(greeted.is_some()));
+            assert_eq!(sent.queued, sent.unqueued);
+        }
+    }
+}
+
+#[test]
+fn what_http_says_is_not_counted_as_the_connections_bytes() {
+    let greeting = publication(1, 10, 100);
+    let (mut outbound, mut sent) = (Outbound::default(), Sent::default());
+    let mut socket = Socket {
+        drains: true,
+        ..Socket::default()
+    };
+    outbound
+        .greet(
+            Millis(0),
+            &BOUNDS,
+            b"101",
+            Some(&greeting),
+            &mut socket,
+            &mut sent,
+        )
+        .expect("the socket takes everything");
+    assert_eq!((sent.calls, sent.bytes), (1, greeting.frame.len() as u64));
+}
+
+#[test]
+fn a_greeting_to_a_broken_socket_is_not_delivered() {
+    let (mut outbound, mut sent) = (Outbound::default(), Sent::default());
+    let mut socket = Socket {
+        script: [Mood::Breaks].into(),
+        ..Socket::default()
+    };
+    let greeting = publication(1, 10, 100);
+    let (now, greeting) = (Millis(0), Some(&greeting));
+    let greeted = outbound.greet(now, &BOUNDS, b"101", greeting, &mut socket, &mut sent);
+    assert!(greeted.is_err() && outbound.is_idle());
+    assert_eq!((sent.delivered, sent.queued), (0, 0));
+}

@@ -210,6 +210,7 @@ impl Drop for Node {
 fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
     Handoff {
         socket,
+        answer: Vec::new(),
         leftover: Bytes::new(),
         role: Role::Chat,
         room: name.cloned(),

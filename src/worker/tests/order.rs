@@ -53,3 +53,24 @@ fn commands_that_waited_for_a_reply_are_answered_in_front_of_the_close() {
     let ledger = node.settled(None);
     assert_eq!((ledger.delivered, ledger.dropped_total()), (3, 0));
 }
+
+#[test]
+fn connections_handed_over_together_need_one_wake() {
+    let node = Node::start(1, |_| {});
+    let thaw = node.freeze(0);
+    let name = room("storm");
+    let (first, second) = (node.pair(), node.pair());
+    assert!(node.crew.hand_over(handoff(first.1, Some(&name))));
+    assert!(!node.crew.hand_over(handoff(second.1, Some(&name))));
+    node.crew.nudge();
+    drop(thaw);
+    until("both to join", || node.members(&name) == 2);
+    let third = node.pair();
+    assert!(
+        node.crew.hand_over(handoff(third.1, Some(&name))),
+        "the worker has taken the others"
+    );
+    node.crew.nudge();
+    until("the third to join", || node.members(&name) == 3);
+    drop((first.0, second.0, third.0));
+}

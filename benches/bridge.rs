@@ -1,0 +1,133 @@
+//! What the bridge costs beside Redis: the envelope both ways, the receiver's account of numbers, and
+//! the data plane's one push.
+//!
+//! `cargo bench --bench bridge`.
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use supportal::bridge::Bridge;
+use supportal::bridge::envelope::{
+    CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+};
+use supportal::bridge::origins::Origins;
+use supportal::bridge::place::link_of;
+use supportal::broker::room::{Room, RoomSlot};
+use supportal::broker::{Broker, Publication, Wake};
+use supportal::clock::{Clock, Millis};
+use supportal::config::redis::RedisUrl;
+use supportal::config::{BridgeMode, Config};
+use supportal::metrics::Metrics;
+use supportal::name::RoomName;
+use supportal::transport::{Opcode, encoder};
+
+const HEAD: Head = Head {
+    node: NodeId([7; 16]),
+    epoch: 1,
+    incarnation: 1,
+};
+
+/// Messages of one room in one tick.
+const TICKS: [u64; 3] = [1, 10, 100];
+
+fn frame() -> Bytes {
+    encoder::frame(Opcode::Text, &[b'x'; 143])
+}
+
+fn written(messages: u64, frame: &[u8]) -> Bytes {
+    let bytes = usize::try_from(messages).unwrap_or(1) * (MESSAGE_BYTES + frame.len());
+    let mut writer = Writer::new(&HEAD, bytes);
+    for number in 1..=messages {
+        writer.push(Entry::Message {
+            number,
+            deadline: 1,
+            class: CLASS_CHAT,
+            frame,
+        });
+    }
+    writer.finish()
+}
+
+fn envelope(criterion: &mut Criterion) {
+    let frame = frame();
+    for messages in TICKS {
+        let bytes = written(messages, &frame);
+        let mut group = criterion.benchmark_group("envelope");
+        group.throughput(Throughput::Elements(messages));
+        group.bench_function(BenchmarkId::new("write", messages), |bencher| {
+            bencher.iter(|| written(black_box(messages), &frame));
+        });
+        group.bench_function(BenchmarkId::new("read", messages), |bencher| {
+            bencher.iter(|| {
+                let envelope = Envelope::read(black_box(&bytes)).expect("an envelope");
+                envelope.entries().count()
+            });
+        });
+    }
+}
+
+fn origins(criterion: &mut Criterion) {
+    for nodes in [1_u8, 4, 16] {
+        let mut origins = Origins::default();
+        let heads: Vec<Head> = (0..nodes)
+            .map(|node| Head {
+                node: NodeId([node; 16]),
+                ..HEAD
+            })
+            .collect();
+        let mut number = 0;
+        criterion.bench_function(&format!("origins/message/nodes_{nodes}"), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                for head in &heads {
+                    black_box(origins.message(head, number, Millis(number)));
+                }
+            });
+        });
+    }
+    criterion.bench_function("place/link_of_4", |bencher| {
+        bencher.iter(|| link_of(black_box("chat_1_2f6c9a10-5a0e-4e4b-9d0e"), 4));
+    });
+}
+
+/// A broker with or without a bridge whose Redis is not there: a full outbox, so that what is
+/// measured is the push and the refusal, not the queue's growth.
+fn broker(is_bridged: bool) -> (Arc<Broker>, Arc<Room>) {
+    let mut config = Config::default();
+    if is_bridged {
+        config.bridge.mode = BridgeMode::Pubsub;
+        config.bridge.urls = vec![RedisUrl::parse("redis://127.0.0.1:1").expect("an address")];
+    }
+    let metrics = Arc::new(Metrics::new());
+    let bridge = Bridge::new(&config, &metrics, Clock::start()).expect("a bridge");
+    let wakes = vec![Box::new(|| {}) as Wake];
+    let uplink = bridge.as_ref().map(Bridge::uplink);
+    let broker = Arc::new(Broker::new(&config.broker, wakes, uplink));
+    let name = RoomName::chat("1", "bench").expect("a legal name");
+    let room = broker.join(&name, 0, RoomSlot::default).room;
+    (broker, room)
+}
+
+fn push(criterion: &mut Criterion) {
+    for (name, is_bridged) in [("alone", false), ("bridged_full", true)] {
+        let (broker, room) = broker(is_bridged);
+        let publication = Publication {
+            frame: frame(),
+            deadline: Millis(60_000),
+        };
+        let mut parcels = Vec::new();
+        criterion.bench_function(&format!("publish/{name}"), |bencher| {
+            bencher.iter(|| {
+                broker.publish(&room, black_box(&publication), Some(0));
+                let bytes = broker.mailboxes().swap(0, &mut parcels);
+                let count = parcels.len();
+                parcels.clear();
+                broker.mailboxes().release(0, count, bytes);
+            });
+        });
+    }
+}
+
+criterion_group!(benches, envelope, origins, push);
+criterion_main!(benches);

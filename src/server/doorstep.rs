@@ -1,0 +1,74 @@
+//! A client's socket while hyper serves its handshake: what hyper writes after an upgrade has been
+//! accepted is kept, and leaves in one segment with the connection's first frame.
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+
+/// The socket. What it keeps is bounded by what hyper says to one accepted upgrade: a head of some
+/// 160 bytes.
+#[derive(Debug)]
+pub(super) struct Doorstep<'a> {
+    stream: TokioIo<TcpStream>,
+    /// An upgrade has been accepted: what is written now is its answer.
+    accepted: &'a AtomicBool,
+    answer: Vec<u8>,
+}
+
+impl<'a> Doorstep<'a> {
+    pub(super) fn new(stream: TcpStream, accepted: &'a AtomicBool) -> Self {
+        Self {
+            stream: TokioIo::new(stream),
+            accepted,
+            answer: Vec::new(),
+        }
+    }
+
+    /// The socket, and the answer that it is still owed.
+    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream.into_inner(), self.answer)
+    }
+
+    /// The socket of a client that is owed nothing.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+}
+
+impl Read for Doorstep<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, cursor)
+    }
+}
+
+// Without vectored writes hyper puts head and body in one buffer: our bodies are small, and a second
+// way to write would have to keep the answer too.
+impl Write for Doorstep<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.accepted.load(Ordering::Relaxed) {
+            self.answer.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,308 @@
+//! Redis as it is deployed: several of them, behind Sentinel, as a Cluster, with TLS; and
+//! `supportal check --redis` of it.
+
+use super::*;
+use crate::support::Blow;
+use crate::support::redis::{Reply, free_port};
+use std::path::Path;
+use std::process::{Command, Output};
+use supportal::bridge::place::link_of;
+
+#[test]
+fn rooms_spread_over_several_redis_and_one_may_fail_alone() {
+    let mut redis = [Redis::start(&[]), Redis::start(&[])];
+    let urls = format!("{},{}", redis[0].url(), redis[1].url());
+    let (left, right) = (node_at(&urls, &[]), node_at(&urls, &[]));
+    until_up(&left);
+    until_up(&right);
+    let room = |link: usize| {
+        let name = |n: &usize| link_of(&format!("chat_1_r{n}"), 2) == link;
+        format!("r{}", (0..100).find(name).expect("a room there"))
+    };
+    let rooms = [room(0), room(1)];
+    let mut members: Vec<(Client, Client)> = rooms
+        .iter()
+        .map(|room| (left.join(room), right.join(room)))
+        .collect();
+    for (ann, bob) in &mut members {
+        say(ann, "both");
+        expect(ann, "both");
+        expect(bob, "both");
+    }
+    for (link, redis) in redis.iter().enumerate() {
+        let channels = redis
+            .command(&["PUBSUB", "CHANNELS", "supportal:room:*"])
+            .texts();
+        assert_eq!(channels, [format!("supportal:room:chat_1_{}", rooms[link])]);
+    }
+    redis[0].blow(Blow::Kill);
+    until_down(&left);
+    let (ann, bob) = &mut members[1];
+    say(ann, "the other");
+    expect(bob, "the other");
+    assert!(left.admin("/ready").text().contains("redis 0 is down"));
+    assert_eq!(left.metric("supportal_bridge_up{link=\"0\"}"), 0.0);
+    assert_eq!(left.metric("supportal_bridge_up{link=\"1\"}"), 1.0);
+    redis[0].launch();
+    until_up(&left);
+    until_up(&right);
+    until_metric(
+        &right,
+        "supportal_bridge_subscriptions{state=\"confirmed\"}",
+        2.0,
+    );
+    let (ann, bob) = &mut members[0];
+    say(ann, "again");
+    expect(bob, "again");
+}
+
+#[test]
+fn sentinel_names_the_master_and_after_a_failover_the_new_one_r6() {
+    let mut master = Redis::start(&[]);
+    let port = master.address().port().to_string();
+    let mut replica = Redis::absent(&["--replicaof", "127.0.0.1", &port]);
+    replica.launch();
+    wait::until("the replica to follow", RECOVERY, || {
+        let info = replica.command(&["INFO", "replication"]);
+        info.text().contains("master_link_status:up")
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("sentinel.conf");
+    let text = format!(
+        "sentinel monitor mymaster 127.0.0.1 {port} 1\n\
+         sentinel down-after-milliseconds mymaster 500\n\
+         sentinel failover-timeout mymaster 2000\n"
+    );
+    std::fs::write(&file, text).expect("the configuration of sentinel");
+    let sentinel = Redis::sentinel(&file);
+    let url = format!(
+        "redis-sentinel://127.0.0.1:{}?sentinelServiceName=mymaster",
+        sentinel.address().port()
+    );
+    wait::until("sentinel to know the replica", RECOVERY, || {
+        let info = sentinel.command(&["INFO", "sentinel"]);
+        info.text().contains("slaves=1")
+    });
+    let (left, right) = (node_at(&url, &[]), node_at(&url, &[]));
+    until_up(&left);
+    until_up(&right);
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    say(&mut ann, "before");
+    expect(&mut bob, "before");
+    master.blow(Blow::Kill);
+    until_down(&left);
+    until_down(&right);
+    until_up(&left);
+    until_up(&right);
+    until_metric(
+        &right,
+        "supportal_bridge_subscriptions{state=\"confirmed\"}",
+        1.0,
+    );
+    say(&mut ann, "after");
+    expect(&mut bob, "after");
+    let role = replica.command(&["ROLE"]);
+    let Reply::Array(role) = role else {
+        panic!("{role:?}")
+    };
+    assert_eq!(role[0].text(), "master");
+}
+
+/// Three masters without replicas, all slots served.
+fn cluster() -> Vec<Redis> {
+    let nodes: Vec<Redis> = (0..3)
+        .map(|_| {
+            let mut redis = Redis::absent(&["--cluster-enabled", "yes"]);
+            // The bus is the port above by 10,000, and must be one.
+            while redis.address().port() > 55_000 {
+                redis = Redis::absent(&["--cluster-enabled", "yes"]);
+            }
+            redis.launch();
+            redis
+        })
+        .collect();
+    for (redis, range) in nodes
+        .iter()
+        .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+    {
+        redis.command(&["CLUSTER", "ADDSLOTSRANGE", range.0, range.1]);
+        let port = redis.address().port().to_string();
+        nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+    }
+    for redis in &nodes {
+        wait::until("the cluster to be whole", RECOVERY, || {
+            let info = redis.command(&["CLUSTER", "INFO"]);
+            let slots = redis.command(&["CLUSTER", "SLOTS"]);
+            let ranges = match slots {
+                Reply::Array(ranges) => ranges.len(),
+                _ => 0,
+            };
+            info.text().contains("cluster_state:ok") && ranges == 3
+        });
+    }
+    nodes
+}
+
+#[test]
+fn a_cluster_carries_rooms_by_sharded_channels_and_slots_may_move() {
+    let nodes = cluster();
+    let url = format!("redis-cluster://127.0.0.1:{}", nodes[0].address().port());
+    let (left, right) = (node_at(&url, &[]), node_at(&url, &["bridge.linger=50ms"]));
+    until_up(&left);
+    until_up(&right);
+    let mut members: Vec<(Client, Client)> = (0..12)
+        .map(|n| (left.join(&format!("r{n}")), right.join(&format!("r{n}"))))
+        .collect();
+    for (ann, bob) in &mut members {
+        say(ann, "sharded");
+        expect(bob, "sharded");
+        say(bob, "back");
+        expect(ann, "sharded");
+        expect(ann, "back");
+        expect(bob, "back");
+    }
+    let spread: Vec<usize> = nodes
+        .iter()
+        .map(|redis| {
+            redis
+                .command(&["PUBSUB", "SHARDCHANNELS", "supportal:room:*"])
+                .texts()
+                .len()
+        })
+        .collect();
+    assert_eq!(spread.iter().sum::<usize>(), 12);
+    assert!(spread.iter().all(|&rooms| rooms > 0), "{spread:?}");
+    // Every slot of the first node goes to the second.
+    let id = nodes[1].command(&["CLUSTER", "MYID"]);
+    for redis in [&nodes[1], &nodes[0], &nodes[2]] {
+        let mut line = redis.connect();
+        for slot in 0..=5460 {
+            line.command(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", id.text()]);
+        }
+    }
+    wait::until(
+        "the rooms to be subscribed where they are",
+        RECOVERY,
+        || {
+            let rooms = |redis: &Redis| {
+                redis
+                    .command(&["PUBSUB", "SHARDCHANNELS", "supportal:room:*"])
+                    .texts()
+                    .len()
+            };
+            rooms(&nodes[1]) + rooms(&nodes[2]) == 12
+                && is_up(&left)
+                && is_up(&right)
+                && left.metric("supportal_bridge_subscriptions{state=\"confirmed\"}") == 12.0
+                && right.metric("supportal_bridge_subscriptions{state=\"confirmed\"}") == 12.0
+        },
+    );
+    for (ann, bob) in &mut members {
+        say(ann, "moved");
+        expect(ann, "moved");
+        expect(bob, "moved");
+    }
+}
+
+/// A key and a certificate for this machine that signs itself.
+fn certificate(folder: &Path) {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder)
+        .output()
+        .expect("openssl; apt-get install openssl");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+}
+
+#[test]
+fn tls_with_a_certificate_of_ones_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    certificate(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let tls_port = free_port();
+    let _redis = Redis::start(&[
+        "--tls-port",
+        &tls_port.to_string(),
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &cert,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://127.0.0.1:{tls_port}");
+    let trust = format!("bridge.ca_file={cert}");
+    let (left, right) = (node_at(&url, &[&trust]), node_at(&url, &[&trust]));
+    until_up(&left);
+    until_up(&right);
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    say(&mut ann, "sealed");
+    expect(&mut bob, "sealed");
+    // Without the certificate it is a stranger.
+    let other = tempfile::tempdir().expect("a temporary folder");
+    certificate(other.path());
+    let trust = format!("bridge.ca_file={}", other.path().join("cert.pem").display());
+    let stranger = node_at(&url, &[&trust]);
+    wait::until("the stranger to be refused", RECOVERY, || {
+        stranger.log().contains("the bridge is down")
+    });
+    assert!(!is_up(&stranger));
+}
+
+fn check(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_supportal"))
+        .args(["check", "--redis"])
+        .args(arguments)
+        .env_clear()
+        .output()
+        .expect("the binary runs")
+}
+
+#[test]
+fn check_connects_to_every_redis_and_says_what_it_found() {
+    let redis = Redis::start(&["--requirepass", "hunter2"]);
+    let good = format!("redis://:hunter2@127.0.0.1:{}/3", redis.address().port());
+    let output = check(&["--redis-url", &good]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "version ",
+        "master",
+        "ping ",
+        "canary ",
+        "supportal:room:",
+        "(hidden)@127.0.0.1",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let wrong = good.replace("hunter2", "hunter3");
+    let nobody = format!("redis://127.0.0.1:{}", free_port());
+    for url in [&wrong, &nobody] {
+        let output = check(&["--redis-url", url]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("FAILED: "), "{text}");
+        assert!(!text.contains("hunter"), "{text}");
+    }
+    let output = check(&[]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("none is used"));
+}
