@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use supportal::bridge::channels::scripts::Commands;
-use supportal::bridge::channels::{Codec, Map, Mapping, Receivers, Score, To};
+use supportal::bridge::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
 use supportal::config::channels::{Channels, Format};
 use supportal::config::{Dialect, Secret};
 use supportal::name::RoomName;
@@ -117,7 +117,11 @@ fn group_send(criterion: &mut Criterion) {
     let members: Vec<String> = (0..40).map(member).collect();
     let room = RoomName::chat("1", "session-123").expect("legal");
     let mapping = Mapping::new(&Channels::default(), Dialect::Guide, "n1");
-    let event = mapping.write(&room, "Where is my order, please?", &Stamp::new(NOW, 0));
+    let event = mapping.write(
+        &room,
+        Value::from("Where is my order, please?"),
+        "2023-11-14T22:13:20Z",
+    );
     criterion.bench_function("group_send/40 members of 4", |bencher| {
         bencher.iter(|| {
             let members = members.iter().map(String::as_str);

@@ -102,6 +102,28 @@ pub struct Metrics {
     pub bridge_lagged: Counter,
     /// Rooms whose members were welcomed before Redis confirmed the subscription.
     pub bridge_unconfirmed: Counter,
+    /// Does the way over this Redis of the channel layer work, proven by a canary?
+    pub channels_up: Gauges,
+    /// Changes of that state, by the new one.
+    pub channels_changes: Labelled,
+    /// What the last canary took there and back.
+    pub channels_canary: Seconds,
+    /// Rooms that are groups, by state.
+    pub channels_groups: Gauges,
+    /// Messages of the site that arrived.
+    pub channels_received: Counter,
+    /// Events that were shown to a room or closed it.
+    pub channels_delivered: Counter,
+    /// Events without effect, by reason.
+    pub channels_ignored: Labelled,
+    /// Messages that could not be read, by reason.
+    pub channels_poison: Labelled,
+    /// Users' messages that reached Django, by destination.
+    pub channels_sent: Labelled,
+    /// Messages dropped, by cause.
+    pub channels_dropped: Labelled,
+    /// Users' messages on their way to Django.
+    pub channels_outbox: Gauge,
     /// Log lines dropped because the log's reader was slow.
     pub log_lines_dropped: Gauge,
     /// Resident memory of the process.
@@ -170,6 +192,17 @@ impl Metrics {
             bridge_canary: table.seconds("bridge_canary", "link", "Time of the last canary through Redis and back"),
             bridge_lagged: table.counter("bridge_lagged", "Envelopes thrown away because this node read too slowly; the gaps count what was in them"),
             bridge_unconfirmed: table.counter("bridge_unconfirmed", "Rooms whose members were welcomed before Redis confirmed the subscription"),
+            channels_up: table.gauges("channels_up", "host", "1 while a canary comes back over this Redis of the Django site in time, by its place in bridge.channels.hosts"),
+            channels_changes: table.labelled("channels_changes", "state", "Changes of a Redis of the site between up and down, by the new state"),
+            channels_canary: table.seconds("channels_canary", "host", "Time of the last canary through Redis and back"),
+            channels_groups: table.gauges("channels_groups", "state", "Rooms that are to be groups of the site, and those that are"),
+            channels_received: table.counter("channels_received", "Messages of the site that arrived"),
+            channels_delivered: table.counter("channels_delivered", "Events that a room was shown, or that closed it"),
+            channels_ignored: table.labelled("channels_ignored", "reason", "Events without effect, by reason"),
+            channels_poison: table.labelled("channels_poison", "reason", "Messages that could not be read, dropped, by reason"),
+            channels_sent: table.labelled("channels_sent", "to", "Users' messages that reached the site, by destination: `worker` or `group`"),
+            channels_dropped: table.labelled("channels_dropped", "cause", "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`"),
+            channels_outbox: table.gauge("channels_outbox", "Users' messages on their way to the site"),
             log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
             resident: table.gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),

@@ -12,6 +12,8 @@ mod bridge; // many nodes by way of a real Redis
 #[cfg(test)]
 mod browser; // the chat page in headless Chromium
 #[cfg(test)]
+mod channels; // beside a real Django site
+#[cfg(test)]
 mod chat; // the contract of the guide
 #[cfg(test)]
 mod clients; // real Node and Python clients, and the guide's own examples

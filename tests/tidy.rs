@@ -48,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fastwebsockets", &["transport"]),
     ("foldhash", &["broker"]),
     ("fred", &["bridge"]),
+    ("getrandom", &["bridge"]),
     (
         "http_body_util",
         &["server", "admin", "transport", "http_client"],

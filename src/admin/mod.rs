@@ -10,8 +10,9 @@
 //!
 //! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token.
 
-use crate::bridge::Bridge;
+use crate::bridge::Report as LinkReport;
 use crate::broker::ledger::{Cause, Ledger};
+use crate::clock::Millis;
 use crate::config::Secret;
 use crate::metrics::Counter;
 use crate::name::RoomName;
@@ -217,19 +218,27 @@ fn readiness(crew: &Crew) -> (StatusCode, String) {
     }
 }
 
-/// Why other nodes are not reached over a Redis.
+/// Why other nodes, or Django, are not reached over a Redis.
 fn bridge_reasons(crew: &Crew) -> Vec<String> {
-    let reports = crew.bridge.as_ref().map(Bridge::reports);
-    let down = reports.into_iter().flatten().enumerate();
+    let Some(bridge) = &crew.bridge else {
+        return Vec::new();
+    };
+    let nodes = reasons("redis", bridge.reports());
+    nodes
+        .chain(reasons("django", bridge.channel_reports()))
+        .collect()
+}
+
+fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
+    let down = reports.into_iter().enumerate();
     down.filter(|(_, report)| !report.is_up)
-        .map(|(index, report)| {
+        .map(move |(index, report)| {
             let reason = match report.reason.as_str() {
                 "" => "connecting",
                 reason => reason,
             };
-            format!("redis {index} is down: {reason}")
+            format!("{what} {index} is down: {reason}")
         })
-        .collect()
 }
 
 /// The bridge's part of `/health`.
@@ -238,8 +247,16 @@ fn bridge_health(crew: &Crew) -> Value {
         return json!({ "mode": "off" });
     };
     let now = crew.clock.now();
-    let links: Vec<Value> = bridge
-        .reports()
+    let (nodes, django) = (bridge.reports(), bridge.channel_reports());
+    json!({
+        "mode": crew.config.bridge.mode,
+        "redis": links(&nodes, now),
+        "django": links(&django, now),
+    })
+}
+
+fn links(reports: &[LinkReport], now: Millis) -> Vec<Value> {
+    reports
         .iter()
         .map(|report| {
             json!({
@@ -253,8 +270,7 @@ fn bridge_health(crew: &Crew) -> Value {
                 "outbox": report.outbox,
             })
         })
-        .collect();
-    json!({ "mode": crew.config.bridge.mode, "redis": links })
+        .collect()
 }
 
 async fn health(crew: &Crew) -> Value {

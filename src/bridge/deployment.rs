@@ -60,7 +60,7 @@ pub(super) enum Failure {
 }
 
 /// What fred says, in one line and without the address it may repeat.
-fn text(error: &Error) -> String {
+pub(super) fn text(error: &Error) -> String {
     let details = error.details();
     let end = details.floor_char_boundary(160);
     let details: String = details
@@ -102,11 +102,27 @@ impl Deployment {
     /// # Errors
     /// When fred does not understand the address, or the trusted certificates cannot be read.
     pub(super) fn new(url: &RedisUrl, settings: &config::Bridge) -> Result<Self, super::Error> {
-        let mut config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
+        let config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
             shown: url.to_string(),
             what: text(&error),
         })?;
-        if let Some(path) = settings.ca_file.as_ref().filter(|_| url.is_tls()) {
+        let described = Self::described(config, url.to_string(), settings)?;
+        Ok(Self {
+            is_cluster: url.is_cluster(),
+            ..described
+        })
+    }
+
+    /// From the library's own description of what is no Cluster, and an address for people.
+    ///
+    /// # Errors
+    /// When the trusted certificates cannot be read.
+    pub(super) fn described(
+        mut config: Config,
+        shown: String,
+        settings: &config::Bridge,
+    ) -> Result<Self, super::Error> {
+        if let Some(path) = settings.ca_file.as_ref().filter(|_| config.tls.is_some()) {
             config.tls = Some(TlsConfig {
                 connector: TlsConnector::from(trust(path)?),
                 // A cluster names its nodes by address; certificates name hosts.
@@ -122,12 +138,20 @@ impl Deployment {
         };
         Ok(Self {
             config,
-            is_cluster: url.is_cluster(),
-            shown: url.to_string(),
+            is_cluster: false,
+            shown,
             name: name.to_owned(),
             timeout: settings.command_timeout,
             arrivals: settings.arrivals_capacity,
         })
+    }
+
+    /// A connected client for commands that block, by their own argument for up to `patience`.
+    ///
+    /// # Errors
+    /// As [`Deployment::commander`].
+    pub(super) async fn receiver(&self, patience: Duration) -> Result<Connection, Failure> {
+        self.connect(EVENTS, Some(patience)).await
     }
 
     /// A connected client for commands.
@@ -135,7 +159,7 @@ impl Deployment {
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
     pub(super) async fn commander(&self) -> Result<Connection, Failure> {
-        self.connect(EVENTS).await
+        self.connect(EVENTS, None).await
     }
 
     /// A connected client for subscriptions.
@@ -143,7 +167,7 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::commander`].
     pub(super) async fn subscriber(&self) -> Result<Connection, Failure> {
-        self.connect(self.arrivals).await
+        self.connect(self.arrivals, None).await
     }
 
     /// Subscribes, and returns once Redis has.
@@ -221,11 +245,15 @@ impl Deployment {
         Ok(slots)
     }
 
-    async fn connect(&self, events: usize) -> Result<Connection, Failure> {
+    async fn connect(
+        &self,
+        events: usize,
+        blocking: Option<Duration>,
+    ) -> Result<Connection, Failure> {
         let timeout = self.timeout;
         let mut builder = Builder::from_config(self.config.clone());
         builder.with_performance_config(|performance| {
-            performance.default_command_timeout = timeout;
+            performance.default_command_timeout = timeout + blocking.unwrap_or_default();
             performance.broadcast_channel_capacity = events;
         });
         builder.with_connection_config(|connection| {
@@ -236,7 +264,8 @@ impl Deployment {
             connection.reconnect_on_auth_error = true;
             connection.tcp.nodelay = Some(true);
             connection.unresponsive = UnresponsiveConfig {
-                max_timeout: Some(timeout * 2),
+                // A connection that waits is silent; whoever waits has a timeout.
+                max_timeout: blocking.is_none().then_some(timeout * 2),
                 interval: timeout / 2,
             };
         });
@@ -309,7 +338,8 @@ pub(super) async fn check_role(client: &Client) -> Result<(), Failure> {
     }
 }
 
-fn is_about_connection(error: &Error) -> bool {
+/// Is the way over this Redis broken, or has Redis only refused a command?
+pub(super) fn is_about_connection(error: &Error) -> bool {
     let is_gone = matches!(
         error.kind(),
         ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol

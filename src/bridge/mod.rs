@@ -15,7 +15,7 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | [`channels`] | the wire format of Django's channel layers |
+//! | [`channels`] | Django's channel layers |
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
 //! | [`place`] | which of several Redis carries a room |
@@ -54,11 +54,12 @@ mod rooms;
 pub use link::Report;
 
 use crate::broker::room::Room;
-use crate::broker::uplink::{Forwarded, Uplink};
+use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
+use channels::layer::Layer;
 use envelope::NodeId;
 use link::Link;
 use outbox::{Outgoing, What};
@@ -83,6 +84,17 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A host of the channel layer that passed the first check, but not ours.
+    #[error("bridge.channels.hosts: {shown}: {what}")]
+    Host {
+        /// The host, without its password.
+        shown: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
     /// The certificates to trust cannot be read.
     #[error("bridge.ca_file: {path}: {what}")]
     Certificates {
@@ -112,6 +124,7 @@ fn random() -> u64 {
 #[derive(Debug)]
 pub struct Bridge {
     links: Arc<[Arc<Link>]>,
+    layer: Option<Arc<Layer>>,
     clock: Clock,
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
@@ -119,8 +132,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker needs
-    /// the [`Bridge::uplink`] first.
+    /// The bridge of the configuration, `None` if its mode is `off` and there is no channel layer.
+    /// Nothing runs yet: the broker needs the [`Bridge::uplink`] first.
     ///
     /// # Errors
     /// When an address is not one.
@@ -129,9 +142,12 @@ impl Bridge {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Option<Self>, Error> {
-        if config.bridge.mode == BridgeMode::Off {
-            return Ok(None);
-        }
+        let layer = Layer::new(config, metrics, clock)?;
+        let urls = match config.bridge.mode {
+            BridgeMode::Off if layer.is_none() => return Ok(None),
+            BridgeMode::Off => &[],
+            BridgeMode::Pubsub => config.bridge.urls.as_slice(),
+        };
         let mut node = [0; 16];
         for half in node.as_chunks_mut::<8>().0 {
             *half = random().to_be_bytes();
@@ -143,15 +159,14 @@ impl Bridge {
         for cause in ["full", "expired", "late", "mailbox", "poison"] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
-        let links: Result<Vec<_>, Error> = config
-            .bridge
-            .urls
+        let links: Result<Vec<_>, Error> = urls
             .iter()
             .enumerate()
             .map(|(index, url)| Link::new(index, url, config, origin, metrics, clock).map(Arc::new))
             .collect();
         Ok(Some(Self {
             links: links?.into(),
+            layer,
             clock,
             metrics: Arc::clone(metrics),
             stop: watch::Sender::new(false),
@@ -164,6 +179,7 @@ impl Bridge {
     pub fn uplink(&self) -> Box<dyn Uplink> {
         Box::new(Forwarder {
             links: Arc::clone(&self.links),
+            layer: self.layer.clone(),
             clock: self.clock,
             full: self
                 .metrics
@@ -182,6 +198,10 @@ impl Bridge {
             .links
             .iter()
             .map(|link| Arc::clone(link).supervise(Arc::clone(broker), self.stop.subscribe()))
+            .collect();
+        let of_layer = self.layer.iter();
+        let of_layer: Vec<_> = of_layer
+            .flat_map(|layer| layer.tasks(broker, &self.stop))
             .collect();
         // Built on its own thread: the caller is on another runtime, where none may be dropped.
         let (built, outcome) = std::sync::mpsc::sync_channel(1);
@@ -207,6 +227,9 @@ impl Bridge {
                     for task in tasks {
                         running.spawn(task);
                     }
+                    for task in of_layer {
+                        running.spawn(task);
+                    }
                     while running.join_next().await.is_some() {}
                 });
                 runtime.shutdown_background();
@@ -218,7 +241,8 @@ impl Bridge {
         }
     }
 
-    /// Sends what is left, for at most twice `bridge.command_timeout`, and ends the thread. Blocks.
+    /// Sends what is left and leaves Django's groups, for at most three times
+    /// `bridge.command_timeout`, and ends the thread. Blocks.
     pub fn shutdown(&self) {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.lock().take()
@@ -234,8 +258,18 @@ impl Bridge {
         self.links.iter().map(|link| link.report()).collect()
     }
 
+    /// How each Redis of the channel layer is, in the order of `bridge.channels.hosts`.
+    #[must_use]
+    pub fn channel_reports(&self) -> Vec<Report> {
+        let layer = self.layer.as_ref();
+        layer.map_or_else(Vec::new, |layer| layer.reports())
+    }
+
     /// Brings the gauges up to date, at the moment of a scrape.
     pub fn measure(&self) {
+        if let Some(layer) = &self.layer {
+            layer.measure();
+        }
         let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
         for link in self.links.iter() {
             let (waiting, their_bytes) = link.outbox.load();
@@ -261,6 +295,7 @@ impl Bridge {
 #[derive(Debug)]
 struct Forwarder {
     links: Arc<[Arc<Link>]>,
+    layer: Option<Arc<Layer>>,
     clock: Clock,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
@@ -291,14 +326,39 @@ impl Uplink for Forwarder {
         }
     }
 
-    fn watch(&self, room: &Arc<Room>) -> bool {
-        self.link(room)
-            .is_none_or(|link| link.rooms.watch(room.name(), self.clock.now()))
+    fn ways(&self) -> u8 {
+        let way = |is_there: bool, way: Way| if is_there { way.bit() } else { Way::NONE };
+        way(!self.links.is_empty(), Way::Nodes) | way(self.layer.is_some(), Way::Django)
+    }
+
+    fn said(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
+        if let Some(layer) = &self.layer {
+            layer.said(room, author, publication);
+        }
+    }
+
+    fn watch(&self, room: &Arc<Room>) -> u8 {
+        let (name, now) = (room.name(), self.clock.now());
+        let mut waits = Way::NONE;
+        if let Some(link) = self.link(room)
+            && !link.rooms.watch(name, now)
+        {
+            waits |= Way::Nodes.bit();
+        }
+        if let Some(layer) = &self.layer
+            && !layer.watch(name)
+        {
+            waits |= Way::Django.bit();
+        }
+        waits
     }
 
     fn unwatch(&self, room: &Arc<Room>) {
         if let Some(link) = self.link(room) {
             link.rooms.unwatch(room.name(), self.clock.now());
+        }
+        if let Some(layer) = &self.layer {
+            layer.unwatch(room.name());
         }
     }
 }

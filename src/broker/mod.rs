@@ -35,7 +35,7 @@ use room::{ByName, Last, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use uplink::Uplink;
+use uplink::{Author, Uplink, Way};
 
 /// One event on its way to the members of a room.
 #[derive(Clone, Debug)]
@@ -78,6 +78,13 @@ pub enum Parcel {
         /// The room's place on this worker.
         slot: RoomSlot,
     },
+    /// Every member's connection is closed, behind what was published before.
+    Close {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+        /// The close code.
+        code: u16,
+    },
     /// A control frame for one connection, in order with its events but no delivery of its own.
     Control {
         /// Whom it is for.
@@ -94,7 +101,7 @@ impl Parcel {
                 publication.frame.len()
             }
             Self::Control { frame, .. } => frame.len(),
-            Self::Confirmed { .. } => 0,
+            Self::Confirmed { .. } | Self::Close { .. } => 0,
         }
     }
 }
@@ -116,6 +123,12 @@ impl fmt::Debug for Mailboxes {
 }
 
 impl Mailboxes {
+    /// How many there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.boxes.len()
+    }
+
     /// Is this worker's mailbox full?
     #[must_use]
     pub fn is_full(&self, worker: usize) -> bool {
@@ -301,7 +314,11 @@ impl Broker {
             (room, seat)
         } else {
             let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-            let room = Room::new(name.clone(), incarnation, self.uplink.is_none());
+            let ways = self
+                .uplink
+                .as_ref()
+                .map_or(Way::NONE, |uplink| uplink.ways());
+            let room = Room::new(name.clone(), incarnation, ways);
             match self.rooms.entry(ByName(Arc::new(room))) {
                 Entry::Occupied(entry) => {
                     let room = Arc::clone(&entry.key().0);
@@ -318,10 +335,10 @@ impl Broker {
         };
         if seat.first_on_node
             && let Some(uplink) = &self.uplink
-            && uplink.watch(&room)
         {
+            let waits = uplink.watch(&room);
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
-            room.confirm(&self.mailboxes, Some(usize::from(worker)));
+            room.confirm(!waits, &self.mailboxes, Some(usize::from(worker)));
         }
         Joined {
             room,
@@ -335,7 +352,18 @@ impl Broker {
     /// What other nodes publish into this room reaches it from here on: members that wait for it are
     /// welcomed. Called by the uplink, for any thread.
     pub fn confirm(&self, room: &Room) {
-        room.confirm(&self.mailboxes, None);
+        self.confirm_way(room, Way::Nodes);
+    }
+
+    /// As [`Broker::confirm`], for what comes by another way.
+    pub fn confirm_way(&self, room: &Room, way: Way) {
+        room.confirm(way.bit(), &self.mailboxes, None);
+    }
+
+    /// Closes the connections of all members on this node with `code`, behind what was published
+    /// before.
+    pub fn close_room(&self, room: &Room, code: u16) {
+        room.close(&self.mailboxes, code);
     }
 
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
@@ -367,13 +395,28 @@ impl Broker {
         from: Option<usize>,
     ) -> (u64, u64) {
         self.publications.fetch_add(1, Ordering::Relaxed);
-        room.publish(publication, &self.mailboxes, from, self.uplink.as_deref())
+        let uplink = self.uplink.as_deref();
+        room.publish(publication, &self.mailboxes, from, uplink, None)
+    }
+
+    /// Publishes a user's message, from the worker of its `author`. As [`Broker::publish`].
+    pub fn say(&self, room: &Arc<Room>, publication: &Publication, author: Author) -> (u64, u64) {
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        let (from, uplink) = (Some(author.worker), self.uplink.as_deref());
+        room.publish(publication, &self.mailboxes, from, uplink, Some(author))
+    }
+
+    /// A user's message that no other member is shown: the uplink alone hears of it.
+    pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
+        if let Some(uplink) = &self.uplink {
+            uplink.said(room, author, publication);
+        }
     }
 
     /// Publishes what another node published: to local members only. As [`Broker::publish`].
     pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
         self.publications.fetch_add(1, Ordering::Relaxed);
-        room.publish(publication, &self.mailboxes, None, None)
+        room.publish(publication, &self.mailboxes, None, None, None)
     }
 
     /// Sends a control frame to a connection of the calling worker, behind its events so far.

@@ -1,6 +1,6 @@
 //! One room of this node: its order, and which workers hold its members.
 
-use super::uplink::Uplink;
+use super::uplink::{Author, Uplink};
 use super::{Mailboxes, Parcel, Publication};
 use crate::name::RoomName;
 use parking_lot::Mutex;
@@ -40,8 +40,8 @@ struct State {
         reason = "8 bytes instead of 24 in every room that never spreads"
     )]
     spread: Option<Box<Vec<Placement>>>,
-    /// Members are welcomed as they come: what other nodes publish reaches this room.
-    confirmed: bool,
+    /// Ways that do not reach this room yet; without any, members are welcomed as they come.
+    unconfirmed: u8,
 }
 
 impl State {
@@ -108,12 +108,12 @@ pub(super) enum Last {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, incarnation: u64, confirmed: bool) -> Self {
+    pub(super) fn new(name: RoomName, incarnation: u64, unconfirmed: u8) -> Self {
         Self {
             name,
             incarnation,
             state: Mutex::new(State {
-                confirmed,
+                unconfirmed,
                 ..State::default()
             }),
         }
@@ -192,7 +192,7 @@ impl Room {
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.
     pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> Seat {
         let mut state = self.state.lock();
-        let (sequence, confirmed) = (state.sequence, state.confirmed);
+        let (sequence, confirmed) = (state.sequence, state.unconfirmed == 0);
         if let Some(placement) = state.placement_mut(worker) {
             placement.members += 1;
             return Seat {
@@ -237,18 +237,31 @@ impl Room {
         }
     }
 
-    /// Members are welcomed from here on; those that wait for it are told, behind what was published
-    /// before.
-    pub(super) fn confirm(&self, mailboxes: &Mailboxes, from: Option<usize>) {
+    /// These ways reach the room. With the last of them, members are welcomed from here on, and those
+    /// that wait for it are told, behind what was published before.
+    pub(super) fn confirm(&self, ways: u8, mailboxes: &Mailboxes, from: Option<usize>) {
         let mut state = self.state.lock();
-        if state.confirmed {
+        if state.unconfirmed == 0 {
             return;
         }
-        state.confirmed = true;
+        state.unconfirmed &= !ways;
+        if state.unconfirmed != 0 {
+            return;
+        }
         for placement in state.placements() {
             let slot = placement.slot;
             let parcel = Parcel::Confirmed { slot };
             mailboxes.push(usize::from(placement.worker), parcel, from);
+        }
+    }
+
+    /// Tells every worker with members to close their connections.
+    pub(super) fn close(&self, mailboxes: &Mailboxes, code: u16) {
+        let state = self.state.lock();
+        for placement in state.placements() {
+            let slot = placement.slot;
+            let parcel = Parcel::Close { slot, code };
+            mailboxes.push(usize::from(placement.worker), parcel, None);
         }
     }
 
@@ -270,6 +283,7 @@ impl Room {
         mailboxes: &Mailboxes,
         from: Option<usize>,
         uplink: Option<&dyn Uplink>,
+        author: Option<Author>,
     ) -> (u64, u64) {
         let mut state = self.state.lock();
         state.sequence += 1;
@@ -289,6 +303,9 @@ impl Room {
             state.forwarded += 1;
             // The outcome is the bridge's to count; the local order does not depend on it.
             let _forwarded = uplink.forward(self, state.forwarded, publication);
+            if let Some(author) = author {
+                uplink.said(self, author, publication);
+            }
         }
         (sequence, members)
     }

@@ -42,7 +42,10 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
             Parcel::Room {
                 sequence, members, ..
             } => (*sequence, *members),
-            Parcel::Direct { .. } | Parcel::Control { .. } | Parcel::Confirmed { .. } => (0, 1),
+            Parcel::Direct { .. }
+            | Parcel::Control { .. }
+            | Parcel::Confirmed { .. }
+            | Parcel::Close { .. } => (0, 1),
         })
         .collect()
 }
@@ -154,4 +157,69 @@ fn joins_leaves_and_publications_on_many_threads_keep_the_registry_exact() {
         }
     });
     assert_eq!(broker.rooms(), 0);
+}
+
+/// An uplink that waits for both ways and writes down what users say.
+#[derive(Debug, Default)]
+struct Both {
+    said: Arc<std::sync::Mutex<Vec<(ConnectionKey, Bytes)>>>,
+}
+
+impl Uplink for Both {
+    fn ways(&self) -> u8 {
+        Way::Nodes.bit() | Way::Django.bit()
+    }
+
+    fn forward(&self, _: &Arc<Room>, _: u64, _: &Publication) -> uplink::Forwarded {
+        uplink::Forwarded::Queued
+    }
+
+    fn said(&self, _: &Arc<Room>, author: Author, publication: &Publication) {
+        let mut said = self.said.lock().unwrap();
+        said.push((author.connection, publication.frame.clone()));
+    }
+
+    fn watch(&self, _: &Arc<Room>) -> u8 {
+        self.ways()
+    }
+
+    fn unwatch(&self, _: &Arc<Room>) {}
+}
+
+#[test]
+fn members_wait_for_every_way_and_are_told_once() {
+    let settings = config::Broker::default();
+    let uplink = Box::new(Both::default());
+    let broker = Broker::new(&settings, vec![Box::new(|| {})], Some(uplink));
+    let joined = broker.join(&name("a"), 0, RoomSlot::default);
+    assert!(!joined.confirmed);
+    broker.confirm_way(&joined.room, Way::Django);
+    broker.confirm_way(&joined.room, Way::Django);
+    assert!(!broker.join(&name("a"), 0, RoomSlot::default).confirmed);
+    assert_eq!(taken(&broker, 0), []);
+    broker.confirm(&joined.room);
+    broker.confirm(&joined.room);
+    assert_eq!(taken(&broker, 0), [(0, 1)], "told once");
+    assert!(broker.join(&name("a"), 0, RoomSlot::default).confirmed);
+}
+
+#[test]
+fn what_users_say_is_told_from_what_others_publish() {
+    let uplink = Both::default();
+    let said = Arc::clone(&uplink.said);
+    let settings = config::Broker::default();
+    let broker = Broker::new(&settings, vec![Box::new(|| {})], Some(Box::new(uplink)));
+    let room = broker.join(&name("a"), 0, RoomSlot::default).room;
+    let author = Author {
+        worker: 0,
+        connection: ConnectionKey(7),
+    };
+    broker.say(&room, &publication("shown to all"), author);
+    broker.say_alone(&room, &publication("shown to nobody else"), author);
+    broker.publish(&room, &publication("an answer"), None);
+    broker.deliver_remote(&room, &publication("from afar"));
+    let said = said.lock().unwrap();
+    let texts: Vec<&[u8]> = said.iter().map(|(_, frame)| &frame[..]).collect();
+    assert_eq!(texts, [&b"shown to all"[..], b"shown to nobody else"]);
+    assert!(said.iter().all(|(key, _)| *key == ConnectionKey(7)));
 }

@@ -7,8 +7,8 @@
 //! the `number` of [`Uplink::forward`]): a room's sequence counts arrivals from other nodes too, so
 //! it would tell a receiver of holes that are none.
 
-use super::Publication;
 use super::room::Room;
+use super::{ConnectionKey, Publication};
 use std::sync::Arc;
 
 /// What became of a publication on its way to the other nodes.
@@ -20,6 +20,37 @@ pub enum Forwarded {
     Dropped,
 }
 
+/// A way by which others publish into the rooms of this node, as a bit. Members are welcomed once
+/// every way that the node has reaches their room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Way {
+    /// Other nodes.
+    Nodes = 1,
+    /// A Django site.
+    Django = 2,
+}
+
+impl Way {
+    /// No way is waited for.
+    pub const NONE: u8 = 0;
+
+    /// Its bit.
+    #[must_use]
+    pub const fn bit(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Which connection a user's message came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// Its worker.
+    pub worker: usize,
+    /// Its place there.
+    pub connection: ConnectionKey,
+}
+
 /// Carries publications to other nodes.
 pub trait Uplink: Send + Sync + std::fmt::Debug {
     /// Takes one publication, the `number`th that `room` forwards in this incarnation (from 1).
@@ -27,13 +58,23 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
     /// into the broker or the room.
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded;
 
-    /// The room has its first member on this node. True if what other nodes publish into it from
-    /// here on arrives, or will not arrive however long one waits: then its members are welcomed at
-    /// once. False if the bridge will say so with [`Broker::confirm`](super::Broker::confirm).
+    /// The ways that a new room's members wait for, as bits of [`Way`].
+    fn ways(&self) -> u8 {
+        Way::Nodes.bit()
+    }
+
+    /// A user of this node said this in a room. As [`Uplink::forward`], but for messages of users
+    /// alone, and whether other members are shown them or not.
+    fn said(&self, _room: &Arc<Room>, _author: Author, _publication: &Publication) {}
+
+    /// The room has its first member on this node. The bits of those ways that do not reach it yet
+    /// and will: each is reported with [`Broker::confirm`](super::Broker::confirm). Without any, the
+    /// members are welcomed at once: what others publish from here on arrives, or will not however
+    /// long one waits.
     ///
     /// Called without the room's lock, so it may come after the [`Uplink::unwatch`] of a later
     /// leave: count both, the sum is right. Never waits.
-    fn watch(&self, room: &Arc<Room>) -> bool;
+    fn watch(&self, room: &Arc<Room>) -> u8;
 
     /// The room's last member on this node has left. As [`Uplink::watch`].
     fn unwatch(&self, room: &Arc<Room>);

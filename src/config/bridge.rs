@@ -1,5 +1,6 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
+use super::channels::{Channels, Host};
 use super::redis::RedisUrl;
 use super::units;
 use super::validate::Findings;
@@ -51,6 +52,8 @@ pub struct Bridge {
     /// Longest pause between two attempts to connect.
     #[serde(with = "units::duration")]
     pub reconnect_max: Duration,
+    /// A Django site's channel layer.
+    pub channels: Channels,
 }
 
 impl Default for Bridge {
@@ -69,6 +72,7 @@ impl Default for Bridge {
             arrivals_capacity: 16 * 1024,
             command_timeout: Duration::from_secs(1),
             reconnect_max: Duration::from_millis(250),
+            channels: Channels::default(),
         }
     }
 }
@@ -83,6 +87,22 @@ pub enum BridgeMode {
     Pubsub,
 }
 
+fn check_channels(channels: &Channels, found: &mut Findings) {
+    for (key, what, fix) in channels.faults() {
+        found.error(format!("bridge.channels.{key}"), what, fix);
+    }
+    let sends = [
+        ("bridge.channels.send_to", &channels.send_to),
+        ("bridge.channels.send_to_group", &channels.send_to_group),
+    ];
+    for (key, name) in sends {
+        if name.is_some() && !channels.enabled {
+            let fix = "set bridge.channels.enabled = true, or remove it";
+            found.warn(key, "has no effect: bridge.channels.enabled is false", fix);
+        }
+    }
+}
+
 /// Ranges, and keys that contradict each other.
 pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
     let is_on = bridge.mode != BridgeMode::Off;
@@ -95,6 +115,7 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         found.warn("bridge.urls", "has no effect: bridge.mode is \"off\"", fix);
     }
     found.at_most("bridge.urls", bridge.urls.len(), LINKS_MAX);
+    check_channels(&bridge.channels, found);
     let legal = |text: &str| {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         text.len() <= PREFIX_BYTES_MAX && text.bytes().all(is_legal)
@@ -149,7 +170,9 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
             found.error(key, "is longer than an hour", "check the unit");
         }
     }
-    if bridge.ca_file.is_some() && !bridge.urls.iter().any(RedisUrl::is_tls) {
+    let is_tls =
+        bridge.urls.iter().any(RedisUrl::is_tls) || bridge.channels.hosts.iter().any(Host::is_tls);
+    if bridge.ca_file.is_some() && !is_tls {
         let fix = "use a rediss:// address, or remove it";
         found.warn("bridge.ca_file", "has no effect without TLS", fix);
     }

@@ -29,6 +29,12 @@ const HANDSHAKE_BYTES: usize = 16 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
+/// The threads and connections of one host of a channel layer, and what decoding one message takes
+/// beside a multiple of its length (`bridge::channels::codec`).
+const CHANNEL_HOST_BYTES: usize = (16 + 20) * 1024 * 1024;
+/// Messages of a channel layer in memory at once, for each host: 129 pulled in one go, one of them
+/// decoded to eight times its length (`bridge::channels::receive`).
+const CHANNEL_MESSAGES: usize = 129 + 8;
 /// A publication in the bridge's outbox beside its frame: its entry there and on the wire, in lists
 /// that double as they grow.
 const OUTGOING_BYTES: usize = 256;
@@ -88,6 +94,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             .mailbox_capacity
             .saturating_mul(DELIVERY_BYTES),
     );
+    let [(hosts, host_bytes), (sends, said_bytes)] = channel_layer(config);
     let links = match config.bridge.mode {
         BridgeMode::Off => 0,
         BridgeMode::Pubsub => config.bridge.urls.len(),
@@ -105,6 +112,8 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("log lines waiting for standard error", 1, LOG_BYTES),
         addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
+        addend("Django: hosts, messages from them (bridge.channels.hosts, message_bytes)", hosts, host_bytes),
+        addend("Django: users' messages (bridge.outbox_bytes, outbox_capacity)", sends, said_bytes),
         addend("bridge: connections to Redis", links, LINK_BYTES),
         addend("bridge: outboxes (bridge.outbox_bytes, outbox_capacity)", links, outbox_bytes),
         addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
@@ -119,7 +128,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(9) // the first nine do not grow with connections
+        .skip(11) // the first eleven do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()
@@ -129,6 +138,28 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         per_connection,
         total,
     }
+}
+
+/// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
+/// of each.
+fn channel_layer(config: &Config) -> [(usize, usize); 2] {
+    let (bridge, channels) = (&config.bridge, &config.bridge.channels);
+    if !channels.enabled {
+        return [(0, 0); 2];
+    }
+    let host_bytes = channels
+        .message_bytes
+        .saturating_mul(CHANNEL_MESSAGES)
+        .saturating_add(CHANNEL_HOST_BYTES);
+    let sends = [&channels.send_to, &channels.send_to_group];
+    let said = bridge.outbox_capacity.saturating_mul(DELIVERY_BYTES);
+    [
+        (channels.hosts.len(), host_bytes),
+        (
+            sends.into_iter().flatten().count(),
+            bridge.outbox_bytes.saturating_add(said),
+        ),
+    ]
 }
 
 fn addend(name: &'static str, count: usize, each: usize) -> Addend {
@@ -177,6 +208,7 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::channels::Host;
     use crate::config::redis::RedisUrl;
 
     #[test]
@@ -196,6 +228,26 @@ mod tests {
             worst_case_memory(&config, 11, 2),
         );
         assert_eq!(eleven.total - ten.total, ten.per_connection);
+    }
+
+    #[test]
+    fn every_bound_of_a_channel_layer_moves_the_sum() {
+        let mut plain = Config::default();
+        plain.bridge.channels.enabled = true;
+        plain.bridge.channels.send_to = Some("worker".to_owned());
+        let base = worst_case_memory(&plain, 10, 2).total;
+        let change: [fn(&mut Config); 5] = [
+            |config| config.bridge.channels.hosts.push(Host::default()),
+            |config| config.bridge.channels.message_bytes += 1,
+            |config| config.bridge.channels.send_to_group = Some("group".to_owned()),
+            |config| config.bridge.outbox_bytes += 1,
+            |config| config.bridge.outbox_capacity += 1,
+        ];
+        for change in change {
+            let mut config = plain.clone();
+            change(&mut config);
+            assert!(worst_case_memory(&config, 10, 2).total > base);
+        }
     }
 
     #[test]

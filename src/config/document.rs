@@ -5,6 +5,7 @@
 use super::keys::{KEYS, Key, Kind, SECTIONS};
 use super::load::Loaded;
 use super::problem::Source;
+use super::value;
 use toml::Value;
 
 /// The form of a document.
@@ -46,7 +47,9 @@ pub fn render_limits(loaded: &Loaded) -> String {
         source: &|_| None,
     };
     KEYS.iter()
-        .filter(|key| ["queue", "limits", "broker", "bridge"].contains(&key.section()))
+        .filter(|key| {
+            ["queue", "limits", "broker", "bridge", "bridge.channels"].contains(&key.section())
+        })
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {
             let setting = format!("{} = {value}", key.path);
@@ -72,18 +75,15 @@ impl Document<'_> {
 
     /// The value to show; `None` when it is unset or a secret.
     fn value(&self, key: &Key) -> Option<&Value> {
-        let value = if key.section().is_empty() {
-            self.values.get(key.name())
-        } else {
-            self.values.get(key.section())?.get(key.name())
-        };
-        value.filter(|_| key.kind != Kind::Secret)
+        value::at(&self.values, key.path).filter(|value| match key.kind {
+            Kind::Secret => false,
+            Kind::Secrets => value.as_array().is_some_and(Vec::is_empty),
+            _ => true,
+        })
     }
 
     fn is_set(&self, key: &Key) -> bool {
-        self.values
-            .get(key.section())
-            .is_some_and(|section| section.get(key.name()).is_some())
+        value::at(&self.values, key.path).is_some()
     }
 
     fn toml(&self) -> String {
@@ -185,6 +185,7 @@ fn example_of(key: &Key) -> &'static str {
     match key.path {
         "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
         "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
+        "bridge.channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
         _ => "",
     }
 }

@@ -63,19 +63,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
             .any(|(section, _)| !section.is_empty() && *section == name);
         match (is_section, value, inner.map(Spanned::get_ref)) {
             (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
-                for (key, span) in in_order(key_spans) {
-                    if let Some(value) = keys.get(&key) {
-                        let path = format!("{name}.{key}");
-                        read_key(
-                            file,
-                            &path,
-                            span.start,
-                            key_spans.get(key.as_str()),
-                            value,
-                            layers,
-                        );
-                    }
-                }
+                read_section(file, &name, key_spans, keys, layers);
             }
             (true, ..) => {
                 layers.report(source, &name, "is a section", format!("write [{name}]"));
@@ -87,6 +75,33 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
                 layers.report(source, &format!("[{name}]"), "unknown section", fix);
             }
             _ => read_key(file, &name, span.start, inner, value, layers),
+        }
+    }
+}
+
+fn read_section(
+    file: &File<'_>,
+    section: &str,
+    spans: &DeTable<'_>,
+    values: &toml::Table,
+    layers: &mut Layers,
+) {
+    for (name, span) in in_order(spans) {
+        let Some(value) = values.get(&name) else {
+            continue;
+        };
+        let path = format!("{section}.{name}");
+        let inner = spans.get(name.as_str());
+        let is_section = SECTIONS.iter().any(|(section, _)| *section == path);
+        match (is_section, value, inner.map(Spanned::get_ref)) {
+            (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
+                read_section(file, &path, key_spans, keys, layers);
+            }
+            (true, ..) => {
+                let source = file.at(span.start);
+                layers.report(source, &path, "is a section", format!("write [{path}]"));
+            }
+            _ => read_key(file, &path, span.start, inner, value, layers),
         }
     }
 }

@@ -19,8 +19,12 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     List,
+    /// A list of texts that are never printed.
+    Secrets,
     /// A list of addresses with passwords in them, printed without.
     Urls,
+    /// A list of hosts, each an address as in `Urls` or in another form of channels_redis.
+    Hosts,
     /// An array of tables whose entries have these fields.
     Tables(&'static [&'static str]),
 }
@@ -38,7 +42,9 @@ impl Kind {
             Self::Address => "address",
             Self::Choice(_) => "choice",
             Self::List => "list",
+            Self::Secrets => "secrets",
             Self::Urls => "addresses",
+            Self::Hosts => "hosts",
             Self::Tables(_) => "tables",
         }
     }
@@ -47,7 +53,7 @@ impl Kind {
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// `section.key`; only `routes` has no section.
+    /// `section.key`, a section being one name or several with dots; only `routes` has none.
     pub path: &'static str,
     /// What its value is.
     pub kind: Kind,
@@ -59,14 +65,16 @@ impl Key {
     /// The section, empty for a key of the top level.
     #[must_use]
     pub fn section(&self) -> &'static str {
-        self.path.split_once('.').map_or("", |(section, _)| section)
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
     }
 
     /// The key inside its section.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.path
-            .split_once('.')
+            .rsplit_once('.')
             .map_or(self.path, |(_, name)| name)
     }
 
@@ -100,6 +108,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("broker", "Rooms and the mailboxes between workers."),
     ("bridge", "Other nodes, by way of Redis."),
+    (
+        "bridge.channels",
+        "A Django site's channel layer; the first keys are those of CHANNEL_LAYERS' CONFIG in its settings.py.",
+    ),
     ("assistant", "Who answers."),
     ("admin", "The operator's listener."),
     ("log", "What is logged, and how."),
@@ -170,6 +182,27 @@ pub const KEYS: &[Key] = &[
     key("bridge.command_timeout", Kind::Duration, "Redis must connect, answer, and bring back a canary within this time."),
     key("bridge.reconnect_max", Kind::Duration, "Longest pause between two attempts to connect to Redis."),
 
+    key("bridge.channels.enabled", Kind::Switch, "Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members."),
+    key("bridge.channels.layer", Kind::Choice(&["core", "pubsub"]), "The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too."),
+    key("bridge.channels.hosts", Kind::Hosts, "The site's `hosts` in its order: URLs, `[host, port]`, or tables as channels_redis takes them."),
+    key("bridge.channels.prefix", Kind::Text, "What every key of the site begins with."),
+    key("bridge.channels.expiry", Kind::Duration, "A message that nobody took within this time is dropped; whole seconds, a bare number too."),
+    key("bridge.channels.group_expiry", Kind::Duration, "A membership that is not renewed within this time ends; ours are renewed four times as often."),
+    key("bridge.channels.capacity", Kind::Count, "Most messages waiting for one process; what does not fit is counted, and refused as the layer does."),
+    key("bridge.channels.symmetric_encryption_keys", Kind::Secrets, "The first encrypts, all are tried; none = messages are not encrypted."),
+    key("bridge.channels.random_prefix_length", Kind::Count, "Random bytes in front of each message (layer `core`)."),
+    key("bridge.channels.serializer_format", Kind::Choice(&["msgpack", "json"]), "Form of a message: `msgpack` or `json`."),
+    key("bridge.channels.deliver_types", Kind::List, "Types of events that the members of a room are shown."),
+    key("bridge.channels.close_types", Kind::List, "Types of events that close a room's connections, with the event's `code` or 4500."),
+    key("bridge.channels.full_error", Kind::Switch, "`send.error.message` shows the whole event, as the Python consumer does, instead of its text alone."),
+    key("bridge.channels.send_to", Kind::Text, "Channel of a worker (`manage.py runworker NAME`) that gets every user's message (layer `core`); unset = none."),
+    key("bridge.channels.send_to_group", Kind::Text, "Group that gets every user's message; never one of chat consumers; unset = none."),
+    key("bridge.channels.send_type", Kind::Text, "The `type` of what is sent there: the consumer's method, with `_` for `.`."),
+    key("bridge.channels.tell_full", Kind::Switch, "A user whose message was taken on and could not be sent there is told so by an error frame."),
+    key("bridge.channels.receivers", Kind::Count, "Channels this node receives on, each with room for `capacity` messages (layer `core`)."),
+    key("bridge.channels.message_bytes", Kind::Count, "Longest message in bytes that is read or written."),
+    key("bridge.channels.channel_capacity", Kind::Tables(&["pattern", "regex", "capacity"]), "Other capacities by the channel's name, the first match counting: a shell `pattern`, or a `regex` for its beginning."),
+
     key("assistant.kind", Kind::Choice(&["none", "faq"]), "Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline)."),
     key("assistant.knowledge", Kind::Text, "Knowledge file of `faq`; unset = the small one inside the binary."),
     key("assistant.timeout", Kind::Duration, "Longest a reply may take; then the guide's apology is sent."),
@@ -222,17 +255,19 @@ mod tests {
 
     fn paths_of(config: &Config) -> BTreeSet<String> {
         let mut paths = BTreeSet::new();
-        for (section, value) in toml::Table::try_from(config).unwrap() {
+        collect("", &toml::Table::try_from(config).unwrap(), &mut paths);
+        paths
+    }
+
+    fn collect(section: &str, table: &toml::Table, paths: &mut BTreeSet<String>) {
+        for (name, value) in table {
             match value {
-                toml::Value::Table(keys) => {
-                    paths.extend(keys.keys().map(|name| format!("{section}.{name}")));
-                }
+                toml::Value::Table(keys) => collect(&format!("{section}{name}."), keys, paths),
                 _ => {
-                    paths.insert(section);
+                    paths.insert(format!("{section}{name}"));
                 }
             }
         }
-        paths
     }
 
     #[test]
@@ -241,6 +276,8 @@ mod tests {
         // Unset values are not serialised.
         config.assistant.knowledge = Some("faq.toml".into());
         config.bridge.ca_file = Some("ca.pem".into());
+        config.bridge.channels.send_to = Some("a".to_owned());
+        config.bridge.channels.send_to_group = Some("a".to_owned());
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

@@ -92,6 +92,41 @@ pub mod duration {
     }
 }
 
+/// `#[serde(with = "units::seconds")]`: as [`duration`], and a bare number, which a Django site's
+/// settings have for seconds.
+pub mod seconds {
+    pub use super::duration::serialize;
+    use super::{Duration, parse_duration};
+    use serde::{Deserializer, de};
+
+    /// Reads the text of [`parse_duration`], or a number of seconds.
+    ///
+    /// # Errors
+    /// On a negative number or an unknown unit, with the fix.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Duration;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a duration, such as \"60s\", or a number of seconds")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                match text.trim().parse() {
+                    Ok(seconds) => Ok(Duration::from_secs(seconds)),
+                    Err(_no_number) => parse_duration(text).map_err(E::custom),
+                }
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+                let seconds = u64::try_from(number);
+                let seconds =
+                    seconds.map_err(|_negative| E::custom("a duration is not negative"))?;
+                Ok(Duration::from_secs(seconds))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,16 +52,19 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
     match (kind, parsed) {
         // Never taken apart: a token may look like anything.
         (Kind::Secret, _) => as_text(),
-        (Kind::Count | Kind::Switch | Kind::List | Kind::Urls | Kind::Tables(_), Some(value)) => {
-            match value {
-                // `a.example,b.example` is no TOML, but a single quoted host is.
-                Value::String(host) if matches!(kind, Kind::List | Kind::Urls) => {
-                    Value::Array(vec![Value::String(host)])
-                }
-                value => value,
+        (Kind::Secrets, Some(Value::Array(keys))) => Value::Array(keys),
+        (Kind::Secrets, _) => Value::Array(vec![as_text()]),
+        (
+            Kind::Count | Kind::Switch | Kind::List | Kind::Urls | Kind::Hosts | Kind::Tables(_),
+            Some(value),
+        ) => match value {
+            // `a.example,b.example` is no TOML, but a single quoted host is.
+            Value::String(host) if matches!(kind, Kind::List | Kind::Urls | Kind::Hosts) => {
+                Value::Array(vec![Value::String(host)])
             }
-        }
-        (Kind::List | Kind::Urls, None) => {
+            value => value,
+        },
+        (Kind::List | Kind::Urls | Kind::Hosts, None) => {
             let entries = text
                 .split(',')
                 .map(str::trim)
@@ -83,14 +86,22 @@ pub(super) fn nest(root: &mut toml::Table, path: &str, value: Value) {
         None => {
             root.insert(path.to_owned(), value);
         }
-        Some((section, name)) => {
+        Some((section, rest)) => {
             let section = root
                 .entry(section)
                 .or_insert_with(|| Value::Table(toml::Table::new()));
             if let Value::Table(keys) = section {
-                keys.insert(name.to_owned(), value);
+                nest(keys, rest, value);
             }
         }
+    }
+}
+
+/// The value at a path, the reverse of [`nest`].
+pub(super) fn at<'v>(root: &'v toml::Table, path: &str) -> Option<&'v Value> {
+    match path.split_once('.') {
+        None => root.get(path),
+        Some((section, rest)) => at(root.get(section)?.as_table()?, rest),
     }
 }
 
@@ -118,6 +129,15 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
         (Kind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
         // Neither is shown: a password may be in it.
         (Kind::Urls, Value::Array(_)) => Mistake::new(format!("an address {serde_text}"), ""),
+        (Kind::Hosts, _) => Mistake::new(
+            "is not a list of hosts",
+            format!(
+                "write {name} = [\"redis://localhost:6379\"], [[\"localhost\", 6379]], or tables as settings.py has them"
+            ),
+        ),
+        (Kind::Secrets, _) => {
+            Mistake::new("is not a list of texts", format!("write {name} = [\"…\"]"))
+        }
         (Kind::Urls, _) => Mistake::new(
             "is not a list of addresses",
             format!("write {name} = [\"redis://localhost:6379\"]"),
@@ -255,9 +275,7 @@ fn entry_mistake(
 
 fn example(key: &Key) -> String {
     let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
-    defaults
-        .get(key.section())
-        .and_then(|section| section.get(key.name()))
+    at(&defaults, key.path)
         .map(|value| {
             value
                 .as_str()

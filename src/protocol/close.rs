@@ -39,6 +39,8 @@ pub enum CloseReason {
     TooMany,
     /// An operator ended it.
     Removed,
+    /// The application asked for it, with this code: one that a close frame may carry.
+    Asked(u16),
 }
 
 /// One row of the table.
@@ -68,7 +70,7 @@ const fn row(
 }
 
 impl CloseReason {
-    /// Every reason, by code.
+    /// Every reason with a code of its own, by code.
     pub const ALL: [Self; 14] = [
         Self::Normal,
         Self::GoingAway,
@@ -103,6 +105,7 @@ impl CloseReason {
             Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time."),
             Self::TooMany => row(4429, "too_many", true, "too many messages", "The client kept sending above its rate after being told."),
             Self::Removed => row(4500, "removed", false, "removed", "An operator ended the connection."),
+            Self::Asked(code) => row(code, "asked", code != 1000 && code < 4500, "", "The application asked for it."),
         }
     }
 

@@ -71,7 +71,11 @@ fn declare(metrics: &Metrics) {
         "reason",
         &CloseReason::ALL.map(CloseReason::label),
     );
-    all(&metrics.connections_closed, "reason", &["gone", "shutdown"]);
+    all(
+        &metrics.connections_closed,
+        "reason",
+        &["asked", "gone", "shutdown"],
+    );
     all(
         &metrics.commands_refused,
         "reason",

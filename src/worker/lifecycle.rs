@@ -110,6 +110,19 @@ impl Worker {
         }
     }
 
+    /// Ends the connections of a room's members here.
+    pub(super) fn close_all(&mut self, slot: RoomSlot, reason: CloseReason) {
+        let Some(local) = self.rooms.get_mut(key_of(slot)) else {
+            return;
+        };
+        let members: Vec<u32> = local.members.iter().map(|member| member.index).collect();
+        for index in members {
+            if let Some(key) = self.clients.key_at(index) {
+                self.close(key, reason);
+            }
+        }
+    }
+
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
     fn greet(&mut self, key: u64, answer: &[u8]) {

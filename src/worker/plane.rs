@@ -7,6 +7,7 @@ use super::reply::{ConnectionReply, RoomReply};
 use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
 use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
+use crate::broker::uplink::Author;
 use crate::broker::{Broker, ConnectionKey, Publication};
 use crate::clock::{self, Clock, Millis};
 use crate::config::{Deliver, Dialect};
@@ -202,11 +203,24 @@ impl Speaker<'_> {
             &mut plane.tally.systems
         }) += 1;
         let publication = plane.publication();
-        match self.room.filter(|_| plane.deliver == Deliver::Room) {
-            Some(room) => {
-                plane.broker.publish(room, &publication, Some(plane.worker));
+        let author = Author {
+            worker: plane.worker,
+            connection: self.connection,
+        };
+        match self.room {
+            Some(room) if plane.deliver == Deliver::Room => {
+                if is_user {
+                    plane.broker.say(room, &publication, author);
+                } else {
+                    plane.broker.publish(room, &publication, Some(plane.worker));
+                }
             }
-            None => plane.direct(self.connection, publication),
+            room => {
+                if let Some(room) = room.filter(|_| is_user) {
+                    plane.broker.say_alone(room, &publication, author);
+                }
+                plane.direct(self.connection, publication);
+            }
         }
         question.map_or(Verdict::Done, |text| self.ask(text))
     }

@@ -93,6 +93,7 @@ impl Worker {
                 }
             }
             Parcel::Confirmed { slot } => self.welcome_all(slot),
+            Parcel::Close { slot, code } => self.close_all(slot, CloseReason::Asked(code)),
             Parcel::Control { connection, frame } => self.deliver_control(connection.0, frame),
             Parcel::Direct {
                 connection,

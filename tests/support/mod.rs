@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod site;
 pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;

@@ -189,7 +189,7 @@ impl Mapping {
     /// | Key | Value |
     /// |---|---|
     /// | `type` | `send_type`; the consumer's method, with `_` for `.` |
-    /// | `message` | what the user said |
+    /// | `message` | what the user said: a text, or in dialect `django` any value |
     /// | `sender` | `user` |
     /// | `business_id` | number, as the primary key of Business |
     /// | `session_id` | text, as in the path |
@@ -197,8 +197,12 @@ impl Mapping {
     /// | `timestamp` | when it was accepted, as the clients' dialect writes it |
     /// | `node` | who sent this, for consumers that hear several nodes |
     #[must_use]
-    pub fn write<'a>(&'a self, room: &'a RoomName, message: &'a str, stamp: &Stamp) -> Map<'a> {
-        let stamp = String::from_utf8_lossy(stamp.text(self.dialect)).into_owned();
+    pub fn write<'a>(
+        &'a self,
+        room: &'a RoomName,
+        message: Value<'a>,
+        timestamp: &'a str,
+    ) -> Map<'a> {
         let business_id: i64 = room.business_id().parse().unwrap_or_default();
         let mut event = Map::new();
         event.push("type", &*self.send_type);
@@ -207,7 +211,7 @@ impl Mapping {
         event.push("business_id", business_id);
         event.push("session_id", room.session_id());
         event.push("group", room.as_str());
-        event.push("timestamp", stamp);
+        event.push("timestamp", timestamp);
         event.push("node", &*self.node);
         event
     }

@@ -1,9 +1,10 @@
-//! The wire format of `channels_redis` 4.3: what a Django site's channel layer reads and writes in
-//! Redis.
+//! A Django site's channel layer, as `channels_redis` 4.3 keeps it in Redis.
 //!
-//! Pure: bytes, names and commands in, bytes, names and commands out. Time and randomness are
-//! arguments, connections are the caller's. Only here do *group* and *channel* appear, Django's words
-//! for what the rest of the server calls a room and a subscriber.
+//! Only here do *group* and *channel* appear, Django's words for what the rest of the server calls a
+//! room and a subscriber.
+//!
+//! The wire format is pure: bytes, names and commands in, bytes, names and commands out. Time and
+//! randomness are arguments, connections are the caller's.
 //!
 //! | Module | Question |
 //! |---|---|
@@ -13,18 +14,36 @@
 //! | [`scripts`] | Which commands make Redis do it? |
 //! | [`event`] | What does a client see of it, and a worker of a client? |
 //!
+//! Around it, what keeps this node in the layer:
+//!
+//! | Module | |
+//! |---|---|
+//! | `layer` | what its parts share, and what the bridge sees of it |
+//! | `host` `session` | the way over one Redis of the site, down or up; memberships |
+//! | `receive` `inbound` | from Django to the browser |
+//! | `courier` | from the browser to Django |
+//! | `address` `wire` | to the client library |
+//!
 //! Two layers: `core` keeps memberships and messages in sorted sets, one key per process; `pubsub`
 //! publishes and keeps nothing. Source: the installed packages (`tests/channels/record_vectors.py`
 //! runs them and keeps what they said).
 
+mod address;
 pub mod codec;
+mod courier;
 pub mod encryption;
 pub mod event;
+mod host;
+mod inbound;
 pub mod keys;
+pub(super) mod layer;
 mod msgpack;
+mod receive;
 pub mod scripts;
+mod session;
 mod text;
 pub mod value;
+mod wire;
 
 pub use codec::{Arrival, Codec, Poison, To, Unwritable};
 pub use event::{Ignored, Mapping, Outcome};

@@ -54,6 +54,17 @@ pub enum Host {
     },
 }
 
+impl Host {
+    /// Is the connection encrypted?
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Url(url) | Self::Address { address: url } => url.0.starts_with("rediss://"),
+            Self::Pair(..) | Self::Sentinel { .. } | Self::Server { .. } => false,
+        }
+    }
+}
+
 impl Default for Host {
     fn default() -> Self {
         Self::Url(RedisUrl("redis://localhost:6379".to_owned()))

@@ -44,10 +44,10 @@ pub struct Channels {
     /// What every key begins with.
     pub prefix: String,
     /// A message not read within this time is dropped; whole seconds.
-    #[serde(with = "units::duration")]
+    #[serde(with = "units::seconds")]
     pub expiry: Duration,
     /// A membership not renewed within this time ends; whole seconds.
-    #[serde(with = "units::duration")]
+    #[serde(with = "units::seconds")]
     pub group_expiry: Duration,
     /// Most messages waiting in one receiver's key.
     pub capacity: usize,
@@ -72,6 +72,8 @@ pub struct Channels {
     pub send_to_group: Option<String>,
     /// The `type` of what is sent there.
     pub send_type: String,
+    /// Is a user told whose message could not be sent there?
+    pub tell_full: bool,
     /// Virtual receive channels of this node; each has room for `capacity` messages (layer `core`).
     pub receivers: usize,
     /// Longest message that is read or written, in bytes.
@@ -98,6 +100,7 @@ impl Default for Channels {
             send_to: None,
             send_to_group: None,
             send_type: "chat.message".to_owned(),
+            tell_full: false,
             receivers: 8,
             message_bytes: 1024 * 1024,
         }
@@ -109,8 +112,10 @@ impl Default for Channels {
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// `channels_redis.core.RedisChannelLayer`.
+    #[serde(alias = "channels_redis.core.RedisChannelLayer")]
     Core,
     /// `channels_redis.pubsub.RedisPubSubChannelLayer`.
+    #[serde(alias = "channels_redis.pubsub.RedisPubSubChannelLayer")]
     Pubsub,
 }
 
@@ -288,10 +293,10 @@ mod tests {
     fn a_settings_file_can_be_copied_over() {
         let channels = parse(
             r#"
-            layer = "core"
+            layer = "channels_redis.core.RedisChannelLayer"
             hosts = [["127.0.0.1", 6379], "redis://:pw@host:6379/1", { address = "redis://h" }]
             prefix = "site"
-            expiry = "10s"
+            expiry = 10
             group_expiry = "1d"
             capacity = 1500
             channel_capacity = [
@@ -306,6 +311,8 @@ mod tests {
         )
         .expect("well-formed");
         assert!(channels.faults().is_empty());
+        assert_eq!(channels.expiry, Duration::from_secs(10));
+        assert_eq!(channels.layer, Layer::Core);
         assert_eq!(channels.capacity_of("http.request"), 200);
         assert_eq!(channels.capacity_of("http.response!abc"), 10);
         assert_eq!(channels.capacity_of("websocket.send!x"), 20);

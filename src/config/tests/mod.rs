@@ -1,5 +1,6 @@
 //! The loader as its users meet it: what wins, where a value came from, and what is refused how.
 
+mod channels;
 mod refusals;
 
 use super::load::{Loaded, Loader};
@@ -292,7 +293,14 @@ fn a_secret_is_in_no_error_debug_or_document() {
 
 #[test]
 fn the_files_of_the_repository_load_without_advice() {
-    for name in ["default", "demo", "production", "cluster", "django"] {
+    for name in [
+        "default",
+        "demo",
+        "production",
+        "cluster",
+        "django",
+        "package",
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let loader = Loader {
             file: Some(path),
@@ -301,7 +309,7 @@ fn the_files_of_the_repository_load_without_advice() {
         let loaded = loader.load().expect(name);
         assert_eq!(loaded.warnings, [], "{name}");
         assert!(loaded.config.admin.token.is_none(), "{name} holds a secret");
-        if name == "django" {
+        if name == "package" {
             let chat = &loaded.config.chat;
             assert_eq!(
                 (chat.dialect, chat.deliver),

@@ -160,7 +160,7 @@ fn a_configured_close_type_closes_with_the_given_code() {
 fn a_worker_is_told_what_it_needs_to_answer() {
     let mapping = Mapping::new(&Channels::default(), Guide, "n1");
     let room = RoomName::chat("42", "a_b").expect("legal");
-    let event = mapping.write(&room, "Hi", &Stamp::new(1_704_110_400, 0));
+    let event = mapping.write(&room, Value::from("Hi"), "2024-01-01T12:00:00Z");
     let mut json = Vec::new();
     let mut writer = text::Writer {
         out: &mut json,
