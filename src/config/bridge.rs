@@ -142,7 +142,10 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         bridge.outbox_capacity,
         CAPACITY_MAX,
     );
-    found.at_least("bridge.outbox_bytes", bridge.outbox_bytes, event_bytes);
+    // An outbox that nobody fills need not hold the largest event.
+    let is_used = is_on || bridge.channels.enabled;
+    let least = if is_used { event_bytes } else { 1 };
+    found.at_least("bridge.outbox_bytes", bridge.outbox_bytes, least);
     found.at_most("bridge.outbox_bytes", bridge.outbox_bytes, 1 << 30);
     // Below this a burst of the other nodes is lost (measured: 32 slots lose 98 of 100).
     found.at_least("bridge.arrivals_capacity", bridge.arrivals_capacity, 1024);

@@ -292,6 +292,16 @@ fn a_secret_is_in_no_error_debug_or_document() {
 }
 
 #[test]
+fn the_conformance_suites_large_messages_are_legal_without_a_bridge() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/autobahn/echo.toml");
+    let loader = Loader {
+        file: Some(path),
+        ..Loader::default()
+    };
+    loader.load().expect("its outbox is used by nobody");
+}
+
+#[test]
 fn the_files_of_the_repository_load_without_advice() {
     for name in [
         "default",
