@@ -10,6 +10,7 @@
 use super::deployment::{Failure, wall_millis};
 use super::envelope::{Entry, Envelope, Head, Poison};
 use super::link::Link;
+use super::notice::{Notices, sample};
 use super::origins::{Arrival, Origins};
 use super::outbox::{Outgoing, What};
 use crate::broker::room::Room;
@@ -32,17 +33,14 @@ const PATIENCE_SHARE: u32 = 10;
 /// How often a full mailbox is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Bytes of a poison message that are logged.
-const SHOWN_BYTES: usize = 64;
-
 /// The reader of one session.
 pub(super) struct Arrivals {
     link: Arc<Link>,
     broker: Arc<Broker>,
     patience: Duration,
     refilled: Millis,
-    /// When poison was last logged.
-    logged: Option<Millis>,
+    /// Of poison.
+    notices: Notices,
 }
 
 /// What one envelope said.
@@ -63,7 +61,7 @@ impl Arrivals {
             broker,
             patience: PATIENCE_MAX,
             refilled,
-            logged: None,
+            notices: Notices::default(),
         }
     }
 
@@ -171,18 +169,13 @@ impl Arrivals {
     /// Not from one of us: counted, and shown at most once a second.
     fn poison(&mut self, poison: Poison, bytes: &[u8]) {
         count(&self.link.metrics.bridge_dropped, "cause", "poison");
-        let now = self.link.clock.now();
-        let recently = |logged: Millis| now.since(logged) < Duration::from_secs(1);
-        if self.logged.is_some_and(recently) {
+        if !self.notices.is_due(self.link.clock.now()) {
             return;
         }
-        self.logged = Some(now);
-        let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
-        let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
         tracing::warn!(
             redis = self.link.label,
             length = bytes.len(),
-            first = hex,
+            first = sample(bytes),
             "dropped what is no envelope of ours: {poison}"
         );
     }

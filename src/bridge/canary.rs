@@ -44,9 +44,8 @@ async fn watch_all(link: &Link, client: &Client) -> Result<(), Failure> {
 
 /// Sends one and waits for it.
 pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
-    let mut seen = link.canary.subscribe();
     for _ in 0..TRIES {
-        let number = link.next_canary();
+        let (number, mut seen) = link.standing.next_canary();
         let started = Instant::now();
         let channel = link.canary_channel.clone();
         let bytes = number.to_be_bytes().to_vec();
@@ -56,7 +55,7 @@ pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
         published.await?;
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
-            link.canary_took(started.elapsed());
+            link.standing.canary_took(started.elapsed());
             return Ok(());
         }
     }

@@ -9,53 +9,17 @@ use super::envelope::NodeId;
 use super::outbox::{Outbox, Sending};
 use super::pubsub::{self, Session};
 use super::rooms::Rooms;
+use super::standing::{self, Pauses, Report, Standing, told};
 use super::{Error, Origin};
 use crate::broker::Broker;
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::redis::RedisUrl;
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// The first pause after a session broke; doubled each time up to `bridge.reconnect_max`.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-
-/// A session that held for this long begins the pauses anew when it breaks.
-const STABLE: Duration = Duration::from_secs(1);
-
-/// What is known of a link.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The address, without its password.
-    pub address: String,
-    /// Does a canary come back?
-    pub is_up: bool,
-    /// Since when.
-    pub since: Millis,
-    /// Why it is down; empty before the first attempt, and while it is up.
-    pub reason: String,
-    /// What the last canary took.
-    pub canary: Option<Duration>,
-    /// Rooms wanted.
-    pub rooms: usize,
-    /// Of these, confirmed by Redis.
-    pub confirmed: usize,
-    /// Publications and marks waiting for an answer.
-    pub outbox: usize,
-}
-
-#[derive(Debug)]
-struct State {
-    is_up: bool,
-    since: Millis,
-    reason: String,
-    canary: Option<Duration>,
-}
 
 /// One Redis of `bridge.urls`.
 #[derive(Debug)]
@@ -72,18 +36,12 @@ pub(super) struct Link {
     /// `queue.expiry`: nothing from another node is kept for longer.
     pub(super) expiry: Duration,
     pub(super) timeout: Duration,
-    /// The last canary that came back.
-    pub(super) canary: watch::Sender<u64>,
-    canaries: AtomicU64,
+    pub(super) standing: Standing,
     epoch: u64,
     pause_max: Duration,
     /// What has waited for a session waits this much longer.
     pub(super) settle: Duration,
-    state: Mutex<State>,
 }
-
-/// Labels of metrics: the place in `bridge.urls`.
-const LABELS: [&str; crate::config::bridge::LINKS_MAX] = ["0", "1", "2", "3", "4", "5", "6", "7"];
 
 impl Link {
     pub(super) fn new(
@@ -96,8 +54,8 @@ impl Link {
     ) -> Result<Self, Error> {
         let settings = &config.bridge;
         let prefix = &settings.prefix;
-        let label = LABELS.get(index).copied().unwrap_or("more");
-        drop(metrics.bridge_up.get_or_create(&[("link", label)]));
+        let label = standing::label(index);
+        let (up, took) = (&metrics.bridge_up, &metrics.bridge_canary);
         Ok(Self {
             label,
             deployment: Deployment::new(url, settings)?,
@@ -110,17 +68,10 @@ impl Link {
             metrics: Arc::clone(metrics),
             expiry: config.queue.expiry,
             timeout: settings.command_timeout,
-            canary: watch::Sender::new(0),
-            canaries: AtomicU64::new(0),
+            standing: Standing::new(("link", label), up, took, clock),
             epoch: origin.epoch,
             pause_max: settings.reconnect_max,
             settle: settings.reconnect_max * 2,
-            state: Mutex::new(State {
-                is_up: false,
-                since: clock.now(),
-                reason: String::new(),
-                canary: None,
-            }),
         })
     }
 
@@ -129,67 +80,38 @@ impl Link {
         [self.room_prefix.as_str(), name.as_str()].concat()
     }
 
-    pub(super) fn next_canary(&self) -> u64 {
-        self.canaries.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
     pub(super) fn see_canary(&self, bytes: &[u8]) {
         if let Ok(bytes) = bytes.try_into() {
-            self.canary.send_replace(u64::from_be_bytes(bytes));
+            self.standing.see_canary(u64::from_be_bytes(bytes));
         }
-    }
-
-    pub(super) fn canary_took(&self, took: Duration) {
-        self.state.lock().canary = Some(took);
-        let series = self
-            .metrics
-            .bridge_canary
-            .get_or_create(&[("link", self.label)]);
-        series.set(took.as_secs_f64());
     }
 
     pub(super) fn report(&self) -> Report {
-        let (rooms, confirmed) = self.rooms.counts();
         let (outbox, _) = self.outbox.load();
-        let state = self.state.lock();
-        Report {
-            address: self.deployment.shown.clone(),
-            is_up: state.is_up,
-            since: state.since,
-            reason: state.reason.clone(),
-            canary: state.canary,
-            rooms,
-            confirmed,
-            outbox,
-        }
+        self.standing.report(&self.deployment, &self.rooms, outbox)
     }
 
-    /// Runs the link, and anew after a panic in it: the other rooms' way must not depend on it.
+    /// Runs the link until `stop` says so, whatever happens in it.
     pub(super) async fn supervise(
         self: Arc<Self>,
         broker: Arc<Broker>,
         stop: watch::Receiver<bool>,
     ) {
-        loop {
-            let run = Arc::clone(&self).run(Arc::clone(&broker), stop.clone());
-            match tokio::spawn(run).await {
-                Err(ended) if ended.is_panic() => {}
-                _ => return,
-            }
-            self.metrics.panics.inc();
+        let begin = || Arc::clone(&self).run(Arc::clone(&broker), stop.clone());
+        let mourn = || {
             tracing::error!(
                 redis = self.label,
                 "the bridge's code panicked; it begins anew"
             );
             self.went_down(&broker, &Failure::Ended);
-            tokio::time::sleep(self.pause_max).await;
-        }
+        };
+        standing::outlive(&self.metrics, self.pause_max, begin, mourn).await;
     }
 
     /// Runs sessions until `stop` says so; then what is left goes out.
     async fn run(self: Arc<Self>, broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
         let mut sending = Sending::new(Arc::clone(&self.outbox), self.node, self.epoch);
-        let mut pause = PAUSE_MIN;
+        let mut pauses = Pauses::new(self.pause_max);
         loop {
             let started = self.clock.now();
             let failure = self.session(&broker, &mut sending, &mut stop).await;
@@ -197,21 +119,16 @@ impl Link {
                 return;
             }
             self.went_down(&broker, &failure);
-            if self.clock.now().since(started) >= STABLE {
-                pause = PAUSE_MIN;
-            }
             sending.collect();
             sending.begin();
             sending.sweep(self.clock.now());
             pubsub::tally(&self, &mut sending);
             // Rooms come and go while it is down; those that went are forgotten.
             drop(self.rooms.due(self.clock.now()));
-            let jittered = pause.mul_f64(0.5 + super::random() as f64 / u64::MAX as f64 / 2.0);
-            tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
-                () = told(&mut stop) => return,
+            let held = self.clock.now().since(started);
+            if !pauses.pause(held, &mut stop).await {
+                return;
             }
-            pause = (pause * 2).min(self.pause_max);
         }
     }
 
@@ -241,24 +158,12 @@ impl Link {
     }
 
     fn went_up(&self) {
-        let mut state = self.state.lock();
-        let now = self.clock.now();
-        let down = now.since(state.since);
-        state.is_up = true;
-        state.since = now;
-        state.reason.clear();
-        let canary = state.canary;
-        drop(state);
-        self.metrics
-            .bridge_up
-            .get_or_create(&[("link", self.label)])
-            .set(1);
+        let down = self.standing.rise();
         count(&self.metrics.bridge_changes, "state", "up");
         tracing::info!(
             redis = self.label,
             address = self.deployment.shown,
             ?down,
-            ?canary,
             "the bridge is up: other nodes are reached over this Redis"
         );
     }
@@ -267,20 +172,9 @@ impl Link {
         for name in self.rooms.end() {
             pubsub::confirm(broker, &name);
         }
-        let reason = failure.to_string();
-        let mut state = self.state.lock();
-        let is_change = state.is_up || state.reason.is_empty();
-        state.reason = reason;
-        if !is_change {
+        if !self.standing.fall(failure) {
             return;
         }
-        state.is_up = false;
-        state.since = self.clock.now();
-        drop(state);
-        self.metrics
-            .bridge_up
-            .get_or_create(&[("link", self.label)])
-            .set(0);
         count(&self.metrics.bridge_changes, "state", "down");
         tracing::warn!(
             redis = self.label,
@@ -289,10 +183,4 @@ impl Link {
             "the bridge is down: rooms go on within this node"
         );
     }
-}
-
-/// Done when the node goes down.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the node: its end means the same.
-    drop(stop.wait_for(|stop| *stop).await);
 }

@@ -21,8 +21,10 @@
 //! | [`place`] | which of several Redis carries a room |
 //! | `outbox` | from the data plane's push to Redis' answer |
 //! | `rooms` | which rooms are subscribed |
-//! | `link` | the way over one Redis, down or up |
+//! | `standing` | down or up, of every Redis; tries again |
+//! | `link` | the way over one Redis |
 //! | `pubsub` `arrivals` `canary` | one session of it |
+//! | `notice` | one line a second |
 //! | `deployment` | fred, and what it must not do |
 //! | [`probe`] | `supportal check --redis` |
 //!
@@ -44,14 +46,16 @@ pub mod channels;
 mod deployment;
 pub mod envelope;
 mod link;
+mod notice;
 pub mod origins;
 mod outbox;
 pub mod place;
 pub mod probe;
 mod pubsub;
 mod rooms;
+mod standing;
 
-pub use link::Report;
+pub use standing::Report;
 
 use crate::broker::room::Room;
 use crate::broker::uplink::{Author, Forwarded, Uplink, Way};

@@ -55,10 +55,7 @@ fn a_member_is_welcomed_only_once_its_first_message_would_arrive() {
         expect(&mut bob, "first");
     }
     assert_eq!(right.metric("supportal_bridge_unconfirmed_total"), 0.0);
-    assert_eq!(
-        right.metric("supportal_bridge_subscriptions{state=\"confirmed\"}"),
-        50.0
-    );
+    assert_eq!(confirmed(&right), 50.0);
 }
 
 #[test]

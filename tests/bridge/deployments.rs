@@ -46,11 +46,7 @@ fn rooms_spread_over_several_redis_and_one_may_fail_alone() {
     redis[0].launch();
     until_up(&left);
     until_up(&right);
-    until_metric(
-        &right,
-        "supportal_bridge_subscriptions{state=\"confirmed\"}",
-        2.0,
-    );
+    until_confirmed(&right, 2.0);
     let (ann, bob) = &mut members[0];
     say(ann, "again");
     expect(bob, "again");
@@ -94,11 +90,7 @@ fn sentinel_names_the_master_and_after_a_failover_the_new_one_r6() {
     until_down(&right);
     until_up(&left);
     until_up(&right);
-    until_metric(
-        &right,
-        "supportal_bridge_subscriptions{state=\"confirmed\"}",
-        1.0,
-    );
+    until_confirmed(&right, 1.0);
     say(&mut ann, "after");
     expect(&mut bob, "after");
     let role = replica.command(&["ROLE"]);
@@ -193,8 +185,8 @@ fn a_cluster_carries_rooms_by_sharded_channels_and_slots_may_move() {
             rooms(&nodes[1]) + rooms(&nodes[2]) == 12
                 && is_up(&left)
                 && is_up(&right)
-                && left.metric("supportal_bridge_subscriptions{state=\"confirmed\"}") == 12.0
-                && right.metric("supportal_bridge_subscriptions{state=\"confirmed\"}") == 12.0
+                && confirmed(&left) == 12.0
+                && confirmed(&right) == 12.0
         },
     );
     for (ann, bob) in &mut members {

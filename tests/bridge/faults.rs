@@ -23,11 +23,7 @@ fn redis_may_come_after_the_nodes_r1() {
     redis.launch();
     until_up(&left);
     until_up(&right);
-    until_metric(
-        &right,
-        "supportal_bridge_subscriptions{state=\"confirmed\"}",
-        1.0,
-    );
+    until_confirmed(&right, 1.0);
     say(&mut ann, "together");
     // What was said before may have been too early for the other node.
     let mut event = bob.receive_json();
@@ -100,11 +96,7 @@ fn redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2() {
         assert!(back.elapsed() < RECOVERY);
         // What waited in the outbox may go out before the other node has subscribed again; its
         // hello makes up the account.
-        until_metric(
-            &right,
-            "supportal_bridge_subscriptions{state=\"confirmed\"}",
-            1.0,
-        );
+        until_confirmed(&right, 1.0);
         talk(&mut ann, 1, sent + 100);
         sent += 101;
         came += listen(&mut bob, sent - 1);

@@ -229,7 +229,7 @@ fn connections_that_redis_cuts_come_back_and_lose_nothing_uncounted_r9() {
             right.metric("supportal_bridge_changes_total{state=\"up\"}") > ups
                 && is_up(&right)
                 && is_up(&left)
-                && right.metric("supportal_bridge_subscriptions{state=\"confirmed\"}") == 1.0
+                && confirmed(&right) == 1.0
         });
         say(&mut ann, kind);
         expect(&mut bob, kind);

@@ -74,3 +74,16 @@ fn until_metric(gateway: &Gateway, series: &str, value: f64) {
         last == value
     });
 }
+
+const CONFIRMED: &str = "supportal_bridge_subscriptions{state=\"confirmed\"}";
+
+/// Rooms whose subscription Redis has confirmed.
+fn confirmed(gateway: &Gateway) -> f64 {
+    gateway.metric(CONFIRMED)
+}
+
+/// Waits until Redis has confirmed the subscriptions of so many rooms.
+#[track_caller]
+fn until_confirmed(gateway: &Gateway, rooms: f64) {
+    until_metric(gateway, CONFIRMED, rooms);
+}

@@ -38,11 +38,7 @@ fn bad_weather_between_a_node_and_its_redis_is_survived_r4() {
         say(&mut bob, "back");
         expect(&mut bob, "back");
         expect(&mut ann, "back");
-        until_metric(
-            &left,
-            "supportal_bridge_subscriptions{state=\"confirmed\"}",
-            3.0,
-        );
+        until_confirmed(&left, 3.0);
     }
     canaries.finish();
     assert_eq!(right.metric("supportal_bridge_gaps_total"), 0.0);

@@ -28,9 +28,6 @@ pub const VALUES_MAX: usize = 65_536;
 /// A token is refused this much after `expiry`, as in the `core` layer.
 const EXPIRY_GRACE_SECS: u64 = 10;
 
-/// Bytes of a message that [`sample`] shows.
-const SAMPLE_BYTES: usize = 64;
-
 /// Why a message cannot be read. It is dropped and counted by [`Poison::label`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Poison {
@@ -291,11 +288,4 @@ fn recipients(value: Option<Value<'_>>) -> Result<Vec<Cow<'_, str>>, Poison> {
         Some(Value::List(names)) => names.into_iter().map(name).collect(),
         Some(value) => name(value).map(|name| vec![name]),
     }
-}
-
-/// The first bytes of a message in hexadecimal, for the log.
-#[must_use]
-pub fn sample(message: &[u8]) -> String {
-    let shown = message.iter().take(SAMPLE_BYTES);
-    shown.map(|byte| format!("{byte:02x}")).collect()
 }

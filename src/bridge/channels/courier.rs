@@ -12,11 +12,13 @@ use super::scripts::{Batch, Command, Scores};
 use super::value::{Map, Value};
 use super::wire;
 use crate::bridge::deployment::{is_about_connection, text as reason};
+use crate::bridge::notice::Notices;
+use crate::bridge::standing;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
-use crate::clock::{self, Millis};
+use crate::clock;
 use crate::config::Bridge;
 use crate::metrics::{Counter, Metrics, count};
 use crate::protocol::ErrorCode;
@@ -160,26 +162,24 @@ impl Courier {
         }
     }
 
-    /// [`Courier::run`], and again should its code panic.
+    /// Carries messages until `stop` says so, whatever happens on the way.
     pub(super) async fn supervise(
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,
         stop: watch::Receiver<bool>,
     ) {
-        loop {
-            let (layer_again, broker_again) = (Arc::clone(&layer), Arc::clone(&broker));
-            let run = Arc::clone(&self).run(layer_again, broker_again, stop.clone());
-            match tokio::spawn(run).await {
-                Err(ended) if ended.is_panic() => {}
-                _ => break,
-            }
-            layer.metrics.panics.inc();
+        let begin = || {
+            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
+            Arc::clone(&self).run(layer, broker, stop.clone())
+        };
+        let mourn = || {
             tracing::error!(
                 to = self.label(),
                 "the courier's code panicked; it begins anew"
             );
-        }
+        };
+        standing::outlive(&layer.metrics, Duration::ZERO, begin, mourn).await;
         layer.done.send_modify(|done| *done += 1);
     }
 
@@ -192,7 +192,7 @@ impl Courier {
     ) {
         let mut empty = Vec::new();
         let mut scores = Scores::default();
-        let mut logged: Option<Millis> = None;
+        let mut notices = Notices::default();
         loop {
             self.mailbox.swap(&mut empty);
             let mut taken = Taken {
@@ -220,7 +220,13 @@ impl Courier {
                     }
                     Err(Undelivered::Dropped(cause)) => Some(cause),
                     Err(Undelivered::Failed(error)) => {
-                        log(&mut logged, layer.clock.now(), self.label(), &error);
+                        if notices.is_due(layer.clock.now()) {
+                            tracing::warn!(
+                                to = self.label(),
+                                reason = reason(&error),
+                                "a user's message did not reach Django"
+                            );
+                        }
                         Some(if is_about_connection(&error) {
                             "lost"
                         } else {
@@ -375,19 +381,6 @@ fn tell(layer: &Layer, broker: &Broker, said: &Said, cause: &'static str) {
     };
     let Author { worker, connection } = said.author;
     broker.direct(worker, connection, publication, false, None);
-}
-
-/// A refused or lost message, at most once a second.
-fn log(logged: &mut Option<Millis>, now: Millis, to: &'static str, error: &Error) {
-    if logged.is_some_and(|logged| now.since(logged) < Duration::from_secs(1)) {
-        return;
-    }
-    *logged = Some(now);
-    tracing::warn!(
-        to,
-        reason = reason(error),
-        "a user's message did not reach Django"
-    );
 }
 
 /// What a user said and when, from the frame that the room was shown.

@@ -12,37 +12,19 @@ use super::layer::Layer;
 use super::scripts::{Command, Score, Scores};
 use super::session::Session;
 use crate::bridge::deployment::{Deployment, Failure};
-use crate::bridge::link::Report;
 use crate::bridge::rooms::Rooms;
+use crate::bridge::standing::{self, Pauses, Report, Standing, told};
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
-use crate::clock::{self, Clock, Millis};
+use crate::clock::{self, Clock};
 use crate::config::Bridge;
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use fred::clients::Client;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
-
-/// The first pause after a session broke; doubled each time up to `bridge.reconnect_max`.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-
-/// A session that held for this long begins the pauses anew when it breaks.
-const STABLE: Duration = Duration::from_secs(1);
-
-/// Labels of metrics: the place in `bridge.channels.hosts`. Further hosts share one.
-const LABELS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
-
-#[derive(Debug)]
-struct State {
-    is_up: bool,
-    since: Millis,
-    reason: String,
-    canary: Option<Duration>,
-}
 
 /// One Redis of `bridge.channels.hosts`.
 #[derive(Debug)]
@@ -53,15 +35,12 @@ pub(super) struct Host {
     pub(super) rooms: Rooms,
     /// The client for commands, while the host is up.
     client: Mutex<Option<Client>>,
-    /// The last canary that came back.
-    pub(super) canary: watch::Sender<u64>,
-    canaries: AtomicU64,
+    pub(super) standing: Standing,
     /// The reader waits for room in the workers' mailboxes.
     held_back: AtomicBool,
     scores: Mutex<Scores>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    state: Mutex<State>,
 }
 
 impl Host {
@@ -72,25 +51,18 @@ impl Host {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        let label = LABELS.get(index).copied().unwrap_or("more");
-        drop(metrics.channels_up.get_or_create(&[("host", label)]));
+        let label = standing::label(index);
+        let (up, took) = (&metrics.channels_up, &metrics.channels_canary);
         Self {
             label,
             deployment,
             rooms: Rooms::new(settings.linger, settings.confirm_timeout),
             client: Mutex::new(None),
-            canary: watch::Sender::new(0),
-            canaries: AtomicU64::new(0),
+            standing: Standing::new(("host", label), up, took, clock),
             held_back: AtomicBool::new(false),
             scores: Mutex::default(),
             metrics: Arc::clone(metrics),
             clock,
-            state: Mutex::new(State {
-                is_up: false,
-                since: clock.now(),
-                reason: String::new(),
-                canary: None,
-            }),
         }
     }
 
@@ -113,66 +85,39 @@ impl Host {
         self.held_back.load(Ordering::Relaxed)
     }
 
-    pub(super) fn next_canary(&self) -> u64 {
-        self.canaries.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
     pub(super) fn see_canary(&self, text: &[u8]) {
         let number = std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.parse().ok());
         if let Some(number) = number {
-            self.canary.send_replace(number);
+            self.standing.see_canary(number);
         }
-    }
-
-    pub(super) fn canary_took(&self, took: Duration) {
-        self.state.lock().canary = Some(took);
-        let series = self
-            .metrics
-            .channels_canary
-            .get_or_create(&[("host", self.label)]);
-        series.set(took.as_secs_f64());
     }
 
     pub(super) fn report(&self, outbox: usize) -> Report {
-        let (rooms, confirmed) = self.rooms.counts();
-        let state = self.state.lock();
-        Report {
-            address: self.deployment.shown.clone(),
-            is_up: state.is_up,
-            since: state.since,
-            reason: state.reason.clone(),
-            canary: state.canary,
-            rooms,
-            confirmed,
-            outbox,
-        }
+        self.standing.report(&self.deployment, &self.rooms, outbox)
     }
 
-    /// [`Host::run`], and again should its code panic.
+    /// Holds the way open until `stop` says so, whatever happens in it.
     pub(super) async fn supervise(
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,
         stop: watch::Receiver<bool>,
     ) {
-        loop {
-            let (layer_again, broker_again) = (Arc::clone(&layer), Arc::clone(&broker));
-            let run = Arc::clone(&self).run(layer_again, broker_again, stop.clone());
-            match tokio::spawn(run).await {
-                Err(ended) if ended.is_panic() => {}
-                _ => return,
-            }
-            self.metrics.panics.inc();
+        let begin = || {
+            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
+            Arc::clone(&self).run(layer, broker, stop.clone())
+        };
+        let mourn = || {
             tracing::error!(
                 host = self.label,
                 "the channel layer's code panicked; it begins anew"
             );
             self.client.lock().take();
             self.went_down(&broker, &Failure::Ended);
-            tokio::time::sleep(layer.pause_max).await;
-        }
+        };
+        standing::outlive(&self.metrics, layer.pause_max, begin, mourn).await;
     }
 
     /// Runs sessions until `stop` says so; then the couriers finish, and the groups are left.
@@ -182,7 +127,7 @@ impl Host {
         broker: Arc<Broker>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut pause = PAUSE_MIN;
+        let mut pauses = Pauses::new(layer.pause_max);
         loop {
             let started = self.clock.now();
             let failure = self.session(&layer, &broker, &mut stop).await;
@@ -191,17 +136,12 @@ impl Host {
                 return;
             }
             self.went_down(&broker, &failure);
-            if self.clock.now().since(started) >= STABLE {
-                pause = PAUSE_MIN;
-            }
             // Rooms come and go while it is down; those that went are forgotten.
             drop(self.rooms.due(self.clock.now()));
-            let share = crate::bridge::random() as f64 / u64::MAX as f64;
-            tokio::select! {
-                () = tokio::time::sleep(pause.mul_f64(0.5 + share / 2.0)) => {}
-                () = told(&mut stop) => return,
+            let held = self.clock.now().since(started);
+            if !pauses.pause(held, &mut stop).await {
+                return;
             }
-            pause = (pause * 2).min(layer.pause_max);
         }
     }
 
@@ -243,17 +183,7 @@ impl Host {
     }
 
     fn went_up(&self) {
-        let mut state = self.state.lock();
-        let now = self.clock.now();
-        let down = now.since(state.since);
-        state.is_up = true;
-        state.since = now;
-        state.reason.clear();
-        drop(state);
-        self.metrics
-            .channels_up
-            .get_or_create(&[("host", self.label)])
-            .set(1);
+        let down = self.standing.rise();
         count(&self.metrics.channels_changes, "state", "up");
         tracing::info!(
             host = self.label,
@@ -267,19 +197,9 @@ impl Host {
         for name in self.rooms.end() {
             confirm(broker, &name);
         }
-        let mut state = self.state.lock();
-        let is_change = state.is_up || state.reason.is_empty();
-        state.reason = failure.to_string();
-        if !is_change {
+        if !self.standing.fall(failure) {
             return;
         }
-        state.is_up = false;
-        state.since = self.clock.now();
-        drop(state);
-        self.metrics
-            .channels_up
-            .get_or_create(&[("host", self.label)])
-            .set(0);
         count(&self.metrics.channels_changes, "state", "down");
         tracing::warn!(
             host = self.label,
@@ -295,12 +215,6 @@ pub(super) fn confirm(broker: &Broker, name: &RoomName) {
     if let Some(room) = broker.named(name.as_str()) {
         broker.confirm_way(&room, Way::Django);
     }
-}
-
-/// Done when the node goes down.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the node: its end means the same.
-    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// A command of the link's own.

@@ -4,19 +4,19 @@
 //! too: nothing that comes from here is forwarded. Whatever cannot be read is dropped and counted,
 //! and its first bytes are logged at most once a second.
 
-use super::codec::{self, Poison};
+use super::codec::{Arrival, Poison};
 use super::event::Outcome;
 use super::keys::Local;
 use super::layer::Layer;
 use super::value::Map;
+use crate::bridge::notice::{Notices, sample};
 use crate::broker::{Broker, Publication};
-use crate::clock::{self, Millis};
+use crate::clock;
 use crate::metrics::count;
 use crate::protocol::Stamp;
 use crate::transport::{Opcode, encoder};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A payload buffer that has grown past this is given back.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -29,8 +29,8 @@ pub(super) struct Inbound {
     /// What was decrypted.
     scratch: Vec<u8>,
     payload: Vec<u8>,
-    /// When poison was last logged.
-    logged: Option<Millis>,
+    /// Of poison.
+    notices: Notices,
 }
 
 impl Inbound {
@@ -41,52 +41,41 @@ impl Inbound {
             stamp: Stamp::new(0, 0),
             scratch: Vec::new(),
             payload: Vec::new(),
-            logged: None,
+            notices: Notices::default(),
         }
     }
 
     /// Layer `core`: a message says which of our memberships it is for.
     pub(super) fn take(&mut self, message: &[u8]) {
-        let layer = Arc::clone(&self.layer);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        layer.metrics.channels_received.inc();
-        match layer
-            .commands
-            .codec()
-            .decode(message, self.tell_time(), &mut scratch)
-        {
-            Ok(arrival) => {
-                for to in &arrival.to {
-                    let group: Option<Cow<'_, str>> = match layer.own.group_of(to) {
-                        Some(Local::Group(group)) => Some(group.into()),
-                        Some(Local::Digest(digest)) => layer.digested(digest).map(Cow::Owned),
-                        None => None,
-                    };
-                    self.deliver(group.as_deref().unwrap_or_default(), &arrival.event);
-                }
+        self.read(message, |inbound, arrival| {
+            let layer = Arc::clone(&inbound.layer);
+            for to in &arrival.to {
+                let group: Option<Cow<'_, str>> = match layer.own.group_of(to) {
+                    Some(Local::Group(group)) => Some(group.into()),
+                    Some(Local::Digest(digest)) => layer.digested(digest).map(Cow::Owned),
+                    None => None,
+                };
+                inbound.deliver(group.as_deref().unwrap_or_default(), &arrival.event);
             }
-            Err(poison) => self.poison(poison, message),
-        }
-        self.keep(scratch);
+        });
     }
 
     /// Layer `pubsub`: the channel of Redis says it.
     pub(super) fn hear(&mut self, group: &str, message: &[u8]) {
+        self.read(message, |inbound, arrival| {
+            inbound.deliver(group, &arrival.event);
+        });
+    }
+
+    fn read(&mut self, message: &[u8], deliver: impl FnOnce(&mut Self, &Arrival<'_>)) {
         let layer = Arc::clone(&self.layer);
         let mut scratch = std::mem::take(&mut self.scratch);
         layer.metrics.channels_received.inc();
-        match layer
-            .commands
-            .codec()
-            .decode(message, self.tell_time(), &mut scratch)
-        {
-            Ok(arrival) => self.deliver(group, &arrival.event),
+        let codec = layer.commands.codec();
+        match codec.decode(message, self.tell_time(), &mut scratch) {
+            Ok(arrival) => deliver(self, &arrival),
             Err(poison) => self.poison(poison, message),
         }
-        self.keep(scratch);
-    }
-
-    fn keep(&mut self, scratch: Vec<u8>) {
         if scratch.capacity() <= KEPT_BYTES {
             self.scratch = scratch;
         }
@@ -133,15 +122,12 @@ impl Inbound {
     fn poison(&mut self, poison: Poison, message: &[u8]) {
         let metrics = &self.layer.metrics;
         count(&metrics.channels_poison, "reason", poison.label());
-        let now = self.layer.clock.now();
-        let recently = |logged: Millis| now.since(logged) < Duration::from_secs(1);
-        if self.logged.is_some_and(recently) {
+        if !self.notices.is_due(self.layer.clock.now()) {
             return;
         }
-        self.logged = Some(now);
         tracing::warn!(
             length = message.len(),
-            first = codec::sample(message),
+            first = sample(message),
             "dropped what is no message of this channel layer: {poison}"
         );
     }

@@ -279,9 +279,8 @@ async fn mark(layer: &Layer, client: &Client) -> Result<(), Failure> {
 
 /// Sends a canary and waits for it.
 async fn send_canary(host: &Host, layer: &Layer, client: &Client) -> Result<(), Failure> {
-    let mut seen = host.canary.subscribe();
     for _ in 0..TRIES {
-        let number = host.next_canary();
+        let (number, mut seen) = host.standing.next_canary();
         let started = Instant::now();
         let (key, text) = (layer.key("canary"), number.to_string());
         let commands = if layer.is_core {
@@ -295,7 +294,7 @@ async fn send_canary(host: &Host, layer: &Layer, client: &Client) -> Result<(), 
         wire::run_all(client, commands).await?;
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(layer.timeout, back).await {
-            host.canary_took(started.elapsed());
+            host.standing.canary_took(started.elapsed());
             return Ok(());
         }
         // Full mailboxes hold the reader back: that is no fault of Redis.

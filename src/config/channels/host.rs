@@ -10,13 +10,13 @@ use std::fmt;
 #[serde(untagged, deny_unknown_fields)]
 pub enum Host {
     /// `"redis://[user]:[password]@host:port/db"`, `rediss://`, `unix://path`.
-    Url(RedisUrl),
+    Url(HostUrl),
     /// `["127.0.0.1", 6379]`: host and port.
     Pair(String, u16),
     /// `{ address = "redis://…" }`.
     Address {
         /// The URL.
-        address: RedisUrl,
+        address: HostUrl,
     },
     /// `{ sentinels = [["host", 26379]], master_name = "mymaster" }`: whom the sentinels name.
     Sentinel {
@@ -67,7 +67,7 @@ impl Host {
 
 impl Default for Host {
     fn default() -> Self {
-        Self::Url(RedisUrl("redis://localhost:6379".to_owned()))
+        Self::Url(HostUrl("redis://localhost:6379".to_owned()))
     }
 }
 
@@ -82,9 +82,9 @@ const fn redis_port() -> u16 {
 /// A URL whose password is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RedisUrl(String);
+pub struct HostUrl(String);
 
-impl RedisUrl {
+impl HostUrl {
     /// The URL itself, for connecting, never for printing.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -103,7 +103,7 @@ impl RedisUrl {
     }
 }
 
-impl TryFrom<String> for RedisUrl {
+impl TryFrom<String> for HostUrl {
     type Error = &'static str;
 
     fn try_from(url: String) -> Result<Self, Self::Error> {
@@ -116,13 +116,13 @@ impl TryFrom<String> for RedisUrl {
     }
 }
 
-impl fmt::Debug for RedisUrl {
+impl fmt::Debug for HostUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown())
     }
 }
 
-impl Serialize for RedisUrl {
+impl Serialize for HostUrl {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.shown())
     }
