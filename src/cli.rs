@@ -8,8 +8,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supportal::bridge::probe::{self, Finding};
-use supportal::config::BridgeMode;
+use supportal::bridge::probe::{self, Use};
 use supportal::config::banner::{Facts, banner};
 use supportal::config::budget::worst_case_memory;
 use supportal::config::document::{self, Format};
@@ -164,27 +163,37 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
 
 /// What every Redis is like, and whether the bridge would work over all of them.
 fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
-    let mut text = "redis\n".to_owned();
-    if settings.mode == BridgeMode::Off {
-        return (text + "  bridge.mode is \"off\": none is used\n", true);
-    }
-    let findings = match probe::probe(settings) {
-        Ok(findings) => findings,
-        Err(error) => return (format!("{text}  {error}\n"), false),
-    };
-    for Finding { address, facts } in &findings {
-        match facts {
-            Ok(facts) => text.push_str(&format!(
-                "  {address}  version {}, {}, ping {:.2?}, canary {:.2?}\n",
-                facts.version, facts.role, facts.ping, facts.canary
-            )),
-            Err(reason) => text.push_str(&format!("  {address}  FAILED: {reason}\n")),
+    let (mut text, mut is_good) = (String::new(), true);
+    for (purpose, title, is_off) in [
+        (Use::Nodes, "redis", "bridge.mode is \"off\": none is used"),
+        (
+            Use::Django,
+            "redis of the channel layer",
+            "bridge.channels.enabled is false: none is used",
+        ),
+    ] {
+        text.push_str(&format!("{title}\n"));
+        if !purpose.is_on(settings) {
+            text.push_str(&format!("  {is_off}\n"));
+            continue;
         }
+        let findings = match probe::probe(settings, purpose) {
+            Ok(findings) => findings,
+            Err(error) => {
+                text.push_str(&format!("  {error}\n"));
+                is_good = false;
+                continue;
+            }
+        };
+        for finding in &findings {
+            text.push_str(&format!("  {finding}\n"));
+        }
+        for (what, name) in purpose.names(settings) {
+            text.push_str(&format!("  {what}: {name}\n"));
+        }
+        is_good &= findings.iter().all(|finding| finding.facts.is_ok());
     }
-    for (what, name) in probe::names(settings) {
-        text.push_str(&format!("  {what}: {name}\n"));
-    }
-    (text, findings.iter().all(|finding| finding.facts.is_ok()))
+    (text, is_good)
 }
 
 fn show(loader: Loader, format: Format, default: bool) -> ExitCode {

@@ -3,11 +3,13 @@
 //! Connects as the bridge does, sends one canary through, and leaves nothing behind. Called by the
 //! command line, without a running node.
 
+use super::channels::{self, address};
 use super::deployment::{Connection, Deployment, Failure, check_role};
 use super::{Error, random};
 use crate::config::{self, BridgeMode};
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::{InfoKind, Value};
+use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,7 +29,7 @@ pub struct Facts {
     pub canary: Duration,
 }
 
-/// One Redis of `bridge.urls`.
+/// One Redis of `bridge.urls` or `bridge.channels.hosts`.
 #[derive(Debug)]
 pub struct Finding {
     /// Its address, without the password.
@@ -36,9 +38,77 @@ pub struct Finding {
     pub facts: Result<Facts, String>,
 }
 
-/// The names the bridge uses at Redis, for people and for ACL rules.
-#[must_use]
-pub fn names(settings: &config::Bridge) -> Vec<(&'static str, String)> {
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.facts {
+            Ok(facts) => write!(
+                f,
+                "{address}  version {}, {}, ping {:.2?}, canary {:.2?}",
+                facts.version, facts.role, facts.ping, facts.canary
+            ),
+            Err(reason) => write!(f, "{address}  FAILED: {reason}"),
+        }
+    }
+}
+
+/// What is done over a Redis: each has names, rights and a canary of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// `bridge.urls`.
+    Nodes,
+    /// `bridge.channels.hosts`.
+    Django,
+}
+
+impl Use {
+    /// Is it configured at all?
+    #[must_use]
+    pub fn is_on(self, settings: &config::Bridge) -> bool {
+        match self {
+            Self::Nodes => settings.mode != BridgeMode::Off,
+            Self::Django => settings.channels.enabled,
+        }
+    }
+
+    /// The names used at Redis, for people and for ACL rules.
+    #[must_use]
+    pub fn names(self, settings: &config::Bridge) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Nodes => names(settings),
+            Self::Django => channels::probe::names(&settings.channels),
+        }
+    }
+
+    fn deployments(self, settings: &config::Bridge) -> Result<Vec<Deployment>, Error> {
+        let urls = settings.urls.iter();
+        let hosts = settings.channels.hosts.iter();
+        match self {
+            Self::Nodes => urls.map(|url| Deployment::new(url, settings)).collect(),
+            Self::Django => {
+                channels::layer::check_random()?;
+                hosts.map(|host| address::deploy(host, settings)).collect()
+            }
+        }
+    }
+
+    async fn canary(
+        self,
+        deployment: &Deployment,
+        settings: &config::Bridge,
+        commands: &Connection,
+    ) -> Result<Duration, Failure> {
+        let timeout = settings.command_timeout;
+        match self {
+            Self::Nodes => canary(deployment, settings, commands).await,
+            Self::Django => {
+                channels::probe::canary(&settings.channels, deployment, commands, timeout).await
+            }
+        }
+    }
+}
+
+fn names(settings: &config::Bridge) -> Vec<(&'static str, String)> {
     let prefix = &settings.prefix;
     match settings.mode {
         BridgeMode::Off => Vec::new(),
@@ -59,22 +129,18 @@ pub fn names(settings: &config::Bridge) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Looks at every Redis. Blocks, at most a few times `bridge.command_timeout` for each.
+/// Looks at every Redis of one use. Blocks, at most a few times `bridge.command_timeout` for each.
 ///
 /// # Errors
-/// When an address is none, or the system gives no runtime.
-pub fn probe(settings: &config::Bridge) -> Result<Vec<Finding>, Error> {
-    let deployments: Result<Vec<Deployment>, Error> = settings
-        .urls
-        .iter()
-        .map(|url| Deployment::new(url, settings))
-        .collect();
+/// When an address is none, or the system gives no runtime or no random bytes.
+pub fn probe(settings: &config::Bridge, purpose: Use) -> Result<Vec<Finding>, Error> {
+    let deployments = purpose.deployments(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut findings = Vec::new();
-    for deployment in deployments? {
-        let facts = runtime.block_on(look(&deployment, settings));
+    for deployment in deployments {
+        let facts = runtime.block_on(look(&deployment, settings, purpose));
         findings.push(Finding {
             address: deployment.shown.clone(),
             facts: facts.map_err(|failure| failure.to_string()),
@@ -83,7 +149,11 @@ pub fn probe(settings: &config::Bridge) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-async fn look(deployment: &Deployment, settings: &config::Bridge) -> Result<Facts, Failure> {
+async fn look(
+    deployment: &Deployment,
+    settings: &config::Bridge,
+    purpose: Use,
+) -> Result<Facts, Failure> {
     let commands = deployment.commander().await?;
     let client = &commands.client;
     let mut pings = Vec::with_capacity(PINGS);
@@ -104,7 +174,7 @@ async fn look(deployment: &Deployment, settings: &config::Bridge) -> Result<Fact
         version: version.unwrap_or_else(unknown),
         role: role.unwrap_or_else(unknown),
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
-        canary: canary(deployment, settings, &commands).await?,
+        canary: purpose.canary(deployment, settings, &commands).await?,
     })
 }
 

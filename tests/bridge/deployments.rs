@@ -3,9 +3,8 @@
 
 use super::*;
 use crate::support::Blow;
+use crate::support::deployment::{Sealed, Watched, check_redis};
 use crate::support::redis::{Reply, free_port};
-use std::path::Path;
-use std::process::{Command, Output};
 use supportal::bridge::place::link_of;
 
 #[test]
@@ -54,38 +53,18 @@ fn rooms_spread_over_several_redis_and_one_may_fail_alone() {
 
 #[test]
 fn sentinel_names_the_master_and_after_a_failover_the_new_one_r6() {
-    let mut master = Redis::start(&[]);
-    let port = master.address().port().to_string();
-    let mut replica = Redis::absent(&["--replicaof", "127.0.0.1", &port]);
-    replica.launch();
-    wait::until("the replica to follow", RECOVERY, || {
-        let info = replica.command(&["INFO", "replication"]);
-        info.text().contains("master_link_status:up")
-    });
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("sentinel.conf");
-    let text = format!(
-        "sentinel monitor mymaster 127.0.0.1 {port} 1\n\
-         sentinel down-after-milliseconds mymaster 500\n\
-         sentinel failover-timeout mymaster 2000\n"
-    );
-    std::fs::write(&file, text).expect("the configuration of sentinel");
-    let sentinel = Redis::sentinel(&file);
+    let mut watched = Watched::start();
     let url = format!(
         "redis-sentinel://127.0.0.1:{}?sentinelServiceName=mymaster",
-        sentinel.address().port()
+        watched.sentinel.address().port()
     );
-    wait::until("sentinel to know the replica", RECOVERY, || {
-        let info = sentinel.command(&["INFO", "sentinel"]);
-        info.text().contains("slaves=1")
-    });
     let (left, right) = (node_at(&url, &[]), node_at(&url, &[]));
     until_up(&left);
     until_up(&right);
     let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
     say(&mut ann, "before");
     expect(&mut bob, "before");
-    master.blow(Blow::Kill);
+    watched.master.blow(Blow::Kill);
     until_down(&left);
     until_down(&right);
     until_up(&left);
@@ -93,7 +72,7 @@ fn sentinel_names_the_master_and_after_a_failover_the_new_one_r6() {
     until_confirmed(&right, 1.0);
     say(&mut ann, "after");
     expect(&mut bob, "after");
-    let role = replica.command(&["ROLE"]);
+    let role = watched.replica.command(&["ROLE"]);
     let Reply::Array(role) = role else {
         panic!("{role:?}")
     };
@@ -196,52 +175,10 @@ fn a_cluster_carries_rooms_by_sharded_channels_and_slots_may_move() {
     }
 }
 
-/// A key and a certificate for this machine that signs itself.
-fn certificate(folder: &Path) {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder)
-        .output()
-        .expect("openssl; apt-get install openssl");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-}
-
 #[test]
 fn tls_with_a_certificate_of_ones_own() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    certificate(folder.path());
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let tls_port = free_port();
-    let _redis = Redis::start(&[
-        "--tls-port",
-        &tls_port.to_string(),
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &cert,
-        "--tls-auth-clients",
-        "no",
-    ]);
-    let url = format!("rediss://127.0.0.1:{tls_port}");
-    let trust = format!("bridge.ca_file={cert}");
+    let sealed = Sealed::start();
+    let (url, trust) = (sealed.url(), sealed.trust());
     let (left, right) = (node_at(&url, &[&trust]), node_at(&url, &[&trust]));
     until_up(&left);
     until_up(&right);
@@ -249,9 +186,8 @@ fn tls_with_a_certificate_of_ones_own() {
     say(&mut ann, "sealed");
     expect(&mut bob, "sealed");
     // Without the certificate it is a stranger.
-    let other = tempfile::tempdir().expect("a temporary folder");
-    certificate(other.path());
-    let trust = format!("bridge.ca_file={}", other.path().join("cert.pem").display());
+    let other = Sealed::start();
+    let trust = other.trust();
     let stranger = node_at(&url, &[&trust]);
     wait::until("the stranger to be refused", RECOVERY, || {
         stranger.log().contains("the bridge is down")
@@ -259,20 +195,11 @@ fn tls_with_a_certificate_of_ones_own() {
     assert!(!is_up(&stranger));
 }
 
-fn check(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_supportal"))
-        .args(["check", "--redis"])
-        .args(arguments)
-        .env_clear()
-        .output()
-        .expect("the binary runs")
-}
-
 #[test]
 fn check_connects_to_every_redis_and_says_what_it_found() {
     let redis = Redis::start(&["--requirepass", "hunter2"]);
     let good = format!("redis://:hunter2@127.0.0.1:{}/3", redis.address().port());
-    let output = check(&["--redis-url", &good]);
+    let output = check_redis(&["--redis-url", &good]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     for part in [
@@ -288,13 +215,13 @@ fn check_connects_to_every_redis_and_says_what_it_found() {
     let wrong = good.replace("hunter2", "hunter3");
     let nobody = format!("redis://127.0.0.1:{}", free_port());
     for url in [&wrong, &nobody] {
-        let output = check(&["--redis-url", url]);
+        let output = check_redis(&["--redis-url", url]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("FAILED: "), "{text}");
         assert!(!text.contains("hunter"), "{text}");
     }
-    let output = check(&[]);
+    let output = check_redis(&[]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("none is used"));
 }

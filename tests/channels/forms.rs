@@ -108,10 +108,7 @@ fn a_host_has_a_password_a_database_or_a_socket() {
     ] {
         let hosts = json!([host]);
         let mut site = Site::start("core", &json!({ "hosts": hosts }));
-        // TOML has other signs than JSON: the same host, written there.
-        let written = hosts.to_string().replace("\":", "\" = ");
-        let setting = format!("bridge.channels.hosts={written}");
-        let gateway = node_at("core", &json!([]), &[&setting]);
+        let gateway = node_at("core", &hosts, &[]);
         until_up(&gateway);
         let mut client = gateway.join("abc");
         site.group_send("chat_1_abc", "here");

@@ -1,6 +1,7 @@
 //! Beside a real Django site: channels and channels_redis in Python, on a real Redis that each test
 //! has for itself.
 
+mod deployments;
 mod forms;
 mod life;
 mod network;
@@ -38,11 +39,17 @@ fn node(layer: &str, hosts: &[&Redis], settings: &[&str]) -> Gateway {
 #[track_caller]
 fn node_at(layer: &str, hosts: &Value, settings: &[&str]) -> Gateway {
     let layer = format!("bridge.channels.layer={layer}");
-    let hosts = format!("bridge.channels.hosts={hosts}");
+    let hosts = setting(hosts);
     let mut all = NODE.to_vec();
     all.extend([layer.as_str(), &hosts]);
     all.extend(settings);
     Gateway::start(&all)
+}
+
+/// Hosts as a setting: TOML has another sign in its tables than JSON.
+fn setting(hosts: &Value) -> String {
+    let written = hosts.to_string().replace("\":", "\" = ");
+    format!("bridge.channels.hosts={written}")
 }
 
 fn urls(hosts: &[&Redis]) -> Value {

@@ -2,6 +2,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod client;
+pub(crate) mod deployment;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod proxy;

@@ -1,14 +1,25 @@
 //! A host of `bridge.channels.hosts` as the client library wants it.
 
-use crate::config::Secret;
+use crate::bridge::Error;
+use crate::bridge::deployment::Deployment;
 use crate::config::channels::Host;
+use crate::config::{Bridge, Secret};
 use fred::types::config::{Config, Server, ServerConfig};
+
+/// A host as the bridge reaches it.
+///
+/// # Errors
+/// When its address is none, or the trusted certificates cannot be read.
+pub(in crate::bridge) fn deploy(host: &Host, settings: &Bridge) -> Result<Deployment, Error> {
+    let (library, shown) = describe(host).map_err(|(shown, what)| Error::Host { shown, what })?;
+    Deployment::described(library, shown, settings)
+}
 
 /// The library's configuration of a host, and its address without password.
 ///
 /// # Errors
 /// What is wrong with the address, without repeating it.
-pub(super) fn describe(host: &Host) -> Result<(Config, String), (String, String)> {
+fn describe(host: &Host) -> Result<(Config, String), (String, String)> {
     match host {
         Host::Url(url) | Host::Address { address: url } => {
             let config = from_url(url.expose()).map_err(|what| (url.shown(), what))?;

@@ -8,7 +8,7 @@
 
 use super::codec::Unwritable;
 use super::layer::{Layer, fill};
-use super::scripts::{Batch, Command, Scores};
+use super::scripts::Scores;
 use super::value::{Map, Value};
 use super::wire;
 use crate::bridge::deployment::{is_about_connection, text as reason};
@@ -267,8 +267,7 @@ impl Courier {
                     None => false,
                     Some(client) => {
                         let batch = layer.commands.send(channel, &event, now, &mut fill)?;
-                        let commands = commands_of(batch);
-                        let full = wire::run_all(&client, commands).await?;
+                        let full = wire::run_all(&client, batch.into_commands()).await?;
                         if wire::number(&full) > 0 {
                             return Err(Undelivered::Dropped("full"));
                         }
@@ -325,8 +324,7 @@ async fn send_to_group(
         destinations += batch.destinations as u64;
         match client(batch.host) {
             Some(client) => {
-                let commands = commands_of(batch);
-                full += wire::number(&wire::run_all(&client, commands).await?);
+                full += wire::number(&wire::run_all(&client, batch.into_commands()).await?);
             }
             None => missing = true,
         }
@@ -342,12 +340,6 @@ async fn send_to_group(
         }
         Ok(true)
     }
-}
-
-fn commands_of(batch: Batch) -> Vec<Command> {
-    let mut commands = batch.trims;
-    commands.push(batch.send);
-    commands
 }
 
 /// Layer `pubsub`. False if the host is not there.

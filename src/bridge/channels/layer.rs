@@ -17,7 +17,6 @@ use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
 use super::scripts::Commands;
-use crate::bridge::deployment::Deployment;
 use crate::bridge::{Error, Report};
 use crate::broker::Broker;
 use crate::broker::Publication;
@@ -42,6 +41,14 @@ use tokio::sync::watch;
 /// If it has none: it had some when the layer was made, so this does not happen.
 pub(super) fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("invariant: the system gave random bytes at the start");
+}
+
+/// Names and encryption need random bytes: a system without them is refused at the start.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::bridge) fn check_random() -> Result<(), Error> {
+    getrandom::fill(&mut [0; 16]).map_err(|error| Error::Random(error.to_string()))
 }
 
 /// What the parts of a channel layer share.
@@ -86,15 +93,13 @@ impl Layer {
         if !channels.enabled {
             return Ok(None);
         }
-        getrandom::fill(&mut [0; 16]).map_err(|error| Error::Random(error.to_string()))?;
+        check_random()?;
         let hosts: Result<Vec<_>, Error> = channels
             .hosts
             .iter()
             .enumerate()
             .map(|(index, host)| {
-                let (library, shown) =
-                    address::describe(host).map_err(|(shown, what)| Error::Host { shown, what })?;
-                let deployment = Deployment::described(library, shown, &config.bridge)?;
+                let deployment = address::deploy(host, &config.bridge)?;
                 Ok(Arc::new(Host::new(
                     index,
                     deployment,

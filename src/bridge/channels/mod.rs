@@ -23,12 +23,13 @@
 //! | `receive` `inbound` | from Django to the browser |
 //! | `courier` | from the browser to Django |
 //! | `address` `wire` | to the client library |
+//! | `probe` | `supportal check --redis` |
 //!
 //! Two layers: `core` keeps memberships and messages in sorted sets, one key per process; `pubsub`
 //! publishes and keeps nothing. Source: the installed packages (`tests/channels/record_vectors.py`
 //! runs them and keeps what they said).
 
-mod address;
+pub(super) mod address;
 pub mod codec;
 mod courier;
 pub mod encryption;
@@ -38,6 +39,7 @@ mod inbound;
 pub mod keys;
 pub(super) mod layer;
 mod msgpack;
+pub(super) mod probe;
 mod receive;
 pub mod scripts;
 mod session;

@@ -129,6 +129,16 @@ pub struct Batch {
     pub destinations: usize,
 }
 
+impl Batch {
+    /// All of it, in the order in which it goes out; the last reply counts.
+    #[must_use]
+    pub fn into_commands(self) -> Vec<Command> {
+        let mut commands = self.trims;
+        commands.push(self.send);
+        commands
+    }
+}
+
 /// One key that gets a message, and the members of the group behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Destination<'a> {

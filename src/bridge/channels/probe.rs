@@ -1,0 +1,166 @@
+//! The channel layer's part of `supportal check --redis`: a message to a group of one member, sent
+//! and received by the commands that the layer itself uses, so that a right which is missing shows.
+
+use super::keys::Receivers;
+use super::layer::fill;
+use super::scripts::{Commands, Scores};
+use super::value::Map;
+use super::wire;
+use crate::bridge::deployment::{Connection, Deployment, Failure};
+use crate::clock;
+use crate::config::channels::{Channels, Layer};
+use fred::interfaces::EventInterface;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The names the layer uses at Redis, for people and for ACL rules.
+#[must_use]
+pub(in crate::bridge) fn names(settings: &Channels) -> Vec<(&'static str, String)> {
+    let (commands, prefix) = (Commands::new(settings), &settings.prefix);
+    let keys = commands.keys();
+    let group = "chat_BUSINESS_SESSION";
+    match settings.layer {
+        Layer::Core => vec![
+            ("key of a group", keys.group(group)),
+            (
+                "key of what waits for this node",
+                keys.channel("specific.ID!"),
+            ),
+            (
+                "rights it needs (ACL)",
+                format!(
+                    "~{prefix}* +@connection +role +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +expire +exists +set +del +eval"
+                ),
+            ),
+        ],
+        Layer::Pubsub => vec![
+            ("channel of a group", keys.group_channel(group)),
+            ("keys", "none".to_owned()),
+            (
+                "rights it needs (ACL)",
+                format!(
+                    "resetchannels &{prefix}* +@connection +role +publish +subscribe +unsubscribe"
+                ),
+            ),
+        ],
+    }
+}
+
+/// Sends a message through one host and waits for it; how long it took. Leaves nothing behind.
+///
+/// # Errors
+/// When Redis refuses a command, or the message does not come back within `bridge.command_timeout`.
+pub(in crate::bridge) async fn canary(
+    settings: &Channels,
+    deployment: &Deployment,
+    commander: &Connection,
+    timeout: Duration,
+) -> Result<Duration, Failure> {
+    let check = Check {
+        commands: Commands::new(settings),
+        own: Receivers::new(1, &mut fill),
+        event: {
+            let mut event = Map::new();
+            event.push("type", "supportal.check");
+            event
+        },
+        deployment,
+        commander,
+    };
+    let sent = async {
+        match settings.layer {
+            Layer::Core => check.core().await,
+            Layer::Pubsub => check.pubsub().await,
+        }
+    };
+    let sent = tokio::time::timeout(timeout * 2, sent).await;
+    sent.unwrap_or(Err(Failure::Canary))
+}
+
+struct Check<'c> {
+    commands: Commands,
+    own: Receivers,
+    event: Map<'static>,
+    deployment: &'c Deployment,
+    commander: &'c Connection,
+}
+
+impl Check<'_> {
+    /// A group of this check alone.
+    fn group(&self) -> String {
+        let names = self.own.names();
+        let own = names.first().map_or("", String::as_str);
+        own.trim_end_matches('!').replace("specific", "check")
+    }
+
+    /// Joins, sends as another process would, receives, leaves. All at this host: which one a key
+    /// belongs to among several does not matter here.
+    async fn core(&self) -> Result<Duration, Failure> {
+        let client = &self.commander.client;
+        let receiver = self.deployment.receiver(Duration::from_secs(1)).await?;
+        let (group, mut scores) = (self.group(), Scores::default());
+        let mut now = || {
+            let (second, micros) = clock::wall();
+            scores.next(second, micros)
+        };
+        let member = self.own.member(&group);
+        let join = self.commands.join(&group, &member, now());
+        wire::run_all(client, join.into()).await?;
+        let started = Instant::now();
+        let members = self.commands.members(&group, now());
+        let members = wire::texts(wire::run_all(client, members.into()).await?);
+        let nobody = Receivers::new(1, &mut fill);
+        let members = members.iter().map(String::as_str);
+        let batches = self
+            .commands
+            .send_to_group(members, &nobody, &self.event, now(), &mut fill);
+        for batch in batches.unwrap_or_default() {
+            wire::run_all(client, batch.into_commands()).await?;
+        }
+        let pop = self.commands.pop(&self.own);
+        let popped = wire::popped(wire::run(&receiver.client, pop).await?);
+        let took = started.elapsed();
+        wire::run(client, self.commands.leave(&group, &member)).await?;
+        self.read(popped.as_ref().map(|(_, message)| &**message), took)
+    }
+
+    async fn pubsub(&self) -> Result<Duration, Failure> {
+        let group = self.group();
+        let subscriptions = self.deployment.subscriber().await?;
+        let mut messages = subscriptions.client.message_rx();
+        let channel = self.commands.keys().group_channel(&group);
+        self.deployment
+            .subscribe(&subscriptions.client, vec![channel])
+            .await?;
+        let mut scores = Scores::default();
+        let (second, micros) = clock::wall();
+        let now = scores.next(second, micros);
+        let started = Instant::now();
+        let published = self
+            .commands
+            .publish_to_group(&group, &self.event, now, &mut fill);
+        if let Ok((_host, publish)) = published {
+            wire::run(&self.commander.client, publish).await?;
+        }
+        let message = messages.recv().await.ok();
+        let took = started.elapsed();
+        let bytes = message
+            .as_ref()
+            .and_then(|message| message.value.as_bytes());
+        self.read(bytes, took)
+    }
+
+    /// The message must be the one that was sent.
+    fn read(&self, message: Option<&[u8]>, took: Duration) -> Result<Duration, Failure> {
+        let (second, _) = clock::wall();
+        let mut scratch = Vec::new();
+        let arrival = message.and_then(|message| {
+            let codec = self.commands.codec();
+            codec.decode(message, second, &mut scratch).ok()
+        });
+        match arrival {
+            Some(arrival) if arrival.event == self.event => Ok(took),
+            _ => Err(Failure::Canary),
+        }
+    }
+}
