@@ -212,6 +212,7 @@ impl Layers {
 
     /// Takes a value if its type fits; later layers replace earlier ones.
     pub(super) fn set(&mut self, key: &'static Key, value: Value, source: Source) {
+        let value = value::spread(key, value);
         match value::check(key, &value) {
             Ok(()) => {
                 self.values.insert(key.path, value);

@@ -80,6 +80,25 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
     }
 }
 
+/// Patterns and their capacities as a `settings.py` has them, as the list of tables that they stand for.
+pub(super) fn spread(key: &Key, value: Value) -> Value {
+    if key.path != "bridge.channels.channel_capacity" {
+        return value;
+    }
+    let Value::Table(capacities) = value else {
+        return value;
+    };
+    let entry = |(pattern, capacity)| {
+        let pattern = ("pattern".to_owned(), Value::String(pattern));
+        Value::Table(
+            [pattern, ("capacity".to_owned(), capacity)]
+                .into_iter()
+                .collect(),
+        )
+    };
+    Value::Array(capacities.into_iter().map(entry).collect())
+}
+
 /// Puts a value at its path.
 pub(super) fn nest(root: &mut toml::Table, path: &str, value: Value) {
     match path.split_once('.') {

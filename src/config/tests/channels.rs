@@ -43,6 +43,27 @@ fn a_section_within_a_section_is_read_with_its_lines() {
 }
 
 #[test]
+fn capacities_may_be_written_as_in_a_settings_file() {
+    let text = "[bridge.channels]\nchannel_capacity = { \"z*\" = 1, \"*\" = 2, \"a\" = 3 }\n";
+    let loaded = load_file(text).unwrap();
+    let channels = &loaded.config.bridge.channels;
+    // In the order written: the first that matches counts.
+    assert_eq!(channels.capacity_of("zoo"), 1);
+    assert_eq!(channels.capacity_of("a"), 2);
+    assert_refused(
+        "no number",
+        load_file(&text.replace("= 1", "= \"x\"")),
+        &["channel_capacity[1].capacity", "does not fit"],
+    );
+    let set = (
+        "SUPPORTAL_BRIDGE__CHANNELS__CHANNEL_CAPACITY",
+        "{ \"b*\" = 4 }",
+    );
+    let loaded = load_environment(&[set]).unwrap();
+    assert_eq!(loaded.config.bridge.channels.capacity_of("bc"), 4);
+}
+
+#[test]
 fn the_environment_and_set_take_lists_and_seconds() {
     let loaded = load_environment(&[
         ("SUPPORTAL_BRIDGE__CHANNELS__ENABLED", "true"),
