@@ -165,6 +165,27 @@ fn users_messages_that_expire_are_dropped_and_counted() {
     );
 }
 
+#[test]
+fn who_finds_the_outbox_full_is_told_so_while_redis_is_still_away() {
+    let redis = Redis::absent(&[]);
+    let settings = [
+        "bridge.channels.send_to=supportal",
+        "bridge.channels.tell_full=true",
+        "bridge.outbox_capacity=1",
+    ];
+    let gateway = node_at("core", &urls(&[&redis]), &settings);
+    let (mut ann, mut bob) = (gateway.join("a"), gateway.join("b"));
+    say(&mut ann, "waits");
+    say(&mut bob, "finds no room");
+    let event = bob.receive_json();
+    assert_eq!(event["error"], "Too busy, please try again", "{event}");
+    until_metric(
+        &gateway,
+        "supportal_channels_dropped_total{cause=\"outbox\"}",
+        1.0,
+    );
+}
+
 /// Waits until the node's one room is in its group.
 #[track_caller]
 fn until_joined(gateway: &Gateway) {

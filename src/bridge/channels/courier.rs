@@ -25,6 +25,7 @@ use crate::protocol::ErrorCode;
 use crate::transport::{Opcode, encoder};
 use fred::clients::Client;
 use fred::error::Error;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,9 @@ use tokio::sync::{Notify, watch};
 
 /// How often a courier without a host looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Most users that are told at once that the queue is full; each drop is counted anyway.
+const TURNED_AWAY_MAX: usize = 1024;
 
 /// What users' messages end as, but for `sent`: the labels of `channels_dropped`.
 pub(super) const CAUSES: [&str; 7] = [
@@ -70,6 +74,8 @@ pub(super) struct Courier {
     filled: Notify,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
+    /// Whose messages found no room and who are to be told so, at most [`TURNED_AWAY_MAX`].
+    turned_away: Option<Mutex<Vec<Author>>>,
     /// The host that the next general message goes to, if it is there.
     turn: AtomicUsize,
 }
@@ -130,6 +136,7 @@ impl Courier {
             mailbox: Mailbox::new(settings.outbox_capacity, settings.outbox_bytes),
             filled: Notify::new(),
             full: metrics.channels_dropped.get_or_create(&label).clone(),
+            turned_away: settings.channels.tell_full.then(Mutex::default),
             turn: AtomicUsize::new(0),
         }
     }
@@ -138,6 +145,12 @@ impl Courier {
     pub(super) fn take(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
         if self.mailbox.is_full() {
             self.full.inc();
+            if let Some(authors) = &self.turned_away {
+                let mut authors = authors.lock();
+                if authors.len() < TURNED_AWAY_MAX {
+                    authors.push(author);
+                }
+            }
             return;
         }
         let said = Said {
@@ -147,6 +160,17 @@ impl Courier {
         };
         if self.mailbox.push(said, publication.frame.len()) {
             self.filled.notify_one();
+        }
+    }
+
+    /// Tells those whose messages found no room. Not where they are turned away: that is under a
+    /// room's lock.
+    fn tell_turned_away(&self, layer: &Layer, broker: &Broker) {
+        if let Some(authors) = &self.turned_away {
+            let authors = std::mem::take(&mut *authors.lock());
+            for author in authors {
+                tell(layer, broker, author, "outbox");
+            }
         }
     }
 
@@ -212,7 +236,8 @@ impl Courier {
                 continue;
             }
             while let Some(said) = taken.said.front() {
-                let sent = self.carry(&layer, said, &mut scores, &stop).await;
+                let sent = self.carry(&layer, &broker, said, &mut scores, &stop).await;
+                self.tell_turned_away(&layer, &broker);
                 let cause = match sent {
                     Ok(()) => {
                         count(&layer.metrics.channels_sent, "to", self.label());
@@ -236,7 +261,7 @@ impl Courier {
                 };
                 if let Some(cause) = cause {
                     count(&layer.metrics.channels_dropped, "cause", cause);
-                    tell(&layer, &broker, said, cause);
+                    tell(&layer, &broker, said.author, cause);
                 }
                 taken.settle();
             }
@@ -246,6 +271,7 @@ impl Courier {
     async fn carry(
         &self,
         layer: &Layer,
+        broker: &Broker,
         said: &Said,
         scores: &mut Scores,
         stop: &watch::Receiver<bool>,
@@ -282,6 +308,7 @@ impl Courier {
             if is_sent {
                 return Ok(());
             }
+            self.tell_turned_away(layer, broker);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -361,7 +388,7 @@ async fn publish(
 }
 
 /// Tells a user, if so configured, that a message got nowhere.
-fn tell(layer: &Layer, broker: &Broker, said: &Said, cause: &'static str) {
+fn tell(layer: &Layer, broker: &Broker, author: Author, cause: &'static str) {
     if !layer.tell_full || cause == "nobody" {
         return;
     }
@@ -371,7 +398,7 @@ fn tell(layer: &Layer, broker: &Broker, said: &Said, cause: &'static str) {
         frame: encoder::frame(Opcode::Text, &payload),
         deadline: layer.clock.now() + layer.expiry,
     };
-    let Author { worker, connection } = said.author;
+    let Author { worker, connection } = author;
     broker.direct(worker, connection, publication, false, None);
 }
 
