@@ -2,6 +2,7 @@
 
 use crate::contract::Contract;
 use crate::share::PROCESSES_MAX;
+use crate::xnode::Xnode;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Soak(Soak),
     /// The same scenarios against several servers, in turns, as ratios.
     Compare(Compare),
+    /// Two nodes and a Redis between them: what crossing costs, what is lost when Redis is hit.
+    Xnode(Box<Xnode>),
     /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
     Sweep(Sweep),
     /// The server that does the least a server can: what the kernel costs.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Connections in flight at most while opening: below the smallest usual listen backlog (128).
 pub(crate) const CONNECT_WINDOW: usize = 100;
+/// Poll tokens from here on are not connections'.
+const STRANGERS: usize = usize::MAX / 2;
 /// An answered poll longer than this was waiting, not work.
 const POLL_WORK_MAX: u64 = 10_000;
 
@@ -45,6 +47,8 @@ pub(crate) struct Wanted {
     pub(crate) notify: bool,
     /// The person of the group who comes back if the connection ends.
     pub(crate) person: Option<u32>,
+    /// The node it goes to; 0 is the one of the first target.
+    pub(crate) node: u16,
 }
 
 /// The loop.
@@ -55,6 +59,8 @@ pub(crate) struct Engine {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     target: Target,
+    /// Of the nodes besides the first.
+    others: Vec<Target>,
     wanted: VecDeque<Wanted>,
     in_flight: usize,
     attempts: u32,
@@ -66,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) forgiving: bool,
     /// Kernel receive buffer of readers that stop.
     pub(crate) slow_buffer: Option<usize>,
+    /// Sockets of somebody else's that became ready in the last turn, and when.
+    pub(crate) strangers: Vec<(usize, u64)>,
 }
 
 impl Engine {
@@ -77,6 +85,7 @@ impl Engine {
             clients: Vec::new(),
             free: Vec::new(),
             target,
+            others: Vec::new(),
             wanted: VecDeque::new(),
             in_flight: 0,
             attempts: 0,
@@ -84,7 +93,27 @@ impl Engine {
             busy: 0,
             forgiving: false,
             slow_buffer: None,
+            strangers: Vec::new(),
         })
+    }
+
+    /// One more node of the same chat.
+    pub(crate) fn add_node(&mut self, target: Target) {
+        self.others.push(target);
+    }
+
+    /// Polls a socket that is no connection of a chat, too; it shows in `strangers` under this number.
+    ///
+    /// # Errors
+    /// The poll does not take it.
+    pub(crate) fn watch(&self, socket: &mut mio::net::TcpStream, number: usize) -> io::Result<()> {
+        let registry = self.poll.registry();
+        registry.register(socket, Token(STRANGERS + number), Interest::READABLE)
+    }
+
+    /// The room's name in the path of a connection.
+    pub(crate) fn room_name(&self, room: u32) -> String {
+        format!("lt-{:04x}-{room}", self.target.run)
     }
 
     /// A room with this many publishers.
@@ -151,6 +180,7 @@ impl Engine {
     pub(crate) fn turn(&mut self, wait: Duration) -> io::Result<()> {
         let clock = self.traffic.clock;
         let before = clock.now();
+        self.strangers.clear();
         while self.in_flight < CONNECT_WINDOW {
             let Some(wanted) = self.wanted.pop_front() else {
                 break;
@@ -176,6 +206,10 @@ impl Engine {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let id = event.token().0;
+            if let Some(number) = id.checked_sub(STRANGERS) {
+                self.strangers.push((number, clock.now()));
+                continue;
+            }
             let Some(Some(client)) = self.clients.get_mut(id) else {
                 continue;
             };
@@ -202,26 +236,19 @@ impl Engine {
     fn connect(&mut self, wanted: Wanted) {
         self.attempts += 1;
         let key = handshake::key(&mut self.traffic.random);
-        let name = format!("lt-{:04x}-{}", self.target.run, wanted.room);
-        let path = self
-            .target
+        let target = self.target(wanted.node);
+        let path = target
             .path
-            .replace("{business}", &self.target.business)
-            .replace("{room}", &name);
+            .replace("{business}", &target.business)
+            .replace("{room}", &self.room_name(wanted.room));
         let mut request = Vec::new();
-        handshake::request(
-            &mut request,
-            &self.target.host,
-            &path,
-            &key,
-            &self.target.lines,
-        );
+        handshake::request(&mut request, &target.host, &path, &key, &target.lines);
         let started = self.traffic.clock.now();
         let id = self.free.pop().unwrap_or_else(|| {
             self.clients.push(None);
             self.clients.len() - 1
         });
-        match self.socket(id, wanted.slow) {
+        match self.socket(wanted.node, id, wanted.slow) {
             Ok(socket) => {
                 let sent = self.traffic.rooms.get(wanted.room as usize);
                 let place = self
@@ -235,12 +262,14 @@ impl Engine {
                     slow,
                     notify,
                     person,
+                    node,
                 } = wanted;
                 let receiver = Receiver {
                     room,
                     slot,
                     place,
                     slow,
+                    node,
                 };
                 let mut client = Client::new(socket, receiver, group, key, request, started);
                 (client.notify, client.person) = (notify, person);
@@ -269,8 +298,15 @@ impl Engine {
         }
     }
 
-    fn socket(&self, id: usize, slow: bool) -> io::Result<mio::net::TcpStream> {
-        let address = self.target.address;
+    fn target(&self, node: u16) -> &Target {
+        let other = usize::from(node).checked_sub(1);
+        let target = other.and_then(|other| self.others.get(other));
+        target.unwrap_or(&self.target)
+    }
+
+    fn socket(&self, node: u16, id: usize, slow: bool) -> io::Result<mio::net::TcpStream> {
+        let target = self.target(node);
+        let address = target.address;
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -278,7 +314,7 @@ impl Engine {
         if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let (first, sources) = (self.target.first_source, self.target.sources);
+        let (first, sources) = (target.first_source, target.sources);
         if first + sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
             let source = Ipv4Addr::from_bits(0x7F00_0001 + first + self.attempts % sources);
             socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;

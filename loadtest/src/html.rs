@@ -8,13 +8,14 @@ const HEIGHT: f64 = 200.0;
 const MARGIN: f64 = 60.0;
 
 /// Unit of the axis that counts nines.
-const NINES: &str = "percentile";
+pub(crate) const NINES: &str = "percentile";
 
 /// One curve.
-struct Curve<'a> {
-    name: &'a str,
-    colour: &'a str,
-    points: Vec<(f64, f64)>,
+#[derive(Debug)]
+pub(crate) struct Curve<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) colour: &'a str,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// The page.
@@ -45,7 +46,8 @@ pub(crate) fn page(report: &Report) -> String {
     )
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em;\
+/// The look of every page.
+pub(crate) const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em;\
     color:#1f2328}h1,h2{font-weight:600}h2{font-size:1.05em;margin:1.6em 0 .3em}pre{background:#f6f8fa;\
     padding:1em;overflow:auto;font-size:12px}.cards{display:flex;flex-wrap:wrap;gap:.8em}.cards div{background:\
     #f6f8fa;padding:.6em 1em;border-radius:8px}.cards b{display:block;font-size:1.4em}.warn{background:#fff8c5;\
@@ -196,7 +198,7 @@ fn drops(report: &Report) -> Vec<Curve<'_>> {
 }
 
 /// One plot; nothing if no curve has two points.
-fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
+pub(crate) fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
     let curves: Vec<&Curve<'_>> = curves
         .iter()
         .filter(|curve| curve.points.len() > 1)

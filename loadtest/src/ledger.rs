@@ -52,7 +52,11 @@ pub(crate) fn fetch(admin: &str) -> Result<Ledger, String> {
     serde_json::from_str(&body).map_err(|error| format!("{admin}/ledger: {error}"))
 }
 
-fn get(host: &str, path: &str) -> std::io::Result<String> {
+/// Reads a path of an admin listener.
+///
+/// # Errors
+/// It is not there, or answers with another status than 200.
+pub(crate) fn get(host: &str, path: &str) -> std::io::Result<String> {
     let other = |text: &str| std::io::Error::other(text.to_owned());
     let address = host
         .to_socket_addrs()?

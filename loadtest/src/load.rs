@@ -61,6 +61,7 @@ impl Crowd {
                     slow,
                     notify: false,
                     person,
+                    node: 0,
                 });
             }
         }
@@ -360,6 +361,7 @@ impl Lives {
                 slow: false,
                 notify: true,
                 person: None,
+                node: 0,
             });
             if self.storm.rate > 0.0 {
                 self.next = (self.next + (SECOND as f64 / self.storm.rate) as u64)

@@ -31,6 +31,7 @@ mod share;
 mod sweep;
 mod traffic;
 mod verify;
+mod xnode;
 
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,9 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         print(&format!("{text}\nResults: {}", folder.display()));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Xnode(args) = &command {
+        return across_nodes(args, &options, stop);
+    }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     let shares = share::shares(&plan, options.processes, descriptors)?;
@@ -124,6 +128,28 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     }
     if let Some(path) = &options.html {
         write(path, &html::page(&report))?;
+    }
+    Ok(if report.failures().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `xnode`, once or as its whole table.
+fn across_nodes(
+    args: &xnode::Xnode,
+    options: &Options,
+    stop: Arc<AtomicBool>,
+) -> Result<ExitCode, String> {
+    let report = xnode::run(args, options, stop)?;
+    print(&report.text());
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?;
+        write(path, &text)?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &report.page())?;
     }
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS

@@ -321,6 +321,7 @@ impl People {
             slow: false,
             notify: false,
             person: Some(number),
+            node: 0,
         });
     }
 

@@ -201,7 +201,8 @@ impl Server {
         false
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends the whole group a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
             // A group that is gone needs no signal.
             kill_process_group(group, signal).ok();

@@ -5,7 +5,7 @@ use crate::contract::Contract;
 use crate::message::{Marker, Message};
 use crate::verify::{Counts, Fit, Verify};
 use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Longest latency told apart: a minute and a half, beyond the longest expiry in use.
 const LATENCY_MAX: u64 = 90_000_000_000;
@@ -25,6 +25,8 @@ pub(crate) struct Room {
     pub(crate) refused: u32,
     /// Sequences of a publisher whose connection was cut before they came back: (slot, first, past the last).
     pub(crate) unsure: Vec<(u16, u32, u32)>,
+    /// Deliveries to its members.
+    pub(crate) delivered: u64,
 }
 
 impl Room {
@@ -158,6 +160,50 @@ impl Totals {
     }
 }
 
+/// What arrives on other nodes than the publisher's.
+#[derive(Debug)]
+pub(crate) struct Far {
+    /// Latencies since the last sample.
+    pub(crate) latency: Histogram<u64>,
+    /// Deliveries.
+    pub(crate) delivered: u64,
+    /// Waits for rooms to be reached again.
+    pub(crate) recovery: Option<Recovery>,
+}
+
+/// The rooms of other nodes that have heard nothing that was said since a fault began.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    /// When the fault began.
+    since: u64,
+    waiting: HashSet<(u32, u16)>,
+    /// The first of them heard something.
+    pub(crate) first: Option<u64>,
+    /// The last of them did.
+    pub(crate) whole: Option<u64>,
+}
+
+impl Recovery {
+    /// A fault begins.
+    pub(crate) fn begin(since: u64, rooms: impl Iterator<Item = (u32, u16)>) -> Self {
+        Self {
+            since,
+            waiting: rooms.collect(),
+            first: None,
+            whole: None,
+        }
+    }
+
+    fn heard(&mut self, room: u32, node: u16, sent: u64, now: u64) {
+        if sent >= self.since && self.waiting.remove(&(room, node)) {
+            self.first.get_or_insert(now);
+            if self.waiting.is_empty() {
+                self.whole = Some(now);
+            }
+        }
+    }
+}
+
 /// Shared by all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Traffic {
@@ -173,6 +219,8 @@ pub(crate) struct Traffic {
     pub(crate) rooms: Vec<Room>,
     /// Latencies since the last sample.
     pub(crate) latency: Histogram<u64>,
+    /// The same of receivers on other nodes than the publishers'.
+    pub(crate) far: Far,
     /// Latencies of readers that stop at times, of the whole run.
     pub(crate) slow_latency: Histogram<u64>,
     /// Handshake times since the last sample.
@@ -203,6 +251,11 @@ impl Traffic {
             verify: Verify::default(),
             rooms: Vec::new(),
             latency: histogram(),
+            far: Far {
+                latency: histogram(),
+                delivered: 0,
+                recovery: None,
+            },
             slow_latency: histogram(),
             handshakes: histogram(),
             lag: histogram(),
@@ -279,6 +332,9 @@ impl Traffic {
         if fit == Fit::Foreign {
             return false;
         }
+        if let Some(room) = self.rooms.get_mut(receiver.room as usize) {
+            room.delivered += 1;
+        }
         if let Fit::Gap(first, end) = fit
             && let Some(room) = self.rooms.get(receiver.room as usize)
             && !receiver.slow
@@ -287,6 +343,12 @@ impl Traffic {
         }
         if receiver.slow {
             self.slow_latency.saturating_record(age);
+        } else if receiver.node > 0 {
+            self.far.latency.saturating_record(age);
+            self.far.delivered += 1;
+            if let Some(recovery) = &mut self.far.recovery {
+                recovery.heard(receiver.room, receiver.node, marker.sent, now);
+            }
         } else {
             self.latency.saturating_record(age);
         }
@@ -305,4 +367,6 @@ pub(crate) struct Receiver {
     pub(crate) place: crate::verify::Place,
     /// It stops reading at times, so holes are expected.
     pub(crate) slow: bool,
+    /// The node it is connected to; the publishers' is 0.
+    pub(crate) node: u16,
 }

@@ -194,6 +194,14 @@ impl Verify {
             .map(|(slot, (next, sent))| (slot, *next, *sent))
     }
 
+    /// How many messages the receiver has not seen of what was sent, holes and all.
+    pub(crate) fn missing_of(&self, place: Place, sent: &[u32]) -> u64 {
+        let counters = place.base..place.base + usize::from(place.slots);
+        let holes = counters.filter_map(|counter| self.holes.get(&counter));
+        let holes: u64 = holes.flatten().map(|(a, b)| u64::from(b - a)).sum();
+        holes + self.owed(place, sent)
+    }
+
     fn missing(&mut self, slow: bool) -> &mut u64 {
         if slow {
             &mut self.counts.missed_by_slow_readers
@@ -247,6 +255,7 @@ mod tests {
     fn a_hole_is_lost_and_a_tail_too() {
         let (mut verify, place) = feed(&[0, 3, 4]);
         assert_eq!(verify.counts.lost, 2);
+        assert_eq!(verify.missing_of(place, &[1, 7]), 2 + 3);
         assert_eq!(verify.finish(place, &[1, 7], false), 3);
         assert_eq!(verify.counts.lost, 5);
     }

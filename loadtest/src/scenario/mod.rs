@@ -35,7 +35,11 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Flap(args) => flap::plan(args, options),
         Command::Deploy(args) => deploy::plan(args, options),
         Command::Soak(args) => soak::plan(args, options),
-        Command::Floor(_) | Command::Compare(_) | Command::Sweep(_) | Command::Part => {
+        Command::Floor(_)
+        | Command::Compare(_)
+        | Command::Sweep(_)
+        | Command::Xnode(_)
+        | Command::Part => {
             return None;
         }
     })

@@ -1,0 +1,272 @@
+//! The nodes of a run and the Redis between them: started here, or somebody else's that run already.
+
+use super::flags::{FaultKind, Servers, Xnode};
+use super::speech::{Mouth, Speaker};
+use super::store::{Folder, Store};
+use super::watch;
+use crate::cli::Options;
+use crate::clock::{Clock, SECOND, pause};
+use crate::compare::{our_flags, our_server, quoted};
+use crate::server::{Ready, Server, Spec, shell};
+use serde::Serialize;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Path of a room on every server that is started.
+const PATH: &str = "/ws/chat/{business}/{room}/";
+/// Nodes that are started.
+const NODES: usize = 2;
+/// Their bridges are up after this long or never.
+const UP_MAX: u64 = 20 * SECOND;
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(50);
+/// As in `peers/channels/settings.py`: a full channel drops without a word.
+const CHANNEL_CAPACITY: u32 = 100_000;
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) url: String,
+    pub(super) admin: Option<String>,
+    pub(super) pid: Option<u32>,
+    /// Ends with this, if it was started here.
+    _server: Option<Server>,
+}
+
+/// Everything the run talks to. Nodes end before their Redis.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) nodes: Vec<Node>,
+    pub(super) store: Option<Store>,
+    pub(super) facts: Facts,
+    redis: Option<SocketAddr>,
+    redis_pid: Option<u32>,
+    peers: PathBuf,
+    _folder: Option<Folder>,
+}
+
+/// What was measured, for the reader.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Facts {
+    pub(crate) servers: String,
+    pub(crate) mode: String,
+    pub(crate) nodes: usize,
+    pub(crate) redis: String,
+    pub(crate) appendonly: bool,
+    pub(crate) settings: Vec<String>,
+    /// Who may use which core.
+    pub(crate) pinning: String,
+    /// Who speaks.
+    pub(crate) speaks: String,
+}
+
+impl Stage {
+    /// That of the flags.
+    ///
+    /// # Errors
+    /// Something does not start, or the flags do not fit each other.
+    pub(super) fn set(
+        args: &Xnode,
+        options: &Options,
+        cores: (Option<usize>, Option<usize>),
+    ) -> Result<Self, String> {
+        if args.other_url.is_empty() {
+            Self::start(args, options, cores)
+        } else {
+            Self::running(args, options)
+        }
+    }
+
+    fn running(args: &Xnode, options: &Options) -> Result<Self, String> {
+        if args.fault.is_some() {
+            return Err("--fault: only the private Redis is hit; leave out --other-url".to_owned());
+        }
+        let node = |url: &String, admin: Option<&String>, pid: Option<u32>| Node {
+            url: url.clone(),
+            admin: admin.cloned(),
+            pid,
+            _server: None,
+        };
+        let mut nodes = vec![node(&options.url, options.admin.as_ref(), options.pid)];
+        for (place, url) in args.other_url.iter().enumerate() {
+            let pid = args.other_pid.get(place).copied();
+            nodes.push(node(url, args.other_admin.get(place), pid));
+        }
+        let redis = args.redis.as_ref().map(|address| {
+            let first = address.to_socket_addrs().map(|mut all| all.next());
+            first
+                .map_err(|error| format!("--redis {address}: {error}"))?
+                .ok_or_else(|| format!("--redis {address}: no address"))
+        });
+        Ok(Self {
+            facts: Facts {
+                servers: "running already".to_owned(),
+                nodes: nodes.len(),
+                pinning: "as they were started".to_owned(),
+                speaks: "the first member of each room".to_owned(),
+                ..Facts::default()
+            },
+            nodes,
+            store: None,
+            redis: redis.transpose()?,
+            redis_pid: args.redis_pid,
+            peers: args.peers.clone(),
+            _folder: None,
+        })
+    }
+
+    fn start(
+        args: &Xnode,
+        options: &Options,
+        (core, generator): (Option<usize>, Option<usize>),
+    ) -> Result<Self, String> {
+        let folder = Folder::new()?;
+        let store = match args.fault {
+            Some(FaultKind::Failover) => {
+                Store::start_watched(folder.path(), args.appendonly, core)?
+            }
+            _ => Store::start(folder.path(), args.appendonly, core)?,
+        };
+        let command = command(args, options, &store.url())?;
+        let mut nodes = Vec::new();
+        for number in 0..NODES {
+            let spec = Spec {
+                command: command.clone(),
+                directory: (args.servers != Servers::Supportal).then(|| args.peers.clone()),
+                ready: Ready::Websocket,
+                path: PATH.to_owned(),
+                core,
+                log: Some(folder.path().join(format!("node-{number}.txt"))),
+            };
+            let server = Server::start(&spec)?;
+            let admin = format!("http://127.0.0.1:{}", server.admin);
+            nodes.push(Node {
+                url: format!("ws://127.0.0.1:{}{PATH}", server.port),
+                admin: (args.servers == Servers::Supportal).then_some(admin),
+                pid: Some(server.pid()),
+                _server: Some(server),
+            });
+        }
+        let pinning = match core.zip(generator) {
+            Some((all, ours)) => format!("nodes and Redis on core {all}, generator on core {ours}"),
+            None => "none".to_owned(),
+        };
+        let mut stage = Self {
+            facts: Facts {
+                servers: servers(args.servers).to_owned(),
+                mode: mode(args),
+                nodes: NODES,
+                redis: store.version(),
+                appendonly: args.appendonly,
+                settings: args.set.clone(),
+                pinning,
+                speaks: "the first member of each room".to_owned(),
+            },
+            redis: Some(store.address()),
+            redis_pid: store.pid(),
+            nodes,
+            store: Some(store),
+            peers: args.peers.clone(),
+            _folder: Some(folder),
+        };
+        stage.until_up()?;
+        if args.group_send {
+            stage.facts.speaks =
+                "a Python process with group_send, on the generator's core".to_owned();
+        }
+        Ok(stage)
+    }
+
+    fn until_up(&mut self) -> Result<(), String> {
+        let clock = Clock::start();
+        for admin in self.admins() {
+            while !watch::state(&admin).is_up {
+                if clock.now() > UP_MAX {
+                    return Err(format!("{admin}/health: the bridge does not come up"));
+                }
+                pause(LOOK);
+            }
+        }
+        Ok(())
+    }
+
+    /// Admin listeners of the nodes that have one.
+    pub(super) fn admins(&self) -> Vec<String> {
+        let admins = self.nodes.iter().filter_map(|node| node.admin.clone());
+        admins.collect()
+    }
+
+    /// The Redis for the bare round trip.
+    pub(super) fn redis(&self) -> Option<SocketAddr> {
+        self.redis
+    }
+
+    /// Processes of the nodes, then that of Redis.
+    pub(super) fn processes(&self) -> (Vec<u32>, Option<u32>) {
+        let nodes = self.nodes.iter().filter_map(|node| node.pid).collect();
+        (nodes, self.redis_pid)
+    }
+
+    /// Who speaks.
+    ///
+    /// # Errors
+    /// The Python process does not start.
+    pub(super) fn mouth(&self, args: &Xnode) -> Result<Mouth, String> {
+        if !args.group_send {
+            return Ok(Mouth::Sockets);
+        }
+        let url = self.store.as_ref().map(Store::url).unwrap_or_default();
+        let mut command = shell("exec channels/speak", None);
+        command.current_dir(&self.peers).env("CHANNELS_REDIS", url);
+        Speaker::start(command).map(Mouth::Process)
+    }
+}
+
+fn servers(servers: Servers) -> &'static str {
+    match servers {
+        Servers::Supportal => "supportal, one worker each",
+        Servers::Bun => "Bun with its Redis client, one process each",
+        Servers::Channels => "Django Channels, channels_redis.core, one uvicorn process each",
+    }
+}
+
+fn mode(args: &Xnode) -> String {
+    match (args.servers, args.group_send) {
+        (Servers::Supportal, true) => "bridge.channels".to_owned(),
+        (Servers::Supportal, false) => args.mode.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The line that starts one node, still with `{port}` and `{admin}`.
+fn command(args: &Xnode, options: &Options, redis: &str) -> Result<String, String> {
+    let text = |word: &str| quoted(Path::new(word));
+    match args.servers {
+        Servers::Bun if args.group_send => {
+            Err("--group-send: Bun is in no channel layer".to_owned())
+        }
+        Servers::Bun => Ok(format!("bun-redis/start {{port}} {redis}")),
+        Servers::Channels => Ok(format!("channels/node {{port}} {redis}")),
+        Servers::Supportal => {
+            let program = quoted(&our_server(args.supportal.as_deref())?);
+            let mut settings = vec![format!("bridge.mode={}", args.mode)];
+            let mut line = format!("{program} {}", our_flags(1));
+            if args.group_send {
+                settings = vec![
+                    "bridge.channels.enabled=true".to_owned(),
+                    format!("bridge.channels.hosts=[\"{redis}\"]"),
+                    format!("bridge.channels.capacity={CHANNEL_CAPACITY}"),
+                ];
+            } else {
+                line += &format!(" --redis-url {}", text(redis));
+            }
+            settings.push(format!("queue.expiry={}ms", options.expiry.as_millis()));
+            settings.extend(args.set.iter().cloned());
+            for setting in &settings {
+                line += &format!(" --set {}", text(setting));
+            }
+            Ok(line)
+        }
+    }
+}
