@@ -142,6 +142,11 @@ fn across_nodes(
     options: &Options,
     stop: Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
+    if args.all {
+        let (folder, summary) = xnode::run_all(args, options, &stop)?;
+        print(&format!("{summary}\nResults: {}", folder.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = xnode::run(args, options, stop)?;
     print(&report.text());
     if let Some(path) = &options.json {

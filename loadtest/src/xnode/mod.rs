@@ -6,6 +6,7 @@
 
 mod bare;
 mod books;
+mod campaign;
 mod drive;
 mod fault;
 mod flags;
@@ -13,6 +14,7 @@ mod report;
 mod speech;
 mod stage;
 mod store;
+mod table;
 mod text;
 mod watch;
 
@@ -22,6 +24,7 @@ use crate::engine::Engine;
 use crate::report::Latency;
 use crate::traffic::Traffic;
 use bare::Bare;
+pub(crate) use campaign::run as run_all;
 use drive::{Drive, Outcome, Size};
 use fault::{Event, Schedule};
 pub(crate) use flags::Xnode;
