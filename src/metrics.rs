@@ -102,6 +102,22 @@ pub struct Metrics {
     pub bridge_lagged: Counter,
     /// Rooms whose members were welcomed before Redis confirmed the subscription.
     pub bridge_unconfirmed: Counter,
+    /// Publications that a stream took.
+    pub bridge_appended: Counter,
+    /// Publications sent again that a stream had taken already.
+    pub bridge_repeated: Counter,
+    /// Reads of a room's stream.
+    pub bridge_reads: Counter,
+    /// Publications that arrived by such a read.
+    pub bridge_recovered: Counter,
+    /// Streams that began anew or went back.
+    pub bridge_resets: Counter,
+    /// Own publications that were delivered before they came back.
+    pub bridge_recalled: Counter,
+    /// Own publications that wait to come back.
+    pub bridge_awaited: Gauge,
+    /// Rooms by how their order is made.
+    pub bridge_rooms: Gauges,
     /// Does the way over this Redis of the channel layer work, proven by a canary?
     pub channels_up: Gauges,
     /// Changes of that state, by the new one.
@@ -143,16 +159,11 @@ impl Metrics {
     #[must_use]
     #[rustfmt::skip]
     pub fn new() -> Self {
-        let mut table = Table {
-            registry: Registry::with_prefix("supportal"),
-            rows: Vec::new(),
-        };
+        let mut table = Table { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         let help = "Version of this build";
         table.registry.register("build", help, Info::new(version));
-        table
-            .rows
-            .push(("build_info{version}".to_owned(), "info", help));
+        table.rows.push(("build_info{version}".to_owned(), "info", help));
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
             connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
@@ -182,16 +193,24 @@ impl Metrics {
             bridge_resent: table.counter("bridge_resent", "Publications sent once more after a broken connection"),
             bridge_received: table.counter("bridge_received", "Publications of other nodes that arrived"),
             bridge_delivered: table.counter("bridge_delivered", "Publications of other nodes that went into a room of this one"),
-            bridge_echoes: table.counter("bridge_echoes", "Own envelopes that came back, dropped"),
+            bridge_echoes: table.counter("bridge_echoes", "Own envelopes that came back, dropped; with streams, own publications that had been delivered before"),
             bridge_duplicates: table.counter("bridge_duplicates", "Publications that arrived a second time, dropped"),
             bridge_gaps: table.counter("bridge_gaps", "Publications of other nodes that never arrived, counted exactly"),
-            bridge_dropped: table.labelled("bridge_dropped", "cause", "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`"),
+            bridge_dropped: table.labelled("bridge_dropped", "cause", "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis"),
             bridge_outbox: table.gauge("bridge_outbox", "Publications and marks on their way to Redis"),
             bridge_outbox_bytes: table.gauge_of_bytes("bridge_outbox", "Their frames"),
             bridge_subscriptions: table.gauges("bridge_subscriptions", "state", "Rooms wanted and rooms confirmed by Redis"),
             bridge_canary: table.seconds("bridge_canary", "link", "Time of the last canary through Redis and back"),
             bridge_lagged: table.counter("bridge_lagged", "Envelopes thrown away because this node read too slowly; the gaps count what was in them"),
             bridge_unconfirmed: table.counter("bridge_unconfirmed", "Rooms whose members were welcomed before Redis confirmed the subscription"),
+            bridge_appended: table.counter("bridge_appended", "Publications that a room's stream took"),
+            bridge_repeated: table.counter("bridge_repeated", "Publications sent once more that the stream had taken before, dropped by Redis"),
+            bridge_reads: table.counter("bridge_reads", "Reads of a room's stream: where it stands, what was missed, `/history`"),
+            bridge_recovered: table.counter("bridge_recovered", "Publications that arrived by such a read, not by subscription"),
+            bridge_resets: table.counter("bridge_resets", "Streams that began anew or went back: expired, deleted, or lost in a failover"),
+            bridge_recalled: table.counter("bridge_recalled", "Own publications that were delivered here because they did not come back within `bridge.order_timeout`"),
+            bridge_awaited: table.gauge("bridge_awaited", "Own publications that wait for their place in the order of all nodes"),
+            bridge_rooms: table.gauges("bridge_rooms", "state", "Rooms `ordered` with all nodes, those `alone` meanwhile, and of both those `reading` what they missed"),
             channels_up: table.gauges("channels_up", "host", "1 while a canary comes back over this Redis of the Django site in time, by its place in bridge.channels.hosts"),
             channels_changes: table.labelled("channels_changes", "state", "Changes of a Redis of the site between up and down, by the new state"),
             channels_canary: table.seconds("channels_canary", "host", "Time of the last canary through Redis and back"),

@@ -7,8 +7,12 @@
 //! - `GET /metrics`: OpenMetrics text, which Prometheus reads.
 //! - `GET /ledger[?room=chat_1_abc]`: JSON: the account of deliveries, settled; 404 for a room
 //!   without members.
+//! - `GET /history?room=chat_1_abc[&limit=50]`: JSON: the newest messages of a room, from Redis; on any
+//!   node.
 //!
 //! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token.
+
+mod history;
 
 use crate::bridge::Report as LinkReport;
 use crate::broker::ledger::{Cause, Ledger};
@@ -170,10 +174,11 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
         "/health" => reply(StatusCode::OK, JSON, format!("{:#}\n", health(crew).await)),
         "/metrics" => reply(StatusCode::OK, OPEN_METRICS, metrics(crew)),
         "/ledger" => ledger(crew, request.uri().query()).await,
+        "/history" => history::answer(crew, request.uri().query()).await,
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "live ready health metrics ledger\n".to_owned(),
+            "live ready health metrics ledger history\n".to_owned(),
         ),
     }
 }

@@ -72,6 +72,9 @@ impl Arrivals {
                 Ok(message) => self.take(&message).await,
                 Err(RecvError::Lagged(count)) => {
                     self.link.metrics.bridge_lagged.inc_by(count);
+                    if let Some(streams) = &self.link.streams {
+                        streams.doubt_all(&self.link);
+                    }
                 }
                 Err(RecvError::Closed) => return Failure::Ended,
             }
@@ -83,6 +86,13 @@ impl Arrivals {
         let Some(bytes) = message.value.as_bytes() else {
             return;
         };
+        if self.link.streams.is_some() {
+            let (link, broker) = (Arc::clone(&self.link), Arc::clone(&self.broker));
+            if let Some(streams) = &link.streams {
+                streams.hear(&link, &broker, self, (channel, bytes));
+            }
+            return;
+        }
         if channel == self.link.canary_channel {
             self.link.see_canary(bytes);
             return;
@@ -167,7 +177,7 @@ impl Arrivals {
     }
 
     /// Not from one of us: counted, and shown at most once a second.
-    fn poison(&mut self, poison: Poison, bytes: &[u8]) {
+    pub(super) fn poison(&mut self, poison: Poison, bytes: &[u8]) {
         count(&self.link.metrics.bridge_dropped, "cause", "poison");
         if !self.notices.is_due(self.link.clock.now()) {
             return;

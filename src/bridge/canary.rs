@@ -47,12 +47,11 @@ pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.standing.next_canary();
         let started = Instant::now();
-        let channel = link.canary_channel.clone();
-        let bytes = number.to_be_bytes().to_vec();
-        let published =
-            link.deployment
-                .publish(client.clone(), channel, Value::Bytes(bytes.into()));
-        published.await?;
+        if let Some(streams) = &link.streams {
+            streams.send_canary(link, client, number).await?;
+        } else {
+            publish(link, client, number).await?;
+        }
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
             link.standing.canary_took(started.elapsed());
@@ -60,4 +59,13 @@ pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
         }
     }
     Err(Failure::Canary)
+}
+
+async fn publish(link: &Link, client: &Client, number: u64) -> Result<(), Failure> {
+    let channel = link.canary_channel.clone();
+    let bytes = Value::Bytes(number.to_be_bytes().to_vec().into());
+    link.deployment
+        .publish(client.clone(), channel, bytes)
+        .await?;
+    Ok(())
 }

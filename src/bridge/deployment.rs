@@ -18,7 +18,7 @@ use crate::config::redis::RedisUrl;
 use crate::config::{self};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, ClusterInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, ClusterInterface, LuaInterface, PubsubInterface};
 use fred::prelude::{Builder, Config, FredResult};
 use fred::types::config::{TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig};
 use fred::types::{ClusterHash, CustomCommand, RespVersion, Value};
@@ -221,6 +221,28 @@ impl Deployment {
                 client.publish(channel, bytes).await
             }
         })
+    }
+
+    /// Makes a Lua function known, at every master of a cluster; its name for EVALSHA.
+    ///
+    /// # Errors
+    /// When Redis does not answer in time, or forbids it.
+    pub(super) async fn load_script(
+        &self,
+        client: &Client,
+        text: &'static str,
+    ) -> Result<String, Failure> {
+        if !self.is_cluster {
+            return Ok(client.script_load(text).await?);
+        }
+        let mut hash = String::new();
+        let routing = client.cached_cluster_state();
+        for master in routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes()) {
+            let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
+            let master = client.with_cluster_node(&master);
+            hash = master.custom(load, vec!["LOAD", text]).await?;
+        }
+        Ok(hash)
     }
 
     /// Who has which slots of a cluster, in an order of its own; empty for a Redis alone.

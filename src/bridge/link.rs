@@ -10,11 +10,12 @@ use super::outbox::{Outbox, Sending};
 use super::pubsub::{self, Session};
 use super::rooms::Rooms;
 use super::standing::{self, Pauses, Report, Standing, told};
+use super::streams::Streams;
 use super::{Error, Origin};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::redis::RedisUrl;
+use crate::config::{BridgeMode, Config};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) struct Link {
     pause_max: Duration,
     /// What has waited for a session waits this much longer.
     pub(super) settle: Duration,
+    /// In mode `streams`.
+    pub(super) streams: Option<Streams>,
 }
 
 impl Link {
@@ -56,13 +59,23 @@ impl Link {
         let prefix = &settings.prefix;
         let label = standing::label(index);
         let (up, took) = (&metrics.bridge_up, &metrics.bridge_canary);
+        let is_streams = settings.mode == BridgeMode::Streams;
+        let streams = is_streams.then(|| Streams::new(config));
+        let rooms = Rooms::new(settings.linger, settings.confirm_timeout);
+        let (rooms, canary_channel) = match &streams {
+            None => (rooms, format!("{prefix}:canary:{:?}", origin.node)),
+            Some(streams) => (
+                rooms.with_lanes(Arc::clone(&streams.load)),
+                streams.canary_channel(origin.node),
+            ),
+        };
         Ok(Self {
             label,
             deployment: Deployment::new(url, settings)?,
             outbox: Arc::new(Outbox::new(settings.outbox_capacity, settings.outbox_bytes)),
-            rooms: Rooms::new(settings.linger, settings.confirm_timeout),
+            rooms,
             room_prefix: format!("{prefix}:room:"),
-            canary_channel: format!("{prefix}:canary:{:?}", origin.node),
+            canary_channel,
             node: origin.node,
             clock,
             metrics: Arc::clone(metrics),
@@ -72,12 +85,16 @@ impl Link {
             epoch: origin.epoch,
             pause_max: settings.reconnect_max,
             settle: settings.reconnect_max * 2,
+            streams,
         })
     }
 
     /// The channel of a room.
     pub(super) fn channel(&self, name: &RoomName) -> String {
-        [self.room_prefix.as_str(), name.as_str()].concat()
+        match &self.streams {
+            None => [self.room_prefix.as_str(), name.as_str()].concat(),
+            Some(streams) => streams.stream(name.as_str()),
+        }
     }
 
     pub(super) fn see_canary(&self, bytes: &[u8]) {
@@ -111,6 +128,9 @@ impl Link {
     /// Runs sessions until `stop` says so; then what is left goes out.
     async fn run(self: Arc<Self>, broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
         let mut sending = Sending::new(Arc::clone(&self.outbox), self.node, self.epoch);
+        if self.streams.is_some() {
+            sending = sending.without_marks();
+        }
         let mut pauses = Pauses::new(self.pause_max);
         loop {
             let started = self.clock.now();
@@ -147,6 +167,9 @@ impl Link {
             Err(failure) => return failure,
         };
         self.rooms.begin();
+        if let Some(streams) = &self.streams {
+            streams.begin(self);
+        }
         self.went_up();
         tokio::select! {
             failure = session.run(self, broker, sending) => failure,
@@ -171,6 +194,9 @@ impl Link {
     fn went_down(&self, broker: &Broker, failure: &Failure) {
         for name in self.rooms.end() {
             pubsub::confirm(broker, &name);
+        }
+        if let Some(streams) = &self.streams {
+            streams.went_down(self, broker);
         }
         if !self.standing.fall(failure) {
             return;

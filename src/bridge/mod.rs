@@ -2,10 +2,10 @@
 //!
 //! What a room's members publish here goes to the same room on every other node, and what comes from
 //! there goes to the members here. Redis is optional while the node runs: whatever happens to it, chat
-//! within the node goes on as if it were not there, nothing waits for it, every queue is bounded, and
-//! every loss is counted by its cause.
+//! within the node goes on as if it were not there, nothing waits for it (in mode `streams` for longer
+//! than `bridge.order_timeout`), every queue is bounded, and every loss is counted by its cause.
 //!
-//! Not for: the order and the fan-out within the node (`broker`), and history.
+//! Not for: the order and the fan-out within the node (`broker`).
 //!
 //! ```text
 //! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> PUBLISH ──┐
@@ -24,6 +24,7 @@
 //! | `standing` | down or up, of every Redis; tries again |
 //! | `link` | the way over one Redis |
 //! | `pubsub` `arrivals` `canary` | one session of it |
+//! | [`streams`] | mode `streams`: one order, and what was missed |
 //! | `notice` | one line a second |
 //! | `deployment` | fred, and what it must not do |
 //! | [`probe`] | `supportal check --redis` |
@@ -54,6 +55,7 @@ pub mod probe;
 mod pubsub;
 mod rooms;
 mod standing;
+pub mod streams;
 
 pub use standing::Report;
 
@@ -150,7 +152,7 @@ impl Bridge {
         let urls = match config.bridge.mode {
             BridgeMode::Off if layer.is_none() => return Ok(None),
             BridgeMode::Off => &[],
-            BridgeMode::Pubsub => config.bridge.urls.as_slice(),
+            BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.as_slice(),
         };
         let mut node = [0; 16];
         for half in node.as_chunks_mut::<8>().0 {
@@ -160,7 +162,7 @@ impl Bridge {
             node: NodeId(node),
             epoch: deployment::wall_millis(),
         };
-        for cause in ["full", "expired", "late", "mailbox", "poison"] {
+        for cause in ["full", "expired", "late", "mailbox", "poison", "refused"] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
         let links: Result<Vec<_>, Error> = urls
@@ -256,6 +258,16 @@ impl Bridge {
         }
     }
 
+    /// The node goes down: from here on nobody's own messages wait for the order of all nodes, and
+    /// those that do are delivered. What is said still goes to the other nodes.
+    pub fn close(&self, broker: &Broker) {
+        for link in self.links.iter() {
+            if let Some(streams) = &link.streams {
+                streams.close(link, broker);
+            }
+        }
+    }
+
     /// How each Redis is, in the order of `bridge.urls`.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
@@ -275,6 +287,7 @@ impl Bridge {
             layer.measure();
         }
         let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
+        let (mut waiting_back, mut ordered, mut alone, mut reading) = (0_usize, 0_i64, 0, 0);
         for link in self.links.iter() {
             let (waiting, their_bytes) = link.outbox.load();
             let (rooms, there) = link.rooms.counts();
@@ -282,10 +295,26 @@ impl Bridge {
             bytes += their_bytes;
             wanted += rooms;
             confirmed += there;
+            if let Some(streams) = &link.streams {
+                let rooms = streams.rooms(link);
+                waiting_back += streams.load.entries();
+                ordered += rooms.ordered;
+                alone += rooms.alone;
+                reading += rooms.reading;
+            }
         }
         let metrics = &self.metrics;
         metrics.bridge_outbox.set(entries.cast_signed() as i64);
         metrics.bridge_outbox_bytes.set(bytes.cast_signed() as i64);
+        metrics
+            .bridge_awaited
+            .set(waiting_back.cast_signed() as i64);
+        for (state, number) in [("ordered", ordered), ("alone", alone), ("reading", reading)] {
+            metrics
+                .bridge_rooms
+                .get_or_create(&[("state", state)])
+                .set(number);
+        }
         for (state, number) in [("wanted", wanted), ("confirmed", confirmed)] {
             metrics
                 .bridge_subscriptions
@@ -317,6 +346,13 @@ impl Uplink for Forwarder {
         let Some(link) = self.link(room) else {
             return Forwarded::Dropped;
         };
+        if let Some(streams) = &link.streams {
+            let (forwarded, is_queued) = streams.forward(link, room, number, publication);
+            if !is_queued {
+                self.full.inc();
+            }
+            return forwarded;
+        }
         let outgoing = Outgoing {
             room: Arc::clone(room),
             number,

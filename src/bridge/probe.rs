@@ -1,11 +1,12 @@
 //! `supportal check --redis`: is every Redis there, and would the bridge work over it?
 //!
-//! Connects as the bridge does, sends one canary through, and leaves nothing behind. Called by the
+//! Connects as the bridge does, sends one canary through, and leaves nothing behind (a stream for a
+//! second, in mode `streams`, which proves the rights to it). Called by the
 //! command line, without a running node.
 
 use super::channels::{self, address};
 use super::deployment::{Connection, Deployment, Failure, check_role};
-use super::{Error, random};
+use super::{Error, random, streams};
 use crate::config::{self, BridgeMode};
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::{InfoKind, Value};
@@ -126,6 +127,26 @@ fn names(settings: &config::Bridge) -> Vec<(&'static str, String)> {
                 ),
             ),
         ],
+        BridgeMode::Streams => vec![
+            (
+                "stream and channel of a room",
+                format!("{prefix}:stream:{{chat_BUSINESS_SESSION}}"),
+            ),
+            (
+                "who has said what there",
+                format!("{prefix}:origins:{{chat_BUSINESS_SESSION}}"),
+            ),
+            (
+                "those of a canary",
+                format!("{prefix}:stream:{{canary:NODE}}, {prefix}:origins:{{canary:NODE}}"),
+            ),
+            (
+                "rights it needs (ACL)",
+                format!(
+                    "resetchannels &{prefix}:* ~{prefix}:* +@connection +publish +subscribe +unsubscribe +role +script|load +evalsha +time +xadd +xtrim +xrange +xrevrange +hget +hset +hlen +hgetall +hdel +pexpire; cluster: +spublish +ssubscribe +sunsubscribe +cluster"
+                ),
+            ),
+        ],
     }
 }
 
@@ -183,20 +204,27 @@ async fn canary(
     settings: &config::Bridge,
     commands: &Connection,
 ) -> Result<Duration, Failure> {
-    let channel = format!("{}:canary:check-{:016x}", settings.prefix, random());
+    let prefix = &settings.prefix;
+    let who = format!("check-{:016x}", random());
+    let channel = match settings.mode {
+        BridgeMode::Streams => streams::probe_stream(prefix, &who),
+        BridgeMode::Off | BridgeMode::Pubsub => format!("{prefix}:canary:{who}"),
+    };
     let subscriptions = deployment.subscriber().await?;
     let mut messages = subscriptions.client.message_rx();
     deployment
         .subscribe(&subscriptions.client, vec![channel.clone()])
         .await?;
-    let started = Instant::now();
-    deployment
-        .publish(
-            commands.client.clone(),
-            channel,
-            Value::from_static(b"canary"),
-        )
-        .await?;
+    let mut started = Instant::now();
+    if settings.mode == BridgeMode::Streams {
+        let hashes = streams::Hashes::load(deployment, &commands.client).await?;
+        started = Instant::now();
+        streams::probe(deployment, &commands.client, &hashes, prefix, &who).await?;
+    } else {
+        let canary = Value::from_static(b"canary");
+        let published = deployment.publish(commands.client.clone(), channel, canary);
+        published.await?;
+    }
     match tokio::time::timeout(settings.command_timeout, messages.recv()).await {
         Ok(Ok(_)) => Ok(started.elapsed()),
         Ok(Err(_)) => Err(Failure::Ended),

@@ -1,6 +1,6 @@
-//! Mode `pubsub`: one session over one Redis, from connecting to the first thing that breaks.
+//! One session over one Redis, from connecting to the first thing that breaks.
 //!
-//! Two connections: commands on one, subscriptions on the other, so that a flood of arrivals (or
+//! Two connections (in mode `streams` a third, for gaps): commands on one, subscriptions on the other, so that a flood of arrivals (or
 //! Redis cutting a slow subscriber off) does not stand in the way of what leaves. Either one's end
 //! ends the session.
 //!
@@ -16,8 +16,10 @@ use super::arrivals::Arrivals;
 use super::canary;
 use super::deployment::{Connection, Failure, Publishing, check_role};
 use super::link::Link;
-use super::outbox::{Batch, Outgoing, Sending, What};
+use super::outbox::{Batch, Outgoing, Parcel, Sending, What};
+use super::streams::reads::Reads;
 use crate::broker::Broker;
+use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use fred::clients::Client;
@@ -53,6 +55,8 @@ pub(super) struct Session {
     commands: Connection,
     subscriptions: Connection,
     arrivals: Task,
+    /// In mode `streams`.
+    reads: Option<Reads>,
 }
 
 /// A task that ends with its owner.
@@ -71,6 +75,10 @@ impl Session {
         // Refused while Redis loads its data set.
         let _pong: Value = commands.client.ping(None).await?;
         check_role(&commands.client).await?;
+        let reads = match &link.streams {
+            Some(streams) => Some(Reads::open(link, streams).await?),
+            None => None,
+        };
         let subscriptions = link.deployment.subscriber().await?;
         let messages: Receiver<Message> = subscriptions.client.message_rx();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
@@ -85,14 +93,15 @@ impl Session {
             commands,
             subscriptions,
             arrivals,
+            reads,
         })
     }
 
     /// Carries publications both ways until something breaks.
     pub(super) async fn run(
         &mut self,
-        link: &Link,
-        broker: &Broker,
+        link: &Arc<Link>,
+        broker: &Arc<Broker>,
         sending: &mut Sending,
     ) -> Failure {
         let (commands, subscriptions) = (
@@ -109,6 +118,7 @@ impl Session {
             failure = send(link, &commands, sending) => failure,
             failure = follow(link, broker, &subscriptions) => failure,
             failure = canary::watch(link, &commands) => failure,
+            failure = read(link, broker, self.reads.as_mut()) => failure,
         }
     }
 
@@ -132,6 +142,17 @@ impl Session {
         // Whatever is not out by then is lost with the node.
         let patience = link.timeout * 2;
         drop(tokio::time::timeout(patience, flushed).await);
+    }
+}
+
+/// Reads gaps, and looks after who waits for an order; for ever, in mode `pubsub`.
+async fn read(link: &Arc<Link>, broker: &Arc<Broker>, reads: Option<&mut Reads>) -> Failure {
+    let (Some(streams), Some(reads)) = (&link.streams, reads) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        failure = reads.run(link, broker) => failure,
+        () = streams.watch_order(link, broker) => Failure::Ended,
     }
 }
 
@@ -167,6 +188,13 @@ async fn follow_once(link: &Link, broker: &Broker, client: &Client) -> Result<()
     }
     let channels = channels(link, &wanted);
     link.deployment.subscribe(client, channels).await?;
+    if let Some(streams) = &link.streams {
+        for name in &wanted {
+            // Confirmed once it is known where the room's stream stands.
+            streams.subscribed(link, name);
+        }
+        return Ok(());
+    }
     for name in &wanted {
         let is_held = link.rooms.confirm(name);
         let Some(room) = broker.named(name.as_str()) else {
@@ -204,6 +232,7 @@ struct Flight {
     commands: VecDeque<Command>,
     entries: usize,
     messages: u64,
+    launched: Millis,
 }
 
 enum Command {
@@ -215,12 +244,10 @@ impl Flight {
     /// Hands the batch's commands to the client, in order. Polling a command once is what hands it
     /// over; the answers are waited for later.
     async fn launch(link: &Link, client: &Client, batch: Batch) -> Self {
-        let deployment = &link.deployment;
+        let launched = link.clock.now();
         let mut commands = VecDeque::with_capacity(batch.parcels.len());
         for parcel in batch.parcels {
-            let (client, channel) = (client.clone(), link.channel(parcel.room.name()));
-            let envelope = Value::Bytes(parcel.envelope);
-            let mut command = deployment.publish(client, channel, envelope);
+            let mut command = command(link, client.clone(), parcel);
             let first = poll_fn(|context| Poll::Ready(command.as_mut().poll(context))).await;
             commands.push_back(match first {
                 Poll::Ready(answer) => Command::Answered(answer),
@@ -231,6 +258,7 @@ impl Flight {
             commands,
             entries: batch.entries,
             messages: batch.messages,
+            launched,
         }
     }
 
@@ -255,11 +283,23 @@ impl Flight {
     }
 }
 
+/// What takes a parcel to the other nodes.
+fn command(link: &Link, client: Client, parcel: Parcel) -> Publishing {
+    if let Some(streams) = &link.streams {
+        return streams.append(link, client, parcel);
+    }
+    let channel = link.channel(parcel.room.name());
+    let envelope = Value::Bytes(parcel.envelope);
+    link.deployment.publish(client, channel, envelope)
+}
+
 /// Publishes what the data plane puts into the outbox.
 async fn send(link: &Link, client: &Client, sending: &mut Sending) -> Failure {
     sending.begin();
     sending.collect();
-    if sending.has_unsent() {
+    if let Some(streams) = &link.streams {
+        streams.answered(link, Duration::ZERO, sending.unsent());
+    } else if sending.has_unsent() {
         // Whatever broke this link broke the other nodes' too: what has waited so far waits until
         // they have had the time to connect and subscribe.
         tokio::time::sleep(link.settle).await;
@@ -271,6 +311,9 @@ async fn send(link: &Link, client: &Client, sending: &mut Sending) -> Failure {
         while flights.len() < WINDOW && sending.has_unsent() {
             let batch = batch(link, sending);
             flights.push_back(Flight::launch(link, client, batch).await);
+        }
+        if let Some(streams) = &link.streams {
+            streams.waits_since(flights.front().map(|flight| flight.launched));
         }
         let has_room = flights.len() < WINDOW;
         tokio::select! {
@@ -302,6 +345,10 @@ fn batch(link: &Link, sending: &mut Sending) -> Batch {
 
 fn land(link: &Link, sending: &mut Sending, flight: &Flight) {
     sending.settle(flight.entries);
+    if let Some(streams) = &link.streams {
+        let took = link.clock.now().since(flight.launched);
+        streams.answered(link, took, sending.unsent());
+    }
     link.metrics.bridge_published.inc_by(flight.messages);
 }
 

@@ -9,10 +9,13 @@
 //! `bridge.linger`.
 
 use super::origins::Origins;
+use super::streams::Lane;
+use super::streams::own::Load;
 use crate::clock::Millis;
 use crate::name::RoomName;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -37,6 +40,8 @@ struct Watched {
     /// When the last member left, if none is there.
     left: Millis,
     origins: Origins,
+    /// In mode `streams`.
+    lane: Option<Box<Lane>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +65,8 @@ pub(super) struct Rooms {
     pub(super) changed: Notify,
     linger: Duration,
     confirm_timeout: Duration,
+    /// Shared by the lanes, where rooms have any.
+    load: Option<Arc<Load>>,
 }
 
 /// What is due.
@@ -78,7 +85,14 @@ impl Rooms {
             changed: Notify::new(),
             linger,
             confirm_timeout,
+            load: None,
         }
+    }
+
+    /// Rooms of mode `streams`, with a lane each.
+    pub(super) fn with_lanes(self, load: Arc<Load>) -> Self {
+        let load = Some(load);
+        Self { load, ..self }
     }
 
     /// The room has a first member. True if that member need not wait.
@@ -100,6 +114,10 @@ impl Rooms {
                 held: is_up,
                 left: Millis::NEVER,
                 origins: Origins::default(),
+                lane: self
+                    .load
+                    .as_ref()
+                    .map(|load| Box::new(Lane::new(Arc::clone(load)))),
             };
             table.rooms.insert(name.clone(), watched);
             if !is_up {
@@ -228,6 +246,25 @@ impl Rooms {
             .rooms
             .get_mut(name)
             .map(|watched| hear(&mut watched.origins))
+    }
+
+    /// Runs `visit` on a room's lane; `None` if the room is not wanted, or has none.
+    pub(super) fn lane<T>(&self, name: &str, visit: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let mut table = self.table.lock();
+        let watched = table.rooms.get_mut(name)?;
+        watched.lane.as_deref_mut().map(visit)
+    }
+
+    /// Runs `visit` on every lane; the names of those for which it is true.
+    pub(super) fn lanes(&self, mut visit: impl FnMut(&mut Lane) -> bool) -> Vec<RoomName> {
+        let mut table = self.table.lock();
+        let mut names = Vec::new();
+        for (name, watched) in &mut table.rooms {
+            if watched.lane.as_deref_mut().is_some_and(&mut visit) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// Rooms wanted, and of these confirmed.

@@ -9,7 +9,8 @@
 //! # Lock order
 //! 1. a shard of the registry (dashmap guard)
 //! 2. a room's state
-//! 3. a mailbox; the uplink's outbox
+//! 3. the uplink's rooms, in a mode that gives them an order of their own
+//! 4. a mailbox; the uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -31,7 +32,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mailbox::Mailbox;
-use room::{ByName, Last, Room, RoomSlot};
+use room::{ByName, Last, Published, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -387,23 +388,37 @@ impl Broker {
     }
 
     /// Publishes into a room; `from` is the calling worker, if it is one. Returns the number of the
-    /// publication and the members it is for. Never waits.
+    /// publication and the members it is for: none yet, if the uplink gives it back in an order of
+    /// its own. Never waits.
     pub fn publish(
         &self,
         room: &Arc<Room>,
         publication: &Publication,
         from: Option<usize>,
     ) -> (u64, u64) {
-        self.publications.fetch_add(1, Ordering::Relaxed);
-        let uplink = self.uplink.as_deref();
-        room.publish(publication, &self.mailboxes, from, uplink, None)
+        self.offer(room, publication, from, None)
     }
 
     /// Publishes a user's message, from the worker of its `author`. As [`Broker::publish`].
     pub fn say(&self, room: &Arc<Room>, publication: &Publication, author: Author) -> (u64, u64) {
-        self.publications.fetch_add(1, Ordering::Relaxed);
-        let (from, uplink) = (Some(author.worker), self.uplink.as_deref());
-        room.publish(publication, &self.mailboxes, from, uplink, Some(author))
+        self.offer(room, publication, Some(author.worker), Some(author))
+    }
+
+    fn offer(
+        &self,
+        room: &Arc<Room>,
+        publication: &Publication,
+        from: Option<usize>,
+        author: Option<Author>,
+    ) -> (u64, u64) {
+        let uplink = self.uplink.as_deref();
+        self.count(room.publish(publication, &self.mailboxes, from, uplink, author))
+    }
+
+    fn count(&self, published: Published) -> (u64, u64) {
+        self.publications
+            .fetch_add(published.count, Ordering::Relaxed);
+        (published.sequence, published.members)
     }
 
     /// A user's message that no other member is shown: the uplink alone hears of it.
@@ -415,8 +430,15 @@ impl Broker {
 
     /// Publishes what another node published: to local members only. As [`Broker::publish`].
     pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
-        self.publications.fetch_add(1, Ordering::Relaxed);
-        room.publish(publication, &self.mailboxes, None, None, None)
+        self.count(room.publish(publication, &self.mailboxes, None, None, None))
+    }
+
+    /// Publishes to local members what `take` chooses, under the room's lock: nothing else comes in
+    /// between, and no [`Uplink::forward`] of the room runs meanwhile. How many it chose.
+    pub fn deliver_taken(&self, room: &Room, take: impl FnOnce(&mut Vec<Publication>)) -> u64 {
+        let count = room.deliver(&self.mailboxes, take);
+        self.publications.fetch_add(count, Ordering::Relaxed);
+        count
     }
 
     /// Sends a control frame to a connection of the calling worker, behind its events so far.

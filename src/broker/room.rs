@@ -1,6 +1,6 @@
 //! One room of this node: its order, and which workers hold its members.
 
-use super::uplink::{Author, Uplink};
+use super::uplink::{Author, Forwarded, Uplink};
 use super::{Mailboxes, Parcel, Publication};
 use crate::name::RoomName;
 use parking_lot::Mutex;
@@ -63,6 +63,29 @@ impl State {
             None => self.home = Some(placement),
             Some(_) => self.spread.get_or_insert_default().push(placement),
         }
+    }
+
+    /// Gives the next number to a publication and puts it into the mailbox of every worker with
+    /// members; how many members those are.
+    fn put(
+        &mut self,
+        publication: &Publication,
+        mailboxes: &Mailboxes,
+        from: Option<usize>,
+    ) -> u64 {
+        self.sequence += 1;
+        let mut members = 0;
+        for placement in self.placements() {
+            members += u64::from(placement.members);
+            let parcel = Parcel::Room {
+                slot: placement.slot,
+                sequence: self.sequence,
+                members: placement.members,
+                publication: publication.clone(),
+            };
+            mailboxes.push(usize::from(placement.worker), parcel, from);
+        }
+        members
     }
 
     fn remove(&mut self, worker: u16) {
@@ -276,7 +299,8 @@ impl Room {
     }
 
     /// Numbers a publication and puts it into the mailbox of every worker with members, in the
-    /// room's order. Returns its number and the members it is for.
+    /// room's order. Returns its number and the members it is for. What the uplink takes to give it
+    /// back in an order of its own is not put anywhere now.
     pub(super) fn publish(
         self: &Arc<Self>,
         publication: &Publication,
@@ -284,31 +308,61 @@ impl Room {
         from: Option<usize>,
         uplink: Option<&dyn Uplink>,
         author: Option<Author>,
-    ) -> (u64, u64) {
+    ) -> Published {
         let mut state = self.state.lock();
-        state.sequence += 1;
-        let sequence = state.sequence;
-        let mut members = 0;
-        for placement in state.placements() {
-            members += u64::from(placement.members);
-            let parcel = Parcel::Room {
-                slot: placement.slot,
-                sequence,
-                members: placement.members,
-                publication: publication.clone(),
-            };
-            mailboxes.push(usize::from(placement.worker), parcel, from);
-        }
+        let mut published = Published::default();
+        let mut is_now = true;
         if let Some(uplink) = uplink {
             state.forwarded += 1;
-            // The outcome is the bridge's to count; the local order does not depend on it.
-            let _forwarded = uplink.forward(self, state.forwarded, publication);
-            if let Some(author) = author {
-                uplink.said(self, author, publication);
+            match uplink.forward(self, state.forwarded, publication) {
+                // The outcome is the bridge's to count; the local order does not depend on it.
+                Forwarded::Queued | Forwarded::Dropped => {}
+                Forwarded::Returns => is_now = false,
+                Forwarded::Recalled(earlier) => {
+                    for publication in &earlier {
+                        state.put(publication, mailboxes, from);
+                    }
+                    published.count = earlier.len() as u64;
+                }
             }
         }
-        (sequence, members)
+        if is_now {
+            published.members = state.put(publication, mailboxes, from);
+            published.count += 1;
+        }
+        published.sequence = state.sequence;
+        if let (Some(uplink), Some(author)) = (uplink, author) {
+            uplink.said(self, author, publication);
+        }
+        published
     }
+
+    /// As [`Room::publish`], of what `take` chooses under the room's lock, and for nobody but the
+    /// members here. How many those were.
+    pub(super) fn deliver(
+        &self,
+        mailboxes: &Mailboxes,
+        take: impl FnOnce(&mut Vec<Publication>),
+    ) -> u64 {
+        let mut state = self.state.lock();
+        let mut taken = Vec::new();
+        take(&mut taken);
+        for publication in &taken {
+            state.put(publication, mailboxes, None);
+        }
+        taken.len() as u64
+    }
+}
+
+/// What came of a publication.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Published {
+    /// Number of the room's last publication.
+    pub(super) sequence: u64,
+    /// Members it is for.
+    pub(super) members: u64,
+    /// Publications given to them: with it earlier ones, or none.
+    pub(super) count: u64,
 }
 
 /// A room as a key of the registry: found by its name, without a second copy of it.

@@ -1,7 +1,8 @@
 //! The way off this node.
 //!
 //! The broker owns the trait and calls it; a bridge on a higher floor implements it and hands
-//! arrivals back to [`Broker::deliver_remote`](super::Broker::deliver_remote).
+//! arrivals back to [`Broker::deliver_remote`](super::Broker::deliver_remote), or in an order of its
+//! own by [`Broker::deliver_taken`](super::Broker::deliver_taken).
 //!
 //! A publication that leaves the node has a number of its own in its room ([`Room::incarnation`] and
 //! the `number` of [`Uplink::forward`]): a room's sequence counts arrivals from other nodes too, so
@@ -12,12 +13,18 @@ use super::{ConnectionKey, Publication};
 use std::sync::Arc;
 
 /// What became of a publication on its way to the other nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Forwarded {
     /// In the bridge's bounded outbox.
     Queued,
     /// Not forwarded; the bridge has counted why.
     Dropped,
+    /// It comes back in the order that all nodes share, by
+    /// [`Broker::deliver_taken`](super::Broker::deliver_taken): the members are not given it now.
+    Returns,
+    /// These earlier ones were to come back and are not waited for any longer: the members are given
+    /// them now, and then this one.
+    Recalled(Vec<Publication>),
 }
 
 /// A way by which others publish into the rooms of this node, as a bit. Members are welcomed once

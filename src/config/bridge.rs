@@ -52,6 +52,9 @@ pub struct Bridge {
     /// Longest pause between two attempts to connect.
     #[serde(with = "units::duration")]
     pub reconnect_max: Duration,
+    /// Longest a message waits for its place in the order of all nodes; then its room goes on alone.
+    #[serde(with = "units::duration")]
+    pub order_timeout: Duration,
     /// A Django site's channel layer.
     pub channels: Channels,
 }
@@ -72,6 +75,7 @@ impl Default for Bridge {
             arrivals_capacity: 16 * 1024,
             command_timeout: Duration::from_secs(1),
             reconnect_max: Duration::from_millis(250),
+            order_timeout: Duration::from_millis(250),
             channels: Channels::default(),
         }
     }
@@ -85,6 +89,8 @@ pub enum BridgeMode {
     Off,
     /// By publish and subscribe: what is lost on the way is counted.
     Pubsub,
+    /// By streams: one order on all nodes, and what was missed is read again.
+    Streams,
 }
 
 fn check_channels(channels: &Channels, found: &mut Findings) {
@@ -162,6 +168,7 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
     for (key, value) in [
         ("bridge.command_timeout", bridge.command_timeout),
         ("bridge.reconnect_max", bridge.reconnect_max),
+        ("bridge.order_timeout", bridge.order_timeout),
     ] {
         if value < least {
             found.error(key, "is too short", "write at least \"10ms\"");
@@ -172,6 +179,7 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         ("bridge.confirm_timeout", bridge.confirm_timeout),
         ("bridge.command_timeout", bridge.command_timeout),
         ("bridge.reconnect_max", bridge.reconnect_max),
+        ("bridge.order_timeout", bridge.order_timeout),
     ] {
         if value > Duration::from_secs(3600) {
             found.error(key, "is longer than an hour", "check the unit");

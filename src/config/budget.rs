@@ -44,6 +44,9 @@ const ARRIVAL_BYTES: usize = 1024;
 const ARRIVED_BYTES: usize = 1024;
 /// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
 const LINK_BYTES: usize = 16 * 1024 * 1024;
+/// Gaps that are read from one Redis at the same time, and bytes of one page (`bridge::streams`).
+const READS: usize = 16;
+const READ_PAGE_BYTES: usize = 256 * 1024;
 /// Two halves of the log's buffer, see `telemetry`.
 const LOG_BYTES: usize = 2 * 1024 * 1024;
 
@@ -97,7 +100,12 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let [(hosts, host_bytes), (sends, said_bytes)] = channel_layer(config);
     let links = match config.bridge.mode {
         BridgeMode::Off => 0,
-        BridgeMode::Pubsub => config.bridge.urls.len(),
+        BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.len(),
+    };
+    let streams = if config.bridge.mode == BridgeMode::Streams {
+        links
+    } else {
+        0
     };
     let outgoing = config.bridge.outbox_capacity.saturating_mul(OUTGOING_BYTES);
     let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
@@ -117,6 +125,8 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("bridge: connections to Redis", links, LINK_BYTES),
         addend("bridge: outboxes (bridge.outbox_bytes, outbox_capacity)", links, outbox_bytes),
         addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
+        addend("bridge: messages that are to come back in order (bridge.outbox_bytes, outbox_capacity)", streams, outbox_bytes),
+        addend("bridge: gaps being read (limits.message_bytes)", streams, READS.saturating_mul(READ_PAGE_BYTES.saturating_add(limits.message_bytes.saturating_mul(4)))),
         addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
@@ -128,7 +138,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(11) // the first eleven do not grow with connections
+        .skip(13) // the first thirteen do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()

@@ -48,7 +48,15 @@ pub fn render_limits(loaded: &Loaded) -> String {
     };
     KEYS.iter()
         .filter(|key| {
-            ["queue", "limits", "broker", "bridge", "bridge.channels"].contains(&key.section())
+            [
+                "queue",
+                "limits",
+                "broker",
+                "history",
+                "bridge",
+                "bridge.channels",
+            ]
+            .contains(&key.section())
         })
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {

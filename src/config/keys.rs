@@ -107,6 +107,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "What one client, and all of them together, may use.",
     ),
     ("broker", "Rooms and the mailboxes between workers."),
+    (
+        "history",
+        "What is kept of a room, in Redis: `bridge.mode = \"streams\"`.",
+    ),
     ("bridge", "Other nodes, by way of Redis."),
     (
         "bridge.channels",
@@ -168,7 +172,10 @@ pub const KEYS: &[Key] = &[
     key("broker.mailbox_capacity", Kind::Count, "Most publications waiting for one worker; a full mailbox stops the reading of its publishers."),
     key("broker.mailbox_bytes", Kind::Count, "Most bytes of publications waiting for one worker."),
 
-    key("bridge.mode", Kind::Choice(&["off", "pubsub"]), "How nodes speak to each other: `off` (one node alone) or `pubsub` (publish and subscribe; what is lost on the way is counted)."),
+    key("history.capacity", Kind::Count, "Most messages kept of a room."),
+    key("history.expiry", Kind::Duration, "A message is kept for this long, and a room's history for this long after its last message."),
+
+    key("bridge.mode", Kind::Choice(&["off", "pubsub", "streams"]), "How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again)."),
     key("bridge.urls", Kind::Urls, "Redis deployments, as `redis://[[user:]password@]host:port[/db]` (`rediss`: TLS; `-sentinel`, `-cluster`); rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named."),
     key("bridge.prefix", Kind::Text, "What every channel and key begins with; the same on every node that belongs together."),
     key("bridge.node", Kind::Text, "This node's name in logs and at Redis (CLIENT LIST); empty = `supportal`."),
@@ -181,6 +188,7 @@ pub const KEYS: &[Key] = &[
     key("bridge.arrivals_capacity", Kind::Count, "Most publications from one Redis that wait for this node; those it throws away are counted as gaps."),
     key("bridge.command_timeout", Kind::Duration, "Redis must connect, answer, and bring back a canary within this time."),
     key("bridge.reconnect_max", Kind::Duration, "Longest pause between two attempts to connect to Redis."),
+    key("bridge.order_timeout", Kind::Duration, "Longest a message waits for its place in the order of all nodes; then its room goes on alone (`streams`)."),
 
     key("bridge.channels.enabled", Kind::Switch, "Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members."),
     key("bridge.channels.layer", Kind::Choice(&["core", "pubsub"]), "The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too."),

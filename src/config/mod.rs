@@ -10,6 +10,7 @@ pub mod budget;
 pub mod channels;
 pub mod document;
 mod file;
+pub mod history;
 pub mod keys;
 mod level;
 pub mod load;
@@ -25,6 +26,7 @@ mod value;
 mod tests;
 
 pub use bridge::{Bridge, BridgeMode};
+pub use history::History;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// Rooms and the mailboxes between workers.
     pub broker: Broker,
+    /// What is kept of a room.
+    pub history: History,
     /// Other nodes, by way of Redis.
     pub bridge: Bridge,
     /// Who answers.

@@ -6,7 +6,7 @@
 use super::level::check_level;
 use super::origin::dead_entry;
 use super::problem::{Problem, Source};
-use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge};
+use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge, history};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -384,6 +384,7 @@ fn check_sizes(config: &Config, found: &mut Findings) {
     };
     let event = config.limits.message_bytes.saturating_mul(growth) + EVENT_OVERHEAD_BYTES;
     bridge::check(&config.bridge, event, found);
+    history::check(&config.history, &config.bridge, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),

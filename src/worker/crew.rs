@@ -238,6 +238,9 @@ impl Crew {
     /// latest when the grace is over.
     pub fn close_all(&self, reason: CloseReason, grace: Duration) {
         self.begin_drain();
+        if let Some(bridge) = &self.bridge {
+            bridge.close(&self.broker);
+        }
         let deadline: Millis = self.clock.now() + grace;
         for link in &self.links {
             // A worker that has ended has nobody left to close.

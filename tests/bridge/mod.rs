@@ -5,6 +5,8 @@ mod deployments;
 mod faults;
 mod hostile;
 mod network;
+mod streams;
+mod streams_faults;
 
 use crate::support::{Client, Gateway, Redis, user, wait};
 use std::time::Duration;

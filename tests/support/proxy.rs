@@ -24,15 +24,18 @@ pub(crate) enum Weather {
     Cut,
     /// The node reads what no Redis says.
     Garbage,
+    /// What the node says passes; what Redis answers does not.
+    Deaf,
 }
 
-const ALL: [Weather; 6] = [
+const ALL: [Weather; 7] = [
     Weather::Fair,
     Weather::Slow,
     Weather::Drops,
     Weather::Silence,
     Weather::Cut,
     Weather::Garbage,
+    Weather::Deaf,
 ];
 
 /// How long a read waits before the weather is looked at again.
@@ -135,7 +138,8 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
         let weather = sky.now();
         match weather {
             Weather::Cut => return,
-            Weather::Silence => {
+            Weather::Deaf if !to_node => {}
+            Weather::Silence | Weather::Deaf => {
                 thread::park_timeout(LOOK);
                 continue;
             }

@@ -214,6 +214,12 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// The text of a frame; `None` if it is none that may be written to a member.
+#[must_use]
+pub fn text(frame: &[u8]) -> Option<&str> {
+    text_frame(frame).ok()
+}
+
 /// The bytes not yet read.
 struct Reader<'a>(&'a [u8]);
 
@@ -262,7 +268,7 @@ impl<'a> Reader<'a> {
 
 /// One final, unmasked text frame of exactly this length, in the shortest form of its header, with
 /// text in UTF-8 (RFC 6455 §5.2, §8.1): a member's browser would close on anything else.
-fn text_frame(bytes: &[u8]) -> Result<(), Poison> {
+fn text_frame(bytes: &[u8]) -> Result<&str, Poison> {
     const FINAL_TEXT: u8 = 0x81;
     let mut reader = Reader(bytes);
     if reader.byte()? != FINAL_TEXT {
@@ -281,10 +287,9 @@ fn text_frame(bytes: &[u8]) -> Result<(), Poison> {
         _masked => return Err(Poison::Frame),
     };
     let is_whole = length == reader.0.len() as u64;
-    if is_whole && std::str::from_utf8(reader.0).is_ok() {
-        Ok(())
-    } else {
-        Err(Poison::Frame)
+    match std::str::from_utf8(reader.0) {
+        Ok(text) if is_whole => Ok(text),
+        _ => Err(Poison::Frame),
     }
 }
 

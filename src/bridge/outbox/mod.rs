@@ -15,6 +15,7 @@ use crate::clock::Millis;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// Entries in one batch: what one tick puts on the wire before the next one is prepared.
@@ -58,6 +59,8 @@ impl Outgoing {
 #[derive(Debug)]
 pub(super) struct Outbox {
     mailbox: Mailbox<Outgoing>,
+    /// The last number given to an entry that was taken out: what is sent again keeps its own.
+    taken: AtomicU64,
     /// Something is there.
     pub(super) filled: Notify,
 }
@@ -66,6 +69,7 @@ impl Outbox {
     pub(super) fn new(capacity: usize, bytes_max: usize) -> Self {
         Self {
             mailbox: Mailbox::new(capacity, bytes_max),
+            taken: AtomicU64::new(0),
             filled: Notify::new(),
         }
     }
@@ -102,6 +106,42 @@ impl Outbox {
 pub(super) struct Parcel {
     pub(super) room: Arc<Room>,
     pub(super) envelope: Bytes,
+    /// The number in the outbox of each message, and where its bytes end in the envelope.
+    messages: Vec<(u64, usize)>,
+}
+
+impl Parcel {
+    /// The envelope's head, and each message with its number in the outbox.
+    pub(super) fn pieces(&self) -> (Bytes, Vec<(u64, Bytes)>) {
+        let mut start = envelope::HEAD_BYTES;
+        let pieces = self.messages.iter().map(|&(number, end)| {
+            let message = self.envelope.slice(start..end);
+            start = end;
+            (number, message)
+        });
+        (
+            self.envelope.slice(..envelope::HEAD_BYTES),
+            pieces.collect(),
+        )
+    }
+}
+
+/// A parcel being packed.
+#[derive(Debug)]
+struct Packing {
+    room: Arc<Room>,
+    writer: envelope::Writer,
+    messages: Vec<(u64, usize)>,
+}
+
+impl Packing {
+    fn finish(self) -> Parcel {
+        Parcel {
+            room: self.room,
+            envelope: self.writer.finish(),
+            messages: self.messages,
+        }
+    }
 }
 
 /// One tick's worth: the parcels, and how many entries of the ledger they settle.
@@ -118,11 +158,13 @@ pub(super) struct Sending {
     outbox: Arc<Outbox>,
     node: NodeId,
     epoch: u64,
-    /// Oldest first; the first `sent` of them are on the wire.
-    unanswered: VecDeque<Outgoing>,
+    /// Oldest first, with their numbers; the first `sent` of them are on the wire.
+    unanswered: VecDeque<(u64, Outgoing)>,
     sent: usize,
     /// Scratch of a swap and of a batch.
     taken: Vec<Outgoing>,
+    /// Are marks said at all?
+    says_marks: bool,
     /// Rooms that said something since their last mark, and when.
     unmarked: HashMap<usize, (Arc<Room>, Millis)>,
     /// Messages dropped as expired, not yet counted in the metrics.
@@ -147,16 +189,24 @@ impl Sending {
             unanswered: VecDeque::new(),
             sent: 0,
             taken: Vec::new(),
+            says_marks: true,
             unmarked: HashMap::new(),
             expired: 0,
             resent: 0,
         }
     }
 
+    /// For receivers who need no marks: a stream says itself where it ends.
+    pub(super) fn without_marks(mut self) -> Self {
+        self.says_marks = false;
+        self
+    }
+
     /// A session begins: what was on the wire of the last one is sent again.
     pub(super) fn begin(&mut self) {
         let again = self.unanswered.iter().take(self.sent);
-        let is_message = |outgoing: &&Outgoing| matches!(outgoing.what, What::Message(_));
+        let is_message =
+            |(_, outgoing): &&(u64, Outgoing)| matches!(outgoing.what, What::Message(_));
         self.resent += again.filter(is_message).count() as u64;
         self.sent = 0;
     }
@@ -164,7 +214,16 @@ impl Sending {
     /// Takes what the data plane has put into the outbox.
     pub(super) fn collect(&mut self) {
         self.outbox.mailbox.swap(&mut self.taken);
-        self.unanswered.extend(self.taken.drain(..));
+        let first = 1 + self
+            .outbox
+            .taken
+            .fetch_add(self.taken.len() as u64, Ordering::Relaxed);
+        self.unanswered.extend((first..).zip(self.taken.drain(..)));
+    }
+
+    /// Entries that are not on the wire.
+    pub(super) fn unsent(&self) -> usize {
+        self.unanswered.len() - self.sent
     }
 
     /// Is there anything that is not on the wire?
@@ -177,14 +236,15 @@ impl Sending {
     pub(super) fn sweep(&mut self, now: Millis) {
         let (mut expired, mut bytes) = (0, 0);
         self.sent = 0;
-        self.unanswered.retain(|outgoing| match &outgoing.what {
-            What::Message(publication) if publication.deadline <= now => {
-                expired += 1;
-                bytes += outgoing.bytes();
-                false
-            }
-            _ => true,
-        });
+        self.unanswered
+            .retain(|(_, outgoing)| match &outgoing.what {
+                What::Message(publication) if publication.deadline <= now => {
+                    expired += 1;
+                    bytes += outgoing.bytes();
+                    false
+                }
+                _ => true,
+            });
         self.expired += expired as u64;
         let _nobody = self.outbox.mailbox.release(expired, bytes);
     }
@@ -193,15 +253,16 @@ impl Sending {
     pub(super) fn batch(&mut self, now: Millis) -> Batch {
         let wall = wall_millis();
         let (mut batch, mut bytes) = (Batch::default(), 0);
-        let mut writers: Vec<(Arc<Room>, envelope::Writer)> = Vec::new();
+        let mut packings: Vec<Packing> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
-        for outgoing in self.unanswered.range(self.sent..).take(BATCH_ENTRIES) {
+        let unsent = self.unanswered.range(self.sent..);
+        for (sequence, outgoing) in unsent.take(BATCH_ENTRIES) {
             if bytes >= BATCH_BYTES {
                 break;
             }
             let room = &outgoing.room;
             let identity = Arc::as_ptr(room).addr();
-            if writers.len() >= BATCH_ROOMS && !places.contains_key(&identity) {
+            if packings.len() >= BATCH_ROOMS && !places.contains_key(&identity) {
                 break;
             }
             batch.entries += 1;
@@ -219,11 +280,17 @@ impl Sending {
                     incarnation: room.incarnation(),
                 };
                 let room_for = outgoing.bytes() + envelope::MESSAGE_BYTES;
-                let writer = envelope::Writer::new(&head, room_for);
-                writers.push((Arc::clone(room), writer));
-                writers.len() - 1
+                packings.push(Packing {
+                    room: Arc::clone(room),
+                    writer: envelope::Writer::new(&head, room_for),
+                    messages: Vec::new(),
+                });
+                packings.len() - 1
             });
-            let Some((_, writer)) = writers.get_mut(place) else {
+            let Some(Packing {
+                writer, messages, ..
+            }) = packings.get_mut(place)
+            else {
                 continue;
             };
             let number = outgoing.number;
@@ -236,7 +303,10 @@ impl Sending {
                         class: envelope::CLASS_CHAT,
                         frame: &publication.frame,
                     });
-                    self.unmarked.insert(identity, (Arc::clone(room), now));
+                    messages.push((*sequence, writer.len()));
+                    if self.says_marks {
+                        self.unmarked.insert(identity, (Arc::clone(room), now));
+                    }
                 }
                 What::Mark => writer.push(Entry::Mark { number }),
                 What::Hello => {
@@ -246,20 +316,15 @@ impl Sending {
             }
         }
         self.sent += batch.entries;
-        batch.parcels = writers
-            .into_iter()
-            .map(|(room, writer)| Parcel {
-                room,
-                envelope: writer.finish(),
-            })
-            .collect();
+        batch.parcels = packings.into_iter().map(Packing::finish).collect();
         batch
     }
 
     /// Redis has answered for the oldest `entries`.
     pub(super) fn settle(&mut self, entries: usize) {
         let count = entries.min(self.unanswered.len());
-        let bytes = self.unanswered.drain(..count).map(|out| out.bytes()).sum();
+        let answered = self.unanswered.drain(..count);
+        let bytes = answered.map(|(_, outgoing)| outgoing.bytes()).sum();
         self.sent = self.sent.saturating_sub(count);
         // Nobody waits for room here: a full outbox drops.
         let _nobody = self.outbox.mailbox.release(count, bytes);

@@ -1,0 +1,106 @@
+//! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
+
+use super::scripts::{Page, newest_arguments};
+use crate::bridge::Bridge;
+use crate::bridge::deployment::{text, wall_millis};
+use crate::bridge::envelope::{self, Entry, Envelope};
+use crate::name::RoomName;
+use fred::interfaces::LuaInterface;
+use fred::types::Value;
+
+/// Most bytes of messages in one answer, and one message more.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum NoHistory {
+    /// Nothing keeps one.
+    #[error("no history is kept: bridge.mode is not \"streams\"")]
+    NotKept,
+    /// Its Redis cannot be asked.
+    #[error("the room's Redis is down")]
+    Down,
+    /// Redis did not answer, or not with a history.
+    #[error("the room's Redis did not answer: {0}")]
+    Refused(String),
+}
+
+/// The newest messages of a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Which life of the stream: microseconds since 1970 at its first message; 0 without one.
+    pub epoch: u64,
+    /// Offset of the last message; 0 without one.
+    pub offset: u64,
+    /// The newest, in order.
+    pub messages: Vec<KeptMessage>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptMessage {
+    /// Its place in the room, from 1.
+    pub offset: u64,
+    /// Milliseconds since 1970, by the clock of Redis.
+    pub millis: u64,
+    /// The event as the members got it.
+    pub event: String,
+}
+
+impl Bridge {
+    /// The newest `limit` messages of a room, at most `history.capacity`, none older than
+    /// `history.expiry`, and at most 4 MiB of them. Takes at most `bridge.command_timeout`.
+    ///
+    /// # Errors
+    /// [`NoHistory`].
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    pub async fn history(&self, room: &RoomName, limit: usize) -> Result<Kept, NoHistory> {
+        let place = crate::bridge::place::link_of(room.as_str(), self.links.len());
+        let link = self.links.get(place);
+        let Some((link, streams)) = link.and_then(|link| Some((link, link.streams.as_ref()?)))
+        else {
+            return Err(NoHistory::NotKept);
+        };
+        let client = streams.reader.lock().clone();
+        let (Some(client), Some(hashes)) = (client, streams.hashes()) else {
+            return Err(NoHistory::Down);
+        };
+        let arguments = newest_arguments(limit.min(streams.capacity), BYTES_MAX);
+        let keys = vec![streams.stream(room.as_str())];
+        let answer: Result<Value, _> = client.evalsha(hashes.read, keys, arguments).await;
+        link.metrics.bridge_reads.inc();
+        let page = Page::from(answer.map_err(|error| NoHistory::Refused(text(&error)))?);
+        let kept = u64::try_from(streams.kept.as_millis()).unwrap_or(u64::MAX);
+        let oldest = wall_millis().saturating_sub(kept);
+        let tail = page.tail.unwrap_or_default();
+        // The newest comes first.
+        let entries = page.entries.iter().rev();
+        let messages = entries
+            .filter(|entry| entry.at.millis >= oldest)
+            .filter_map(|entry| {
+                Some(KeptMessage {
+                    offset: entry.at.offset,
+                    millis: entry.at.millis,
+                    event: event(&entry.envelope)?,
+                })
+            })
+            .collect();
+        Ok(Kept {
+            epoch: tail.epoch,
+            offset: tail.offset,
+            messages,
+        })
+    }
+}
+
+/// The text of the one message of an entry.
+fn event(bytes: &[u8]) -> Option<String> {
+    let envelope = Envelope::read(bytes).ok()?;
+    let frame = envelope.entries().find_map(|entry| match entry {
+        Entry::Message { frame, .. } => Some(frame),
+        Entry::Mark { .. } | Entry::Hello => None,
+    });
+    envelope::text(frame?).map(str::to_owned)
+}

@@ -1,0 +1,168 @@
+//! Reading what was missed, for several rooms at the same time and one page at a time for each, over
+//! a connection of its own: a long gap of one room stands in nobody's way.
+
+use super::follower::Turned;
+use super::lane::Tally;
+use super::scripts::{Page, read_arguments};
+use super::{Hashes, Streams, is_about_room, within};
+use crate::bridge::deployment::{Connection, Failure, text};
+use crate::bridge::link::Link;
+use crate::bridge::pubsub;
+use crate::broker::{Broker, Publication};
+use crate::name::RoomName;
+use fred::clients::Client;
+use fred::interfaces::LuaInterface;
+use fred::types::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Rooms that are read from one Redis at the same time. A round trip each, so that ten thousand
+/// rooms that begin a session are read within a second.
+pub(super) const READS: usize = 16;
+
+/// How often a full mailbox is looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The reading connection of one session.
+pub(in crate::bridge) struct Reads {
+    connection: Connection,
+}
+
+impl Reads {
+    /// Connects, and loads the functions for this connection and the others.
+    ///
+    /// # Errors
+    /// When Redis is not there, does not answer in time, or forbids it.
+    pub(in crate::bridge) async fn open(link: &Link, streams: &Streams) -> Result<Self, Failure> {
+        let connection = link.deployment.commander().await?;
+        let hashes = Hashes::load(&link.deployment, &connection.client).await?;
+        *streams.hashes.lock() = Some(hashes);
+        *streams.reader.lock() = Some(connection.client.clone());
+        Ok(Self { connection })
+    }
+
+    /// Reads whatever rooms are to be read, until something breaks.
+    pub(in crate::bridge) async fn run(
+        &mut self,
+        link: &Arc<Link>,
+        broker: &Arc<Broker>,
+    ) -> Failure {
+        let mut tasks = JoinSet::new();
+        for _ in 0..READS {
+            let client = self.connection.client.clone();
+            tasks.spawn(read_on(Arc::clone(link), Arc::clone(broker), client));
+        }
+        tokio::select! {
+            failure = self.connection.ended() => failure,
+            ended = tasks.join_next() => match ended {
+                Some(Ok(failure)) => failure,
+                _ => {
+                    link.metrics.panics.inc();
+                    Failure::Ended
+                }
+            },
+        }
+    }
+}
+
+async fn read_on(link: Arc<Link>, broker: Arc<Broker>, client: Client) -> Failure {
+    let Some(streams) = &link.streams else {
+        return Failure::Ended;
+    };
+    loop {
+        let name = streams.next_read().await;
+        match read(&link, streams, &broker, &client, &name).await {
+            Ok(Turned::Live) => {}
+            Ok(Turned::More) => streams.queue_read(name),
+            Err(failure) => return failure,
+        }
+    }
+}
+
+/// One page of one room.
+async fn read(
+    link: &Link,
+    streams: &Streams,
+    broker: &Broker,
+    client: &Client,
+    name: &RoomName,
+) -> Result<Turned, Failure> {
+    let room = broker.named(name.as_str());
+    if let Some(room) = &room
+        && broker.full_mailbox(room).is_some()
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+        return Ok(Turned::More);
+    }
+    let request = link
+        .rooms
+        .lane(name.as_str(), |lane| lane.is_queued.then(|| lane.request()));
+    // Given up meanwhile, or subscribed anew: then it is queued again.
+    let Some(Some(request)) = request else {
+        return Ok(Turned::Live);
+    };
+    let hash = streams.hashes().map(|hashes| hashes.read);
+    let keys = vec![streams.stream(name.as_str())];
+    let answer: Result<Value, _> = client
+        .evalsha(hash.unwrap_or_default(), keys, read_arguments(request))
+        .await;
+    link.metrics.bridge_reads.inc();
+    let page = match answer {
+        Ok(answer) => Page::from(answer),
+        Err(error) if is_about_room(&error) => {
+            tracing::warn!(
+                room = name.as_str(),
+                reason = text(&error),
+                "a room's stream cannot be read: what others say there does not arrive"
+            );
+            link.rooms.lane(name.as_str(), |lane| lane.give_up());
+            welcome(link, broker, name);
+            return Ok(Turned::Live);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ears = streams.ears(link);
+    let mut tally = Tally::default();
+    // It may have died, or come to life, while Redis was asked.
+    let room = broker.named(name.as_str());
+    let mut take = |ready: &mut Vec<Publication>| {
+        link.rooms.lane(name.as_str(), |lane| {
+            lane.turn(&page, &ears, ready, &mut tally)
+        })
+    };
+    let turned = within(broker, room.as_ref(), &mut take);
+    streams.book(link, &tally);
+    if turned == Some(Turned::Live) {
+        welcome(link, broker, name);
+    }
+    Ok(turned.unwrap_or(Turned::Live))
+}
+
+/// The room's subscription stands, and what comes by it has a place to go on from.
+fn welcome(link: &Link, broker: &Broker, name: &RoomName) {
+    if link.rooms.confirm(name) {
+        pubsub::confirm(broker, name);
+    }
+}
+
+impl Streams {
+    /// The next room to read; waits for one.
+    ///
+    /// # Cancel safety
+    /// A room that was taken has been returned.
+    async fn next_read(&self) -> RoomName {
+        loop {
+            {
+                let mut to_read = self.to_read.lock();
+                if let Some(name) = to_read.pop_front() {
+                    if !to_read.is_empty() {
+                        self.to_read_filled.notify_one();
+                    }
+                    return name;
+                }
+            }
+            self.to_read_filled.notified().await;
+        }
+    }
+}
