@@ -27,7 +27,7 @@
 //! | `order` | who waits, and for how long |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
-//! [`READS`](reads::READS) pages of 256 KiB and a message; a stream by `history.capacity` and
+//! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity` and
 //! `history.expiry`.
 //!
 //! # Lock order
