@@ -1,8 +1,8 @@
 //! The figures of a run across nodes, and what they are judged to be.
 
 use super::books::{Disagreement, Losses, NodeBook};
-use super::drive::{Latencies, Outcome, Sample};
 use super::fault::Strike;
+use super::outcome::{Latencies, Outcome, Sample};
 use super::stage::Facts;
 use crate::machine::Machine;
 use crate::report::{Latency, count, percentile_curve, recorded};

@@ -1,6 +1,6 @@
 //! The report on the terminal, and as a page.
 
-use super::drive::Sample;
+use super::outcome::Sample;
 use super::report::{Paths, Report};
 use crate::html::{Curve, NINES, STYLE, escape, plot};
 use crate::report::{Latency, count};
