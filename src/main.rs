@@ -68,11 +68,10 @@ fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
         let signals = Signals::new()?;
         let server = Server::bind(config, metrics)?;
         let admin = Admin::bind(Arc::clone(server.crew())).await?;
-        info!(public = %server.address()?, admin = %admin.address()?, "listening");
+        info!(public = %server.address(), admin = %admin.address()?, "listening");
         let admin = tokio::spawn(admin.run());
         let (drain, stop) = signals.split();
-        // A task like the handshakes it starts: with several control threads the main one only
-        // waits, and a wake of another thread per accepted connection is saved.
+        // A task of its own: with several control threads the main one only waits.
         let outcome = tokio::spawn(server.run(drain, stop)).await;
         admin.abort();
         Ok(outcome??)

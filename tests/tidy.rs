@@ -54,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &["server", "admin", "transport", "http_client"],
     ),
     ("hmac", &["bridge", "auth"]),
+    ("httparse", &["server"]),
     ("hyper", &["server", "admin", "transport", "http_client"]),
     (
         "hyper_util",
@@ -62,7 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),
-    ("mio", &["worker"]),
+    ("mio", &["worker", "server"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),

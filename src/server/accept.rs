@@ -1,4 +1,5 @@
-//! From the listener to the 101: accept, let hyper read one head, hand the socket over.
+//! From the listener to the 101. The worker that listens asks here what to do with a new client
+//! ([`Gate`]): accepted at once, or served by hyper on the control plane, at its own pace.
 //!
 //! Bounded by `limits.handshakes` and `limits.handshakes_per_ip` in number, by `server.handshake_timeout` for a head and by
 //! `server.http_timeout` for the rest of a connection that is no WebSocket.
@@ -8,22 +9,24 @@ use super::doorstep::Doorstep;
 use super::service::{Front, Upgrade};
 use crate::config::Config;
 use crate::metrics::count;
-use crate::worker::Handoff;
+use crate::worker::{Accepted, Gate, Handoff};
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use mio::net::TcpListener;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
 use std::future::{poll_fn, ready};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
 /// does not reset it and take the answer away.
@@ -60,27 +63,26 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Accepts connections.
-#[derive(Debug)]
+/// Lets clients in.
+#[derive(Clone, Debug)]
 pub(super) struct Acceptor {
     front: Arc<Front>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
     http_timeout: Duration,
-    /// Connections wait for a worker to wake.
-    bell: Notify,
+    runtime: Handle,
 }
 
 impl Acceptor {
+    /// Must be called on the control plane's runtime.
     pub(super) fn new(front: Arc<Front>) -> Self {
         let config = &front.crew.config;
         let mut http = http1::Builder::new();
         // Without a timer hyper ignores the timeout.
         http.timer(TokioTimer::new())
-            .header_read_timeout(config.server.handshake_timeout)
             .max_headers(config.limits.headers)
             .max_header_size(config.limits.header_bytes)
             .max_buf_size((config.limits.header_bytes + config.limits.uri_bytes).max(8 * 1024));
@@ -90,86 +92,48 @@ impl Acceptor {
             handshakes,
             http,
             http_timeout: config.server.http_timeout,
-            bell: Notify::new(),
+            runtime: Handle::current(),
             front,
         }
     }
 
-    /// Accepts until dropped. Errors back off (10 ms to 1 s) instead of spinning: without a free
-    /// descriptor, accept fails at once and the listener stays readable.
-    ///
-    /// # Cancel safety
-    /// A connection just accepted may be dropped; handshakes under way go on.
-    pub(super) async fn run(self: Arc<Self>, listener: &TcpListener) {
-        const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-        let mut wait = BACK_OFF.0;
-        let mut failing = false;
-        tokio::spawn(Arc::clone(&self).ring());
-        loop {
-            match listener.accept().await {
-                Ok((stream, address)) => {
-                    if std::mem::take(&mut failing) {
-                        tracing::info!("accepting connections again");
-                    }
-                    wait = BACK_OFF.0;
-                    self.admit(stream, address);
-                }
-                Err(error) => {
-                    let kind = kind_of(&error);
-                    count(&self.front.crew.metrics.accept_errors, "kind", kind);
-                    if kind == "aborted" {
-                        continue;
-                    }
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "cannot accept connections; trying again (raise the descriptor limit if it says too many open files)");
-                    }
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(BACK_OFF.1);
-                }
-            }
-        }
-    }
-
-    /// Wakes workers. A task of its own comes behind the handshakes that are ready now, so their
-    /// connections reach a worker together. Outlives [`Acceptor::run`], as handshakes do.
-    async fn ring(self: Arc<Self>) {
-        loop {
-            self.bell.notified().await;
-            self.front.crew.nudge();
-        }
-    }
-
-    fn admit(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        // One address must not keep the others out by handshakes that never end.
-        let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
-            count(
-                &self.front.crew.metrics.handshakes_refused,
-                "reason",
-                "handshakes",
-            );
-            tracing::debug!(status = 503, reason = "handshakes", "request refused");
-            refuse(stream);
-            return;
-        };
-        let acceptor = Arc::clone(self);
-        tokio::spawn(async move { acceptor.serve(stream, address, permit).await });
-    }
-
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, _permit: Permit) {
+    /// Serves a connection with hyper: `read` is what it has said already, `left` its time for the rest of a head.
+    async fn serve(
+        &self,
+        socket: mio::net::TcpStream,
+        read: Bytes,
+        permit: Permit,
+        left: Duration,
+    ) {
         let metrics = &self.front.crew.metrics;
-        metrics.handshakes_in_progress.inc();
+        let watched = TcpStream::from_std(socket.into());
+        let stream = async {
+            let stream = watched?;
+            // hyper does not wait to write what is wrong with a head, and the head may be here already.
+            stream.writable().await?;
+            io::Result::Ok(stream)
+        };
+        let stream = match stream.await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be watched and is dropped");
+                metrics.handshakes_in_progress.dec();
+                return;
+            }
+        };
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
-        let peer = peer_of(address);
         let (answered, accepted) = (AtomicBool::new(false), AtomicBool::new(false));
         let service = service_fn(|request| {
             let mut upgrade = upgrade.lock();
-            let response = self.front.answer(request, peer, &mut upgrade);
+            let response = self.front.answer(request, permit.peer(), &mut upgrade);
             answered.store(true, Ordering::Relaxed);
             accepted.store(upgrade.is_some(), Ordering::Relaxed);
             ready(Ok::<_, Infallible>(response))
         });
-        let doorstep = Doorstep::new(stream, &accepted);
-        let mut connection = self.http.serve_connection(doorstep, service);
+        let doorstep = Doorstep::new(stream, read, &accepted);
+        let mut http = self.http.clone();
+        http.header_read_timeout(left);
+        let mut connection = http.serve_connection(doorstep, service);
         let served = poll_fn(|context| connection.poll_without_shutdown(context));
         let outcome = tokio::time::timeout(self.http_timeout, served).await;
         metrics.handshakes_in_progress.dec();
@@ -183,7 +147,16 @@ impl Acceptor {
         let parts = connection.into_parts();
         let upgrade = upgrade.lock().take();
         match (upgrade, outcome) {
-            (Some(upgrade), Ok(Ok(()))) => self.hand_over(parts.io, parts.read_buf, upgrade),
+            (Some(upgrade), Ok(Ok(()))) => {
+                let (stream, answer) = parts.io.into_parts();
+                match stream.into_std() {
+                    Ok(socket) => {
+                        let socket = mio::net::TcpStream::from_std(socket);
+                        self.hand_over(socket, answer, parts.read_buf, upgrade);
+                    }
+                    Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
+                }
+            }
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, Err(_)) => {}
             (None, Ok(_)) => linger(parts.io.into_stream()).await,
@@ -208,39 +181,71 @@ impl Acceptor {
         tracing::debug!(reason, "request refused");
     }
 
-    fn hand_over(&self, doorstep: Doorstep<'_>, leftover: bytes::Bytes, upgrade: Upgrade) {
+    fn hand_over(
+        &self,
+        socket: mio::net::TcpStream,
+        answer: Vec<u8>,
+        leftover: Bytes,
+        upgrade: Upgrade,
+    ) {
         let Upgrade { role, room, permit } = upgrade;
-        let (stream, answer) = doorstep.into_parts();
-        match stream.into_std() {
-            Ok(socket) => {
-                let peer = permit.hand_over();
-                let is_first = self.front.crew.hand_over(Handoff {
-                    socket,
-                    answer,
-                    leftover,
-                    role,
-                    room,
-                    peer,
-                });
-                if is_first {
-                    self.bell.notify_one();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
-        }
+        self.front.crew.hand_over(Handoff {
+            socket,
+            answer,
+            leftover,
+            role,
+            room,
+            peer: permit.hand_over(),
+        });
+    }
+}
+
+impl Gate for Acceptor {
+    fn admit(
+        &self,
+        socket: mio::net::TcpStream,
+        address: SocketAddr,
+    ) -> Option<(mio::net::TcpStream, u64)> {
+        let metrics = &self.front.crew.metrics;
+        // One address must not keep the others out by handshakes that never end.
+        let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
+            count(&metrics.handshakes_refused, "reason", "handshakes");
+            tracing::debug!(status = 503, reason = "handshakes", "request refused");
+            refuse(socket);
+            return None;
+        };
+        metrics.handshakes_in_progress.inc();
+        Some((socket, permit.hand_over()))
+    }
+
+    fn accept(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
+        self.front.accept_at_once(bytes, peer)
+    }
+
+    fn leave(&self, peer: u64) {
+        self.front.crew.metrics.handshakes_in_progress.dec();
+        self.handshakes.leave(peer);
+    }
+
+    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: u64, left: Duration) {
+        let acceptor = self.clone();
+        let permit = self.handshakes.take_back(peer);
+        self.runtime
+            .spawn(async move { acceptor.serve(socket, read, permit, left).await });
+    }
+
+    fn hand_over(&self, handoff: Handoff) {
+        self.front.crew.hand_over(handoff);
     }
 }
 
 /// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
-/// anyway. Not through tokio, which may not have heard yet that the socket can be written to.
-fn refuse(stream: TcpStream) {
-    let Ok(mut socket) = stream.into_std() else {
-        return;
-    };
+/// anyway.
+fn refuse(mut socket: mio::net::TcpStream) {
     // What has come already, so that the close does not reset the connection before its answer.
     let mut scratch = [0; 4096];
-    drop(io::Read::read(&mut socket, &mut scratch));
-    drop(io::Write::write(&mut socket, BUSY));
+    drop(socket.read(&mut scratch));
+    drop(socket.write(BUSY));
 }
 
 /// Reads what the peer still sends, for a moment.
@@ -259,16 +264,4 @@ async fn linger(mut stream: TcpStream) {
     };
     // Whatever comes of it, the connection is over.
     drop(tokio::time::timeout(LINGER, drained).await);
-}
-
-fn kind_of(error: &io::Error) -> &'static str {
-    // Linux and the BSDs agree on these two.
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    match error.raw_os_error() {
-        Some(EMFILE | ENFILE) => "descriptors",
-        _ if error.kind() == io::ErrorKind::ConnectionAborted => "aborted",
-        _ if error.kind() == io::ErrorKind::OutOfMemory => "memory",
-        _ => "other",
-    }
 }

@@ -75,7 +75,16 @@ impl Admission {
         })
     }
 
-    /// Gives a place back that [`Permit::hand_over`] took along.
+    /// The permit of a place that [`Permit::hand_over`] left counted.
+    pub fn take_back(self: &Arc<Self>, peer: u64) -> Permit {
+        Permit {
+            admission: Arc::clone(self),
+            peer,
+            handed_over: false,
+        }
+    }
+
+    /// Gives a place back that [`Permit::hand_over`] left counted.
     pub fn leave(&self, peer: u64) {
         let mut open = self.open.lock();
         open.total = open.total.saturating_sub(1);
@@ -103,6 +112,12 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Who holds it.
+    #[must_use]
+    pub fn peer(&self) -> u64 {
+        self.peer
+    }
+
     /// Leaves the place counted; whoever takes over calls [`Admission::leave`] with this peer.
     #[must_use]
     pub fn hand_over(mut self) -> u64 {

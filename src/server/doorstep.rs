@@ -1,6 +1,7 @@
-//! A client's socket while hyper serves its handshake: what hyper writes after an upgrade has been
-//! accepted is kept, and leaves in one segment with the connection's first frame.
+//! A client's socket while hyper serves its handshake: what was read before hyper came is read again, and what
+//! hyper writes after an upgrade has been accepted is kept, to leave in one segment with the connection's first frame.
 
+use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -14,15 +15,18 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(super) struct Doorstep<'a> {
     stream: TokioIo<TcpStream>,
+    /// What hyper has still to be given before it reads from the socket.
+    read: Bytes,
     /// An upgrade has been accepted: what is written now is its answer.
     accepted: &'a AtomicBool,
     answer: Vec<u8>,
 }
 
 impl<'a> Doorstep<'a> {
-    pub(super) fn new(stream: TcpStream, accepted: &'a AtomicBool) -> Self {
+    pub(super) fn new(stream: TcpStream, read: Bytes, accepted: &'a AtomicBool) -> Self {
         Self {
             stream: TokioIo::new(stream),
+            read,
             accepted,
             answer: Vec::new(),
         }
@@ -43,8 +47,13 @@ impl Read for Doorstep<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
+        mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read.has_remaining() {
+            let count = self.read.len().min(cursor.remaining());
+            cursor.put_slice(&self.read.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, cursor)
     }
 }

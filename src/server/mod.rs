@@ -1,12 +1,13 @@
 //! The control plane's public side: owns the listener, decides who comes in, and ends it all in
 //! order.
 //!
-//! Called by `main`. Handshakes run on tokio; an accepted socket belongs to a worker, which
-//! writes the 101 in front of its first frame.
+//! Called by `main`. Whatever a handshake needs to wait for, it waits for on tokio; an
+//! accepted socket belongs to a worker, which writes the 101 in front of its first frame.
 
 mod accept;
 pub mod admission;
 mod doorstep;
+mod first_read;
 pub mod origin;
 pub mod page;
 pub mod route;
@@ -16,7 +17,7 @@ use crate::assistant::{self, Dispatcher};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
-use crate::worker::{self, Crew};
+use crate::worker::{self, Crew, Door};
 use accept::Acceptor;
 use admission::Admission;
 use service::Front;
@@ -24,7 +25,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +54,8 @@ pub enum Error {
 /// The public listener and the workers behind it.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    acceptor: Arc<Acceptor>,
+    address: SocketAddr,
+    door: Door,
     crew: Arc<Crew>,
 }
 
@@ -67,8 +67,9 @@ impl Server {
     /// When an address, a thread or the assistant's knowledge cannot be had.
     pub fn bind(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let address = config.server.listen;
-        let listener =
-            accept::listen(&config).map_err(|source| Error::Listen { address, source })?;
+        let failed = |source| Error::Listen { address, source };
+        let listener = accept::listen(&config).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let assistant = Dispatcher::start(&tokio::runtime::Handle::current(), &config.assistant)?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
@@ -78,20 +79,20 @@ impl Server {
         let leaving = Arc::clone(&admission);
         let on_close = Arc::new(move |peer| leaving.leave(peer));
         let crew = Crew::start(config, metrics, assistant, on_close)?;
+        let patience = crew.config.server.handshake_timeout;
         let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
+        let gate = Arc::new(Acceptor::new(Arc::new(front)));
         Ok(Self {
-            listener,
-            acceptor: Arc::new(Acceptor::new(Arc::new(front))),
+            address,
+            door: Door::new(listener, gate, patience),
             crew,
         })
     }
 
     /// The address of the public listener, with the port that the system chose if it was 0.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The workers and what they share, for the admin listener.
@@ -114,15 +115,14 @@ impl Server {
         drain: impl Future<Output = ()>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let is_whole = tokio::select! {
-            () = Arc::clone(&self.acceptor).run(&self.listener) => true,
-            () = drain => true,
-            () = worker_ended(&self.crew) => false,
-        };
         let crew = self.crew;
+        crew.listen(self.door)?;
+        let is_whole = tokio::select! {
+            () = drain => true,
+            () = worker_ended(&crew) => false,
+        };
         // Not ready first, so that a load balancer that asks sees it while the listener closes.
         crew.begin_drain();
-        drop(self.listener);
         let grace = crew.config.server.drain_grace;
         tracing::info!(
             connections = crew.metrics.connections.get(),

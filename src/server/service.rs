@@ -5,6 +5,7 @@
 //! and logged at debug level.
 
 use super::admission::{Admission, Full, Permit};
+use super::first_read;
 use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router};
@@ -13,9 +14,9 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
 use crate::transport::handshake;
-use crate::worker::{Crew, Role, Visit};
+use crate::worker::{Accepted, Crew, Role, Visit};
 use bytes::Bytes;
-use http_body_util::Full as Body;
+use http_body_util::{Empty, Full as Body};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::{Request, Response, StatusCode};
@@ -122,18 +123,42 @@ impl Front {
         peer: u64,
         upgrade: &mut Option<Upgrade>,
     ) -> Response<Body<Bytes>> {
-        match self.judge(&mut request, peer, upgrade) {
-            Ok(response) => response,
+        match self.judge(&mut request, peer) {
+            Ok(Some((response, accepted))) => {
+                *upgrade = Some(accepted);
+                response.map(|_empty| Body::default())
+            }
+            Ok(None) => page::respond(request.method(), request.uri().path()).map_or_else(
+                || self.refuse(Refused::new(StatusCode::NOT_FOUND, "path", "not found")),
+                |response| response.map(Body::new),
+            ),
             Err(refused) => self.refuse(refused),
         }
     }
 
-    fn judge(
+    /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
+    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
+    pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
+        let headers = self.crew.config.limits.headers;
+        let (mut request, length) = first_read::parse(bytes, headers)?;
+        let (response, upgrade) = self.judge(&mut request, peer).ok()??;
+        let Upgrade { role, room, permit } = upgrade;
+        let _peer = permit.hand_over();
+        Some(Accepted {
+            length,
+            answer: first_read::encode(&response),
+            worker: self.crew.place(room.as_ref()),
+            role,
+            room,
+        })
+    }
+
+    /// The way in for a WebSocket: its 101 and who it is. `None` where the path is no WebSocket's.
+    fn judge<B>(
         &self,
-        request: &mut Request<Incoming>,
+        request: &mut Request<B>,
         peer: u64,
-        upgrade: &mut Option<Upgrade>,
-    ) -> Result<Response<Body<Bytes>>, Refused> {
+    ) -> Result<Option<(Response<Empty<Bytes>>, Upgrade)>, Refused> {
         let target = request
             .uri()
             .path_and_query()
@@ -146,9 +171,7 @@ impl Front {
             ));
         }
         let Some(visitor) = self.visitor(request.uri().path()) else {
-            return page::respond(request.method(), request.uri().path())
-                .map(|response| response.map(Body::new))
-                .ok_or(Refused::new(StatusCode::NOT_FOUND, "path", "not found"));
+            return Ok(None);
         };
         if self.crew.is_draining() {
             return Err(Refused::later(
@@ -176,12 +199,12 @@ impl Front {
             }
         })?;
         let response = handshake::accept(request)?;
-        *upgrade = Some(Upgrade {
+        let upgrade = Upgrade {
             role: visitor.role,
             room: visitor.room,
             permit,
-        });
-        Ok(response.map(|_empty| Body::default()))
+        };
+        Ok(Some((response, upgrade)))
     }
 
     /// Who comes to this path, if it is a WebSocket's.

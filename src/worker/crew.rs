@@ -2,7 +2,7 @@
 //! both hold.
 
 use super::connection::{PINGS, STALL};
-use super::{Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
+use super::{Door, Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
 use crate::bridge::{self, Bridge};
 use crate::broker::ledger::Cause;
@@ -100,6 +100,9 @@ pub enum Error {
     /// The bridge cannot be built.
     #[error(transparent)]
     Bridge(#[from] bridge::Error),
+    /// There is no worker to listen.
+    #[error("the worker that was to listen has ended")]
+    Ended,
 }
 
 impl Crew {
@@ -171,43 +174,39 @@ impl Crew {
         self.links.is_empty()
     }
 
-    /// Leaves a connection for a worker: its room's, or any for one without a room. True: that
-    /// worker may be asleep, so [`Crew::nudge`] has to follow soon.
-    #[must_use = "nobody else wakes the worker"]
-    pub fn hand_over(&self, handoff: Handoff) -> bool {
-        let worker = match &handoff.room {
+    /// Has a worker accept connections until the drain.
+    ///
+    /// # Errors
+    /// When that worker has ended.
+    pub fn listen(&self, door: Door) -> Result<(), Error> {
+        let order = Order::Listen(Box::new(door));
+        let refused = self
+            .links
+            .first()
+            .is_none_or(|link| link.send(order).is_some());
+        if refused { Err(Error::Ended) } else { Ok(()) }
+    }
+
+    /// The worker of a new connection: its room's, or any for one without a room.
+    #[must_use]
+    pub fn place(&self, room: Option<&RoomName>) -> usize {
+        match room {
             Some(room) => self.broker.place(room),
             None => {
                 usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0)
                     % self.links.len().max(1)
             }
-        };
-        let order = Order::Open(Box::new(handoff));
-        let Some(link) = self.links.get(worker) else {
-            return false;
-        };
-        link.leave(order).unwrap_or_else(|order| {
-            // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
-            if let Order::Open(handoff) = order {
-                (self.on_close)(handoff.peer);
-            }
-            false
-        })
-    }
-
-    /// Wakes the workers that connections wait for. Apart from [`Crew::hand_over`] so that a storm's
-    /// handshakes wake a worker once for many: on a machine with one core each wake is two switches.
-    pub fn nudge(&self) {
-        for link in &self.links {
-            link.nudge();
         }
     }
 
-    /// Hands a connection over and wakes its worker.
-    #[cfg(test)]
-    pub(super) fn open(&self, handoff: Handoff) {
-        if self.hand_over(handoff) {
-            self.nudge();
+    /// Gives a connection to its worker.
+    pub fn hand_over(&self, handoff: Handoff) {
+        let Some(link) = self.links.get(self.place(handoff.room.as_ref())) else {
+            return;
+        };
+        // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
+        if let Some(Order::Open(handoff)) = link.send(Order::Open(Box::new(handoff))) {
+            (self.on_close)(handoff.peer);
         }
     }
 

@@ -29,8 +29,25 @@ pub(super) struct Drain {
 }
 
 impl Worker {
-    /// Takes a connection over from the control plane.
-    pub(super) fn open(&mut self, handoff: Handoff) {
+    /// Takes a connection over from another thread.
+    pub(super) fn open(&mut self, mut handoff: Handoff) {
+        let key = self.clients.reserve();
+        // Not for writing: a new socket can be written to, and to hear it would cost a turn.
+        let (socket, token) = (&mut handoff.socket, Token(key as usize));
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(socket, token, Interest::READABLE) {
+            tracing::warn!(%error, "a connection cannot be watched and is dropped");
+            count(&self.plane.metrics.connections_closed, "reason", "gone");
+            self.clients.release(key);
+            (self.on_close)(handoff.peer);
+            return;
+        }
+        self.begin(key, handoff, Millis::NEVER);
+    }
+
+    /// Begins a connection whose socket is watched under this reserved key; `armed` is when its timer fires, if
+    /// one is set.
+    pub(super) fn begin(&mut self, key: u64, handoff: Handoff, armed: Millis) {
         let Handoff {
             socket,
             answer,
@@ -39,17 +56,6 @@ impl Worker {
             room,
             peer,
         } = handoff;
-        let mut socket = mio::net::TcpStream::from_std(socket);
-        let key = self.clients.next_key();
-        // Not for writing: a new socket can be written to, and to hear it would cost a turn.
-        let registry = self.poll.registry();
-        if let Err(error) = registry.register(&mut socket, Token(key as usize), Interest::READABLE)
-        {
-            tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            count(&self.plane.metrics.connections_closed, "reason", "gone");
-            (self.on_close)(peer);
-            return;
-        }
         let now = self.plane.now;
         let mut client = Client {
             socket,
@@ -57,7 +63,7 @@ impl Worker {
             role,
             seat: None,
             peer,
-            armed: Millis::NEVER,
+            armed,
             slowed: Millis::NEVER,
             watched: false,
             unread: false,
@@ -69,7 +75,7 @@ impl Worker {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
-        self.clients.insert(client);
+        self.clients.fill(key, client);
         // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();

@@ -1,9 +1,10 @@
 //! The data plane: one thread per core, each with a poll, a slab of connections and its members of
 //! every room. No task, no buffer and no allocated timer for an idle connection.
 //!
-//! The control plane hands over a socket and the 101 it is owed ([`Handoff`]); from then on the
-//! worker reads, decodes, publishes, and writes what rooms and assistants send. Called from
-//! `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
+//! One worker listens ([`Door`]): it accepts sockets, and the server's [`Gate`] says which handshakes are
+//! good; all that takes longer than one read goes to the control plane. A worker is handed a socket and the
+//! 101 it is owed ([`Handoff`]); from then on it reads, decodes, publishes, and writes what rooms and assistants
+//! send. Called from `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
 //!
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
 //! mailbox, coalesce each room's frames, one write per socket.
@@ -12,6 +13,7 @@ mod affinity;
 mod client;
 pub mod connection;
 mod crew;
+mod door;
 mod lifecycle;
 pub mod outbound;
 mod parting;
@@ -28,6 +30,7 @@ pub mod timers;
 mod turn;
 
 pub use crew::{Crew, Error};
+pub use door::{Accepted, Door, Gate};
 pub use plane::{Role, Visit};
 
 use crate::assistant::Dispatcher;
@@ -45,10 +48,10 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A connection on its way from the control plane to a worker.
+/// A connection on its way to its worker.
 pub struct Handoff {
-    /// The socket, watched by nobody.
-    pub socket: std::net::TcpStream,
+    /// The socket, watched by nobody else.
+    pub socket: mio::net::TcpStream,
     /// The 101, still to be written: it goes out together with the first frame.
     pub answer: Vec<u8>,
     /// Bytes of the peer's first frames that came with its handshake.
@@ -83,6 +86,8 @@ pub struct Report {
 pub enum Order {
     /// Take over a connection.
     Open(Box<Handoff>),
+    /// Accept connections, until the drain.
+    Listen(Box<Door>),
     /// Close every connection, spread evenly until shortly before the deadline, then end.
     Drain {
         /// What the clients are told.
@@ -98,6 +103,7 @@ impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open(_) => "Open",
+            Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
             Self::Audit(..) => "Audit",
         })
@@ -114,38 +120,22 @@ pub struct Link {
 }
 
 impl Link {
-    /// Gives an order and wakes the worker; gives it back if the worker has ended.
+    /// Gives an order and wakes the worker, unless an order before it has not been taken yet: whoever gave that
+    /// one wakes. Gives it back if the worker has ended.
     #[must_use = "a connection that nobody takes has to be given up"]
     pub fn send(&self, order: Order) -> Option<Order> {
-        match self.leave(order) {
-            Ok(_) => {
-                self.wake();
-                None
-            }
-            Err(order) => Some(order),
-        }
-    }
-
-    /// Leaves an order for when the worker is awake. True: it is the first one, so somebody has to
-    /// wake the worker; all that wait then are taken at once.
-    fn leave(&self, order: Order) -> Result<bool, Order> {
         let mut orders = self.orders.lock();
         let Some(waiting) = orders.as_mut() else {
-            return Err(order);
+            return Some(order);
         };
         let is_first = waiting.is_empty();
         waiting.push(order);
-        Ok(is_first)
-    }
-
-    /// Wakes the worker if orders wait.
-    fn nudge(&self) {
-        let waits = |orders: &Vec<Order>| !orders.is_empty();
         // The guard goes first: the wake may hand the core to the worker, which wants the lock.
-        let waits = self.orders.lock().as_ref().is_some_and(waits);
-        if waits {
+        drop(orders);
+        if is_first {
             self.wake();
         }
+        None
     }
 
     /// Takes the orders given so far.
@@ -180,6 +170,9 @@ pub struct Post {
 
 /// The token of the waker: no slab reaches this key.
 pub(crate) const WAKE: mio::Token = mio::Token(usize::MAX);
+
+/// The token of the listener: nor this one.
+pub(crate) const LISTEN: mio::Token = mio::Token(usize::MAX - 1);
 
 impl Post {
     /// A poll and its waker.

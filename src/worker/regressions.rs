@@ -74,7 +74,7 @@ impl Rig {
         socket.set_nonblocking(true).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let handoff = Handoff {
-            socket,
+            socket: mio::net::TcpStream::from_std(socket),
             answer: Vec::new(),
             leftover: Bytes::new(),
             role: if room.is_some() {

@@ -60,7 +60,7 @@ impl<T> Slab<T> {
         (full + self.chunks.last().map_or(0, Vec::len)) as u32
     }
 
-    /// The key the next [`Slab::insert`] will return.
+    /// The key that [`Slab::reserve`] will return next.
     #[must_use]
     pub fn next_key(&self) -> u64 {
         match self.place(self.free) {
@@ -69,26 +69,49 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Moves a tenant in; its key is a generation (high half) and an index (low half).
-    pub fn insert(&mut self, tenant: T) -> u64 {
+    /// Takes a place for a tenant to come: [`Slab::fill`] or [`Slab::release`] has to follow, and until then
+    /// its key finds nobody. A key is a generation (high half) and an index (low half).
+    pub fn reserve(&mut self) -> u64 {
         let key = self.next_key();
-        self.len += 1;
-        if let Some(place) = self.place_mut(index_of(key)) {
-            let next_free = place.next_free;
-            place.tenant = Some(tenant);
-            self.free = next_free;
-        } else {
-            if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-                self.chunks.push(Vec::with_capacity(CHUNK));
-            }
-            if let Some(chunk) = self.chunks.last_mut() {
-                chunk.push(Place {
-                    generation: 0,
-                    next_free: NONE,
-                    tenant: Some(tenant),
-                });
-            }
+        if let Some(place) = self.place(self.free) {
+            self.free = place.next_free;
+            return key;
         }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(Place {
+                generation: 0,
+                next_free: NONE,
+                tenant: None,
+            });
+        }
+        key
+    }
+
+    /// Moves a tenant into a reserved place.
+    pub fn fill(&mut self, key: u64, tenant: T) {
+        if let Some(place) = self.place_mut(index_of(key)) {
+            place.tenant = Some(tenant);
+            self.len += 1;
+        }
+    }
+
+    /// Gives a reserved place back.
+    pub fn release(&mut self, key: u64) {
+        let free = self.free;
+        if let Some(place) = self.place_mut(index_of(key)) {
+            place.generation = place.generation.wrapping_add(1);
+            place.next_free = free;
+            self.free = index_of(key);
+        }
+    }
+
+    /// Moves a tenant in; its key.
+    pub fn insert(&mut self, tenant: T) -> u64 {
+        let key = self.reserve();
+        self.fill(key, tenant);
         key
     }
 
@@ -119,16 +142,13 @@ impl<T> Slab<T> {
 
     /// Moves a tenant out.
     pub fn remove(&mut self, key: u64) -> Option<T> {
-        let free = self.free;
         let place = self.place_mut(index_of(key))?;
         if u64::from(place.generation) != key >> 32 {
             return None;
         }
         let tenant = place.tenant.take()?;
-        place.generation = place.generation.wrapping_add(1);
-        place.next_free = free;
-        self.free = index_of(key);
         self.len -= 1;
+        self.release(key);
         Some(tenant)
     }
 
@@ -161,6 +181,22 @@ mod tests {
         assert_eq!(slab.get_mut(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get_mut(second), Some(&mut "b"));
+    }
+
+    #[test]
+    fn a_reserved_place_is_nobodys_until_it_is_filled() {
+        let mut slab = Slab::default();
+        let [first, second] = [slab.reserve(), slab.reserve()];
+        assert_ne!(first, second);
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
+        slab.fill(second, "b");
+        assert_eq!(slab.get_mut(second), Some(&mut "b"));
+        assert_eq!(slab.len(), 1);
+        slab.release(first);
+        let third = slab.insert("c");
+        assert_eq!(index_of(first), index_of(third), "the place is reused");
+        assert_ne!(first, third, "under another key");
     }
 
     proptest! {

@@ -2,12 +2,13 @@
 
 use super::client::{Client, Ended};
 use super::connection::{Connection, Reading, Rules, STALL};
+use super::door::Door;
 use super::lifecycle::Drain;
 use super::plane::{Plane, Speaker};
 use super::rooms::{Gathering, LocalRoom};
 use super::slab::Slab;
 use super::timers::Timers;
-use super::{Link, OnClose, Order, Post, Report, Supplies, WAKE};
+use super::{LISTEN, Link, OnClose, Order, Post, Report, Supplies, WAKE};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
 use crate::broker::{ConnectionKey, Parcel, Publication};
@@ -36,7 +37,7 @@ const EVENTS: usize = 1024;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// The farthest a timer is set: within the wheel's 51.2 s, so that it never fires early.
-const TIMER_MAX: Duration = Duration::from_secs(50);
+pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
@@ -50,9 +51,11 @@ pub(super) struct Worker {
     pub(super) bounds: Bounds,
     pub(super) clients: Slab<Client>,
     pub(super) rooms: Slab<LocalRoom>,
-    timers: Timers,
+    /// Where connections come in, on the worker that listens.
+    pub(super) door: Option<Door>,
+    pub(super) timers: Timers,
     /// The read buffer, lent for one event.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// Parcels taken from the mailbox.
     pub(super) parcels: Vec<Parcel>,
     /// Rooms with publications of this turn, by place.
@@ -68,7 +71,7 @@ pub(super) struct Worker {
     /// Connections whose input waits for a mailbox.
     pub(super) stalled: Vec<u64>,
     /// Connections to read from although no event says so.
-    again: Vec<u64>,
+    pub(super) again: Vec<u64>,
     pub(super) doomed: Vec<(u64, Ended)>,
     fired: Vec<u64>,
     pub(super) audits: Vec<AuditReply>,
@@ -122,6 +125,7 @@ impl Worker {
             },
             clients: Slab::default(),
             rooms: Slab::default(),
+            door: None,
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
@@ -170,10 +174,10 @@ impl Worker {
         self.timers.expire(now, &mut self.fired);
         self.take_orders();
         for event in events {
-            if event.token() != WAKE {
-                self.contained(event.token().0 as u64, |worker, key| {
-                    worker.on_event(key, event)
-                });
+            match event.token() {
+                WAKE => {}
+                LISTEN => self.knocked(),
+                token => self.contained(token.0 as u64, |worker, key| worker.on_event(key, event)),
             }
         }
         for key in std::mem::take(&mut self.again) {
@@ -181,6 +185,7 @@ impl Worker {
             self.contained(key, |worker, key| worker.read(key, true));
         }
         self.run_timers();
+        self.accept();
         self.step_drain();
         self.settle();
         self.bury();
@@ -194,6 +199,10 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
+        let next = match &self.door {
+            Some(door) => door.sooner(self.plane.now, next),
+            None => next,
+        };
         if self.drain.is_some() {
             Some(next.map_or(DRAIN_STEP, |next| next.min(DRAIN_STEP)))
         } else {
@@ -219,6 +228,7 @@ impl Worker {
         if self.buffer.len() != BUFFER_BYTES {
             self.buffer = vec![0; BUFFER_BYTES];
         }
+        self.forget(key);
         self.close(key, CloseReason::Internal);
     }
 
@@ -226,7 +236,9 @@ impl Worker {
         for order in self.link.take() {
             match order {
                 Order::Open(handoff) => self.open(*handoff),
+                Order::Listen(door) => self.listen_at(*door),
                 Order::Drain { reason, deadline } => {
+                    self.shut();
                     let connections = self.clients.len() as u64;
                     let started = self.plane.now;
                     self.drain = Some(Drain {
@@ -245,7 +257,7 @@ impl Worker {
 
     fn on_event(&mut self, key: u64, event: &mio::event::Event) {
         let Some(client) = self.clients.get_mut(key) else {
-            return;
+            return self.on_arrival(key, event);
         };
         if event.is_error() {
             self.doom(key, Ended::Gone);
@@ -394,7 +406,7 @@ impl Worker {
 
     fn on_timer(&mut self, key: u64, now: Millis) {
         let Some(client) = self.clients.get_mut(key) else {
-            return;
+            return self.on_patience(key);
         };
         if now < client.armed {
             return; // Left over from before an earlier one was set.

@@ -67,7 +67,7 @@ fn a_member_that_panics_leaves_its_room() {
     let name = room("left");
     let mut stays = node.join_on(0, &name);
     let (mut peer, socket) = node.pair();
-    node.crew.open(Handoff {
+    node.crew.hand_over(Handoff {
         role: Role::Echo,
         ..handoff(socket, Some(&name))
     });

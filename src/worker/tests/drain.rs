@@ -62,7 +62,7 @@ fn a_connection_that_comes_during_a_drain_is_told_so() {
     let thaw = node.freeze(0);
     node.crew
         .close_all(CloseReason::GoingAway, Duration::from_secs(5));
-    node.crew.open(handoff(socket, Some(&room("late"))));
+    node.crew.hand_over(handoff(socket, Some(&room("late"))));
     drop(thaw);
     assert_eq!(late.hear_close(), CloseReason::GoingAway.code());
     assert_eq!(first.hear_close(), CloseReason::GoingAway.code());

@@ -124,7 +124,7 @@ impl Node {
         SockRef::from(&socket)
             .set_send_buffer_size(small)
             .expect("a socket option");
-        self.crew.open(handoff(socket, Some(name)));
+        self.crew.hand_over(handoff(socket, Some(name)));
         until("the member to join", || self.members(name) > before);
         peer
     }
@@ -132,7 +132,7 @@ impl Node {
     /// An echo connection with bytes that came with its handshake.
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
-        self.crew.open(Handoff {
+        self.crew.hand_over(Handoff {
             role: Role::Echo,
             leftover: Bytes::from(leftover),
             ..handoff(socket, None)
@@ -209,7 +209,7 @@ impl Drop for Node {
 
 fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
     Handoff {
-        socket,
+        socket: mio::net::TcpStream::from_std(socket),
         answer: Vec::new(),
         leftover: Bytes::new(),
         role: Role::Chat,

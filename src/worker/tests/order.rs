@@ -20,7 +20,7 @@ fn visit(node: &Node, name: &RoomName) -> Peer {
         answers: true,
         prompts: name.clone(),
     };
-    node.crew.open(Handoff {
+    node.crew.hand_over(Handoff {
         role: Role::Visit(Box::new(visit)),
         ..handoff(socket, Some(name))
     });
@@ -55,22 +55,20 @@ fn commands_that_waited_for_a_reply_are_answered_in_front_of_the_close() {
 }
 
 #[test]
-fn connections_handed_over_together_need_one_wake() {
+fn connections_handed_over_together_are_all_taken_with_one_wake() {
     let node = Node::start(1, |_| {});
     let thaw = node.freeze(0);
     let name = room("storm");
-    let (first, second) = (node.pair(), node.pair());
-    assert!(node.crew.hand_over(handoff(first.1, Some(&name))));
-    assert!(!node.crew.hand_over(handoff(second.1, Some(&name))));
-    node.crew.nudge();
+    let pairs = [node.pair(), node.pair(), node.pair()];
+    let peers = pairs.map(|(peer, socket)| {
+        node.crew.hand_over(handoff(socket, Some(&name)));
+        peer
+    });
     drop(thaw);
-    until("both to join", || node.members(&name) == 2);
-    let third = node.pair();
-    assert!(
-        node.crew.hand_over(handoff(third.1, Some(&name))),
-        "the worker has taken the others"
-    );
-    node.crew.nudge();
-    until("the third to join", || node.members(&name) == 3);
-    drop((first.0, second.0, third.0));
+    until("all to join", || node.members(&name) == 3);
+    // The worker has taken those, so the next one wakes it again.
+    let (peer, socket) = node.pair();
+    node.crew.hand_over(handoff(socket, Some(&name)));
+    until("the fourth to join", || node.members(&name) == 4);
+    drop((peers, peer));
 }
