@@ -20,7 +20,8 @@ use supportal::config::{self, Config, Dialect, Overflow};
 use supportal::name::RoomName;
 use supportal::protocol::{Parser, Sender, Stamp, Writer};
 use supportal::server::route::Router;
-use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder, handshake};
+use supportal::transport::handshake::{self, Head};
+use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
 use supportal::worker::outbound::{Batch, Flushed, Outbound, Sent};
 use supportal::worker::rate_limit::{Rate, TokenBucket};
 use supportal::worker::timers::Timers;
@@ -166,7 +167,7 @@ fn handshake_check(turns: u32) {
         .body(())
         .expect("a request");
     for _ in 0..turns {
-        assert!(black_box(handshake::check(black_box(&request))).is_ok());
+        assert!(black_box(handshake::check(&Head::of(black_box(&request)))).is_ok());
     }
 }
 

@@ -37,8 +37,13 @@ impl RoomName {
     /// The room of a chat, or `None` if an id breaks its rule.
     #[must_use]
     pub fn chat(business_id: &str, session_id: &str) -> Option<Self> {
-        (is_business_id(business_id) && is_session_id(session_id))
-            .then(|| Self(format!("chat_{business_id}_{session_id}").into_boxed_str()))
+        (is_business_id(business_id) && is_session_id(session_id)).then(|| {
+            Self(
+                ["chat_", business_id, "_", session_id]
+                    .concat()
+                    .into_boxed_str(),
+            )
+        })
     }
 
     /// A room that no path names: for those who cannot have one of their own.

@@ -46,7 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crc32fast", &["bridge"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
-    ("foldhash", &["broker"]),
+    ("foldhash", &["broker", "server", "worker"]),
     ("fred", &["bridge"]),
     ("getrandom", &["bridge"]),
     (
@@ -69,6 +69,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rlimit", &["main", "server", "config"]),
     ("rmp", &["bridge"]),
     ("rustls", &["bridge"]),
+    ("sha1", &["transport"]),
     ("sha2", &["bridge", "auth"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport"]),

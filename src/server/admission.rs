@@ -2,6 +2,7 @@
 //!
 //! An IPv6 address counts as its /64, since one customer's line has at least that many addresses.
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +30,7 @@ pub enum Full {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    by_peer: HashMap<u64, u32>,
+    by_peer: HashMap<u64, u32, RandomState>,
 }
 
 /// Counts open connections.

@@ -5,64 +5,51 @@
 //! accepted is answered here. Everything else (half a head, the page, whatever is refused) goes to hyper with
 //! the bytes read so far, as if they had not been read: the rules and the refusals are in one place.
 
-use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Uri, Version};
+use crate::transport::handshake::Head;
 use std::mem::MaybeUninit;
 
 /// Most header fields that are looked at here; `limits.headers` may be lower. More go to hyper.
 const FIELDS: usize = 64;
 
-/// The request at the beginning of `bytes`, and its length, if it is a whole GET of HTTP/1.1 with at most
-/// `fields_max` fields. Parsed as hyper does, with the same crate and no leniency.
-pub(super) fn parse(bytes: &[u8], fields_max: usize) -> Option<(Request<()>, usize)> {
+/// The request at the beginning of the bytes read.
+pub(super) struct FirstRead<'a> {
+    /// Path and query.
+    pub(super) target: &'a str,
+    pub(super) head: Head<'a>,
+    /// Bytes of the head.
+    pub(super) length: usize,
+}
+
+/// Characters of a target that is compared as it is: all that a path of ours and a usual query have. Of others
+/// hyper says what they mean.
+fn is_usual(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~%?=&+:,;@!$*'()".contains(&byte)
+}
+
+/// Parses a whole head with at most `fields_max` fields and a usual target. As hyper does: with the same crate, and
+/// no leniency.
+pub(super) fn parse(bytes: &[u8], fields_max: usize) -> Option<FirstRead<'_>> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
-    let mut head = httparse::Request::new(&mut []);
-    let parsed = head.parse_with_uninit_headers(bytes, &mut fields);
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
     let Ok(httparse::Status::Complete(length)) = parsed else {
         return None;
     };
-    let is_usual = head.method == Some("GET") && head.version == Some(1);
-    if !is_usual || head.headers.len() > fields_max {
+    let target = request.path.filter(|path| path.starts_with('/'))?;
+    if !target.bytes().all(is_usual) || request.headers.len() > fields_max {
         return None;
     }
-    // The only copy; the fields share it.
-    let kept = Bytes::copy_from_slice(bytes.get(..length)?);
-    let share = |part: &[u8]| {
-        let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
-        kept.slice(start..start + part.len())
+    let fields = request.headers.iter();
+    let head = Head {
+        method: request.method?,
+        is_http_11: request.version == Some(1),
+        fields: fields.map(|field| (field.name, field.value)).collect(),
     };
-    let mut request = Request::new(());
-    *request.method_mut() = Method::GET;
-    *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = Uri::from_maybe_shared(share(head.path?.as_bytes())).ok()?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_maybe_shared(share(field.value)).ok()?;
-        headers.append(name, value);
-    }
-    *request.headers_mut() = headers;
-    Some((request, length))
-}
-
-/// An answer without a body, as it goes over the wire. Without a date, which a 1xx need not have
-/// (RFC 9110 section 6.6.1).
-pub(super) fn encode<B>(answer: &Response<B>) -> Vec<u8> {
-    let status = answer.status();
-    let mut head = Vec::with_capacity(192);
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(status.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    for (name, value) in answer.headers() {
-        head.extend_from_slice(b"\r\n");
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-    }
-    head.extend_from_slice(b"\r\n\r\n");
-    head
+    Some(FirstRead {
+        target,
+        head,
+        length,
+    })
 }
 
 #[cfg(test)]
@@ -76,28 +63,29 @@ mod tests {
     #[test]
     fn a_whole_head_is_parsed_and_what_follows_it_is_left() {
         let bytes = [HEAD, b"\x81\x85rest"].concat();
-        let (request, length) = parse(&bytes, FIELDS).expect("a whole head");
-        assert_eq!(length, HEAD.len());
-        assert_eq!(request.uri(), "/ws/chat/1/abc/?a=1");
-        assert_eq!(request.version(), Version::HTTP_11);
-        let cookies: Vec<_> = request.headers().get_all("cookie").iter().collect();
-        assert_eq!(cookies, ["a=1", "b=2"]);
-        assert_eq!(request.headers()["x-empty"], "");
-        assert_eq!(request.headers().len(), 4);
+        let first = parse(&bytes, FIELDS).expect("a whole head");
+        assert_eq!(first.length, HEAD.len());
+        assert_eq!(first.target, "/ws/chat/1/abc/?a=1");
+        assert_eq!((first.head.method, first.head.is_http_11), ("GET", true));
+        let cookies: Vec<_> = first.head.values("COOKIE").collect();
+        assert_eq!(cookies, [b"a=1", b"b=2"]);
+        assert_eq!(first.head.value("x-empty"), Some(&b""[..]));
+        assert_eq!(first.head.fields.len(), 4);
     }
 
     #[test]
     fn whatever_is_not_usual_is_left_to_hyper() {
         let text = std::str::from_utf8(HEAD).expect("ASCII");
         for unusual in [
-            text.replace("GET", "HEAD"),
-            text.replace("HTTP/1.1", "HTTP/1.0"),
             text.replace("HTTP/1.1", "HTTP/2.0"),
             text.replace("Host:", "Ho st:"),
             text.replace("Host:", "Host :"),
             text.replace("a=1\r\n", "a=1\r\n folded\r\n"),
             text.replace("/ws", "*/ws"),
-            text.replace("a=1\r\n", "a=\u{1}\r\n"),
+            text.replace("/ws", "http://example.com/ws"),
+            text.replace("?a", "#a"),
+            text.replace("?a", "?\u{e9}"),
+            text.replace("a=1\r\n", "a=1\u{1}\r\n"),
         ] {
             assert!(parse(unusual.as_bytes(), FIELDS).is_none(), "{unusual:?}");
         }
@@ -105,17 +93,6 @@ mod tests {
         assert!(parse(HEAD, 3).is_none(), "more fields than allowed");
         let many = text.replace("X-Empty:\r\n", &"x: y\r\n".repeat(FIELDS));
         assert!(parse(many.as_bytes(), usize::MAX).is_none());
-    }
-
-    #[test]
-    fn an_answer_is_written_as_the_protocol_has_it() {
-        let answer = Response::builder()
-            .status(101)
-            .header("Upgrade", "websocket")
-            .body(())
-            .expect("a response");
-        let wire: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n";
-        assert_eq!(encode(&answer), wire);
     }
 
     proptest! {
@@ -126,8 +103,8 @@ mod tests {
             let mut prefix = HEAD.get(..cut).unwrap_or_default().to_vec();
             prop_assert!(parse(&prefix, FIELDS).is_none());
             prefix.append(&mut bytes);
-            if let Some((_, length)) = parse(&prefix, FIELDS) {
-                prop_assert!(length <= prefix.len());
+            if let Some(first) = parse(&prefix, FIELDS) {
+                prop_assert!(first.length <= prefix.len());
             }
         }
     }

@@ -13,10 +13,10 @@ use crate::config::{Dialect, Exists, Handler};
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
-use crate::transport::handshake;
+use crate::transport::handshake::{self, Head, Offer};
 use crate::worker::{Accepted, Crew, Role, Visit};
 use bytes::Bytes;
-use http_body_util::{Empty, Full as Body};
+use http_body_util::Full as Body;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::{Request, Response, StatusCode};
@@ -119,15 +119,20 @@ impl Front {
     /// Answers a request; an accepted upgrade also goes into `upgrade`. `peer` as admission counts.
     pub(super) fn answer(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         peer: u64,
         upgrade: &mut Option<Upgrade>,
     ) -> Response<Body<Bytes>> {
-        match self.judge(&mut request, peer) {
-            Ok(Some((response, accepted))) => {
-                *upgrade = Some(accepted);
-                response.map(|_empty| Body::default())
-            }
+        let target = request.uri().path_and_query();
+        let target = target.map_or("", |target| target.as_str());
+        match self.judge(target, &Head::of(&request), peer) {
+            Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
+                Ok(response) => {
+                    *upgrade = Some(accepted);
+                    response.map(|_empty| Body::default())
+                }
+                Err(refusal) => self.refuse(refusal.into()),
+            },
             Ok(None) => page::respond(request.method(), request.uri().path()).map_or_else(
                 || self.refuse(Refused::new(StatusCode::NOT_FOUND, "path", "not found")),
                 |response| response.map(Body::new),
@@ -139,38 +144,36 @@ impl Front {
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
     /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
-        let headers = self.crew.config.limits.headers;
-        let (mut request, length) = first_read::parse(bytes, headers)?;
-        let (response, upgrade) = self.judge(&mut request, peer).ok()??;
+        let fields_max = self.crew.config.limits.headers;
+        let first = first_read::parse(bytes, fields_max)?;
+        let (offer, upgrade) = self.judge(first.target, &first.head, peer).ok()??;
         let Upgrade { role, room, permit } = upgrade;
         let _peer = permit.hand_over();
         Some(Accepted {
-            length,
-            answer: first_read::encode(&response),
+            length: first.length,
+            answer: handshake::answer(&offer),
             worker: self.crew.place(room.as_ref()),
             role,
             room,
         })
     }
 
-    /// The way in for a WebSocket: its 101 and who it is. `None` where the path is no WebSocket's.
-    fn judge<B>(
+    /// The way in for a WebSocket: what it offers and who it is. `None` where the path is no WebSocket's.
+    fn judge(
         &self,
-        request: &mut Request<B>,
+        target: &str,
+        head: &Head<'_>,
         peer: u64,
-    ) -> Result<Option<(Response<Empty<Bytes>>, Upgrade)>, Refused> {
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or(0, |target| target.as_str().len());
-        if target > self.uri_bytes {
+    ) -> Result<Option<(Offer, Upgrade)>, Refused> {
+        if target.len() > self.uri_bytes {
             return Err(Refused::new(
                 StatusCode::URI_TOO_LONG,
                 "uri",
                 "request target too long",
             ));
         }
-        let Some(visitor) = self.visitor(request.uri().path()) else {
+        let path = target.split('?').next().unwrap_or_default();
+        let Some(visitor) = self.visitor(path) else {
             return Ok(None);
         };
         if self.crew.is_draining() {
@@ -180,8 +183,8 @@ impl Front {
                 "draining, try another node",
             ));
         }
-        let _offer = handshake::check(request)?;
-        if !self.allowed.admits(request.headers()) {
+        let offer = handshake::check(head)?;
+        if !self.allowed.admits(head.value("origin")) {
             return Err(Refused::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -198,13 +201,12 @@ impl Front {
                 Refused::later(status, "address", "too many connections from this address")
             }
         })?;
-        let response = handshake::accept(request)?;
         let upgrade = Upgrade {
             role: visitor.role,
             room: visitor.room,
             permit,
         };
-        Ok(Some((response, upgrade)))
+        Ok(Some((offer, upgrade)))
     }
 
     /// Who comes to this path, if it is a WebSocket's.

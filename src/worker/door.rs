@@ -14,6 +14,7 @@ use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use std::collections::HashMap;
@@ -84,7 +85,7 @@ pub struct Door {
     gate: Arc<dyn Gate>,
     patience: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
-    arrivals: HashMap<u64, Arrival>,
+    arrivals: HashMap<u64, Arrival, RandomState>,
     /// The listener may have more than has been accepted.
     knocked: bool,
     /// After a failed accept: when the next is due, and the pause before it.
@@ -108,7 +109,7 @@ impl Door {
             listener,
             gate,
             patience,
-            arrivals: HashMap::new(),
+            arrivals: HashMap::default(),
             knocked: false,
             failed: None,
         }

@@ -1,7 +1,7 @@
 //! Strict checks of the opening handshake (RFC 6455 section 4.2.1) on a parsed request head.
 //!
 //! Not for paths, origins or identities: those are the server's and the auth module's. Called by
-//! the server (floor 5) for each request on a WebSocket route. Pure, and generic over the body.
+//! the server (floor 5) for each request on a WebSocket route. Pure: a [`Head`] in, an [`Offer`] out.
 //! The rules go from the general to the particular, and the first one broken names the refusal:
 //! method, HTTP version, bytes and repetition of the fields that we read, host, body, upgrade,
 //! protocol version, key, extensions, sub-protocols.
@@ -9,19 +9,27 @@
 //! Extensions are declined: an offer that is well formed is ignored (section 9.1 lets us).
 
 mod fields;
+mod head;
 #[cfg(test)]
 mod tests;
 
+pub use head::Head;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use sha1::{Digest, Sha1};
 
-/// What a client offers; all of it may be ignored.
+/// What a client that keeps the rules offers, and what its answer needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// Sub-protocols in the order of preference, each once.
+    /// Sub-protocols in the order of preference, each once; all may be ignored.
     pub protocols: Vec<Box<str>>,
+    /// 16 bytes in base64.
+    key: [u8; 24],
 }
 
 impl Offer {
@@ -133,12 +141,12 @@ impl Refusal {
 }
 
 /// Fields that may come once. RFC 6455 section 4.2.1 and RFC 9110 section 5.3.
-const SINGLE: [HeaderName; 5] = [
-    header::HOST,
-    header::ORIGIN,
-    header::AUTHORIZATION,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_VERSION,
+const SINGLE: [&str; 5] = [
+    "host",
+    "origin",
+    "authorization",
+    "sec-websocket-key",
+    "sec-websocket-version",
 ];
 
 /// Checks a request head.
@@ -146,36 +154,62 @@ const SINGLE: [HeaderName; 5] = [
 /// # Errors
 ///
 /// The first rule that it breaks.
-pub fn check<B>(request: &Request<B>) -> Result<Offer, Refusal> {
-    if request.method() != Method::GET {
+pub fn check(head: &Head<'_>) -> Result<Offer, Refusal> {
+    if head.method != "GET" {
         return Err(Refusal::new(RefusalKind::Method, "use GET"));
     }
-    if request.version() != Version::HTTP_11 {
+    if !head.is_http_11 {
         return Err(Refusal::new(RefusalKind::Http, "use HTTP/1.1"));
     }
-    let headers = request.headers();
-    check_bytes(headers)?;
-    check_single(headers)?;
-    check_host(headers)?;
-    check_body(headers)?;
-    check_upgrade(headers)?;
-    check_version(headers)?;
-    check_key(headers)?;
-    check_extensions(headers)?;
+    check_bytes(head)?;
+    check_single(head)?;
+    check_host(head)?;
+    check_body(head)?;
+    check_upgrade(head)?;
+    check_version(head)?;
+    let key = parse_key(head)?;
+    check_extensions(head)?;
     Ok(Offer {
-        protocols: parse_protocols(headers)?,
+        protocols: parse_protocols(head)?,
+        key,
     })
 }
 
-/// The 101 answer to a request that [`check`] accepts. The connection's owner takes the socket
-/// back with `without_shutdown` once hyper has written the answer, so nothing waits for the upgrade.
+/// The 101 to what [`check`] has accepted, as it goes over the wire (RFC 6455 section 4.2.2): the same as
+/// [`accept`] says by way of hyper, but for the date, which a 1xx need not have (RFC 9110 section 6.6.1).
+#[must_use]
+pub fn answer(offer: &Offer) -> Vec<u8> {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const START: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-accept: ";
+    /// 20 bytes in base64.
+    const ACCEPT_BYTES: usize = 28;
+    let hash = Sha1::new().chain_update(offer.key).chain_update(GUID);
+    let mut answer = Vec::with_capacity(START.len() + ACCEPT_BYTES + 4);
+    answer.extend_from_slice(START);
+    answer.resize(START.len() + ACCEPT_BYTES, 0);
+    let place = answer.get_mut(START.len()..).unwrap_or_default();
+    let written = STANDARD.encode_slice(hash.finalize(), place);
+    debug_assert_eq!(written, Ok(ACCEPT_BYTES));
+    answer.extend_from_slice(b"\r\n\r\n");
+    answer
+}
+
+/// The same for hyper. The connection's owner takes the socket back with
+/// `without_shutdown` once hyper has written the answer, so nothing waits for the upgrade.
 ///
 /// # Errors
 ///
-/// Those of [`check`] for version and key.
-pub fn accept<B>(request: &mut Request<B>) -> Result<Response<Empty<Bytes>>, Refusal> {
-    check_version(request.headers())?;
-    check_key(request.headers())?;
+/// Never for an offer that [`check`] made.
+pub fn accept(offer: &Offer) -> Result<Response<Empty<Bytes>>, Refusal> {
+    let mut request = Request::new(());
+    let key = HeaderValue::from_bytes(&offer.key).or(Err(BAD_KEY))?;
+    let headers = request.headers_mut();
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    );
     match fastwebsockets::upgrade::upgrade(request) {
         Ok((response, _upgraded)) => Ok(response),
         Err(_) => Err(BAD_KEY),
@@ -188,23 +222,28 @@ const BAD_KEY: Refusal = Refusal::new(
 );
 
 /// Do we read this field? Then its bytes must be harmless wherever they end up.
-fn is_read(name: &HeaderName) -> bool {
-    *name == header::HOST
-        || *name == header::ORIGIN
-        || *name == header::CONNECTION
-        || *name == header::UPGRADE
-        || *name == header::AUTHORIZATION
-        || *name == header::COOKIE
-        || name.as_str().starts_with("sec-websocket-")
+fn is_read(name: &str) -> bool {
+    const READ: [&str; 6] = [
+        "host",
+        "origin",
+        "connection",
+        "upgrade",
+        "authorization",
+        "cookie",
+    ];
+    const PREFIX: &str = "sec-websocket-";
+    let start = name.get(..PREFIX.len());
+    READ.iter().any(|read| name.eq_ignore_ascii_case(read))
+        || start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-fn check_bytes(headers: &HeaderMap) -> Result<(), Refusal> {
-    let harmless = |value: &HeaderValue| {
-        let mut bytes = value.as_bytes().iter();
+fn check_bytes(head: &Head<'_>) -> Result<(), Refusal> {
+    let harmless = |value: &[u8]| {
+        let mut bytes = value.iter();
         bytes.all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
     };
-    for (name, value) in headers {
-        if is_read(name) && !harmless(value) {
+    for (name, value) in &head.fields {
+        if !harmless(value) && is_read(name) {
             let reason = "header with a byte outside printable ASCII";
             return Err(Refusal::new(RefusalKind::Bytes, reason));
         }
@@ -212,9 +251,9 @@ fn check_bytes(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
-    for name in &SINGLE {
-        if headers.get_all(name).iter().nth(1).is_some() {
+fn check_single(head: &Head<'_>) -> Result<(), Refusal> {
+    for name in SINGLE {
+        if head.values(name).nth(1).is_some() {
             let reason = "header repeated that may come once";
             return Err(Refusal::new(RefusalKind::Duplicate, reason));
         }
@@ -222,18 +261,16 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_host(headers: &HeaderMap) -> Result<(), Refusal> {
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    if host.is_some_and(fields::is_host) {
+fn check_host(head: &Head<'_>) -> Result<(), Refusal> {
+    if head.value("host").is_some_and(fields::is_host) {
         return Ok(());
     }
     Err(Refusal::new(RefusalKind::Host, "Host missing or malformed"))
 }
 
-fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
-    let lengths = headers.get_all(header::CONTENT_LENGTH);
-    let empty = lengths.iter().all(|length| length.as_bytes() == b"0");
-    if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+fn check_body(head: &Head<'_>) -> Result<(), Refusal> {
+    let empty = head.values("content-length").all(|length| length == b"0");
+    if empty && head.value("transfer-encoding").is_none() {
         return Ok(());
     }
     Err(Refusal::new(
@@ -242,14 +279,12 @@ fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
-    let lists = |name: HeaderName, token: &[u8]| {
-        let mut values = headers.get_all(name).iter();
-        values.any(|value| {
-            fields::elements(value.as_bytes()).any(|element| element.eq_ignore_ascii_case(token))
-        })
+fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {
+    let lists = |name, token: &[u8]| {
+        head.values(name)
+            .any(|value| fields::elements(value).any(|element| element.eq_ignore_ascii_case(token)))
     };
-    if lists(header::UPGRADE, b"websocket") && lists(header::CONNECTION, b"upgrade") {
+    if lists("upgrade", b"websocket") && lists("connection", b"upgrade") {
         return Ok(());
     }
     Err(Refusal::new(
@@ -258,50 +293,49 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::SEC_WEBSOCKET_VERSION) {
-        Some(version) if version.as_bytes() == b"13" => Ok(()),
-        _ => Err(Refusal::new(
-            RefusalKind::Version,
-            "Sec-WebSocket-Version must be 13",
-        )),
+fn check_version(head: &Head<'_>) -> Result<(), Refusal> {
+    if head.value("sec-websocket-version") == Some(b"13") {
+        return Ok(());
     }
+    Err(Refusal::new(
+        RefusalKind::Version,
+        "Sec-WebSocket-Version must be 13",
+    ))
 }
 
-fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::SEC_WEBSOCKET_KEY) {
-        Some(key) if fields::is_key(key.as_bytes()) => Ok(()),
-        _ => Err(BAD_KEY),
-    }
+fn parse_key(head: &Head<'_>) -> Result<[u8; 24], Refusal> {
+    let key = head.value("sec-websocket-key");
+    let key = key.filter(|key| fields::is_key(key)).ok_or(BAD_KEY)?;
+    key.try_into().or(Err(BAD_KEY))
 }
 
-fn check_extensions(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_extensions(head: &Head<'_>) -> Result<(), Refusal> {
     let malformed = Refusal::new(
         RefusalKind::Extensions,
         "Sec-WebSocket-Extensions is malformed",
     );
-    let values = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    const NAME: &str = "sec-websocket-extensions";
     let mut offered = false;
-    for offer in values.iter().flat_map(|v| fields::elements(v.as_bytes())) {
+    for offer in head.values(NAME).flat_map(fields::elements) {
         if !fields::is_extension(offer) {
             return Err(malformed);
         }
         offered = true;
     }
-    if !offered && values.iter().next().is_some() {
+    if !offered && head.value(NAME).is_some() {
         return Err(malformed);
     }
     Ok(())
 }
 
-fn parse_protocols(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
+fn parse_protocols(head: &Head<'_>) -> Result<Vec<Box<str>>, Refusal> {
+    const NAME: &str = "sec-websocket-protocol";
     let malformed = Refusal::new(
         RefusalKind::Protocols,
         "Sec-WebSocket-Protocol is malformed",
     );
-    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut protocols: Vec<Box<str>> = Vec::new();
-    for offer in values.iter().flat_map(|v| fields::elements(v.as_bytes())) {
+    for offer in head.values(NAME).flat_map(fields::elements) {
         let name = std::str::from_utf8(offer).ok();
         let name = name.filter(|_| fields::is_token(offer)).ok_or(malformed)?;
         // Section 4.1: the names must all be unique.
@@ -313,7 +347,7 @@ fn parse_protocols(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
         }
         protocols.push(name.into());
     }
-    if protocols.is_empty() && values.iter().next().is_some() {
+    if protocols.is_empty() && head.value(NAME).is_some() {
         return Err(malformed);
     }
     Ok(protocols)

@@ -1,12 +1,12 @@
 //! The table of handshakes against the checks, and arbitrary headers.
 
-use super::{Offer, Refusal, RefusalKind, accept, check};
+use super::{Head, Offer, Refusal, RefusalKind, accept, answer as written};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Builder;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -45,6 +45,10 @@ fn read(head: &[u8]) -> Option<Request<()>> {
         .ok()
 }
 
+fn check<B>(request: &Request<B>) -> Result<Offer, Refusal> {
+    super::check(&Head::of(request))
+}
+
 fn status(result: &Result<Offer, Refusal>) -> u16 {
     result
         .as_ref()
@@ -56,14 +60,14 @@ fn the_table_of_handshakes_holds() {
     let cases = cases();
     assert!(cases.len() >= 150, "{}", cases.len());
     for case in &cases {
-        let Some(mut request) = read(&case.head) else {
+        let Some(request) = read(&case.head) else {
             assert_eq!(case.status, 400, "{}", case.name);
             continue;
         };
         let result = check(&request);
         assert_eq!(status(&result), case.status, "{}: {result:?}", case.name);
         let headers = match result {
-            Ok(_) => accept(&mut request).expect("checked").headers().clone(),
+            Ok(offer) => accept(&offer).expect("checked").headers().clone(),
             Err(refusal) => refusal.header().into_iter().collect(),
         };
         if let Some((name, value)) = case.header {
@@ -80,7 +84,7 @@ fn the_table_of_handshakes_holds() {
 /// Answers one head as the server does; the answer's head and the bytes that hyper read ahead.
 async fn answer(head: &[u8]) -> (String, Bytes) {
     let (mut client, server) = tokio::io::duplex(1 << 16);
-    let service = service_fn(async |mut request: Request<Incoming>| {
+    let service = service_fn(async |request: Request<Incoming>| {
         let refuse = |refusal: Refusal| {
             let mut response = Response::new(Empty::<Bytes>::new());
             *response.status_mut() = refusal.status();
@@ -89,7 +93,7 @@ async fn answer(head: &[u8]) -> (String, Bytes) {
                 .extend(refusal.header().map(|(name, value)| (Some(name), value)));
             response
         };
-        let answer = check(&request).and_then(|_| accept(&mut request));
+        let answer = check(&request).and_then(|offer| accept(&offer));
         Ok::<_, Infallible>(answer.unwrap_or_else(refuse))
     });
     client.write_all(head).await.expect("room");
@@ -169,6 +173,29 @@ fn each_refusal_names_its_rule() {
 }
 
 #[test]
+fn the_answer_is_written_as_hyper_would_send_it() {
+    let request = read(&cases()[0].head).expect("HTTP");
+    for key in [
+        "dGhlIHNhbXBsZSBub25jZQ==",
+        "AAAAAAAAAAAAAAAAAAAAAA==",
+        "/////////////////////w==",
+    ] {
+        let mut request = request.clone();
+        let value = key.parse().expect("a value");
+        request.headers_mut().insert("sec-websocket-key", value);
+        let offer = check(&request).expect("legal");
+        let response = accept(&offer).expect("checked");
+        let mut expected = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        for (name, value) in response.headers() {
+            let line = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+            expected.extend(line.concat());
+        }
+        expected.extend(b"\r\n");
+        assert_eq!(written(&offer), expected);
+    }
+}
+
+#[test]
 fn labels_are_unique() {
     let mut labels = RefusalKind::ALL.map(RefusalKind::label);
     labels.sort_unstable();
@@ -197,12 +224,6 @@ fn an_offer_keeps_the_order_and_the_case_of_its_protocols() {
         ["supportal.v2", "Chat", "b"].map(Box::<str>::from)
     );
     assert!(offer.names("supportal.v2") && offer.names("Chat") && !offer.names("chat"));
-}
-
-#[test]
-fn accepting_an_unchecked_request_is_a_refusal() {
-    let refusal = accept(&mut Request::new(())).expect_err("no key");
-    assert_eq!(refusal.status(), StatusCode::UPGRADE_REQUIRED);
 }
 
 proptest! {
