@@ -8,8 +8,10 @@
 //! ```text
 //!        control plane: tokio + hyper                      data plane: one thread per core
 //!
-//!  accept ─> hyper http1 ─> path, handshake, ─────────> hand-off: socket, 101, bytes read, room
-//!              │            origin, caps                              │
+//!              ┌──────────────── all but ─────────────── accept: one worker listens, reads once
+//!              v                                                      │
+//!           hyper http1 ─> path, handshake, ──────────> the room's worker: socket, 101, bytes read
+//!              │           origin, caps                               │
 //!              └─ page, client.js                                     v
 //!                                                   worker: mio poll, slab of connections
 //!  admin listener:                                  (idle: no task, no buffer, no queue)
@@ -28,8 +30,10 @@
 //! ```
 //!
 //! Two planes, because a chat server is mostly idle connections: one costs a slab entry here, and
-//! would cost a task with its buffers on tokio. Handshakes, pages, assistants and the operator's
-//! requests are few and varied; for them tokio and hyper are right.
+//! would cost a task with its buffers on tokio. Pages, refusals, slow handshakes, assistants and the operator's
+//! requests are few and varied; for them tokio and hyper are right. The handshake of nearly every client is
+//! there in one read: the worker that listens asks the server's rules ([`worker::Gate`]), and what they accept is a
+//! connection without a task or a switch to another thread. That halved what a handshake costs.
 //!
 //! # Floors
 //!
@@ -87,7 +91,7 @@
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
-//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`] |
+//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Door`] |
 //! | connections of the page | `limits.handshakes`, `server.http_timeout` | [`server`] |
 //! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
 //! | its text | `chat.text_bytes_max` | [`protocol`] |
@@ -116,6 +120,7 @@
 //! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
 //! | Nothing is allocated for an announced length | `tests/limits.rs` `an_announced_length_is_refused_before_any_payload` |
 //! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
+//! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered` |
 //! | Nodes on one Redis hear each other in order | `tests/bridge/chat.rs` `two_nodes_chat_both_ways_in_order` |

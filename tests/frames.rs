@@ -127,6 +127,17 @@ fn every_short_case_gets_the_same_answer_in_single_bytes() {
 
 #[test]
 fn every_case_of_the_handshake_table_gets_its_status() {
+    handshakes(0);
+}
+
+#[test]
+fn every_case_of_the_handshake_table_gets_its_status_in_two_pieces() {
+    handshakes(10);
+}
+
+/// Sends each head, its first `cut` bytes by themselves.
+#[track_caller]
+fn handshakes(cut: usize) {
     let gateway = gateway();
     let canaries = Canaries::start(&gateway);
     let mut wrong = Vec::new();
@@ -134,8 +145,9 @@ fn every_case_of_the_handshake_table_gets_its_status() {
     for case in &cases {
         let head = replace(&case.head, b"{path}", b"/echo");
         let mut stream = http::open(gateway.public());
+        let (start, end) = head.split_at(cut);
         // The server may refuse before the last byte.
-        drop(stream.write_all(&head));
+        drop(stream.write_all(start).and_then(|()| stream.write_all(end)));
         let Some((response, _rest)) = http::read_response(&mut stream) else {
             wrong.push(format!("{}: closed instead of {}", case.name, case.status));
             continue;
