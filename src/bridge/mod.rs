@@ -30,8 +30,8 @@
 //! | [`probe`] | `supportal check --redis` |
 //!
 //! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
-//! handshakes for a core at most, never for a runtime; two threads in it, so that reading from Redis
-//! goes on while something is written.
+//! the operator's requests for a core at most, never for a runtime. One thread: a message passes through several tasks
+//! of fred and ours, and with two threads each step woke the other one.
 //!
 //! Limits: `bridge.outbox_capacity`, `bridge.outbox_bytes`, `bridge.arrivals_capacity` for each Redis;
 //! rooms by the members there are; every wait by `bridge.command_timeout` or `bridge.confirm_timeout`.
@@ -75,9 +75,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
-
-/// Threads of the bridge's runtime: one reads from Redis while the other writes.
-const THREADS: usize = 2;
 
 /// Why the bridge cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -214,9 +211,7 @@ impl Bridge {
         let thread = std::thread::Builder::new()
             .name("bridge".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(THREADS)
-                    .thread_name("bridge")
+                let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
                 let (runtime, result) = match runtime {
