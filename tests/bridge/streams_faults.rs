@@ -9,6 +9,9 @@ use crate::support::{Blow, Canaries};
 /// As they are by default: what does not come back is delivered after this.
 const SHORT: &str = "bridge.order_timeout=250ms";
 
+/// Rooms whose members see the order of all nodes.
+const ORDERED: &str = "supportal_bridge_rooms{state=\"ordered\"}";
+
 /// Says numbered messages, each once the one before was seen.
 #[track_caller]
 fn talk(client: &mut Client, numbers: std::ops::Range<usize>) {
@@ -60,7 +63,7 @@ fn redis_may_be_killed_again_and_again_and_nothing_is_lost_r2() {
     say(&mut bob, "back");
     expect(&mut ann, "back");
     expect(&mut bob, "back");
-    until_metric(&left, "supportal_bridge_rooms{state=\"ordered\"}", 1.0);
+    until_metric(&left, ORDERED, 1.0);
 }
 
 #[test]
@@ -247,6 +250,47 @@ fn a_room_whose_key_is_somebody_elses_goes_on_within_its_nodes() {
     );
     assert!(is_up(&left));
     assert_eq!(left.admin("/history?room=chat_1_abc").status, 502);
+}
+
+#[test]
+fn a_room_whose_key_was_somebody_elses_is_whole_again_once_that_is_deleted() {
+    const KEY: &str = "supportal:stream:{chat_1_abc}";
+    let redis = Redis::start(&[]);
+    redis.command(&["SET", KEY, "mine"]);
+    let (left, right) = (stream_node(&redis, &[SHORT]), stream_node(&redis, &[SHORT]));
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    talk(&mut ann, 0..3);
+    until_metric(&left, ORDERED, 0.0);
+    redis.command(&["DEL", KEY]);
+    // The first one said is heard, however soon it is.
+    talk(&mut ann, 3..4);
+    listen(&mut bob, 3..4);
+    let watch = wait::Watch::start();
+    until_metric(&left, ORDERED, 1.0);
+    until_metric(&right, ORDERED, 1.0);
+    assert!(watch.elapsed() < RECOVERY / 2, "{:?}", watch.elapsed());
+    // It becomes somebody else's while it is in use, and nobody speaks when it is given back.
+    redis.command(&["SET", KEY, "mine again"]);
+    talk(&mut ann, 4..6);
+    say(&mut bob, "of bob");
+    expect(&mut bob, "of bob");
+    until_metric(&left, ORDERED, 0.0);
+    until_metric(&right, ORDERED, 0.0);
+    redis.command(&["DEL", KEY]);
+    // Within 2 s by design; the machine of a test may be slow.
+    let watch = wait::Watch::start();
+    until_metric(&left, ORDERED, 1.0);
+    until_metric(&right, ORDERED, 1.0);
+    assert!(watch.elapsed() < RECOVERY / 2, "{:?}", watch.elapsed());
+    talk(&mut ann, 6..8);
+    listen(&mut bob, 6..8);
+    say(&mut bob, "the end");
+    expect(&mut ann, "the end");
+    for node in [&left, &right] {
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+        let log = node.log();
+        assert!(log.matches("a room's stream").count() <= 2, "{log}");
+    }
 }
 
 #[test]

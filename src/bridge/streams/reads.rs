@@ -4,8 +4,8 @@
 use super::follower::Turned;
 use super::lane::Tally;
 use super::scripts::{Page, read_arguments};
-use super::{Hashes, Streams, is_about_room, within};
-use crate::bridge::deployment::{Connection, Failure, text};
+use super::{Hashes, Lane, Streams, is_about_room, within};
+use crate::bridge::deployment::{Connection, Failure};
 use crate::bridge::link::Link;
 use crate::bridge::pubsub;
 use crate::broker::{Broker, Publication};
@@ -111,12 +111,8 @@ async fn read(
     let page = match answer {
         Ok(answer) => Page::from(answer),
         Err(error) if is_about_room(&error) => {
-            tracing::warn!(
-                room = name.as_str(),
-                reason = text(&error),
-                "a room's stream cannot be read: what others say there does not arrive"
-            );
-            link.rooms.lane(name.as_str(), |lane| lane.give_up());
+            streams.refused.add(name, &error, link.clock.now());
+            link.rooms.lane(name.as_str(), Lane::give_up);
             welcome(link, broker, name);
             return Ok(Turned::Live);
         }
@@ -134,6 +130,7 @@ async fn read(
     let turned = within(broker, room.as_ref(), &mut take);
     streams.book(link, &tally);
     if turned == Some(Turned::Live) {
+        streams.refused.remove(name);
         welcome(link, broker, name);
     }
     Ok(turned.unwrap_or(Turned::Live))
