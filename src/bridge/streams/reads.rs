@@ -7,6 +7,7 @@ use super::scripts::{Page, read_arguments};
 use super::{Hashes, Lane, Streams, is_about_room, within};
 use crate::bridge::deployment::{Connection, Failure};
 use crate::bridge::link::Link;
+use crate::bridge::patience::LOOK_EVERY;
 use crate::bridge::pubsub;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
@@ -14,15 +15,11 @@ use fred::clients::Client;
 use fred::interfaces::LuaInterface;
 use fred::types::Value;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Rooms that are read from one Redis at the same time. A round trip each, so that ten thousand
 /// rooms that begin a session are read within a second.
 pub(super) const READS: usize = 16;
-
-/// How often a full mailbox is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The reading connection of one session.
 pub(in crate::bridge) struct Reads {
