@@ -4,8 +4,8 @@
 //! link does. A message that fred threw away because this was too slow shows twice: in
 //! `bridge_lagged`, and exactly in the gaps, once the room's next number or mark comes.
 //!
-//! A full mailbox of a worker is waited for, up to a budget of time that refills slowly; after that
-//! its publications are dropped and counted, so that one stuck worker cannot hold up the rest.
+//! A full mailbox of a worker is waited for as long as the [`Patience`] lasts; after that its
+//! publications are dropped and counted.
 
 use super::deployment::{Failure, wall_millis};
 use super::envelope::{Entry, Envelope, Head, Poison};
@@ -13,6 +13,7 @@ use super::link::Link;
 use super::notice::{Notices, sample};
 use super::origins::{Arrival, Origins};
 use super::outbox::{Outgoing, What};
+use super::patience::Patience;
 use crate::broker::room::Room;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
@@ -24,21 +25,11 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Longest wait for workers' mailboxes in a row.
-const PATIENCE_MAX: Duration = Duration::from_millis(100);
-
-/// Of each ten milliseconds one may be spent waiting for a mailbox.
-const PATIENCE_SHARE: u32 = 10;
-
-/// How often a full mailbox is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-
 /// The reader of one session.
 pub(super) struct Arrivals {
     link: Arc<Link>,
     broker: Arc<Broker>,
-    patience: Duration,
-    refilled: Millis,
+    patience: Patience,
     /// Of poison.
     notices: Notices,
 }
@@ -55,12 +46,11 @@ struct Heard<'a> {
 
 impl Arrivals {
     pub(super) fn new(link: Arc<Link>, broker: Arc<Broker>) -> Self {
-        let refilled = link.clock.now();
+        let patience = Patience::new(link.clock);
         Self {
             link,
             broker,
-            patience: PATIENCE_MAX,
-            refilled,
+            patience,
             notices: Notices::default(),
         }
     }
@@ -144,7 +134,8 @@ impl Arrivals {
             count(&metrics.bridge_dropped, "cause", "late");
             return;
         }
-        if self.broker.full_mailbox(room).is_some() && !self.wait_for_room(room).await {
+        let is_full = || self.broker.full_mailbox(room).is_some();
+        if !self.patience.wait(is_full).await {
             count(&self.link.metrics.bridge_dropped, "cause", "mailbox");
             return;
         }
@@ -157,23 +148,6 @@ impl Arrivals {
         };
         self.broker.deliver_remote(room, &publication);
         self.link.metrics.bridge_delivered.inc();
-    }
-
-    /// Waits for the mailboxes of a room's workers; false if the patience is used up.
-    async fn wait_for_room(&mut self, room: &Room) -> bool {
-        let now = self.link.clock.now();
-        let earned = now.since(self.refilled) / PATIENCE_SHARE;
-        self.patience = (self.patience + earned).min(PATIENCE_MAX);
-        while self.patience >= LOOK_EVERY {
-            self.patience -= LOOK_EVERY;
-            tokio::time::sleep(LOOK_EVERY).await;
-            if self.broker.full_mailbox(room).is_none() {
-                self.refilled = self.link.clock.now();
-                return true;
-            }
-        }
-        self.refilled = self.link.clock.now();
-        false
     }
 
     /// Not from one of us: counted, and shown at most once a second.

@@ -26,6 +26,7 @@
 //! | `pubsub` `arrivals` `canary` | one session of it |
 //! | [`streams`] | mode `streams`: one order, and what was missed |
 //! | `notice` | one line a second |
+//! | `patience` | how long a full mailbox is waited for |
 //! | `deployment` | fred, and what it must not do |
 //! | [`probe`] | `supportal check --redis` |
 //!
@@ -50,6 +51,7 @@ mod link;
 mod notice;
 pub mod origins;
 mod outbox;
+mod patience;
 pub mod place;
 pub mod probe;
 mod pubsub;

@@ -153,6 +153,7 @@ async fn read(link: &Arc<Link>, broker: &Arc<Broker>, reads: Option<&mut Reads>)
     tokio::select! {
         failure = reads.run(link, broker) => failure,
         () = streams.watch_order(link, broker) => Failure::Ended,
+        () = streams.ask_again(link) => Failure::Ended,
     }
 }
 

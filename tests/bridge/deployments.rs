@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::support::Blow;
-use crate::support::deployment::{Sealed, Watched, check_redis};
+use crate::support::deployment::{Sealed, Watched, check_redis, cluster};
 use crate::support::redis::{Reply, free_port};
 use supportal::bridge::place::link_of;
 
@@ -79,44 +79,9 @@ fn sentinel_names_the_master_and_after_a_failover_the_new_one_r6() {
     assert_eq!(role[0].text(), "master");
 }
 
-/// Three masters without replicas, all slots served.
-fn cluster() -> Vec<Redis> {
-    let nodes: Vec<Redis> = (0..3)
-        .map(|_| {
-            let mut redis = Redis::absent(&["--cluster-enabled", "yes"]);
-            // The bus is the port above by 10,000, and must be one.
-            while redis.address().port() > 55_000 {
-                redis = Redis::absent(&["--cluster-enabled", "yes"]);
-            }
-            redis.launch();
-            redis
-        })
-        .collect();
-    for (redis, range) in nodes
-        .iter()
-        .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
-    {
-        redis.command(&["CLUSTER", "ADDSLOTSRANGE", range.0, range.1]);
-        let port = redis.address().port().to_string();
-        nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
-    }
-    for redis in &nodes {
-        wait::until("the cluster to be whole", RECOVERY, || {
-            let info = redis.command(&["CLUSTER", "INFO"]);
-            let slots = redis.command(&["CLUSTER", "SLOTS"]);
-            let ranges = match slots {
-                Reply::Array(ranges) => ranges.len(),
-                _ => 0,
-            };
-            info.text().contains("cluster_state:ok") && ranges == 3
-        });
-    }
-    nodes
-}
-
 #[test]
 fn a_cluster_carries_rooms_by_sharded_channels_and_slots_may_move() {
-    let nodes = cluster();
+    let nodes = cluster(&[]);
     let url = format!("redis-cluster://127.0.0.1:{}", nodes[0].address().port());
     let (left, right) = (node_at(&url, &[]), node_at(&url, &["bridge.linger=50ms"]));
     until_up(&left);

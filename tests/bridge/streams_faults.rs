@@ -7,11 +7,14 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::support::{Blow, Canaries};
 
 /// As they are by default: what does not come back is delivered after this.
-const SHORT: &str = "bridge.order_timeout=250ms";
+pub(super) const SHORT: &str = "bridge.order_timeout=250ms";
+
+/// Rooms whose members see the order of all nodes.
+pub(super) const ORDERED: &str = "supportal_bridge_rooms{state=\"ordered\"}";
 
 /// Says numbered messages, each once the one before was seen.
 #[track_caller]
-fn talk(client: &mut Client, numbers: std::ops::Range<usize>) {
+pub(super) fn talk(client: &mut Client, numbers: std::ops::Range<usize>) {
     for number in numbers {
         say(client, &number.to_string());
         expect(client, &number.to_string());
@@ -20,7 +23,7 @@ fn talk(client: &mut Client, numbers: std::ops::Range<usize>) {
 
 /// The next messages must be these, each once and in order.
 #[track_caller]
-fn listen(client: &mut Client, numbers: std::ops::Range<usize>) {
+pub(super) fn listen(client: &mut Client, numbers: std::ops::Range<usize>) {
     let expected: Vec<String> = numbers.map(|number| number.to_string()).collect();
     assert_eq!(read(client, expected.len()), expected);
 }
@@ -60,7 +63,7 @@ fn redis_may_be_killed_again_and_again_and_nothing_is_lost_r2() {
     say(&mut bob, "back");
     expect(&mut ann, "back");
     expect(&mut bob, "back");
-    until_metric(&left, "supportal_bridge_rooms{state=\"ordered\"}", 1.0);
+    until_metric(&left, ORDERED, 1.0);
 }
 
 #[test]
@@ -206,6 +209,87 @@ fn a_redis_that_stands_still_delays_a_room_once_and_nothing_comes_late_r3() {
 }
 
 #[test]
+fn after_a_redis_that_stood_still_there_is_one_order_again_and_nothing_comes_late_or_twice_r3() {
+    let mut redis = Redis::start(&[]);
+    let settings = ["queue.expiry=4s", SHORT];
+    let nodes = [(); 2].map(|()| stream_node(&redis, &settings));
+    let mut members = [nodes[0].join("abc"), nodes[1].join("abc")];
+    let said = |who: usize, numbers: std::ops::Range<usize>| -> Vec<String> {
+        numbers.map(|number| format!("{who} {number}")).collect()
+    };
+    // Both speak, and each hears itself at once; some were on their way when Redis stood still.
+    let speak = |members: &mut [Client; 2], numbers: std::ops::Range<usize>| {
+        for (who, member) in members.iter_mut().enumerate() {
+            for text in said(who, numbers.clone()) {
+                say(member, &text);
+                expect(member, &text);
+            }
+        }
+    };
+    redis.blow(Blow::Stop);
+    let watch = wait::Watch::start();
+    speak(&mut members, 0..10);
+    for node in &nodes {
+        until_down(node);
+    }
+    // Noticed within 3 s by design; the machine of a test may be slow.
+    assert!(watch.elapsed() < RECOVERY / 3, "{:?}", watch.elapsed());
+    speak(&mut members, 10..20);
+    for node in &nodes {
+        wait::until("all of it to expire", RECOVERY, || {
+            node.metric("supportal_bridge_outbox") == 0.0
+        });
+    }
+    speak(&mut members, 20..40);
+    redis.blow(Blow::Continue);
+    for (who, member) in members.iter_mut().enumerate() {
+        assert_eq!(read(member, 20), said(1 - who, 20..40));
+    }
+    for node in &nodes {
+        until_metric(node, ORDERED, 1.0);
+    }
+    for (who, member) in members.iter_mut().enumerate() {
+        for text in said(who, 40..90) {
+            say(member, &text);
+        }
+    }
+    let orders: Vec<Vec<String>> = members.iter_mut().map(|one| read(one, 100)).collect();
+    assert_eq!(orders[0], orders[1]);
+    for node in &nodes {
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+        let expired = "supportal_bridge_dropped_total{cause=\"expired\"}";
+        assert_eq!(node.metric(expired), 20.0);
+    }
+}
+
+#[test]
+fn a_redis_that_comes_back_with_an_older_stream_repeats_nothing_and_what_is_new_arrives() {
+    let mut redis = Redis::start(&[]);
+    let nodes = [(); 2].map(|()| stream_node(&redis, &[SHORT]));
+    let (mut ann, mut bob) = (nodes[0].join("abc"), nodes[1].join("abc"));
+    talk(&mut ann, 0..10);
+    assert_eq!(redis.command(&["SAVE"]).text(), "OK");
+    talk(&mut ann, 10..20);
+    listen(&mut bob, 0..20);
+    redis.blow(Blow::Kill);
+    talk(&mut ann, 20..30);
+    redis.launch();
+    nodes.iter().for_each(until_up);
+    listen(&mut bob, 20..30);
+    talk(&mut ann, 30..40);
+    listen(&mut bob, 30..40);
+    // The speaker's own place went back with the stream.
+    say(&mut bob, "of bob");
+    expect(&mut bob, "of bob");
+    expect(&mut ann, "of bob");
+    for node in &nodes {
+        until_metric(node, ORDERED, 1.0);
+        assert!(node.metric("supportal_bridge_resets_total") >= 1.0);
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+    }
+}
+
+#[test]
 fn redis_may_come_after_the_nodes_r1() {
     let mut redis = Redis::absent(&[]);
     let node = |redis: &Redis| stream_node_at(&redis.url(), &[SHORT]);
@@ -247,6 +331,47 @@ fn a_room_whose_key_is_somebody_elses_goes_on_within_its_nodes() {
     );
     assert!(is_up(&left));
     assert_eq!(left.admin("/history?room=chat_1_abc").status, 502);
+}
+
+#[test]
+fn a_room_whose_key_was_somebody_elses_is_whole_again_once_that_is_deleted() {
+    const KEY: &str = "supportal:stream:{chat_1_abc}";
+    let redis = Redis::start(&[]);
+    redis.command(&["SET", KEY, "mine"]);
+    let (left, right) = (stream_node(&redis, &[SHORT]), stream_node(&redis, &[SHORT]));
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    talk(&mut ann, 0..3);
+    until_metric(&left, ORDERED, 0.0);
+    redis.command(&["DEL", KEY]);
+    // The first one said is heard, however soon it is.
+    talk(&mut ann, 3..4);
+    listen(&mut bob, 3..4);
+    let watch = wait::Watch::start();
+    until_metric(&left, ORDERED, 1.0);
+    until_metric(&right, ORDERED, 1.0);
+    assert!(watch.elapsed() < RECOVERY / 2, "{:?}", watch.elapsed());
+    // It becomes somebody else's while it is in use, and nobody speaks when it is given back.
+    redis.command(&["SET", KEY, "mine again"]);
+    talk(&mut ann, 4..6);
+    say(&mut bob, "of bob");
+    expect(&mut bob, "of bob");
+    until_metric(&left, ORDERED, 0.0);
+    until_metric(&right, ORDERED, 0.0);
+    redis.command(&["DEL", KEY]);
+    // Within 2 s by design; the machine of a test may be slow.
+    let watch = wait::Watch::start();
+    until_metric(&left, ORDERED, 1.0);
+    until_metric(&right, ORDERED, 1.0);
+    assert!(watch.elapsed() < RECOVERY / 2, "{:?}", watch.elapsed());
+    talk(&mut ann, 6..8);
+    listen(&mut bob, 6..8);
+    say(&mut bob, "the end");
+    expect(&mut ann, "the end");
+    for node in [&left, &right] {
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+        let log = node.log();
+        assert!(log.matches("a room's stream").count() <= 2, "{log}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Redis as it is deployed: watched by a Sentinel, behind TLS; and `supportal check --redis` of it.
 
-use super::redis::{Redis, free_port};
+use super::redis::{Redis, Reply, free_port};
 use super::wait;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -53,6 +53,67 @@ impl Watched {
             _folder: folder,
         }
     }
+}
+
+/// A server of a Cluster with these further arguments, of no Cluster yet.
+#[track_caller]
+fn cluster_node(arguments: &[&str]) -> Redis {
+    let all = [&["--cluster-enabled", "yes"], arguments].concat();
+    let mut redis = Redis::absent(&all);
+    // The bus is the port above by 10,000, and must be one.
+    while redis.address().port() > 55_000 {
+        redis = Redis::absent(&all);
+    }
+    redis.launch();
+    redis
+}
+
+/// Three masters without replicas, all slots served; each server has these further arguments.
+#[track_caller]
+pub(crate) fn cluster(arguments: &[&str]) -> Vec<Redis> {
+    let nodes: Vec<Redis> = (0..3).map(|_| cluster_node(arguments)).collect();
+    for (redis, range) in nodes
+        .iter()
+        .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+    {
+        redis.command(&["CLUSTER", "ADDSLOTSRANGE", range.0, range.1]);
+        let port = redis.address().port().to_string();
+        nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+    }
+    for redis in &nodes {
+        wait::until("the cluster to be whole", PATIENCE, || {
+            let info = redis.command(&["CLUSTER", "INFO"]);
+            let slots = redis.command(&["CLUSTER", "SLOTS"]);
+            let ranges = match slots {
+                Reply::Array(ranges) => ranges.len(),
+                _ => 0,
+            };
+            info.text().contains("cluster_state:ok") && ranges == 3
+        });
+    }
+    nodes
+}
+
+/// A replica of a master of a Cluster, in step with it, and known to all.
+#[track_caller]
+pub(crate) fn cluster_replica(nodes: &[Redis], master: usize, arguments: &[&str]) -> Redis {
+    let replica = cluster_node(arguments);
+    let port = nodes[0].address().port().to_string();
+    replica.command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+    let id = nodes[master].command(&["CLUSTER", "MYID"]);
+    wait::until("the replica to be one", PATIENCE, || {
+        let answer = replica.command(&["CLUSTER", "REPLICATE", id.text()]);
+        answer.text() == "OK"
+    });
+    wait::until("the replica to follow", PATIENCE, || {
+        let info = replica.command(&["INFO", "replication"]);
+        let known = |redis: &Redis| {
+            let nodes = redis.command(&["CLUSTER", "NODES"]);
+            nodes.text().contains("slave")
+        };
+        info.text().contains("master_link_status:up") && nodes.iter().all(known)
+    });
+    replica
 }
 
 /// A Redis that speaks TLS with a certificate that signs itself.

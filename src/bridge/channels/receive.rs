@@ -12,6 +12,7 @@ use super::scripts::{Commands, POP_TIMEOUT_SECS};
 use super::session::Task;
 use super::wire;
 use crate::bridge::deployment::{Connection, Failure};
+use crate::bridge::patience::{LOOK_EVERY, Patience};
 use crate::broker::Broker;
 use crate::metrics::count;
 use fred::clients::Client;
@@ -25,15 +26,6 @@ use tokio::sync::broadcast::error::RecvError;
 /// Messages taken from one receiver before the next one has its turn, beside the one that ended the
 /// wait.
 const DRAIN: usize = 128;
-
-/// How often a full mailbox is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-
-/// Longest wait of layer `pubsub` for full mailboxes in a row.
-const PATIENCE_MAX: Duration = Duration::from_millis(100);
-
-/// Of each ten milliseconds one may be spent waiting for a mailbox.
-const PATIENCE_SHARE: u32 = 10;
 
 /// Starts to pull.
 pub(super) async fn core(
@@ -131,8 +123,7 @@ pub(super) async fn pubsub(
         layer: Arc::clone(layer),
         broker: Arc::clone(broker),
         canary: canary.clone(),
-        patience: PATIENCE_MAX,
-        refilled: layer.clock.now(),
+        patience: Patience::new(layer.clock),
     };
     let task = Task(tokio::spawn(listener.run(messages)));
     host.deployment
@@ -146,8 +137,7 @@ struct Listener {
     layer: Arc<Layer>,
     broker: Arc<Broker>,
     canary: String,
-    patience: Duration,
-    refilled: crate::clock::Millis,
+    patience: Patience,
 }
 
 impl Listener {
@@ -177,24 +167,9 @@ impl Listener {
         let Some(group) = self.layer.commands.keys().group_of(channel) else {
             return;
         };
-        if is_full(&self.broker) && !self.wait_for_room().await {
+        if !self.patience.wait(|| is_full(&self.broker)).await {
             return count(&self.layer.metrics.channels_dropped, "cause", "mailbox");
         }
         inbound.hear(group, bytes);
-    }
-
-    /// Waits for the workers' mailboxes; false if the patience is used up.
-    async fn wait_for_room(&mut self) -> bool {
-        let now = self.layer.clock.now();
-        let earned = now.since(self.refilled) / PATIENCE_SHARE;
-        self.patience = (self.patience + earned).min(PATIENCE_MAX);
-        let mut has_room = false;
-        while !has_room && self.patience >= LOOK_EVERY {
-            self.patience -= LOOK_EVERY;
-            tokio::time::sleep(LOOK_EVERY).await;
-            has_room = !is_full(&self.broker);
-        }
-        self.refilled = self.layer.clock.now();
-        has_room
     }
 }

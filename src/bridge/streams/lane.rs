@@ -51,6 +51,8 @@ pub(in crate::bridge) struct Lane {
     own: Own,
     /// Subscribed in this session and caught up once: what is said here comes back.
     is_open: bool,
+    /// Redis has refused to append or to read: once it can be read, the room is ordered again.
+    is_refused: bool,
     /// A read is under way or in the queue.
     pub(super) is_queued: bool,
     /// Somebody looks at how long its own publications wait.
@@ -64,6 +66,7 @@ impl Lane {
             follower: Follower::default(),
             own: Own::new(load),
             is_open: false,
+            is_refused: false,
             is_queued: false,
             is_watched: false,
         }
@@ -80,6 +83,12 @@ impl Lane {
     pub(super) fn doubt(&mut self) -> bool {
         self.follower.doubt();
         !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// Redis has refused something; as [`Lane::doubt`].
+    pub(super) fn ask_again(&mut self) -> bool {
+        self.is_refused = true;
+        self.doubt()
     }
 
     /// Does this node's own order wait for that of all nodes?
@@ -176,12 +185,19 @@ impl Lane {
         if turned == Turned::Live {
             self.is_open = true;
             self.is_queued = false;
+            if std::mem::take(&mut self.is_refused) {
+                self.own.rise();
+            }
         }
         turned
     }
 
-    /// What cannot be read is done without: arrivals are delivered from wherever they begin.
+    /// The stream cannot be read: the room goes on alone until it can be, and then with the first
+    /// entry that it did not have.
     pub(super) fn give_up(&mut self) {
+        self.follower.begin_at_start();
+        self.is_open = false;
+        self.is_refused = true;
         self.is_queued = false;
     }
 

@@ -25,6 +25,7 @@
 //! | `scripts` | what is said to Redis |
 //! | `reads` | gaps, and `/history` |
 //! | `order` | who waits, and for how long |
+//! | `refused` | rooms whose keys are somebody else's |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
 //! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity` and
@@ -39,6 +40,7 @@ mod lane;
 mod order;
 pub mod own;
 pub(super) mod reads;
+mod refused;
 pub(super) mod scripts;
 
 pub use history::{Kept, KeptMessage, NoHistory};
@@ -63,6 +65,7 @@ use fred::types::Value;
 use lane::{Ears, Tally};
 use own::{Load, Said};
 use parking_lot::Mutex;
+use refused::{Refused, is_about_room};
 use scripts::Announcement;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -114,6 +117,7 @@ pub(super) struct Streams {
     to_read_filled: Notify,
     /// Rooms with own publications that wait, each once.
     waiting: Mutex<Vec<RoomName>>,
+    refused: Arc<Refused>,
     /// For `/history`, while a session is up.
     reader: Mutex<Option<Client>>,
 }
@@ -136,6 +140,7 @@ impl Streams {
             to_read: Mutex::default(),
             to_read_filled: Notify::new(),
             waiting: Mutex::default(),
+            refused: Arc::default(),
             reader: Mutex::default(),
         }
     }
@@ -171,6 +176,7 @@ impl Streams {
         let arguments = arguments(&link.deployment, kept, link.node.0, head, messages);
         let hash = self.hashes().map(|hashes| hashes.append);
         let metrics = Arc::clone(&link.metrics);
+        let (refused, now) = (Arc::clone(&self.refused), link.clock.now());
         let room = Arc::clone(&parcel.room);
         Box::pin(async move {
             let appended: Result<Value, Error> = client
@@ -189,11 +195,7 @@ impl Streams {
                     for _ in 0..count {
                         count_refused(&metrics);
                     }
-                    tracing::warn!(
-                        room = room.name().as_str(),
-                        reason = super::deployment::text(&error),
-                        "Redis refuses a room's stream: what is said there stays on this node"
-                    );
+                    refused.add(room.name(), &error, now);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -474,14 +476,6 @@ pub(super) fn arguments(
 
 fn count_refused(metrics: &crate::metrics::Metrics) {
     count(&metrics.bridge_dropped, "cause", "refused");
-}
-
-/// Is something wrong with this room's keys alone: of another type, or with entries of somebody else?
-fn is_about_room(error: &Error) -> bool {
-    let details = error.details();
-    ["WRONGTYPE", "FOREIGN", "ERR "]
-        .iter()
-        .any(|start| details.starts_with(start))
 }
 
 /// A moment as it is kept in an atomic.

@@ -87,6 +87,7 @@ impl Streams {
     /// A session begins.
     pub(in crate::bridge) fn begin(&self, link: &Link) {
         self.to_read.lock().clear();
+        self.refused.clear();
         link.rooms.lanes(|lane| {
             lane.close();
             false

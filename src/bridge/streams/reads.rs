@@ -4,9 +4,10 @@
 use super::follower::Turned;
 use super::lane::Tally;
 use super::scripts::{Page, read_arguments};
-use super::{Hashes, Streams, is_about_room, within};
-use crate::bridge::deployment::{Connection, Failure, text};
+use super::{Hashes, Lane, Streams, is_about_room, within};
+use crate::bridge::deployment::{Connection, Failure};
 use crate::bridge::link::Link;
+use crate::bridge::patience::LOOK_EVERY;
 use crate::bridge::pubsub;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
@@ -14,15 +15,11 @@ use fred::clients::Client;
 use fred::interfaces::LuaInterface;
 use fred::types::Value;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Rooms that are read from one Redis at the same time. A round trip each, so that ten thousand
 /// rooms that begin a session are read within a second.
 pub(super) const READS: usize = 16;
-
-/// How often a full mailbox is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The reading connection of one session.
 pub(in crate::bridge) struct Reads {
@@ -111,12 +108,8 @@ async fn read(
     let page = match answer {
         Ok(answer) => Page::from(answer),
         Err(error) if is_about_room(&error) => {
-            tracing::warn!(
-                room = name.as_str(),
-                reason = text(&error),
-                "a room's stream cannot be read: what others say there does not arrive"
-            );
-            link.rooms.lane(name.as_str(), |lane| lane.give_up());
+            streams.refused.add(name, &error, link.clock.now());
+            link.rooms.lane(name.as_str(), Lane::give_up);
             welcome(link, broker, name);
             return Ok(Turned::Live);
         }
@@ -134,6 +127,7 @@ async fn read(
     let turned = within(broker, room.as_ref(), &mut take);
     streams.book(link, &tally);
     if turned == Some(Turned::Live) {
+        streams.refused.remove(name);
         welcome(link, broker, name);
     }
     Ok(turned.unwrap_or(Turned::Live))

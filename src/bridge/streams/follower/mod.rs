@@ -125,6 +125,11 @@ impl Follower {
         self.state = State::Reading;
     }
 
+    /// There is no stream for a room that begins here: what will be in it is for this node.
+    pub fn begin_at_start(&mut self) {
+        self.at.get_or_insert(Position::START);
+    }
+
     /// An entry arrives. Without `may_deliver` it is put off.
     pub fn arrival(&mut self, entry: Position, may_deliver: bool) -> Arrival {
         let Some(at) = self.at else {

@@ -71,6 +71,22 @@ fn what_a_stream_has_lost_is_counted_exactly() {
 }
 
 #[test]
+fn a_room_without_a_stream_to_read_misses_nothing_of_the_one_that_begins_then() {
+    let mut follower = Follower::default();
+    follower.request();
+    follower.begin_at_start();
+    // Two entries before anybody asks.
+    assert_eq!(follower.arrival(place(2), true), Arrival::Later);
+    assert_eq!(follower.request().after, Some(Position::START));
+    let page = [place(1), place(2)];
+    assert_eq!(follower.turn(Some(place(2)), &page), Turned::Live);
+    assert_eq!(follower.take_account(), Account::default());
+    // Where a room stands already, it stays.
+    follower.begin_at_start();
+    assert_eq!(follower.at(), Some(place(2)));
+}
+
+#[test]
 fn a_stream_that_begins_anew_is_followed_from_its_first_entry() {
     let mut follower = at(7);
     let first = Position {

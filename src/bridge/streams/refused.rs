@@ -1,0 +1,78 @@
+//! Rooms whose keys in Redis are not ours: of another type, or with entries of somebody else.
+//!
+//! Such a room goes on within each node. Nobody says when the keys are given back, so its stream is
+//! read again every second; see [`Streams::ask_again`]. That it is refused is told once, and once a
+//! second at most for all rooms together.
+//!
+//! Bound: rooms with members on this node, and those that were left within a second.
+
+use super::{Lane, Streams};
+use crate::bridge::deployment::text;
+use crate::bridge::link::Link;
+use crate::bridge::notice::Notices;
+use crate::clock::Millis;
+use crate::name::RoomName;
+use fred::error::Error;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How often it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The refused rooms of one Redis.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    rooms: Mutex<HashSet<RoomName>>,
+    notices: Mutex<Notices>,
+}
+
+impl Refused {
+    /// Redis refuses this room, for this reason.
+    pub(super) fn add(&self, name: &RoomName, error: &Error, now: Millis) {
+        let is_news = self.rooms.lock().insert(name.clone());
+        if is_news && self.notices.lock().is_due(now) {
+            tracing::warn!(
+                room = name.as_str(),
+                reason = text(error),
+                "Redis refuses a room's stream: what is said there stays within each node"
+            );
+        }
+    }
+
+    /// It may be read.
+    pub(super) fn remove(&self, name: &RoomName) {
+        self.rooms.lock().remove(name);
+    }
+
+    pub(super) fn clear(&self) {
+        self.rooms.lock().clear();
+    }
+}
+
+/// Is something wrong with this room's keys alone?
+pub(super) fn is_about_room(error: &Error) -> bool {
+    let details = error.details();
+    ["WRONGTYPE", "FOREIGN", "ERR "]
+        .iter()
+        .any(|start| details.starts_with(start))
+}
+
+impl Streams {
+    /// Reads refused rooms again, for the length of a session.
+    pub(in crate::bridge) async fn ask_again(&self, link: &Link) {
+        let mut looks = tokio::time::interval(AGAIN);
+        loop {
+            looks.tick().await;
+            let rooms: Vec<RoomName> = self.refused.rooms.lock().iter().cloned().collect();
+            for name in rooms {
+                match link.rooms.lane(name.as_str(), Lane::ask_again) {
+                    Some(true) => self.queue_read(name),
+                    Some(false) => {}
+                    // Nobody is there any longer.
+                    None => self.refused.remove(&name),
+                }
+            }
+        }
+    }
+}
