@@ -1,5 +1,5 @@
-//! What the bridge costs beside Redis: the envelope both ways, the receiver's account of numbers, and
-//! the data plane's one push.
+//! What the bridge costs beside Redis: the envelope both ways, the receiver's account of numbers (in
+//! mode `streams` its place in the stream), and the data plane's one push.
 //!
 //! `cargo bench --bench bridge`.
 
@@ -7,12 +7,16 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 use supportal::bridge::Bridge;
 use supportal::bridge::envelope::{
     CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
 };
 use supportal::bridge::origins::Origins;
 use supportal::bridge::place::link_of;
+use supportal::bridge::streams::Announcement;
+use supportal::bridge::streams::follower::{Arrival, Follower, Position};
+use supportal::bridge::streams::own::{Back, Load, Own};
 use supportal::broker::room::{Room, RoomSlot};
 use supportal::broker::{Broker, Publication, Wake};
 use supportal::clock::{Clock, Millis};
@@ -91,6 +95,66 @@ fn origins(criterion: &mut Criterion) {
     });
 }
 
+/// As `append.lua` publishes: where the first message is, then the envelope.
+fn announced(first: u64, envelope: &[u8]) -> Vec<u8> {
+    let place = [1, first, first].map(u64::to_be_bytes).concat();
+    [&place[..], envelope].concat()
+}
+
+/// What arrives over a stream: one that is another node's is read, found to be the next, and copied
+/// for the members; one of our own is found among what waits to come back.
+fn streams(criterion: &mut Criterion) {
+    let frame = frame();
+    for messages in TICKS {
+        let mut bytes = announced(1, &written(messages, &frame));
+        let mut follower = Follower::default();
+        follower.request();
+        follower.begin_at_start();
+        follower.turn(None, &[]);
+        let mut first = 1_u64;
+        let mut group = criterion.benchmark_group("streams");
+        group.throughput(Throughput::Elements(messages));
+        group.bench_function(BenchmarkId::new("arrive", messages), |bencher| {
+            bencher.iter(|| {
+                for place in [8, 16] {
+                    let bytes = bytes.get_mut(place..place + 8).expect("a place");
+                    bytes.copy_from_slice(&first.to_be_bytes());
+                }
+                first += messages;
+                let announcement = Announcement::read(black_box(&bytes)).expect("one of ours");
+                for (offset, entry) in
+                    (announcement.first.offset..).zip(announcement.envelope.entries())
+                {
+                    let at = Position {
+                        offset,
+                        ..announcement.first
+                    };
+                    assert_eq!(follower.arrival(at, true), Arrival::Next);
+                    if let Entry::Message { frame, .. } = entry {
+                        black_box(Bytes::copy_from_slice(frame));
+                    }
+                }
+            });
+        });
+    }
+    let mut own = Own::new(Arc::new(Load::new(1_000, 1 << 20)));
+    let publication = Publication {
+        frame,
+        deadline: Millis(60_000),
+    };
+    let (mut number, mut earlier, mut ready) = (0, Vec::new(), Vec::new());
+    criterion.bench_function("streams/say_and_come_back", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            let (key, now) = ((1, number), Millis(number));
+            own.say(key, black_box(&publication), now, true, &mut earlier);
+            let back = own.back(key, now, Duration::from_millis(250), &mut ready);
+            assert_eq!(back, Back::Waited);
+            ready.clear();
+        });
+    });
+}
+
 /// A broker with or without a bridge whose Redis is not there: a full outbox, so that what is
 /// measured is the push and the refusal, not the queue's growth.
 fn broker(is_bridged: bool) -> (Arc<Broker>, Arc<Room>) {
@@ -129,5 +193,5 @@ fn push(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, envelope, origins, push);
+criterion_group!(benches, envelope, origins, streams, push);
 criterion_main!(benches);

@@ -196,7 +196,7 @@ impl Metrics {
             bridge_echoes: table.counter("bridge_echoes", "Own envelopes that came back, dropped; with streams, own publications that had been delivered before"),
             bridge_duplicates: table.counter("bridge_duplicates", "Publications that arrived a second time, dropped"),
             bridge_gaps: table.counter("bridge_gaps", "Publications of other nodes that never arrived, counted exactly"),
-            bridge_dropped: table.labelled("bridge_dropped", "cause", "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis"),
+            bridge_dropped: table.labelled("bridge_dropped", "cause", "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis, not answered by it at `shutdown`"),
             bridge_outbox: table.gauge("bridge_outbox", "Publications and marks on their way to Redis"),
             bridge_outbox_bytes: table.gauge_of_bytes("bridge_outbox", "Their frames"),
             bridge_subscriptions: table.gauges("bridge_subscriptions", "state", "Rooms wanted and rooms confirmed by Redis"),

@@ -40,8 +40,8 @@ pub(super) struct Link {
     pub(super) standing: Standing,
     epoch: u64,
     pause_max: Duration,
-    /// What has waited for a session waits this much longer.
-    pub(super) settle: Duration,
+    /// Nothing leaves for so long after an outage.
+    settle: Duration,
     /// In mode `streams`.
     pub(super) streams: Option<Streams>,
 }
@@ -126,23 +126,33 @@ impl Link {
     }
 
     /// Runs sessions until `stop` says so; then what is left goes out.
-    async fn run(self: Arc<Self>, broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, broker: Arc<Broker>, stop: watch::Receiver<bool>) {
         let mut sending = Sending::new(Arc::clone(&self.outbox), self.node, self.epoch);
         if self.streams.is_some() {
             sending = sending.without_marks();
         }
+        self.sessions(&broker, &mut sending, stop).await;
+        self.sweep(&mut sending);
+        self.count_lost(&sending);
+    }
+
+    async fn sessions(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        sending: &mut Sending,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut pauses = Pauses::new(self.pause_max);
+        let mut settle = Duration::ZERO;
         loop {
             let started = self.clock.now();
-            let failure = self.session(&broker, &mut sending, &mut stop).await;
+            let failure = self.session(broker, sending, &mut stop, settle).await;
             if matches!(failure, Failure::Stopped) {
                 return;
             }
-            self.went_down(&broker, &failure);
-            sending.collect();
-            sending.begin();
-            sending.sweep(self.clock.now());
-            pubsub::tally(&self, &mut sending);
+            settle = self.settle;
+            self.went_down(broker, &failure);
+            self.sweep(sending);
             // Rooms come and go while it is down; those that went are forgotten.
             drop(self.rooms.due(self.clock.now()));
             let held = self.clock.now().since(started);
@@ -152,11 +162,40 @@ impl Link {
         }
     }
 
+    /// Drops what has expired, while there is no session.
+    fn sweep(&self, sending: &mut Sending) {
+        sending.collect();
+        sending.begin();
+        sending.sweep(self.clock.now());
+        pubsub::tally(self, sending);
+    }
+
+    /// The node is gone for the others: what Redis has not answered for is lost, so far as anybody
+    /// here can know.
+    fn count_lost(&self, sending: &Sending) {
+        let lost = sending.messages();
+        if lost == 0 {
+            return;
+        }
+        let series = self
+            .metrics
+            .bridge_dropped
+            .get_or_create(&[("cause", "shutdown")]);
+        series.inc_by(lost);
+        tracing::warn!(
+            redis = self.label,
+            address = self.deployment.shown,
+            lost,
+            "the node goes down without having told the others everything: Redis has not answered"
+        );
+    }
+
     async fn session(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         sending: &mut Sending,
         stop: &mut watch::Receiver<bool>,
+        settle: Duration,
     ) -> Failure {
         let opened = tokio::select! {
             opened = Session::open(self, broker) => opened,
@@ -172,7 +211,7 @@ impl Link {
         }
         self.went_up();
         tokio::select! {
-            failure = session.run(self, broker, sending) => failure,
+            failure = session.run(self, broker, sending, settle) => failure,
             () = told(stop) => {
                 session.flush(self, sending).await;
                 Failure::Stopped
@@ -208,5 +247,56 @@ impl Link {
             reason = %failure,
             "the bridge is down: rooms go on within this node"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bridge::Bridge;
+    use crate::broker::room::RoomSlot;
+    use crate::broker::{Broker, Publication, Wake};
+    use crate::clock::{Clock, Millis};
+    use crate::config::redis::RedisUrl;
+    use crate::config::{BridgeMode, Config};
+    use crate::metrics::Metrics;
+    use crate::name::RoomName;
+    use bytes::Bytes;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_nobody_was_told_when_the_node_goes_down_is_counted_and_what_had_expired_is_not() {
+        for mode in [BridgeMode::Pubsub, BridgeMode::Streams] {
+            let mut config = Config::default();
+            config.bridge.mode = mode;
+            // Nobody listens there.
+            config.bridge.urls = vec![RedisUrl::parse("redis://127.0.0.1:1").unwrap()];
+            let metrics = Arc::new(Metrics::new());
+            let bridge = Bridge::new(&config, &metrics, Clock::start())
+                .unwrap()
+                .unwrap();
+            let wakes = vec![Box::new(|| {}) as Wake];
+            let broker = Arc::new(Broker::new(&config.broker, wakes, Some(bridge.uplink())));
+            let name = RoomName::chat("1", "abc").unwrap();
+            let room = broker.join(&name, 0, RoomSlot::default).room;
+            for deadline in [Millis(0), Millis::NEVER, Millis::NEVER, Millis::NEVER] {
+                let frame = Bytes::from_static(b"\x81\x01x");
+                broker.publish(&room, &Publication { frame, deadline }, Some(0));
+            }
+            bridge.run(&broker).unwrap();
+            bridge.shutdown();
+            let dropped = |cause| {
+                metrics
+                    .bridge_dropped
+                    .get_or_create(&[("cause", cause)])
+                    .get()
+            };
+            assert_eq!(
+                (dropped("shutdown"), dropped("expired")),
+                (3, 1),
+                "{mode:?}"
+            );
+            bridge.measure();
+            assert_eq!(metrics.bridge_outbox.get(), 0);
+        }
     }
 }

@@ -161,7 +161,9 @@ impl Bridge {
             node: NodeId(node),
             epoch: deployment::wall_millis(),
         };
-        for cause in ["full", "expired", "late", "mailbox", "poison", "refused"] {
+        for cause in [
+            "full", "expired", "late", "mailbox", "poison", "refused", "shutdown",
+        ] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
         let links: Result<Vec<_>, Error> = urls

@@ -97,12 +97,14 @@ impl Session {
         })
     }
 
-    /// Carries publications both ways until something breaks.
+    /// Carries publications both ways until something breaks. After an outage the other nodes have
+    /// `settle` to subscribe again before the first one leaves.
     pub(super) async fn run(
         &mut self,
         link: &Arc<Link>,
         broker: &Arc<Broker>,
         sending: &mut Sending,
+        settle: Duration,
     ) -> Failure {
         let (commands, subscriptions) = (
             self.commands.client.clone(),
@@ -115,7 +117,7 @@ impl Session {
                 link.metrics.panics.inc();
                 Failure::Ended
             }),
-            failure = send(link, &commands, sending) => failure,
+            failure = send(link, &commands, sending, settle) => failure,
             failure = follow(link, broker, &subscriptions) => failure,
             failure = canary::watch(link, &commands) => failure,
             failure = read(link, broker, self.reads.as_mut()) => failure,
@@ -295,15 +297,14 @@ fn command(link: &Link, client: Client, parcel: Parcel) -> Publishing {
 }
 
 /// Publishes what the data plane puts into the outbox.
-async fn send(link: &Link, client: &Client, sending: &mut Sending) -> Failure {
+async fn send(link: &Link, client: &Client, sending: &mut Sending, settle: Duration) -> Failure {
     sending.begin();
-    sending.collect();
     if let Some(streams) = &link.streams {
+        sending.collect();
         streams.answered(link, Duration::ZERO, sending.unsent());
-    } else if sending.has_unsent() {
-        // Whatever broke this link broke the other nodes' too: what has waited so far waits until
-        // they have had the time to connect and subscribe.
-        tokio::time::sleep(link.settle).await;
+    } else {
+        // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not hear.
+        tokio::time::sleep(settle).await;
     }
     let mut flights: VecDeque<Flight> = VecDeque::new();
     let mut marks = tokio::time::interval(MARK_AFTER / 2);

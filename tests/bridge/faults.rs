@@ -1,7 +1,8 @@
 //! What happens to Redis must not happen to the chat within a node.
 
 use super::*;
-use crate::support::{Blow, Canaries};
+use crate::support::proxy::{Proxy, Weather};
+use crate::support::{Blow, Canaries, Signal};
 
 #[test]
 fn redis_may_come_after_the_nodes_r1() {
@@ -106,6 +107,55 @@ fn redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2() {
         came as f64 + gaps == sent as f64
     });
     canaries.finish();
+}
+
+#[test]
+fn the_first_words_after_an_outage_wait_until_the_other_node_has_subscribed_again() {
+    let mut redis = Redis::start(&[]);
+    // A generous pause for the test, so that a slow machine is no reason to fail.
+    let left = node(&redis, &["bridge.reconnect_max=2s"]);
+    let proxy = Proxy::start(redis.address());
+    let right = node_at(&proxy.url(), &[]);
+    until_up(&right);
+    let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
+    talk(&mut ann, 1, 0);
+    assert_eq!(listen(&mut bob, 0), 1);
+    redis.blow(Blow::Kill);
+    proxy.set(Weather::Cut);
+    until_down(&left);
+    until_down(&right);
+    redis.launch();
+    until_up(&left);
+    // Nothing has waited for Redis; the other node is a little later.
+    talk(&mut ann, 20, 1);
+    proxy.set(Weather::Fair);
+    assert_eq!(listen(&mut bob, 20), 20);
+    assert_eq!(right.metric("supportal_bridge_gaps_total"), 0.0);
+}
+
+#[test]
+fn what_waits_for_a_redis_that_is_down_at_the_end_is_told_in_one_line() {
+    let mut redis = Redis::start(&[]);
+    for mode in ["pubsub", "streams"] {
+        let mode = format!("bridge.mode={mode}");
+        let node = node(&redis, &[&mode]);
+        let mut ann = node.join("abc");
+        talk(&mut ann, 2, 0);
+        until_metric(&node, "supportal_bridge_outbox", 0.0);
+        redis.blow(Blow::Kill);
+        until_down(&node);
+        talk(&mut ann, 5, 2);
+        node.signal(Signal::Term);
+        assert_eq!(node.wait_exit(RECOVERY), Some(0));
+        let log = node.log();
+        let told: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("without having told"))
+            .collect();
+        assert_eq!(told.len(), 1, "{log}");
+        assert!(told[0].contains("\"lost\":5"), "{log}");
+        redis.launch();
+    }
 }
 
 #[test]

@@ -231,6 +231,13 @@ impl Sending {
         self.sent < self.unanswered.len()
     }
 
+    /// Messages that Redis has not answered for.
+    pub(super) fn messages(&self) -> u64 {
+        let is_message =
+            |(_, outgoing): &&(u64, Outgoing)| matches!(outgoing.what, What::Message(_));
+        self.unanswered.iter().filter(is_message).count() as u64
+    }
+
     /// Drops what has expired, while nothing is on the wire: it makes room for what somebody may
     /// still want.
     pub(super) fn sweep(&mut self, now: Millis) {

@@ -45,6 +45,7 @@ pub(super) mod scripts;
 
 pub use history::{Kept, KeptMessage, NoHistory};
 pub(super) use lane::Lane;
+pub use scripts::Announcement;
 
 use super::arrivals::Arrivals;
 use super::deployment::{Deployment, Failure, Publishing, wall_millis};
@@ -66,7 +67,6 @@ use lane::{Ears, Tally};
 use own::{Load, Said};
 use parking_lot::Mutex;
 use refused::{Refused, is_about_room};
-use scripts::Announcement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

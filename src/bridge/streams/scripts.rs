@@ -31,11 +31,11 @@ const PLACE_BYTES: usize = 24;
 
 /// Messages appended in one step, as all nodes hear of them.
 #[derive(Debug)]
-pub(super) struct Announcement<'a> {
+pub struct Announcement<'a> {
     /// Where the first one is.
-    pub(super) first: Position,
+    pub first: Position,
     /// They, one for each offset from there.
-    pub(super) envelope: Envelope<'a>,
+    pub envelope: Envelope<'a>,
 }
 
 impl<'a> Announcement<'a> {
@@ -43,7 +43,7 @@ impl<'a> Announcement<'a> {
     ///
     /// # Errors
     /// [`Poison`].
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Poison> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Poison> {
         let (place, envelope) = bytes.split_at_checked(PLACE_BYTES).ok_or(Poison::Cut)?;
         let mut numbers = place.as_chunks::<8>().0.iter().copied();
         let mut number = || numbers.next().map(u64::from_be_bytes).ok_or(Poison::Cut);
