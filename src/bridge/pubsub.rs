@@ -198,6 +198,7 @@ async fn follow_once(link: &Link, broker: &Broker, client: &Client) -> Result<()
         }
         return Ok(());
     }
+    let mut rooms = Vec::new();
     for name in &wanted {
         let is_held = link.rooms.confirm(name);
         let Some(room) = broker.named(name.as_str()) else {
@@ -206,15 +207,18 @@ async fn follow_once(link: &Link, broker: &Broker, client: &Client) -> Result<()
         if is_held {
             broker.confirm(&room);
         }
+        rooms.push(room);
+    }
+    for room in rooms {
+        // Many rooms at once: their hellos must not crowd out the messages.
+        while link.outbox.is_full() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         link.outbox.push(Outgoing {
             number: room.forwarded(),
             room,
             what: What::Hello,
         });
-    }
-    // Many rooms at once: their hellos must not crowd out the messages.
-    while link.outbox.is_full() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
 }

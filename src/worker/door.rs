@@ -115,6 +115,13 @@ impl Door {
         }
     }
 
+    /// An accept did not fail.
+    fn recovered(&mut self) {
+        if self.failed.take().is_some() {
+            tracing::info!("accepting connections again");
+        }
+    }
+
     /// How long a poll may sleep that would otherwise sleep until `next`.
     pub(super) fn sooner(&self, now: Millis, next: Option<Duration>) -> Option<Duration> {
         let own = match self.failed {
@@ -156,12 +163,13 @@ impl Worker {
             }
             match door.listener.accept() {
                 Ok((socket, address)) => {
-                    if door.failed.take().is_some() {
-                        tracing::info!("accepting connections again");
-                    }
+                    door.recovered();
                     self.arrive(socket, address);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => door.knocked = false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    door.recovered();
+                    door.knocked = false;
+                }
                 Err(error) => {
                     let kind = kind_of(&error);
                     count(&self.plane.metrics.accept_errors, "kind", kind);
@@ -232,11 +240,15 @@ impl Worker {
         let Some(door) = &mut self.door else {
             return;
         };
-        let Some(mut arrival) = door.arrivals.remove(&key) else {
+        let Some(arrival) = door.arrivals.get(&key) else {
             return;
         };
         let bytes = self.buffer.get(..count).unwrap_or_default();
+        // Still an arrival meanwhile, so that a panic in there leaves one to forget.
         let accepted = door.gate.accept(bytes, arrival.peer);
+        let Some(mut arrival) = door.arrivals.remove(&key) else {
+            return;
+        };
         let is_mine = |accepted: &Accepted| accepted.worker == self.plane.worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {

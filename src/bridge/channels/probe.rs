@@ -117,7 +117,7 @@ impl Check<'_> {
         for batch in batches.unwrap_or_default() {
             wire::run_all(client, batch.into_commands()).await?;
         }
-        let pop = self.commands.pop(&self.own);
+        let pop = Commands::pop(self.commands.receivers(&self.own, 0));
         let popped = wire::popped(wire::run(&receiver.client, pop).await?);
         let took = started.elapsed();
         wire::run(client, self.commands.leave(&group, &member)).await?;

@@ -11,10 +11,11 @@ use super::layer::Layer;
 use super::scripts::{Commands, POP_TIMEOUT_SECS};
 use super::session::Task;
 use super::wire;
-use crate::bridge::deployment::{Connection, Failure};
+use crate::bridge::deployment::{Connection, Failure, is_about_connection};
 use crate::bridge::patience::{LOOK_EVERY, Patience};
 use crate::broker::Broker;
 use crate::metrics::count;
+use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::EventInterface;
 use fred::types::Message;
@@ -23,8 +24,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Messages taken from one receiver before the next one has its turn, beside the one that ended the
-/// wait.
+/// Messages taken from one receiver before the next one has its turn.
 const DRAIN: usize = 128;
 
 /// Starts to pull.
@@ -35,7 +35,9 @@ pub(super) async fn core(
 ) -> Result<(Connection, Task), Failure> {
     let patience = Duration::from_secs(POP_TIMEOUT_SECS);
     let connection = host.deployment.receiver(patience).await?;
+    let takes_many = takes_many(&connection.client, layer).await?;
     let puller = Puller {
+        takes_many,
         host: Arc::clone(host),
         layer: Arc::clone(layer),
         broker: Arc::clone(broker),
@@ -45,7 +47,20 @@ pub(super) async fn core(
     Ok((connection, task))
 }
 
+/// Has this Redis BZMPOP, and may we use it? Before Redis 7, and with rights (ACL) for the commands of the Python layer
+/// alone, messages are taken in two steps.
+async fn takes_many(client: &Client, layer: &Layer) -> Result<bool, Failure> {
+    // Of a key that nobody writes; for a millisecond, since 0 is for ever.
+    let probe = Commands::pop_many(vec![layer.key("probe")], 1, "0.001");
+    match wire::run(client, probe).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_about_connection(&error) => Err(error.into()),
+        Err(_unknown_or_forbidden) => Ok(false),
+    }
+}
+
 struct Puller {
+    takes_many: bool,
     host: Arc<Host>,
     layer: Arc<Layer>,
     broker: Arc<Broker>,
@@ -64,31 +79,42 @@ impl Puller {
         }
     }
 
-    /// Waits for a message and takes what waits behind it. Redis looks at the keys in their order, so
-    /// each time another one is the first: a busy room cannot keep the others out.
+    /// Waits for a message and takes what waits behind it.
     async fn pull(&self, inbound: &mut Inbound, turn: usize) -> Result<(), Failure> {
         self.wait_for_room().await;
-        let mut pop = self.layer.commands.pop(&self.layer.own);
-        let receivers = pop.arguments.len().saturating_sub(1);
-        if let Some(keys) = pop.arguments.get_mut(..receivers) {
-            keys.rotate_left(turn % receivers.max(1));
-        }
         let canary = self.layer.key("canary");
-        pop.arguments.insert(0, canary.clone());
-        let Some((key, message)) = wire::popped(wire::run(&self.client, pop).await?) else {
+        let mut keys = self.layer.commands.receivers(&self.layer.own, turn);
+        keys.insert(0, canary.clone());
+        let Some((key, messages)) = self.pop(keys).await? else {
             return Ok(());
         };
-        if key == canary {
-            self.host.see_canary(&message);
+        for message in &messages {
+            if key == canary {
+                self.host.see_canary(message);
+            } else {
+                inbound.take(message);
+            }
+        }
+        if self.takes_many || key == canary {
             return Ok(());
         }
-        inbound.take(&message);
         self.wait_for_room().await;
         let drain = Commands::drain(&key, DRAIN);
         for message in wire::members(wire::run(&self.client, drain).await?) {
             inbound.take(&message);
         }
         Ok(())
+    }
+
+    /// The first messages of the first key that has some: one, or many where Redis can do that.
+    async fn pop(&self, keys: Vec<Vec<u8>>) -> Result<Option<(Bytes, Vec<Bytes>)>, Failure> {
+        if self.takes_many {
+            let patience = POP_TIMEOUT_SECS.to_string();
+            let pop = Commands::pop_many(keys, DRAIN, &patience);
+            return Ok(wire::popped_many(wire::run(&self.client, pop).await?));
+        }
+        let popped = wire::popped(wire::run(&self.client, Commands::pop(keys)).await?);
+        Ok(popped.map(|(key, message)| (key, vec![message])))
     }
 
     async fn wait_for_room(&self) {

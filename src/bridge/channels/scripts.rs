@@ -284,18 +284,40 @@ impl Commands {
         Ok(self.batch(host, vec![(&destination, message)], now))
     }
 
-    /// `core`: waits for a message for any of our receivers, on one host. The reply is key, message
-    /// and score, or nothing after [`POP_TIMEOUT_SECS`]. Follow it with [`Commands::drain`].
+    /// `core`: the keys of our receivers. Redis looks at them in this order, so each `turn` has another one first:
+    /// a busy room cannot keep the others out.
     #[must_use]
-    pub fn pop(&self, own: &Receivers) -> Command {
-        let keys = own.names().iter();
-        let mut arguments: Vec<Vec<u8>> = keys
+    pub fn receivers(&self, own: &Receivers, turn: usize) -> Vec<Vec<u8>> {
+        let names = own.names().iter();
+        let mut keys: Vec<Vec<u8>> = names
             .map(|name| self.keys.channel(name).into_bytes())
             .collect();
-        arguments.push(POP_TIMEOUT_SECS.to_string().into_bytes());
+        keys.rotate_left(turn % own.names().len().max(1));
+        keys
+    }
+
+    /// `core`: waits for messages in any of these keys, on one host, and takes up to `count` of the first that has
+    /// some. The reply is the key, and pairs of a message and its score, or nothing after [`POP_TIMEOUT_SECS`]. Redis 7; before it,
+    /// [`Commands::pop`] and [`Commands::drain`] do the same in two steps.
+    #[must_use]
+    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, patience: &str) -> Command {
+        let mut arguments = vec![patience.into(), keys.len().to_string().into_bytes()];
+        arguments.extend(keys);
+        arguments.extend(["MIN".into(), "COUNT".into(), count.to_string().into_bytes()]);
+        Command {
+            name: "BZMPOP",
+            arguments,
+        }
+    }
+
+    /// `core`: waits for a message in any of these keys, on one host. The reply is key, message
+    /// and score, or nothing after [`POP_TIMEOUT_SECS`]. Follow it with [`Commands::drain`].
+    #[must_use]
+    pub fn pop(mut keys: Vec<Vec<u8>>) -> Command {
+        keys.push(POP_TIMEOUT_SECS.to_string().into_bytes());
         Command {
             name: "BZPOPMIN",
-            arguments,
+            arguments: keys,
         }
     }
 
@@ -461,11 +483,18 @@ mod tests {
     fn a_pop_waits_on_every_receiver() {
         let commands = Commands::new(&Channels::default());
         let own = Receivers::new(2, &mut |bytes| bytes.fill(1));
-        let pop = commands.pop(&own);
-        assert_eq!((pop.name, pop.arguments.len()), ("BZPOPMIN", 3));
-        assert!(pop.arguments[0].starts_with(b"asgispecific.0101"));
+        let keys = commands.receivers(&own, 0);
+        assert!(keys[0].starts_with(b"asgispecific.0101"));
+        assert_eq!(commands.receivers(&own, 1), [&*keys[1], &*keys[0]]);
+        let pop = Commands::pop(keys.clone());
+        assert_eq!((pop.name, &pop.arguments[..2]), ("BZPOPMIN", &keys[..]));
         assert_eq!(pop.arguments[2], b"5");
-        let drain = Commands::drain(&pop.arguments[0], 128);
+        let many = Commands::pop_many(keys.clone(), 128, "5");
+        let [head, tail]: [[&[u8]; 2]; 2] = [[b"5", b"2"], [b"COUNT", b"128"]];
+        assert_eq!((many.name, &many.arguments[2..4]), ("BZMPOP", &keys[..]));
+        assert_eq!(many.arguments[..2], head);
+        assert_eq!(many.arguments[5..], tail);
+        let drain = Commands::drain(&keys[1], 128);
         assert_eq!((drain.name, &*drain.arguments[1]), ("ZPOPMIN", &b"128"[..]));
     }
 }

@@ -61,6 +61,12 @@ pub(super) fn popped(answer: Value) -> Option<(Bytes, Bytes)> {
     Some((bytes(parts.next()?)?, bytes(parts.next()?)?))
 }
 
+/// What BZMPOP gave: the key and its members, lowest score first.
+pub(super) fn popped_many(answer: Value) -> Option<(Bytes, Vec<Bytes>)> {
+    let mut parts = array(answer)?.into_iter();
+    Some((bytes(parts.next()?)?, members(parts.next()?)))
+}
+
 /// The members in the answer to ZPOPMIN, lowest score first: pairs in RESP3, in turns with their
 /// scores in RESP2.
 pub(super) fn members(answer: Value) -> Vec<Bytes> {
@@ -128,5 +134,10 @@ mod tests {
         let [member, score] = pair("m");
         let answer = Value::Array(vec![Value::from("k"), member, score]);
         assert_eq!(popped(answer), Some(("k".into(), "m".into())));
+        assert_eq!(popped_many(Value::Null), None);
+        let pairs = [pair("a"), pair("b")].map(|pair| Value::Array(pair.to_vec()));
+        let answer = Value::Array(vec![Value::from("k"), Value::Array(pairs.to_vec())]);
+        let expected = ("k".into(), vec!["a".into(), "b".into()]);
+        assert_eq!(popped_many(answer), Some(expected));
     }
 }

@@ -344,7 +344,8 @@ impl Sending {
             unmarked, outbox, ..
         } = self;
         unmarked.retain(|_, (room, said)| {
-            if *said > before {
+            // A full outbox has messages to send first.
+            if *said > before || outbox.is_full() {
                 return true;
             }
             // Everything up to this number is in the outbox already, in front of the mark.

@@ -158,6 +158,22 @@ fn a_room_that_went_quiet_says_its_mark_once() {
 }
 
 #[test]
+fn marks_wait_while_the_outbox_is_full() {
+    let broker = broker();
+    let room = room(&broker, "a");
+    let (outbox, mut sending) = sending(2);
+    assert!(outbox.offer(outgoing(&room, 1, 9_000)));
+    assert!(outbox.offer(outgoing(&room, 2, 9_000)));
+    sending.collect();
+    let batch = sending.batch(Millis(1_000));
+    sending.mark_quiet(Millis(1_000));
+    assert_eq!(outbox.load().0, 2, "no more than its capacity");
+    sending.settle(batch.entries);
+    sending.mark_quiet(Millis(1_000));
+    assert_eq!(outbox.load().0, 1, "said once there is room");
+}
+
+#[test]
 fn a_sender_that_goes_away_gives_the_room_back() {
     let broker = broker();
     let room = room(&broker, "a");
