@@ -126,7 +126,12 @@ fn a_cluster_carries_rooms_by_sharded_channels_and_slots_may_move() {
                     .texts()
                     .len()
             };
+            // Each node ends its session when it sees the move: one alone makes the channels whole.
+            let came_back =
+                |node: &Gateway| node.metric("supportal_bridge_changes_total{state=\"up\"}") >= 2.0;
             rooms(&nodes[1]) + rooms(&nodes[2]) == 12
+                && came_back(&left)
+                && came_back(&right)
                 && is_up(&left)
                 && is_up(&right)
                 && confirmed(&left) == 12.0
