@@ -33,7 +33,7 @@
 //! would cost a task with its buffers on tokio. Pages, refusals, slow handshakes, assistants and the operator's
 //! requests are few and varied; for them tokio and hyper are right. The handshake of nearly every client is
 //! there in one read: the worker that listens asks the server's rules ([`worker::Gate`]), and what they accept is a
-//! connection without a task or a switch to another thread. That halved what a handshake costs.
+//! connection without a task or a switch to another thread. That took a quarter off what a handshake costs.
 //!
 //! # Floors
 //!

@@ -134,13 +134,16 @@ impl Door {
 }
 
 impl Worker {
+    /// Begins to listen.
+    ///
+    /// # Panics
+    /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
     pub(super) fn listen_at(&mut self, mut door: Door) {
         let registry = self.poll.registry();
-        match registry.register(&mut door.listener, LISTEN, Interest::READABLE) {
-            Ok(()) => self.door = Some(door),
-            // The server sees it: nobody is served.
-            Err(error) => tracing::error!(%error, "the listener cannot be watched"),
-        }
+        registry
+            .register(&mut door.listener, LISTEN, Interest::READABLE)
+            .expect("invariant: at the start a poll can watch one more socket");
+        self.door = Some(door);
     }
 
     /// The listener says that somebody is there.
