@@ -77,7 +77,7 @@ async function offline(browser, base, outdir) {
   const { context, page, script, tell } = await scripted(browser, base);
   await say(page, "lost on the way");
   await until("the page sends", STEP_MS, () => script.received.length === 1);
-  await page.evaluate(() => { Math.random = () => 0.999; }); // the longest wait of the jitter
+  await page.evaluate(() => { Math.random = () => 60; }); // a wait of 30 s: the test says when it is over
   await script.sockets[0].close({ code: 1012, reason: "restart" });
   await inState(page, "waiting", STEP_MS);
   await say(page, "written offline");
@@ -85,6 +85,7 @@ async function offline(browser, base, outdir) {
   assert.ok(await page.isDisabled("#send"));
   assert.match(await page.textContent("#notice"), /lost: restart/);
   await page.screenshot({ path: join(outdir, "chat-offline.png") });
+  await page.getByRole("button", { name: "Try now" }).click();
   await opened(page, STEP_MS);
   assert.ok(await page.isHidden("#notice"));
   assert.equal(script.sockets.length, 2, "one new socket for one lost");
