@@ -32,7 +32,7 @@ fn refuses_above(cap: &str) {
         assert_eq!(refusal.status, 503);
         assert!(refusal.header("retry-after").is_some());
     }
-    assert!(gateway.log().contains(r#""reason":"handshakes""#));
+    gateway.wait_log(r#""reason":"handshakes""#, 1);
     drop(idle);
 }
 

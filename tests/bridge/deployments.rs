@@ -159,9 +159,7 @@ fn tls_with_a_certificate_of_ones_own() {
     let other = Sealed::start();
     let trust = other.trust();
     let stranger = node_at(&url, &[&trust]);
-    wait::until("the stranger to be refused", RECOVERY, || {
-        stranger.log().contains("the bridge is down")
-    });
+    stranger.wait_log("the bridge is down", 1);
     assert!(!is_up(&stranger));
 }
 

@@ -33,7 +33,7 @@ fn redis_may_come_after_the_nodes_r1() {
     }
     assert_eq!(event["message"], "together");
     canaries.finish();
-    let log = left.log();
+    let log = left.wait_log("the bridge is up", 1);
     assert_eq!(log.matches("the bridge is down").count(), 1, "{log}");
     assert_eq!(log.matches("the bridge is up").count(), 1, "{log}");
 }
@@ -147,7 +147,7 @@ fn what_waits_for_a_redis_that_is_down_at_the_end_is_told_in_one_line() {
         talk(&mut ann, 5, 2);
         node.signal(Signal::Term);
         assert_eq!(node.wait_exit(RECOVERY), Some(0));
-        let log = node.log();
+        let log = node.wait_log("without having told", 1);
         let told: Vec<&str> = log
             .lines()
             .filter(|line| line.contains("without having told"))

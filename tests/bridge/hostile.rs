@@ -99,7 +99,8 @@ fn poison_is_counted_shown_at_most_once_a_second_and_delays_nobody_r10() {
     }
     let poison = "supportal_bridge_dropped_total{cause=\"poison\"}";
     until_metric(&right, poison, table.len() as f64);
-    let shown = right.log().matches("no envelope of ours").count();
+    let log = right.wait_log("no envelope of ours", 1);
+    let shown = log.matches("no envelope of ours").count();
     assert!(
         (1..=4).contains(&shown),
         "{shown} lines for {} poisons",

@@ -108,7 +108,7 @@ fn a_password_that_changes_is_told_once_and_taken_up_again_r8() {
     expect(&mut ann, "here");
     operator.command(&["CONFIG", "SET", "requirepass", "first"]);
     until_up(&left);
-    let log = left.log();
+    let log = left.wait_log("the bridge is down", 1);
     assert_eq!(log.matches("the bridge is down").count(), 1, "{log}");
     assert!(!log.contains(":first@"), "a password is in the log");
 }

@@ -187,7 +187,7 @@ fn what_is_no_message_is_counted_and_delays_nothing() {
     site.group_send("chat_1_abc", "after the poison");
     expect(&mut client, "after the poison");
     assert_eq!(gateway.metric_sum("supportal_channels_poison_total"), 4.0);
-    let log = gateway.log();
+    let log = gateway.wait_log("no message of this channel layer", 1);
     assert_eq!(
         log.matches("no message of this channel layer").count(),
         1,

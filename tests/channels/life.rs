@@ -89,7 +89,7 @@ fn redis_comes_late_goes_and_comes_back() {
             });
             expect(&mut client, &format!("back {round}"));
         }
-        let log = gateway.log();
+        let log = gateway.wait_log("the channel layer is up", 4);
         // Absent at the start, and three times gone.
         assert_eq!(log.matches("the channel layer is down").count(), 4, "{log}");
         assert_eq!(log.matches("the channel layer is up").count(), 4, "{log}");

@@ -294,9 +294,17 @@ impl Gateway {
         rustix::process::kill_process(pid.expect("a process id"), signal).expect("the signal");
     }
 
-    /// What it wrote to stderr so far.
+    /// What it wrote to stderr, so far as it has been read here.
     pub(crate) fn log(&self) -> String {
         self.log.lock().0.clone()
+    }
+
+    /// Waits until `text` is in the log `times` times; returns the log.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, text: &str, times: usize) -> String {
+        let what = format!("{times} times in the log: {text}");
+        wait::until(&what, START, || self.log().matches(text).count() >= times);
+        self.log()
     }
 
     /// Waits for the end of the process.
