@@ -17,9 +17,13 @@ export async function pageAlone(browser, base, outdir, check) {
   await check("the client's backoff and addresses follow their rules", () => clientRules(browser, base));
 }
 
-/** A page whose sockets the test plays: `sockets` holds them in order, `received` what the page sent. */
-async function scripted(browser, base) {
+/**
+ * A page whose sockets the test plays: `sockets` holds them in order, `received` what the page sent.
+ * `init` runs in the page before its own code.
+ */
+async function scripted(browser, base, init = () => {}) {
   const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
+  await context.addInitScript(init);
   const script = { sockets: [], received: [] };
   await context.routeWebSocket(/\/ws\/chat\//, (socket) => {
     script.sockets.push(socket);
@@ -74,10 +78,10 @@ async function strangeFrames(browser, base) {
 }
 
 async function offline(browser, base, outdir) {
-  const { context, page, script, tell } = await scripted(browser, base);
+  // The first wait is 30 s: the test says when it is over.
+  const { context, page, script, tell } = await scripted(browser, base, () => { Math.random = () => 60; });
   await say(page, "lost on the way");
   await until("the page sends", STEP_MS, () => script.received.length === 1);
-  await page.evaluate(() => { Math.random = () => 60; }); // a wait of 30 s: the test says when it is over
   await script.sockets[0].close({ code: 1012, reason: "restart" });
   await inState(page, "waiting", STEP_MS);
   await say(page, "written offline");
