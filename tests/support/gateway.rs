@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// How long a start or a stop may take: debug builds on a busy machine.
 const START: Duration = Duration::from_secs(20);
 
+/// Bytes of the end of a server's log that a failed test shows.
+const LOG_SHOWN: usize = 8 * 1024;
+
 /// Applied before a test's own settings: nobody answers, so that a test sees only its own frames.
 const BASE: [&str; 2] = ["log.format=json", "assistant.kind=none"];
 
@@ -347,6 +350,14 @@ impl Drop for Gateway {
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(child.kill());
         drop(child.wait());
+        if thread::panicking() {
+            let log = self.log();
+            let start = log.len().saturating_sub(LOG_SHOWN);
+            eprintln!(
+                "log of a server:\n{}",
+                String::from_utf8_lossy(&log.as_bytes()[start..])
+            );
+        }
         assert!(fault.is_empty(), "{fault}log:\n{}", self.log.lock().0);
     }
 }
