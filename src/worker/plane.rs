@@ -13,7 +13,7 @@ use crate::clock::{self, Clock, Millis};
 use crate::config::{Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
+use crate::protocol::{self, CloseReason, ErrorCode, Rejected, Stamp, Writer};
 use crate::transport::{Kind, Opcode, encoder};
 
 use bytes::Bytes;
@@ -72,7 +72,6 @@ pub(super) struct Plane {
     welcome: bool,
     text_bytes_max: usize,
     expiry: Duration,
-    parser: Parser,
     stamp: Stamp,
     scratch: Vec<u8>,
 }
@@ -94,7 +93,6 @@ impl Plane {
             welcome: config.chat.welcome,
             text_bytes_max: config.chat.text_bytes_max,
             expiry: config.queue.expiry,
-            parser: Parser::new(),
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(1024),
         }
@@ -172,7 +170,7 @@ impl Speaker<'_> {
     fn chat(&mut self, payload: &mut [u8]) -> Verdict {
         let plane = &mut *self.plane;
         let dialect = plane.writer.dialect();
-        let command = match plane.parser.parse(dialect, plane.text_bytes_max, payload) {
+        let command = match protocol::parse(dialect, plane.text_bytes_max, payload) {
             Ok(command) => command,
             Err(Rejected::Error(code)) => {
                 self.error(code);
