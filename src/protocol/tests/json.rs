@@ -435,31 +435,27 @@ fn written_value() -> impl Strategy<Value = String> {
 
 /// A JSON string's text, read by the units of UTF-16 it is made of.
 fn text_of(written: &str) -> String {
+    let inside = written
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let mut rest = inside.expect("quotes").chars();
     let mut units = Vec::new();
-    let mut rest = written.trim_matches('"');
-    if written.ends_with("\\\"\"") {
-        rest = &written[1..written.len() - 1];
-    }
-    while let Some(character) = rest.chars().next() {
-        rest = &rest[character.len_utf8()..];
+    while let Some(character) = rest.next() {
         if character != '\\' {
             units.extend(character.encode_utf16(&mut [0; 2]).iter());
             continue;
         }
-        let letter = &rest[..1];
-        rest = &rest[1..];
-        units.push(match letter {
-            "b" => 8,
-            "f" => 12,
-            "n" => 10,
-            "r" => 13,
-            "t" => 9,
-            "u" => {
-                let unit = u16::from_str_radix(&rest[..4], 16).expect("four digits");
-                rest = &rest[4..];
-                unit
+        units.push(match rest.next().expect("a letter") {
+            'b' => 8,
+            'f' => 12,
+            'n' => 10,
+            'r' => 13,
+            't' => 9,
+            'u' => {
+                let digits: String = rest.by_ref().take(4).collect();
+                u16::from_str_radix(&digits, 16).expect("four digits")
             }
-            other => u16::from(other.as_bytes()[0]),
+            other => u16::try_from(u32::from(other)).expect("ASCII"),
         });
     }
     String::from_utf16_lossy(&units)
@@ -474,7 +470,7 @@ proptest! {
     ) {
         let others = |members: &[(String, String)]| -> Vec<String> {
             // Written names of what is read would replace it.
-            members.iter().map(|(name, value)| format!("\"-{}:{value}", &name[1..])).collect()
+            members.iter().map(|(name, value)| format!("{}:{value}", name.replacen('"', "\"-", 1))).collect()
         };
         let mut members = others(&before);
         members.push(format!("\"message\":{text}"));
