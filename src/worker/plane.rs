@@ -54,6 +54,7 @@ pub(super) struct Tally {
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) writes: u64,
+    pub(super) accepted: u64,
 }
 
 /// Shared by the connections of one worker.

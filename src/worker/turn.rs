@@ -95,6 +95,8 @@ pub(super) struct Worker {
 impl Drop for Worker {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
+        let placement = self.plane.broker.placement();
+        placement.ended(self.plane.worker);
         for order in self.link.end() {
             if let Order::Open(handoff) = order {
                 (self.on_close)(handoff.peer);
@@ -104,6 +106,7 @@ impl Drop for Worker {
             if let Some(client) = self.clients.at_mut(index) {
                 (self.on_close)(client.peer);
                 self.plane.metrics.connections.dec();
+                placement.left(self.plane.worker);
             }
         }
     }
