@@ -198,7 +198,7 @@ impl Worker {
         let slot = slot_of(rooms.next_key());
         let joined = plane.broker.join(name, plane.worker, || slot);
         let room = if joined.first_on_worker {
-            rooms.insert(LocalRoom::new(joined.room))
+            rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
             key_of(joined.slot)
         };
@@ -312,8 +312,8 @@ impl Worker {
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
-            self.abandon(key, ended);
             self.leave(key);
+            self.abandon(key, ended);
             self.leavers.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.

@@ -10,10 +10,14 @@
 //! mailbox, coalesce each room's frames, one write per socket.
 
 mod affinity;
+mod agenda;
 mod client;
 pub mod connection;
+mod containment;
 mod crew;
 mod door;
+mod fan_out;
+mod gathering;
 mod lifecycle;
 pub mod outbound;
 mod parting;
