@@ -1,8 +1,9 @@
 //! The second half of a turn: from the mailbox to the sockets.
 //!
 //! Publications are gathered per room, written as one run of bytes to each member, and accounted
-//! for. Connections that end leave their rooms after that, so what was published before still
-//! reaches them, in front of the close frame.
+//! for: small rooms at once, large ones a portion in each turn. What is gathered counts as in the mailbox
+//! until it has been written. Connections that end leave their rooms after that, and are written first
+//! what their rooms have been told, so that reaches them in front of the close frame.
 
 use super::agenda::SMALL_ROOMS;
 use super::client::Ended;
@@ -20,20 +21,26 @@ use std::net::Shutdown;
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
 
+/// Connections that leave their rooms in one turn, of all that end at once.
+const LEAVES: usize = 64;
+
 impl Worker {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         // Reading may have taken its time, and what has become too old meanwhile is not written.
         self.take_time();
-        let mut budget = SMALL_ROOMS;
+        let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
         for _ in 0..ROUNDS {
             // Who ends during this round may have published in it: it leaves in the next one.
-            std::mem::swap(&mut self.ending, &mut self.leaving);
+            self.leaving.append(&mut self.ending);
             self.take_parcels();
             // The lists keep their memory, so a turn allocates nothing.
             self.contained_writing(None, Self::write_apart);
             self.write_small_rooms(&mut budget);
-            while let Some(key) = self.leaving.pop() {
+            while leaves > 0
+                && let Some(key) = self.leaving.pop()
+            {
+                leaves -= 1;
                 self.leave(key);
                 self.touched.push(key);
             }

@@ -81,7 +81,7 @@ pub(super) struct Worker {
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
-    /// Those of them that leave in this round of settling.
+    /// Those of them that may leave: all they have said has been taken from the mailbox.
     pub(super) leaving: Vec<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
     pub(super) leavers: HashMap<u64, u64>,
@@ -228,7 +228,7 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let waiting = [&self.again, &self.ending, &self.touched];
+        let waiting = [&self.again, &self.ending, &self.leaving, &self.touched];
         let waits = waiting.iter().any(|keys| !keys.is_empty());
         let mailboxes = self.plane.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.

@@ -29,7 +29,7 @@ impl<'a> Piece<'a> {
 
 impl Outbound {
     /// Does nothing wait that comes before an event? A close frame does not.
-    fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.backlog.as_ref().is_none_or(|backlog| {
             backlog.queue.is_empty() && backlog.current.is_none() && backlog.control.is_none()
         })

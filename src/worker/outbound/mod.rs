@@ -211,7 +211,7 @@ impl Outbound {
     ) -> io::Result<()> {
         let frames = batch.frames.get(first..).unwrap_or_default();
         let mut taken = 0;
-        if self.is_idle() {
+        if self.is_clear() {
             let skipped: usize = batch
                 .frames
                 .iter()

@@ -195,6 +195,30 @@ fn publishers_wait_for_a_mailbox_that_a_large_room_fills_and_nothing_is_lost() {
     }
 }
 
+#[test]
+fn when_a_large_room_is_closed_small_rooms_are_answered_meanwhile() {
+    let mut rig = Rig::new(settings);
+    let mut many = crowd(&mut rig, "many", MANY);
+    let mut pair = crowd(&mut rig, "pair", 2);
+    publish(&rig, "many", "last", Millis::NEVER);
+    let found = rig.broker.find(&room("many")).unwrap();
+    rig.broker.close_room(&found, 4000);
+    pair[0].write_all(&say("hello")).unwrap();
+    rig.turn_at(1);
+    assert!(found.members() > 0, "not all of them at once");
+    assert_eq!(hear(&mut pair[1]).len(), 1);
+    until("all to leave", || {
+        rig.turn_at(1);
+        found.members() == 0
+    });
+    finish(&mut rig);
+    for peer in &mut many {
+        assert_eq!(hear(peer), ["last", "close:4000"]);
+    }
+    let ledger = rig.worker.plane.ledger;
+    assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
+}
+
 /// What happens in a room.
 #[derive(Clone, Debug)]
 enum Step {
