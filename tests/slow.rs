@@ -153,26 +153,44 @@ fn who_reads_and_answers_no_ping_is_found_in_a_room_that_it_keeps_up_with() {
 #[test]
 fn a_close_frame_behind_a_hundred_kilobytes_reaches_a_slow_reader() {
     let gateway = start(&["queue.capacity=1000"]);
-    let mut slow = Client::open_narrow(gateway.public(), "/ws/chat/1/close/", 16 * 1024);
-    let mut speaker = gateway.join("close");
+    // A reserved opcode, and the client's own close, which it may leave at that: both are answered
+    // behind what waits.
+    let rows = [
+        (frame(0x83, b""), false, 1002),
+        (frame(0x88, &[0x03, 0xe8]), false, 1000),
+        (frame(0x88, &[0x03, 0xe8]), true, 1000),
+    ];
+    std::thread::scope(|scope| {
+        for (row, (said, half_closes, code)) in rows.into_iter().enumerate() {
+            let gateway = &gateway;
+            scope.spawn(move || close_slowly(gateway, row, &said, half_closes, code));
+        }
+    });
+}
+
+fn close_slowly(gateway: &Gateway, row: usize, said: &[u8], half_closes: bool, code: u16) {
+    let path = format!("/ws/chat/1/close-{row}/");
+    let mut slow = Client::open_narrow(gateway.public(), &path, 16 * 1024);
+    let mut speaker = gateway.join(&format!("close-{row}"));
     for _number in 0..60 {
         speaker.send_text(&user(&"x".repeat(3_000)));
         speaker.receive_json();
     }
-    // A reserved opcode: the server closes, behind what waits.
-    slow.send_raw(&frame(0x83, b""));
+    slow.send_raw(said);
+    if half_closes {
+        slow.half_close();
+    }
     let (watch, mut close) = (wait::Watch::start(), None);
     while close.is_none() {
-        let frames = slow
-            .sip(1_000, true)
-            .expect("cut off before its close frame");
+        let frames = slow.sip(1_000, !half_closes);
+        let frames = frames.unwrap_or_else(|| panic!("row {row}: cut off before its close frame"));
         close = frames.into_iter().find_map(|frame| match frame {
             Frame::Close(close) => close,
             _ => None,
         });
         wait::pass(TICK);
     }
-    assert_eq!(close.expect("just seen").0, 1002);
+    assert_eq!(close.expect("just seen").0, code, "row {row}");
     assert!(watch.elapsed() > Duration::from_secs(5), "it was not slow");
 }
 

@@ -226,8 +226,12 @@ impl Worker {
             return; // Its kept input goes first; `resume` comes here again.
         }
         if !client.connection.is_open() {
-            let ended = client.ended();
-            return self.doom(key, ended);
+            // A close frame that is not out yet goes first; `flush` sees that nobody is waited for.
+            if client.connection.has_said_close() {
+                let ended = client.ended();
+                self.doom(key, ended);
+            }
+            return;
         }
         let wait = self.plane.finishing(client.asked > 0);
         if wait.is_zero() {
