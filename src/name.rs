@@ -5,6 +5,8 @@
 //! `layers.py`), so a bridge may use it as it is, and no user text can reach a Redis pattern.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 /// Longest `business_id` in bytes: 18 digits always fit a signed 64-bit integer.
 pub const BUSINESS_ID_BYTES_MAX: usize = 18;
@@ -27,6 +29,31 @@ pub fn is_session_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// A text of somebody else's, such as an error of Redis that quotes a key, with every room's name in it replaced by
+/// its tag.
+#[must_use]
+pub fn hide_rooms(text: &str) -> String {
+    const PREFIX: &str = "chat_";
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, from) = rest.split_at(at);
+        let is_inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let end = from.find(|c| !is_inside(c)).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        shown.push_str(before);
+        match RoomName::parse(word) {
+            Some(room) => shown.push_str(&format!("room {}", room.tag())),
+            // A name that breaks the rules, or cut off: hidden all the same.
+            None if word.len() > PREFIX.len() => shown.push_str("chat_(hidden)"),
+            None => shown.push_str(word),
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// The name of a room. At most 88 bytes, a legal Channels group name.
@@ -65,6 +92,14 @@ impl RoomName {
         &self.0
     }
 
+    /// Eight digits that stand for the name in this process's log: the same for the same room until the process
+    /// ends, and without its key no way back to the name.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        format!("{:08x}", KEY.hash_one(&self.0) >> 32)
+    }
+
     /// The business id within the name.
     #[must_use]
     pub fn business_id(&self) -> &str {
@@ -86,15 +121,11 @@ impl RoomName {
     }
 }
 
+/// The name of a room is the secret of its chat: whoever knows the name may join. So it shows itself as its
+/// [`RoomName::tag`], in logs, errors and panics alike; [`RoomName::as_str`] is for wires, keys and the level `debug`.
 impl fmt::Debug for RoomName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for RoomName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "room {}", self.tag())
     }
 }
 
@@ -114,6 +145,42 @@ mod tests {
         assert_eq!(room.as_str(), "chat_12_a_b-c.D");
         assert_eq!((room.business_id(), room.session_id()), ("12", "a_b-c.D"));
         assert_eq!(RoomName::parse("chat_12_a_b-c.D"), Some(room));
+    }
+
+    #[test]
+    fn a_name_shows_itself_as_a_tag() {
+        let room = |session| RoomName::chat("1", session).expect("legal");
+        assert_eq!(room("abc").tag(), room("abc").tag());
+        assert_ne!(room("abc").tag(), room("abd").tag());
+        assert_eq!(room("abc").tag().len(), 8);
+        let shown = format!("{:?} {:?}", room("abc"), Some(vec![room("abc")]));
+        assert!(!shown.contains("abc") && !shown.contains("chat"), "{shown}");
+        assert!(shown.contains(&room("abc").tag()), "{shown}");
+    }
+
+    #[test]
+    fn rooms_in_the_texts_of_others_are_hidden() {
+        let tag = RoomName::chat("1", "a_b-c.D").expect("legal").tag();
+        for (text, shown) in [
+            ("", String::new()),
+            ("WRONGTYPE of a key", "WRONGTYPE of a key".to_owned()),
+            (
+                "key 'site:room:chat_1_a_b-c.D'",
+                format!("key 'site:room:room {tag}'"),
+            ),
+            (
+                "{chat_1_a_b-c.D} chat_1_a_b-c.D",
+                format!("{{room {tag}}} room {tag}"),
+            ),
+            (
+                "asgi:group:chat_01_x",
+                "asgi:group:chat_(hidden)".to_owned(),
+            ),
+            ("chat_1", "chat_(hidden)".to_owned()),
+            ("chat_ chat", "chat_ chat".to_owned()),
+        ] {
+            assert_eq!(hide_rooms(text), shown, "{text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use super::deployment::{Failure, wall_millis};
 use super::envelope::{Entry, Envelope, Head, Poison};
 use super::link::Link;
-use super::notice::{Notices, sample};
+use super::notice::Notices;
 use super::origins::{Arrival, Origins};
 use super::outbox::{Outgoing, What};
 use super::patience::Patience;
@@ -150,7 +150,7 @@ impl Arrivals {
         self.link.metrics.bridge_delivered.inc();
     }
 
-    /// Not from one of us: counted, and shown at most once a second.
+    /// Not from one of us: counted, and told at most once a second, without a byte of it: it may be what somebody said.
     pub(super) fn poison(&mut self, poison: Poison, bytes: &[u8]) {
         count(&self.link.metrics.bridge_dropped, "cause", "poison");
         if !self.notices.is_due(self.link.clock.now()) {
@@ -159,7 +159,6 @@ impl Arrivals {
         tracing::warn!(
             redis = self.link.label,
             length = bytes.len(),
-            first = sample(bytes),
             "dropped what is no envelope of ours: {poison}"
         );
     }

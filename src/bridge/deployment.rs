@@ -59,9 +59,9 @@ pub(super) enum Failure {
     Stopped,
 }
 
-/// What fred says, in one line and without the address it may repeat.
+/// What fred or Redis says, in one line, without the address it may repeat and without rooms' names.
 pub(super) fn text(error: &Error) -> String {
-    let details = error.details();
+    let details = crate::name::hide_rooms(error.details());
     let end = details.floor_char_boundary(160);
     let details: String = details
         .get(..end)

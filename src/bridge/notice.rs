@@ -6,9 +6,6 @@ use std::time::Duration;
 /// Time between two lines of one kind.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes of a message that [`sample`] shows.
-const SAMPLE_BYTES: usize = 64;
-
 /// Lines of one kind: at most one a second.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
@@ -26,12 +23,6 @@ impl Notices {
     }
 }
 
-/// The first bytes of a message in hexadecimal.
-pub(super) fn sample(message: &[u8]) -> String {
-    let shown = message.iter().take(SAMPLE_BYTES);
-    shown.map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,11 +33,5 @@ mod tests {
         assert!(notices.is_due(Millis(5)));
         assert!(!notices.is_due(Millis(1_004)));
         assert!(notices.is_due(Millis(1_005)));
-    }
-
-    #[test]
-    fn a_sample_is_short() {
-        assert_eq!(sample(&[0xff; 1000]), "ff".repeat(64));
-        assert_eq!(sample(&[0, 0xa1]), "00a1");
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Members of the room on other nodes get it from their own node, which is a member of the group
 //! too: nothing that comes from here is forwarded. Whatever cannot be read is dropped and counted,
-//! and its first bytes are logged at most once a second.
+//! and that is logged at most once a second, without a byte of it: it may be what somebody said.
 
 use super::codec::{Arrival, Poison};
 use super::event::Outcome;
 use super::keys::Local;
 use super::layer::Layer;
 use super::value::Map;
-use crate::bridge::notice::{Notices, sample};
+use crate::bridge::notice::Notices;
 use crate::broker::{Broker, Publication};
 use crate::clock;
 use crate::metrics::count;
@@ -127,7 +127,6 @@ impl Inbound {
         }
         tracing::warn!(
             length = message.len(),
-            first = sample(message),
             "dropped what is no message of this channel layer: {poison}"
         );
     }

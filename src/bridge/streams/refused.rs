@@ -31,9 +31,18 @@ impl Refused {
     /// Redis refuses this room, for this reason.
     pub(super) fn add(&self, name: &RoomName, error: &Error, now: Millis) {
         let is_news = self.rooms.lock().insert(name.clone());
-        if is_news && self.notices.lock().is_due(now) {
+        if !is_news {
+            return;
+        }
+        // The name lets in whoever knows it: only who debugs sees it.
+        tracing::debug!(
+            room = name.as_str(),
+            tag = name.tag(),
+            "Redis refuses a room's stream"
+        );
+        if self.notices.lock().is_due(now) {
             tracing::warn!(
-                room = name.as_str(),
+                room = name.tag(),
                 reason = text(error),
                 "Redis refuses a room's stream: what is said there stays within each node"
             );
