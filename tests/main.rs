@@ -42,7 +42,9 @@ mod readme; // the README's tables are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server
 #[cfg(test)]
-mod shutdown; // SIGTERM, grace, restart
+mod shutdown; // SIGTERM, notice, grace, restart
+#[cfg(test)]
+mod signals; // every signal, at every moment
 #[cfg(test)]
 mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]

@@ -115,6 +115,15 @@ fn check_server(config: &Config, found: &mut Findings) {
     if server.backlog == 0 {
         found.at_least("server.backlog", 0, 1);
     }
+    // The default gives way to a grace that is shorter; who writes both means both.
+    let is_written = server.drain_notice != super::Server::default().drain_notice;
+    if is_written && server.drain_notice > server.drain_grace {
+        found.error(
+            "server.drain_notice",
+            "is longer than server.drain_grace, which includes it",
+            "write a notice within the grace, such as \"3s\" of \"10s\"",
+        );
+    }
     if server.ping_timeout > server.ping_interval {
         found.warn(
             "server.ping_timeout",
@@ -146,6 +155,7 @@ fn check_durations(config: &Config, found: &mut Findings) {
         ("server.handshake_timeout", server.handshake_timeout),
         ("server.ping_interval", server.ping_interval),
         ("server.ping_timeout", server.ping_timeout),
+        ("server.drain_notice", server.drain_notice),
         ("server.drain_grace", server.drain_grace),
         ("queue.expiry", config.queue.expiry),
         ("limits.message_timeout", limits.message_timeout),

@@ -323,6 +323,11 @@ impl Connection {
         self.outbound.close(frame);
     }
 
+    /// Ends when the drain does: until then what is on its way is written.
+    pub fn outlast(&mut self) {
+        self.deadline = Millis::NEVER;
+    }
+
     /// The close frame is with the kernel: the peer has [`LINGER`] to end its side.
     pub fn said_close(&mut self, now: Millis) {
         self.deadline = self.deadline.min(now + LINGER);

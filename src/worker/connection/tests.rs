@@ -375,6 +375,15 @@ fn a_close_waits_long_for_a_slow_reader_and_briefly_for_an_answer() {
     desk.connection.said_close(at(4_500));
     assert_eq!(desk.on_timer(4_500), Some(at(0) + CLOSE_MAX));
     assert_eq!(desk.on_timer(5_000), None);
+
+    // In a drain the end is the drain's, up to the close frame.
+    let mut desk = Desk::new(|_| {});
+    desk.connection.close(at(0), CloseReason::Restart);
+    desk.connection.outlast();
+    assert_eq!(desk.on_timer(600_000), Some(Millis::NEVER));
+    desk.connection.said_close(at(600_000));
+    assert_eq!(desk.on_timer(600_999), Some(at(600_000) + LINGER));
+    assert_eq!(desk.on_timer(601_000), None);
 }
 
 #[test]
