@@ -60,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "hyper_util",
         &["server", "admin", "transport", "http_client"],
     ),
+    ("idna", &["config"]),
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),

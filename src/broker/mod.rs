@@ -96,7 +96,19 @@ pub enum Parcel {
 }
 
 impl Parcel {
-    fn bytes(&self) -> usize {
+    /// How many deliveries come of it, one per member or connection.
+    #[must_use]
+    pub fn deliveries(&self) -> u64 {
+        match self {
+            Self::Room { members, .. } => u64::from(*members),
+            Self::Direct { .. } => 1,
+            Self::Control { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
+        }
+    }
+
+    /// What it keeps alive, as mailboxes count it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Room { publication, .. } | Self::Direct { publication, .. } => {
                 publication.frame.len()
@@ -146,6 +158,14 @@ impl Mailboxes {
             .is_none_or(|(mailbox, _)| mailbox.is_empty())
     }
 
+    /// Parcels put into this worker's mailbox and not released yet.
+    #[must_use]
+    pub fn len(&self, worker: usize) -> usize {
+        self.boxes
+            .get(worker)
+            .map_or(0, |(mailbox, _)| mailbox.len())
+    }
+
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
@@ -165,19 +185,34 @@ impl Mailboxes {
             .map_or(0, |(mailbox, _)| mailbox.swap(into))
     }
 
+    /// The worker is gone: what is in its mailbox, which takes nothing from here on and stops nobody.
+    /// Wakes the workers that wait for it.
+    pub fn close(&self, worker: usize) -> Vec<Parcel> {
+        let Some((mailbox, _)) = self.boxes.get(worker) else {
+            return Vec::new();
+        };
+        let parcels = mailbox.close();
+        self.wake_waiters(mailbox);
+        parcels
+    }
+
     /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
     pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
         let Some((mailbox, _)) = self.boxes.get(worker) else {
             return;
         };
         if mailbox.release(parcels, bytes) {
-            let mut waiters = mailbox.take_waiters();
-            while waiters != 0 {
-                let waiter = waiters.trailing_zeros() as usize;
-                waiters &= waiters - 1;
-                if let Some((_, wake)) = self.boxes.get(waiter) {
-                    wake();
-                }
+            self.wake_waiters(mailbox);
+        }
+    }
+
+    fn wake_waiters(&self, mailbox: &Mailbox<Parcel>) {
+        let mut waiters = mailbox.take_waiters();
+        while waiters != 0 {
+            let waiter = waiters.trailing_zeros() as usize;
+            waiters &= waiters - 1;
+            if let Some((_, wake)) = self.boxes.get(waiter) {
+                wake();
             }
         }
     }

@@ -138,7 +138,7 @@ pub const KEYS: &[Key] = &[
     key("server.drain_notice", Kind::Duration, "After SIGTERM new connections are still taken for this long, at most two thirds of the grace: load balancers notice `/ready` meanwhile."),
     key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit, the notice included; closes are spread over what the notice leaves."),
 
-    key("origin.allowed", Kind::List, "Hosts whose pages may connect, as Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`); empty = no check."),
+    key("origin.allowed", Kind::List, "Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check."),
 
     key("chat.dialect", Kind::Choice(&["guide", "django"]), "Wire dialect: `guide` (documented) or `django` (byte for byte what django_supportal 1.0.2 sends)."),
     key("chat.deliver", Kind::Choice(&["room", "sender"]), "Who receives a user's message: every member of the `room`, or only its `sender`."),

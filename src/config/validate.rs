@@ -4,7 +4,7 @@
 //! Pure: nothing is opened, resolved or measured here.
 
 use super::level::check_level;
-use super::origin::dead_entry;
+use super::origin::{self, Pattern};
 use super::problem::{Problem, Source};
 use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge, history};
 use std::collections::BTreeSet;
@@ -231,8 +231,13 @@ fn check_placeholders(key: &str, route: &Route, found: &mut Findings) {
 
 fn check_origin(config: &Config, found: &mut Findings) {
     for entry in &config.origin.allowed {
-        if let Some((what, fix)) = dead_entry(entry) {
-            found.warn("origin.allowed", format!("{entry:?} {what}"), fix);
+        let sentence = |what: &str| format!("{} {what}", origin::shown(entry));
+        match Pattern::read(entry) {
+            Err(fault) => found.error("origin.allowed", sentence(&fault.what), fault.fix),
+            Ok((_, Some(fault))) => {
+                found.warn("origin.allowed", sentence(&fault.what), fault.fix);
+            }
+            Ok((_, None)) => {}
         }
     }
     let allowed = &config.origin.allowed;

@@ -252,7 +252,7 @@ impl Worker {
         let slot = slot_of(rooms.next_key());
         let joined = plane.broker.join(name, plane.worker, || slot);
         let room = if joined.first_on_worker {
-            rooms.insert(LocalRoom::new(joined.room))
+            rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
             key_of(joined.slot)
         };
@@ -317,8 +317,11 @@ impl Worker {
         }
         if now >= drain.deadline {
             self.stop_listening();
-            // At the end of this turn: what a socket takes of its close frame still goes out.
-            self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            // Not before all have left their rooms, some in each turn: what a socket takes of its close
+            // frame still goes out.
+            if self.ending.is_empty() && self.leaving.is_empty() {
+                self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            }
         }
         self.drain = Some(drain);
     }
@@ -402,6 +405,7 @@ impl Worker {
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
+            self.leave(key);
             // All was said: it only did not wait for the peer's answer.
             let said = |client: &mut Client| {
                 let reason = client.connection.ending()?;
@@ -417,7 +421,6 @@ impl Worker {
                 _ => ended,
             };
             self.abandon(key, ended);
-            self.leave(key);
             self.leavers.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.

@@ -5,6 +5,10 @@
 //! one pending close. Control frames go between deliveries, never inside one; the close goes last.
 //! No I/O of its own: the socket is any [`Write`].
 
+mod interleave;
+
+pub use interleave::Piece;
+
 use crate::broker::Publication;
 use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
@@ -156,7 +160,7 @@ impl Outbound {
     ) -> io::Result<()> {
         let frames = batch.frames.get(first..).unwrap_or_default();
         let mut taken = 0;
-        if self.is_idle() {
+        if self.is_clear() {
             let skipped: usize = batch
                 .frames
                 .iter()
