@@ -63,7 +63,7 @@
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
-//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//! 3. [`protocol::parse`] makes a command of the text, borrowing from the buffer.
 //! 4. The event is encoded once, frame header included ([`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
@@ -102,6 +102,11 @@
 //! | a turn of a worker | 64 events, 8 reads of each connection, about 512 writes to small rooms and 64 to large ones | [`worker`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
+//! | what a client sent that is not read | `limits.receive_buffer_bytes` | [`server`] |
+//! | what is read of it after its close frame | 256 KiB, 12 s, a minute | [`worker::connection`] |
+//! | a peer that takes nothing | `server.ping_timeout`; with something waiting for it `queue.expiry` | [`worker::connection`] |
+//! | a peer that has ended its side | `assistant.timeout`, `bridge.order_timeout` | [`worker`] |
+//! | what Redis keeps of a room | `history.capacity`, `history.bytes_max`, `history.expiry` | [`bridge`] |
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
@@ -125,6 +130,10 @@
 //! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
 //! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
 //! | Nothing is allocated for an announced length | `tests/limits.rs` `an_announced_length_is_refused_before_any_payload` |
+//! | Slow is not dead | `tests/slow.rs` `a_reader_that_takes_what_is_said_is_not_dead_however_slow`, `who_takes_nothing_is_found` |
+//! | Who has ended its side still gets what it waits for | `tests/slow.rs` `a_question_and_a_half_close_get_the_echo_and_the_reply` |
+//! | A client is held and read no further than its bounds | `tests/bounds.rs` |
+//! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
 //! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |

@@ -93,6 +93,11 @@ pub enum Parcel {
         /// The frame.
         frame: Bytes,
     },
+    /// A question of this connection has been answered, in front of this.
+    Answered {
+        /// Who asked.
+        connection: ConnectionKey,
+    },
 }
 
 impl Parcel {
@@ -102,7 +107,10 @@ impl Parcel {
         match self {
             Self::Room { members, .. } => u64::from(*members),
             Self::Direct { .. } => 1,
-            Self::Control { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
+            Self::Answered { .. }
+            | Self::Control { .. }
+            | Self::Confirmed { .. }
+            | Self::Close { .. } => 0,
         }
     }
 
@@ -114,7 +122,7 @@ impl Parcel {
                 publication.frame.len()
             }
             Self::Control { frame, .. } => frame.len(),
-            Self::Confirmed { .. } | Self::Close { .. } => 0,
+            Self::Answered { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
         }
     }
 }
@@ -480,6 +488,13 @@ impl Broker {
     pub fn control(&self, worker: usize, connection: ConnectionKey, frame: Bytes) {
         self.mailboxes
             .push(worker, Parcel::Control { connection, frame }, Some(worker));
+    }
+
+    /// A question of this connection has been answered: said behind the reply.
+    pub fn answered(&self, asker: Author) {
+        let connection = asker.connection;
+        self.mailboxes
+            .push(asker.worker, Parcel::Answered { connection }, None);
     }
 
     /// Sends an event to one connection of `worker`.

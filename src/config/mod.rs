@@ -104,6 +104,11 @@ impl Server {
     pub fn notice(&self) -> Duration {
         self.drain_notice.min(self.drain_grace * 2 / 3)
     }
+
+    /// Is the notice one that may be written beside this grace? The default gives way to any.
+    pub(crate) fn is_notice_within_grace(&self) -> bool {
+        self.drain_notice <= self.drain_grace || self.drain_notice == Self::default().drain_notice
+    }
 }
 
 impl Default for Server {
@@ -304,6 +309,8 @@ pub struct Limits {
     pub refusals: u32,
     /// Kernel send buffer of a socket in bytes.
     pub send_buffer_bytes: usize,
+    /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.
+    pub receive_buffer_bytes: usize,
     /// Unsent bytes the kernel may hold per socket (`TCP_NOTSENT_LOWAT`).
     pub unsent_bytes: u32,
 }
@@ -327,6 +334,7 @@ impl Default for Limits {
             bytes_per_second: 1024 * 1024,
             refusals: 100,
             send_buffer_bytes: 64 * 1024,
+            receive_buffer_bytes: 64 * 1024,
             unsent_bytes: 16 * 1024,
         }
     }

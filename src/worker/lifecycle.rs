@@ -123,6 +123,7 @@ impl Worker {
             watched: false,
             unread: false,
             finished: false,
+            asked: 0,
             unwelcomed: false,
             left: false,
         };
@@ -263,18 +264,42 @@ impl Worker {
         (Seat { room, position }, joined.confirmed)
     }
 
-    /// The peer has sent its last byte.
+    /// The peer has sent its last byte, and may still read: what it said before counts, and it gets what
+    /// it waits for. Its own messages at once, or within `bridge.order_timeout` where all nodes have
+    /// one order, and the replies to its questions within `assistant.timeout`. Once both are
+    /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64) {
+        let now = self.plane.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        // What it said before still counts: the connection goes once its kept input is dealt with.
         client.finished = true;
-        let ended = client
-            .connection
-            .ending()
-            .map_or(Ended::Gone, Ended::Closed);
-        self.doom(key, ended);
+        if client.connection.is_held() {
+            return; // Its kept input goes first; `resume` comes here again.
+        }
+        if !client.connection.is_open() {
+            let ended = client.ended();
+            return self.doom(key, ended);
+        }
+        let wait = self.plane.finishing(client.asked > 0);
+        if wait.is_zero() {
+            client.connection.part(now);
+            self.ending.push(key);
+        } else {
+            client.connection.listen(now + wait);
+        }
+        self.arm(key);
+    }
+
+    /// A question of this connection has been answered, in front of this.
+    pub(super) fn answered(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.asked = client.asked.saturating_sub(1);
+        if client.asked == 0 && client.finished && client.connection.is_open() {
+            self.finish(key);
+        }
     }
 
     /// Ends a connection from this side.
@@ -406,18 +431,11 @@ impl Worker {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
             self.leave(key);
-            // All was said: it only did not wait for the peer's answer.
-            let said = |client: &mut Client| {
-                let reason = client.connection.ending()?;
-                client
-                    .connection
-                    .outbound
-                    .is_idle()
-                    .then_some(Ended::Closed(reason))
-            };
-            let said = self.clients.get_mut(key).and_then(said);
-            let ended = match ended {
-                Ended::Shutdown => said.unwrap_or(ended),
+            let said = self.clients.get_mut(key);
+            let said = said.filter(|client| client.connection.has_said_close());
+            let ended = match said.and_then(|client| client.connection.ending()) {
+                // It only did not wait for the peer's answer.
+                Some(reason) if ended == Ended::Shutdown => Ended::Closed(reason),
                 _ => ended,
             };
             self.abandon(key, ended);

@@ -124,6 +124,10 @@ impl Worker {
                 self.done.add(0);
                 self.close_all(slot, CloseReason::Asked(code));
             }
+            Parcel::Answered { connection } => {
+                self.done.add(0);
+                self.answered(connection.0);
+            }
             Parcel::Control { connection, frame } => {
                 self.set_aside(connection.0, Content::Control(frame));
             }
@@ -223,19 +227,13 @@ impl Worker {
                 // The peer reads the close frame, then the end; its own end is waited for, since what
                 // it sends to a closed socket would take the close frame away.
                 client.connection.said_close(now);
-                if client.socket.shutdown(Shutdown::Write).is_err() {
-                    let ended = client
-                        .connection
-                        .ending()
-                        .map_or(Ended::Gone, Ended::Closed);
+                if client.socket.shutdown(Shutdown::Write).is_err() || client.finished {
+                    let ended = client.ended();
                     self.doom(key, ended);
                 }
             }
             Err(_) => {
-                let ended = client
-                    .connection
-                    .ending()
-                    .map_or(Ended::Gone, Ended::Closed);
+                let ended = client.ended();
                 self.doom(key, ended);
             }
         }

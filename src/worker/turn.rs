@@ -20,6 +20,7 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use mio::{Events, Poll};
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -290,7 +291,10 @@ impl Worker {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
-            if client.is_paused() {
+            if client.finished {
+                return;
+            }
+            if client.is_paused() || !client.connection.may_read() {
                 client.unread = true;
                 return;
             }
@@ -349,8 +353,10 @@ impl Worker {
             connection: ConnectionKey(key),
             role: &client.role,
             room,
+            asked: 0,
         };
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
+        client.asked = client.asked.saturating_add(speaker.asked);
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }
@@ -387,7 +393,7 @@ impl Worker {
             return;
         }
         if client.finished {
-            self.doom(key, Ended::Gone);
+            self.finish(key);
         } else if std::mem::take(&mut client.unread) {
             self.again.push(key);
         }
@@ -435,8 +441,13 @@ impl Worker {
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }
-        if let (None, Some(reason)) = (alive, client.connection.ending()) {
-            self.doom(key, Ended::Closed(reason));
+        if alive.is_none() {
+            if !client.connection.has_said_close() {
+                // It reads nothing: what the kernel holds for it is given up too.
+                drop(SockRef::from(&client.socket).set_linger(Some(Duration::ZERO)));
+            }
+            let ended = client.ended();
+            self.doom(key, ended);
             return;
         }
         if was_open && !client.connection.is_open() {

@@ -30,7 +30,7 @@ impl<'a> Piece<'a> {
 impl Outbound {
     /// Does nothing wait that comes before an event? A close frame does not.
     pub(super) fn is_clear(&self) -> bool {
-        self.0.as_ref().is_none_or(|backlog| {
+        self.backlog.as_ref().is_none_or(|backlog| {
             backlog.queue.is_empty() && backlog.current.is_none() && backlog.control.is_none()
         })
     }
@@ -52,6 +52,10 @@ impl Outbound {
         let mut taken = 0;
         if self.is_clear() {
             taken = write_some(socket, bytes, sent)?;
+            self.note(taken as u64, self.is_pinged);
+            if taken < bytes.len() {
+                self.moved = now;
+            }
         }
         for piece in pieces {
             let length = piece.frame().len();
@@ -69,7 +73,7 @@ impl Outbound {
                 Piece::Control(_) if whole => {}
                 // Its rest comes before everything else.
                 Piece::Control(frame) if written > 0 => {
-                    self.0.get_or_insert_default().current = Some((frame.clone(), written));
+                    self.backlog.get_or_insert_default().current = Some((frame.clone(), written));
                 }
                 Piece::Control(frame) => self.control(frame.clone()),
             }
