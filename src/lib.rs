@@ -42,7 +42,7 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 6 | `main` | Flags, settings, logs, server, signal, drain, exit code; nothing else. |
+//! | 6 | `main` | Signals, flags, settings, logs, server, drain, exit code; nothing else. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, by which path, and the end in order. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
@@ -111,7 +111,7 @@
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
-//! | the end | `server.drain_grace` | [`server`] |
+//! | the end | `server.drain_notice` within `server.drain_grace` | [`server`] |
 //!
 //! # Promises, and where each is tested
 //!
@@ -137,7 +137,9 @@
 //! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
-//! | What was accepted before SIGTERM is delivered | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered` |
+//! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
+//! | Nobody is refused by the kernel while load balancers still send | `tests/shutdown.rs` `nobody_is_refused_by_the_kernel_while_the_notice_lasts`, `who_waits_in_the_kernel_s_queue_when_the_listener_closes_is_answered` |
+//! | No signal but those of the table ends the process | `tests/signals.rs` `a_signal_that_asks_for_nothing_changes_nothing_and_is_named_in_the_log` |
 //! | Nodes on one Redis hear each other in order | `tests/bridge/chat.rs` `two_nodes_chat_both_ways_in_order` |
 //! | Whatever happens to Redis, chat within a node goes on | `tests/bridge/faults.rs` `a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3`, `tests/bridge/network.rs` `bad_weather_between_a_node_and_its_redis_is_survived_r4` |
 //! | What is lost between nodes is counted exactly | `tests/bridge/faults.rs` `redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2`; `src/bridge/origins.rs` `delivered_and_missed_are_all_that_was_sent` |

@@ -46,7 +46,9 @@ mod readme; // the README's tables are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server
 #[cfg(test)]
-mod shutdown; // SIGTERM, grace, restart
+mod shutdown; // SIGTERM, notice, grace, restart
+#[cfg(test)]
+mod signals; // every signal, at every moment
 #[cfg(test)]
 mod slow; // slow readers and half-closed peers that live, and dead ones that do not
 #[cfg(test)]

@@ -65,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),
     ("mio", &["worker", "server"]),
+    ("nix", &["signals"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),

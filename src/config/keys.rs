@@ -135,7 +135,8 @@ pub const KEYS: &[Key] = &[
     key("server.http_timeout", Kind::Duration, "Longest life of a connection that is no WebSocket (the chat page's)."),
     key("server.ping_interval", Kind::Duration, "A ping goes to a connection that sent nothing for this long."),
     key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed, unless its socket still takes what waits for it."),
-    key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit; closes are spread over it."),
+    key("server.drain_notice", Kind::Duration, "After SIGTERM new connections are still taken for this long, at most two thirds of the grace: load balancers notice `/ready` meanwhile."),
+    key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit, the notice included; closes are spread over what the notice leaves."),
 
     key("origin.allowed", Kind::List, "Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check."),
 

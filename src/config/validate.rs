@@ -115,6 +115,11 @@ fn check_server(config: &Config, found: &mut Findings) {
     if server.backlog == 0 {
         found.at_least("server.backlog", 0, 1);
     }
+    if !server.is_notice_within_grace() {
+        let what = "is longer than server.drain_grace, which includes it";
+        let fix = "write a notice within the grace, such as \"3s\" of \"10s\"";
+        found.error("server.drain_notice", what, fix);
+    }
     if server.ping_timeout > server.ping_interval {
         found.warn(
             "server.ping_timeout",
@@ -146,6 +151,7 @@ fn check_durations(config: &Config, found: &mut Findings) {
         ("server.handshake_timeout", server.handshake_timeout),
         ("server.ping_interval", server.ping_interval),
         ("server.ping_timeout", server.ping_timeout),
+        ("server.drain_notice", server.drain_notice),
         ("server.drain_grace", server.drain_grace),
         ("queue.expiry", config.queue.expiry),
         ("limits.message_timeout", limits.message_timeout),

@@ -91,6 +91,8 @@ pub struct Door {
     knocked: bool,
     /// After a failed accept: when the next is due, and the pause before it.
     failed: Option<(Millis, Duration)>,
+    /// Nobody new is to come: it closes once nobody waits at the listener.
+    is_closing: bool,
 }
 
 impl fmt::Debug for Door {
@@ -113,6 +115,7 @@ impl Door {
             arrivals: HashMap::default(),
             knocked: false,
             failed: None,
+            is_closing: false,
         }
     }
 
@@ -174,6 +177,9 @@ impl Worker {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     door.recovered();
                     door.knocked = false;
+                    if door.is_closing {
+                        self.stop_listening();
+                    }
                 }
                 Err(error) => {
                     let kind = kind_of(&error);
@@ -317,8 +323,17 @@ impl Worker {
         }
     }
 
-    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
+    /// Closes the listener as soon as everybody who waits there has been accepted: what the kernel has let in is
+    /// answered, not reset.
     pub(super) fn shut(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.is_closing = true;
+            door.knocked = true;
+        }
+    }
+
+    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
+    pub(super) fn stop_listening(&mut self) {
         let Some(door) = self.door.take() else {
             return;
         };

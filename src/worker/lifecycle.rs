@@ -4,6 +4,7 @@ use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
 use super::outbound::Sent;
+use super::plane::Role;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -16,16 +17,70 @@ use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
 use mio::{Interest, Token};
+use std::time::Duration;
 
 /// A drain under way.
 #[derive(Debug)]
 pub(super) struct Drain {
-    pub(super) reason: CloseReason,
-    pub(super) started: Millis,
-    pub(super) deadline: Millis,
-    pub(super) connections: u64,
-    pub(super) closed: u64,
-    pub(super) cursor: u32,
+    reason: CloseReason,
+    started: Millis,
+    deadline: Millis,
+    connections: u64,
+    closed: u64,
+    cursor: u32,
+    /// Due, but somebody is still being answered in their rooms.
+    awaiting: Vec<u64>,
+    /// What waited for the sockets is given up.
+    is_cut: bool,
+}
+
+/// Shortly before the deadline the close frame takes the place of what a slow reader still has to
+/// get, so that it can learn why it ends: this long before, at most a tenth of the drain.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+impl Drain {
+    pub(super) fn new(
+        reason: CloseReason,
+        started: Millis,
+        deadline: Millis,
+        connections: u64,
+    ) -> Self {
+        Self {
+            reason,
+            started,
+            deadline,
+            connections,
+            closed: 0,
+            cursor: 0,
+            awaiting: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// Closes are spread over this; the rest of the time is for slow readers and the closing
+    /// handshakes.
+    fn window(&self) -> Duration {
+        self.deadline.since(self.started) * 2 / 3
+    }
+
+    /// How many connections are to be closed by now. Never less than one, so that a drain of a few
+    /// connections starts at once; all at the end of the window, whoever came late.
+    fn due(&self, now: Millis) -> u64 {
+        let (window, elapsed) = (
+            self.window().as_millis(),
+            now.since(self.started).as_millis(),
+        );
+        if elapsed >= window {
+            return u64::MAX;
+        }
+        let due = u128::from(self.connections) * elapsed / window;
+        u64::try_from(due).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn is_last_word(&self, now: Millis) -> bool {
+        let before = LAST_WORD.min(self.deadline.since(self.started) / 10);
+        now + before >= self.deadline
+    }
 }
 
 impl Worker {
@@ -87,7 +142,7 @@ impl Worker {
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
-            self.close(key, reason);
+            self.close_in_drain(key, reason);
         } else if !leftover.is_empty() {
             self.contained(key, |worker, key| {
                 let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
@@ -279,32 +334,95 @@ impl Worker {
         let Some(mut drain) = self.drain.take() else {
             return;
         };
-        if now >= drain.deadline {
-            for index in 0..self.clients.places() {
-                if let Some(key) = self.clients.key_at(index) {
-                    self.doom(key, Ended::Shutdown);
-                }
-            }
+        let due = drain.due(now);
+        for key in std::mem::take(&mut drain.awaiting) {
+            self.close_or_await(key, due, &mut drain);
         }
-        // The last third of the grace is for the closing handshakes themselves.
-        let window = drain.deadline.since(drain.started) * 2 / 3;
-        let elapsed = now.since(drain.started).min(window).as_millis() as u64;
-        let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
-        // At its end everybody, whoever came late. Never less than one, so that a drain of a few
-        // connections starts at once.
-        let due = if elapsed >= window.as_millis() as u64 {
-            u64::MAX
-        } else {
-            due.max(1)
-        };
         while drain.closed < due && drain.cursor < self.clients.places() {
             if let Some(key) = self.clients.key_at(drain.cursor) {
-                self.close(key, drain.reason);
-                drain.closed += 1;
+                self.close_or_await(key, due, &mut drain);
             }
             drain.cursor += 1;
         }
+        if drain.is_last_word(now) && !std::mem::replace(&mut drain.is_cut, true) {
+            self.each_client(Self::cut);
+        }
+        if now >= drain.deadline {
+            self.stop_listening();
+            // Not before all have left their rooms, some in each turn: what a socket takes of its close
+            // frame still goes out.
+            if self.ending.is_empty() && self.leaving.is_empty() {
+                self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            }
+        }
         self.drain = Some(drain);
+    }
+
+    fn each_client(&mut self, mut act: impl FnMut(&mut Self, u64)) {
+        for index in 0..self.clients.places() {
+            if let Some(key) = self.clients.key_at(index) {
+                act(self, key);
+            }
+        }
+    }
+
+    /// Closes a connection that is due, unless a reply is on its way to it: that may take until the
+    /// end of the window.
+    fn close_or_await(&mut self, key: u64, due: u64, drain: &mut Drain) {
+        if due < u64::MAX && self.awaits_reply(key) {
+            drain.awaiting.push(key);
+        } else {
+            drain.closed += 1;
+            self.close_in_drain(key, drain.reason);
+        }
+    }
+
+    /// Is somebody being answered where this connection hears it?
+    fn awaits_reply(&mut self, key: u64) -> bool {
+        let Self {
+            clients,
+            rooms,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return false;
+        };
+        let room = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let name = match (&client.role, room) {
+            (Role::Visit(visit), _) => &visit.prompts,
+            (_, Some(local)) => local.room.name(),
+            _ => return false,
+        };
+        plane.assistant.is_answering(name)
+    }
+
+    /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.
+    fn close_in_drain(&mut self, key: u64, reason: CloseReason) {
+        let is_open = |client: &mut Client| client.connection.is_open();
+        if self.clients.get_mut(key).is_some_and(is_open) {
+            self.close(key, reason);
+            if let Some(client) = self.clients.get_mut(key) {
+                client.connection.outlast();
+            }
+        }
+    }
+
+    /// Gives up what waits for a socket in favour of the close frame.
+    fn cut(&mut self, key: u64) {
+        let room = self.room_of(key);
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let dropped = client.connection.outbound.abandon_queue();
+        if dropped > 0 {
+            self.touched.push(key);
+            let change = Change {
+                queued: 0u64.wrapping_sub(dropped),
+                ..Change::dropped(Cause::Shutdown, dropped)
+            };
+            self.account(room, change, Sent::default());
+        }
     }
 
     /// Removes the connections that are gone.
@@ -320,6 +438,13 @@ impl Worker {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
             self.leave(key);
+            let said = self.clients.get_mut(key);
+            let said = said.filter(|client| client.connection.has_said_close());
+            let ended = match said.and_then(|client| client.connection.ending()) {
+                // It only did not wait for the peer's answer.
+                Some(reason) if ended == Ended::Shutdown => Ended::Closed(reason),
+                _ => ended,
+            };
             self.abandon(key, ended);
             self.leavers.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only

@@ -260,7 +260,7 @@ impl Worker {
 
     /// The room in whose account a connection's deliveries are: the one it is in, or has left with
     /// some of them still waiting.
-    fn room_of(&mut self, key: u64) -> Option<u32> {
+    pub(super) fn room_of(&mut self, key: u64) -> Option<u32> {
         if let Some(seat) = self.clients.get_mut(key)?.seat {
             return Some(seat.room);
         }

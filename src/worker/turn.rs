@@ -195,9 +195,9 @@ impl Worker {
         }
     }
 
-    /// Its drain is over: nobody is left.
+    /// Its drain is over: nobody is left, and nobody waits at the listener.
     fn is_done(&self) -> bool {
-        self.drain.is_some() && self.clients.is_empty()
+        self.drain.is_some() && self.clients.is_empty() && self.door.is_none()
     }
 
     /// One turn at `now`, with the events of a poll.
@@ -264,15 +264,7 @@ impl Worker {
                 Order::Drain { reason, deadline } => {
                     self.shut();
                     let connections = self.clients.len() as u64;
-                    let started = self.plane.now;
-                    self.drain = Some(Drain {
-                        reason,
-                        started,
-                        deadline,
-                        connections,
-                        closed: 0,
-                        cursor: 0,
-                    });
+                    self.drain = Some(Drain::new(reason, self.plane.now, deadline, connections));
                 }
                 Order::Audit(room, reply) => self.audits.push((room, reply)),
             }

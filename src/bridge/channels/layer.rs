@@ -18,6 +18,7 @@ use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
 use super::scripts::Commands;
+use crate::bridge::standing::Deadline;
 use crate::bridge::{Error, Report};
 use crate::broker::Broker;
 use crate::broker::Publication;
@@ -68,6 +69,7 @@ pub(in crate::bridge) struct Layer {
     pub(super) group_expiry: Duration,
     /// `bridge.command_timeout`.
     pub(super) timeout: Duration,
+    pub(in crate::bridge) deadline: Deadline,
     pub(super) pause_max: Duration,
     pub(super) hosts: Box<[Arc<Host>]>,
     couriers: Box<[Arc<Courier>]>,
@@ -134,6 +136,7 @@ impl Layer {
             expiry: config.queue.expiry,
             group_expiry: channels.group_expiry,
             timeout: config.bridge.command_timeout,
+            deadline: Deadline::new(),
             pause_max: config.bridge.reconnect_max,
             hosts: hosts?.into(),
             couriers: destinations.into_iter().flatten().map(courier).collect(),

@@ -48,6 +48,23 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         &["4294967296 is too large", "4294967295"],
     ),
     (
+        "[server]\ndrain_notice = \"11s\"",
+        &[
+            ":2: ",
+            "server.drain_notice",
+            "longer than server.drain_grace",
+            "\"3s\" of \"10s\"",
+        ],
+    ),
+    (
+        "[server]\ndrain_notice = \"2s\"\ndrain_grace = \"1s\"",
+        &["server.drain_notice", "longer than server.drain_grace"],
+    ),
+    (
+        "[server]\ndrain_notice = \"2d\"\ndrain_grace = \"3d\"",
+        &["server.drain_notice", "longer than a day"],
+    ),
+    (
         "[queue]\nexpiry = 60",
         &["queue.expiry", "write \"60s\" or \"60ms\""],
     ),

@@ -308,6 +308,11 @@ impl Connection {
         self.outbound.close(frame);
     }
 
+    /// Ends when the drain does: until then what is on its way is written.
+    pub fn outlast(&mut self) {
+        self.deadline = Millis::NEVER;
+    }
+
     /// The close frame is with the kernel: the peer has [`LINGER`] to end its side, or [`LINGER_SLOW`].
     pub fn said_close(&mut self, now: Millis) {
         if let Life::Ending { is_said, .. } = &mut self.life {
@@ -368,6 +373,8 @@ impl Connection {
         match self.life {
             Life::Open => self.deadline.min(self.silent_until(rules)),
             Life::Listening | Life::Ending { is_said: true, .. } => self.deadline,
+            // The drain's end is the end, however long the socket stands still before.
+            Life::Ending { is_said: false, .. } if self.deadline == Millis::NEVER => self.deadline,
             Life::Ending { is_said: false, .. } => {
                 let still = self.outbound.moved().max(self.heard) + CLOSE_STILL;
                 still.min(self.deadline)

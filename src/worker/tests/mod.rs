@@ -10,7 +10,9 @@ mod spread;
 mod stall;
 
 use super::*;
+use crate::assistant::Assistant;
 use crate::broker::Publication;
+use crate::config;
 use crate::transport::{Opcode, encoder};
 use socket2::SockRef;
 use std::collections::HashMap;
@@ -19,6 +21,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Longest a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -84,6 +87,25 @@ struct Node {
 
 impl Node {
     fn start(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(workers, change, |handle, config| {
+            Dispatcher::start(handle, config).expect("the knowledge inside")
+        })
+    }
+
+    /// One worker, and this assistant.
+    fn answered_by(assistant: Arc<dyn Assistant>) -> Self {
+        Self::start_with(
+            1,
+            |_| {},
+            |handle, config| Dispatcher::with(handle, config, assistant),
+        )
+    }
+
+    fn start_with(
+        workers: usize,
+        change: impl FnOnce(&mut Config),
+        dispatcher: impl FnOnce(&Handle, &config::Assistant) -> Dispatcher,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_time()
@@ -92,14 +114,13 @@ impl Node {
         let mut config = Config::default();
         config.server.workers = workers;
         config.chat.welcome = false;
-        config.assistant.kind = crate::config::AssistantKind::None;
+        config.assistant.kind = config::AssistantKind::None;
         config.limits.messages_per_second = 0;
         config.limits.bytes_per_second = 0;
         config.queue.capacity = 10_000;
         config.queue.bytes_max = 64 << 20;
         change(&mut config);
-        let assistant =
-            Dispatcher::start(runtime.handle(), &config.assistant).expect("the knowledge inside");
+        let assistant = dispatcher(runtime.handle(), &config.assistant);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let crew = Crew::start(
@@ -235,7 +256,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.crew.close_all(CloseReason::GoingAway, Duration::ZERO);
         if !std::thread::panicking() {
-            self.crew.join();
+            self.crew.join(Millis::NEVER);
         }
     }
 }

@@ -386,6 +386,15 @@ fn a_close_waits_long_for_a_slow_reader_and_briefly_for_an_answer() {
     desk.connection.close(at(0), CloseReason::GoingAway);
     assert_eq!(desk.on_timer(11_999), Some(at(12_000)));
     assert_eq!(desk.on_timer(12_000), None);
+
+    // In a drain the end is the drain's, up to the close frame.
+    let mut desk = Desk::new(|_| {});
+    desk.connection.close(at(0), CloseReason::Restart);
+    desk.connection.outlast();
+    assert_eq!(desk.on_timer(600_000), Some(Millis::NEVER));
+    desk.connection.said_close(at(600_000));
+    assert_eq!(desk.on_timer(603_999), Some(at(600_000) + LINGER_SLOW));
+    assert_eq!(desk.on_timer(604_000), None);
 }
 
 #[test]
