@@ -156,7 +156,6 @@ fn hostile_json_gets_an_error_and_nothing_else() {
         r#"{"message": NaN}"#.to_owned(),
         "\u{feff}{\"message\": \"bom\"}".to_owned(),
         "{\"message\": \"raw \u{1} control\"}".to_owned(),
-        r#"{"message": "half a pair: \ud800"}"#.to_owned(),
         r#"{"message": "bad escape \q"}"#.to_owned(),
         "\0".to_owned(),
     ];

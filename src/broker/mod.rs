@@ -22,12 +22,14 @@
 
 pub mod ledger;
 pub mod mailbox;
+mod mailboxes;
 mod parcel;
 pub mod placement;
 pub mod queue;
 pub mod room;
 pub mod uplink;
 
+pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use parcel::Parcel;
 
 use crate::clock::Millis;
@@ -36,7 +38,6 @@ use crate::name::RoomName;
 use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
-use mailbox::Mailbox;
 use placement::{Passage, Placement};
 use room::{ByName, Last, Published, Room, RoomSlot};
 use std::fmt;
@@ -56,112 +57,6 @@ pub struct Publication {
 /// A connection within a worker: generation and place, as one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey(pub u64);
-
-/// Wakes a worker that sleeps in its poll.
-pub type Wake = Box<dyn Fn() + Send + Sync>;
-
-/// The mailboxes of all workers.
-pub struct Mailboxes {
-    boxes: Vec<(Mailbox<Parcel>, Wake)>,
-}
-
-impl fmt::Debug for Mailboxes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailboxes")
-            .field("workers", &self.boxes.len())
-            .finish()
-    }
-}
-
-impl Mailboxes {
-    /// How many there are.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        self.boxes.len()
-    }
-
-    /// Is this worker's mailbox full?
-    #[must_use]
-    pub fn is_full(&self, worker: usize) -> bool {
-        self.boxes
-            .get(worker)
-            .is_some_and(|(mailbox, _)| mailbox.is_full())
-    }
-
-    /// Is there nothing in this worker's mailbox?
-    #[must_use]
-    pub fn is_empty(&self, worker: usize) -> bool {
-        self.boxes
-            .get(worker)
-            .is_none_or(|(mailbox, _)| mailbox.is_empty())
-    }
-
-    /// Parcels put into this worker's mailbox and not released yet.
-    #[must_use]
-    pub fn len(&self, worker: usize) -> usize {
-        self.boxes
-            .get(worker)
-            .map_or(0, |(mailbox, _)| mailbox.len())
-    }
-
-    /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
-    /// the sender (it empties its mailbox before it sleeps).
-    pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
-        let Some((mailbox, wake)) = self.boxes.get(worker) else {
-            return;
-        };
-        let bytes = parcel.bytes();
-        if mailbox.push(parcel, bytes) && from != Some(worker) {
-            wake();
-        }
-    }
-
-    /// Takes everything from a worker's mailbox, in order, into the empty `into`; the bytes taken.
-    pub fn swap(&self, worker: usize, into: &mut Vec<Parcel>) -> usize {
-        self.boxes
-            .get(worker)
-            .map_or(0, |(mailbox, _)| mailbox.swap(into))
-    }
-
-    /// The worker is gone: what is in its mailbox, which takes nothing from here on and stops nobody.
-    /// Wakes the workers that wait for it.
-    pub fn close(&self, worker: usize) -> Vec<Parcel> {
-        let Some((mailbox, _)) = self.boxes.get(worker) else {
-            return Vec::new();
-        };
-        let parcels = mailbox.close();
-        self.wake_waiters(mailbox);
-        parcels
-    }
-
-    /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
-    pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
-        let Some((mailbox, _)) = self.boxes.get(worker) else {
-            return;
-        };
-        if mailbox.release(parcels, bytes) {
-            self.wake_waiters(mailbox);
-        }
-    }
-
-    fn wake_waiters(&self, mailbox: &Mailbox<Parcel>) {
-        let mut waiters = mailbox.take_waiters();
-        while waiters != 0 {
-            let waiter = waiters.trailing_zeros() as usize;
-            waiters &= waiters - 1;
-            if let Some((_, wake)) = self.boxes.get(waiter) {
-                wake();
-            }
-        }
-    }
-
-    /// Registers `waiter` for a wake when `worker`'s mailbox has room; false if it has room now.
-    pub fn wait(&self, worker: usize, waiter: usize) -> bool {
-        self.boxes
-            .get(worker)
-            .is_some_and(|(mailbox, _)| mailbox.wait(waiter))
-    }
-}
 
 /// A member's seat in a room, returned by [`Broker::join`].
 #[derive(Clone, Debug)]
@@ -197,9 +92,6 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// Most workers: a mailbox keeps its waiting publishers in a 64-bit set.
-pub const WORKERS_MAX: usize = 64;
-
 impl Broker {
     /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`].
     #[must_use]
@@ -210,16 +102,11 @@ impl Broker {
     ) -> Self {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
-        let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
-        let boxes: Vec<_> = wakes
-            .into_iter()
-            .take(WORKERS_MAX)
-            .map(|wake| (mailbox(), wake))
-            .collect();
+        let mailboxes = Mailboxes::new(settings, wakes);
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
-            placement: Arc::new(Placement::new(boxes.len())),
-            mailboxes: Mailboxes { boxes },
+            placement: Arc::new(Placement::new(mailboxes.workers())),
+            mailboxes,
             spread_above: settings.spread_above,
             uplink,
             publications: AtomicU64::new(0),
