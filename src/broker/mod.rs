@@ -21,6 +21,7 @@
 
 pub mod ledger;
 pub mod mailbox;
+mod parcel;
 pub mod queue;
 pub mod room;
 pub mod uplink;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mailbox::Mailbox;
+pub use parcel::Parcel;
 use room::{ByName, Last, Published, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
@@ -50,74 +52,6 @@ pub struct Publication {
 /// A connection within a worker: generation and place, as one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey(pub u64);
-
-/// What a worker's mailbox holds.
-#[derive(Debug)]
-pub enum Parcel {
-    /// A publication for this worker's members of a room.
-    Room {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-        /// The publication's number in its room.
-        sequence: u64,
-        /// Members on this worker at the moment of publishing: what the ledger expects.
-        members: u32,
-        /// The publication.
-        publication: Publication,
-    },
-    /// An event for one connection alone.
-    Direct {
-        /// Whom it is for.
-        connection: ConnectionKey,
-        /// The event.
-        publication: Publication,
-        /// It ends the wait of a connection that takes one command at a time.
-        resume: bool,
-    },
-    /// What other nodes publish into a room reaches it from here on: members are welcomed.
-    Confirmed {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-    },
-    /// Every member's connection is closed, behind what was published before.
-    Close {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-        /// The close code.
-        code: u16,
-    },
-    /// A control frame for one connection, in order with its events but no delivery of its own.
-    Control {
-        /// Whom it is for.
-        connection: ConnectionKey,
-        /// The frame.
-        frame: Bytes,
-    },
-}
-
-impl Parcel {
-    /// How many deliveries come of it, one per member or connection.
-    #[must_use]
-    pub fn deliveries(&self) -> u64 {
-        match self {
-            Self::Room { members, .. } => u64::from(*members),
-            Self::Direct { .. } => 1,
-            Self::Control { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
-        }
-    }
-
-    /// What it keeps alive, as mailboxes count it.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
-                publication.frame.len()
-            }
-            Self::Control { frame, .. } => frame.len(),
-            Self::Confirmed { .. } | Self::Close { .. } => 0,
-        }
-    }
-}
 
 /// Wakes a worker that sleeps in its poll.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
