@@ -4,7 +4,7 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
-use super::{AssistantKind, BridgeMode, Config};
+use super::{ADMIN_CONNECTIONS, AssistantKind, BridgeMode, Config};
 use std::fmt;
 
 /// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
@@ -23,7 +23,7 @@ const READ_BYTES: usize = 64 * 1024;
 const BUFFER_BYTES: usize = (64 + 128) * 1024;
 /// A worker's stack and its poll's event list.
 const WORKER_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
-/// hyper's state machine, the task, and the response of one handshake.
+/// hyper's state machine, the task, and the response of one request, beside its head.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
 /// The kernel's receive buffer of a socket nobody reads, before it autotunes (tcp_rmem's default).
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
@@ -114,6 +114,8 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
     // The kernel books a buffer at twice what was asked for (socket(7)).
     let send_bytes = limits.send_buffer_bytes.saturating_mul(2);
+    let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let request_bytes = head_bytes.saturating_add(HANDSHAKE_BYTES);
     #[rustfmt::skip]
     let addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
@@ -127,7 +129,9 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
         addend("bridge: messages that are to come back in order (bridge.outbox_bytes, outbox_capacity)", streams, outbox_bytes),
         addend("bridge: gaps being read (limits.message_bytes)", streams, READS.saturating_mul(READ_PAGE_BYTES.saturating_add(limits.message_bytes.saturating_mul(4)))),
-        addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
+        addend("handshakes (limits.handshakes, header_bytes, uri_bytes)", limits.handshakes, request_bytes),
+        addend("page connections kept alive (limits.kept_alive, header_bytes, uri_bytes)", limits.kept_alive, request_bytes),
+        addend("operator's connections", ADMIN_CONNECTIONS * 2, request_bytes),
         addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
         addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
         addend("partial messages (limits.message_bytes)", connections, limits.message_bytes.saturating_add(STASH_BYTES)),
@@ -138,7 +142,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     ];
     let per_connection = addends
         .iter()
-        .skip(13) // the first thirteen do not grow with connections
+        .skip(15) // the first fifteen do not grow with connections
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     let total = addends
         .iter()
@@ -266,12 +270,14 @@ mod tests {
         plain.bridge.mode = BridgeMode::Pubsub;
         plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
         let base = worst_case_memory(&plain, 10, 2).total;
-        let change: [fn(&mut Config); 13] = [
+        let change: [fn(&mut Config); 15] = [
             |config| config.queue.bytes_max += 1,
             |config| config.queue.capacity += 1,
             |config| config.limits.message_bytes += 1,
             |config| config.limits.send_buffer_bytes += 1,
             |config| config.limits.handshakes += 1,
+            |config| config.limits.kept_alive += 1,
+            |config| config.limits.uri_bytes += 1,
             |config| config.limits.header_bytes += 1,
             |config| config.broker.mailbox_bytes += 1,
             |config| config.broker.mailbox_capacity += 1,

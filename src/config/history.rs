@@ -35,12 +35,8 @@ impl Default for History {
 pub(super) fn check(history: &History, bridge: &Bridge, found: &mut Findings) {
     found.at_least("history.capacity", history.capacity, 1);
     found.at_most("history.capacity", history.capacity, CAPACITY_MAX);
-    if history.expiry < Duration::from_secs(1) {
-        found.error("history.expiry", "is too short", "write at least \"1s\"");
-    }
-    if history.expiry > EXPIRY_MAX {
-        found.error("history.expiry", "is longer than a year", "check the unit");
-    }
+    let least = Duration::from_secs(1);
+    found.duration("history.expiry", history.expiry, least, EXPIRY_MAX);
     if bridge.mode != BridgeMode::Streams && *history != History::default() {
         let fix = "set bridge.mode = \"streams\", or remove it";
         found.warn("history", "has no effect: no history is kept", fix);

@@ -203,6 +203,11 @@ impl Gateway {
         self.public
     }
 
+    /// The admin listener.
+    pub(crate) fn operator(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The public port.
     pub(crate) fn port(&self) -> u16 {
         self.public.port()

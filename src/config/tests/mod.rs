@@ -1,6 +1,7 @@
 //! The loader as its users meet it: what wins, where a value came from, and what is refused how.
 
 mod channels;
+mod ranges;
 mod refusals;
 
 use super::load::{Loaded, Loader};
