@@ -194,7 +194,7 @@ fn the_admin_listener_survives_nonsense() {
 #[track_caller]
 fn status(gateway: &Gateway, lines: &str) -> u16 {
     let head = format!("{lines}\r\nConnection: close\r\n\r\n");
-    http::exchange(gateway.operator(), head.as_bytes()).map_or(0, |answer| answer.status)
+    http::exchange(gateway.admin_address(), head.as_bytes()).map_or(0, |answer| answer.status)
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn probes_are_answered_when_every_connection_is_taken() {
     let half = b"GET /live HTTP/1.1\r\nHost: localhost\r\n";
     let mut held: Vec<TcpStream> = Vec::new();
     for number in 0..300 {
-        let mut stream = http::open(gateway.operator());
+        let mut stream = http::open(gateway.admin_address());
         // Some say nothing, some half of a request, some are kept open after an answer.
         match number % 3 {
             0 => {}
@@ -304,9 +304,9 @@ fn a_token_is_taken_whatever_the_case_of_its_scheme() {
 fn head_says_what_get_would() {
     let gateway = Gateway::shared();
     for (address, path) in [
-        (gateway.operator(), "/live"),
-        (gateway.operator(), "/metrics"),
-        (gateway.operator(), "/ledger?room=chat_1_nobody"),
+        (gateway.admin_address(), "/live"),
+        (gateway.admin_address(), "/metrics"),
+        (gateway.admin_address(), "/ledger?room=chat_1_nobody"),
         (gateway.public(), "/"),
         (gateway.public(), "/chat/1/a"),
     ] {
@@ -373,7 +373,7 @@ fn metrics_are_valid_in_both_formats_and_say_the_same() {
         let head = format!(
             "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
         );
-        http::exchange(gateway.operator(), head.as_bytes()).expect("an answer")
+        http::exchange(gateway.admin_address(), head.as_bytes()).expect("an answer")
     };
     let text = ask("text/plain; version=0.0.4");
     assert_eq!(

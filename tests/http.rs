@@ -294,7 +294,7 @@ fn a_redirect_keeps_the_query_byte_for_byte() {
 fn listeners(gateway: &Gateway) -> [(SocketAddr, &'static str); 2] {
     [
         (gateway.public(), "/client.js"),
-        (gateway.operator(), "/health"),
+        (gateway.admin_address(), "/health"),
     ]
 }
 

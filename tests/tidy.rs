@@ -65,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "hyper_util",
         &["server", "admin", "transport", "http", "http_client"],
     ),
+    ("idna", &["config"]),
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),

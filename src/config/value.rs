@@ -48,7 +48,7 @@ impl Mistake {
 /// The value a text from the environment or `--set` means: TOML where that fits, else the text.
 pub(super) fn from_text(kind: Kind, text: &str) -> Value {
     let as_text = || Value::String(text.to_owned());
-    let parsed = text.parse::<Value>().ok();
+    let parsed = text.trim().parse::<Value>().ok();
     match (kind, parsed) {
         // Never taken apart: a token may look like anything.
         (Kind::Secret, _) => as_text(),
@@ -65,10 +65,8 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
             value => value,
         },
         (Kind::List | Kind::Urls | Kind::Hosts, None) => {
-            let entries = text
-                .split(',')
-                .map(str::trim)
-                .filter(|entry| !entry.is_empty());
+            // An empty one is kept: what is wrong with it is for its key to say.
+            let entries = text.split(',').map(str::trim);
             Value::Array(
                 entries
                     .map(|entry| Value::String(entry.to_owned()))

@@ -203,8 +203,8 @@ impl Gateway {
         self.public
     }
 
-    /// The admin listener.
-    pub(crate) fn operator(&self) -> SocketAddr {
+    /// The operator's listener.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
