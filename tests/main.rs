@@ -42,6 +42,8 @@ mod logs; // what never reaches the log
 #[cfg(test)]
 mod origin; // which web pages may connect
 #[cfg(test)]
+mod placement; // which worker a room goes to
+#[cfg(test)]
 mod readme; // the README's tables are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server

@@ -131,6 +131,19 @@ fn downgrade(open_metrics: &str) -> String {
 pub(super) fn measure(crew: &Crew) -> String {
     let metrics = &crew.metrics;
     metrics.rooms.set(signed(crew.broker.rooms() as u64));
+    let (placement, now) = (crew.broker.placement(), crew.clock.now());
+    for worker in 0..crew.len() {
+        let label = [("worker", worker)];
+        let connections = placement.connections(worker) as u64;
+        metrics
+            .worker_connections
+            .get_or_create(&label)
+            .set(signed(connections));
+        metrics
+            .worker_load
+            .get_or_create(&label)
+            .set(signed(placement.load(worker, now)));
+    }
     metrics
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));

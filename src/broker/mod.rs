@@ -7,10 +7,11 @@
 //! Not for: sockets, frames' meaning, time (it is an argument).
 //!
 //! # Lock order
-//! 1. a shard of the registry (dashmap guard)
-//! 2. a room's state
-//! 3. the uplink's rooms, in a mode that gives them an order of their own
-//! 4. a mailbox; the uplink's outbox
+//! 1. the book of placements
+//! 2. a shard of the registry (dashmap guard)
+//! 3. a room's state
+//! 4. the uplink's rooms, in a mode that gives them an order of their own
+//! 5. a mailbox; the uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -21,6 +22,7 @@
 
 pub mod ledger;
 pub mod mailbox;
+pub mod placement;
 pub mod queue;
 pub mod room;
 pub mod uplink;
@@ -32,6 +34,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mailbox::Mailbox;
+use placement::{Passage, Placement};
 use room::{ByName, Last, Published, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
@@ -252,8 +255,8 @@ pub struct Joined {
 pub struct Broker {
     rooms: DashMap<ByName, (), RandomState>,
     mailboxes: Mailboxes,
+    placement: Arc<Placement>,
     spread_above: usize,
-    hasher: RandomState,
     uplink: Option<Box<dyn Uplink>>,
     publications: AtomicU64,
     incarnations: AtomicU64,
@@ -281,16 +284,16 @@ impl Broker {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
-        let boxes = wakes
+        let boxes: Vec<_> = wakes
             .into_iter()
             .take(WORKERS_MAX)
             .map(|wake| (mailbox(), wake))
             .collect();
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
+            placement: Arc::new(Placement::new(boxes.len())),
             mailboxes: Mailboxes { boxes },
             spread_above: settings.spread_above,
-            hasher: RandomState::default(),
             uplink,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
@@ -315,17 +318,31 @@ impl Broker {
         self.publications.load(Ordering::Relaxed)
     }
 
-    /// The worker a new member of this room should go to.
+    /// Chooses the worker of a new connection, a member of `room` if it is one's, and counts the
+    /// connection there from now on.
     #[must_use]
-    pub fn place(&self, name: &RoomName) -> usize {
-        let workers = self.mailboxes.boxes.len().max(1);
-        self.find(name)
-            .and_then(|room| room.preferred_worker(self.spread_above, workers))
-            // Two first members at once must agree, so a new room's home follows from its name.
-            .unwrap_or_else(|| {
-                use std::hash::BuildHasher;
-                (self.hasher.hash_one(name.as_str()) as usize) % workers
-            })
+    pub fn place(&self, room: Option<&RoomName>, now: Millis) -> Passage {
+        let Some(name) = room else {
+            return self.placement.send_anywhere(now);
+        };
+        let find = || self.worker_of(name, now);
+        match find() {
+            Some(worker) => self.placement.send(worker),
+            None => self.placement.send_first(name, now, find),
+        }
+    }
+
+    /// The worker for one more member of a room that has some.
+    fn worker_of(&self, name: &RoomName, now: Millis) -> Option<usize> {
+        let load = |worker| self.placement.load(worker, now);
+        self.find(name)?
+            .preferred_worker(self.spread_above, self.mailboxes.workers(), load)
+    }
+
+    /// What the workers carry.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The room, if it has members here.
@@ -377,6 +394,9 @@ impl Broker {
                 }
             }
         };
+        if seat.first_on_worker {
+            self.placement.hold_room(usize::from(worker), true);
+        }
         if seat.first_on_node
             && let Some(uplink) = &self.uplink
         {
@@ -413,6 +433,9 @@ impl Broker {
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
     pub fn leave(&self, room: &Arc<Room>, worker: usize) -> bool {
         let last = room.stand(u16::try_from(worker).unwrap_or(u16::MAX));
+        if last != Last::Not {
+            self.placement.hold_room(worker, false);
+        }
         if last == Last::OnNode {
             self.rooms.remove_if(room.name().as_str(), |key, ()| {
                 Arc::ptr_eq(&key.0, room) && room.is_empty()

@@ -220,6 +220,7 @@ impl Acceptor {
             leftover,
             role,
             room,
+            passage: None,
             peer: permit.hand_over(),
         });
     }

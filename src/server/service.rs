@@ -169,7 +169,7 @@ impl Front {
         Some(Accepted {
             length: first.length,
             answer: handshake::answer(&offer),
-            worker: self.crew.place(room.as_ref()),
+            passage: self.crew.place(room.as_ref()),
             role,
             room,
         })

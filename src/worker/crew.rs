@@ -6,6 +6,7 @@ use super::{Door, Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
 use crate::bridge::{self, Bridge};
 use crate::broker::ledger::Cause;
+use crate::broker::placement::Passage;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
@@ -187,23 +188,20 @@ impl Crew {
         if refused { Err(Error::Ended) } else { Ok(()) }
     }
 
-    /// The worker of a new connection: its room's, or any for one without a room.
+    /// Chooses the worker of a new connection.
     #[must_use]
-    pub fn place(&self, room: Option<&RoomName>) -> usize {
-        match room {
-            Some(room) => self.broker.place(room),
-            None => {
-                usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0)
-                    % self.links.len().max(1)
-            }
-        }
+    pub fn place(&self, room: Option<&RoomName>) -> Passage {
+        self.broker.place(room, self.clock.now())
     }
 
     /// Gives a connection to its worker.
-    pub fn hand_over(&self, handoff: Handoff) {
-        let Some(link) = self.links.get(self.place(handoff.room.as_ref())) else {
+    pub fn hand_over(&self, mut handoff: Handoff) {
+        let place = || self.place(handoff.room.as_ref());
+        let passage = handoff.passage.take().unwrap_or_else(place);
+        let Some(link) = self.links.get(passage.worker()) else {
             return;
         };
+        handoff.passage = Some(passage);
         // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
         if let Some(Order::Open(handoff)) = link.send(Order::Open(Box::new(handoff))) {
             (self.on_close)(handoff.peer);

@@ -10,6 +10,7 @@
 
 use super::turn::{TIMER_MAX, Worker};
 use super::{Handoff, LISTEN, Role};
+use crate::broker::placement::Passage;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -66,8 +67,8 @@ pub struct Accepted {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// The worker it belongs to.
-    pub worker: usize,
+    /// Its way to the worker it belongs to.
+    pub passage: Passage,
 }
 
 /// A socket whose client has not spoken yet.
@@ -167,6 +168,7 @@ impl Worker {
             match door.listener.accept() {
                 Ok((socket, address)) => {
                     door.recovered();
+                    self.plane.tally.accepted += 1;
                     self.arrive(socket, address);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -252,7 +254,7 @@ impl Worker {
         let Some(mut arrival) = door.arrivals.remove(&key) else {
             return;
         };
-        let is_mine = |accepted: &Accepted| accepted.worker == self.plane.worker;
+        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.plane.worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
             self.clients.release(key);
@@ -272,6 +274,7 @@ impl Worker {
             leftover: Bytes::copy_from_slice(bytes.get(accepted.length..).unwrap_or_default()),
             role: accepted.role,
             room: accepted.room,
+            passage: Some(accepted.passage),
             peer: arrival.peer,
         };
         if is_mine {

@@ -54,6 +54,7 @@ impl Worker {
             mut leftover,
             role,
             room,
+            passage,
             peer,
         } = handoff;
         let now = self.plane.now;
@@ -76,6 +77,8 @@ impl Worker {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
+        self.plane.broker.placement().arrived(self.plane.worker);
+        drop(passage);
         self.clients.fill(key, client);
         // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
@@ -326,6 +329,7 @@ impl Worker {
                 ended.label(),
             );
             self.plane.metrics.connections.dec();
+            self.plane.broker.placement().left(self.plane.worker);
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),

@@ -41,6 +41,7 @@ pub use plane::{Role, Visit};
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;
 use crate::broker::ledger::Ledger;
+use crate::broker::placement::Passage;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -65,6 +66,8 @@ pub struct Handoff {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
+    /// Its way to the worker that was chosen for it, if one was.
+    pub passage: Option<Passage>,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
 }

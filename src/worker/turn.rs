@@ -113,6 +113,7 @@ pub(super) struct Worker {
 impl Drop for Worker {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
+        self.plane.broker.placement().ended(self.plane.worker);
         if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
             tracing::error!("a worker that ended could not put its affairs in order");
         }
@@ -125,6 +126,8 @@ impl Drop for Worker {
             if let Some(client) = self.clients.at_mut(index) {
                 (self.on_close)(client.peer);
                 self.plane.metrics.connections.dec();
+                let placement = self.plane.broker.placement();
+                placement.left(self.plane.worker);
             }
         }
     }

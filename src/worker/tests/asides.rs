@@ -221,10 +221,10 @@ fn each_half_of_a_room_on_two_workers_gets_one_order_and_few_writes() {
         .collect();
     let said = [valid(), text("no"), ping("1")].concat().repeat(50);
     peers[3].send(&said);
-    for index in 0..10 {
+    for (index, peer) in peers.iter_mut().enumerate() {
         let mut heard = Vec::new();
         while heard.len() < if index == 3 { 150 } else { 50 } {
-            let (opcode, payload) = peers[index].receive().expect("a frame");
+            let (opcode, payload) = peer.receive().expect("a frame");
             heard.push(match opcode {
                 Opcode::Pong => "pong",
                 _ if payload.starts_with(br#"{"error""#) => "error",

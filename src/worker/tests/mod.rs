@@ -247,6 +247,7 @@ fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
         leftover: Bytes::new(),
         role: Role::Chat,
         room: name.cloned(),
+        passage: None,
         peer: 0,
     }
 }

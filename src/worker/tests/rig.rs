@@ -78,6 +78,7 @@ impl Rig {
                 Role::Echo
             },
             room: room.map(|name| RoomName::chat("1", name).unwrap()),
+            passage: None,
             peer: 7,
         };
         (peer, handoff)
