@@ -51,6 +51,7 @@
 //! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
 //! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
+//! | 1 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 1 | [`telemetry`] | Logs that never wait. |
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
@@ -94,7 +95,9 @@
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
 //! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Door`] |
-//! | connections of the page | `limits.handshakes`, `server.http_timeout` | [`server`] |
+//! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
+//! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
+//! | the operator's connections | [`config::ADMIN_CONNECTIONS`], and as many answered once | [`admin`] |
 //! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
 //! | its text | `chat.text_bytes_max` | [`protocol`] |
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
@@ -155,6 +158,7 @@ pub mod name;
 pub mod sync;
 
 // Floor 1
+pub mod http;
 pub mod protocol;
 pub mod telemetry;
 

@@ -6,7 +6,7 @@
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+pub use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
@@ -39,6 +39,8 @@ pub struct Metrics {
     pub handshakes_refused: Labelled,
     /// Sockets accepted and not yet handed over or closed.
     pub handshakes_in_progress: Gauge,
+    /// Connections of pages that were answered and are open for another request.
+    pub connections_kept_alive: Gauge,
     /// Failed accepts, by kind.
     pub accept_errors: Labelled,
     /// Rooms with members on this node.
@@ -174,6 +176,7 @@ impl Metrics {
             connections_closed: table.labelled("connections_closed", "reason", "Connections that ended, by reason"),
             handshakes_refused: table.labelled("handshakes_refused", "reason", "Requests answered with a refusal status, by reason"),
             handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
+            connections_kept_alive: table.gauge("connections_kept_alive", "Connections of pages that were answered and are open for another request"),
             accept_errors: table.labelled("accept_errors", "kind", "Failed accepts, by kind"),
             rooms: table.gauge("rooms", "Rooms with members on this node"),
             worker_connections: table.per_worker("worker_connections", "Connections of this worker, those on their way to it included"),

@@ -1,6 +1,8 @@
 //! The operator's listener.
 
-use crate::support::{Gateway, PATIENCE, user, wait};
+use crate::support::{Gateway, PATIENCE, http, user, wait};
+use std::io::Write;
+use std::net::TcpStream;
 
 #[test]
 fn live_ready_and_health_answer() {
@@ -32,7 +34,7 @@ fn metrics_have_prefix_help_and_type() {
     for name in [
         "supportal_connections",
         "supportal_unexplained",
-        "supportal_panics",
+        "supportal_panics_total",
     ] {
         assert!(
             text.contains(&format!("# HELP {name} ")),
@@ -117,7 +119,20 @@ fn the_ledger_of_one_room_tells_its_account_alone() {
     }
     assert_eq!(account["room"], "chat_1_own");
     assert_eq!(ledger("chat_1_other").json()["expected"], 1);
-    for nobody in ["chat_1_nobody", "", "chat_1_own&x", "../own"] {
+    for same in [
+        "chat_1_own&x",
+        "chat_1_nobody&room=chat_1_own",
+        "chat%5F1_o%77n",
+    ] {
+        assert_eq!(ledger(same).json()["members"], 2, "{same}");
+    }
+    for nobody in [
+        "chat_1_nobody",
+        "",
+        "chat_1_own&room=",
+        "chat_1_own+",
+        "../own",
+    ] {
         assert_eq!(ledger(nobody).status, 404, "{nobody}");
     }
     drop((one, two));
@@ -173,4 +188,233 @@ fn the_admin_listener_survives_nonsense() {
         assert!(gateway.admin(path).status < 500, "{path:.40}");
     }
     assert_eq!(gateway.admin("/live").status, 200);
+}
+
+/// The status of a request with these lines to the operator's listener.
+#[track_caller]
+fn status(gateway: &Gateway, lines: &str) -> u16 {
+    let head = format!("{lines}\r\nConnection: close\r\n\r\n");
+    http::exchange(gateway.admin_address(), head.as_bytes()).map_or(0, |answer| answer.status)
+}
+
+#[test]
+fn a_host_that_is_not_ours_is_misdirected_whatever_it_asks() {
+    let gateway = Gateway::start(&["admin.hosts=[\"gateway.example\"]"]);
+    for path in [
+        "/live", "/ready", "/health", "/metrics", "/ledger", "/history", "/nothing",
+    ] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:9000",
+            "10.1.2.3",
+        ] {
+            let lines = format!("GET {path} HTTP/1.1\r\nHost: {host}");
+            assert_eq!(status(&gateway, &lines), 421, "{lines}");
+        }
+        let lines = format!("POST {path} HTTP/1.1\r\nHost: evil.example");
+        assert_eq!(status(&gateway, &lines), 421, "{lines}");
+    }
+    for (lines, expected) in [
+        ("GET /live HTTP/1.1\r\nHost: localhost:9000", 200),
+        ("GET /live HTTP/1.1\r\nHost: 127.0.0.1", 200),
+        ("GET /live HTTP/1.1\r\nHost: [::1]:9000", 200),
+        ("GET /live HTTP/1.1\r\nHost: Gateway.Example:80", 200),
+        ("HEAD /health HTTP/1.1\r\nHost: gateway.example", 200),
+        ("GET http://localhost/live HTTP/1.1\r\nHost: localhost", 200),
+        (
+            "GET http://localhost/live HTTP/1.1\r\nHost: evil.example",
+            200,
+        ),
+        (
+            "GET http://evil.example/live HTTP/1.1\r\nHost: localhost",
+            421,
+        ),
+        ("GET /live HTTP/1.1", 400),
+        (
+            "GET /live HTTP/1.1\r\nHost: localhost\r\nHost: localhost",
+            400,
+        ),
+        ("GET /live HTTP/1.1\r\nHost: local host", 400),
+        ("GET /live HTTP/1.0", 200),
+        ("GET /live HTTP/1.0\r\nHost: evil.example", 421),
+        (
+            "POST /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0",
+            405,
+        ),
+        ("OPTIONS * HTTP/1.1\r\nHost: localhost", 405),
+    ] {
+        assert_eq!(status(&gateway, lines), expected, "{lines}");
+    }
+}
+
+#[test]
+fn probes_are_answered_when_every_connection_is_taken() {
+    let gateway = Gateway::start(&["server.handshake_timeout=60s"]);
+    let half = b"GET /live HTTP/1.1\r\nHost: localhost\r\n";
+    let mut held: Vec<TcpStream> = Vec::new();
+    for number in 0..300 {
+        let mut stream = http::open(gateway.admin_address());
+        // Some say nothing, some half of a request, some are kept open after an answer.
+        match number % 3 {
+            0 => {}
+            1 => stream.write_all(half).expect("half a head"),
+            _ => {
+                stream
+                    .write_all(&[half, &b"\r\n"[..]].concat())
+                    .expect("a request");
+                let (answer, _) = http::read_response(&mut stream).expect("an answer");
+                assert_eq!(answer.status, 200);
+            }
+        }
+        held.push(stream);
+    }
+    for path in ["/live", "/ready", "/health", "/metrics"] {
+        assert_eq!(gateway.admin(path).status, 200, "{path}");
+    }
+    drop(held);
+}
+
+#[test]
+fn a_token_is_taken_whatever_the_case_of_its_scheme() {
+    let gateway = Gateway::start(&["admin.token=0123456789abcdef0123456789abcdef"]).unchecked();
+    let token = "0123456789abcdef0123456789abcdef";
+    for (fields, expected) in [
+        (format!("Authorization: Bearer {token}"), 200),
+        (format!("authorization: bearer {token}"), 200),
+        (format!("AUTHORIZATION: BEARER   {token}"), 200),
+        (format!("Authorization: Basic {token}"), 401),
+        (format!("Authorization: Bearer{token}"), 401),
+        (format!("Authorization: Bearer {token}x"), 401),
+        (format!("Authorization: {token}"), 401),
+        ("Authorization: Bearer".to_owned(), 401),
+        ("X-None: 1".to_owned(), 401),
+        (
+            format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}"),
+            401,
+        ),
+    ] {
+        let lines = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{fields}");
+        assert_eq!(status(&gateway, &lines), expected, "{fields}");
+    }
+    assert_eq!(gateway.admin("/live").status, 200, "probes need none");
+}
+
+#[test]
+fn head_says_what_get_would() {
+    let gateway = Gateway::shared();
+    for (address, path) in [
+        (gateway.admin_address(), "/live"),
+        (gateway.admin_address(), "/metrics"),
+        (gateway.admin_address(), "/ledger?room=chat_1_nobody"),
+        (gateway.public(), "/"),
+        (gateway.public(), "/chat/1/a"),
+    ] {
+        let get = http::get(address, path);
+        let mut stream = http::open(address);
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("a request");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).expect("a head alone");
+        assert!(
+            text.starts_with(&format!("HTTP/1.1 {} ", get.status)),
+            "{text}"
+        );
+        assert!(text.ends_with("\r\n\r\n"), "{path} has a body: {text}");
+        let kind = get.header("content-type").unwrap_or_default();
+        assert!(text.contains(kind), "{text}");
+    }
+}
+
+/// Every family of a text in format 0.0.4 or OpenMetrics: its name as in `# TYPE`, its kind, its samples' names.
+/// Strict: a line that the format does not have is a fault.
+#[track_caller]
+fn families(text: &str, is_open: bool) -> Vec<(String, String, Vec<String>)> {
+    let mut families: Vec<(String, String, Vec<String>)> = Vec::new();
+    let body = match is_open {
+        true => text.strip_suffix("# EOF\n").expect("the end is said"),
+        false => text,
+    };
+    let mut helped = String::new();
+    for line in body
+        .strip_suffix('\n')
+        .expect("a last line feed")
+        .split('\n')
+    {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, _help] => helped = name.to_owned(),
+            ["#", "TYPE", name, kind] => {
+                assert_eq!(name, helped, "the help of another family");
+                assert!(
+                    families.iter().all(|(other, ..)| other != name),
+                    "{name} twice"
+                );
+                families.push((name.to_owned(), kind.to_owned(), Vec::new()));
+            }
+            ["#", "UNIT", name, unit] => assert!(is_open && name.ends_with(unit), "{line}"),
+            _ => {
+                let (series, value) = line.rsplit_once(' ').expect("a name and a value");
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+                let name = series.split('{').next().expect("a name");
+                let (_, _, samples) = families.last_mut().expect("a family");
+                samples.push(name.to_owned());
+            }
+        }
+    }
+    families
+}
+
+#[test]
+fn metrics_are_valid_in_both_formats_and_say_the_same() {
+    let gateway = Gateway::start(&[]);
+    let _member = gateway.join("formats");
+    let ask = |accept: &str| {
+        let head = format!(
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        http::exchange(gateway.admin_address(), head.as_bytes()).expect("an answer")
+    };
+    let text = ask("text/plain; version=0.0.4");
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    for (name, kind, samples) in families(&text.text(), false) {
+        assert!(
+            ["counter", "gauge"].contains(&kind.as_str()),
+            "{name} {kind}"
+        );
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+        assert!(
+            samples.iter().all(|sample| *sample == name),
+            "{name}: {samples:?}"
+        );
+    }
+    let open = ask("application/openmetrics-text; version=1.0.0");
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open.header("content-type"), Some(kind));
+    let open_families = families(&open.text(), true);
+    for (name, kind, samples) in &open_families {
+        let suffix = match kind.as_str() {
+            "counter" => "_total",
+            "info" => "_info",
+            "gauge" => "",
+            other => panic!("{name} is a {other}"),
+        };
+        assert!(
+            samples
+                .iter()
+                .all(|sample| *sample == format!("{name}{suffix}")),
+            "{name}: {samples:?}"
+        );
+    }
+    let count = |families: &[(String, String, Vec<String>)]| {
+        families.iter().map(|family| family.2.len()).sum::<usize>()
+    };
+    assert_eq!(count(&families(&text.text(), false)), count(&open_families));
+    assert!(
+        !gateway.admin("/metrics").text().contains("# EOF"),
+        "nobody asked for OpenMetrics"
+    );
 }

@@ -34,6 +34,8 @@ mod handshake; // request heads and the statuses they get
 #[cfg(test)]
 mod hostile; // broken frames and rude sockets beside two canary rooms
 #[cfg(test)]
+mod http; // what HTTP asks of both listeners: targets, half-closes, idle connections
+#[cfg(test)]
 mod limits; // rates, caps, sizes, timeouts
 #[cfg(test)]
 mod logs; // what never reaches the log

@@ -38,7 +38,10 @@ fn refuses_above(cap: &str) {
 
 #[test]
 fn an_answered_connection_that_goes_idle_is_no_refused_handshake() {
-    let gateway = Gateway::start(&["server.handshake_timeout=1s"]);
+    let gateway = Gateway::start(&[
+        "server.handshake_timeout=1s",
+        "server.keep_alive_timeout=300ms",
+    ]);
     let mut browser = http::open(gateway.public());
     let head = b"GET /client.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
     browser.write_all(head).expect("a request");

@@ -17,7 +17,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (4, &["worker"]),
     (3, &["bridge", "assistant", "auth"]),
     (2, &["broker", "transport", "http_client"]),
-    (1, &["protocol", "telemetry"]),
+    (1, &["protocol", "telemetry", "http"]),
     (0, &["config", "name", "metrics", "clock", "sync"]),
 ];
 
@@ -35,6 +35,7 @@ const ASYNCHRONOUS: &[&str] = &[
     "assistant",
     "auth",
     "bridge",
+    "http",
     "http_client",
 ];
 
@@ -46,19 +47,23 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crc32fast", &["bridge"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
+    ("form_urlencoded", &["http"]),
     ("foldhash", &["broker", "server", "worker"]),
     ("fred", &["bridge"]),
     ("getrandom", &["bridge"]),
     (
         "http_body_util",
-        &["server", "admin", "transport", "http_client"],
+        &["server", "admin", "transport", "http", "http_client"],
     ),
     ("hmac", &["bridge", "auth"]),
     ("httparse", &["server"]),
-    ("hyper", &["server", "admin", "transport", "http_client"]),
+    (
+        "hyper",
+        &["server", "admin", "transport", "http", "http_client"],
+    ),
     (
         "hyper_util",
-        &["server", "admin", "transport", "http_client"],
+        &["server", "admin", "transport", "http", "http_client"],
     ),
     ("idna", &["config"]),
     ("jiff", &["protocol", "clock", "telemetry"]),

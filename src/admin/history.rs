@@ -2,6 +2,7 @@
 
 use super::{JSON, TEXT, reply};
 use crate::bridge::streams::{Kept, NoHistory};
+use crate::http;
 use crate::name::RoomName;
 use crate::worker::Crew;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 const LIMIT: usize = 50;
 
 pub(super) async fn answer(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
-    let Some((room, limit)) = asked(query.unwrap_or_default()) else {
+    let Some((room, limit)) = asked(query) else {
         let text = "use /history?room=chat_BUSINESS_SESSION&limit=50\n";
         return reply(StatusCode::BAD_REQUEST, TEXT, text.to_owned());
     };
@@ -37,17 +38,14 @@ pub(super) async fn answer(crew: &Crew, query: Option<&str>) -> Response<Full<By
     }
 }
 
-/// The room and the limit of a query.
-fn asked(query: &str) -> Option<(RoomName, usize)> {
-    let (mut room, mut limit) = (None, LIMIT);
-    for pair in query.split('&') {
-        match pair.split_once('=')? {
-            ("room", name) => room = RoomName::parse(name),
-            ("limit", number) => limit = number.parse().ok().filter(|&number| number > 0)?,
-            _ => return None,
-        }
-    }
-    Some((room?, limit))
+/// The room and the limit of a query; `None` if one of them is none.
+fn asked(query: Option<&str>) -> Option<(RoomName, usize)> {
+    let room = RoomName::parse(&http::parameter(query, "room")?)?;
+    let limit = match http::parameter(query, "limit") {
+        Some(number) => number.parse().ok().filter(|&number| number > 0)?,
+        None => LIMIT,
+    };
+    Some((room, limit))
 }
 
 fn document(room: &RoomName, kept: &Kept) -> Value {
@@ -78,17 +76,27 @@ mod tests {
     #[test]
     fn a_query_names_a_room_and_at_most_a_limit() {
         let room = RoomName::chat("1", "abc").unwrap();
-        assert_eq!(asked("room=chat_1_abc"), Some((room.clone(), LIMIT)));
-        assert_eq!(asked("limit=3&room=chat_1_abc"), Some((room, 3)));
+        for (query, limit) in [
+            ("room=chat_1_abc", LIMIT),
+            ("limit=3&room=chat_1_abc", 3),
+            ("room=chat_1_abc&limit=3&x=1", 3),
+            ("x&room=chat%5F1_ab%63", LIMIT),
+            ("room=x&limit=0&limit=7&room=chat_1_abc", 7),
+        ] {
+            assert_eq!(asked(Some(query)), Some((room.clone(), limit)), "{query}");
+        }
         for query in [
             "",
             "room=",
             "room=x",
             "limit=3",
             "room=chat_1_abc&limit=0",
-            "room=chat_1_abc&x=1",
+            "room=chat_1_abc&limit=",
+            "room=chat_1_abc&limit=-1",
+            "room=chat_1_abc+",
         ] {
-            assert_eq!(asked(query), None, "{query}");
+            assert_eq!(asked(Some(query)), None, "{query}");
         }
+        assert_eq!(asked(None), None);
     }
 }

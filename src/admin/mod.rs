@@ -4,54 +4,51 @@
 //! - `GET /ready`: 200 while new connections may be sent here, 503 from the first moment of a drain. Without
 //!   its Redis a node is degraded and says so, with 200; with `bridge.required`, 503.
 //! - `GET /health`: JSON: the parts and why one is degraded.
-//! - `GET /metrics`: OpenMetrics text, which Prometheus reads.
+//! - `GET /metrics`: Prometheus' text format 0.0.4, or OpenMetrics for whoever asks for it.
 //! - `GET /ledger[?room=chat_1_abc]`: JSON: the account of deliveries, settled; 404 for a room
 //!   without members.
 //! - `GET /history?room=chat_1_abc[&limit=50]`: JSON: the newest messages of a room, from Redis; on any
 //!   node.
 //!
-//! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token.
+//! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token. A request for a host
+//! that is not ours is refused with 421: a page elsewhere may have its name point at this machine and read what is
+//! answered (DNS rebinding), and such a request names the page's host ([`host`]).
+//!
+//! Bounded by [`ADMIN_CONNECTIONS`] in number and by [`Timeouts`] in time. One connection more is answered once and
+//! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.
 
 mod history;
+mod host;
+mod ledger;
+mod metrics;
 
 use crate::bridge::Report as LinkReport;
-use crate::broker::ledger::{Cause, Ledger};
 use crate::clock::Millis;
-use crate::config::Secret;
-use crate::metrics::Counter;
-use crate::name::RoomName;
-use crate::telemetry;
-use crate::worker::{Crew, Report};
+use crate::config::{ADMIN_CONNECTIONS, Secret};
+use crate::http::{self, End, Host, Pace, Timeouts};
+use crate::worker::Crew;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Map, Value, json};
-use std::convert::Infallible;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-
-/// Most admin connections at once: scrapers and operators, not clients.
-const CONNECTIONS_MAX: usize = 64;
-
-/// Longest life of an admin connection.
-const CONNECTION_MAX: Duration = Duration::from_secs(120);
-
-/// Longest wait for a request head.
-const HEAD_MAX: Duration = Duration::from_secs(5);
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The admin address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +91,8 @@ impl Admin {
     /// # Cancel safety
     /// Answers under way are finished by their own tasks.
     pub async fn run(self) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+        let mut brief: VecDeque<AbortHandle> = VecDeque::with_capacity(ADMIN_CONNECTIONS);
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -104,37 +102,73 @@ impl Admin {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                continue;
-            };
-            let crew = Arc::clone(&self.crew);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let crew = Arc::clone(&crew);
-                    async move { Ok::<_, Infallible>(answer(&crew, &request).await) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_MAX)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_MAX, connection).await {
-                    tracing::debug!(%error, "admin connection failed");
+            let place = Arc::clone(&places).try_acquire_owned().ok();
+            let is_brief = place.is_none();
+            let served = tokio::spawn(serve(Arc::clone(&self.crew), stream, place));
+            if is_brief {
+                if brief.len() == ADMIN_CONNECTIONS
+                    && let Some(oldest) = brief.pop_front()
+                {
+                    oldest.abort();
                 }
-                drop(place);
-            });
+                brief.push_back(served.abort_handle());
+            }
         }
     }
 }
 
-async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned());
+/// Serves one connection; without a place among the others only its first request.
+async fn serve(crew: Arc<Crew>, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    let config = &crew.config;
+    let timeouts = Timeouts::new(config);
+    let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
+    let (crew, is_brief) = (&crew, place.is_none());
+    let answer = |request| async move {
+        let mut response = answer(crew, &request).await;
+        if is_brief {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+    };
+    let http = http::builder(&config.limits);
+    let served = http::serve(&http, TokioIo::new(stream), &pace, pending(), answer).await;
+    if let End::Failed(error) = &served.end {
+        tracing::debug!(%error, "admin connection failed");
     }
+    if !matches!(served.end, End::Overdue(_)) {
+        let is_too_long = matches!(served.end, End::TooLong);
+        http::linger(served.io.into_inner(), is_too_long).await;
+    }
+    drop(place);
+}
+
+/// What is wrong with any request of this kind.
+fn refuse(crew: &Crew, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    let admin = &crew.config.admin;
+    match Host::of(request) {
+        Err(bad) => return Some(reply(StatusCode::BAD_REQUEST, TEXT, format!("{bad}\n"))),
+        Ok(host) if !host::is_ours(host, admin.listen, &admin.hosts) => {
+            let text = "this Host is not ours: name it in admin.hosts, or use the address\n";
+            let status = StatusCode::MISDIRECTED_REQUEST;
+            return Some(reply(status, TEXT, text.to_owned()));
+        }
+        Ok(_ours) => {}
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned());
+    let allowed = HeaderValue::from_static("GET, HEAD");
+    response.headers_mut().insert(ALLOW, allowed);
+    Some(response)
+}
+
+async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Some(refusal) = refuse(crew, request) {
+        return refusal;
+    }
+    let path = request.uri().path();
     match path {
         "/live" => return reply(StatusCode::OK, TEXT, "live\n".to_owned()),
         "/ready" if crew.is_draining() => {
@@ -172,8 +206,15 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
     }
     match path {
         "/health" => reply(StatusCode::OK, JSON, format!("{:#}\n", health(crew).await)),
-        "/metrics" => reply(StatusCode::OK, OPEN_METRICS, metrics(crew)),
-        "/ledger" => ledger(crew, request.uri().query()).await,
+        "/metrics" => {
+            let format = metrics::Format::of(request.headers());
+            let text = format.text(metrics::measure(crew));
+            let mut response = reply(StatusCode::OK, format.content_type(), text);
+            let vary = HeaderValue::from_static("accept");
+            response.headers_mut().insert(VARY, vary);
+            response
+        }
+        "/ledger" => ledger::answer(crew, request.uri().query()).await,
         "/history" => history::answer(crew, request.uri().query()).await,
         _ => reply(
             StatusCode::NOT_FOUND,
@@ -192,21 +233,23 @@ fn reply(status: StatusCode, content_type: &'static str, body: String) -> Respon
     response
 }
 
-/// Compares in a time that depends on the lengths only.
+/// Is the one bearer token given (RFC 9110 section 11.4)? Compared in a time that depends on the lengths only.
 fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
-    let given = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(HeaderValue::as_bytes);
-    let Some(given) = given.and_then(|value| value.strip_prefix(b"Bearer ")) else {
+    const SCHEME: &[u8] = b"bearer ";
+    let mut fields = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else {
         return false;
     };
+    let Some((scheme, given)) = field.as_bytes().split_at_checked(SCHEME.len()) else {
+        return false;
+    };
+    let given = given.trim_ascii_start();
     let expected = token.expose().as_bytes();
     let differences = given
         .iter()
         .zip(expected)
         .fold(0, |sum, (a, b)| sum | (a ^ b));
-    given.len() == expected.len() && differences == 0
+    scheme.eq_ignore_ascii_case(SCHEME) && given.len() == expected.len() && differences == 0
 }
 
 /// Ready, ready but cut off from other nodes, or not ready for that reason.
@@ -318,149 +361,4 @@ async fn health(crew: &Crew) -> Value {
         },
         "bridge": bridge_health(crew),
     })
-}
-
-/// Gauges that somebody else keeps are read at the moment of the scrape.
-fn metrics(crew: &Crew) -> String {
-    let metrics = &crew.metrics;
-    metrics.rooms.set(signed(crew.broker.rooms() as u64));
-    let (placement, now) = (crew.broker.placement(), crew.clock.now());
-    for worker in 0..crew.len() {
-        let label = [("worker", worker)];
-        let connections = placement.connections(worker) as u64;
-        metrics
-            .worker_connections
-            .get_or_create(&label)
-            .set(signed(connections));
-        metrics
-            .worker_load
-            .get_or_create(&label)
-            .set(signed(placement.load(worker, now)));
-    }
-    metrics
-        .log_lines_dropped
-        .set(signed(telemetry::lines_dropped()));
-    raise(&metrics.publications, crew.broker.publications());
-    if let Some(bridge) = &crew.bridge {
-        bridge.measure();
-    }
-    let prompts = crew.assistant.counts();
-    for (outcome, total) in [
-        ("replied", prompts.replied),
-        ("timeout", prompts.timeouts),
-        ("panic", prompts.panics),
-        ("failure", prompts.failures),
-        ("stopped", prompts.stopped),
-        ("busy", prompts.busy),
-    ] {
-        raise(
-            &metrics.prompts.get_or_create(&[("outcome", outcome)]),
-            total,
-        );
-    }
-    if let Some(process) = Process::read() {
-        metrics.resident.set(signed(process.resident_bytes));
-        metrics.open_fds.set(signed(process.open_fds));
-    }
-    metrics.text()
-}
-
-/// Brings a counter up to a total that somebody else keeps. Two scrapes at once do it once.
-fn raise(counter: &Counter, total: u64) {
-    counter.inner().fetch_max(total, Ordering::Relaxed);
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-async fn ledger(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
-    let Some(asked) = query.and_then(|query| query.strip_prefix("room=")) else {
-        let reports = crew.audit(None).await;
-        let workers: Vec<Value> = reports
-            .iter()
-            .map(|report| account(&report.ledger).into())
-            .collect();
-        let mut whole = account(&sum(&reports));
-        whole.insert("accepted".to_owned(), crew.broker.publications().into());
-        whole.insert("workers".to_owned(), workers.into());
-        return reply(
-            StatusCode::OK,
-            JSON,
-            format!("{:#}\n", Value::Object(whole)),
-        );
-    };
-    let found = RoomName::parse(asked).and_then(|name| Some((crew.broker.find(&name)?, name)));
-    let Some((room, name)) = found else {
-        let text = "no such room with members on this node\n";
-        return reply(StatusCode::NOT_FOUND, TEXT, text.to_owned());
-    };
-    let mut whole = account(&sum(&crew.audit(Some(&name)).await));
-    whole.insert("room".to_owned(), name.as_str().into());
-    whole.insert("accepted".to_owned(), room.sequence().into());
-    whole.insert("members".to_owned(), room.members().into());
-    reply(
-        StatusCode::OK,
-        JSON,
-        format!("{:#}\n", Value::Object(whole)),
-    )
-}
-
-fn sum(reports: &[Report]) -> Ledger {
-    reports.iter().fold(Ledger::default(), |mut sum, report| {
-        sum += report.ledger;
-        sum
-    })
-}
-
-fn account(ledger: &Ledger) -> Map<String, Value> {
-    let columns = Cause::ALL.iter().zip(ledger.dropped);
-    let dropped = columns.map(|(cause, count)| (cause.label().to_owned(), count.into()));
-    [
-        ("expected", ledger.expected.into()),
-        ("delivered", ledger.delivered.into()),
-        ("dropped", Value::Object(dropped.collect())),
-        ("queued", ledger.queued.into()),
-        ("unexplained", ledger.unexplained().into()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into_iter()
-    .collect()
-}
-
-/// What the kernel says about this process. `None` where there is no `/proc`.
-struct Process {
-    resident_bytes: u64,
-    open_fds: u64,
-}
-
-impl Process {
-    fn read() -> Option<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        let open_fds = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-        Some(Self {
-            resident_bytes: kib * 1024,
-            open_fds,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_scrapes_at_once_count_nothing_twice() {
-        let counter = Counter::default();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..20_000).for_each(|total| raise(&counter, total)));
-            }
-        });
-        assert_eq!(counter.get(), 19_999);
-    }
 }

@@ -5,11 +5,11 @@
 use super::budget::{Bytes, worst_case_memory};
 use super::load::Loaded;
 use super::validate::{WORKERS_MAX, is_loopback};
-use super::{Config, Dialect};
+use super::{ADMIN_CONNECTIONS, Config, Dialect};
 use std::fmt;
 
-/// Descriptors for listeners, polls, the log, files and the operator's connections.
-const DESCRIPTORS_RESERVED: u64 = 64;
+/// Descriptors for listeners, polls, the log, files, and the operator's connections.
+const DESCRIPTORS_RESERVED: u64 = 64 + 2 * ADMIN_CONNECTIONS as u64;
 /// Below this many descriptors a chat server is a toy, and the default of many systems is 1024.
 const DESCRIPTORS_ADVISED: u64 = 4096;
 
@@ -55,13 +55,18 @@ impl Facts {
     }
 
     fn descriptors_left(&self, config: &Config) -> u64 {
-        let handshakes = config.limits.handshakes as u64;
-        // With few descriptors handshakes may use half of them: connections come first.
+        // With few descriptors requests may use half of them: connections come first.
         let left = self
             .nofile
-            .saturating_sub(DESCRIPTORS_RESERVED + handshakes);
+            .saturating_sub(DESCRIPTORS_RESERVED + requests(config));
         left.max(self.nofile / 2).max(1)
     }
+}
+
+/// Most connections on the public listener that are no WebSockets.
+fn requests(config: &Config) -> u64 {
+    let limits = &config.limits;
+    limits.handshakes.saturating_add(limits.kept_alive) as u64
 }
 
 /// One line of the banner.
@@ -148,7 +153,7 @@ fn descriptors_advice(config: &Config, facts: &Facts) -> Option<String> {
     let wanted = config.limits.connections as u64;
     let needed = wanted
         .saturating_add(DESCRIPTORS_RESERVED)
-        .saturating_add(config.limits.handshakes as u64);
+        .saturating_add(requests(config));
     if wanted > 0 && facts.nofile < needed {
         return Some(format!(
             "limits.connections = {wanted} needs {needed} open files, the limit is {}; raise it (`ulimit -n {needed}`, LimitNOFILE={needed}) or lower limits.connections",
@@ -242,7 +247,7 @@ mod tests {
         loaded.config.limits.connections = 100_000;
         let text = texts(&loaded, &FACTS);
         assert!(
-            text.contains("needs 104160 open files, the limit is 65536"),
+            text.contains("needs 105312 open files, the limit is 65536"),
             "{text}"
         );
     }
@@ -268,7 +273,7 @@ mod tests {
     fn resolving_replaces_the_zeros() {
         let resolved = FACTS.resolve(&Config::default());
         assert_eq!(resolved.server.workers, 2);
-        assert_eq!(resolved.limits.connections, 65_536 - 64 - 4096);
+        assert_eq!(resolved.limits.connections, 65_536 - 192 - 4096 - 1024);
         let tiny = Facts {
             nofile: 256,
             ..FACTS

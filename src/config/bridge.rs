@@ -164,26 +164,19 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         );
     }
     check_sizes(bridge, event_bytes, found);
-    let least = Duration::from_millis(10);
-    for (key, value) in [
-        ("bridge.command_timeout", bridge.command_timeout),
-        ("bridge.reconnect_max", bridge.reconnect_max),
-        ("bridge.order_timeout", bridge.order_timeout),
+    let (least, most) = (Duration::from_millis(10), Duration::from_secs(3600));
+    for (key, value, min) in [
+        ("bridge.linger", bridge.linger, Duration::ZERO),
+        (
+            "bridge.confirm_timeout",
+            bridge.confirm_timeout,
+            Duration::ZERO,
+        ),
+        ("bridge.command_timeout", bridge.command_timeout, least),
+        ("bridge.reconnect_max", bridge.reconnect_max, least),
+        ("bridge.order_timeout", bridge.order_timeout, least),
     ] {
-        if value < least {
-            found.error(key, "is too short", "write at least \"10ms\"");
-        }
-    }
-    for (key, value) in [
-        ("bridge.linger", bridge.linger),
-        ("bridge.confirm_timeout", bridge.confirm_timeout),
-        ("bridge.command_timeout", bridge.command_timeout),
-        ("bridge.reconnect_max", bridge.reconnect_max),
-        ("bridge.order_timeout", bridge.order_timeout),
-    ] {
-        if value > Duration::from_secs(3600) {
-            found.error(key, "is longer than an hour", "check the unit");
-        }
+        found.duration(key, value, min, most);
     }
     let is_tls =
         bridge.urls.iter().any(RedisUrl::is_tls) || bridge.channels.hosts.iter().any(Host::is_tls);

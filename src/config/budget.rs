@@ -4,7 +4,7 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
-use super::{AssistantKind, BridgeMode, Config};
+use super::{ADMIN_CONNECTIONS, AssistantKind, BridgeMode, Config};
 use std::fmt;
 
 /// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
@@ -23,14 +23,14 @@ const READ_BYTES: usize = 64 * 1024;
 const BUFFER_BYTES: usize = (64 + 128) * 1024;
 /// A worker's stack and its poll's event list.
 const WORKER_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
-/// hyper's state machine, the task, and the response of one handshake.
+/// hyper's state machine, the task, and the response of one request, beside its head.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
 /// What a receive buffer holds beyond its bound: the kernel takes the segment that passes it, of up to
 /// 64 KiB (loopback, or joined by the network card).
 const SEGMENT_BYTES: usize = 64 * 1024;
-/// Connections of the operator's listener, and what one holds: hyper's buffers, and the kernel's.
-const ADMIN_CONNECTIONS: usize = 64;
-const ADMIN_CONNECTION_BYTES: usize = 1024 * 1024;
+/// What a connection of the operator's listener holds: hyper's buffers, which are a head's, an answer, and the
+/// kernel's.
+const ADMIN_CONNECTION_BYTES: usize = 512 * 1024;
 /// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and
 /// 65 origins.
 const HISTORY_ROOM_BYTES: usize = 24 * 1024;
@@ -116,19 +116,21 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
-    let shaking = limits.header_bytes.saturating_add(HANDSHAKE_BYTES);
-    let shaking = shaking
+    let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let request_bytes = head_bytes
+        .saturating_add(HANDSHAKE_BYTES)
         .saturating_add(send_bytes)
         .saturating_add(receive_bytes);
     #[rustfmt::skip]
     let mut addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
         addend("log lines waiting for standard error", 1, LOG_BYTES),
-        addend("the operator's connections", ADMIN_CONNECTIONS, ADMIN_CONNECTION_BYTES),
+        addend("the operator's connections", ADMIN_CONNECTIONS * 2, ADMIN_CONNECTION_BYTES),
         addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
         addend("mailboxes between workers", workers, mailbox_bytes),
         addend("kernel: connections not yet accepted", backlog, receive_bytes),
-        addend("handshakes, with the kernel's buffers", limits.handshakes, shaking),
+        addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
+        addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
     ];
     #[rustfmt::skip]
@@ -313,7 +315,7 @@ mod tests {
         plain.bridge.mode = BridgeMode::Pubsub;
         plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
         let base = worst_case_memory(&plain, 10, 2).total;
-        let change: [fn(&mut Config); 15] = [
+        let change: [fn(&mut Config); 17] = [
             |config| config.queue.bytes_max += 1,
             |config| config.queue.capacity += 1,
             |config| config.limits.message_bytes += 1,
@@ -321,6 +323,8 @@ mod tests {
             |config| config.limits.receive_buffer_bytes += 1,
             |config| config.server.backlog += 1,
             |config| config.limits.handshakes += 1,
+            |config| config.limits.kept_alive += 1,
+            |config| config.limits.uri_bytes += 1,
             |config| config.limits.header_bytes += 1,
             |config| config.broker.mailbox_bytes += 1,
             |config| config.broker.mailbox_capacity += 1,

@@ -44,12 +44,8 @@ pub(super) fn check(config: &Config, event_bytes: usize, found: &mut Findings) {
     let is_kept = bridge.mode == BridgeMode::Streams;
     found.at_least("history.capacity", history.capacity, 1);
     found.at_most("history.capacity", history.capacity, CAPACITY_MAX);
-    if history.expiry < Duration::from_secs(1) {
-        found.error("history.expiry", "is too short", "write at least \"1s\"");
-    }
-    if history.expiry > EXPIRY_MAX {
-        found.error("history.expiry", "is longer than a year", "check the unit");
-    }
+    let shortest = Duration::from_secs(1);
+    found.duration("history.expiry", history.expiry, shortest, EXPIRY_MAX);
     let least = if is_kept { event_bytes } else { 1 };
     found.at_least("history.bytes_max", history.bytes_max, least);
     found.at_most("history.bytes_max", history.bytes_max, BYTES_MAX);

@@ -131,8 +131,9 @@ pub const KEYS: &[Key] = &[
     key("server.pin_workers", Kind::Switch, "Worker n stays on the n-th core this process may run on (Linux only; for machines of its own)."),
     key("server.control_threads", Kind::Count, "Control-plane threads: handshakes, pages, assistants."),
     key("server.backlog", Kind::Count, "Connections the kernel holds until they are accepted."),
-    key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),
-    key("server.http_timeout", Kind::Duration, "Longest life of a connection that is no WebSocket (the chat page's)."),
+    key("server.handshake_timeout", Kind::Duration, "Longest from accept, or from the first byte of a further request, to the end of the request's head."),
+    key("server.http_timeout", Kind::Duration, "Longest from the end of a request's head until the client has taken the answer, if it is no WebSocket's."),
+    key("server.keep_alive_timeout", Kind::Duration, "Longest a connection waits for another request after an answer, on both listeners."),
     key("server.ping_interval", Kind::Duration, "A ping goes to a connection that sent nothing for this long."),
     key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed, unless its socket still takes what waits for it."),
     key("server.drain_notice", Kind::Duration, "After SIGTERM new connections are still taken for this long, at most two thirds of the grace: load balancers notice `/ready` meanwhile."),
@@ -155,6 +156,7 @@ pub const KEYS: &[Key] = &[
     key("limits.connections_per_ip", Kind::Count, "Most connections from one address (IPv6: one /64); 0 = no limit."),
     key("limits.handshakes", Kind::Count, "Most handshakes in progress."),
     key("limits.handshakes_per_ip", Kind::Count, "Most handshakes in progress from one address (IPv6: one /64); 0 = no limit."),
+    key("limits.kept_alive", Kind::Count, "Most connections kept open for another request after an answer; 0 = each answer closes its connection."),
     key("limits.header_bytes", Kind::Count, "Longest request head in bytes, at least 8192."),
     key("limits.headers", Kind::Count, "Most header fields in a request."),
     key("limits.uri_bytes", Kind::Count, "Longest request target in bytes."),
@@ -223,6 +225,7 @@ pub const KEYS: &[Key] = &[
 
     key("admin.listen", Kind::Address, "Address and port of the operator's listener."),
     key("admin.token", Kind::Secret, "Bearer token of the operator's listener; needed for any address but loopback. Prefer the environment to a file."),
+    key("admin.hosts", Kind::List, "Names and addresses, without port, by which requests may call the operator's listener (`Host`); loopback's always may, and any address where it listens on more than loopback."),
 
     key("log.format", Kind::Choice(&["text", "json"]), "Log lines for people (`text`) or one object a line (`json`), on standard error."),
     key("log.level", Kind::Text, "Levels per module, as in `info,supportal::worker=debug` (off error warn info debug trace)."),

@@ -4,6 +4,7 @@
 //! cannot say; everything above this floor receives a finished [`Config`]. Nothing else in the crate
 //! reads the environment.
 
+mod admin;
 pub mod banner;
 pub mod bridge;
 pub mod budget;
@@ -26,6 +27,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{ADMIN_CONNECTIONS, Admin};
 pub use bridge::{Bridge, BridgeMode};
 pub use history::History;
 use serde::{Deserialize, Serialize};
@@ -77,12 +79,15 @@ pub struct Server {
     pub control_threads: usize,
     /// Pending connections the kernel holds for us.
     pub backlog: u32,
-    /// Longest from accept to the end of the request head.
+    /// Longest from accept, or the first byte of a further request, to the end of the request's head.
     #[serde(with = "units::duration")]
     pub handshake_timeout: Duration,
-    /// Longest life of a connection that is no WebSocket (the chat page's).
+    /// Longest from the end of a request's head until the peer has taken the answer, if it is no WebSocket's.
     #[serde(with = "units::duration")]
     pub http_timeout: Duration,
+    /// Longest a connection waits for another request after an answer, on both listeners.
+    #[serde(with = "units::duration")]
+    pub keep_alive_timeout: Duration,
     /// A ping goes to a connection that sent nothing for this long.
     #[serde(with = "units::duration")]
     pub ping_interval: Duration,
@@ -121,6 +126,7 @@ impl Default for Server {
             backlog: 4096,
             handshake_timeout: Duration::from_secs(5),
             http_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(8),
             drain_notice: Duration::from_secs(3),
@@ -284,6 +290,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
     pub handshakes_per_ip: usize,
+    /// Most connections kept open for another request after an answer; 0 = each answer closes its connection.
+    pub kept_alive: usize,
     /// Longest request head in bytes.
     pub header_bytes: usize,
     /// Most header fields in a request.
@@ -322,9 +330,10 @@ impl Default for Limits {
             connections_per_ip: 1000,
             handshakes: 4096,
             handshakes_per_ip: 1024,
+            kept_alive: 1024,
             header_bytes: 16 * 1024,
             headers: 64,
-            uri_bytes: 2048,
+            uri_bytes: 8192,
             message_bytes: 64 * 1024,
             fragments: 128,
             message_timeout: Duration::from_secs(30),
@@ -402,25 +411,6 @@ pub enum AssistantKind {
     None,
     /// A local knowledge file, ranked; works offline.
     Faq,
-}
-
-/// `[admin]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Address of the operator's listener.
-    pub listen: SocketAddr,
-    /// Bearer token; needed for any address but loopback.
-    pub token: Option<Secret>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
-            token: None,
-        }
-    }
 }
 
 /// `[log]`.

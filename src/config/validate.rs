@@ -6,9 +6,10 @@
 use super::level::check_level;
 use super::origin::{self, Pattern};
 use super::problem::{Problem, Source};
-use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge, history};
+use super::units::format_duration;
+use super::{Config, Deliver, Dialect, Exists, Handler, Route, admin, bridge, history};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// hyper refuses to read with a smaller buffer.
@@ -29,8 +30,6 @@ const CONTROL_THREADS_MAX: usize = 256;
 const CAPACITY_MAX: usize = 1 << 20;
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
 const EVENT_OVERHEAD_BYTES: usize = 512;
-/// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
-const TOKEN_BYTES_ADVISED: usize = 16;
 
 /// What [`validate`] found; the sources are filled in by the loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +71,23 @@ impl Findings {
         }
     }
 
+    /// A time that may be from `min` to `max`.
+    pub(super) fn duration(&mut self, key: &str, value: Duration, min: Duration, max: Duration) {
+        if value < min {
+            let what = match value.is_zero() {
+                true => "must be longer than zero".to_owned(),
+                false => format!("{} is too short", format_duration(value)),
+            };
+            let fix = format!("write at least \"{}\"", format_duration(min));
+            self.error(key, what, fix);
+        }
+        if value > max {
+            let most = format_duration(max);
+            let fix = format!("check the unit; write at most \"{most}\"");
+            self.error(key, format!("is longer than {most}"), fix);
+        }
+    }
+
     pub(super) fn at_most(&mut self, key: &str, value: usize, max: usize) {
         if value > max {
             self.error(
@@ -95,7 +111,7 @@ pub fn validate(config: &Config) -> Findings {
     check_limits(config, &mut found);
     check_sizes(config, &mut found);
     check_assistant(config, &mut found);
-    check_admin(config, &mut found);
+    admin::check(config, &mut found);
     if let Err(what) = check_level(&config.log.level) {
         let fix = "write levels such as \"info\" or \"info,supportal::worker=debug\"";
         found.error("log.level", what, fix);
@@ -129,41 +145,28 @@ fn check_server(config: &Config, found: &mut Findings) {
     }
 }
 
+/// Deadlines and waits: above zero, unless zero has a meaning, and no longer than anybody means.
 fn check_durations(config: &Config, found: &mut Findings) {
+    const SHORT: Duration = Duration::from_millis(10);
     let (server, limits) = (&config.server, &config.limits);
-    for (key, value) in [
-        ("server.handshake_timeout", server.handshake_timeout),
-        ("server.ping_interval", server.ping_interval),
-        ("server.ping_timeout", server.ping_timeout),
-        ("queue.expiry", config.queue.expiry),
-        ("limits.message_timeout", limits.message_timeout),
-        ("assistant.timeout", config.assistant.timeout),
+    for (key, value, min) in [
+        ("server.handshake_timeout", server.handshake_timeout, SHORT),
+        ("server.http_timeout", server.http_timeout, SHORT),
+        (
+            "server.keep_alive_timeout",
+            server.keep_alive_timeout,
+            SHORT,
+        ),
+        ("server.ping_interval", server.ping_interval, SHORT),
+        ("server.ping_timeout", server.ping_timeout, SHORT),
+        // Without a notice the listener closes at once, without grace everybody is closed at once.
+        ("server.drain_notice", server.drain_notice, Duration::ZERO),
+        ("server.drain_grace", server.drain_grace, Duration::ZERO),
+        ("queue.expiry", config.queue.expiry, SHORT),
+        ("limits.message_timeout", limits.message_timeout, SHORT),
+        ("assistant.timeout", config.assistant.timeout, SHORT),
     ] {
-        if value.is_zero() {
-            found.error(
-                key,
-                "must be longer than zero",
-                "write a time such as \"5s\"",
-            );
-        }
-    }
-    for (key, value) in [
-        ("server.handshake_timeout", server.handshake_timeout),
-        ("server.ping_interval", server.ping_interval),
-        ("server.ping_timeout", server.ping_timeout),
-        ("server.drain_notice", server.drain_notice),
-        ("server.drain_grace", server.drain_grace),
-        ("queue.expiry", config.queue.expiry),
-        ("limits.message_timeout", limits.message_timeout),
-        ("assistant.timeout", config.assistant.timeout),
-    ] {
-        if value > DURATION_MAX {
-            found.error(
-                key,
-                "is longer than a day",
-                "check the unit; write at most \"1d\"",
-            );
-        }
+        found.duration(key, value, min, DURATION_MAX);
     }
 }
 
@@ -447,54 +450,7 @@ fn check_assistant(config: &Config, found: &mut Findings) {
     }
 }
 
-fn check_admin(config: &Config, found: &mut Findings) {
-    let admin = &config.admin;
-    if overlap(admin.listen, config.server.listen) {
-        let what = format!(
-            "{} is taken by server.listen = {}",
-            admin.listen, config.server.listen
-        );
-        found.error(
-            "admin.listen",
-            what,
-            "give the two listeners different ports",
-        );
-    }
-    match &admin.token {
-        // Unset and empty differ: an empty variable is a secret that was not delivered.
-        Some(token) if token.expose().is_empty() => {
-            let fix = "give it a value (such as 32 random characters), or unset it";
-            found.error("admin.token", "is empty", fix);
-        }
-        Some(token) if token.expose().bytes().any(|byte| !byte.is_ascii_graphic()) => {
-            let what = "has characters that no Authorization header carries";
-            found.error("admin.token", what, "use printable ASCII without spaces");
-        }
-        Some(token) if token.expose().len() < TOKEN_BYTES_ADVISED => {
-            found.warn("admin.token", "is short", "use 32 random characters");
-        }
-        None if !is_loopback(admin.listen.ip()) => found.error(
-            "admin.listen",
-            format!(
-                "{} is reachable from outside, and there is no admin.token",
-                admin.listen
-            ),
-            "set SUPPORTAL_ADMIN__TOKEN, or listen on 127.0.0.1",
-        ),
-        _ => {}
-    }
-}
-
 /// Whether an address is this machine's own, in either family.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
-}
-
-/// Whether both cannot be bound; port 0 is a different port each time.
-fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
-    let same_family = left.is_ipv4() == right.is_ipv4();
-    let everywhere = left.ip().is_unspecified() || right.ip().is_unspecified();
-    left.port() != 0
-        && left.port() == right.port()
-        && (left.ip() == right.ip() || (everywhere && same_family))
 }

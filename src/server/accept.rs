@@ -1,41 +1,32 @@
 //! From the listener to the 101. The worker that listens asks here what to do with a new client
 //! ([`Gate`]): accepted at once, or served by hyper on the control plane, at its own pace.
 //!
-//! Bounded by `limits.handshakes` and `limits.handshakes_per_ip` in number, by `server.handshake_timeout` for a head and by
-//! `server.http_timeout` for the rest of a connection that is no WebSocket.
+//! Bounded in number by `limits.handshakes` and `limits.handshakes_per_ip` until a connection has been answered, by
+//! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
 use super::admission::{Admission, Permit, peer_of};
 use super::doorstep::Doorstep;
 use super::service::{Front, Upgrade};
 use crate::config::Config;
-use crate::metrics::count;
+use crate::http::{self, End, Pace, Phase, Timeouts};
+use crate::metrics::{Gauge, count};
 use crate::worker::{Accepted, Gate, Handoff};
 use bytes::Bytes;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use mio::net::TcpListener;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
-use std::future::{poll_fn, ready};
+use std::future::ready;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-
-/// What a peer still sends after its last answer is read for this long, so that closing the socket
-/// does not reset it and take the answer away.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// And up to this many bytes.
-const LINGER_BYTES: usize = 64 * 1024;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
@@ -74,28 +65,48 @@ pub(super) struct Acceptor {
     front: Arc<Front>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
-    http_timeout: Duration,
+    kept_alive: Arc<Semaphore>,
+    timeouts: Timeouts,
+    uri_bytes: usize,
     runtime: Handle,
     /// Held, so that the node's end waits for those who are served here.
     _visit: mpsc::Sender<Infallible>,
+}
+
+/// What a connection is counted as while hyper serves it.
+#[derive(Debug)]
+enum Place {
+    /// Not answered yet: one of `limits.handshakes`.
+    Handshake { _permit: Permit, _gauge: Counted },
+    /// Answered, and open for another request: one of `limits.kept_alive`.
+    KeptAlive {
+        _permit: OwnedSemaphorePermit,
+        _gauge: Counted,
+    },
+}
+
+/// One of what a gauge counts.
+#[derive(Debug)]
+struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Acceptor {
     /// Must be called on the control plane's runtime.
     pub(super) fn new(front: Arc<Front>, visit: mpsc::Sender<Infallible>) -> Self {
         let config = &front.crew.config;
-        let mut http = http1::Builder::new();
-        // Without a timer hyper ignores the timeout.
-        http.timer(TokioTimer::new())
-            .max_headers(config.limits.headers)
-            .max_header_size(config.limits.header_bytes)
-            .max_buf_size((config.limits.header_bytes + config.limits.uri_bytes).max(8 * 1024));
         let limits = &config.limits;
         let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
             handshakes,
-            http,
-            http_timeout: config.server.http_timeout,
+            http: http::builder(limits),
+            kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
+            timeouts: Timeouts::new(config),
+            uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
             front,
             _visit: visit,
@@ -110,7 +121,11 @@ impl Acceptor {
         permit: Permit,
         left: Duration,
     ) {
-        let metrics = &self.front.crew.metrics;
+        let peer = permit.peer();
+        let place = Mutex::new(Place::Handshake {
+            _permit: permit,
+            _gauge: Counted(self.front.crew.metrics.handshakes_in_progress.clone()),
+        });
         let watched = TcpStream::from_std(socket.into());
         let stream = async {
             let stream = watched?;
@@ -122,70 +137,71 @@ impl Acceptor {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be watched and is dropped");
-                metrics.handshakes_in_progress.dec();
                 return;
             }
         };
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
-        let (answered, accepted) = (AtomicBool::new(false), AtomicBool::new(false));
-        let service = service_fn(|request| {
+        let accepted = AtomicBool::new(false);
+        let answer = |request| {
             let mut upgrade = upgrade.lock();
-            let response = self.front.answer(request, permit.peer(), &mut upgrade);
-            answered.store(true, Ordering::Relaxed);
+            let mut response = self.front.answer(request, peer, &mut upgrade);
             accepted.store(upgrade.is_some(), Ordering::Relaxed);
-            ready(Ok::<_, Infallible>(response))
-        });
+            if upgrade.is_none() && !self.keep_alive(&mut place.lock()) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().append(CONNECTION, close);
+            }
+            ready(response)
+        };
+        let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
         let doorstep = Doorstep::new(stream, read, &accepted);
-        let mut http = self.http.clone();
-        http.header_read_timeout(left);
-        let mut connection = http.serve_connection(doorstep, service);
-        let mut closing = pin!(self.front.crew.closing());
-        let mut is_closing = false;
-        let served = poll_fn(|context| {
-            is_closing = is_closing || closing.as_mut().poll(context).is_ready();
-            // Not before the first answer: hyper would take a client that is about to ask for an idle one.
-            if is_closing && answered.load(Ordering::Relaxed) {
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            connection.poll_without_shutdown(context)
-        });
-        let outcome = tokio::time::timeout(self.http_timeout, served).await;
-        metrics.handshakes_in_progress.dec();
-        if let Ok(Err(error)) = &outcome {
-            // One that was answered and then fell silent has not been refused anything.
-            let is_idle = error.is_timeout() && answered.load(Ordering::Relaxed);
-            if !is_idle {
-                self.count_failure(error);
-            }
-        }
-        let parts = connection.into_parts();
+        let closing = self.front.crew.closing();
+        let served = http::serve(&self.http, doorstep, &pace, closing, answer).await;
+        self.count_failure(&served.end);
         let upgrade = upgrade.lock().take();
-        match (upgrade, outcome) {
-            (Some(upgrade), Ok(Ok(()))) => {
-                let (stream, answer) = parts.io.into_parts();
+        match (upgrade, served.end) {
+            (Some(upgrade), End::Done) => {
+                let (stream, answer) = served.io.into_parts();
                 match stream.into_std() {
                     Ok(socket) => {
                         let socket = mio::net::TcpStream::from_std(socket);
-                        self.hand_over(socket, answer, parts.read_buf, upgrade);
+                        self.hand_over(socket, answer, served.read, upgrade);
                     }
                     Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
                 }
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
-            (Some(_), _) | (None, Err(_)) => {}
-            (None, Ok(_)) => linger(parts.io.into_stream()).await,
+            (Some(_), _) | (None, End::Overdue(_)) => {}
+            (None, end) => {
+                let is_too_long = matches!(end, End::TooLong);
+                http::linger(served.io.into_stream(), is_too_long).await;
+            }
         }
     }
 
-    fn count_failure(&self, error: &hyper::Error) {
-        let reason = if error.is_timeout() {
-            "timeout"
-        } else if error.is_parse_too_large() {
-            "headers"
-        } else if error.is_parse() {
-            "malformed"
-        } else {
-            return; // The peer went away; nothing was refused.
+    /// Gives a place among the handshakes back for one among the connections kept alive; false if there is none.
+    fn keep_alive(&self, place: &mut Place) -> bool {
+        if let Place::Handshake { .. } = place {
+            let Ok(permit) = Arc::clone(&self.kept_alive).try_acquire_owned() else {
+                return false;
+            };
+            let gauge = self.front.crew.metrics.connections_kept_alive.clone();
+            gauge.inc();
+            *place = Place::KeptAlive {
+                _permit: permit,
+                _gauge: Counted(gauge),
+            };
+        }
+        true
+    }
+
+    fn count_failure(&self, end: &End) {
+        let reason = match end {
+            End::Overdue(Phase::Head) => "timeout",
+            End::TooLong => "uri",
+            End::Failed(error) if error.is_parse_too_large() => "headers",
+            End::Failed(error) if error.is_parse() => "malformed",
+            // Nothing was asked, or the peer went away: nothing was refused.
+            _ => return,
         };
         count(
             &self.front.crew.metrics.handshakes_refused,
@@ -267,22 +283,4 @@ fn refuse(mut socket: mio::net::TcpStream) {
     let mut scratch = [0; 4096];
     drop(socket.read(&mut scratch));
     drop(socket.write(BUSY));
-}
-
-/// Reads what the peer still sends, for a moment.
-async fn linger(mut stream: TcpStream) {
-    let drained = async {
-        stream.shutdown().await?;
-        let mut scratch = [0; 1024];
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut scratch).await? {
-                0 => break,
-                count => left = left.saturating_sub(count),
-            }
-        }
-        io::Result::Ok(())
-    };
-    // Whatever comes of it, the connection is over.
-    drop(tokio::time::timeout(LINGER, drained).await);
 }

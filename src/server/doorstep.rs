@@ -58,8 +58,6 @@ impl Read for Doorstep<'_> {
     }
 }
 
-// Without vectored writes hyper puts head and body in one buffer: our bodies are small, and a second
-// way to write would have to keep the answer too.
 impl Write for Doorstep<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,

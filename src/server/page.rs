@@ -60,16 +60,17 @@ const ICON: Asset = Asset {
 enum Target {
     Asset(&'static Asset),
     /// A chat without its final slash: the same page at its one true address.
-    Redirect(String),
+    Redirect(HeaderValue),
 }
 
 /// Answers a request for the page or one of its files; `None` if `path` is neither (404 elsewhere).
 ///
 /// `path` is the request target's path as it was sent: ids are never percent-encoded, so an encoded
-/// one is no path of ours. Any method but GET and HEAD is answered with 405.
+/// one is no path of ours. `query` is kept by a redirect and means nothing else here. Any method but GET and
+/// HEAD is answered with 405.
 #[must_use]
-pub fn respond(method: &Method, path: &str) -> Option<Response<Bytes>> {
-    let target = find(path)?;
+pub fn respond(method: &Method, path: &str, query: Option<&str>) -> Option<Response<Bytes>> {
+    let target = find(path, query)?;
     if method != Method::GET && method != Method::HEAD {
         let builder = secured(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, "GET, HEAD");
         return Some(finish(builder, &[], false));
@@ -93,7 +94,7 @@ pub fn respond(method: &Method, path: &str) -> Option<Response<Bytes>> {
     Some(finish(builder, asset.body, method == Method::HEAD))
 }
 
-fn find(path: &str) -> Option<Target> {
+fn find(path: &str, query: Option<&str>) -> Option<Target> {
     let asset = match path {
         "/" => &HTML,
         "/chat.css" => &STYLE,
@@ -101,12 +102,12 @@ fn find(path: &str) -> Option<Target> {
         "/client.js" => &CLIENT,
         // Browsers ask for the second name on their own account.
         "/icon.svg" | "/favicon.ico" => &ICON,
-        _ => return find_chat(path),
+        _ => return find_chat(path, query),
     };
     Some(Target::Asset(asset))
 }
 
-fn find_chat(path: &str) -> Option<Target> {
+fn find_chat(path: &str, query: Option<&str>) -> Option<Target> {
     let (business_id, rest) = path.strip_prefix("/chat/")?.split_once('/')?;
     let session_id = rest.strip_suffix('/');
     if !name::is_business_id(business_id) || !name::is_session_id(session_id.unwrap_or(rest)) {
@@ -114,7 +115,10 @@ fn find_chat(path: &str) -> Option<Target> {
     }
     Some(match session_id {
         Some(_) => Target::Asset(&HTML),
-        None => Target::Redirect(format!("{path}/")),
+        None => {
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            Target::Redirect(HeaderValue::try_from(format!("{path}/{query}")).ok()?)
+        }
     })
 }
 
@@ -149,7 +153,7 @@ mod tests {
     use crate::protocol::close;
 
     fn get(path: &str) -> Response<Bytes> {
-        respond(&Method::GET, path).expect("a path of the page")
+        respond(&Method::GET, path, None).expect("a path of the page")
     }
 
     fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
@@ -198,7 +202,7 @@ mod tests {
     fn head_is_get_without_the_body() {
         for path in ["/", "/chat.js", "/chat/1/a/"] {
             let get = get(path);
-            let head = respond(&Method::HEAD, path).unwrap();
+            let head = respond(&Method::HEAD, path, None).unwrap();
             assert_eq!(head.status(), get.status());
             assert_eq!(head.headers(), get.headers());
             assert!(head.body().is_empty() && !get.body().is_empty());
@@ -210,12 +214,18 @@ mod tests {
         let response = get("/chat/1/a.b");
         assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
         assert_eq!(header(&response, "location"), "/chat/1/a.b/");
+        for query in ["", "a=1&b=%2F", "next=//evil.example", "\"<\u{e9}>"] {
+            let response = respond(&Method::GET, "/chat/1/a.b", Some(query)).expect("the page's");
+            let location = response.headers()[header::LOCATION].as_bytes();
+            assert_eq!(location, format!("/chat/1/a.b/?{query}").as_bytes());
+        }
+        assert!(respond(&Method::GET, "/chat/1/a.b", Some("a\r\nx: y")).is_none());
     }
 
     #[test]
     fn other_methods_are_told_which_are_allowed() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-            let response = respond(&method, "/").unwrap();
+            let response = respond(&method, "/", None).unwrap();
             assert_eq!(
                 response.status(),
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -259,12 +269,14 @@ mod tests {
             "/chat/1/a\r\nx: y",
             "/chat.js/",
             "//chat.js",
+            "//chat/1/a",
+            "//chat/1/a/",
             "/ws/chat/1/a/",
         ] {
-            assert!(respond(&Method::GET, path).is_none(), "{path:?}");
+            assert!(respond(&Method::GET, path, None).is_none(), "{path:?}");
         }
         let long = format!("/chat/1/{}/", "s".repeat(name::SESSION_ID_BYTES_MAX + 1));
-        assert!(respond(&Method::GET, &long).is_none());
+        assert!(respond(&Method::GET, &long, None).is_none());
     }
 
     #[test]

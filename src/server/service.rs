@@ -1,6 +1,6 @@
 //! One request: path → handler, or a refusal, decided before the 101.
 //!
-//! The order: 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), 403, 503 or 429.
+//! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), 403, 503 or 429.
 //! Every refusal is counted by reason, answered with one line that repeats nothing of the request,
 //! and logged at debug level.
 
@@ -10,6 +10,7 @@ use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router};
 use crate::config::{Dialect, Exists, Handler};
+use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
@@ -18,8 +19,8 @@ use crate::worker::{Accepted, Crew, Role, Visit};
 use bytes::Bytes;
 use http_body_util::Full as Body;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -123,6 +124,10 @@ impl Front {
         peer: u64,
         upgrade: &mut Option<Upgrade>,
     ) -> Response<Body<Bytes>> {
+        if Host::of(&request).is_err() {
+            let reason = "Host missing or malformed";
+            return self.refuse(Refused::new(StatusCode::BAD_REQUEST, "host", reason));
+        }
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let mut response = match self.judge(target, &Head::of(&request), peer) {
@@ -133,10 +138,8 @@ impl Front {
                 }
                 Err(refusal) => self.refuse(refusal.into()),
             },
-            Ok(None) => page::respond(request.method(), request.uri().path()).map_or_else(
-                || self.refuse(Refused::new(StatusCode::NOT_FOUND, "path", "not found")),
-                |response| response.map(Body::new),
-            ),
+            Ok(None) => Self::page(request.method(), request.uri())
+                .unwrap_or_else(|refused| self.refuse(refused)),
             Err(refused) => self.refuse(refused),
         };
         if self.crew.is_closing() {
@@ -145,6 +148,20 @@ impl Front {
             response.headers_mut().append(CONNECTION, close);
         }
         response
+    }
+
+    /// What is no WebSocket's.
+    fn page(method: &Method, uri: &Uri) -> Result<Response<Body<Bytes>>, Refused> {
+        // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
+        let is_server = !uri.path().starts_with('/');
+        if is_server && matches!(*method, Method::GET | Method::HEAD) {
+            let reason = "a request target begins with /";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "malformed", reason));
+        }
+        let path = if is_server { "/" } else { uri.path() };
+        let response = page::respond(method, path, uri.query());
+        let response = response.map(|response| response.map(Body::new));
+        response.ok_or(Refused::new(StatusCode::NOT_FOUND, "path", "not found"))
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
@@ -284,9 +301,12 @@ impl Front {
                 let reason = refused.reason;
                 let refusal = handshake::Refusal { kind, reason };
                 if let Some((name, value)) = refusal.header() {
+                    // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
+                    // client of a WebSocket's route, and is not waited for.
                     if name == UPGRADE {
-                        // RFC 9110 §7.8: `Upgrade` is a field of this connection.
                         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                    } else if name == ALLOW {
+                        headers.insert(CONNECTION, HeaderValue::from_static("close"));
                     }
                     headers.insert(name, value);
                 }

@@ -3,6 +3,7 @@
 mod channels;
 mod environment;
 mod origin;
+mod ranges;
 mod refusals;
 
 use super::load::{Loaded, Loader};

@@ -83,7 +83,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ("[queue]\nexpiry = \"0s\"", &["must be longer than zero"]),
     (
         "[server]\nping_interval = \"25d\"",
-        &["longer than a day", "check the unit"],
+        &["longer than 1d", "check the unit"],
     ),
     (
         "[chat]\nwelcome = \"yes\"",

@@ -2,9 +2,9 @@
 //!
 //! Not for headers, origins or HTML. Called by the server's service for each request. The paths
 //! come from `[[routes]]`; a request's path is compared as it was sent, segment by segment: no
-//! merging of slashes, no resolving of dots, letters in their case. Only the two ids are decoded,
-//! once, and must then obey the rules of [`crate::name`]. Dialect `django` is lenient instead, as
-//! the package is: see [`match_django`].
+//! merging of slashes but for those it begins with (Channels strips them), no resolving of dots, letters in their
+//! case. Only the two ids are decoded, once, and must then obey the rules of [`crate::name`]. Dialect `django` is
+//! lenient instead, as the package is: see [`match_django`].
 
 mod django;
 #[cfg(test)]
@@ -82,7 +82,7 @@ impl Router {
     /// What a request's path, as it was sent and without its query, leads to; `None` is a 404.
     #[must_use]
     pub fn match_path(&self, raw_path: &str) -> Option<Match> {
-        let segments = raw_path.strip_prefix('/')?;
+        let segments = raw_path.strip_prefix('/')?.trim_start_matches('/');
         let mut patterns = self.patterns.iter();
         patterns.find_map(|pattern| pattern.matches(segments))
     }

@@ -3,8 +3,9 @@
 //! Not for paths, origins or identities: those are the server's and the auth module's. Called by
 //! the server (floor 5) for each request on a WebSocket route. Pure: a [`Head`] in, an [`Offer`] out.
 //! The rules go from the general to the particular, and the first one broken names the refusal:
-//! method, HTTP version, bytes and repetition of the fields that we read, host, body, upgrade,
-//! protocol version, key, extensions, sub-protocols.
+//! method, bytes and repetition of the fields that we read, host, body, upgrade,
+//! protocol version, key, extensions, sub-protocols. What nobody reads is nobody's business: a field
+//! that is not named here may hold whatever HTTP lets it.
 //!
 //! Extensions are declined: an offer that is well formed is ignored (section 9.1 lets us).
 
@@ -15,6 +16,7 @@ mod tests;
 
 pub use head::Head;
 
+use crate::http::Host;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Empty;
@@ -28,7 +30,7 @@ use sha1::{Digest, Sha1};
 pub struct Offer {
     /// Sub-protocols in the order of preference, each once; all may be ignored.
     pub protocols: Vec<Box<str>>,
-    /// 16 bytes in base64.
+    /// 16 bytes in base64, as they were sent.
     key: [u8; 24],
 }
 
@@ -45,8 +47,6 @@ impl Offer {
 pub enum RefusalKind {
     /// Not a GET.
     Method,
-    /// Not HTTP/1.1.
-    Http,
     /// A byte outside printable ASCII in a field that we read.
     Bytes,
     /// A field twice that may come once.
@@ -55,7 +55,7 @@ pub enum RefusalKind {
     Host,
     /// A GET with a body.
     Body,
-    /// Not an upgrade to `websocket`.
+    /// Not an upgrade to `websocket`, or one in HTTP/1.0, where it is to be ignored.
     Upgrade,
     /// Another protocol version than 13.
     Version,
@@ -69,9 +69,8 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Every kind, for a table of counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Method,
-        Self::Http,
         Self::Bytes,
         Self::Duplicate,
         Self::Host,
@@ -88,7 +87,6 @@ impl RefusalKind {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Method => "method",
-            Self::Http => "http",
             Self::Bytes => "bytes",
             Self::Duplicate => "duplicate",
             Self::Host => "host",
@@ -141,10 +139,9 @@ impl Refusal {
 }
 
 /// Fields that may come once. RFC 6455 section 4.2.1 and RFC 9110 section 5.3.
-const SINGLE: [&str; 5] = [
+const SINGLE: [&str; 4] = [
     "host",
     "origin",
-    "authorization",
     "sec-websocket-key",
     "sec-websocket-version",
 ];
@@ -157,9 +154,6 @@ const SINGLE: [&str; 5] = [
 pub fn check(head: &Head<'_>) -> Result<Offer, Refusal> {
     if head.method != "GET" {
         return Err(Refusal::new(RefusalKind::Method, "use GET"));
-    }
-    if !head.is_http_11 {
-        return Err(Refusal::new(RefusalKind::Http, "use HTTP/1.1"));
     }
     check_bytes(head)?;
     check_single(head)?;
@@ -223,18 +217,17 @@ const BAD_KEY: Refusal = Refusal::new(
 
 /// Do we read this field? Then its bytes must be harmless wherever they end up.
 fn is_read(name: &str) -> bool {
-    const READ: [&str; 6] = [
+    const READ: [&str; 8] = [
         "host",
         "origin",
         "connection",
         "upgrade",
-        "authorization",
-        "cookie",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
     ];
-    const PREFIX: &str = "sec-websocket-";
-    let start = name.get(..PREFIX.len());
     READ.iter().any(|read| name.eq_ignore_ascii_case(read))
-        || start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 fn check_bytes(head: &Head<'_>) -> Result<(), Refusal> {
@@ -261,15 +254,20 @@ fn check_single(head: &Head<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// HTTP/1.0 needs no host (RFC 9112 section 3.2).
 fn check_host(head: &Head<'_>) -> Result<(), Refusal> {
-    if head.value("host").is_some_and(fields::is_host) {
+    let is_good = match head.value("host") {
+        Some(host) => Host::parse(host).is_some(),
+        None => !head.is_http_11,
+    };
+    if is_good {
         return Ok(());
     }
     Err(Refusal::new(RefusalKind::Host, "Host missing or malformed"))
 }
 
 fn check_body(head: &Head<'_>) -> Result<(), Refusal> {
-    let empty = head.values("content-length").all(|length| length == b"0");
+    let empty = head.values("content-length").all(fields::is_zero);
     if empty && head.value("transfer-encoding").is_none() {
         return Ok(());
     }
@@ -284,12 +282,13 @@ fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {
         head.values(name)
             .any(|value| fields::elements(value).any(|element| element.eq_ignore_ascii_case(token)))
     };
-    if lists("upgrade", b"websocket") && lists("connection", b"upgrade") {
+    // RFC 9110 section 7.8: in HTTP/1.0 the field is to be ignored.
+    if head.is_http_11 && lists("upgrade", b"websocket") && lists("connection", b"upgrade") {
         return Ok(());
     }
     Err(Refusal::new(
         RefusalKind::Upgrade,
-        "this address speaks WebSocket: send Upgrade: websocket and Connection: Upgrade",
+        "this address speaks WebSocket: send Upgrade: websocket and Connection: Upgrade in HTTP/1.1",
     ))
 }
 

@@ -26,6 +26,13 @@ fn read(head: &[u8]) -> Option<Request<()>> {
     let [method, path, version] = request_line.split(' ').collect::<Vec<_>>()[..] else {
         return None;
     };
+    // What httparse refuses before hyper sees a field.
+    if head
+        .windows(2)
+        .any(|pair| pair[0] == b'\r' && pair[1] != b'\n')
+    {
+        return None;
+    }
     let builder = Request::builder()
         .method(method)
         .uri(path.replace("{path}", "/ws/chat/1/a/"))
@@ -58,7 +65,7 @@ fn status(result: &Result<Offer, Refusal>) -> u16 {
 #[test]
 fn the_table_of_handshakes_holds() {
     let cases = cases();
-    assert!(cases.len() >= 150, "{}", cases.len());
+    assert!(cases.len() >= 280, "{}", cases.len());
     for case in &cases {
         let Some(request) = read(&case.head) else {
             assert_eq!(case.status, 400, "{}", case.name);
@@ -119,6 +126,8 @@ async fn the_table_holds_behind_hyper_and_bytes_read_ahead_are_kept() {
             .windows(6)
             .position(|bytes| bytes == b"{path}")
             .expect("found");
+        // hyper does not wait to write what is wrong with a head, so the task's budget must last for it.
+        tokio::task::yield_now().await;
         let (before, after) = case.head.split_at(place);
         let (answer, ahead) = answer(&[before, b"/echo", &after[6..], AHEAD].concat()).await;
         let status = format!("http/1.1 {} ", case.status);
@@ -163,7 +172,7 @@ fn each_refusal_names_its_rule() {
     );
     for (head, kind) in [
         ("POST /x HTTP/1.1\r\n", RefusalKind::Method),
-        ("GET /x HTTP/1.0\r\n", RefusalKind::Http),
+        ("GET /x HTTP/1.0\r\n", RefusalKind::Upgrade),
         ("GET /x HTTP/1.1\r\n", RefusalKind::Host),
         ("GET /x HTTP/1.1\r\nHost: h\r\n", RefusalKind::Upgrade),
     ] {

@@ -1,0 +1,95 @@
+//! `[admin]`: the operator's listener, and what it may be.
+
+use super::validate::{Findings, is_loopback};
+use super::{Config, Secret};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// Most connections of the operator's listener: scrapers and operators, not clients. As many again are answered
+/// once each and closed, so that a probe never finds it full.
+pub const ADMIN_CONNECTIONS: usize = 64;
+
+/// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
+const TOKEN_BYTES_ADVISED: usize = 16;
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Address of the operator's listener.
+    pub listen: SocketAddr,
+    /// Bearer token; needed for any address but loopback.
+    pub token: Option<Secret>,
+    /// Names and addresses that requests may call the operator's listener by, beside loopback's.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            token: None,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+/// The listener is not open by accident, and its token can be sent.
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    let admin = &config.admin;
+    if overlap(admin.listen, config.server.listen) {
+        let what = format!(
+            "{} is taken by server.listen = {}",
+            admin.listen, config.server.listen
+        );
+        found.error(
+            "admin.listen",
+            what,
+            "give the two listeners different ports",
+        );
+    }
+    check_hosts(&admin.hosts, found);
+    match &admin.token {
+        // Unset and empty differ: an empty variable is a secret that was not delivered.
+        Some(token) if token.expose().is_empty() => {
+            let fix = "give it a value (such as 32 random characters), or unset it";
+            found.error("admin.token", "is empty", fix);
+        }
+        Some(token) if token.expose().bytes().any(|byte| !byte.is_ascii_graphic()) => {
+            let what = "has characters that no Authorization header carries";
+            found.error("admin.token", what, "use printable ASCII without spaces");
+        }
+        Some(token) if token.expose().len() < TOKEN_BYTES_ADVISED => {
+            found.warn("admin.token", "is short", "use 32 random characters");
+        }
+        None if !is_loopback(admin.listen.ip()) => found.error(
+            "admin.listen",
+            format!(
+                "{} is reachable from outside, and there is no admin.token",
+                admin.listen
+            ),
+            "set SUPPORTAL_ADMIN__TOKEN, or listen on 127.0.0.1",
+        ),
+        _ => {}
+    }
+}
+
+fn check_hosts(hosts: &[String], found: &mut Findings) {
+    for entry in hosts {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_name = !entry.is_empty() && entry.bytes().all(is_part);
+        if !is_name && entry.parse::<IpAddr>().is_err() {
+            let fix = "write the host alone, as in \"gateway.example.com\" or \"10.0.0.5\": no scheme, port or path";
+            found.error("admin.hosts", format!("{entry:?} is no host"), fix);
+        }
+    }
+}
+
+/// Whether both cannot be bound; port 0 is a different port each time.
+fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
+    let same_family = left.is_ipv4() == right.is_ipv4();
+    let everywhere = left.ip().is_unspecified() || right.ip().is_unspecified();
+    left.port() != 0
+        && left.port() == right.port()
+        && (left.ip() == right.ip() || (everywhere && same_family))
+}

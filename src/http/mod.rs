@@ -1,0 +1,15 @@
+//! HTTP/1.1 on the control plane, for both listeners: what hyper leaves to its user.
+//!
+//! [`serve`] runs hyper on one connection and gives every request deadlines of its own ([`Pace`]); [`Host`] and
+//! [`parameter`] read who and what a request asks for. Not for paths, statuses or places: those are the
+//! listeners' own ([`crate::server`], [`crate::admin`]).
+
+mod authority;
+mod connection;
+mod pace;
+mod query;
+
+pub use authority::{BadHost, Host};
+pub use connection::{End, Served, builder, linger, serve};
+pub use pace::{Pace, Phase, Timeouts};
+pub use query::parameter;
