@@ -64,11 +64,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("loom", &["sync", "broker"]),
     ("mimalloc", &["main"]),
     ("mio", &["worker", "server"]),
+    ("percent_encoding", &["config"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),
     ("rmp", &["bridge"]),
     ("rustls", &["bridge"]),
+    ("rustls_native_certs", &["bridge"]),
     ("sha1", &["transport"]),
     ("sha2", &["bridge", "auth"]),
     ("simd_json", &["protocol"]),
@@ -78,6 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("webpki", &["bridge"]),
 ];
 
 /// Words that name no thing. `Handler` is the configuration's own word for what serves a route.

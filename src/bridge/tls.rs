@@ -1,0 +1,229 @@
+//! Who a Redis must prove to be, and who we say we are.
+//!
+//! Certificates are judged by webpki, with one addition: a certificate that itself stands in the
+//! trusted file is accepted as the server's own, whatever it says of its use. `openssl req -x509`
+//! makes one that calls itself an authority, which webpki does not take for a server's
+//! (`CaUsedAsEndEntity`), and a server's certificate without its authority has no issuer. Time and
+//! name are judged all the same; only a trusted certificate that names nobody at all (no
+//! subjectAltName, as RFC 9525 wants it) may stand for any host: whoever has its key is the one
+//! that was meant.
+
+use super::Error;
+use crate::config::Bridge;
+use crate::config::redis::Tls;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file, and the key that names it.
+struct File<'f> {
+    key: &'static str,
+    path: &'f PathBuf,
+}
+
+impl File<'_> {
+    fn fault(&self, what: impl ToString) -> Error {
+        Error::Certificates {
+            key: self.key,
+            path: self.path.display().to_string(),
+            what: what.to_string(),
+        }
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let read = CertificateDer::pem_file_iter(self.path).and_then(Iterator::collect);
+        let certificates: Vec<_> = read.map_err(|error| self.fault(error))?;
+        if certificates.is_empty() {
+            return Err(self.fault("holds no certificate in PEM"));
+        }
+        Ok(certificates)
+    }
+}
+
+/// What the address names, else what the settings name.
+fn file<'f>(
+    option: &'static str,
+    of_address: Option<&'f PathBuf>,
+    key: &'static str,
+    of_settings: Option<&'f PathBuf>,
+) -> Option<File<'f>> {
+    let of_settings = of_settings.map(|path| File { key, path });
+    let path = of_address.map(|path| File { key: option, path });
+    path.or(of_settings)
+}
+
+/// How connections to an address are made.
+///
+/// # Errors
+/// When a file cannot be read, or is not what it should be.
+pub(super) fn client(tls: &Tls, settings: &Bridge) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let trusted = file(
+        "ssl_ca_certs",
+        tls.ca_file.as_ref(),
+        "bridge.ca_file",
+        settings.ca_file.as_ref(),
+    );
+    let verifier = Verifier::new(trusted.as_ref(), tls.checks_name, &provider)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Tls(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    // Both stand in one place: half of each would be nobody's.
+    let (cert, key) = match (&tls.client_cert, &tls.client_key) {
+        (Some(cert), Some(key)) => (Some(("ssl_certfile", cert)), Some(("ssl_keyfile", key))),
+        _ => (
+            settings.client_cert.as_ref().map(|path| ("bridge.client_cert", path)),
+            settings.client_key.as_ref().map(|path| ("bridge.client_key", path)),
+        ),
+    };
+    let (Some((cert, cert_path)), Some((key, key_path))) = (cert, key) else {
+        return Ok(config.with_no_client_auth());
+    };
+    let cert = File { key: cert, path: cert_path };
+    let key = File { key, path: key_path };
+    let secret = PrivateKeyDer::from_pem_file(key.path).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            key.fault("holds no private key in PEM, or an encrypted one")
+        }
+        error => key.fault(error),
+    })?;
+    config
+        .with_client_auth_cert(cert.certificates()?, secret)
+        .map_err(|error| key.fault(format!("does not fit {}: {error}", cert_path.display())))
+}
+
+/// webpki's judgement, and the trusted certificates themselves.
+#[derive(Debug)]
+struct Verifier {
+    chain: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+    checks_name: bool,
+}
+
+impl Verifier {
+    fn new(
+        trusted: Option<&File<'_>>,
+        checks_name: bool,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        let mut pinned = Vec::new();
+        if let Some(file) = trusted {
+            for certificate in file.certificates()? {
+                let added = roots.add(certificate.clone());
+                added.map_err(|error| file.fault(error))?;
+                pinned.push(certificate);
+            }
+        } else {
+            // One that cannot be read is one fewer that is trusted.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let chain = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+        Ok(Self {
+            chain: chain.build().map_err(|error| {
+                let fix = "name a file of certificates in bridge.ca_file";
+                Error::Tls(format!("the system has no certificates ({error}); {fix}"))
+            })?,
+            pinned,
+            checks_name,
+        })
+    }
+
+    /// Is the name what the certificate says, once the rest of it is accepted?
+    fn judge_name(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        match verify_server_name(&parsed, name) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForNameContext { presented, .. },
+            )) if presented.is_empty() => {}
+            judged => judged?,
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = &self.chain;
+        let judged = chain.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let Err(rustls::Error::InvalidCertificate(fault)) = &judged else {
+            return judged;
+        };
+        let is_pinned = self.pinned.iter().any(|pinned| pinned == end_entity);
+        match fault {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+                if !self.checks_name =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            CertificateError::NotValidForNameContext { .. } if is_pinned => {
+                self.judge_name(end_entity, name)
+            }
+            // Time is judged before either.
+            fault if is_pinned && is_about_use(fault) => {
+                if self.checks_name {
+                    self.judge_name(end_entity, name)
+                } else {
+                    Ok(ServerCertVerified::assertion())
+                }
+            }
+            _ => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Is a certificate refused only because of who signed it, or because it calls itself an authority?
+fn is_about_use(fault: &CertificateError) -> bool {
+    match fault {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(OtherError(cause)) => {
+            let cause = cause.downcast_ref::<webpki::Error>();
+            cause == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
+    }
+}
