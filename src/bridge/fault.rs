@@ -86,36 +86,93 @@ mod tests {
 
     /// The code and text of Redis 7, and whose fault it is. Each is tried as every version says it.
     const ERRORS: &[(&str, Fault)] = &[
-        ("READONLY You can't write against a read only replica.", Fault::Redis),
-        ("LOADING Redis is loading the dataset in memory", Fault::Redis),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Fault::Redis),
+        (
+            "READONLY You can't write against a read only replica.",
+            Fault::Redis,
+        ),
+        (
+            "LOADING Redis is loading the dataset in memory",
+            Fault::Redis,
+        ),
+        (
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            Fault::Redis,
+        ),
         ("CLUSTERDOWN The cluster is down", Fault::Redis),
         ("CLUSTERDOWN Hash slot not served", Fault::Redis),
         ("MOVED 3999 127.0.0.1:6381", Fault::Redis),
         ("ASK 3999 127.0.0.1:6381", Fault::Redis),
-        ("TRYAGAIN Multiple keys request during rehashing of slot", Fault::Redis),
-        ("CROSSSLOT Keys in request don't hash to the same slot", Fault::Redis),
-        ("OOM command not allowed when used memory > 'maxmemory'.", Fault::Redis),
-        ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.", Fault::Redis),
-        ("MISCONF Errors writing to the AOF file: No space left on device", Fault::Redis),
-        ("NOSCRIPT No matching script. Please use EVAL.", Fault::Redis),
-        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Fault::Redis),
-        ("NOREPLICAS Not enough good replicas to write.", Fault::Redis),
-        ("EXECABORT Transaction discarded because of previous errors.", Fault::Redis),
-        ("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)", Fault::Redis),
+        (
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            Fault::Redis,
+        ),
+        (
+            "CROSSSLOT Keys in request don't hash to the same slot",
+            Fault::Redis,
+        ),
+        (
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            Fault::Redis,
+        ),
+        (
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            Fault::Redis,
+        ),
+        (
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            Fault::Redis,
+        ),
+        (
+            "NOSCRIPT No matching script. Please use EVAL.",
+            Fault::Redis,
+        ),
+        (
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            Fault::Redis,
+        ),
+        (
+            "NOREPLICAS Not enough good replicas to write.",
+            Fault::Redis,
+        ),
+        (
+            "EXECABORT Transaction discarded because of previous errors.",
+            Fault::Redis,
+        ),
+        (
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            Fault::Redis,
+        ),
         ("ERR max number of clients reached", Fault::Redis),
-        ("NOPERM this user has no permissions to run the 'xadd' command", Fault::Rights),
+        (
+            "NOPERM this user has no permissions to run the 'xadd' command",
+            Fault::Rights,
+        ),
         ("NOPERM No permissions to access a key", Fault::Rights),
         ("NOAUTH Authentication required.", Fault::Rights),
-        ("WRONGPASS invalid username-password pair or user is disabled.", Fault::Rights),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", Fault::Room),
+        (
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            Fault::Rights,
+        ),
+        (
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Fault::Room,
+        ),
         ("FOREIGN entry 1-1 is none of a gateway", Fault::Room),
-        ("ERR The ID specified in XADD is equal or smaller than the target stream top item", Fault::Room),
-        ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", Fault::Room),
+        (
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+            Fault::Room,
+        ),
+        (
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Fault::Room,
+        ),
         ("ERR value is not an integer or out of range", Fault::Room),
         ("ERR syntax error", Fault::Room),
         // Of an old Redis, or of one where it is renamed: the session's canary has failed before.
-        ("ERR unknown command 'XADD', with args beginning with: 's'", Fault::Room),
+        (
+            "ERR unknown command 'XADD', with args beginning with: 's'",
+            Fault::Room,
+        ),
         // No code of Redis: of something in between.
         ("UNAVAILABLE no healthy upstream", Fault::Redis),
         ("", Fault::Redis),
@@ -146,9 +203,18 @@ mod tests {
     #[test]
     fn a_word_of_prose_or_within_a_word_is_no_code() {
         for (text, fault) in [
-            ("ERR BUSYGROUP Consumer Group name already exists", Fault::Room),
-            ("ERR user_script:31: attempt to compare nil with number", Fault::Room),
-            ("ERR readonly is no code and neither is moved or busy", Fault::Room),
+            (
+                "ERR BUSYGROUP Consumer Group name already exists",
+                Fault::Room,
+            ),
+            (
+                "ERR user_script:31: attempt to compare nil with number",
+                Fault::Room,
+            ),
+            (
+                "ERR readonly is no code and neither is moved or busy",
+                Fault::Room,
+            ),
             ("WRONGTYPE not READONLY", Fault::Room),
         ] {
             assert_eq!(judge(text), fault, "{text}");

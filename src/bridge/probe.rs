@@ -97,7 +97,9 @@ impl Use {
             Self::Nodes => urls.map(|url| Deployment::new(url, settings)).collect(),
             Self::Django => {
                 channels::layer::check_random()?;
-                hosts.map(|host| Deployment::new(host.address(), settings)).collect()
+                hosts
+                    .map(|host| Deployment::new(host.address(), settings))
+                    .collect()
             }
         }
     }

@@ -186,7 +186,8 @@ impl Roll {
         settled: Duration,
     ) -> Vec<String> {
         let is_fresh = |at: Option<Millis>| at.is_some_and(|at| now.since(at) < FRESH);
-        self.nodes.retain(|_, heard| heard.at.iter().any(|at| is_fresh(*at)));
+        self.nodes
+            .retain(|_, heard| heard.at.iter().any(|at| is_fresh(*at)));
         let mut found: Vec<String> = Vec::new();
         for heard in self.nodes.values() {
             let who = heard.card.who();
@@ -197,9 +198,8 @@ impl Roll {
                 continue;
             }
             for (place, own) in up_since.iter().enumerate() {
-                let has_stood = |since: &Option<Millis>| {
-                    since.is_some_and(|since| now.since(since) >= settled)
-                };
+                let has_stood =
+                    |since: &Option<Millis>| since.is_some_and(|since| now.since(since) >= settled);
                 let their = heard.up_since.get(place).is_some_and(has_stood);
                 let at = heard.at.get(place).copied().flatten();
                 if has_stood(own) && their && !is_fresh(at) {
@@ -243,7 +243,10 @@ impl Company {
     /// What this node says over the Redis at a place.
     pub(super) fn card(&self, place: usize) -> Card {
         let up_since = self.up_since.lock();
-        let up = up_since.iter().enumerate().filter(|(_, since)| since.is_some());
+        let up = up_since
+            .iter()
+            .enumerate()
+            .filter(|(_, since)| since.is_some());
         let up = up.fold(0, |bits, (place, _)| bits | bit(place));
         Card::new(self.node, &self.settings, place, up)
     }
@@ -344,18 +347,30 @@ mod tests {
             other
         };
         for (theirs, part) in [
-            (vec![(0, card(2, 2, 1)), (1, card(2, 2, 0))], "number 2 of 2"),
+            (
+                vec![(0, card(2, 2, 1)), (1, card(2, 2, 0))],
+                "number 2 of 2",
+            ),
             (vec![(0, card(2, 1, 0))], "number 1 of 1"),
-            (vec![(0, card(2, 3, 0)), (1, card(2, 3, 1))], "number 1 of 3"),
+            (
+                vec![(0, card(2, 3, 0)), (1, card(2, 3, 1))],
+                "number 1 of 3",
+            ),
             (vec![(0, card(2, 2, 0))], "another Redis stands at place 2"),
             (vec![(1, card(2, 2, 1))], "another Redis stands at place 1"),
-            (vec![(0, other(&|card| card.mode = "streams".to_owned()))], "\"streams\""),
+            (
+                vec![(0, other(&|card| card.mode = "streams".to_owned()))],
+                "\"streams\"",
+            ),
             (vec![(0, other(&|card| card.format = 9))], "version 9"),
         ] {
             let found = thinks(&theirs);
             assert!(!found.is_empty(), "{part}");
             for text in found {
-                assert!(text.contains(part) && text.starts_with("node \"n2\""), "{text}");
+                assert!(
+                    text.contains(part) && text.starts_with("node \"n2\""),
+                    "{text}"
+                );
             }
         }
     }

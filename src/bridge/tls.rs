@@ -83,15 +83,27 @@ pub(super) fn client(tls: &Tls, settings: &Bridge) -> Result<ClientConfig, Error
     let (cert, key) = match (&tls.client_cert, &tls.client_key) {
         (Some(cert), Some(key)) => (Some(("ssl_certfile", cert)), Some(("ssl_keyfile", key))),
         _ => (
-            settings.client_cert.as_ref().map(|path| ("bridge.client_cert", path)),
-            settings.client_key.as_ref().map(|path| ("bridge.client_key", path)),
+            settings
+                .client_cert
+                .as_ref()
+                .map(|path| ("bridge.client_cert", path)),
+            settings
+                .client_key
+                .as_ref()
+                .map(|path| ("bridge.client_key", path)),
         ),
     };
     let (Some((cert, cert_path)), Some((key, key_path))) = (cert, key) else {
         return Ok(config.with_no_client_auth());
     };
-    let cert = File { key: cert, path: cert_path };
-    let key = File { key, path: key_path };
+    let cert = File {
+        key: cert,
+        path: cert_path,
+    };
+    let key = File {
+        key,
+        path: key_path,
+    };
     let secret = PrivateKeyDer::from_pem_file(key.path).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => {
             key.fault("holds no private key in PEM, or an encrypted one")
@@ -148,9 +160,10 @@ impl Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let parsed = ParsedCertificate::try_from(certificate)?;
         match verify_server_name(&parsed, name) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForNameContext { presented, .. },
-            )) if presented.is_empty() => {}
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                presented,
+                ..
+            })) if presented.is_empty() => {}
             judged => judged?,
         }
         Ok(ServerCertVerified::assertion())
@@ -199,7 +212,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signed)
+        self.chain
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -208,7 +222,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signed)
+        self.chain
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

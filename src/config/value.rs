@@ -90,7 +90,10 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
 /// a scheme behind it divides.
 fn addresses(text: &str) -> Vec<&str> {
     let begins = |rest: &str| {
-        let scheme = rest.trim_start().split_once("://").map(|(scheme, _)| scheme);
+        let scheme = rest
+            .trim_start()
+            .split_once("://")
+            .map(|(scheme, _)| scheme);
         let is_letter = |byte: u8| byte.is_ascii_alphabetic() || b"+-".contains(&byte);
         scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(is_letter))
     };
@@ -241,7 +244,12 @@ fn check_addresses(kind: Kind, entries: &[Value]) -> Result<(), Vec<Mistake>> {
     let mistakes: Vec<Mistake> = results
         .filter_map(|(index, entry)| {
             let what = read(entry).err()?;
-            Some(Mistake::in_entry(index, "", format!("the address {what}"), ""))
+            Some(Mistake::in_entry(
+                index,
+                "",
+                format!("the address {what}"),
+                "",
+            ))
         })
         .collect();
     if mistakes.is_empty() {

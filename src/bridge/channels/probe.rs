@@ -1,12 +1,12 @@
 //! The channel layer's part of `supportal check --redis`: a message to a group of one member, sent
 //! and received by the commands that the layer itself uses, so that a right which is missing shows.
 
+use super::host::command;
 use super::keys::Receivers;
 use super::layer::fill;
 use super::scripts::{Commands, Scores};
 use super::value::Map;
 use super::wire;
-use super::host::command;
 use crate::bridge::deployment::{Connection, Deployment, Failure};
 use crate::bridge::fault::{Fault, judge};
 use crate::bridge::probe::leave;
@@ -44,9 +44,7 @@ pub(in crate::bridge) fn names(settings: &Channels) -> Vec<(&'static str, String
             ("keys", "none".to_owned()),
             (
                 "rights it needs (ACL)",
-                format!(
-                    "resetchannels &{prefix}* {connection} +publish +subscribe +unsubscribe"
-                ),
+                format!("resetchannels &{prefix}* {connection} +publish +subscribe +unsubscribe"),
             ),
         ],
     };
@@ -140,7 +138,7 @@ impl Check<'_> {
             command("SET", [&key, b"1", b"EX", b"1"]),
             command("EXISTS", [&key]),
             command("DEL", [&key]),
-            Commands::pop_now(&key, 1),
+            Commands::drain(&key, 1),
         ];
         wire::run_all(&self.commander.client, others).await?;
         let many = Commands::pop_many(vec![key], 1, "0.001");

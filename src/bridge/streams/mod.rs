@@ -49,6 +49,7 @@ pub use scripts::Announcement;
 
 use super::arrivals::Arrivals;
 use super::deployment::{Deployment, Failure, Publishing, wall_millis};
+use super::fault::is_about_room;
 use super::link::Link;
 use super::outbox::{Outgoing, Parcel, What};
 use crate::broker::room::Room;
@@ -66,7 +67,6 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use lane::{Ears, Tally};
 use own::{Load, Said};
 use parking_lot::Mutex;
-use super::fault::is_about_room;
 use refused::Refused;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -443,11 +443,15 @@ pub(super) async fn probe(
     let _newest: Value = client
         .evalsha(hashes.read.as_str(), vec![stream.clone()], newest)
         .await?;
-    let request = Request {
-        after: Some(Position::default()),
+    let request = follower::Request {
+        after: Some(follower::Position::default()),
     };
     let _page: Value = client
-        .evalsha(hashes.read.as_str(), vec![stream], scripts::read_arguments(request))
+        .evalsha(
+            hashes.read.as_str(),
+            vec![stream],
+            scripts::read_arguments(request),
+        )
         .await?;
     // What the appending function does once many nodes have spoken.
     for (command, rest) in [("HGETALL", &[][..]), ("HDEL", &["nobody"])] {

@@ -3,8 +3,8 @@
 //! connections of redis-py take.
 
 use crate::config::redis::{
-    DEFAULT_PORT, Draft, Endpoint, Place, RedisAddress, Refusal, host_name, is_option_name,
-    login, read_url, unknown,
+    DEFAULT_PORT, Draft, Endpoint, Place, RedisAddress, Refusal, host_name, is_option_name, login,
+    read_url, unknown,
 };
 use serde::{Deserialize, Serialize};
 use toml::Value;
@@ -248,20 +248,35 @@ mod tests {
         ("{}", "redis://localhost:6379"),
         (r#"{ host = "c", db = 3 }"#, "redis://c:6379/3"),
         (r#"{ host = "c", port = "7", db = "3" }"#, "redis://c:7/3"),
-        (r#"{ port = 7, password = "hunter2" }"#, "redis://(hidden)@localhost:7"),
-        (r#"{ host = "c", username = "hunter2" }"#, "redis://(hidden)@c:6379"),
+        (
+            r#"{ port = 7, password = "hunter2" }"#,
+            "redis://(hidden)@localhost:7",
+        ),
+        (
+            r#"{ host = "c", username = "hunter2" }"#,
+            "redis://(hidden)@c:6379",
+        ),
         (r#"{ host = "c", password = "" }"#, "redis://c:6379"),
         (r#"{ host = "c", ssl = true }"#, "rediss://c:6379"),
         (
             r#"{ host = "c", ssl = true, ssl_ca_certs = "/ca.pem", ssl_certfile = "c", ssl_keyfile = "k" }"#,
             "rediss://c:6379?ssl_ca_certs=/ca.pem&ssl_certfile=c&ssl_keyfile=k",
         ),
-        (r#"{ host = "c", socket_timeout = 1.5, retry_on_timeout = true }"#, "redis://c:6379"),
+        (
+            r#"{ host = "c", socket_timeout = 1.5, retry_on_timeout = true }"#,
+            "redis://c:6379",
+        ),
         (r#"{ address = "redis://a" }"#, "redis://a:6379"),
-        (r#"{ address = "redis://a", db = 2, password = "hunter2" }"#, "redis://(hidden)@a:6379/2"),
+        (
+            r#"{ address = "redis://a", db = 2, password = "hunter2" }"#,
+            "redis://(hidden)@a:6379/2",
+        ),
         (r#"{ db = 2, address = "redis://a/0" }"#, "redis://a:6379"),
         (r#"{ db = 2, address = "redis://a/1" }"#, "redis://a:6379/1"),
-        (r#"{ address = "unix:///run/r", db = 2 }"#, "unix:///run/r?db=2"),
+        (
+            r#"{ address = "unix:///run/r", db = 2 }"#,
+            "unix:///run/r?db=2",
+        ),
         (
             r#"{ address = "rediss://a", ssl_check_hostname = false, ssl_cert_reqs = "required" }"#,
             "rediss://a:6379?ssl_check_hostname=false",
@@ -322,7 +337,10 @@ mod tests {
             ("{ host = \"a\", db = \"hunter2\" }", "database"),
             ("{ host = \"a\", password = [\"hunter2\"] }", "`password`"),
             ("{ host = \"a\", ssl_ca_certs = \"x\" }", "rediss"),
-            ("{ host = \"a\", connection_class = \"x\" }", "`connection_class`"),
+            (
+                "{ host = \"a\", connection_class = \"x\" }",
+                "`connection_class`",
+            ),
             ("{ host = \"a\", node = \"b:1\" }", "`node`"),
             ("{ address = \"redis://:hun/ter2@h\" }", "percent-encoded"),
             ("{ address = \"redis://a\", host = \"b\" }", "mixes"),
@@ -333,14 +351,20 @@ mod tests {
             ("{ sentinels = [], master_name = \"d\" }", "`sentinels`"),
             ("{ sentinels = [\"d\"], master_name = \"d\" }", "pair"),
             ("{ sentinels = \"d\", master_name = \"d\" }", "`sentinels`"),
-            ("{ sentinels = [[\"d\", 1]], master_name = \"m\", ssl = true }", "both sides"),
+            (
+                "{ sentinels = [[\"d\", 1]], master_name = \"m\", ssl = true }",
+                "both sides",
+            ),
             (
                 "{ sentinels = [[\"d\", 1]], master_name = \"m\", sentinel_kwargs = { pasword = \"hunter2\" } }",
                 "`pasword`",
             ),
         ] {
             let what = read(host).expect_err(host);
-            assert!(what.contains(part) && !what.contains("hunter2"), "{host}: {what}");
+            assert!(
+                what.contains(part) && !what.contains("hunter2"),
+                "{host}: {what}"
+            );
         }
     }
 }

@@ -132,7 +132,10 @@ impl Draft {
         let text = value.to_owned();
         let is_yes = !FALSE.contains(&value.to_ascii_uppercase().as_str());
         match name {
-            "db" => keep(&mut self.database, database(value).map_err(Refusal::Because)?),
+            "db" => keep(
+                &mut self.database,
+                database(value).map_err(Refusal::Because)?,
+            ),
             "username" => keep(&mut self.username, text),
             "password" => keep(&mut self.password, text),
             "node" => {

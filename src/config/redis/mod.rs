@@ -23,7 +23,9 @@ mod url;
 mod tests;
 
 pub(in crate::config) use draft::{Draft, Refusal, login, unknown};
-pub(in crate::config) use url::{DEFAULT_PORT, host as host_name, is_option_name, read as read_url};
+pub(in crate::config) use url::{
+    DEFAULT_PORT, host as host_name, is_option_name, read as read_url,
+};
 
 use super::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -171,7 +173,12 @@ impl RedisAddress {
                 &[]
             }
         };
-        options.extend(further.iter().skip(1).map(|node| ("node", node.to_string())));
+        options.extend(
+            further
+                .iter()
+                .skip(1)
+                .map(|node| ("node", node.to_string())),
+        );
         if let Some(tls) = &self.tls {
             for (name, path) in [
                 ("ssl_ca_certs", &tls.ca_file),

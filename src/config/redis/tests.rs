@@ -35,11 +35,17 @@ fn written(address: &RedisAddress) -> Value {
         } => {
             set("sentinels", Some(json!(texts(sentinels))));
             set("service", Some(json!(service)));
-            set("sentinel_username", login.username.as_ref().map(|name| json!(name)));
+            set(
+                "sentinel_username",
+                login.username.as_ref().map(|name| json!(name)),
+            );
             set("sentinel_password", password(login));
         }
     }
-    set("username", address.login.username.as_ref().map(|name| json!(name)));
+    set(
+        "username",
+        address.login.username.as_ref().map(|name| json!(name)),
+    );
     set("password", password(&address.login));
     if let Some(tls) = &address.tls {
         set("tls", Some(json!(true)));
@@ -126,7 +132,9 @@ fn the_shown_form_of_an_address_without_a_password_is_read_as_the_same() {
 #[test]
 fn an_unescaped_sign_anywhere_in_a_password_is_named_or_read_and_never_shown() {
     // Printable ASCII at three places of a password, in each kind of address.
-    let signs = (0x20..0x7f_u8).map(char::from).chain(['\u{e4}', '\u{7f}', '\n']);
+    let signs = (0x20..0x7f_u8)
+        .map(char::from)
+        .chain(['\u{e4}', '\u{7f}', '\n']);
     for sign in signs {
         for url in [
             format!("redis://:{sign}hunter2@host:6379/0"),
@@ -154,7 +162,16 @@ fn an_unescaped_sign_anywhere_in_a_password_is_named_or_read_and_never_shown() {
 #[test]
 fn a_login_with_any_password_is_read_back_when_it_is_percent_encoded() {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    for password in ["p w", "\"'`", "a\r\nFLUSHALL\r\n", "@:/?#[]%", "\0", "ключ", "%41", "+ +"] {
+    for password in [
+        "p w",
+        "\"'`",
+        "a\r\nFLUSHALL\r\n",
+        "@:/?#[]%",
+        "\0",
+        "ключ",
+        "%41",
+        "+ +",
+    ] {
         let encoded = utf8_percent_encode(password, NON_ALPHANUMERIC);
         for url in [
             format!("redis://:{encoded}@h"),

@@ -116,7 +116,11 @@ fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, 
 /// cannot be one.
 fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
     if let Some(sign) = rest.chars().find(|c| c.is_whitespace() || c.is_control()) {
-        let name = if sign == ' ' { "a space" } else { "a control character" };
+        let name = if sign == ' ' {
+            "a space"
+        } else {
+            "a control character"
+        };
         return Err(format!("has {name} in it; {ENCODE}"));
     }
     if rest.contains('#') {
@@ -135,7 +139,9 @@ fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
     }
     if is_socket && !server.is_empty() {
         let fix = "write three slashes, unix:///path/of/socket";
-        return Err(format!("names a host in front of a socket's path; {fix}; {ENCODE}"));
+        return Err(format!(
+            "names a host in front of a socket's path; {fix}; {ENCODE}"
+        ));
     }
     Ok(Parts {
         userinfo,
@@ -197,10 +203,14 @@ pub(in crate::config) fn is_option_name(name: &str) -> bool {
 pub(super) fn endpoint(text: &str, default: Option<u16>) -> Result<Endpoint, String> {
     let (name, number) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((name, rest)) => {
-            name.parse::<Ipv6Addr>()
-                .map_err(|_not_shown| format!("has brackets around what is no IPv6 address; {ENCODE}"))?;
+            name.parse::<Ipv6Addr>().map_err(|_not_shown| {
+                format!("has brackets around what is no IPv6 address; {ENCODE}")
+            })?;
             let number = rest.strip_prefix(':').or((rest.is_empty()).then_some(""));
-            (name, number.ok_or_else(|| format!("has no : behind its brackets; {ENCODE}"))?)
+            (
+                name,
+                number.ok_or_else(|| format!("has no : behind its brackets; {ENCODE}"))?,
+            )
         }
         None => text.split_once(':').unwrap_or((text, "")),
     };
@@ -231,7 +241,9 @@ pub(in crate::config) fn host(name: &str) -> Result<String, String> {
         return Ok(name.to_ascii_lowercase());
     }
     let fix = "a host has letters, digits, - . and _";
-    Err(format!("has a host that is no name and no address; {fix}; {ENCODE}"))
+    Err(format!(
+        "has a host that is no name and no address; {fix}; {ENCODE}"
+    ))
 }
 
 /// Without percent-encoding. A % that begins no escape stays, as in Python.

@@ -114,7 +114,10 @@ fn no_document_and_no_mistake_shows_a_key_or_a_password() {
     // A mistyped option is named, which is no secret.
     let given = "[bridge.channels]\nhosts = [\"redis://a\", { hots = \"hunter2\" }]";
     let error = load_file(given).expect_err(given).to_string();
-    assert!(!error.contains("hunter2") && error.contains("hosts[2]: the address has the option `hots`"), "{error}");
+    assert!(
+        !error.contains("hunter2") && error.contains("hosts[2]: the address has the option `hots`"),
+        "{error}"
+    );
     for key in ["hosts", "symmetric_encryption_keys"] {
         let given = format!("[bridge.channels]\n{key} = [{{ hunter2 = 1 }}]");
         let error = load_file(&given).expect_err(&given).to_string();

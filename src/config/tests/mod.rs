@@ -186,7 +186,10 @@ fn the_guides_address_of_redis_turns_the_bridge_on_and_its_password_is_never_pri
 #[test]
 fn a_comma_divides_addresses_only_in_front_of_a_scheme() {
     for (text, expected) in [
-        ("redis://a, redis://b ,", vec!["redis://a:6379", "redis://b:6379"]),
+        (
+            "redis://a, redis://b ,",
+            vec!["redis://a:6379", "redis://b:6379"],
+        ),
         ("unix:///a,rediss://b", vec!["unix:///a", "rediss://b:6379"]),
         ("redis://:hunter,2@a", vec!["redis://(hidden)@a:6379"]),
         (
@@ -195,14 +198,24 @@ fn a_comma_divides_addresses_only_in_front_of_a_scheme() {
         ),
     ] {
         let loaded = load_environment(&[("REDIS_URL", text)]).unwrap();
-        let urls: Vec<String> = loaded.config.bridge.urls.iter().map(ToString::to_string).collect();
+        let urls: Vec<String> = loaded
+            .config
+            .bridge
+            .urls
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(urls, expected, "{text}");
     }
 }
 
 #[test]
 fn a_setting_that_looks_like_a_piece_of_an_address_is_not_repeated() {
-    for set in ["bridge.urls:redis://:hun=ter2@h", "ter2@h:6379/0=1", "hunter 2=1"] {
+    for set in [
+        "bridge.urls:redis://:hun=ter2@h",
+        "ter2@h:6379/0=1",
+        "hunter 2=1",
+    ] {
         let error = load_sets(&[set]).expect_err(set).to_string();
         assert!(!error.contains("hun") && !error.contains("ter2"), "{error}");
     }
@@ -212,10 +225,20 @@ fn a_setting_that_looks_like_a_piece_of_an_address_is_not_repeated() {
 fn every_bad_address_of_a_list_is_named_by_its_place() {
     let file = "[bridge]\nmode = \"pubsub\"\nurls = [\"redis://a\", \"hunter2\", \"redis://h:hunter2\", 7]";
     let error = load_file(file).expect_err(file).to_string();
-    for part in [":3", "bridge.urls[2]: ", "no scheme", "bridge.urls[3]: ", "port", "bridge.urls[4]: "] {
+    for part in [
+        ":3",
+        "bridge.urls[2]: ",
+        "no scheme",
+        "bridge.urls[3]: ",
+        "port",
+        "bridge.urls[4]: ",
+    ] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    assert!(!error.contains("hunter2") && !error.contains("urls[1]"), "{error}");
+    assert!(
+        !error.contains("hunter2") && !error.contains("urls[1]"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -236,9 +259,18 @@ fn a_certificate_of_our_own_needs_its_key_and_both_are_files() {
     std::fs::write(&path, "").unwrap();
     let path = path.display().to_string();
     for (set, part) in [
-        (format!("bridge.client_cert={path}"), "bridge.client_cert: stands without its key"),
-        (format!("bridge.client_key={path}"), "bridge.client_key: stands without its certificate"),
-        ("bridge.client_key=nowhere.pem".to_owned(), "\"nowhere.pem\" is not a file"),
+        (
+            format!("bridge.client_cert={path}"),
+            "bridge.client_cert: stands without its key",
+        ),
+        (
+            format!("bridge.client_key={path}"),
+            "bridge.client_key: stands without its certificate",
+        ),
+        (
+            "bridge.client_key=nowhere.pem".to_owned(),
+            "\"nowhere.pem\" is not a file",
+        ),
     ] {
         let error = load_sets(&[&set]).expect_err(&set).to_string();
         assert!(error.contains(part), "{error}");
