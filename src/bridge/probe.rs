@@ -323,18 +323,31 @@ async fn canary(
     Ok(took)
 }
 
-/// Unsubscribes, and sees that it was allowed.
+/// Is it allowed to unsubscribe? The connection is of no use afterwards.
+///
+/// fred waits for no answer to its own UNSUBSCRIBE, and throws one away that is none: as a command of
+/// ours it is refused where it stands, or answered by what comes behind it.
 pub(super) async fn leave(
     deployment: &Deployment,
     subscriptions: &Connection,
     channel: String,
 ) -> Result<(), Failure> {
     let client = &subscriptions.client;
-    deployment.unsubscribe(client, vec![channel]).await?;
-    if !deployment.is_cluster {
-        // Whatever Redis says of it is taken for the answer to this.
-        let _pong: Value = client.ping(None).await?;
-    }
+    let (leaving, behind) = if deployment.is_cluster {
+        ("SUNSUBSCRIBE", ("SSUBSCRIBE", vec![channel.clone()]))
+    } else {
+        ("UNSUBSCRIBE", ("PING", Vec::new()))
+    };
+    let send = |name, words: Vec<String>| {
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        client.custom::<Value, String>(command, words)
+    };
+    let (leave, behind) = (send(leaving, vec![channel]), send(behind.0, behind.1));
+    tokio::select! {
+        biased;
+        left = leave => left?,
+        answered = behind => answered?,
+    };
     Ok(())
 }
 

@@ -349,12 +349,12 @@ mod tests {
         for (theirs, part) in [
             (
                 vec![(0, card(2, 2, 1)), (1, card(2, 2, 0))],
-                "number 2 of 2",
+                " of 2 in its bridge.urls",
             ),
             (vec![(0, card(2, 1, 0))], "number 1 of 1"),
             (
                 vec![(0, card(2, 3, 0)), (1, card(2, 3, 1))],
-                "number 1 of 3",
+                " of 3 in its bridge.urls",
             ),
             (vec![(0, card(2, 2, 0))], "another Redis stands at place 2"),
             (vec![(1, card(2, 2, 1))], "another Redis stands at place 1"),

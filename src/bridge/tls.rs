@@ -242,3 +242,76 @@ fn is_about_use(fault: &CertificateError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Made by `openssl req -x509 -addext subjectAltName=DNS:localhost`, for a hundred years.
+    const SELF_SIGNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/self_signed.pem");
+
+    fn verifier(checks_name: bool) -> Verifier {
+        let path = PathBuf::from(SELF_SIGNED);
+        let file = File {
+            key: "bridge.ca_file",
+            path: &path,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Verifier::new(Some(&file), checks_name, &provider).unwrap()
+    }
+
+    fn judge(verifier: &Verifier, name: &'static str, year: u64) -> Result<(), rustls::Error> {
+        let certificate = verifier.pinned[0].clone();
+        let name = ServerName::try_from(name).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
+        let judged = verifier.verify_server_cert(&certificate, &[], &name, &[], now);
+        judged.map(drop)
+    }
+
+    #[test]
+    fn a_trusted_certificate_that_calls_itself_an_authority_has_its_name_and_its_time() {
+        let verifier = verifier(true);
+        assert_eq!(judge(&verifier, "localhost", 2050), Ok(()));
+        for (name, year) in [
+            ("elsewhere.example", 2050),
+            ("127.0.0.1", 2050),
+            ("localhost", 2020),
+            ("localhost", 2200),
+        ] {
+            assert!(judge(&verifier, name, year).is_err(), "{name} {year}");
+        }
+    }
+
+    #[test]
+    fn without_the_check_of_names_the_time_is_judged_still() {
+        let verifier = verifier(false);
+        assert_eq!(judge(&verifier, "elsewhere.example", 2050), Ok(()));
+        assert!(judge(&verifier, "localhost", 2200).is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_judged_by_its_authority() {
+        let mut verifier = verifier(true);
+        let other = verifier.pinned.clone();
+        verifier.pinned.clear();
+        let name = ServerName::try_from("localhost").unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(80 * 31_557_600));
+        let judged = verifier.verify_server_cert(&other[0], &[], &name, &[], now);
+        assert!(judged.is_err());
+    }
+
+    #[test]
+    fn a_file_that_holds_no_certificate_is_named_with_its_key() {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let file = File {
+            key: "ssl_ca_certs",
+            path: &path,
+        };
+        let what = file.certificates().unwrap_err().to_string();
+        assert!(
+            what.starts_with("ssl_ca_certs: ") && what.contains("no certificate"),
+            "{what}"
+        );
+    }
+}

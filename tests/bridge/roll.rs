@@ -11,7 +11,7 @@ fn until_named(gateway: &Gateway, part: &str) {
         let text = gateway.admin("/ready").text();
         text.starts_with("ready, degraded: node") && text.contains(part)
     });
-    let health = gateway.admin("/health").text();
+    let health = gateway.admin("/health").text().replace("\\\"", "\"");
     assert!(
         health.contains(part) && !health.contains("hunter2"),
         "{health}"
