@@ -128,7 +128,7 @@ pub(crate) fn run(
 }
 
 fn loader(flags: Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Loader {
-    // Text that is not UTF-8 becomes replacement characters, and then an error that shows them.
+    // Text that is not UTF-8 becomes replacement characters, which the loader refuses.
     let text = |text: OsString| text.to_string_lossy().into_owned();
     Loader {
         file: flags.config,

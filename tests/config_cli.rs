@@ -226,6 +226,91 @@ fn an_unknown_variable_of_ours_is_an_error_with_the_nearest_key() {
 }
 
 #[test]
+fn a_list_of_origins_with_an_entry_that_cannot_be_read_never_starts_a_server() {
+    for entry in [
+        "https://example.com:99999",
+        "https://user@example.com",
+        "https://",
+        "exam ple.com",
+    ] {
+        let set = format!("origin.allowed=[\"a.example\", {entry:?}]");
+        for command in ["serve", "check", "config"] {
+            let run = run(&[command, "--listen", "127.0.0.1:0", "--set", &set]);
+            assert_eq!(run.code, Some(64), "{command} {entry}: {}", run.all);
+            assert!(run.all.contains(&format!("{entry:?}")), "{}", run.all);
+        }
+    }
+}
+
+#[test]
+fn an_empty_variable_leaves_the_list_of_the_file_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("supportal.toml");
+    std::fs::write(&file, "[origin]\nallowed = [\"a.example\"]\n").expect("the file");
+    let file = file.display().to_string();
+    for (text, shown) in [
+        ("", "allowed = [\"a.example\"]"),
+        (" ", "allowed = [\"a.example\"]"),
+        ("b.example", "allowed = [\"b.example\"]"),
+        ("[]", "allowed = []"),
+    ] {
+        let environment = [
+            ("SUPPORTAL_ORIGIN__ALLOWED", text),
+            ("PORT", ""),
+            ("REDIS_URL", ""),
+        ];
+        let run = run_with(&["config", "--config", &file], &environment);
+        assert_eq!(run.code, Some(0), "{}", run.all);
+        assert!(run.stdout.contains(shown), "{text:?}: {}", run.stdout);
+    }
+    for text in [",", "b.example,", "[\"\"]"] {
+        let environment = [("SUPPORTAL_ORIGIN__ALLOWED", text)];
+        let run = run_with(&["config", "--config", &file], &environment);
+        assert_eq!(run.code, Some(64), "{text}: {}", run.all);
+    }
+    let run = run(&["check", "--config", &file, "--set", "origin.allowed="]);
+    assert_eq!(run.code, Some(64), "{}", run.all);
+}
+
+#[test]
+fn variables_of_orchestrators_do_not_stop_the_start_and_bytes_that_are_no_text_do() {
+    let environment = [
+        ("SUPPORTAL_PORT", "tcp://10.0.0.1:8000"),
+        ("SUPPORTAL_SERVICE_HOST", "10.0.0.1"),
+        ("SUPPORTAL_GATEWAY_SERVICE_PORT_HTTP", "8000"),
+        ("SUPPORTAL_REDIS_PORT_6379_TCP_ADDR", "10.0.0.2"),
+        ("SUPPORTAL_NAME", "/web/supportal"),
+        ("SUPPORTAL_ENV_PATH", "/bin"),
+    ];
+    let run = run_with(&["check"], &environment);
+    assert_eq!(run.code, Some(0), "{}", run.all);
+    for slip in ["SUPPORTAL_QUEUE_CAPACITY", "supportal_queue__capacity"] {
+        let run = run_with(&["check"], &[(slip, "5")]);
+        assert_eq!(run.code, Some(64), "{}", run.all);
+        assert!(run.all.contains("SUPPORTAL_QUEUE__CAPACITY"), "{}", run.all);
+    }
+    let bytes: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xffhunter2");
+    for name in [
+        "SUPPORTAL_ADMIN__TOKEN",
+        "SUPPORTAL_BRIDGE__PREFIX",
+        "REDIS_URL",
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_supportal"))
+            .arg("check")
+            .env_clear()
+            .env(name, bytes)
+            .output()
+            .expect("the binary runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{name}: {text}");
+        assert!(
+            text.contains("is not UTF-8") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn the_port_of_the_environment_moves_the_listener() {
     let run = run_with(&["config", "--format", "toml"], &[("PORT", "8123")]);
     assert_eq!(run.code, Some(0), "{}", run.all);
@@ -278,5 +363,56 @@ fn help_and_version_exit_0() {
         let run = run(arguments);
         assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.all);
         assert!(!run.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_prints_each_limit_once_and_none_of_what_is_off() {
+    const STREAMS: &str = "[bridge]\nmode = \"streams\"\nurls = [\"redis://localhost\"]\n";
+    const CHANNELS: &str = "[bridge.channels]\nenabled = true\n";
+    const NOBODY: &str = "[assistant]\nkind = \"none\"\n";
+    let off = ["history.", "bridge."];
+    for (text, there, absent) in [
+        (
+            "",
+            &["assistant.", "limits.receive_buffer_bytes"][..],
+            &off[..],
+        ),
+        (NOBODY, &["queue."], &["assistant.", "history.", "prompts"]),
+        (
+            STREAMS,
+            &["history.bytes_max", "bridge.order_timeout", "in Redis"],
+            &["bridge.channels."],
+        ),
+        (
+            CHANNELS,
+            &["bridge.channels.capacity", "bridge.outbox_bytes"],
+            &["history.", "bridge.order_timeout"],
+        ),
+    ] {
+        let run = check(text);
+        assert_eq!(run.code, Some(0), "{}", run.all);
+        let (_banner, limits) = run
+            .stdout
+            .split_once("\nlimits\n")
+            .expect("a list of limits");
+        for key in supportal::config::keys::KEYS {
+            let line = format!("  {} = ", key.path);
+            let times = limits.matches(key.path).count()
+                - limits.matches(&format!("{}_", key.path)).count();
+            assert!(
+                times <= 1,
+                "{} is printed {times} times\n{limits}",
+                key.path
+            );
+            assert!(times == limits.matches(&line).count(), "{}", key.path);
+        }
+        for part in there {
+            assert!(limits.contains(part), "{part} is missing\n{limits}");
+        }
+        for part in absent {
+            assert!(!limits.contains(part), "{part} is off\n{limits}");
+        }
+        assert!(!limits.contains("(0 x"), "{limits}");
     }
 }

@@ -95,6 +95,39 @@ fn a_star_allows_everything_even_no_origin() {
 }
 
 #[test]
+fn apps_extensions_and_international_names_are_admitted_as_they_are_sent() {
+    for (entry, admitted, refused) in [
+        (
+            "capacitor://localhost",
+            "capacitor://localhost",
+            "ionic://localhost",
+        ),
+        (
+            "moz-extension://4b1c2f3a-5d6e",
+            "moz-extension://4b1c2f3a-5d6e",
+            "moz-extension://4b1c2f3a-5d6f",
+        ),
+        (
+            "https://.example.com:8443",
+            "https://a.example.com:8443",
+            "https://a.example.com",
+        ),
+        (
+            "https://b\u{fc}cher.example",
+            "https://xn--bcher-kva.example",
+            "https://bucher.example",
+        ),
+    ] {
+        let gateway = Gateway::start(&[&format!("origin.allowed={entry}")]);
+        check(&gateway, &[admitted], true);
+        for origin in [refused, "https://evil.net", "null", ""] {
+            check(&gateway, &[origin], false);
+        }
+        check(&gateway, &[], false);
+    }
+}
+
+#[test]
 fn a_refused_origin_is_counted_and_learns_nothing() {
     let gateway = Gateway::start(&[r#"origin.allowed=["example.com"]"#]);
     let refusal = gateway

@@ -93,16 +93,36 @@ pub enum Parcel {
         /// The frame.
         frame: Bytes,
     },
+    /// A question of this connection has been answered, in front of this.
+    Answered {
+        /// Who asked.
+        connection: ConnectionKey,
+    },
 }
 
 impl Parcel {
-    fn bytes(&self) -> usize {
+    /// How many deliveries come of it, one per member or connection.
+    #[must_use]
+    pub fn deliveries(&self) -> u64 {
+        match self {
+            Self::Room { members, .. } => u64::from(*members),
+            Self::Direct { .. } => 1,
+            Self::Answered { .. }
+            | Self::Control { .. }
+            | Self::Confirmed { .. }
+            | Self::Close { .. } => 0,
+        }
+    }
+
+    /// What it keeps alive, as mailboxes count it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Room { publication, .. } | Self::Direct { publication, .. } => {
                 publication.frame.len()
             }
             Self::Control { frame, .. } => frame.len(),
-            Self::Confirmed { .. } | Self::Close { .. } => 0,
+            Self::Answered { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
         }
     }
 }
@@ -146,6 +166,14 @@ impl Mailboxes {
             .is_none_or(|(mailbox, _)| mailbox.is_empty())
     }
 
+    /// Parcels put into this worker's mailbox and not released yet.
+    #[must_use]
+    pub fn len(&self, worker: usize) -> usize {
+        self.boxes
+            .get(worker)
+            .map_or(0, |(mailbox, _)| mailbox.len())
+    }
+
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
@@ -165,19 +193,34 @@ impl Mailboxes {
             .map_or(0, |(mailbox, _)| mailbox.swap(into))
     }
 
+    /// The worker is gone: what is in its mailbox, which takes nothing from here on and stops nobody.
+    /// Wakes the workers that wait for it.
+    pub fn close(&self, worker: usize) -> Vec<Parcel> {
+        let Some((mailbox, _)) = self.boxes.get(worker) else {
+            return Vec::new();
+        };
+        let parcels = mailbox.close();
+        self.wake_waiters(mailbox);
+        parcels
+    }
+
     /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
     pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
         let Some((mailbox, _)) = self.boxes.get(worker) else {
             return;
         };
         if mailbox.release(parcels, bytes) {
-            let mut waiters = mailbox.take_waiters();
-            while waiters != 0 {
-                let waiter = waiters.trailing_zeros() as usize;
-                waiters &= waiters - 1;
-                if let Some((_, wake)) = self.boxes.get(waiter) {
-                    wake();
-                }
+            self.wake_waiters(mailbox);
+        }
+    }
+
+    fn wake_waiters(&self, mailbox: &Mailbox<Parcel>) {
+        let mut waiters = mailbox.take_waiters();
+        while waiters != 0 {
+            let waiter = waiters.trailing_zeros() as usize;
+            waiters &= waiters - 1;
+            if let Some((_, wake)) = self.boxes.get(waiter) {
+                wake();
             }
         }
     }
@@ -445,6 +488,13 @@ impl Broker {
     pub fn control(&self, worker: usize, connection: ConnectionKey, frame: Bytes) {
         self.mailboxes
             .push(worker, Parcel::Control { connection, frame }, Some(worker));
+    }
+
+    /// A question of this connection has been answered: said behind the reply.
+    pub fn answered(&self, asker: Author) {
+        let connection = asker.connection;
+        self.mailboxes
+            .push(asker.worker, Parcel::Answered { connection }, None);
     }
 
     /// Sends an event to one connection of `worker`.

@@ -44,6 +44,7 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
             } => (*sequence, *members),
             Parcel::Direct { .. }
             | Parcel::Control { .. }
+            | Parcel::Answered { .. }
             | Parcel::Confirmed { .. }
             | Parcel::Close { .. } => (0, 1),
         })

@@ -3,14 +3,16 @@
 //! The input is explicit ([`Loader`]): nothing here reads the process's environment, so tests cannot
 //! disturb each other. Every mistake that can be found is found in one go; see [`Error`].
 
-use super::keys::{self, ENVIRONMENT_PREFIX, KEYS, Key};
+use super::keys::{self, KEYS, Key, Kind};
 use super::problem::{Error, Problem, Source};
-use super::{AssistantKind, Config, file, validate, value};
+use super::{AssistantKind, Config, environment, file, validate, value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use toml::Value;
 
+/// The variable of hosting platforms for the port to listen on.
+const PORT: &str = "PORT";
 /// The guide's variable for the address of Redis.
 const REDIS_URL: &str = "REDIS_URL";
 
@@ -19,7 +21,7 @@ const REDIS_URL: &str = "REDIS_URL";
 pub struct Loader {
     /// The file of `--config`.
     pub file: Option<PathBuf>,
-    /// The environment; names that are not ours are ignored.
+    /// The environment; names that are not ours are ignored, empty texts are "not given".
     pub environment: BTreeMap<String, String>,
     /// The `section.key=value` of every `--set`, in order: the last of a key wins.
     pub sets: Vec<String>,
@@ -79,38 +81,41 @@ impl Loader {
         layers.finish(warnings)
     }
 
+    /// The variables with anything in them; see [`environment::is_given`].
+    fn given(&self) -> impl Iterator<Item = (&String, &String)> {
+        let all = self.environment.iter();
+        all.filter(|(_, text)| environment::is_given(text))
+    }
+
+    fn variable(&self, name: &str) -> Option<&String> {
+        let text = self.environment.get(name);
+        text.filter(|text| environment::is_given(text))
+    }
+
     fn read_environment(&self, layers: &mut Layers) {
-        for (name, text) in &self.environment {
+        for (name, text) in self.given() {
             let source = || Source::Environment(name.clone());
-            if let Some(key) = KEYS.iter().find(|key| key.environment() == *name) {
+            let key = KEYS.iter().find(|key| key.environment() == *name);
+            let is_read = key.is_some() || [PORT, REDIS_URL].contains(&name.as_str());
+            if is_read && text.contains(char::REPLACEMENT_CHARACTER) {
+                let fix = "write it in UTF-8";
+                layers.report(source(), "", "is not UTF-8 text", fix);
+            } else if let Some(key) = key {
                 layers.set_text(key, text, source());
-            } else if name.starts_with(ENVIRONMENT_PREFIX) && !is_service_link(name, text) {
-                let path = name
-                    .trim_start_matches(ENVIRONMENT_PREFIX)
-                    .to_ascii_lowercase()
-                    .replace("__", ".");
-                // A single underscore between section and key is the usual slip.
-                let guess = KEYS
-                    .iter()
-                    .find(|key| key.path.replace('.', "_") == path)
-                    .map(|key| key.path)
-                    .or_else(|| keys::nearest(&path));
-                let fix = guess.and_then(keys::find).map_or_else(String::new, |key| {
+            } else if environment::is_ours(name) && !environment::is_service_link(name, text) {
+                let fix = environment::guess(name).map_or_else(String::new, |key| {
                     format!("did you mean {}?", key.environment())
                 });
                 layers.report(source(), "", "no setting has this name", fix);
             }
         }
-        if !self.environment.contains_key("SUPPORTAL_SERVER__LISTEN")
-            && let Some(text) = self.environment.get("PORT")
+        if self.variable("SUPPORTAL_SERVER__LISTEN").is_none()
+            && let Some(text) = self.variable(PORT)
         {
             layers.set_port(text);
         }
-        if !self.environment.contains_key("SUPPORTAL_BRIDGE__URLS")
-            && let Some(text) = self
-                .environment
-                .get(REDIS_URL)
-                .filter(|text| !text.is_empty())
+        if self.variable("SUPPORTAL_BRIDGE__URLS").is_none()
+            && let Some(text) = self.variable(REDIS_URL)
             && let Some(key) = keys::find("bridge.urls")
         {
             layers.set_text(key, text, Source::Environment(REDIS_URL.to_owned()));
@@ -151,8 +156,8 @@ impl Loader {
     /// Values that are accepted and have no effect.
     fn ignored_values(&self, layers: &Layers) -> Vec<Problem> {
         let mut warnings = Vec::new();
-        let port_source = Source::Environment("PORT".to_owned());
-        if self.environment.contains_key("PORT")
+        let port_source = Source::Environment(PORT.to_owned());
+        if self.variable(PORT).is_some()
             && layers.sources.get("server.listen") != Some(&port_source)
             && let Some(winner) = layers.sources.get("server.listen")
         {
@@ -165,17 +170,6 @@ impl Loader {
         }
         warnings
     }
-}
-
-/// Kubernetes and Docker links describe a service called `supportal` in variables that begin like
-/// ours (`SUPPORTAL_SERVICE_HOST`, `SUPPORTAL_PORT_8000_TCP`); they are not settings.
-fn is_service_link(name: &str, text: &str) -> bool {
-    !name.contains("__")
-        && (name.contains("_SERVICE_HOST")
-            || name.contains("_SERVICE_PORT")
-            || name.contains("_TCP")
-            || name.contains("_UDP")
-            || (name.ends_with("_PORT") && text.contains("://")))
 }
 
 /// The values collected so far, and the mistakes in them.
@@ -234,6 +228,15 @@ impl Layers {
     }
 
     fn set_text(&mut self, key: &'static Key, text: &str, source: Source) {
+        let is_list = matches!(
+            key.kind,
+            Kind::List | Kind::Secrets | Kind::Urls | Kind::Hosts
+        );
+        if is_list && text.trim().is_empty() {
+            // Mostly a variable of a shell that was not set; some lists are open when they are empty.
+            let fix = "write [] for an empty list, or leave it out";
+            return self.report(source, key.path, "is empty", fix);
+        }
         self.set(key, value::from_text(key.kind, text), source);
     }
 
@@ -253,7 +256,7 @@ impl Layers {
 
     /// `PORT` keeps the host that is configured below it.
     fn set_port(&mut self, text: &str) {
-        let source = Source::Environment("PORT".to_owned());
+        let source = Source::Environment(PORT.to_owned());
         let Some(key) = keys::find("server.listen") else {
             return;
         };

@@ -9,13 +9,14 @@ pub mod bridge;
 pub mod budget;
 pub mod channels;
 pub mod document;
+mod environment;
 mod file;
 pub mod history;
 pub mod keys;
 mod level;
 pub mod load;
 mod machine;
-mod origin;
+pub mod origin;
 pub mod problem;
 pub mod redis;
 pub mod units;
@@ -290,6 +291,8 @@ pub struct Limits {
     pub refusals: u32,
     /// Kernel send buffer of a socket in bytes.
     pub send_buffer_bytes: usize,
+    /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.
+    pub receive_buffer_bytes: usize,
     /// Unsent bytes the kernel may hold per socket (`TCP_NOTSENT_LOWAT`).
     pub unsent_bytes: u32,
 }
@@ -313,6 +316,7 @@ impl Default for Limits {
             bytes_per_second: 1024 * 1024,
             refusals: 100,
             send_buffer_bytes: 64 * 1024,
+            receive_buffer_bytes: 64 * 1024,
             unsent_bytes: 16 * 1024,
         }
     }

@@ -4,7 +4,7 @@
 //! Pure: nothing is opened, resolved or measured here.
 
 use super::level::check_level;
-use super::origin::dead_entry;
+use super::origin::{self, Pattern};
 use super::problem::{Problem, Source};
 use super::{Config, Deliver, Dialect, Exists, Handler, Route, bridge, history};
 use std::collections::BTreeSet;
@@ -17,8 +17,8 @@ const HEADER_BYTES_MIN: usize = 8192;
 const HEADERS_MIN: usize = 16;
 /// Room for the guide's path with its longest ids: 9 + 18 + 1 + 64 + 1, percent-encoded threefold.
 const URI_BYTES_MIN: usize = 256;
-/// The kernel rounds `SO_SNDBUF` up to about this (tcp(7)).
-const SEND_BUFFER_BYTES_MIN: usize = 4608;
+/// The kernel rounds `SO_SNDBUF` and `SO_RCVBUF` up to about this (tcp(7)).
+const SOCKET_BUFFER_BYTES_MIN: usize = 4608;
 /// No wait in a server is meant to be longer; a longer one is a slip in the unit.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Most data-plane threads: a mailbox keeps its waiting publishers in a 64-bit set.
@@ -221,8 +221,13 @@ fn check_placeholders(key: &str, route: &Route, found: &mut Findings) {
 
 fn check_origin(config: &Config, found: &mut Findings) {
     for entry in &config.origin.allowed {
-        if let Some((what, fix)) = dead_entry(entry) {
-            found.warn("origin.allowed", format!("{entry:?} {what}"), fix);
+        let sentence = |what: &str| format!("{} {what}", origin::shown(entry));
+        match Pattern::read(entry) {
+            Err(fault) => found.error("origin.allowed", sentence(&fault.what), fault.fix),
+            Ok((_, Some(fault))) => {
+                found.warn("origin.allowed", sentence(&fault.what), fault.fix);
+            }
+            Ok((_, None)) => {}
         }
     }
     let allowed = &config.origin.allowed;
@@ -309,7 +314,12 @@ fn check_limits(config: &Config, found: &mut Findings) {
         (
             "limits.send_buffer_bytes",
             limits.send_buffer_bytes,
-            SEND_BUFFER_BYTES_MIN,
+            SOCKET_BUFFER_BYTES_MIN,
+        ),
+        (
+            "limits.receive_buffer_bytes",
+            limits.receive_buffer_bytes,
+            SOCKET_BUFFER_BYTES_MIN,
         ),
         ("limits.unsent_bytes", limits.unsent_bytes as usize, 1),
         ("broker.spread_above", config.broker.spread_above, 1),
@@ -324,6 +334,7 @@ fn check_limits(config: &Config, found: &mut Findings) {
         ("limits.message_bytes", limits.message_bytes),
         ("limits.header_bytes", limits.header_bytes),
         ("limits.send_buffer_bytes", limits.send_buffer_bytes),
+        ("limits.receive_buffer_bytes", limits.receive_buffer_bytes),
     ] {
         found.at_most(key, value, 1 << 30);
     }
@@ -384,7 +395,7 @@ fn check_sizes(config: &Config, found: &mut Findings) {
     };
     let event = config.limits.message_bytes.saturating_mul(growth) + EVENT_OVERHEAD_BYTES;
     bridge::check(&config.bridge, event, found);
-    history::check(&config.history, &config.bridge, found);
+    history::check(config, event, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),

@@ -50,7 +50,7 @@ impl Mistake {
 /// The value a text from the environment or `--set` means: TOML where that fits, else the text.
 pub(super) fn from_text(kind: Kind, text: &str) -> Value {
     let as_text = || Value::String(text.to_owned());
-    let parsed = text.parse::<Value>().ok();
+    let parsed = text.trim().parse::<Value>().ok();
     match (kind, parsed) {
         // Never taken apart: a token may look like anything.
         (Kind::Secret, _) => as_text(),
@@ -71,10 +71,8 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
             Value::Array(addresses.map(|one| Value::String(one.to_owned())).collect())
         }
         (Kind::List, None) => {
-            let entries = text
-                .split(',')
-                .map(str::trim)
-                .filter(|entry| !entry.is_empty());
+            // An empty one is kept: what is wrong with it is for its key to say.
+            let entries = text.split(',').map(str::trim);
             Value::Array(
                 entries
                     .map(|entry| Value::String(entry.to_owned()))

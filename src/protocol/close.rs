@@ -102,7 +102,7 @@ impl CloseReason {
             Self::Restart => row(1012, "restart", true, "server is restarting", "This node restarts; come back after a random wait."),
             Self::TryLater => row(1013, "try_later", true, "try again later", "The node is overloaded."),
             Self::SlowReader => row(4008, "slow_reader", true, "slow reader", "The client did not read fast enough and its queue overflowed."),
-            Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time."),
+            Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time, or took nothing of what waited for it."),
             Self::TooMany => row(4429, "too_many", true, "too many messages", "The client kept sending above its rate after being told."),
             Self::Removed => row(4500, "removed", false, "removed", "An operator ended the connection."),
             Self::Asked(code) => row(code, "asked", code != 1000 && code < 4500, "", "The application asked for it."),

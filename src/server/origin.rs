@@ -1,34 +1,33 @@
-//! May a page of this origin connect? The semantics of Channels' `AllowedHostsOriginValidator`
-//! (channels 4.3.2 `security/websocket.py`, observed in interop.md §3.2), but for one quirk: an
-//! origin with `\` or `@` in its authority is refused, where Python's URL parser can be misled.
+//! May a page of this origin connect? The semantics of Channels' `OriginValidator` (channels 4.3
+//! `security/websocket.py`): what an entry means is in [`crate::config::origin`], what a request says is read here.
+//!
+//! Stricter than Channels with origins that no browser sends, where Python's URL parser can be misled or fails: a user
+//! or a `\` in the authority, a port that is none, no scheme, or anything but printable ASCII is refused.
 
-/// One entry of `origin.allowed`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    /// `*`: everything, a missing header included.
-    Any,
-    /// `example.com` or `[::1]`: this host on any scheme and port.
-    Host(String),
-    /// `.example.com`: this domain and every subdomain.
-    Domain(String),
-    /// `https://example.com`: scheme, host and port.
-    Origin(String, String, u16),
-}
+use crate::config::origin::{Parts, Pattern, default_port, host_and_port, shown};
 
 /// The list of `origin.allowed`; empty = no check.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed(Vec<Pattern>);
 
 impl Allowed {
-    /// Reads the list. An entry that can match nothing is kept as such; `validate` warns of it.
-    #[must_use]
-    pub fn new(entries: &[String]) -> Self {
-        Self(
-            entries
-                .iter()
-                .filter_map(|entry| Pattern::parse(&entry.to_ascii_lowercase()))
-                .collect(),
-        )
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// An entry cannot be read. None is ever left out: a list of bad entries must not become an empty one, which is open.
+    pub fn new(entries: &[String]) -> Result<Self, String> {
+        let read = |entry: &String| {
+            let (pattern, _advice) = Pattern::read(entry).map_err(|fault| {
+                format!(
+                    "origin.allowed: {} {}; {}",
+                    shown(entry),
+                    fault.what,
+                    fault.fix
+                )
+            })?;
+            Ok(pattern)
+        };
+        entries.iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     /// Does the origin that a request names pass?
@@ -37,84 +36,31 @@ impl Allowed {
         if self.0.is_empty() || self.0.contains(&Pattern::Any) {
             return true;
         }
-        let Some(origin) = origin.and_then(|value| std::str::from_utf8(value).ok()) else {
+        let is_printable = |value: &&[u8]| value.iter().all(u8::is_ascii_graphic);
+        let Some(origin) = origin
+            .filter(is_printable)
+            .and_then(|value| std::str::from_utf8(value).ok())
+        else {
             return false;
         };
-        let Some((scheme, host, port)) = parse_origin(&origin.to_ascii_lowercase()) else {
+        let origin = origin.to_ascii_lowercase();
+        let Some((scheme, host, port)) = parse(&origin) else {
             return false;
         };
         self.0
             .iter()
-            .any(|pattern| pattern.matches(&scheme, &host, port))
+            .any(|pattern| pattern.matches(scheme, host, port))
     }
 }
 
-impl Pattern {
-    fn parse(entry: &str) -> Option<Self> {
-        if entry == "*" {
-            return Some(Self::Any);
-        }
-        if entry.contains("://") {
-            let (scheme, host, port) = parse_origin(entry)?;
-            return Some(Self::Origin(scheme, host, port?));
-        }
-        match entry.strip_prefix('.') {
-            Some(domain) => Some(Self::Domain(domain.to_owned())),
-            None => Some(Self::Host(entry.to_owned())),
-        }
-    }
-
-    fn matches(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Host(allowed) => allowed == host,
-            Self::Domain(domain) => {
-                host == domain
-                    || host
-                        .strip_suffix(domain.as_str())
-                        .is_some_and(|rest| rest.ends_with('.'))
-            }
-            Self::Origin(allowed_scheme, allowed_host, allowed_port) => {
-                allowed_scheme == scheme && allowed_host == host && Some(*allowed_port) == port
-            }
-        }
-    }
-}
-
-/// Scheme, host and port (the scheme's default if none is given) of an origin in lower case.
-fn parse_origin(origin: &str) -> Option<(String, String, Option<u16>)> {
-    let (scheme, rest) = origin.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    if authority.contains(['\\', '@']) || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (inside, after) = rest.split_once(']')?;
-            let port = if after.is_empty() {
-                None
-            } else {
-                Some(after.strip_prefix(':')?)
-            };
-            (format!("[{inside}]"), port)
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host.to_owned(), Some(port)),
-            None => (authority.to_owned(), None),
-        },
-    };
-    if host.is_empty() {
-        return None;
-    }
-    let port = match port {
-        Some(port) if !port.is_empty() => Some(port.parse().ok()?),
-        _ => match scheme {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        },
-    };
-    Some((scheme.to_owned(), host, port))
+/// Scheme, host and port (the scheme's own if none is given) of an origin in lower case.
+fn parse(origin: &str) -> Option<(&str, &str, Option<u16>)> {
+    let parts = Parts::of(origin);
+    let scheme = parts.scheme?;
+    let authority = parts.authority.filter(|text| !text.contains(['\\', '@']))?;
+    let (host, port) = host_and_port(authority)?;
+    let port = port.or_else(|| default_port(scheme));
+    (!host.is_empty()).then_some((scheme, host, port))
 }
 
 #[cfg(test)]
@@ -123,7 +69,8 @@ mod tests {
 
     fn admits(allowed: &[&str], origin: Option<&str>) -> bool {
         let entries: Vec<_> = allowed.iter().map(|&entry| entry.to_owned()).collect();
-        Allowed::new(&entries).admits(origin.map(str::as_bytes))
+        let allowed = Allowed::new(&entries).unwrap_or_else(|what| panic!("{what}"));
+        allowed.admits(origin.map(str::as_bytes))
     }
 
     #[test]
@@ -161,6 +108,11 @@ mod tests {
             (&["example.com"], "https://evil.com\\@example.com", false),
             (&["example.com"], "https://user@example.com", false),
             (&["example.com"], "http://example.com:99999", false),
+            (&["example.com"], "http://example.com:+80", false),
+            (&["example.com"], "//example.com", false),
+            (&["example.com"], "https://[example.com]", false),
+            (&["example.com"], "https://example.com https://a.b", false),
+            (&["example.com"], "https://ex\u{e4}mple.com", false),
         ];
         for (allowed, origin, expected) in table {
             assert_eq!(
@@ -170,5 +122,46 @@ mod tests {
             );
         }
         assert!(!admits(&["example.com"], None));
+    }
+
+    #[test]
+    fn names_are_compared_as_browsers_send_them() {
+        for (entry, origin) in [
+            (
+                "https://b\u{fc}cher.example",
+                "https://xn--bcher-kva.example",
+            ),
+            ("B\u{dc}CHER.example", "http://xn--bcher-kva.example:8080"),
+            (".b\u{fc}cher.example", "https://a.xn--bcher-kva.example"),
+            (
+                "https://.b\u{fc}cher.example:1",
+                "https://a.xn--bcher-kva.example:1",
+            ),
+            ("xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+            ("fa\u{df}.example", "https://xn--fa-hia.example"),
+            (
+                "\u{4f8b}\u{5b50}.\u{6d4b}\u{8bd5}",
+                "https://xn--fsqu00a.xn--0zwm56d",
+            ),
+        ] {
+            assert!(admits(&[entry], Some(origin)), "{entry} {origin}");
+            assert!(!admits(&[entry], Some("https://bucher.example")), "{entry}");
+        }
+    }
+
+    #[test]
+    fn no_list_of_bad_entries_is_an_open_one() {
+        for entry in [
+            "https://example.com:99999",
+            "https://user@example.com",
+            "",
+            " ",
+        ] {
+            for list in [vec![entry], vec!["a.example", entry], vec![entry, "*"]] {
+                let list: Vec<_> = list.into_iter().map(str::to_owned).collect();
+                let what = Allowed::new(&list).expect_err(entry);
+                assert!(what.contains(&format!("{entry:?}")), "{what}");
+            }
+        }
     }
 }

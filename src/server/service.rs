@@ -107,7 +107,7 @@ impl Front {
         let config = &crew.config;
         Ok(Self {
             router: Router::new(&config.routes_or_default())?,
-            allowed: Allowed::new(&config.origin.allowed),
+            allowed: Allowed::new(&config.origin.allowed)?,
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
             visits: AtomicU64::new(0),

@@ -68,6 +68,7 @@ impl Worker {
             watched: false,
             unread: false,
             finished: false,
+            asked: 0,
             unwelcomed: false,
             left: false,
         };
@@ -197,7 +198,7 @@ impl Worker {
         let slot = slot_of(rooms.next_key());
         let joined = plane.broker.join(name, plane.worker, || slot);
         let room = if joined.first_on_worker {
-            rooms.insert(LocalRoom::new(joined.room))
+            rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
             key_of(joined.slot)
         };
@@ -208,18 +209,42 @@ impl Worker {
         (Seat { room, position }, joined.confirmed)
     }
 
-    /// The peer has sent its last byte.
+    /// The peer has sent its last byte, and may still read: what it said before counts, and it gets what
+    /// it waits for. Its own messages at once, or within `bridge.order_timeout` where all nodes have
+    /// one order, and the replies to its questions within `assistant.timeout`. Once both are
+    /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64) {
+        let now = self.plane.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        // What it said before still counts: the connection goes once its kept input is dealt with.
         client.finished = true;
-        let ended = client
-            .connection
-            .ending()
-            .map_or(Ended::Gone, Ended::Closed);
-        self.doom(key, ended);
+        if client.connection.is_held() {
+            return; // Its kept input goes first; `resume` comes here again.
+        }
+        if !client.connection.is_open() {
+            let ended = client.ended();
+            return self.doom(key, ended);
+        }
+        let wait = self.plane.finishing(client.asked > 0);
+        if wait.is_zero() {
+            client.connection.part(now);
+            self.ending.push(key);
+        } else {
+            client.connection.listen(now + wait);
+        }
+        self.arm(key);
+    }
+
+    /// A question of this connection has been answered, in front of this.
+    pub(super) fn answered(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.asked = client.asked.saturating_sub(1);
+        if client.asked == 0 && client.finished && client.connection.is_open() {
+            self.finish(key);
+        }
     }
 
     /// Ends a connection from this side.
@@ -287,8 +312,8 @@ impl Worker {
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
-            self.abandon(key, ended);
             self.leave(key);
+            self.abandon(key, ended);
             self.leavers.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.

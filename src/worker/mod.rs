@@ -7,13 +7,18 @@
 //! send. Called from `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
 //!
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
-//! mailbox, coalesce each room's frames, one write per socket.
+//! mailbox, gather each room's frames, one write per socket. What the large rooms get of it is a
+//! portion; what is left of a fan-out waits for the next turn.
 
 mod affinity;
+mod agenda;
 mod client;
 pub mod connection;
+mod containment;
 mod crew;
 mod door;
+mod fan_out;
+mod gathering;
 mod lifecycle;
 pub mod outbound;
 mod parting;

@@ -5,6 +5,7 @@ mod deployments;
 mod forms;
 mod life;
 mod network;
+mod origins;
 mod talk;
 
 use crate::support::site::Site;

@@ -203,6 +203,11 @@ impl Gateway {
         self.public
     }
 
+    /// The operator's listener.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The public port.
     pub(crate) fn port(&self) -> u16 {
         self.public.port()

@@ -12,6 +12,7 @@
 
 use super::codec::Poison;
 use super::courier::{Courier, Destination};
+use super::digests::Digests;
 use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
@@ -29,7 +30,6 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::protocol::Writer;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +73,7 @@ pub(in crate::bridge) struct Layer {
     couriers: Box<[Arc<Courier>]>,
     /// Couriers that have nothing more to send, once the node goes down.
     pub(super) done: watch::Sender<usize>,
-    /// Rooms whose names are too long to be part of a channel's name.
-    digests: Mutex<HashMap<String, RoomName>>,
+    digests: Mutex<Digests>,
 }
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -242,8 +241,9 @@ impl Layer {
     pub(super) fn member(&self, name: &RoomName) -> String {
         let member = self.own.member(name.as_str());
         if let Some(Local::Digest(digest)) = self.own.group_of(&member) {
-            let mut digests = self.digests.lock();
-            digests.insert(digest.to_owned(), name.clone());
+            let is_wanted =
+                |room: &RoomName| self.host(room).is_some_and(|host| host.rooms.has(room));
+            self.digests.lock().insert(digest, name, is_wanted);
         }
         member
     }

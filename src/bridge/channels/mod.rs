@@ -31,6 +31,7 @@
 
 pub mod codec;
 mod courier;
+mod digests;
 pub mod encryption;
 pub mod event;
 mod host;

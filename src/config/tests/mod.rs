@@ -1,11 +1,13 @@
 //! The loader as its users meet it: what wins, where a value came from, and what is refused how.
 
 mod channels;
+mod environment;
+mod origin;
 mod refusals;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};
-use super::{BridgeMode, Config, Deliver, Dialect, Handler, document};
+use super::{BridgeMode, Deliver, Dialect, Handler, document};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -312,19 +314,6 @@ fn an_address_that_is_none_is_refused_with_the_fix_and_without_its_text() {
     }
     let error = load_sets(&["bridge.mode=pubsub"]).unwrap_err().to_string();
     assert!(error.contains("bridge.urls: is empty"), "{error}");
-}
-
-#[test]
-fn what_an_orchestrator_says_about_a_service_of_our_name_is_no_setting() {
-    let pairs = [
-        ("SUPPORTAL_SERVICE_HOST", "10.0.0.1"),
-        ("SUPPORTAL_SERVICE_PORT_WS", "8000"),
-        ("SUPPORTAL_PORT", "tcp://10.0.0.1:8000"),
-        ("SUPPORTAL_PORT_8000_TCP_ADDR", "10.0.0.1"),
-        ("PATH", "/bin"),
-    ];
-    assert_eq!(load_environment(&pairs).unwrap().config, Config::default());
-    assert!(load_environment(&[("SUPPORTAL_PORT", "8000")]).is_err());
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Real workers over loopback sockets, without a control plane.
 
+mod asides;
 mod containment;
 mod drain;
+mod fairness;
 mod order;
+pub(super) mod rig;
 mod spread;
 mod stall;
 
@@ -13,7 +16,7 @@ use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,6 +29,36 @@ const TRIP: &[u8] = b"panic in one connection's code";
 /// The fail point in a connection's code.
 pub(super) fn trip(payload: &[u8]) {
     assert!(payload != TRIP, "asked for by a test");
+}
+
+/// A publication that says this and a member's place panics when it is written to that member.
+const TRIP_WRITING: &str = "panic while writing to ";
+
+/// Somebody has set that trap.
+static TRIPS: AtomicBool = AtomicBool::new(false);
+
+/// A publication that says this panics when it is delivered.
+const TRIP_DELIVERY: &[u8] = b"panic while delivering";
+
+/// The fail point where members are written to.
+pub(super) fn trip_writing(index: u32, bytes: &[u8]) {
+    if !TRIPS.load(Ordering::Relaxed) {
+        return;
+    }
+    let text = format!("{TRIP_WRITING}{index}.");
+    let asked = bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes());
+    assert!(!asked, "asked for by a test");
+}
+
+/// The fail point where parcels are delivered.
+pub(super) fn trip_delivery(parcel: &crate::broker::Parcel) {
+    let crate::broker::Parcel::Room { publication, .. } = parcel else {
+        return;
+    };
+    let asked = publication.frame.ends_with(TRIP_DELIVERY);
+    assert!(!asked, "asked for by a test");
 }
 
 fn room(session: &str) -> RoomName {
