@@ -98,9 +98,9 @@ pub enum Error {
         /// The setting, or the option of an address, that names it.
         key: &'static str,
         /// The file.
-        path: String,
+        path: Box<str>,
         /// What is wrong with it.
-        what: String,
+        what: Box<str>,
     },
     /// TLS cannot be set up.
     #[error("TLS to Redis: {0}")]

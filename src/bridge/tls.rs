@@ -31,11 +31,11 @@ struct File<'f> {
 }
 
 impl File<'_> {
-    fn fault(&self, what: impl ToString) -> Error {
+    fn fault(&self, what: impl std::fmt::Display) -> Error {
         Error::Certificates {
             key: self.key,
-            path: self.path.display().to_string(),
-            what: what.to_string(),
+            path: self.path.display().to_string().into(),
+            what: what.to_string().into(),
         }
     }
 
@@ -151,22 +151,20 @@ impl Verifier {
             checks_name,
         })
     }
+}
 
-    /// Is the name what the certificate says, once the rest of it is accepted?
-    fn judge_name(
-        &self,
-        certificate: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        match verify_server_name(&parsed, name) {
-            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
-                presented,
-                ..
-            })) if presented.is_empty() => {}
-            judged => judged?,
-        }
-        Ok(ServerCertVerified::assertion())
+/// What is wrong with the name, if anything, once the rest of a certificate is accepted.
+fn fault_of_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Option<rustls::Error> {
+    let parsed = match ParsedCertificate::try_from(certificate) {
+        Ok(parsed) => parsed,
+        Err(error) => return Some(error),
+    };
+    match verify_server_name(&parsed, name) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            presented,
+            ..
+        })) if presented.is_empty() => None,
+        judged => judged.err(),
     }
 }
 
@@ -191,15 +189,15 @@ impl ServerCertVerifier for Verifier {
             {
                 Ok(ServerCertVerified::assertion())
             }
-            CertificateError::NotValidForNameContext { .. } if is_pinned => {
-                self.judge_name(end_entity, name)
-            }
             // Time is judged before either.
-            fault if is_pinned && is_about_use(fault) => {
-                if self.checks_name {
-                    self.judge_name(end_entity, name)
-                } else {
-                    Ok(ServerCertVerified::assertion())
+            fault
+                if is_pinned
+                    && (is_about_use(fault)
+                        || matches!(fault, CertificateError::NotValidForNameContext { .. })) =>
+            {
+                match fault_of_name(end_entity, name).filter(|_| self.checks_name) {
+                    Some(error) => Err(error),
+                    None => Ok(ServerCertVerified::assertion()),
                 }
             }
             _ => judged,
