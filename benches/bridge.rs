@@ -20,7 +20,7 @@ use supportal::bridge::streams::own::{Back, Load, Own};
 use supportal::broker::room::{Room, RoomSlot};
 use supportal::broker::{Broker, Publication, Wake};
 use supportal::clock::{Clock, Millis};
-use supportal::config::redis::RedisUrl;
+use supportal::config::redis::RedisAddress;
 use supportal::config::{BridgeMode, Config};
 use supportal::metrics::Metrics;
 use supportal::name::RoomName;
@@ -161,7 +161,7 @@ fn broker(is_bridged: bool) -> (Arc<Broker>, Arc<Room>) {
     let mut config = Config::default();
     if is_bridged {
         config.bridge.mode = BridgeMode::Pubsub;
-        config.bridge.urls = vec![RedisUrl::parse("redis://127.0.0.1:1").expect("an address")];
+        config.bridge.urls = vec![RedisAddress::parse("redis://127.0.0.1:1").expect("an address")];
     }
     let metrics = Arc::new(Metrics::new());
     let bridge = Bridge::new(&config, &metrics, Clock::start()).expect("a bridge");

@@ -101,8 +101,22 @@ pub(crate) fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Action {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let has_address = arguments
+        .iter()
+        .any(|argument| argument.to_string_lossy().contains("://"));
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        // Without quotes, a password with a space or an & is several arguments.
+        Err(usage) if usage.use_stderr() && has_address => {
+            let text = "supportal: the arguments are not understood; they are not shown, since an \
+                address may hold a password: put it in quotes, with its password percent-encoded\n";
+            let print = move || {
+                let printed = io::stderr().write_all(text.as_bytes());
+                finish(printed, ExitCode::from(EXIT_CONFIG))
+            };
+            return Action::Once(Box::new(print));
+        }
         Err(usage) => {
             let code = if usage.use_stderr() { EXIT_CONFIG } else { 0 };
             let print = move || finish(usage.print(), ExitCode::from(code));
@@ -180,21 +194,28 @@ fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
             text.push_str(&format!("  {is_off}\n"));
             continue;
         }
-        let findings = match probe::probe(settings, purpose) {
-            Ok(findings) => findings,
+        let found = match probe::probe(settings, purpose) {
+            Ok(found) => found,
             Err(error) => {
                 text.push_str(&format!("  {error}\n"));
                 is_good = false;
                 continue;
             }
         };
-        for finding in &findings {
+        for finding in &found.findings {
             text.push_str(&format!("  {finding}\n"));
         }
-        for (what, name) in purpose.names(settings) {
+        if purpose == Use::Nodes {
+            text.push_str(&format!("  other nodes heard: {}\n", found.nodes));
+        }
+        for difference in &found.differences {
+            text.push_str(&format!("  DIFFERS: {difference}\n"));
+        }
+        for (what, name) in &found.names {
             text.push_str(&format!("  {what}: {name}\n"));
         }
-        is_good &= findings.iter().all(|finding| finding.facts.is_ok());
+        is_good &= found.findings.iter().all(|finding| finding.facts.is_ok());
+        is_good &= found.differences.is_empty();
     }
     (text, is_good)
 }

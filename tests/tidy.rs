@@ -71,11 +71,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("mio", &["worker", "server"]),
     ("nix", &["signals"]),
+    ("percent_encoding", &["config"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["bridge", "config"]),
     ("rlimit", &["main", "server", "config"]),
     ("rmp", &["bridge"]),
     ("rustls", &["bridge"]),
+    ("rustls_native_certs", &["bridge"]),
     ("sha1", &["transport"]),
     ("sha2", &["bridge", "auth"]),
     ("simdutf8", &["transport", "protocol"]),
@@ -84,6 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("webpki", &["bridge"]),
 ];
 
 /// Words that name no thing. `Handler` is the configuration's own word for what serves a route.

@@ -254,12 +254,15 @@ fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
 
 /// Ready, ready but cut off from other nodes, or not ready for that reason.
 fn readiness(crew: &Crew) -> (StatusCode, String) {
-    let reasons = bridge_reasons(crew);
+    let mut reasons = bridge_reasons(crew);
+    if !reasons.is_empty() && crew.config.bridge.required {
+        let text = format!("not ready: {}\n", reasons.join("; "));
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    // Never a reason to take nobody: while settings change, it is one of every node.
+    reasons.extend(disagreements(crew));
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
-    } else if crew.config.bridge.required {
-        let text = format!("not ready: {}\n", reasons.join("; "));
-        (StatusCode::SERVICE_UNAVAILABLE, text)
     } else {
         let text = format!("ready, degraded: {}\n", reasons.join("; "));
         (StatusCode::OK, text)
@@ -275,6 +278,12 @@ fn bridge_reasons(crew: &Crew) -> Vec<String> {
     nodes
         .chain(reasons("django", bridge.channel_reports()))
         .collect()
+}
+
+/// Which other nodes have other settings.
+fn disagreements(crew: &Crew) -> Vec<String> {
+    let bridge = crew.bridge.as_ref();
+    bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
 }
 
 fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
@@ -299,6 +308,7 @@ fn bridge_health(crew: &Crew) -> Value {
     json!({
         "mode": crew.config.bridge.mode,
         "redis": links(&nodes, now),
+        "other_nodes": bridge.others().1,
         "django": links(&django, now),
     })
 }
@@ -336,6 +346,7 @@ async fn health(crew: &Crew) -> Value {
         ));
     }
     reasons.extend(bridge_reasons(crew));
+    reasons.extend(disagreements(crew));
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

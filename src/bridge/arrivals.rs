@@ -76,6 +76,10 @@ impl Arrivals {
         let Some(bytes) = message.value.as_bytes() else {
             return;
         };
+        if channel == self.link.nodes_channel {
+            let link = &self.link;
+            return link.company.hear(link.place, bytes, link.clock.now());
+        }
         if self.link.streams.is_some() {
             let (link, broker) = (Arc::clone(&self.link), Arc::clone(&self.broker));
             if let Some(streams) = &link.streams {

@@ -1,5 +1,6 @@
 //! The proof that messages arrive: a canary goes out every second and must come back through the
-//! subscription in time. A connection that merely stands proves nothing.
+//! subscription in time. A connection that merely stands proves nothing. With it goes the node's card,
+//! see [`roll`](super::roll).
 
 use super::deployment::{Failure, check_role};
 use super::link::Link;
@@ -30,6 +31,12 @@ async fn watch_all(link: &Link, client: &Client) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(EVERY).await;
         send(link, client).await?;
+        let card = link.company.card(link.place).write();
+        let card = Value::Bytes(card.into_bytes().into());
+        let said = link
+            .deployment
+            .publish(client.clone(), link.nodes_channel.clone(), card);
+        said.await?;
         if link.deployment.is_cluster {
             // One canary proves one slot; the others are as they were when they were subscribed.
             if link.deployment.slots(client).await? != slots {

@@ -13,21 +13,21 @@
 //! - No pipelines: fred flushes after each command of one, but gathers single commands that are
 //!   waiting together into one write.
 
+use super::fault::{Fault, judge};
+use super::tls;
 use crate::clock::Millis;
-use crate::config::redis::RedisUrl;
-use crate::config::{self};
+use crate::config;
+use crate::config::redis::{Endpoint, Login, Place, RedisAddress};
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, ClusterInterface, LuaInterface, PubsubInterface};
 use fred::prelude::{Builder, Config, FredResult};
-use fred::types::config::{TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig};
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Server, ServerConfig, TlsConfig, TlsConnector, TlsHostMapping,
+    UnresponsiveConfig,
+};
 use fred::types::{ClusterHash, CustomCommand, RespVersion, Value};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Event slots of a client that subscribes to nothing.
@@ -91,6 +91,9 @@ pub(super) struct Deployment {
     pub(super) is_cluster: bool,
     /// For people: no password.
     pub(super) shown: String,
+    /// What the names of channels and keys between nodes begin with. Publishing ignores databases, so
+    /// the number is part of it; 0 is not, for nodes that do not know this yet.
+    pub(super) prefix: String,
     name: String,
     timeout: Duration,
     arrivals: usize,
@@ -100,37 +103,31 @@ impl Deployment {
     /// From an address and the settings.
     ///
     /// # Errors
-    /// When fred does not understand the address, or the trusted certificates cannot be read.
-    pub(super) fn new(url: &RedisUrl, settings: &config::Bridge) -> Result<Self, super::Error> {
-        let config = Config::from_url(url.expose()).map_err(|error| super::Error::Address {
-            shown: url.to_string(),
-            what: text(&error),
-        })?;
-        let described = Self::described(config, url.to_string(), settings)?;
-        Ok(Self {
-            is_cluster: url.is_cluster(),
-            ..described
-        })
-    }
-
-    /// From the library's own description of what is no Cluster, and an address for people.
-    ///
-    /// # Errors
-    /// When the trusted certificates cannot be read.
-    pub(super) fn described(
-        mut config: Config,
-        shown: String,
+    /// When a file of certificates cannot be read.
+    pub(super) fn new(
+        address: &RedisAddress,
         settings: &config::Bridge,
     ) -> Result<Self, super::Error> {
-        if let Some(path) = settings.ca_file.as_ref().filter(|_| config.tls.is_some()) {
+        let mut config = Config {
+            server: server(&address.place),
+            // Behind a Cluster, and by itself, there is 0.
+            database: Some(address.database).filter(|database| *database > 0),
+            username: address.login.username.clone(),
+            password: secret(&address.login),
+            // In RESP3 fred logs in by HELLO as an inline command: a space or a line break in a
+            // password ends it there, and what follows is a command of its own. In RESP2 it says
+            // AUTH in bulk strings (redis.io/docs/reference/protocol-spec), whatever they hold.
+            version: RespVersion::RESP2,
+            fail_fast: true,
+            ..Config::default()
+        };
+        if let Some(options) = &address.tls {
             config.tls = Some(TlsConfig {
-                connector: TlsConnector::from(trust(path)?),
+                connector: TlsConnector::from(tls::client(options, settings)?),
                 // A cluster names its nodes by address; certificates name hosts.
                 hostnames: TlsHostMapping::DefaultHost,
             });
         }
-        config.version = RespVersion::RESP3;
-        config.fail_fast = true;
         let name = if settings.node.is_empty() {
             "supportal"
         } else {
@@ -138,8 +135,13 @@ impl Deployment {
         };
         Ok(Self {
             config,
-            is_cluster: false,
-            shown,
+            is_cluster: address.is_cluster(),
+            shown: address.to_string(),
+            prefix: match address.database {
+                0 => settings.prefix.clone(),
+                // No prefix has a slash.
+                number => format!("{}/{number}", settings.prefix),
+            },
             name: name.to_owned(),
             timeout: settings.command_timeout,
             arrivals: settings.arrivals_capacity,
@@ -366,7 +368,7 @@ pub(super) fn is_about_connection(error: &Error) -> bool {
         error.kind(),
         ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol
     );
-    is_gone || error.details().starts_with("LOADING")
+    is_gone || judge(error.details()) == Fault::Redis
 }
 
 /// Milliseconds since 1970, for deadlines that other machines read.
@@ -381,24 +383,30 @@ pub(super) fn to_wall(deadline: Millis, now: Millis, wall: u64) -> u64 {
     wall.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
 }
 
-/// TLS that trusts the certificates of a PEM file and nothing else.
-fn trust(path: &Path) -> Result<rustls::ClientConfig, super::Error> {
-    let fail = |what: String| super::Error::Certificates {
-        path: path.display().to_string(),
-        what,
-    };
-    let read = |error: rustls::pki_types::pem::Error| fail(error.to_string());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-        let added = roots.add(certificate.map_err(read)?);
-        added.map_err(|error| fail(error.to_string()))?;
+/// A place as the library has it.
+fn server(place: &Place) -> ServerConfig {
+    let server = |at: &Endpoint| Server::new(at.host.clone(), at.port);
+    match place {
+        Place::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
+        Place::Socket(path) => ServerConfig::Unix { path: path.clone() },
+        Place::Sentinel {
+            sentinels,
+            service,
+            login,
+        } => ServerConfig::Sentinel {
+            hosts: sentinels.iter().map(server).collect(),
+            service_name: service.clone(),
+            username: login.username.clone(),
+            password: secret(login),
+        },
+        Place::Cluster(nodes) => ServerConfig::Clustered {
+            hosts: nodes.iter().map(server).collect(),
+            policy: ClusterDiscoveryPolicy::default(),
+        },
     }
-    if roots.is_empty() {
-        return Err(fail("holds no certificate".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| fail(error.to_string()))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn secret(login: &Login) -> Option<String> {
+    let password = login.password.as_ref();
+    password.map(|password| password.expose().to_owned())
 }

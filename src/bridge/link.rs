@@ -8,13 +8,14 @@ use super::deployment::{Deployment, Failure};
 use super::envelope::NodeId;
 use super::outbox::{Outbox, Sending};
 use super::pubsub::{self, Session};
+use super::roll::{Company, nodes_channel};
 use super::rooms::Rooms;
 use super::standing::{self, Deadline, Pauses, Report, Standing, told};
 use super::streams::Streams;
 use super::{Error, Origin};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::redis::RedisUrl;
+use crate::config::redis::RedisAddress;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
@@ -31,6 +32,11 @@ pub(super) struct Link {
     pub(super) rooms: Rooms,
     pub(super) room_prefix: String,
     pub(super) canary_channel: String,
+    /// Where all nodes say who they are.
+    pub(super) nodes_channel: String,
+    /// In `bridge.urls`, from 0.
+    pub(super) place: usize,
+    pub(super) company: Arc<Company>,
     pub(super) node: NodeId,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -50,18 +56,19 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(
         index: usize,
-        url: &RedisUrl,
+        url: &RedisAddress,
         config: &Config,
-        origin: Origin,
+        (origin, company): (Origin, &Arc<Company>),
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, Error> {
         let settings = &config.bridge;
-        let prefix = &settings.prefix;
+        let deployment = Deployment::new(url, settings)?;
+        let prefix = deployment.prefix.clone();
         let label = standing::label(index);
         let (up, took) = (&metrics.bridge_up, &metrics.bridge_canary);
         let is_streams = settings.mode == BridgeMode::Streams;
-        let streams = is_streams.then(|| Streams::new(config));
+        let streams = is_streams.then(|| Streams::new(config, &prefix));
         let rooms = Rooms::new(settings.linger, settings.confirm_timeout);
         let (rooms, canary_channel) = match &streams {
             None => (rooms, format!("{prefix}:canary:{:?}", origin.node)),
@@ -72,11 +79,14 @@ impl Link {
         };
         Ok(Self {
             label,
-            deployment: Deployment::new(url, settings)?,
+            deployment,
             outbox: Arc::new(Outbox::new(settings.outbox_capacity, settings.outbox_bytes)),
             rooms,
             room_prefix: format!("{prefix}:room:"),
             canary_channel,
+            nodes_channel: nodes_channel(&prefix),
+            place: index,
+            company: Arc::clone(company),
             node: origin.node,
             clock,
             metrics: Arc::clone(metrics),
@@ -222,6 +232,7 @@ impl Link {
     }
 
     fn went_up(&self) {
+        self.company.turned(self.place, Some(self.clock.now()));
         let down = self.standing.rise();
         count(&self.metrics.bridge_changes, "state", "up");
         tracing::info!(
@@ -233,6 +244,7 @@ impl Link {
     }
 
     fn went_down(&self, broker: &Broker, failure: &Failure) {
+        self.company.turned(self.place, None);
         for name in self.rooms.end() {
             pubsub::confirm(broker, &name);
         }
@@ -258,7 +270,7 @@ mod tests {
     use crate::broker::room::RoomSlot;
     use crate::broker::{Broker, Publication, Wake};
     use crate::clock::{Clock, Millis};
-    use crate::config::redis::RedisUrl;
+    use crate::config::redis::RedisAddress;
     use crate::config::{BridgeMode, Config};
     use crate::metrics::Metrics;
     use crate::name::RoomName;
@@ -271,7 +283,7 @@ mod tests {
             let mut config = Config::default();
             config.bridge.mode = mode;
             // Nobody listens there.
-            config.bridge.urls = vec![RedisUrl::parse("redis://127.0.0.1:1").unwrap()];
+            config.bridge.urls = vec![RedisAddress::parse("redis://127.0.0.1:1").unwrap()];
             let metrics = Arc::new(Metrics::new());
             let bridge = Bridge::new(&config, &metrics, Clock::start())
                 .unwrap()

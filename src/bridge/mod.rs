@@ -25,10 +25,13 @@
 //! | `link` | the way over one Redis |
 //! | `pubsub` `arrivals` `canary` | one session of it |
 //! | [`streams`] | mode `streams`: one order, and what was missed |
+//! | `roll` | who the other nodes are, and whether they agree |
+//! | `fault` | whose fault an error of Redis is |
 //! | `notice` | one line a second |
 //! | `patience` | how long a full mailbox is waited for |
 //! | `deployment` | fred, and what it must not do |
-//! | [`probe`] | `supportal check --redis` |
+//! | `tls` | whom it trusts, and as whom it comes |
+//! | [`probe`] `rights` | `supportal check --redis` |
 //!
 //! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
 //! the operator's requests for a core at most, never for a runtime. One thread: a message passes through several tasks
@@ -47,6 +50,7 @@ mod canary;
 pub mod channels;
 mod deployment;
 pub mod envelope;
+mod fault;
 mod link;
 mod notice;
 pub mod origins;
@@ -55,9 +59,12 @@ mod patience;
 pub mod place;
 pub mod probe;
 mod pubsub;
+mod rights;
+mod roll;
 mod rooms;
 mod standing;
 pub mod streams;
+mod tls;
 
 pub use standing::Report;
 
@@ -72,6 +79,7 @@ use envelope::NodeId;
 use link::Link;
 use outbox::{Outgoing, What};
 use parking_lot::Mutex;
+use roll::Company;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
@@ -81,33 +89,22 @@ use tokio::sync::watch;
 /// Why the bridge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address that passed the first check, but not the client library's.
-    #[error("bridge.urls: {shown}: {what}")]
-    Address {
-        /// The address, without its password.
-        shown: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A host of the channel layer that passed the first check, but not ours.
-    #[error("bridge.channels.hosts: {shown}: {what}")]
-    Host {
-        /// The host, without its password.
-        shown: String,
-        /// What is wrong with it.
-        what: String,
-    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
-    /// The certificates to trust cannot be read.
-    #[error("bridge.ca_file: {path}: {what}")]
+    /// A file of certificates, or of a key, cannot be used.
+    #[error("{key}: {path}: {what}")]
     Certificates {
+        /// The setting, or the option of an address, that names it.
+        key: &'static str,
         /// The file.
-        path: String,
+        path: Box<str>,
         /// What is wrong with it.
-        what: String,
+        what: Box<str>,
     },
+    /// TLS cannot be set up.
+    #[error("TLS to Redis: {0}")]
+    Tls(String),
     /// The system gives no thread.
     #[error("cannot start the bridge's thread")]
     Thread(#[from] io::Error),
@@ -129,6 +126,7 @@ fn random() -> u64 {
 #[derive(Debug)]
 pub struct Bridge {
     links: Arc<[Arc<Link>]>,
+    company: Arc<Company>,
     layer: Option<Arc<Layer>>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -141,7 +139,7 @@ impl Bridge {
     /// Nothing runs yet: the broker needs the [`Bridge::uplink`] first.
     ///
     /// # Errors
-    /// When an address is not one.
+    /// When a file of certificates cannot be used.
     pub fn new(
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -166,13 +164,18 @@ impl Bridge {
         ] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
+        let company = Arc::new(Company::new(origin.node, &config.bridge));
         let links: Result<Vec<_>, Error> = urls
             .iter()
             .enumerate()
-            .map(|(index, url)| Link::new(index, url, config, origin, metrics, clock).map(Arc::new))
+            .map(|(index, url)| {
+                let who = (origin, &company);
+                Link::new(index, url, config, who, metrics, clock).map(Arc::new)
+            })
             .collect();
         Ok(Some(Self {
             links: links?.into(),
+            company,
             layer,
             clock,
             metrics: Arc::clone(metrics),
@@ -275,6 +278,13 @@ impl Bridge {
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         self.links.iter().map(|link| link.report()).collect()
+    }
+
+    /// Which other nodes have other settings, one sentence for each, and how many nodes are heard.
+    #[must_use]
+    pub fn others(&self) -> (Vec<String>, usize) {
+        let differences = self.company.differences(self.clock.now());
+        (differences, self.company.len())
     }
 
     /// How each Redis of the channel layer is, in the order of `bridge.channels.hosts`.

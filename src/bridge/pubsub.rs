@@ -83,10 +83,8 @@ impl Session {
         let messages: Receiver<Message> = subscriptions.client.message_rx();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
         let arrivals = Task(tokio::spawn(arrivals.run(messages)));
-        let channel = link.canary_channel.clone();
-        let subscribed = link
-            .deployment
-            .subscribe(&subscriptions.client, vec![channel]);
+        let channels = vec![link.canary_channel.clone(), link.nodes_channel.clone()];
+        let subscribed = link.deployment.subscribe(&subscriptions.client, channels);
         subscribed.await?;
         canary::send(link, &commands.client).await?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
 use super::channels::{Channels, Host};
-use super::redis::RedisUrl;
+use super::redis::RedisAddress;
 use super::units;
 use super::validate::Findings;
 use serde::{Deserialize, Serialize};
@@ -25,13 +25,17 @@ pub struct Bridge {
     pub mode: BridgeMode,
     /// The Redis deployments; rooms are spread over them. The same list in the same order on every
     /// node.
-    pub urls: Vec<RedisUrl>,
+    pub urls: Vec<RedisAddress>,
     /// What every channel and key begins with. The same on every node that belongs together.
     pub prefix: String,
     /// This node's name in logs; empty = its process number.
     pub node: String,
     /// File of PEM certificates that `rediss://` trusts; unset = the system's.
     pub ca_file: Option<PathBuf>,
+    /// File of our own certificate in PEM, for a Redis that asks for one; with `client_key`.
+    pub client_cert: Option<PathBuf>,
+    /// File of its private key in PEM.
+    pub client_key: Option<PathBuf>,
     /// Is a node without Redis unfit for new connections? Then `/ready` says 503.
     pub required: bool,
     /// A room without members stays subscribed for this long.
@@ -67,6 +71,8 @@ impl Default for Bridge {
             prefix: "supportal".to_owned(),
             node: String::new(),
             ca_file: None,
+            client_cert: None,
+            client_key: None,
             required: false,
             linger: Duration::from_secs(10),
             confirm_timeout: Duration::from_secs(1),
@@ -178,10 +184,45 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
     ] {
         found.duration(key, value, min, most);
     }
-    let is_tls =
-        bridge.urls.iter().any(RedisUrl::is_tls) || bridge.channels.hosts.iter().any(Host::is_tls);
-    if bridge.ca_file.is_some() && !is_tls {
-        let fix = "use a rediss:// address, or remove it";
-        found.warn("bridge.ca_file", "has no effect without TLS", fix);
+    check_tls(bridge, found);
+}
+
+/// Files that nobody reads, and options that nobody obeys.
+fn check_tls(bridge: &Bridge, found: &mut Findings) {
+    let hosts = bridge.channels.hosts.iter().map(Host::address);
+    let is_tls = bridge.urls.iter().chain(hosts).any(RedisAddress::is_tls);
+    for (key, file) in [
+        ("bridge.ca_file", &bridge.ca_file),
+        ("bridge.client_cert", &bridge.client_cert),
+        ("bridge.client_key", &bridge.client_key),
+    ] {
+        if file.is_some() && !is_tls {
+            let fix = "use a rediss:// address, or remove it";
+            found.warn(key, "has no effect without TLS", fix);
+        }
+    }
+    match (&bridge.client_cert, &bridge.client_key) {
+        (Some(_), None) => {
+            let fix = "add bridge.client_key, or remove it";
+            found.error("bridge.client_cert", "stands without its key", fix);
+        }
+        (None, Some(_)) => {
+            let fix = "add bridge.client_cert, or remove it";
+            found.error("bridge.client_key", "stands without its certificate", fix);
+        }
+        _ => {}
+    }
+    let hosts = bridge.channels.hosts.iter().map(Host::address);
+    for (key, addresses) in [
+        ("bridge.urls", bridge.urls.iter().collect::<Vec<_>>()),
+        ("bridge.channels.hosts", hosts.collect()),
+    ] {
+        for (index, address) in addresses.into_iter().enumerate() {
+            for option in &address.unused {
+                let key = format!("{key}[{}]", index + 1);
+                let what = format!("the option `{option}` is read over");
+                found.warn(key, what, "see bridge.command_timeout, or leave it out");
+            }
+        }
     }
 }

@@ -268,7 +268,7 @@ impl fmt::Display for Bytes {
 mod tests {
     use super::*;
     use crate::config::channels::Host;
-    use crate::config::redis::RedisUrl;
+    use crate::config::redis::RedisAddress;
 
     #[test]
     fn the_total_is_the_sum_of_the_lines() {
@@ -313,7 +313,7 @@ mod tests {
     fn every_bound_of_a_configuration_moves_the_sum() {
         let mut plain = Config::default();
         plain.bridge.mode = BridgeMode::Pubsub;
-        plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
+        plain.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
         let base = worst_case_memory(&plain, 10, 2).total;
         let change: [fn(&mut Config); 17] = [
             |config| config.queue.bytes_max += 1,
@@ -336,7 +336,7 @@ mod tests {
                 config
                     .bridge
                     .urls
-                    .push(RedisUrl::parse("redis://b").unwrap())
+                    .push(RedisAddress::parse("redis://b").unwrap())
             },
         ];
         for change in change {
@@ -361,7 +361,7 @@ mod tests {
         let mut config = Config::default();
         assert_eq!(worst_case_memory(&config, 10, 2).redis, None);
         config.bridge.mode = BridgeMode::Streams;
-        config.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
+        config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
         let before = worst_case_memory(&config, 10, 2);
         config.history.bytes_max += 1;
         let after = worst_case_memory(&config, 10, 2);

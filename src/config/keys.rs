@@ -181,10 +181,12 @@ pub const KEYS: &[Key] = &[
     key("history.expiry", Kind::Duration, "A message is kept for this long, and a room's history for this long after its last message."),
 
     key("bridge.mode", Kind::Choice(&["off", "pubsub", "streams"]), "How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again)."),
-    key("bridge.urls", Kind::Urls, "Redis deployments, as `redis://[[user:]password@]host:port[/db]` (`rediss`: TLS; `-sentinel`, `-cluster`); rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named."),
+    key("bridge.urls", Kind::Urls, "Redis deployments, as `redis://[[user]:password@][host][:port][/db]` (`rediss`: TLS; `-sentinel`, `-cluster`) or `unix:///path?db=0`; rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named."),
     key("bridge.prefix", Kind::Text, "What every channel and key begins with; the same on every node that belongs together."),
     key("bridge.node", Kind::Text, "This node's name in logs and at Redis (CLIENT LIST); empty = `supportal`."),
-    key("bridge.ca_file", Kind::Text, "File of PEM certificates that `rediss` trusts; unset = the system's."),
+    key("bridge.ca_file", Kind::Text, "File of PEM certificates that `rediss` trusts: authorities', or a server's own; unset = the system's."),
+    key("bridge.client_cert", Kind::Text, "File of our own certificate (PEM), for a Redis that asks for one; with `client_key`."),
+    key("bridge.client_key", Kind::Text, "File of that certificate's private key (PEM, not encrypted)."),
     key("bridge.required", Kind::Switch, "A node without Redis takes nobody new: `/ready` says 503 instead of degraded."),
     key("bridge.linger", Kind::Duration, "A room without members stays subscribed for this long."),
     key("bridge.confirm_timeout", Kind::Duration, "Longest a member's welcome waits for Redis to confirm the room's subscription."),
@@ -290,6 +292,8 @@ mod tests {
         // Unset values are not serialised.
         config.assistant.knowledge = Some("faq.toml".into());
         config.bridge.ca_file = Some("ca.pem".into());
+        config.bridge.client_cert = Some("cert.pem".into());
+        config.bridge.client_key = Some("key.pem".into());
         config.bridge.channels.send_to = Some("a".to_owned());
         config.bridge.channels.send_to_group = Some("a".to_owned());
         config.admin.token = Some(Secret::new("x"));

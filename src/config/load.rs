@@ -199,6 +199,12 @@ impl Layers {
             let fix = format!("set one of its keys: {path}.<key>");
             return self.report(source, path, "is a section, not a key", fix);
         }
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if !path.chars().all(is_legal) {
+            // Perhaps a piece of an address, with a piece of its password.
+            let what = "names no key; it is not shown, since it may hold a secret";
+            return self.report(source, "", what, "write section.key=value, in quotes");
+        }
         let fix = keys::nearest(path)
             .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
         self.report(source, path, "unknown key", fix);
@@ -296,7 +302,7 @@ impl Layers {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(findings.errors.into_iter().map(located));
         problems.extend(missing_knowledge(&config).map(located));
-        problems.extend(missing_certificates(&config).map(located));
+        problems.extend(missing_certificates(&config).into_iter().map(located));
         if problems.is_empty() {
             Ok(Loaded {
                 config,
@@ -323,14 +329,21 @@ fn missing_knowledge(config: &Config) -> Option<Problem> {
     })
 }
 
-fn missing_certificates(config: &Config) -> Option<Problem> {
-    let path = config.bridge.ca_file.as_ref()?;
-    (!path.is_file()).then(|| {
-        Problem::new(
+fn missing_certificates(config: &Config) -> Vec<Problem> {
+    let bridge = &config.bridge;
+    let files = [
+        ("bridge.ca_file", &bridge.ca_file),
+        ("bridge.client_cert", &bridge.client_cert),
+        ("bridge.client_key", &bridge.client_key),
+    ];
+    let missing = |(key, path): (&str, &Option<PathBuf>)| {
+        let path = path.as_ref().filter(|path| !path.is_file())?;
+        Some(Problem::new(
             Source::Default,
-            "bridge.ca_file",
+            key,
             format!("{path:?} is not a file"),
             "give the path from the working directory, or leave the key out",
-        )
-    })
+        ))
+    };
+    files.into_iter().filter_map(missing).collect()
 }

@@ -1,6 +1,8 @@
 //! One value: from text to TOML, and whether it fits its key, with an error that shows the fix.
 
+use super::channels::Host;
 use super::keys::{self, Key, Kind};
+use super::redis::RedisAddress;
 use super::{Config, units};
 use toml::Value;
 
@@ -64,7 +66,11 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
             }
             value => value,
         },
-        (Kind::List | Kind::Urls | Kind::Hosts, None) => {
+        (Kind::Urls | Kind::Hosts, None) => {
+            let addresses = addresses(text).into_iter();
+            Value::Array(addresses.map(|one| Value::String(one.to_owned())).collect())
+        }
+        (Kind::List, None) => {
             // An empty one is kept: what is wrong with it is for its key to say.
             let entries = text.split(',').map(str::trim);
             Value::Array(
@@ -76,6 +82,31 @@ pub(super) fn from_text(kind: Kind, text: &str) -> Value {
         (_, Some(Value::String(unquoted))) => Value::String(unquoted),
         _ => as_text(),
     }
+}
+
+/// The addresses of a text with commas between them. A password may hold a comma too: only one with
+/// a scheme behind it divides.
+fn addresses(text: &str) -> Vec<&str> {
+    let begins = |rest: &str| {
+        let scheme = rest
+            .trim_start()
+            .split_once("://")
+            .map(|(scheme, _)| scheme);
+        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || b"+-".contains(&byte);
+        scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(is_letter))
+    };
+    let mut addresses = Vec::new();
+    let mut start = 0;
+    for (comma, _) in text.match_indices(',') {
+        let rest = text.get(comma + 1..).unwrap_or_default();
+        if rest.trim().is_empty() || begins(rest) {
+            addresses.extend(text.get(start..comma));
+            start = comma + 1;
+        }
+    }
+    addresses.extend(text.get(start..));
+    let trimmed = addresses.into_iter().map(str::trim);
+    trimmed.filter(|address| !address.is_empty()).collect()
 }
 
 /// Patterns and their capacities as a `settings.py` has them, as the list of tables that they stand for.
@@ -127,6 +158,9 @@ pub(super) fn check(key: &Key, value: &Value) -> Result<(), Vec<Mistake>> {
     if let Kind::Tables(fields) = key.kind {
         return check_tables(key, fields, value);
     }
+    if let (Kind::Urls | Kind::Hosts, Value::Array(entries)) = (key.kind, value) {
+        return check_addresses(key.kind, entries);
+    }
     let Err(serde_text) = deserialize(key, value.clone()) else {
         return Ok(());
     };
@@ -144,8 +178,7 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
     let name = key.name();
     match (key.kind, value) {
         (Kind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
-        // Neither is shown: a password may be in it.
-        (Kind::Urls, Value::Array(_)) => Mistake::new(format!("an address {serde_text}"), ""),
+        // None is shown: a password may be in it.
         (Kind::Hosts, _) => Mistake::new(
             "is not a list of hosts",
             format!(
@@ -195,6 +228,32 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
             format!("{} is not text", show(value)),
             format!("write it in quotes: {name} = \"…\""),
         ),
+    }
+}
+
+/// Every entry is judged on its own; none is shown, since a password may be in it.
+fn check_addresses(kind: Kind, entries: &[Value]) -> Result<(), Vec<Mistake>> {
+    let read = |entry: &Value| match (kind, entry) {
+        (Kind::Hosts, _) => Host::read(entry).map(drop),
+        (_, Value::String(text)) => RedisAddress::parse(text).map(drop),
+        _ => Err("is no text; write \"redis://localhost:6379\"".to_owned()),
+    };
+    let results = entries.iter().enumerate();
+    let mistakes: Vec<Mistake> = results
+        .filter_map(|(index, entry)| {
+            let what = read(entry).err()?;
+            Some(Mistake::in_entry(
+                index,
+                "",
+                format!("the address {what}"),
+                "",
+            ))
+        })
+        .collect();
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(mistakes)
     }
 }
 

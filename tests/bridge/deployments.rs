@@ -176,7 +176,7 @@ fn check_connects_to_every_redis_and_says_what_it_found() {
         "master",
         "ping ",
         "canary ",
-        "supportal:room:",
+        "supportal/3:room:",
         "(hidden)@127.0.0.1",
     ] {
         assert!(text.contains(part), "{part} in {text}");

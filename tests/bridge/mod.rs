@@ -1,10 +1,13 @@
 //! Several nodes, one chat, by way of a real Redis that each test has for itself.
 
+mod addresses;
 mod chat;
 mod deployments;
 mod faults;
 mod hostile;
 mod network;
+mod rights;
+mod roll;
 mod streams;
 mod streams_bounds;
 mod streams_deployments;

@@ -116,6 +116,9 @@ pub(crate) fn cluster_replica(nodes: &[Redis], master: usize, arguments: &[&str]
     replica
 }
 
+/// Names of this machine, for a certificate.
+pub(crate) const NAMES: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost";
+
 /// A Redis that speaks TLS with a certificate that signs itself.
 #[derive(Debug)]
 pub(crate) struct Sealed {
@@ -128,8 +131,23 @@ impl Sealed {
     /// It, answering.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::with(
+            &[
+                "-addext",
+                NAMES,
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+            ],
+            "no",
+        )
+    }
+
+    /// It, with a certificate made by these further arguments of `openssl req -x509`, and asking
+    /// clients for theirs or not.
+    #[track_caller]
+    pub(crate) fn with(certificate: &[&str], asks_clients: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        certify(folder.path());
+        certify(folder.path(), certificate);
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (cert, key, port) = (path("cert.pem"), path("key.pem"), free_port());
         let redis = Redis::start(&[
@@ -142,13 +160,18 @@ impl Sealed {
             "--tls-ca-cert-file",
             &cert,
             "--tls-auth-clients",
-            "no",
+            asks_clients,
         ]);
         Self {
             port,
             folder,
             _redis: redis,
         }
+    }
+
+    /// The file of its certificate's key.
+    pub(crate) fn key(&self) -> String {
+        self.folder.path().join("key.pem").display().to_string()
     }
 
     /// Where.
@@ -168,7 +191,7 @@ impl Sealed {
 }
 
 /// A key and a certificate for this machine that signs itself.
-fn certify(folder: &Path) {
+fn certify(folder: &Path, further: &[&str]) {
     let made = Command::new("openssl")
         .args([
             "req",
@@ -179,8 +202,7 @@ fn certify(folder: &Path) {
             "ec_paramgen_curve:prime256v1",
         ])
         .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(further)
         .args(["-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(folder)
         .output()

@@ -43,6 +43,8 @@ const LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 struct Sky {
+    /// Errors of functions are wrapped as Redis 6.2 does.
+    is_old: bool,
     weather: AtomicU8,
     ended: AtomicBool,
 }
@@ -67,9 +69,19 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Listens, and passes connections on to `target`.
     pub(crate) fn start(target: SocketAddr) -> Self {
+        Self::begin(target, false)
+    }
+
+    /// As [`Proxy::start`]; what a function ran into is said as Redis 6.2 says it.
+    pub(crate) fn of_redis_6_2(target: SocketAddr) -> Self {
+        Self::begin(target, true)
+    }
+
+    fn begin(target: SocketAddr, is_old: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let sky = Arc::new(Sky {
+            is_old,
             weather: AtomicU8::new(Weather::Fair as u8),
             ended: AtomicBool::new(false),
         });
@@ -138,6 +150,7 @@ fn join(client: TcpStream, server: TcpStream, sky: &Arc<Sky>) {
 /// Passes bytes until either end is gone or the weather cuts it.
 fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
     let mut buffer = [0; 16 * 1024];
+    let mut held = Vec::new();
     drop(from.set_read_timeout(Some(LOOK)));
     while !sky.has_ended() {
         let weather = sky.now();
@@ -166,6 +179,14 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
         if weather == Weather::Slow {
             thread::park_timeout(Duration::from_millis(100));
         }
+        if sky.is_old && to_node {
+            held.extend_from_slice(&buffer[..count]);
+            let said = age(&mut held);
+            if to.write_all(&said).is_err() {
+                return;
+            }
+            continue;
+        }
         let size = if weather == Weather::Drops { 1 } else { count };
         for piece in buffer[..count].chunks(size) {
             if to.write_all(piece).is_err() {
@@ -173,4 +194,44 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, to_node: bool, sky: &Sky) {
             }
         }
     }
+}
+
+/// Takes out what is whole, with the errors of functions as Redis 6.2 wraps them:
+/// `-READONLY You can't … script: SHA, on @user_script:9.` becomes `-ERR Error running script (call
+/// to f_SHA): @user_script:9: @user_script: 9: -READONLY You can't …`. Half a line of an error stays.
+fn age(held: &mut Vec<u8>) -> Vec<u8> {
+    let mut said = Vec::new();
+    let mut rest = held.as_slice();
+    while !rest.is_empty() {
+        let end = rest.windows(2).position(|two| two == b"\r\n");
+        let Some(end) = end else {
+            if rest[0] == b'-' {
+                break;
+            }
+            said.extend_from_slice(rest);
+            rest = &[];
+            continue;
+        };
+        let (line, further) = rest.split_at(end + 2);
+        let text = String::from_utf8_lossy(line);
+        let parts = text.strip_prefix('-').and_then(|text| {
+            let (code, place) = text.trim_end().split_once(" script: ")?;
+            let (sha, number) = place.split_once(", on @user_script:")?;
+            Some((
+                code.to_owned(),
+                sha.to_owned(),
+                number.trim_end_matches('.').to_owned(),
+            ))
+        });
+        match parts {
+            Some((code, sha, number)) => said.extend_from_slice(
+                format!("-ERR Error running script (call to f_{sha}): @user_script:{number}: @user_script: {number}: -{code}\r\n")
+                    .as_bytes(),
+            ),
+            None => said.extend_from_slice(line),
+        }
+        rest = further;
+    }
+    *held = rest.to_vec();
+    said
 }

@@ -10,7 +10,6 @@
 //! a courier ([`super::courier`]); what they share is here. Two nodes of ours do not hear each other
 //! this way: that is the bridge's work, whose mode is independent of this.
 
-use super::address;
 use super::codec::Poison;
 use super::courier::{Courier, Destination};
 use super::digests::Digests;
@@ -18,6 +17,7 @@ use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
 use super::scripts::Commands;
+use crate::bridge::deployment::Deployment;
 use crate::bridge::standing::Deadline;
 use crate::bridge::{Error, Report};
 use crate::broker::Broker;
@@ -100,7 +100,7 @@ impl Layer {
             .iter()
             .enumerate()
             .map(|(index, host)| {
-                let deployment = address::deploy(host, &config.bridge)?;
+                let deployment = Deployment::new(host.address(), &config.bridge)?;
                 Ok(Arc::new(Host::new(
                     index,
                     deployment,

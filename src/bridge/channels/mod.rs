@@ -22,14 +22,13 @@
 //! | `host` `session` | the way over one Redis of the site, down or up; memberships |
 //! | `receive` `inbound` | from Django to the browser |
 //! | `courier` | from the browser to Django |
-//! | `address` `wire` | to the client library |
+//! | `wire` | to the client library |
 //! | `probe` | `supportal check --redis` |
 //!
 //! Two layers: `core` keeps memberships and messages in sorted sets, one key per process; `pubsub`
 //! publishes and keeps nothing. Source: the installed packages (`tests/channels/record_vectors.py`
 //! runs them and keeps what they said).
 
-pub(super) mod address;
 pub mod codec;
 mod courier;
 mod digests;

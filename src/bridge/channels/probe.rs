@@ -1,14 +1,18 @@
 //! The channel layer's part of `supportal check --redis`: a message to a group of one member, sent
 //! and received by the commands that the layer itself uses, so that a right which is missing shows.
 
+use super::host::command;
 use super::keys::Receivers;
 use super::layer::fill;
 use super::scripts::{Commands, Scores};
 use super::value::Map;
 use super::wire;
 use crate::bridge::deployment::{Connection, Deployment, Failure};
+use crate::bridge::fault::{Fault, judge};
+use crate::bridge::probe::leave;
+use crate::bridge::rights;
 use crate::clock;
-use crate::config::channels::{Channels, Layer};
+use crate::config::channels::{Channels, Host, Layer};
 use fred::interfaces::EventInterface;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,7 +23,9 @@ pub(in crate::bridge) fn names(settings: &Channels) -> Vec<(&'static str, String
     let (commands, prefix) = (Commands::new(settings), &settings.prefix);
     let keys = commands.keys();
     let group = "chat_BUSINESS_SESSION";
-    match settings.layer {
+    let addresses = || settings.hosts.iter().map(Host::address);
+    let connection = rights::of_connection(addresses());
+    let mut names = match settings.layer {
         Layer::Core => vec![
             ("key of a group", keys.group(group)),
             (
@@ -29,7 +35,7 @@ pub(in crate::bridge) fn names(settings: &Channels) -> Vec<(&'static str, String
             (
                 "rights it needs (ACL)",
                 format!(
-                    "~{prefix}* +@connection +role +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +expire +exists +set +del +eval"
+                    "~{prefix}* {connection} +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +bzmpop +expire +exists +set +del +eval"
                 ),
             ),
         ],
@@ -38,12 +44,12 @@ pub(in crate::bridge) fn names(settings: &Channels) -> Vec<(&'static str, String
             ("keys", "none".to_owned()),
             (
                 "rights it needs (ACL)",
-                format!(
-                    "resetchannels &{prefix}* +@connection +role +publish +subscribe +unsubscribe"
-                ),
+                format!("resetchannels &{prefix}* {connection} +publish +subscribe +unsubscribe"),
             ),
         ],
-    }
+    };
+    names.extend(rights::of_sentinels(addresses()));
+    names
 }
 
 /// Sends a message through one host and waits for it; how long it took. Leaves nothing behind.
@@ -121,7 +127,26 @@ impl Check<'_> {
         let popped = wire::popped(wire::run(&receiver.client, pop).await?);
         let took = started.elapsed();
         wire::run(client, self.commands.leave(&group, &member)).await?;
+        self.further(&receiver).await?;
         self.read(popped.as_ref().map(|(_, message)| &**message), took)
+    }
+
+    /// What the layer uses beside these, at a key of this check alone.
+    async fn further(&self, receiver: &Connection) -> Result<(), Failure> {
+        let key = self.commands.keys().group(&self.group()).into_bytes();
+        let others = vec![
+            command("SET", [&key, b"1", b"EX", b"1"]),
+            command("EXISTS", [&key]),
+            command("DEL", [&key]),
+            Commands::drain(&key, 1),
+        ];
+        wire::run_all(&self.commander.client, others).await?;
+        let many = Commands::pop_many(vec![key], 1, "0.001");
+        match wire::run(&receiver.client, many).await {
+            // An older Redis has none, and is asked in two steps.
+            Err(error) if judge(error.details()) != Fault::Room => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn pubsub(&self) -> Result<Duration, Failure> {
@@ -130,7 +155,7 @@ impl Check<'_> {
         let mut messages = subscriptions.client.message_rx();
         let channel = self.commands.keys().group_channel(&group);
         self.deployment
-            .subscribe(&subscriptions.client, vec![channel])
+            .subscribe(&subscriptions.client, vec![channel.clone()])
             .await?;
         let mut scores = Scores::default();
         let (second, micros) = clock::wall();
@@ -144,6 +169,7 @@ impl Check<'_> {
         }
         let message = messages.recv().await.ok();
         let took = started.elapsed();
+        leave(self.deployment, &subscriptions, channel).await?;
         let bytes = message
             .as_ref()
             .and_then(|message| message.value.as_bytes());

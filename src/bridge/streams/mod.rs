@@ -49,6 +49,7 @@ pub use scripts::Announcement;
 
 use super::arrivals::Arrivals;
 use super::deployment::{Deployment, Failure, Publishing, wall_millis};
+use super::fault::is_about_room;
 use super::link::Link;
 use super::outbox::{Outgoing, Parcel, What};
 use crate::broker::room::Room;
@@ -61,12 +62,12 @@ use crate::name::RoomName;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::Error;
-use fred::interfaces::LuaInterface;
-use fred::types::Value;
+use fred::interfaces::{ClientLike, LuaInterface};
+use fred::types::{ClusterHash, CustomCommand, Value};
 use lane::{Ears, Tally};
 use own::{Load, Said};
 use parking_lot::Mutex;
-use refused::{Refused, is_about_room};
+use refused::Refused;
 use scripts::{Keeps, append_arguments};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -123,9 +124,8 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, prefix: &str) -> Self {
         let (bridge, history) = (&config.bridge, &config.history);
-        let prefix = &bridge.prefix;
         Self {
             stream_prefix: stream_prefix(prefix),
             origins_prefix: origins_prefix(prefix),
@@ -437,14 +437,30 @@ pub(super) async fn probe(
     let messages = vec![(1, Bytes::from_static(b"canary"))];
     let keeps = Keeps::one(Duration::from_secs(1));
     let arguments = append_arguments(deployment, keeps, [0; 16], head, messages);
-    let keys = vec![stream.clone(), origins];
+    let keys = vec![stream.clone(), origins.clone()];
     let _appended: Value = client
         .evalsha(hashes.append.as_str(), keys, arguments)
         .await?;
     let newest = scripts::newest_arguments(1, scripts::PAGE_BYTES);
     let _newest: Value = client
-        .evalsha(hashes.read.as_str(), vec![stream], newest)
+        .evalsha(hashes.read.as_str(), vec![stream.clone()], newest)
         .await?;
+    let request = follower::Request {
+        after: Some(follower::Position::default()),
+    };
+    let _page: Value = client
+        .evalsha(
+            hashes.read.as_str(),
+            vec![stream],
+            scripts::read_arguments(request),
+        )
+        .await?;
+    // What the appending function does once many nodes have spoken.
+    for (command, rest) in [("HGETALL", &[][..]), ("HDEL", &["nobody"])] {
+        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
+        let words = [&[origins.as_str()], rest].concat();
+        let _answer: Value = client.custom(command, words).await?;
+    }
     Ok(())
 }
 

@@ -4,8 +4,9 @@
 use super::follower::Turned;
 use super::lane::Tally;
 use super::scripts::{Page, read_arguments};
-use super::{Hashes, Lane, Streams, is_about_room, within};
+use super::{Hashes, Lane, Streams, within};
 use crate::bridge::deployment::{Connection, Failure};
+use crate::bridge::fault::is_about_room;
 use crate::bridge::link::Link;
 use crate::bridge::patience::LOOK_EVERY;
 use crate::bridge::pubsub;

@@ -59,14 +59,6 @@ impl Refused {
     }
 }
 
-/// Is something wrong with this room's keys alone?
-pub(super) fn is_about_room(error: &Error) -> bool {
-    let details = error.details();
-    ["WRONGTYPE", "FOREIGN", "ERR "]
-        .iter()
-        .any(|start| details.starts_with(start))
-}
-
 impl Streams {
     /// Reads refused rooms again, for the length of a session.
     pub(in crate::bridge) async fn ask_again(&self, link: &Link) {

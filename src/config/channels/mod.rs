@@ -8,7 +8,7 @@ mod capacity;
 mod host;
 
 pub use capacity::ChannelCapacity;
-pub use host::{Host, HostUrl};
+pub use host::Host;
 
 use super::{Secret, units};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! `[bridge.channels]`: a section within a section, hosts in many forms, secrets in a list.
 
 use super::*;
-use crate::config::channels::{Host, Layer};
+use crate::config::channels::Layer;
 use crate::config::{Secret, document};
 
 const FILE: &str = r#"
@@ -24,7 +24,8 @@ fn a_section_within_a_section_is_read_with_its_lines() {
     let channels = &loaded.config.bridge.channels;
     assert_eq!(loaded.config.bridge.prefix, "nodes");
     assert_eq!(channels.layer, Layer::Pubsub);
-    assert_eq!(channels.hosts[0], Host::Pair("127.0.0.1".to_owned(), 6379));
+    let first = channels.hosts[0].address().to_string();
+    assert_eq!(first, "redis://127.0.0.1:6379");
     assert_eq!(channels.expiry, Duration::from_secs(10));
     assert_eq!(channels.capacity_of("ab"), 7);
     let source = loaded.source("bridge.channels.expiry");
@@ -110,6 +111,13 @@ fn no_document_and_no_mistake_shows_a_key_or_a_password() {
         );
     }
     assert!(!document::render_limits(&loaded).contains("hunter2"));
+    // A mistyped option is named, which is no secret.
+    let given = "[bridge.channels]\nhosts = [\"redis://a\", { hots = \"hunter2\" }]";
+    let error = load_file(given).expect_err(given).to_string();
+    assert!(
+        !error.contains("hunter2") && error.contains("hosts[2]: the address has the option `hots`"),
+        "{error}"
+    );
     for key in ["hosts", "symmetric_encryption_keys"] {
         let given = format!("[bridge.channels]\n{key} = [{{ hunter2 = 1 }}]");
         let error = load_file(&given).expect_err(&given).to_string();

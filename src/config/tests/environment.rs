@@ -51,7 +51,10 @@ fn an_empty_variable_gives_way_to_the_next_one() {
         ("SUPPORTAL_BRIDGE__URLS", " "),
     ];
     let loaded = load_environment(&pairs).unwrap();
-    assert_eq!(loaded.config.bridge.urls[0].expose(), "redis://guide");
+    assert_eq!(
+        loaded.config.bridge.urls[0].to_string(),
+        "redis://guide:6379"
+    );
 }
 
 #[test]

@@ -174,13 +174,109 @@ fn the_guides_address_of_redis_turns_the_bridge_on_and_its_password_is_never_pri
     let loaded = load_environment(&[("REDIS_URL", "redis://:hunter2@h/1")]).unwrap();
     assert_eq!(loaded.config.bridge.mode, BridgeMode::Pubsub);
     assert_eq!(
-        loaded.config.bridge.urls[0].expose(),
-        "redis://:hunter2@h/1"
+        loaded.config.bridge.urls[0].to_string(),
+        "redis://(hidden)@h:6379/1"
     );
+    let login = &loaded.config.bridge.urls[0].login;
+    assert_eq!(login.password, Some(crate::config::Secret::new("hunter2")));
     for format in [document::Format::Toml, document::Format::Markdown] {
         let text = format!("{loaded:?} {}", document::render(&loaded, format));
-        assert!(text.contains("redis://(hidden)@h/1"), "{text}");
+        assert!(text.contains("redis://(hidden)@h:6379/1"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_comma_divides_addresses_only_in_front_of_a_scheme() {
+    for (text, expected) in [
+        (
+            "redis://a, redis://b ,",
+            vec!["redis://a:6379", "redis://b:6379"],
+        ),
+        ("unix:///a,rediss://b", vec!["unix:///a", "rediss://b:6379"]),
+        ("redis://:hunter,2@a", vec!["redis://(hidden)@a:6379"]),
+        (
+            "redis://:h,hunter2@a,redis-cluster://,:x@b",
+            vec!["redis://(hidden)@a:6379", "redis-cluster://(hidden)@b:6379"],
+        ),
+    ] {
+        let loaded = load_environment(&[("REDIS_URL", text)]).unwrap();
+        let urls: Vec<String> = loaded
+            .config
+            .bridge
+            .urls
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(urls, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_setting_that_looks_like_a_piece_of_an_address_is_not_repeated() {
+    for set in [
+        "bridge.urls:redis://:hun=ter2@h",
+        "ter2@h:6379/0=1",
+        "hunter 2=1",
+    ] {
+        let error = load_sets(&[set]).expect_err(set).to_string();
+        assert!(!error.contains("hun") && !error.contains("ter2"), "{error}");
+    }
+}
+
+#[test]
+fn every_bad_address_of_a_list_is_named_by_its_place() {
+    let file = "[bridge]\nmode = \"pubsub\"\nurls = [\"redis://a\", \"hunter2\", \"redis://h:hunter2\", 7]";
+    let error = load_file(file).expect_err(file).to_string();
+    for part in [
+        ":3",
+        "bridge.urls[2]: ",
+        "no scheme",
+        "bridge.urls[3]: ",
+        "port",
+        "bridge.urls[4]: ",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(
+        !error.contains("hunter2") && !error.contains("urls[1]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_of_redis_py_without_a_meaning_here_are_advised_on() {
+    let set = "bridge.urls=redis://a?socket_timeout=3&client_name=web";
+    let loaded = load_sets(&["bridge.mode=pubsub", set]).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let warnings = warnings.concat();
+    for part in ["bridge.urls[1]", "`socket_timeout`", "`client_name`"] {
+        assert!(warnings.contains(part), "{warnings}");
+    }
+}
+
+#[test]
+fn a_certificate_of_our_own_needs_its_key_and_both_are_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.pem");
+    std::fs::write(&path, "").unwrap();
+    let path = path.display().to_string();
+    for (set, part) in [
+        (
+            format!("bridge.client_cert={path}"),
+            "bridge.client_cert: stands without its key",
+        ),
+        (
+            format!("bridge.client_key={path}"),
+            "bridge.client_key: stands without its certificate",
+        ),
+        (
+            "bridge.client_key=nowhere.pem".to_owned(),
+            "\"nowhere.pem\" is not a file",
+        ),
+    ] {
+        let error = load_sets(&[&set]).expect_err(&set).to_string();
+        assert!(error.contains(part), "{error}");
     }
 }
 
@@ -197,8 +293,8 @@ fn a_named_mode_and_a_list_of_addresses_win_over_the_guides_variable() {
         ("SUPPORTAL_BRIDGE__MODE", "pubsub"),
     ]);
     let urls = loaded.unwrap().config.bridge.urls;
-    let urls: Vec<&str> = urls.iter().map(|url| url.expose()).collect();
-    assert_eq!(urls, ["redis://a", "redis://b"]);
+    let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["redis://a:6379", "redis://b:6379"]);
     assert!(
         load_environment(&[("REDIS_URL", "")]).is_ok(),
         "empty is unset"

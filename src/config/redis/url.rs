@@ -1,0 +1,258 @@
+//! The reader of URLs; see the module above for the forms.
+
+use super::draft::{self, Draft, Refusal};
+use super::{Endpoint, Place};
+use percent_encoding::percent_decode_str;
+use std::net::Ipv6Addr;
+
+/// Where Redis listens unless it is told otherwise.
+pub(in crate::config) const DEFAULT_PORT: u16 = 6379;
+
+/// Where a Sentinel listens unless it is told otherwise.
+const SENTINEL_PORT: u16 = 26_379;
+
+/// Longest name of a host: RFC 1035 section 2.3.4.
+const HOST_BYTES_MAX: usize = 253;
+
+/// What to do about a sign that ended a password too early.
+const ENCODE: &str = "in a user or a password, signs such as @ / ? # % : and spaces are percent-encoded (%40 %2F %3F %23 %25 %3A %20)";
+
+/// Which deployment, by the scheme.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Server,
+    Socket,
+    Sentinel,
+    Cluster,
+}
+
+/// Schemes, and whether they are with TLS.
+const SCHEMES: [(&str, Scheme, bool); 7] = [
+    ("redis", Scheme::Server, false),
+    ("rediss", Scheme::Server, true),
+    ("unix", Scheme::Socket, false),
+    ("redis-sentinel", Scheme::Sentinel, false),
+    ("rediss-sentinel", Scheme::Sentinel, true),
+    ("redis-cluster", Scheme::Cluster, false),
+    ("rediss-cluster", Scheme::Cluster, true),
+];
+
+/// A URL taken apart, still escaped.
+struct Parts<'u> {
+    userinfo: Option<&'u str>,
+    /// Host and port; empty for a socket.
+    server: &'u str,
+    /// With its slash.
+    path: &'u str,
+    query: &'u str,
+}
+
+/// Reads a URL. What stands beside it in a table may still be added.
+pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("has no scheme; write redis://host:6379, or unix:///path/of/socket")?;
+    let lower = scheme.to_ascii_lowercase();
+    let known = SCHEMES.iter().find(|(name, ..)| *name == lower);
+    let Some(&(_, scheme, is_tls)) = known else {
+        let names = SCHEMES.map(|(name, ..)| name).join(", ");
+        return Err(format!("has an unknown scheme; write one of {names}"));
+    };
+    let parts = split(rest, scheme)?;
+    let mut draft = Draft::default();
+    draft.is_tls = Some(is_tls);
+    if let Some(userinfo) = parts.userinfo {
+        let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+        draft.username = some(decode(username)?);
+        draft.password = some(decode(password)?);
+    }
+    read_options(parts.query, scheme, &mut draft)?;
+    if scheme == Scheme::Socket {
+        let path = decode(parts.path)?;
+        if path.len() < 2 || path.contains('\0') {
+            return Err("names no socket; write unix:///path/of/socket".to_owned());
+        }
+        return Ok((Place::Socket(path.into()), draft));
+    }
+    let path = decode(parts.path)?;
+    let number = path.trim_matches('/');
+    if !number.is_empty() {
+        let database = draft::database(number)?;
+        draft.database = draft.database.or(Some(database));
+    }
+    let place = place(scheme, &parts, &mut draft)?;
+    Ok((place, draft))
+}
+
+/// What there is, by the scheme.
+fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, String> {
+    let port = match scheme {
+        Scheme::Sentinel => SENTINEL_PORT,
+        _ => DEFAULT_PORT,
+    };
+    let mut nodes = vec![endpoint(parts.server, Some(port))?];
+    nodes.append(&mut draft.nodes);
+    Ok(match scheme {
+        Scheme::Sentinel => Place::Sentinel {
+            sentinels: nodes,
+            service: draft
+                .service
+                .take()
+                .ok_or("names no service; add ?sentinelServiceName=mymaster")?,
+            login: draft::login(
+                draft.sentinel_username.take(),
+                draft.sentinel_password.take(),
+            ),
+        },
+        Scheme::Cluster if draft.database.is_some_and(|database| database > 0) => {
+            return Err("names a database; a Cluster has database 0 only".to_owned());
+        }
+        Scheme::Cluster => Place::Cluster(nodes),
+        Scheme::Server | Scheme::Socket => Place::Server(nodes.swap_remove(0)),
+    })
+}
+
+/// Takes a URL apart behind its scheme. A sign that should have been escaped shows as a part that
+/// cannot be one.
+fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
+    if let Some(sign) = rest.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        let name = if sign == ' ' {
+            "a space"
+        } else {
+            "a control character"
+        };
+        return Err(format!("has {name} in it; {ENCODE}"));
+    }
+    if rest.contains('#') {
+        return Err(format!("has a # in it; {ENCODE}"));
+    }
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let slash = before.find('/').unwrap_or(before.len());
+    let (authority, path) = before.split_at(slash);
+    let (userinfo, server) = match authority.rsplit_once('@') {
+        Some((userinfo, server)) => (Some(userinfo), server),
+        None => (None, authority),
+    };
+    let is_socket = scheme == Scheme::Socket;
+    if path.contains('@') && (!is_socket || !server.is_empty()) {
+        return Err(format!("has an @ behind the first /; {ENCODE}"));
+    }
+    if is_socket && !server.is_empty() {
+        let fix = "write three slashes, unix:///path/of/socket";
+        return Err(format!(
+            "names a host in front of a socket's path; {fix}; {ENCODE}"
+        ));
+    }
+    Ok(Parts {
+        userinfo,
+        server,
+        path,
+        query,
+    })
+}
+
+fn read_options(query: &str, scheme: Scheme, draft: &mut Draft) -> Result<(), String> {
+    // Behind an unescaped `?` stands the rest of a password, of which no part may be shown.
+    let is_broken = query.contains('@');
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(format!("has a part without `=` behind the ?; {ENCODE}"));
+        };
+        let (name, value) = (decode(&name.replace('+', " "))?, &value.replace('+', " "));
+        if let Some(reason) = misplaced(&name, scheme) {
+            return Err(reason);
+        }
+        match draft.option(&name, &decode(value)?) {
+            Ok(()) => {}
+            Err(Refusal::Unknown) if is_broken || !is_option_name(&name) => {
+                return Err(format!("has an unknown option behind the ?; {ENCODE}"));
+            }
+            Err(Refusal::Unknown) => return Err(draft::unknown(&name)),
+            Err(Refusal::Because(what)) => return Err(what),
+        }
+    }
+    Ok(())
+}
+
+/// Why an option does not belong to a scheme.
+fn misplaced(name: &str, scheme: Scheme) -> Option<String> {
+    let belongs = match name {
+        "node" => matches!(scheme, Scheme::Sentinel | Scheme::Cluster),
+        "sentinelServiceName" | "sentinelUsername" | "sentinelPassword" => {
+            scheme == Scheme::Sentinel
+        }
+        // redis-py has it in tables only.
+        "ssl" => false,
+        _ => true,
+    };
+    let fix = match name {
+        "ssl" => "write rediss://",
+        "node" => "write redis-sentinel:// or redis-cluster://",
+        _ => "write redis-sentinel://",
+    };
+    (!belongs).then(|| format!("has the option `{name}`, which does not belong there; {fix}"))
+}
+
+/// May this name be shown? A part of a password may stand in its place.
+pub(in crate::config) fn is_option_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    (1..=40).contains(&name.len()) && name.bytes().all(is_letter)
+}
+
+/// `host:port`; without a host it is this machine. A port may be left out if there is a default.
+pub(super) fn endpoint(text: &str, default: Option<u16>) -> Result<Endpoint, String> {
+    let (name, number) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, rest)) => {
+            name.parse::<Ipv6Addr>().map_err(|_not_shown| {
+                format!("has brackets around what is no IPv6 address; {ENCODE}")
+            })?;
+            let number = rest.strip_prefix(':').or((rest.is_empty()).then_some(""));
+            (
+                name,
+                number.ok_or_else(|| format!("has no : behind its brackets; {ENCODE}"))?,
+            )
+        }
+        None => text.split_once(':').unwrap_or((text, "")),
+    };
+    if number.contains(':') {
+        let fix = "an IPv6 address stands in brackets: redis://[::1]:6379";
+        return Err(format!("has more than one : in its host; {fix}; {ENCODE}"));
+    }
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match number {
+        "" => default.ok_or("names a node without a port; write node=host:port")?,
+        _ => digits
+            .then(|| number.parse().ok().filter(|port| *port > 0))
+            .flatten()
+            .ok_or_else(|| format!("has a port that is no number from 1 to 65535; {ENCODE}"))?,
+    };
+    let host = match decode(name)?.as_str() {
+        "" => "localhost".to_owned(),
+        name => host(name)?,
+    };
+    Ok(Endpoint { host, port })
+}
+
+/// The name or address of a host, in lower case.
+pub(in crate::config) fn host(name: &str) -> Result<String, String> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = (1..=HOST_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_legal);
+    if is_name || name.parse::<Ipv6Addr>().is_ok() {
+        return Ok(name.to_ascii_lowercase());
+    }
+    let fix = "a host has letters, digits, - . and _";
+    Err(format!(
+        "has a host that is no name and no address; {fix}; {ENCODE}"
+    ))
+}
+
+/// Without percent-encoding. A % that begins no escape stays, as in Python.
+fn decode(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    let decoded = decoded.map_err(|_not_shown| "has an escape that is no UTF-8 (RFC 3629)")?;
+    Ok(decoded.into_owned())
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
