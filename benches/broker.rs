@@ -141,16 +141,20 @@ fn joining(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("join_and_leave");
     group.bench_function("new_room_among_10000", |bencher| {
         bencher.iter(|| {
-            let worker = broker.place(&name);
+            let passage = broker.place(Some(&name), Millis(0));
+            let worker = passage.worker();
             let joined = broker.join(&name, worker, RoomSlot::default);
+            drop(passage);
             broker.leave(&joined.room, worker)
         });
     });
     let first = broker.join(&name, 0, RoomSlot::default);
     group.bench_function("second_member", |bencher| {
         bencher.iter(|| {
-            let worker = broker.place(&name);
+            let passage = broker.place(Some(&name), Millis(0));
+            let worker = passage.worker();
             let joined = broker.join(&name, worker, RoomSlot::default);
+            drop(passage);
             broker.leave(&joined.room, worker)
         });
     });

@@ -92,12 +92,12 @@ impl From<Form> for Format {
 pub(crate) enum Action {
     /// Run the server.
     Serve(Loader),
-    /// Nothing more: it was done, with this exit code.
-    Done(ExitCode),
+    /// Do something that needs no server, and end with its exit code.
+    Once(Box<dyn FnOnce() -> ExitCode>),
 }
 
-/// Reads the command line and does what needs no server.
-pub(crate) fn run(
+/// Reads the command line.
+pub(crate) fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Action {
@@ -105,14 +105,17 @@ pub(crate) fn run(
         Ok(cli) => cli,
         Err(usage) => {
             let code = if usage.use_stderr() { EXIT_CONFIG } else { 0 };
-            return Action::Done(finish(usage.print(), ExitCode::from(code)));
+            let print = move || finish(usage.print(), ExitCode::from(code));
+            return Action::Once(Box::new(print));
         }
     };
     let loader = loader(cli.flags, environment);
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => Action::Serve(loader),
-        Command::Check { redis } => Action::Done(check(loader, redis)),
-        Command::Config { format, default } => Action::Done(show(loader, format.into(), default)),
+        Command::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
+        Command::Config { format, default } => {
+            Action::Once(Box::new(move || show(loader, format.into(), default)))
+        }
     }
 }
 

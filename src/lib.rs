@@ -42,7 +42,7 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 6 | `main` | Flags, settings, logs, server, signal, drain, exit code; nothing else. |
+//! | 6 | `main` | Signals, flags, settings, logs, server, drain, exit code; nothing else. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, by which path, and the end in order. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
@@ -63,7 +63,7 @@
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
-//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//! 3. [`protocol::parse`] makes a command of the text, borrowing from the buffer.
 //! 4. The event is encoded once, frame header included ([`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
@@ -72,8 +72,10 @@
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
 //!    The reply comes back by step 5.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
-//!    to each member with one call. All that the kernel does not take goes into the member's
-//!    [`broker::queue::Queue`] ([`worker::outbound`]).
+//!    to each member with one call; what is for one member alone (an error, a pong) goes out among
+//!    them, in its place. Rooms of more than 64 members are written in portions, one room after the other,
+//!    and between two portions the worker polls, reads, accepts and writes small rooms. All that the
+//!    kernel does not take goes into the member's [`broker::queue::Queue`] ([`worker::outbound`]).
 //! 8. Each delivery ends in a column of the [`broker::ledger::Ledger`]: delivered, or dropped with a
 //!    cause.
 //!
@@ -96,14 +98,20 @@
 //! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
 //! | its text | `chat.text_bytes_max` | [`protocol`] |
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
-//! | publications under way | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
+//! | publications under way, in the mailbox and gathered for a room's members | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
+//! | a turn of a worker | 64 events, 8 reads of each connection, about 512 writes to small rooms and 64 to large ones | [`worker`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
+//! | what a client sent that is not read | `limits.receive_buffer_bytes` | [`server`] |
+//! | what is read of it after its close frame | 256 KiB, 12 s, a minute | [`worker::connection`] |
+//! | a peer that takes nothing | `server.ping_timeout`; with something waiting for it `queue.expiry` | [`worker::connection`] |
+//! | a peer that has ended its side | `assistant.timeout`, `bridge.order_timeout` | [`worker`] |
+//! | what Redis keeps of a room | `history.capacity`, `history.bytes_max`, `history.expiry` | [`bridge`] |
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
-//! | the end | `server.drain_grace` | [`server`] |
+//! | the end | `server.drain_notice` within `server.drain_grace` | [`server`] |
 //!
 //! # Promises, and where each is tested
 //!
@@ -113,16 +121,25 @@
 //! | A room larger than a worker loses nothing | `tests/chat.rs` `a_room_larger_than_one_worker_gets_everything` |
 //! | Nothing is lost or doubled between threads | `src/broker/mailbox/model.rs` `nothing_is_lost_or_doubled_and_each_producers_order_is_kept` (loom: `tests/run model`) |
 //! | The ledger has no residue | `tests/admin.rs` `the_ledger_accounts_for_every_delivery`; `src/broker/queue/model.rs` `any_history_agrees_with_the_model_and_adds_up` |
+//! | Who comes and goes while a room is written hears everything once, in one order | `src/worker/tests/fairness.rs` `who_comes_and_goes_during_fan_outs_hears_everything_once_in_one_order` |
+//! | A large fan-out does not keep small rooms waiting | `src/worker/tests/fairness.rs` `small_rooms_are_answered_while_a_large_fan_out_is_written` |
+//! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
 //! | A fast publisher is slowed down, not dropped | `tests/backpressure.rs` `a_publisher_faster_than_the_server_is_slowed_down_not_dropped` |
 //! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
 //! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
 //! | Nothing is allocated for an announced length | `tests/limits.rs` `an_announced_length_is_refused_before_any_payload` |
+//! | Slow is not dead | `tests/slow.rs` `a_reader_that_takes_what_is_said_is_not_dead_however_slow`, `who_takes_nothing_is_found` |
+//! | Who has ended its side still gets what it waits for | `tests/slow.rs` `a_question_and_a_half_close_get_the_echo_and_the_reply` |
+//! | A client is held and read no further than its bounds | `tests/bounds.rs` |
+//! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
 //! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
-//! | What was accepted before SIGTERM is delivered | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered` |
+//! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
+//! | Nobody is refused by the kernel while load balancers still send | `tests/shutdown.rs` `nobody_is_refused_by_the_kernel_while_the_notice_lasts`, `who_waits_in_the_kernel_s_queue_when_the_listener_closes_is_answered` |
+//! | No signal but those of the table ends the process | `tests/signals.rs` `a_signal_that_asks_for_nothing_changes_nothing_and_is_named_in_the_log` |
 //! | Nodes on one Redis hear each other in order | `tests/bridge/chat.rs` `two_nodes_chat_both_ways_in_order` |
 //! | Whatever happens to Redis, chat within a node goes on | `tests/bridge/faults.rs` `a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3`, `tests/bridge/network.rs` `bad_weather_between_a_node_and_its_redis_is_survived_r4` |
 //! | What is lost between nodes is counted exactly | `tests/bridge/faults.rs` `redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2`; `src/bridge/origins.rs` `delivered_and_missed_are_all_that_was_sent` |

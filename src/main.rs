@@ -1,9 +1,9 @@
-//! The `supportal` binary: flags, config, telemetry, server, signal, drain, exit code.
+//! The `supportal` binary: signals, flags, config, telemetry, server, drain, exit code.
 
 mod cli;
 mod signals;
 
-use signals::Signals;
+use signals::{End, Signals};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
 use supportal::metrics::Metrics;
-use supportal::server::Server;
+use supportal::server::{Ending, Server};
 use supportal::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -25,11 +25,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// workers at the end. Each keeps a heap of its own, so 64 of them cost 35 MB in a soak.
 const BLOCKING_THREADS: usize = 4;
 
-/// Exit codes: 0 clean, 64 flags or configuration, 1 the rest.
+/// Exit codes: 0 clean, also when a second signal cut the drain short; 64 flags or configuration; 1 the rest.
 fn main() -> ExitCode {
-    let loader = match cli::run(std::env::args_os(), std::env::vars_os()) {
+    // First of all, so that no signal finds the process with the system's defaults.
+    let signals = match Signals::block() {
+        Ok(signals) => signals,
+        Err(error) => return cli::fail(&format!("cannot block signals: {error}")),
+    };
+    let loader = match cli::read(std::env::args_os(), std::env::vars_os()) {
         cli::Action::Serve(loader) => loader,
-        cli::Action::Done(code) => return code,
+        cli::Action::Once(work) => {
+            return match signals.unblock() {
+                Ok(()) => work(),
+                Err(error) => cli::fail(&format!("cannot unblock signals: {error}")),
+            };
+        }
     };
     let loaded = match loader.load() {
         Ok(loaded) => loaded,
@@ -39,7 +49,7 @@ fn main() -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return cli::fail(&chain(&error)),
     };
-    match start(&loaded) {
+    match start(&loaded, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", chain(error.as_ref()));
@@ -48,7 +58,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
+fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
+    let (end, stop) = signals.wait()?;
+    let drain = async {
+        match end.await {
+            End::InOrder => Ending::Announced,
+            End::WithoutNotice => Ending::Unannounced,
+        }
+    };
     let facts = Facts::gather();
     for Line { is_warning, text } in banner(loaded, &facts) {
         if is_warning {
@@ -57,20 +74,22 @@ fn start(loaded: &Loaded) -> Result<(), Box<dyn Error>> {
             info!("{text}");
         }
     }
-    serve(Arc::new(facts.resolve(&loaded.config)))
+    serve(Arc::new(facts.resolve(&loaded.config)), drain, stop)
 }
 
 /// Binds, says where, and serves until a signal: the first drains, the second stops.
-fn serve(config: Arc<Config>) -> Result<(), Box<dyn Error>> {
+fn serve(
+    config: Arc<Config>,
+    drain: impl Future<Output = Ending> + Send + 'static,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
-        let signals = Signals::new()?;
         let server = Server::bind(config, metrics)?;
         let admin = Admin::bind(Arc::clone(server.crew())).await?;
         info!(public = %server.address(), admin = %admin.address()?, "listening");
         let admin = tokio::spawn(admin.run());
-        let (drain, stop) = signals.split();
         // A task of its own: with several control threads the main one only waits.
         let outcome = tokio::spawn(server.run(drain, stop)).await;
         admin.abort();

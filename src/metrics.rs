@@ -17,6 +17,9 @@ pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 /// A gauge with one label whose values are a closed set.
 pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
 
+/// A gauge of every worker, by its number.
+pub type PerWorker = Family<[(&'static str, usize); 1], Gauge>;
+
 /// Seconds, with one label whose values are a closed set.
 pub type Seconds = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
 
@@ -40,6 +43,10 @@ pub struct Metrics {
     pub accept_errors: Labelled,
     /// Rooms with members on this node.
     pub rooms: Gauge,
+    /// Connections of a worker, those on their way to it included.
+    pub worker_connections: PerWorker,
+    /// What a worker carries, in deliveries, as new rooms are placed by it.
+    pub worker_load: PerWorker,
     /// Commands accepted, by kind.
     pub commands: Labelled,
     /// Commands answered with an error frame or ignored, by reason.
@@ -160,10 +167,7 @@ impl Metrics {
     #[rustfmt::skip]
     pub fn new() -> Self {
         let mut table = Table { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
-        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        let help = "Version of this build";
-        table.registry.register("build", help, Info::new(version));
-        table.rows.push(("build_info{version}".to_owned(), "info", help));
+        table.build("Version of this build");
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
             connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
@@ -172,6 +176,8 @@ impl Metrics {
             handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
             accept_errors: table.labelled("accept_errors", "kind", "Failed accepts, by kind"),
             rooms: table.gauge("rooms", "Rooms with members on this node"),
+            worker_connections: table.per_worker("worker_connections", "Connections of this worker, those on their way to it included"),
+            worker_load: table.per_worker("worker_load", "What this worker carries: 64 for each connection, 256 for each room, 1 for each delivery and 8 for each accept of the last seconds (half-life 8.2 s); new rooms go where it is least"),
             commands: table.labelled("commands", "kind", "Commands accepted, by kind"),
             commands_refused: table.labelled("commands_refused", "reason", "Commands answered with an error frame or ignored, by reason"),
             violations: table.labelled("violations", "kind", "Frames that broke RFC 6455 or a cap, by kind"),
@@ -266,6 +272,13 @@ struct Table {
 }
 
 impl Table {
+    fn build(&mut self, help: &'static str) {
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        self.registry.register("build", help, Info::new(version));
+        self.rows
+            .push(("build_info{version}".to_owned(), "info", help));
+    }
+
     fn counter(&mut self, name: &'static str, help: &'static str) -> Counter {
         let counter = Counter::default();
         self.registry.register(name, help, counter.clone());
@@ -307,6 +320,13 @@ impl Table {
         self.registry.register(name, help, family.clone());
         self.rows
             .push((format!("{name}{{{label}}}"), "gauge", help));
+        family
+    }
+
+    fn per_worker(&mut self, name: &'static str, help: &'static str) -> PerWorker {
+        let family = PerWorker::default();
+        self.registry.register(name, help, family.clone());
+        self.rows.push((format!("{name}{{worker}}"), "gauge", help));
         family
     }
 

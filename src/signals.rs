@@ -1,48 +1,153 @@
-//! SIGTERM and SIGINT: the first asks for a drain, the second for a stop.
+//! Signals, from the first moment of `main`: the ones that end the server in order, and those that do not.
+//!
+//! They are blocked before there is a second thread, which every later thread inherits, and one thread
+//! waits for them (sigwait(3)). So none of them ends the process by its default, whatever was set for it
+//! before (`nohup`), no call is cut short by a handler, and a server that logs to the terminal from the
+//! background is not stopped for it (SIGTTOU).
 
+use nix::sys::signal::{SigSet, Signal};
 use std::io;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Listens from its creation on.
+/// These keep their meaning: faults of the code, job control, and what is ignored anyway.
+const LEFT_ALONE: [Signal; 13] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGTSTP,
+    Signal::SIGCONT,
+    Signal::SIGCHLD,
+    Signal::SIGURG,
+    Signal::SIGWINCH,
+    // Ignored by the standard library since before `main`.
+    Signal::SIGPIPE,
+];
+
+/// How the server is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In order, as long as that takes.
+    InOrder,
+    /// The same, but load balancers need not notice first.
+    WithoutNotice,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The first asks for the end in order, a second one for the end.
+    End(End),
+    /// Nothing; the operator is told why.
+    Nothing(&'static str),
+}
+
+fn meaning(signal: Signal) -> Meaning {
+    match signal {
+        Signal::SIGTERM | Signal::SIGQUIT => Meaning::End(End::InOrder),
+        // Power fails, or a container is halted (LXC). By its name: only Linux has it.
+        power if power.as_str() == "SIGPWR" => Meaning::End(End::InOrder),
+        // A key of somebody who looks on: no balancer has to be told first.
+        Signal::SIGINT => Meaning::End(End::WithoutNotice),
+        Signal::SIGHUP => Meaning::Nothing(
+            "nothing is reloaded: settings are read at the start alone, and there is no log file to open again; going on",
+        ),
+        Signal::SIGUSR1 => Meaning::Nothing(
+            "ignored: logs go to standard error, so there is no log file to open again",
+        ),
+        _ => Meaning::Nothing("ignored; SIGTERM ends the server in order"),
+    }
+}
+
+/// Signals that wait until somebody waits for them.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    blocked: SigSet,
+    /// Those among them with a name: real-time signals stay blocked.
+    awaited: SigSet,
+}
+
+/// What has been asked so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    first: Option<End>,
+    again: bool,
 }
 
 impl Signals {
-    /// Takes over both signals. Must be called on the runtime.
+    /// Blocks them. To be called before there is another thread.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+    pub(crate) fn block() -> io::Result<Self> {
+        let (mut blocked, mut awaited) = (SigSet::all(), SigSet::empty());
+        for signal in Signal::iterator() {
+            if LEFT_ALONE.contains(&signal) {
+                blocked.remove(signal);
+            } else {
+                awaited.add(signal);
+            }
+        }
+        blocked.thread_block()?;
+        Ok(Self { blocked, awaited })
     }
 
-    /// Two futures: done at the first signal, and at the second.
-    pub(crate) fn split(mut self) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
-        let (count, drain) = watch::channel(0_u32);
-        let stop = drain.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = self.terminate.recv() => {}
-                    _ = self.interrupt.recv() => {}
+    /// Back to the system's defaults, for a command that is no server; what came meanwhile counts.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn unblock(self) -> io::Result<()> {
+        Ok(self.blocked.thread_unblock()?)
+    }
+
+    /// Two futures: done when the end is asked for, and when it is asked for once more. What came
+    /// since [`Signals::block`] counts.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn wait(self) -> io::Result<(impl Future<Output = End>, impl Future<Output = ()>)> {
+        let (asked, mut drain) = watch::channel(Asked::default());
+        let mut stop = drain.clone();
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                loop {
+                    // Refused for no set of ours (EINVAL is sigwait(3)'s only error).
+                    let Ok(signal) = self.awaited.wait() else {
+                        return;
+                    };
+                    hear(signal, &asked);
                 }
-                count.send_modify(|count| *count += 1);
+            })?;
+        let drain = async move {
+            let asked = drain.wait_for(|asked| asked.first.is_some()).await;
+            match asked.map(|asked| asked.first) {
+                Ok(first) => first.unwrap_or(End::InOrder),
+                Err(_nobody_waits) => std::future::pending().await,
             }
-        });
-        (reached(drain, 1), reached(stop, 2))
+        };
+        let stop = async move {
+            if stop.wait_for(|asked| asked.again).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        Ok((drain, stop))
     }
 }
 
-async fn reached(mut count: watch::Receiver<u32>, number: u32) {
-    if count.wait_for(|count| *count >= number).await.is_err() {
-        // Nobody counts any more: the runtime is going down, and the process with it.
-        std::future::pending::<()>().await;
+fn hear(signal: Signal, asked: &watch::Sender<Asked>) {
+    let name = signal.as_str();
+    match meaning(signal) {
+        Meaning::Nothing(text) => tracing::info!(signal = name, "{text}"),
+        Meaning::End(end) => {
+            asked.send_modify(|asked| {
+                asked.again |= asked.first.is_some();
+                asked.first.get_or_insert(end);
+            });
+            tracing::info!(signal = name, "the end is asked for");
+        }
     }
 }

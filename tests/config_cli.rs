@@ -365,3 +365,54 @@ fn help_and_version_exit_0() {
         assert!(!run.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn check_prints_each_limit_once_and_none_of_what_is_off() {
+    const STREAMS: &str = "[bridge]\nmode = \"streams\"\nurls = [\"redis://localhost\"]\n";
+    const CHANNELS: &str = "[bridge.channels]\nenabled = true\n";
+    const NOBODY: &str = "[assistant]\nkind = \"none\"\n";
+    let off = ["history.", "bridge."];
+    for (text, there, absent) in [
+        (
+            "",
+            &["assistant.", "limits.receive_buffer_bytes"][..],
+            &off[..],
+        ),
+        (NOBODY, &["queue."], &["assistant.", "history.", "prompts"]),
+        (
+            STREAMS,
+            &["history.bytes_max", "bridge.order_timeout", "in Redis"],
+            &["bridge.channels."],
+        ),
+        (
+            CHANNELS,
+            &["bridge.channels.capacity", "bridge.outbox_bytes"],
+            &["history.", "bridge.order_timeout"],
+        ),
+    ] {
+        let run = check(text);
+        assert_eq!(run.code, Some(0), "{}", run.all);
+        let (_banner, limits) = run
+            .stdout
+            .split_once("\nlimits\n")
+            .expect("a list of limits");
+        for key in supportal::config::keys::KEYS {
+            let line = format!("  {} = ", key.path);
+            let times = limits.matches(key.path).count()
+                - limits.matches(&format!("{}_", key.path)).count();
+            assert!(
+                times <= 1,
+                "{} is printed {times} times\n{limits}",
+                key.path
+            );
+            assert!(times == limits.matches(&line).count(), "{}", key.path);
+        }
+        for part in there {
+            assert!(limits.contains(part), "{part} is missing\n{limits}");
+        }
+        for part in absent {
+            assert!(!limits.contains(part), "{part} is off\n{limits}");
+        }
+        assert!(!limits.contains("(0 x"), "{limits}");
+    }
+}

@@ -10,6 +10,8 @@ mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
+mod bounds; // what one client can make the node hold or read
+#[cfg(test)]
 mod bridge; // many nodes by way of a real Redis
 #[cfg(test)]
 mod browser; // the chat page in headless Chromium
@@ -38,11 +40,17 @@ mod logs; // what never reaches the log
 #[cfg(test)]
 mod origin; // which web pages may connect
 #[cfg(test)]
+mod placement; // which worker a room goes to
+#[cfg(test)]
 mod readme; // the README's tables are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server
 #[cfg(test)]
-mod shutdown; // SIGTERM, grace, restart
+mod shutdown; // SIGTERM, notice, grace, restart
+#[cfg(test)]
+mod signals; // every signal, at every moment
+#[cfg(test)]
+mod slow; // slow readers and half-closed peers that live, and dead ones that do not
 #[cfg(test)]
 mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]

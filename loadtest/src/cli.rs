@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Two people in a room, at human pace.
     Chat(Chat),
+    /// Small rooms, while a large one on the same server is busy: what the small ones notice.
+    Beside(Beside),
     /// People who join and leave busy rooms.
     Churn(Churn),
     /// Networks that break: connections cut without a close frame, and clients that come back.
@@ -111,6 +113,26 @@ pub(crate) struct Chat {
     /// Mean pause between two messages of one person.
     #[arg(long, default_value = "8s", value_parser = duration)]
     pub(crate) pause: Duration,
+}
+
+/// Flags of `beside`; `--rate` is that of the small rooms, in all.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Beside {
+    /// Small rooms.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) rooms: usize,
+    /// Members of each, of whom one publishes.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) members: usize,
+    /// Members of the large room; 0 leaves it out, for comparison.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) crowd: usize,
+    /// Those of them that publish.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) speakers: usize,
+    /// Messages a second in the large room.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) crowd_rate: f64,
 }
 
 /// Flags of `churn`.

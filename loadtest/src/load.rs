@@ -48,6 +48,9 @@ impl Crowd {
             let ours = part.start.max(start)..part.end.min(start + group.members);
             // Rooms of other processes only keep their numbers.
             let room = engine.add_room(if ours.is_empty() { 0 } else { group.publishers });
+            if let Some(room) = engine.traffic.rooms.last_mut() {
+                room.background = group.background;
+            }
             for member in ours.map(|place| place - start) {
                 let slot = u16::try_from(member)
                     .ok()

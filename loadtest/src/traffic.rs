@@ -27,6 +27,8 @@ pub(crate) struct Room {
     pub(crate) unsure: Vec<(u16, u32, u32)>,
     /// Deliveries to its members.
     pub(crate) delivered: u64,
+    /// Their latencies are not recorded.
+    pub(crate) background: bool,
 }
 
 impl Room {
@@ -332,8 +334,10 @@ impl Traffic {
         if fit == Fit::Foreign {
             return false;
         }
+        let mut is_background = false;
         if let Some(room) = self.rooms.get_mut(receiver.room as usize) {
             room.delivered += 1;
+            is_background = room.background;
         }
         if let Fit::Gap(first, end) = fit
             && let Some(room) = self.rooms.get(receiver.room as usize)
@@ -349,7 +353,7 @@ impl Traffic {
             if let Some(recovery) = &mut self.far.recovery {
                 recovery.heard(receiver.room, receiver.node, marker.sent, now);
             }
-        } else {
+        } else if !is_background {
             self.latency.saturating_record(age);
         }
         receiver.slot == Some(marker.slot) && fit != Fit::Again

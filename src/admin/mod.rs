@@ -1,7 +1,7 @@
 //! The operator's listener: its own address, loopback by default, never the public one.
 //!
 //! - `GET /live`: the process answers.
-//! - `GET /ready`: 200 while new connections are taken, 503 from the first moment of a drain. Without
+//! - `GET /ready`: 200 while new connections may be sent here, 503 from the first moment of a drain. Without
 //!   its Redis a node is degraded and says so, with 200; with `bridge.required`, 503.
 //! - `GET /health`: JSON: the parts and why one is degraded.
 //! - `GET /metrics`: OpenMetrics text, which Prometheus reads.
@@ -324,6 +324,19 @@ async fn health(crew: &Crew) -> Value {
 fn metrics(crew: &Crew) -> String {
     let metrics = &crew.metrics;
     metrics.rooms.set(signed(crew.broker.rooms() as u64));
+    let (placement, now) = (crew.broker.placement(), crew.clock.now());
+    for worker in 0..crew.len() {
+        let label = [("worker", worker)];
+        let connections = placement.connections(worker) as u64;
+        metrics
+            .worker_connections
+            .get_or_create(&label)
+            .set(signed(connections));
+        metrics
+            .worker_load
+            .get_or_create(&label)
+            .set(signed(placement.load(worker, now)));
+    }
     metrics
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));

@@ -156,6 +156,13 @@ impl Dispatcher {
         Asked::Accepted
     }
 
+    /// Is a prompt of this room waiting or being answered?
+    #[must_use]
+    pub fn is_answering(&self, room: &RoomName) -> bool {
+        let desk = self.0.as_ref();
+        desk.is_some_and(|desk| desk.state.lock().rooms.contains_key(room))
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -9,7 +9,7 @@ use super::envelope::NodeId;
 use super::outbox::{Outbox, Sending};
 use super::pubsub::{self, Session};
 use super::rooms::Rooms;
-use super::standing::{self, Pauses, Report, Standing, told};
+use super::standing::{self, Deadline, Pauses, Report, Standing, told};
 use super::streams::Streams;
 use super::{Error, Origin};
 use crate::broker::Broker;
@@ -42,6 +42,7 @@ pub(super) struct Link {
     pause_max: Duration,
     /// Nothing leaves for so long after an outage.
     settle: Duration,
+    pub(super) deadline: Deadline,
     /// In mode `streams`.
     pub(super) streams: Option<Streams>,
 }
@@ -85,6 +86,7 @@ impl Link {
             epoch: origin.epoch,
             pause_max: settings.reconnect_max,
             settle: settings.reconnect_max * 2,
+            deadline: Deadline::new(),
             streams,
         })
     }
@@ -283,7 +285,7 @@ mod tests {
                 broker.publish(&room, &Publication { frame, deadline }, Some(0));
             }
             bridge.run(&broker).unwrap();
-            bridge.shutdown();
+            bridge.shutdown(Millis::NEVER);
             let dropped = |cause| {
                 metrics
                     .bridge_dropped

@@ -64,7 +64,7 @@ pub use standing::Report;
 use crate::broker::room::Room;
 use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
 use channels::layer::Layer;
@@ -247,8 +247,12 @@ impl Bridge {
     }
 
     /// Sends what is left and leaves Django's groups, for at most three times
-    /// `bridge.command_timeout`, and ends the thread. Blocks.
-    pub fn shutdown(&self) {
+    /// `bridge.command_timeout` and not beyond `deadline`, and ends the thread. Blocks.
+    pub fn shutdown(&self, deadline: Millis) {
+        let deadlines = self.links.iter().map(|link| &link.deadline);
+        for last in deadlines.chain(self.layer.iter().map(|layer| &layer.deadline)) {
+            last.set(deadline);
+        }
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()

@@ -142,7 +142,7 @@ impl Session {
             }
         };
         // Whatever is not out by then is lost with the node.
-        let patience = link.timeout * 2;
+        let patience = link.deadline.left(link.clock, link.timeout * 2);
         drop(tokio::time::timeout(patience, flushed).await);
     }
 }

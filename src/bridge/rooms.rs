@@ -39,6 +39,8 @@ struct Watched {
     held: bool,
     /// When the last member left, if none is there.
     left: Millis,
+    /// It stands in [`Table::idle`]: once, however often members come and go.
+    is_idle: bool,
     origins: Origins,
     /// In mode `streams`.
     lane: Option<Box<Lane>>,
@@ -49,7 +51,7 @@ struct Table {
     rooms: HashMap<RoomName, Watched>,
     /// To be subscribed, in order; entries of rooms that are gone are passed over.
     wanted: VecDeque<RoomName>,
-    /// Rooms that were left, in order.
+    /// Rooms that were left, each once, and when to look again.
     idle: VecDeque<(Millis, RoomName)>,
     /// Rooms whose members wait, in order, and until when.
     held: VecDeque<(Millis, RoomName)>,
@@ -113,6 +115,7 @@ impl Rooms {
                 subscription: Subscription::Wanted,
                 held: is_up,
                 left: Millis::NEVER,
+                is_idle: false,
                 origins: Origins::default(),
                 lane: self
                     .load
@@ -141,8 +144,9 @@ impl Rooms {
         watched.watchers -= 1;
         if watched.watchers <= 0 {
             watched.left = now;
-            let until = now + self.linger;
-            table.idle.push_back((until, name.clone()));
+            if !std::mem::replace(&mut watched.is_idle, true) {
+                table.idle.push_back((now + self.linger, name.clone()));
+            }
         }
     }
 
@@ -219,11 +223,18 @@ impl Rooms {
         while idle.front().is_some_and(|(until, _)| *until <= now)
             && let Some((_, name)) = idle.pop_front()
         {
-            let is_over = rooms
-                .get(name.as_str())
-                .is_some_and(|watched| watched.watchers <= 0 && watched.left + linger <= now);
-            if is_over && let Some(watched) = rooms.remove(name.as_str()) {
+            let Some(watched) = rooms.get_mut(name.as_str()) else {
+                continue;
+            };
+            let until = watched.left + linger;
+            if watched.watchers > 0 {
+                watched.is_idle = false;
+            } else if until > now {
+                // Somebody was there meanwhile. Not in order any more, so up to one linger late.
+                idle.push_back((until, name));
+            } else {
                 *confirmed -= usize::from(watched.subscription == Subscription::Confirmed);
+                rooms.remove(name.as_str());
                 due.idle.push(name);
             }
         }
@@ -265,6 +276,11 @@ impl Rooms {
             }
         }
         names
+    }
+
+    /// Has this room members, or had some within the linger?
+    pub(super) fn has(&self, name: &RoomName) -> bool {
+        self.table.lock().rooms.contains_key(name.as_str())
     }
 
     /// Rooms wanted, and of these confirmed.

@@ -188,6 +188,27 @@ impl Pauses {
     }
 }
 
+/// When the node's end must be over: [`Millis::NEVER`] until the node knows.
+#[derive(Debug)]
+pub(super) struct Deadline(AtomicU64);
+
+impl Deadline {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU64::new(Millis::NEVER.0))
+    }
+
+    /// To be called before the node says stop.
+    pub(super) fn set(&self, deadline: Millis) {
+        self.0.store(deadline.0, Ordering::Relaxed);
+    }
+
+    /// What is left of it, but not more than `most`.
+    pub(super) fn left(&self, clock: Clock, most: Duration) -> Duration {
+        let deadline = Millis(self.0.load(Ordering::Relaxed));
+        deadline.since(clock.now()).min(most)
+    }
+}
+
 /// Done when the node goes down.
 pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
     // The sender lives as long as the node: its end means the same.

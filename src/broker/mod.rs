@@ -7,10 +7,11 @@
 //! Not for: sockets, frames' meaning, time (it is an argument).
 //!
 //! # Lock order
-//! 1. a shard of the registry (dashmap guard)
-//! 2. a room's state
-//! 3. the uplink's rooms, in a mode that gives them an order of their own
-//! 4. a mailbox; the uplink's outbox
+//! 1. the book of placements
+//! 2. a shard of the registry (dashmap guard)
+//! 3. a room's state
+//! 4. the uplink's rooms, in a mode that gives them an order of their own
+//! 5. a mailbox; the uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -21,9 +22,13 @@
 
 pub mod ledger;
 pub mod mailbox;
+mod parcel;
+pub mod placement;
 pub mod queue;
 pub mod room;
 pub mod uplink;
+
+pub use parcel::Parcel;
 
 use crate::clock::Millis;
 use crate::config;
@@ -32,6 +37,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mailbox::Mailbox;
+use placement::{Passage, Placement};
 use room::{ByName, Last, Published, Room, RoomSlot};
 use std::fmt;
 use std::sync::Arc;
@@ -50,62 +56,6 @@ pub struct Publication {
 /// A connection within a worker: generation and place, as one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey(pub u64);
-
-/// What a worker's mailbox holds.
-#[derive(Debug)]
-pub enum Parcel {
-    /// A publication for this worker's members of a room.
-    Room {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-        /// The publication's number in its room.
-        sequence: u64,
-        /// Members on this worker at the moment of publishing: what the ledger expects.
-        members: u32,
-        /// The publication.
-        publication: Publication,
-    },
-    /// An event for one connection alone.
-    Direct {
-        /// Whom it is for.
-        connection: ConnectionKey,
-        /// The event.
-        publication: Publication,
-        /// It ends the wait of a connection that takes one command at a time.
-        resume: bool,
-    },
-    /// What other nodes publish into a room reaches it from here on: members are welcomed.
-    Confirmed {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-    },
-    /// Every member's connection is closed, behind what was published before.
-    Close {
-        /// The room's place on this worker.
-        slot: RoomSlot,
-        /// The close code.
-        code: u16,
-    },
-    /// A control frame for one connection, in order with its events but no delivery of its own.
-    Control {
-        /// Whom it is for.
-        connection: ConnectionKey,
-        /// The frame.
-        frame: Bytes,
-    },
-}
-
-impl Parcel {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
-                publication.frame.len()
-            }
-            Self::Control { frame, .. } => frame.len(),
-            Self::Confirmed { .. } | Self::Close { .. } => 0,
-        }
-    }
-}
 
 /// Wakes a worker that sleeps in its poll.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -146,6 +96,14 @@ impl Mailboxes {
             .is_none_or(|(mailbox, _)| mailbox.is_empty())
     }
 
+    /// Parcels put into this worker's mailbox and not released yet.
+    #[must_use]
+    pub fn len(&self, worker: usize) -> usize {
+        self.boxes
+            .get(worker)
+            .map_or(0, |(mailbox, _)| mailbox.len())
+    }
+
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
@@ -165,19 +123,34 @@ impl Mailboxes {
             .map_or(0, |(mailbox, _)| mailbox.swap(into))
     }
 
+    /// The worker is gone: what is in its mailbox, which takes nothing from here on and stops nobody.
+    /// Wakes the workers that wait for it.
+    pub fn close(&self, worker: usize) -> Vec<Parcel> {
+        let Some((mailbox, _)) = self.boxes.get(worker) else {
+            return Vec::new();
+        };
+        let parcels = mailbox.close();
+        self.wake_waiters(mailbox);
+        parcels
+    }
+
     /// Makes room again after parcels were dealt with, and wakes the workers that wait for it.
     pub fn release(&self, worker: usize, parcels: usize, bytes: usize) {
         let Some((mailbox, _)) = self.boxes.get(worker) else {
             return;
         };
         if mailbox.release(parcels, bytes) {
-            let mut waiters = mailbox.take_waiters();
-            while waiters != 0 {
-                let waiter = waiters.trailing_zeros() as usize;
-                waiters &= waiters - 1;
-                if let Some((_, wake)) = self.boxes.get(waiter) {
-                    wake();
-                }
+            self.wake_waiters(mailbox);
+        }
+    }
+
+    fn wake_waiters(&self, mailbox: &Mailbox<Parcel>) {
+        let mut waiters = mailbox.take_waiters();
+        while waiters != 0 {
+            let waiter = waiters.trailing_zeros() as usize;
+            waiters &= waiters - 1;
+            if let Some((_, wake)) = self.boxes.get(waiter) {
+                wake();
             }
         }
     }
@@ -209,8 +182,8 @@ pub struct Joined {
 pub struct Broker {
     rooms: DashMap<ByName, (), RandomState>,
     mailboxes: Mailboxes,
+    placement: Arc<Placement>,
     spread_above: usize,
-    hasher: RandomState,
     uplink: Option<Box<dyn Uplink>>,
     publications: AtomicU64,
     incarnations: AtomicU64,
@@ -238,16 +211,16 @@ impl Broker {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
-        let boxes = wakes
+        let boxes: Vec<_> = wakes
             .into_iter()
             .take(WORKERS_MAX)
             .map(|wake| (mailbox(), wake))
             .collect();
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
+            placement: Arc::new(Placement::new(boxes.len())),
             mailboxes: Mailboxes { boxes },
             spread_above: settings.spread_above,
-            hasher: RandomState::default(),
             uplink,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
@@ -272,17 +245,31 @@ impl Broker {
         self.publications.load(Ordering::Relaxed)
     }
 
-    /// The worker a new member of this room should go to.
+    /// Chooses the worker of a new connection, a member of `room` if it is one's, and counts the
+    /// connection there from now on.
     #[must_use]
-    pub fn place(&self, name: &RoomName) -> usize {
-        let workers = self.mailboxes.boxes.len().max(1);
-        self.find(name)
-            .and_then(|room| room.preferred_worker(self.spread_above, workers))
-            // Two first members at once must agree, so a new room's home follows from its name.
-            .unwrap_or_else(|| {
-                use std::hash::BuildHasher;
-                (self.hasher.hash_one(name.as_str()) as usize) % workers
-            })
+    pub fn place(&self, room: Option<&RoomName>, now: Millis) -> Passage {
+        let Some(name) = room else {
+            return self.placement.send_anywhere(now);
+        };
+        let find = || self.worker_of(name, now);
+        match find() {
+            Some(worker) => self.placement.send(worker),
+            None => self.placement.send_first(name, now, find),
+        }
+    }
+
+    /// The worker for one more member of a room that has some.
+    fn worker_of(&self, name: &RoomName, now: Millis) -> Option<usize> {
+        let load = |worker| self.placement.load(worker, now);
+        self.find(name)?
+            .preferred_worker(self.spread_above, self.mailboxes.workers(), load)
+    }
+
+    /// What the workers carry.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// The room, if it has members here.
@@ -334,6 +321,9 @@ impl Broker {
                 }
             }
         };
+        if seat.first_on_worker {
+            self.placement.hold_room(usize::from(worker), true);
+        }
         if seat.first_on_node
             && let Some(uplink) = &self.uplink
         {
@@ -370,6 +360,9 @@ impl Broker {
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
     pub fn leave(&self, room: &Arc<Room>, worker: usize) -> bool {
         let last = room.stand(u16::try_from(worker).unwrap_or(u16::MAX));
+        if last != Last::Not {
+            self.placement.hold_room(worker, false);
+        }
         if last == Last::OnNode {
             self.rooms.remove_if(room.name().as_str(), |key, ()| {
                 Arc::ptr_eq(&key.0, room) && room.is_empty()
@@ -445,6 +438,13 @@ impl Broker {
     pub fn control(&self, worker: usize, connection: ConnectionKey, frame: Bytes) {
         self.mailboxes
             .push(worker, Parcel::Control { connection, frame }, Some(worker));
+    }
+
+    /// A question of this connection has been answered: said behind the reply.
+    pub fn answered(&self, asker: Author) {
+        let connection = asker.connection;
+        self.mailboxes
+            .push(asker.worker, Parcel::Answered { connection }, None);
     }
 
     /// Sends an event to one connection of `worker`.

@@ -192,8 +192,13 @@ impl Room {
     }
 
     /// The worker a new member should go to, given `spread_above` and `workers`: the home while the
-    /// room is small, then the worker with the fewest members.
-    pub(super) fn preferred_worker(&self, spread_above: usize, workers: usize) -> Option<usize> {
+    /// room is small, then the worker with the fewest members, of several the one with the least load.
+    pub(super) fn preferred_worker(
+        &self,
+        spread_above: usize,
+        workers: usize,
+        load: impl Fn(usize) -> u64,
+    ) -> Option<usize> {
         let state = self.state.lock();
         let home = state.home.as_ref()?;
         let members: usize = state
@@ -209,7 +214,7 @@ impl Room {
                 .find(|placement| usize::from(placement.worker) == worker)
                 .map_or(0, |placement| placement.members)
         };
-        (0..workers).min_by_key(|&worker| count(worker))
+        (0..workers).min_by_key(|&worker| (count(worker), load(worker)))
     }
 
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.

@@ -44,6 +44,7 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
             } => (*sequence, *members),
             Parcel::Direct { .. }
             | Parcel::Control { .. }
+            | Parcel::Answered { .. }
             | Parcel::Confirmed { .. }
             | Parcel::Close { .. } => (0, 1),
         })
@@ -100,15 +101,18 @@ fn the_last_leave_removes_the_room_and_the_next_join_starts_anew() {
 #[test]
 fn a_room_stays_on_its_home_until_it_is_large_then_spreads() {
     let (broker, _) = broker(3);
-    let home = broker.place(&name("big"));
+    let place = || broker.place(Some(&name("big")), Millis(0)).worker();
+    let first = broker.place(Some(&name("big")), Millis(0));
+    let home = first.worker();
     for _ in 0..4 {
-        assert_eq!(broker.place(&name("big")), home);
+        assert_eq!(place(), home);
         broker.join(&name("big"), home, RoomSlot::default);
     }
-    let next = broker.place(&name("big"));
+    drop(first);
+    let next = place();
     assert_ne!(next, home);
     broker.join(&name("big"), next, RoomSlot::default);
-    let third = broker.place(&name("big"));
+    let third = place();
     assert!(third != home && third != next);
 }
 

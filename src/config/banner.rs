@@ -177,7 +177,8 @@ fn memory_advice(config: &Config, facts: &Facts) -> Option<String> {
         Bytes(memory.total),
         Bytes(available),
         if fitting == 0 {
-            "lower broker.mailbox_bytes or server.workers".to_owned()
+            "lower limits.handshakes, server.backlog, broker.mailbox_bytes or server.workers"
+                .to_owned()
         } else {
             format!("limits.connections = {fitting} fits, or lower queue.bytes_max")
         }
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn memory_that_is_not_there_is_advised_on_with_a_number_that_fits() {
         let facts = Facts {
-            memory_bytes: Some(1 << 30),
+            memory_bytes: Some(4 << 30),
             ..FACTS
         };
         let mut loaded = Loaded::default();

@@ -8,7 +8,7 @@ use super::{AssistantKind, BridgeMode, Config};
 use std::fmt;
 
 /// A connection's slab entry, its place in the room and in the timer wheel (`worker::slab`).
-const SLOT_BYTES: usize = 160 + 96;
+const SLOT_BYTES: usize = 184 + 96;
 /// One room with one member: the registry's entry, the name, the member list.
 const ROOM_BYTES: usize = 256;
 /// What a delivery costs beside the bytes of its frame: its entry of 48 bytes in a queue that doubles
@@ -25,8 +25,15 @@ const BUFFER_BYTES: usize = (64 + 128) * 1024;
 const WORKER_BYTES: usize = 2 * 1024 * 1024 + 64 * 1024;
 /// hyper's state machine, the task, and the response of one handshake.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
-/// The kernel's receive buffer of a socket nobody reads, before it autotunes (tcp_rmem's default).
-const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
+/// What a receive buffer holds beyond its bound: the kernel takes the segment that passes it, of up to
+/// 64 KiB (loopback, or joined by the network card).
+const SEGMENT_BYTES: usize = 64 * 1024;
+/// Connections of the operator's listener, and what one holds: hyper's buffers, and the kernel's.
+const ADMIN_CONNECTIONS: usize = 64;
+const ADMIN_CONNECTION_BYTES: usize = 1024 * 1024;
+/// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and
+/// 65 origins.
+const HISTORY_ROOM_BYTES: usize = 24 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
 /// The threads and connections of one host of a channel layer, and what decoding one message takes
@@ -53,7 +60,7 @@ const LOG_BYTES: usize = 2 * 1024 * 1024;
 /// One addend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addend {
-    /// What it is, with the key that bounds it.
+    /// What it is.
     pub name: &'static str,
     /// How many there are.
     pub count: u64,
@@ -78,6 +85,9 @@ pub struct MemoryBudget {
     pub per_connection: u64,
     /// Bytes of all addends.
     pub total: u64,
+    /// What the rooms of that many connections make Redis keep, if a history is kept: not in the
+    /// total, since it is another process' memory.
+    pub redis: Option<Addend>,
 }
 
 /// Sums what `connections` clients and `workers` threads may occupy at most.
@@ -97,6 +107,60 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             .mailbox_capacity
             .saturating_mul(DELIVERY_BYTES),
     );
+    // A prompt is a text; its reply may be as long.
+    let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
+    // The kernel books a buffer at twice what was asked for (socket(7)).
+    let send_bytes = limits.send_buffer_bytes.saturating_mul(2);
+    let receive_bytes = limits
+        .receive_buffer_bytes
+        .saturating_mul(2)
+        .saturating_add(SEGMENT_BYTES);
+    let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
+    let shaking = limits.header_bytes.saturating_add(HANDSHAKE_BYTES);
+    let shaking = shaking
+        .saturating_add(send_bytes)
+        .saturating_add(receive_bytes);
+    #[rustfmt::skip]
+    let mut addends = vec![
+        addend("process and allocator", 1, PROCESS_BYTES),
+        addend("log lines waiting for standard error", 1, LOG_BYTES),
+        addend("the operator's connections", ADMIN_CONNECTIONS, ADMIN_CONNECTION_BYTES),
+        addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
+        addend("mailboxes between workers", workers, mailbox_bytes),
+        addend("kernel: connections not yet accepted", backlog, receive_bytes),
+        addend("handshakes, with the kernel's buffers", limits.handshakes, shaking),
+        addend("prompts and their replies", prompts, prompt_bytes),
+    ];
+    #[rustfmt::skip]
+    let each_connection = [
+        addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
+        addend("partial messages", connections, limits.message_bytes.saturating_add(STASH_BYTES)),
+        addend("input kept back while a mailbox is full (one read)", connections, READ_BYTES),
+        addend("queues of slow readers", connections, queue_bytes),
+        addend("kernel: send buffers", connections, send_bytes),
+        addend("kernel: receive buffers", connections, receive_bytes),
+    ];
+    let per_connection = each_connection
+        .iter()
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    addends.extend(bridge(config));
+    addends.extend(each_connection);
+    let total = addends
+        .iter()
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
+    MemoryBudget {
+        addends,
+        per_connection,
+        total,
+        redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
+            let room_bytes = config.history.bytes_max.saturating_add(HISTORY_ROOM_BYTES);
+            addend("rooms", connections, room_bytes)
+        }),
+    }
+}
+
+/// The ways to other nodes and to a Django site.
+fn bridge(config: &Config) -> Vec<Addend> {
     let [(hosts, host_bytes), (sends, said_bytes)] = channel_layer(config);
     let links = match config.bridge.mode {
         BridgeMode::Off => 0,
@@ -110,44 +174,17 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let outgoing = config.bridge.outbox_capacity.saturating_mul(OUTGOING_BYTES);
     let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
     let arrivals = config.bridge.arrivals_capacity;
-    // A prompt is a text; its reply may be as long.
-    let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
-    // The kernel books a buffer at twice what was asked for (socket(7)).
-    let send_bytes = limits.send_buffer_bytes.saturating_mul(2);
     #[rustfmt::skip]
     let addends = vec![
-        addend("process and allocator", 1, PROCESS_BYTES),
-        addend("log lines waiting for standard error", 1, LOG_BYTES),
-        addend("workers: stack, buffers", workers, WORKER_BYTES + BUFFER_BYTES),
-        addend("mailboxes (broker.mailbox_bytes, mailbox_capacity)", workers, mailbox_bytes),
-        addend("Django: hosts, messages from them (bridge.channels.hosts, message_bytes)", hosts, host_bytes),
-        addend("Django: users' messages (bridge.outbox_bytes, outbox_capacity)", sends, said_bytes),
+        addend("Django: hosts, and messages from them", hosts, host_bytes),
+        addend("Django: users' messages", sends, said_bytes),
         addend("bridge: connections to Redis", links, LINK_BYTES),
-        addend("bridge: outboxes (bridge.outbox_bytes, outbox_capacity)", links, outbox_bytes),
-        addend("bridge: arrivals (bridge.arrivals_capacity)", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
-        addend("bridge: messages that are to come back in order (bridge.outbox_bytes, outbox_capacity)", streams, outbox_bytes),
-        addend("bridge: gaps being read (limits.message_bytes)", streams, READS.saturating_mul(READ_PAGE_BYTES.saturating_add(limits.message_bytes.saturating_mul(4)))),
-        addend("handshakes (limits.handshakes, header_bytes)", limits.handshakes, limits.header_bytes.saturating_add(HANDSHAKE_BYTES)),
-        addend("prompts (assistant.prompts, chat.text_bytes_max)", prompts, prompt_bytes),
-        addend("connections: slot and room", connections, SLOT_BYTES + ROOM_BYTES),
-        addend("partial messages (limits.message_bytes)", connections, limits.message_bytes.saturating_add(STASH_BYTES)),
-        addend("input kept back while a mailbox is full (one read)", connections, READ_BYTES),
-        addend("queues (queue.bytes_max, capacity)", connections, queue_bytes),
-        addend("kernel send buffers (limits.send_buffer_bytes)", connections, send_bytes),
-        addend("kernel receive buffers", connections, RECEIVE_BUFFER_BYTES),
+        addend("bridge: outboxes", links, outbox_bytes),
+        addend("bridge: arrivals", links, arrivals.saturating_mul(ARRIVAL_BYTES + ARRIVED_BYTES)),
+        addend("bridge: messages that are to come back in order", streams, outbox_bytes),
+        addend("bridge: gaps being read", streams, READS.saturating_mul(READ_PAGE_BYTES.saturating_add(config.limits.message_bytes.saturating_mul(4)))),
     ];
-    let per_connection = addends
-        .iter()
-        .skip(13) // the first thirteen do not grow with connections
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
-    let total = addends
-        .iter()
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
-    MemoryBudget {
-        addends,
-        per_connection,
-        total,
-    }
+    addends
 }
 
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
@@ -182,12 +219,22 @@ fn addend(name: &'static str, count: usize, each: usize) -> Addend {
 
 impl fmt::Display for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for addend in &self.addends {
+        // A part that is off has none.
+        for addend in self.addends.iter().filter(|addend| addend.count > 0) {
             let (count, each) = (addend.count, Bytes(addend.each));
             let sum = Bytes(addend.bytes()).to_string();
             writeln!(f, "  {sum:>12}  {} ({count} x {each})", addend.name)?;
         }
-        write!(f, "  {:>12}  in all", Bytes(self.total).to_string())
+        write!(f, "  {:>12}  in all", Bytes(self.total).to_string())?;
+        if let Some(rooms) = &self.redis {
+            let (count, each) = (rooms.count, Bytes(rooms.each));
+            let sum = Bytes(rooms.bytes()).to_string();
+            write!(
+                f,
+                "\n\nmemory at worst, in Redis\n  {sum:>12}  {count} rooms that spoke within the history's time ({each} each)"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -266,11 +313,13 @@ mod tests {
         plain.bridge.mode = BridgeMode::Pubsub;
         plain.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
         let base = worst_case_memory(&plain, 10, 2).total;
-        let change: [fn(&mut Config); 13] = [
+        let change: [fn(&mut Config); 15] = [
             |config| config.queue.bytes_max += 1,
             |config| config.queue.capacity += 1,
             |config| config.limits.message_bytes += 1,
             |config| config.limits.send_buffer_bytes += 1,
+            |config| config.limits.receive_buffer_bytes += 1,
+            |config| config.server.backlog += 1,
             |config| config.limits.handshakes += 1,
             |config| config.limits.header_bytes += 1,
             |config| config.broker.mailbox_bytes += 1,
@@ -297,9 +346,35 @@ mod tests {
     fn a_partial_message_and_input_kept_back_are_held_at_once() {
         let config = Config::default();
         let budget = worst_case_memory(&config, 1, 1);
-        let without = config.queue.bytes_max + 2 * config.limits.send_buffer_bytes;
-        let input = budget.per_connection - without as u64 - RECEIVE_BUFFER_BYTES as u64;
+        let kernel = 2 * (config.limits.send_buffer_bytes + config.limits.receive_buffer_bytes);
+        let without = config.queue.bytes_max + kernel + SEGMENT_BYTES;
+        let input = budget.per_connection - without as u64;
         assert!(input >= (config.limits.message_bytes + READ_BYTES) as u64);
+    }
+
+    #[test]
+    fn what_redis_keeps_is_counted_for_a_history_alone_and_moves_with_its_bound() {
+        let mut config = Config::default();
+        assert_eq!(worst_case_memory(&config, 10, 2).redis, None);
+        config.bridge.mode = BridgeMode::Streams;
+        config.bridge.urls = vec![RedisUrl::parse("redis://a").unwrap()];
+        let before = worst_case_memory(&config, 10, 2);
+        config.history.bytes_max += 1;
+        let after = worst_case_memory(&config, 10, 2);
+        let bytes = |budget: &MemoryBudget| budget.redis.map(|rooms| rooms.bytes());
+        assert_eq!(bytes(&after), bytes(&before).map(|bytes| bytes + 10));
+        assert_eq!(after.total, before.total, "another process' memory");
+        assert!(before.to_string().contains("10 rooms"), "{before}");
+    }
+
+    #[test]
+    fn what_is_off_is_not_listed() {
+        let mut config = Config::default();
+        config.assistant.kind = AssistantKind::None;
+        let text = worst_case_memory(&config, 10, 2).to_string();
+        for part in ["bridge", "Django", "prompts", "Redis", " 0 x"] {
+            assert!(!text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::keys::{KEYS, Key, Kind, SECTIONS};
 use super::load::Loaded;
 use super::problem::Source;
 use super::value;
+use super::{AssistantKind, BridgeMode, Config};
 use toml::Value;
 
 /// The form of a document.
@@ -39,7 +40,8 @@ pub fn render_default(format: Format) -> String {
     document.render(format)
 }
 
-/// The keys that bound something, with their values and sentences, for `supportal check`.
+/// The keys that bound something, with their values and sentences, for `supportal check`: numbers and
+/// times, without those of parts that are off.
 #[must_use]
 pub fn render_limits(loaded: &Loaded) -> String {
     let document = Document {
@@ -47,23 +49,29 @@ pub fn render_limits(loaded: &Loaded) -> String {
         source: &|_| None,
     };
     KEYS.iter()
-        .filter(|key| {
-            [
-                "queue",
-                "limits",
-                "broker",
-                "history",
-                "bridge",
-                "bridge.channels",
-            ]
-            .contains(&key.section())
-        })
+        .filter(|key| matches!(key.kind, Kind::Count | Kind::Duration))
+        .filter(|key| is_on(key, &loaded.config))
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {
             let setting = format!("{} = {value}", key.path);
             format!("  {setting:<36}  {}\n", key.doc)
         })
         .collect()
+}
+
+/// Is the part that this key belongs to in use?
+fn is_on(key: &Key, config: &Config) -> bool {
+    let is_streams = config.bridge.mode == BridgeMode::Streams;
+    match key.section() {
+        "history" => is_streams,
+        "bridge" if key.name() == "order_timeout" => is_streams,
+        "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
+        // A channel layer goes by the same outboxes and timeouts.
+        "bridge" => config.bridge.mode != BridgeMode::Off || config.bridge.channels.enabled,
+        "bridge.channels" => config.bridge.channels.enabled,
+        "assistant" => config.assistant.kind != AssistantKind::None,
+        _ => true,
+    }
 }
 
 struct Document<'a> {

@@ -1,12 +1,15 @@
 //! `[history]`: what is kept of a room, and what that may be.
 
 use super::validate::Findings;
-use super::{Bridge, BridgeMode, units};
+use super::{BridgeMode, Config, units};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Most messages kept of a room: a gap and an answer to `/history` are read from it.
 const CAPACITY_MAX: usize = 10_000;
+
+/// Most bytes kept of a room: the sum over rooms is Redis' memory.
+const BYTES_MAX: usize = 1 << 30;
 
 /// Longest that a message is kept.
 const EXPIRY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -17,6 +20,9 @@ const EXPIRY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 pub struct History {
     /// Most messages kept of a room.
     pub capacity: usize,
+    /// Most bytes kept of a room, as Redis needs them: a quarter more than a message has, and 128. The
+    /// newest is kept whatever its size.
+    pub bytes_max: usize,
     /// A message is kept for this long, and so is a room's history after its last message.
     #[serde(with = "units::duration")]
     pub expiry: Duration,
@@ -26,13 +32,16 @@ impl Default for History {
     fn default() -> Self {
         Self {
             capacity: 100,
-            expiry: Duration::from_secs(24 * 3600),
+            bytes_max: 256 * 1024,
+            expiry: Duration::from_secs(2 * 3600),
         }
     }
 }
 
 /// Ranges, and what has no effect.
-pub(super) fn check(history: &History, bridge: &Bridge, found: &mut Findings) {
+pub(super) fn check(config: &Config, event_bytes: usize, found: &mut Findings) {
+    let (history, bridge) = (&config.history, &config.bridge);
+    let is_kept = bridge.mode == BridgeMode::Streams;
     found.at_least("history.capacity", history.capacity, 1);
     found.at_most("history.capacity", history.capacity, CAPACITY_MAX);
     if history.expiry < Duration::from_secs(1) {
@@ -41,7 +50,20 @@ pub(super) fn check(history: &History, bridge: &Bridge, found: &mut Findings) {
     if history.expiry > EXPIRY_MAX {
         found.error("history.expiry", "is longer than a year", "check the unit");
     }
-    if bridge.mode != BridgeMode::Streams && *history != History::default() {
+    let least = if is_kept { event_bytes } else { 1 };
+    found.at_least("history.bytes_max", history.bytes_max, least);
+    found.at_most("history.bytes_max", history.bytes_max, BYTES_MAX);
+    // What a queue may still deliver must be there to be read again after a cut.
+    let is_meant = is_kept || *history != History::default();
+    if is_meant && history.expiry < config.queue.expiry {
+        let expiry = units::format_duration(config.queue.expiry);
+        let what = format!(
+            "is below queue.expiry = \"{expiry}\": what is still delivered is no longer kept"
+        );
+        let fix = format!("write at least \"{expiry}\", or lower queue.expiry");
+        found.error("history.expiry", what, fix);
+    }
+    if !is_kept && *history != History::default() {
         let fix = "set bridge.mode = \"streams\", or remove it";
         found.warn("history", "has no effect: no history is kept", fix);
     }

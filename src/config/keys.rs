@@ -134,8 +134,9 @@ pub const KEYS: &[Key] = &[
     key("server.handshake_timeout", Kind::Duration, "Longest from accept to the end of the request head."),
     key("server.http_timeout", Kind::Duration, "Longest life of a connection that is no WebSocket (the chat page's)."),
     key("server.ping_interval", Kind::Duration, "A ping goes to a connection that sent nothing for this long."),
-    key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed."),
-    key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit; closes are spread over it."),
+    key("server.ping_timeout", Kind::Duration, "A connection that answers no ping within this time is closed, unless its socket still takes what waits for it."),
+    key("server.drain_notice", Kind::Duration, "After SIGTERM new connections are still taken for this long, at most two thirds of the grace: load balancers notice `/ready` meanwhile."),
+    key("server.drain_grace", Kind::Duration, "Longest from SIGTERM to exit, the notice included; closes are spread over what the notice leaves."),
 
     key("origin.allowed", Kind::List, "Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check."),
 
@@ -166,6 +167,7 @@ pub const KEYS: &[Key] = &[
     key("limits.bytes_per_second", Kind::Count, "Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit."),
     key("limits.refusals", Kind::Count, "Messages in a row refused for their rate before the connection is closed with 4429."),
     key("limits.send_buffer_bytes", Kind::Count, "Kernel send buffer of a socket in bytes."),
+    key("limits.receive_buffer_bytes", Kind::Count, "Kernel receive buffer of a socket in bytes: what a client may send that is not read yet."),
     key("limits.unsent_bytes", Kind::Count, "Unsent bytes the kernel may hold per socket (TCP_NOTSENT_LOWAT)."),
 
     key("broker.spread_above", Kind::Count, "Members above which a room spreads over all workers."),
@@ -173,6 +175,7 @@ pub const KEYS: &[Key] = &[
     key("broker.mailbox_bytes", Kind::Count, "Most bytes of publications waiting for one worker."),
 
     key("history.capacity", Kind::Count, "Most messages kept of a room."),
+    key("history.bytes_max", Kind::Count, "Most bytes kept of a room, as Redis needs them: a quarter more than a message has, and 128; the newest is kept whatever its size."),
     key("history.expiry", Kind::Duration, "A message is kept for this long, and a room's history for this long after its last message."),
 
     key("bridge.mode", Kind::Choice(&["off", "pubsub", "streams"]), "How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again)."),

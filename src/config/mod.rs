@@ -89,9 +89,26 @@ pub struct Server {
     /// A connection that answers no ping within this time is closed.
     #[serde(with = "units::duration")]
     pub ping_timeout: Duration,
-    /// Longest from SIGTERM to exit; closes are spread over it.
+    /// After SIGTERM new connections are still taken for this long.
+    #[serde(with = "units::duration")]
+    pub drain_notice: Duration,
+    /// Longest from SIGTERM to exit, the notice included; closes are spread over it.
     #[serde(with = "units::duration")]
     pub drain_grace: Duration,
+}
+
+impl Server {
+    /// The notice a drain really gives: of a grace that is short, at most two thirds, so that the
+    /// closes have the rest.
+    #[must_use]
+    pub fn notice(&self) -> Duration {
+        self.drain_notice.min(self.drain_grace * 2 / 3)
+    }
+
+    /// Is the notice one that may be written beside this grace? The default gives way to any.
+    pub(crate) fn is_notice_within_grace(&self) -> bool {
+        self.drain_notice <= self.drain_grace || self.drain_notice == Self::default().drain_notice
+    }
 }
 
 impl Default for Server {
@@ -106,6 +123,7 @@ impl Default for Server {
             http_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(8),
+            drain_notice: Duration::from_secs(3),
             drain_grace: Duration::from_secs(10),
         }
     }
@@ -291,6 +309,8 @@ pub struct Limits {
     pub refusals: u32,
     /// Kernel send buffer of a socket in bytes.
     pub send_buffer_bytes: usize,
+    /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.
+    pub receive_buffer_bytes: usize,
     /// Unsent bytes the kernel may hold per socket (`TCP_NOTSENT_LOWAT`).
     pub unsent_bytes: u32,
 }
@@ -314,6 +334,7 @@ impl Default for Limits {
             bytes_per_second: 1024 * 1024,
             refusals: 100,
             send_buffer_bytes: 64 * 1024,
+            receive_buffer_bytes: 64 * 1024,
             unsent_bytes: 16 * 1024,
         }
     }

@@ -17,8 +17,8 @@ const HEADER_BYTES_MIN: usize = 8192;
 const HEADERS_MIN: usize = 16;
 /// Room for the guide's path with its longest ids: 9 + 18 + 1 + 64 + 1, percent-encoded threefold.
 const URI_BYTES_MIN: usize = 256;
-/// The kernel rounds `SO_SNDBUF` up to about this (tcp(7)).
-const SEND_BUFFER_BYTES_MIN: usize = 4608;
+/// The kernel rounds `SO_SNDBUF` and `SO_RCVBUF` up to about this (tcp(7)).
+const SOCKET_BUFFER_BYTES_MIN: usize = 4608;
 /// No wait in a server is meant to be longer; a longer one is a slip in the unit.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Most data-plane threads: a mailbox keeps its waiting publishers in a 64-bit set.
@@ -115,6 +115,11 @@ fn check_server(config: &Config, found: &mut Findings) {
     if server.backlog == 0 {
         found.at_least("server.backlog", 0, 1);
     }
+    if !server.is_notice_within_grace() {
+        let what = "is longer than server.drain_grace, which includes it";
+        let fix = "write a notice within the grace, such as \"3s\" of \"10s\"";
+        found.error("server.drain_notice", what, fix);
+    }
     if server.ping_timeout > server.ping_interval {
         found.warn(
             "server.ping_timeout",
@@ -146,6 +151,7 @@ fn check_durations(config: &Config, found: &mut Findings) {
         ("server.handshake_timeout", server.handshake_timeout),
         ("server.ping_interval", server.ping_interval),
         ("server.ping_timeout", server.ping_timeout),
+        ("server.drain_notice", server.drain_notice),
         ("server.drain_grace", server.drain_grace),
         ("queue.expiry", config.queue.expiry),
         ("limits.message_timeout", limits.message_timeout),
@@ -314,7 +320,12 @@ fn check_limits(config: &Config, found: &mut Findings) {
         (
             "limits.send_buffer_bytes",
             limits.send_buffer_bytes,
-            SEND_BUFFER_BYTES_MIN,
+            SOCKET_BUFFER_BYTES_MIN,
+        ),
+        (
+            "limits.receive_buffer_bytes",
+            limits.receive_buffer_bytes,
+            SOCKET_BUFFER_BYTES_MIN,
         ),
         ("limits.unsent_bytes", limits.unsent_bytes as usize, 1),
         ("broker.spread_above", config.broker.spread_above, 1),
@@ -329,6 +340,7 @@ fn check_limits(config: &Config, found: &mut Findings) {
         ("limits.message_bytes", limits.message_bytes),
         ("limits.header_bytes", limits.header_bytes),
         ("limits.send_buffer_bytes", limits.send_buffer_bytes),
+        ("limits.receive_buffer_bytes", limits.receive_buffer_bytes),
     ] {
         found.at_most(key, value, 1 << 30);
     }
@@ -389,7 +401,7 @@ fn check_sizes(config: &Config, found: &mut Findings) {
     };
     let event = config.limits.message_bytes.saturating_mul(growth) + EVENT_OVERHEAD_BYTES;
     bridge::check(&config.bridge, event, found);
-    history::check(&config.history, &config.bridge, found);
+    history::check(config, event, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),

@@ -2,11 +2,23 @@
 //!
 //! A client decides by range whether to come back: 4500–4999 say "do not", and so does 1000, the
 //! client's own; after everything else it comes back, after a random wait that grows.
+//! [`FINAL_CODES`] is that rule, for `client.js` too: a test compares the two.
 //! Source: RFC 6455 §7.4.1 and the IANA registry (1012, 1013). The README's table is
 //! [`markdown`], compared by a test.
 
 /// A reason in bytes: a close frame holds 125, two of them are the code (RFC 6455 §5.5).
 pub const REASON_BYTES_MAX: usize = 123;
+
+/// Codes after which coming back cannot help, first and last of each range. After every other code, known
+/// or not, and without a close frame a client comes back.
+pub const FINAL_CODES: [(u16, u16); 2] = [(1000, 1000), (4500, 4999)];
+
+/// Is this one of [`FINAL_CODES`]?
+#[must_use]
+pub const fn is_final(code: u16) -> bool {
+    let [normal, stay_away] = FINAL_CODES;
+    (code >= normal.0 && code <= normal.1) || (code >= stay_away.0 && code <= stay_away.1)
+}
 
 /// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,10 +114,10 @@ impl CloseReason {
             Self::Restart => row(1012, "restart", true, "server is restarting", "This node restarts; come back after a random wait."),
             Self::TryLater => row(1013, "try_later", true, "try again later", "The node is overloaded."),
             Self::SlowReader => row(4008, "slow_reader", true, "slow reader", "The client did not read fast enough and its queue overflowed."),
-            Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time."),
+            Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time, or took nothing of what waited for it."),
             Self::TooMany => row(4429, "too_many", true, "too many messages", "The client kept sending above its rate after being told."),
             Self::Removed => row(4500, "removed", false, "removed", "An operator ended the connection."),
-            Self::Asked(code) => row(code, "asked", code != 1000 && code < 4500, "", "The application asked for it."),
+            Self::Asked(code) => row(code, "asked", !is_final(code), "", "The application asked for it."),
         }
     }
 
@@ -158,7 +170,7 @@ const _: () = {
         assert!(close.reason().len() <= REASON_BYTES_MAX);
         let code = close.code();
         assert!(code >= 1000 && code <= 4999 && (code < 1016 || code >= 4000));
-        assert!(close.reconnect() == (code != 1000 && code < 4500));
+        assert!(close.reconnect() != is_final(code));
         rest = tail;
     }
 };

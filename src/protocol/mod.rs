@@ -8,11 +8,10 @@
 //!
 //! ```
 //! use supportal::config::Dialect;
-//! use supportal::protocol::{Parser, Stamp, Writer};
+//! use supportal::protocol::{Stamp, Writer, parse};
 //!
 //! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
-//! let mut parser = Parser::new();
-//! let command = parser.parse(Dialect::Guide, 1024, &mut payload).unwrap();
+//! let command = parse(Dialect::Guide, 1024, &mut payload).unwrap();
 //!
 //! let mut out = Vec::new();
 //! let stamp = Stamp::new(1_704_110_400, 0);
@@ -29,10 +28,11 @@ pub mod django;
 pub mod error;
 pub(crate) mod escape;
 pub mod event;
+mod json;
 pub(crate) mod python;
 
 pub use close::CloseReason;
-pub use command::{Command, Kind, Parser, Rejected};
+pub use command::{Command, Kind, Rejected, parse};
 pub use error::ErrorCode;
 pub use event::{APOLOGY, Sender, Stamp, Writer};
 

@@ -1,4 +1,4 @@
-//! JSON as Python reads and writes it, for the `django` dialect where `simd-json` cannot answer.
+//! JSON as Python reads and writes it, for the `django` dialect where a strict reader cannot answer.
 //!
 //! Not the fast path: it runs only for a `message` that is not a string, for what strict JSON
 //! refuses but Python accepts (NaN, `1e400`, long integers, lone surrogates), and for channel layers
@@ -12,10 +12,10 @@ use std::slice::Iter;
 use super::escape::{hex_digit, push_ascii_char};
 
 /// Most digits of an integer; CPython's `sys.int_info.default_max_str_digits`.
-const INTEGER_DIGITS_MAX: usize = 4300;
+pub(super) const INTEGER_DIGITS_MAX: usize = 4300;
 
 /// Deepest nesting. The consumer's own limit lies near 990 and depends on its stack.
-const DEPTH_MAX: usize = 990;
+pub(super) const DEPTH_MAX: usize = 990;
 
 /// Why Python does not read a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,12 +21,14 @@ use std::convert::Infallible;
 use std::future::{poll_fn, ready};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
 /// does not reset it and take the answer away.
@@ -35,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// And up to this many bytes.
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// The answer when `limits.handshakes` is reached: written without reading the request.
+/// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
 /// Opens the public listener. Accepted sockets inherit its options (Linux `sk_clone`), which saves
@@ -54,13 +56,13 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(config.limits.send_buffer_bytes)?;
+    // Before `listen`: the window of a new connection obeys it from the first segment on.
+    socket.set_recv_buffer_size(config.limits.receive_buffer_bytes)?;
+    // No TCP_USER_TIMEOUT: it counts from when the peer's window last had room for the next segment, however
+    // well the peer acknowledges. With one of 3 s the kernel (6.18) cut off a reader of 12 KB/s after
+    // 3.5 s, and one of 1 KB/s with 4,096 bytes of buffer after 3.3 s. The workers' own timers end who is gone.
     #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_notsent_lowat(config.limits.unsent_bytes)?;
-        // A backstop behind the pings: unacknowledged data may be this old.
-        let patience = config.server.ping_interval + config.server.ping_timeout;
-        socket.set_tcp_user_timeout(Some(patience))?;
-    }
+    socket.set_tcp_notsent_lowat(config.limits.unsent_bytes)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
     Ok(TcpListener::from_std(socket.into()))
@@ -74,11 +76,13 @@ pub(super) struct Acceptor {
     handshakes: Arc<Admission>,
     http_timeout: Duration,
     runtime: Handle,
+    /// Held, so that the node's end waits for those who are served here.
+    _visit: mpsc::Sender<Infallible>,
 }
 
 impl Acceptor {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(front: Arc<Front>) -> Self {
+    pub(super) fn new(front: Arc<Front>, visit: mpsc::Sender<Infallible>) -> Self {
         let config = &front.crew.config;
         let mut http = http1::Builder::new();
         // Without a timer hyper ignores the timeout.
@@ -94,6 +98,7 @@ impl Acceptor {
             http_timeout: config.server.http_timeout,
             runtime: Handle::current(),
             front,
+            _visit: visit,
         }
     }
 
@@ -134,7 +139,16 @@ impl Acceptor {
         let mut http = self.http.clone();
         http.header_read_timeout(left);
         let mut connection = http.serve_connection(doorstep, service);
-        let served = poll_fn(|context| connection.poll_without_shutdown(context));
+        let mut closing = pin!(self.front.crew.closing());
+        let mut is_closing = false;
+        let served = poll_fn(|context| {
+            is_closing = is_closing || closing.as_mut().poll(context).is_ready();
+            // Not before the first answer: hyper would take a client that is about to ask for an idle one.
+            if is_closing && answered.load(Ordering::Relaxed) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(context)
+        });
         let outcome = tokio::time::timeout(self.http_timeout, served).await;
         metrics.handshakes_in_progress.dec();
         if let Ok(Err(error)) = &outcome {
@@ -189,14 +203,18 @@ impl Acceptor {
         upgrade: Upgrade,
     ) {
         let Upgrade { role, room, permit } = upgrade;
-        self.front.crew.hand_over(Handoff {
-            socket,
-            answer,
-            leftover,
-            role,
-            room,
-            peer: permit.hand_over(),
-        });
+        Gate::hand_over(
+            self,
+            Handoff {
+                socket,
+                answer,
+                leftover,
+                role,
+                room,
+                passage: None,
+                peer: permit.hand_over(),
+            },
+        );
     }
 }
 
@@ -235,7 +253,10 @@ impl Gate for Acceptor {
     }
 
     fn hand_over(&self, handoff: Handoff) {
-        self.front.crew.hand_over(handoff);
+        // Its worker has ended, in a drain or by a fault: the client comes back, to another node.
+        if let Some(socket) = self.front.crew.hand_over(handoff) {
+            refuse(socket);
+        }
     }
 }
 

@@ -7,24 +7,28 @@
 mod accept;
 pub mod admission;
 mod doorstep;
+mod ending;
 mod first_read;
 pub mod origin;
 pub mod page;
 pub mod route;
 mod service;
 
+pub use ending::Ending;
+
 use crate::assistant::{self, Dispatcher};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::protocol::CloseReason;
 use crate::worker::{self, Crew, Door};
 use accept::Acceptor;
 use admission::Admission;
+use ending::Visitors;
 use service::Front;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,7 @@ pub struct Server {
     address: SocketAddr,
     door: Door,
     crew: Arc<Crew>,
+    visitors: Visitors,
 }
 
 impl Server {
@@ -81,11 +86,13 @@ impl Server {
         let crew = Crew::start(config, metrics, assistant, on_close)?;
         let patience = crew.config.server.handshake_timeout;
         let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
-        let gate = Arc::new(Acceptor::new(Arc::new(front)));
+        let (visit, visitors) = mpsc::channel(1);
+        let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
         Ok(Self {
             address,
             door: Door::new(listener, gate, patience),
             crew,
+            visitors,
         })
     }
 
@@ -101,9 +108,10 @@ impl Server {
         &self.crew
     }
 
-    /// Serves until `drain` is done, then drains: takes nobody new, closes everybody with 1012
-    /// spread over `server.drain_grace`, and returns when the last connection is gone or the grace is
-    /// over. `stop` ends that at once.
+    /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
+    /// ([`notice`](crate::config::Server::notice)), the listener closes once everybody who waits there is let in, and
+    /// all connections are closed with 1012, spread over two thirds of what is left of `server.drain_grace`; what
+    /// is queued for them is written. Returns when the last one is gone or the grace is over. `stop` ends that at once.
     ///
     /// # Errors
     /// When a worker thread has ended: the others are drained, then the process is better begun anew.
@@ -112,34 +120,17 @@ impl Server {
     /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn run(
         self,
-        drain: impl Future<Output = ()>,
+        drain: impl Future<Output = Ending>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let crew = self.crew;
         crew.listen(self.door)?;
-        let is_whole = tokio::select! {
-            () = drain => true,
-            () = worker_ended(&crew) => false,
+        let (ending, is_whole) = tokio::select! {
+            ending = drain => (ending, true),
+            // Some rooms cannot be joined any more: nobody is to be let in for them.
+            () = worker_ended(&crew) => (Ending::Unannounced, false),
         };
-        // Not ready first, so that a load balancer that asks sees it while the listener closes.
-        crew.begin_drain();
-        let grace = crew.config.server.drain_grace;
-        tracing::info!(
-            connections = crew.metrics.connections.get(),
-            ?grace,
-            "draining"
-        );
-        crew.close_all(CloseReason::Restart, grace);
-        let workers = Arc::clone(&crew);
-        let joined = tokio::task::spawn_blocking(move || workers.join());
-        tokio::select! {
-            ended = joined => if ended.is_err() { tracing::error!("waiting for the workers failed") },
-            () = stop => {
-                tracing::warn!("stopped before the drain was done");
-                crew.close_all(CloseReason::Restart, Duration::ZERO);
-            }
-        }
-        tracing::info!(left = crew.metrics.connections.get(), "stopped");
+        ending::end(&crew, ending, self.visitors, stop).await;
         if is_whole {
             Ok(())
         } else {

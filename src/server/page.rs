@@ -145,6 +145,8 @@ fn finish(builder: Builder, body: &'static [u8], head: bool) -> Response<Bytes> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::protocol::close;
 
     fn get(path: &str) -> Response<Bytes> {
         respond(&Method::GET, path).expect("a path of the page")
@@ -296,6 +298,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_client_has_the_servers_own_close_table_and_pings() {
+        let text = std::str::from_utf8(CLIENT.body).unwrap();
+        let ranges = close::FINAL_CODES.map(|(first, last)| format!("[{first}, {last}]"));
+        let codes = ranges.join(", ");
+        let table = format!("export const FINAL_CODES = Object.freeze([{codes}]);\n");
+        assert!(text.contains(&table), "client.js lacks: {table}");
+        let server = Config::default().server;
+        let silence = (server.ping_interval + server.ping_timeout).as_millis();
+        let digits = text
+            .split_once("SILENCE_MS = ")
+            .and_then(|(_, rest)| rest.split_once(';'));
+        let (digits, _) = digits.expect("the client's own limit of silence");
+        assert_eq!(digits.replace('_', ""), silence.to_string());
     }
 
     #[test]

@@ -125,11 +125,11 @@ impl Front {
     ) -> Response<Body<Bytes>> {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        match self.judge(target, &Head::of(&request), peer) {
+        let mut response = match self.judge(target, &Head::of(&request), peer) {
             Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
                 Ok(response) => {
                     *upgrade = Some(accepted);
-                    response.map(|_empty| Body::default())
+                    return response.map(|_empty| Body::default());
                 }
                 Err(refusal) => self.refuse(refusal.into()),
             },
@@ -138,7 +138,13 @@ impl Front {
                 |response| response.map(Body::new),
             ),
             Err(refused) => self.refuse(refused),
+        };
+        if self.crew.is_closing() {
+            // RFC 9112 §9.6: the next request belongs to another node.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().append(CONNECTION, close);
         }
+        response
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
@@ -152,7 +158,7 @@ impl Front {
         Some(Accepted {
             length: first.length,
             answer: handshake::answer(&offer),
-            worker: self.crew.place(room.as_ref()),
+            passage: self.crew.place(room.as_ref()),
             role,
             room,
         })
@@ -176,7 +182,7 @@ impl Front {
         let Some(visitor) = self.visitor(path) else {
             return Ok(None);
         };
-        if self.crew.is_draining() {
+        if self.crew.is_closing() {
             return Err(Refused::later(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "draining",

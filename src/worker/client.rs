@@ -32,8 +32,10 @@ pub(super) struct Client {
     pub(super) watched: bool,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
-    /// The peer has sent its last byte, but input is still kept back.
+    /// The peer has sent its last byte.
     pub(super) finished: bool,
+    /// Questions that are not answered yet; enough of them are told from more.
+    pub(super) asked: u16,
     /// Its welcome waits until the other nodes' publications reach its room.
     pub(super) unwelcomed: bool,
     /// It takes no more deliveries: it has left its room, or never had one and is ending.
@@ -44,6 +46,11 @@ impl Client {
     /// Must reading wait for something other than the socket?
     pub(super) fn is_paused(&self) -> bool {
         self.is_slowed() || self.connection.is_held()
+    }
+
+    /// How it ends, for the record.
+    pub(super) fn ended(&self) -> Ended {
+        self.connection.ending().map_or(Ended::Gone, Ended::Closed)
     }
 
     /// Does reading wait for the byte rate?
@@ -75,4 +82,4 @@ impl Ended {
 
 /// An idle connection is this and its share of a room: the figure behind
 /// `loadtest idle` and the worst case that `supportal check` prints.
-const _: () = assert!(size_of::<Client>() <= 152);
+const _: () = assert!(size_of::<Client>() <= 176);

@@ -6,6 +6,7 @@ use super::{Door, Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
 use crate::bridge::{self, Bridge};
 use crate::broker::ledger::Cause;
+use crate::broker::placement::Passage;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::metrics::{Labelled, Metrics};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
 use crate::transport::ViolationKind;
+use mio::net::TcpStream;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Longest an audit waits for one worker: a worker answers at the end of its turn.
 const AUDIT_MAX: Duration = Duration::from_secs(2);
@@ -43,6 +45,7 @@ pub struct Crew {
     on_close: OnClose,
     threads: Mutex<Vec<JoinHandle<()>>>,
     draining: AtomicBool,
+    closing: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Crew {
@@ -159,6 +162,7 @@ impl Crew {
             on_close,
             threads: Mutex::new(threads),
             draining: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
         }))
     }
 
@@ -187,26 +191,24 @@ impl Crew {
         if refused { Err(Error::Ended) } else { Ok(()) }
     }
 
-    /// The worker of a new connection: its room's, or any for one without a room.
+    /// Chooses the worker of a new connection.
     #[must_use]
-    pub fn place(&self, room: Option<&RoomName>) -> usize {
-        match room {
-            Some(room) => self.broker.place(room),
-            None => {
-                usize::try_from(self.metrics.connections_opened.get()).unwrap_or(0)
-                    % self.links.len().max(1)
-            }
-        }
+    pub fn place(&self, room: Option<&RoomName>) -> Passage {
+        self.broker.place(room, self.clock.now())
     }
 
-    /// Gives a connection to its worker.
-    pub fn hand_over(&self, handoff: Handoff) {
-        let Some(link) = self.links.get(self.place(handoff.room.as_ref())) else {
-            return;
-        };
-        // Its worker has ended, in a drain or by a fault: the peer sees the end and comes back.
-        if let Some(Order::Open(handoff)) = link.send(Order::Open(Box::new(handoff))) {
-            (self.on_close)(handoff.peer);
+    /// Gives a connection to its worker, or its socket back if that worker has ended.
+    pub fn hand_over(&self, mut handoff: Handoff) -> Option<TcpStream> {
+        let place = || self.place(handoff.room.as_ref());
+        let passage = handoff.passage.take().unwrap_or_else(place);
+        let link = self.links.get(passage.worker())?;
+        handoff.passage = Some(passage);
+        match link.send(Order::Open(Box::new(handoff)))? {
+            Order::Open(handoff) => {
+                (self.on_close)(handoff.peer);
+                Some(handoff.socket)
+            }
+            _ => None,
         }
     }
 
@@ -222,21 +224,38 @@ impl Crew {
         !self.threads.lock().iter().any(JoinHandle::is_finished)
     }
 
-    /// Has the drain begun? Then this node takes nobody new.
+    /// Has the drain begun? Then this node is not ready, and still takes who comes until it is
+    /// [closing](Crew::is_closing).
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Says that this node takes nobody new. Connections go on.
+    /// Says that this node is not ready for more. All goes on.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Closes all connections, spread over `grace`; worker threads end when theirs are gone, at the
-    /// latest when the grace is over.
+    /// Does this node take nobody new any more?
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Done when this node takes nobody new any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn closing(&self) {
+        // The sender is this crew's: it lives as long as this borrows it.
+        drop(self.closing.subscribe().wait_for(|closing| *closing).await);
+    }
+
+    /// Takes nobody new any more and closes all connections, spread over `grace`; worker threads end when theirs
+    /// are gone, at the latest when the grace is over. Called again, the last grace counts.
     pub fn close_all(&self, reason: CloseReason, grace: Duration) {
         self.begin_drain();
+        self.closing.send_replace(true);
         if let Some(bridge) = &self.bridge {
             bridge.close(&self.broker);
         }
@@ -247,8 +266,9 @@ impl Crew {
         }
     }
 
-    /// Waits for the worker threads, then for the bridge's, to end. Blocks; only of use after [`Crew::close_all`].
-    pub fn join(&self) {
+    /// Waits for the worker threads to end, then for the bridge's, which ends by `deadline`. Blocks; they end after
+    /// [`Crew::close_all`].
+    pub fn join(&self, deadline: Millis) {
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             if thread.join().is_err() {
@@ -258,7 +278,7 @@ impl Crew {
         }
         // Last: what the members said to the end is on its way to the other nodes.
         if let Some(bridge) = &self.bridge {
-            bridge.shutdown();
+            bridge.shutdown(deadline);
         }
     }
 

@@ -10,6 +10,7 @@
 
 use super::turn::{TIMER_MAX, Worker};
 use super::{Handoff, LISTEN, Role};
+use crate::broker::placement::Passage;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -66,8 +67,8 @@ pub struct Accepted {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// The worker it belongs to.
-    pub worker: usize,
+    /// Its way to the worker it belongs to.
+    pub passage: Passage,
 }
 
 /// A socket whose client has not spoken yet.
@@ -90,6 +91,8 @@ pub struct Door {
     knocked: bool,
     /// After a failed accept: when the next is due, and the pause before it.
     failed: Option<(Millis, Duration)>,
+    /// Nobody new is to come: it closes once nobody waits at the listener.
+    is_closing: bool,
 }
 
 impl fmt::Debug for Door {
@@ -112,6 +115,7 @@ impl Door {
             arrivals: HashMap::default(),
             knocked: false,
             failed: None,
+            is_closing: false,
         }
     }
 
@@ -167,11 +171,15 @@ impl Worker {
             match door.listener.accept() {
                 Ok((socket, address)) => {
                     door.recovered();
+                    self.plane.tally.accepted += 1;
                     self.arrive(socket, address);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     door.recovered();
                     door.knocked = false;
+                    if door.is_closing {
+                        self.stop_listening();
+                    }
                 }
                 Err(error) => {
                     let kind = kind_of(&error);
@@ -252,7 +260,7 @@ impl Worker {
         let Some(mut arrival) = door.arrivals.remove(&key) else {
             return;
         };
-        let is_mine = |accepted: &Accepted| accepted.worker == self.plane.worker;
+        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.plane.worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
             self.clients.release(key);
@@ -272,6 +280,7 @@ impl Worker {
             leftover: Bytes::copy_from_slice(bytes.get(accepted.length..).unwrap_or_default()),
             role: accepted.role,
             room: accepted.room,
+            passage: Some(accepted.passage),
             peer: arrival.peer,
         };
         if is_mine {
@@ -314,8 +323,17 @@ impl Worker {
         }
     }
 
-    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
+    /// Closes the listener as soon as everybody who waits there has been accepted: what the kernel has let in is
+    /// answered, not reset.
     pub(super) fn shut(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.is_closing = true;
+            door.knocked = true;
+        }
+    }
+
+    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
+    pub(super) fn stop_listening(&mut self) {
         let Some(door) = self.door.take() else {
             return;
         };

@@ -4,6 +4,7 @@ use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
 use super::outbound::Sent;
+use super::plane::Role;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -16,16 +17,70 @@ use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
 use mio::{Interest, Token};
+use std::time::Duration;
 
 /// A drain under way.
 #[derive(Debug)]
 pub(super) struct Drain {
-    pub(super) reason: CloseReason,
-    pub(super) started: Millis,
-    pub(super) deadline: Millis,
-    pub(super) connections: u64,
-    pub(super) closed: u64,
-    pub(super) cursor: u32,
+    reason: CloseReason,
+    started: Millis,
+    deadline: Millis,
+    connections: u64,
+    closed: u64,
+    cursor: u32,
+    /// Due, but somebody is still being answered in their rooms.
+    awaiting: Vec<u64>,
+    /// What waited for the sockets is given up.
+    is_cut: bool,
+}
+
+/// Shortly before the deadline the close frame takes the place of what a slow reader still has to
+/// get, so that it can learn why it ends: this long before, at most a tenth of the drain.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+impl Drain {
+    pub(super) fn new(
+        reason: CloseReason,
+        started: Millis,
+        deadline: Millis,
+        connections: u64,
+    ) -> Self {
+        Self {
+            reason,
+            started,
+            deadline,
+            connections,
+            closed: 0,
+            cursor: 0,
+            awaiting: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// Closes are spread over this; the rest of the time is for slow readers and the closing
+    /// handshakes.
+    fn window(&self) -> Duration {
+        self.deadline.since(self.started) * 2 / 3
+    }
+
+    /// How many connections are to be closed by now. Never less than one, so that a drain of a few
+    /// connections starts at once; all at the end of the window, whoever came late.
+    fn due(&self, now: Millis) -> u64 {
+        let (window, elapsed) = (
+            self.window().as_millis(),
+            now.since(self.started).as_millis(),
+        );
+        if elapsed >= window {
+            return u64::MAX;
+        }
+        let due = u128::from(self.connections) * elapsed / window;
+        u64::try_from(due).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn is_last_word(&self, now: Millis) -> bool {
+        let before = LAST_WORD.min(self.deadline.since(self.started) / 10);
+        now + before >= self.deadline
+    }
 }
 
 impl Worker {
@@ -54,6 +109,7 @@ impl Worker {
             mut leftover,
             role,
             room,
+            passage,
             peer,
         } = handoff;
         let now = self.plane.now;
@@ -68,6 +124,7 @@ impl Worker {
             watched: false,
             unread: false,
             finished: false,
+            asked: 0,
             unwelcomed: false,
             left: false,
         };
@@ -75,6 +132,8 @@ impl Worker {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
+        self.plane.broker.placement().arrived(self.plane.worker);
+        drop(passage);
         self.clients.fill(key, client);
         // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
@@ -83,7 +142,7 @@ impl Worker {
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
-            self.close(key, reason);
+            self.close_in_drain(key, reason);
         } else if !leftover.is_empty() {
             self.contained(key, |worker, key| {
                 let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
@@ -197,7 +256,7 @@ impl Worker {
         let slot = slot_of(rooms.next_key());
         let joined = plane.broker.join(name, plane.worker, || slot);
         let room = if joined.first_on_worker {
-            rooms.insert(LocalRoom::new(joined.room))
+            rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
             key_of(joined.slot)
         };
@@ -208,18 +267,46 @@ impl Worker {
         (Seat { room, position }, joined.confirmed)
     }
 
-    /// The peer has sent its last byte.
+    /// The peer has sent its last byte, and may still read: what it said before counts, and it gets what
+    /// it waits for. Its own messages at once, or within `bridge.order_timeout` where all nodes have
+    /// one order, and the replies to its questions within `assistant.timeout`. Once both are
+    /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64) {
+        let now = self.plane.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        // What it said before still counts: the connection goes once its kept input is dealt with.
         client.finished = true;
-        let ended = client
-            .connection
-            .ending()
-            .map_or(Ended::Gone, Ended::Closed);
-        self.doom(key, ended);
+        if client.connection.is_held() {
+            return; // Its kept input goes first; `resume` comes here again.
+        }
+        if !client.connection.is_open() {
+            // A close frame that is not out yet goes first; `flush` sees that nobody is waited for.
+            if client.connection.has_said_close() {
+                let ended = client.ended();
+                self.doom(key, ended);
+            }
+            return;
+        }
+        let wait = self.plane.finishing(client.asked > 0);
+        if wait.is_zero() {
+            client.connection.part(now);
+            self.ending.push(key);
+        } else {
+            client.connection.listen(now + wait);
+        }
+        self.arm(key);
+    }
+
+    /// A question of this connection has been answered, in front of this.
+    pub(super) fn answered(&mut self, key: u64) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.asked = client.asked.saturating_sub(1);
+        if client.asked == 0 && client.finished && client.connection.is_open() {
+            self.finish(key);
+        }
     }
 
     /// Ends a connection from this side.
@@ -247,32 +334,95 @@ impl Worker {
         let Some(mut drain) = self.drain.take() else {
             return;
         };
-        if now >= drain.deadline {
-            for index in 0..self.clients.places() {
-                if let Some(key) = self.clients.key_at(index) {
-                    self.doom(key, Ended::Shutdown);
-                }
-            }
+        let due = drain.due(now);
+        for key in std::mem::take(&mut drain.awaiting) {
+            self.close_or_await(key, due, &mut drain);
         }
-        // The last third of the grace is for the closing handshakes themselves.
-        let window = drain.deadline.since(drain.started) * 2 / 3;
-        let elapsed = now.since(drain.started).min(window).as_millis() as u64;
-        let due = drain.connections * elapsed / (window.as_millis() as u64).max(1);
-        // At its end everybody, whoever came late. Never less than one, so that a drain of a few
-        // connections starts at once.
-        let due = if elapsed >= window.as_millis() as u64 {
-            u64::MAX
-        } else {
-            due.max(1)
-        };
         while drain.closed < due && drain.cursor < self.clients.places() {
             if let Some(key) = self.clients.key_at(drain.cursor) {
-                self.close(key, drain.reason);
-                drain.closed += 1;
+                self.close_or_await(key, due, &mut drain);
             }
             drain.cursor += 1;
         }
+        if drain.is_last_word(now) && !std::mem::replace(&mut drain.is_cut, true) {
+            self.each_client(Self::cut);
+        }
+        if now >= drain.deadline {
+            self.stop_listening();
+            // Not before all have left their rooms, some in each turn: what a socket takes of its close
+            // frame still goes out.
+            if self.ending.is_empty() && self.leaving.is_empty() {
+                self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            }
+        }
         self.drain = Some(drain);
+    }
+
+    fn each_client(&mut self, mut act: impl FnMut(&mut Self, u64)) {
+        for index in 0..self.clients.places() {
+            if let Some(key) = self.clients.key_at(index) {
+                act(self, key);
+            }
+        }
+    }
+
+    /// Closes a connection that is due, unless a reply is on its way to it: that may take until the
+    /// end of the window.
+    fn close_or_await(&mut self, key: u64, due: u64, drain: &mut Drain) {
+        if due < u64::MAX && self.awaits_reply(key) {
+            drain.awaiting.push(key);
+        } else {
+            drain.closed += 1;
+            self.close_in_drain(key, drain.reason);
+        }
+    }
+
+    /// Is somebody being answered where this connection hears it?
+    fn awaits_reply(&mut self, key: u64) -> bool {
+        let Self {
+            clients,
+            rooms,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return false;
+        };
+        let room = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let name = match (&client.role, room) {
+            (Role::Visit(visit), _) => &visit.prompts,
+            (_, Some(local)) => local.room.name(),
+            _ => return false,
+        };
+        plane.assistant.is_answering(name)
+    }
+
+    /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.
+    fn close_in_drain(&mut self, key: u64, reason: CloseReason) {
+        let is_open = |client: &mut Client| client.connection.is_open();
+        if self.clients.get_mut(key).is_some_and(is_open) {
+            self.close(key, reason);
+            if let Some(client) = self.clients.get_mut(key) {
+                client.connection.outlast();
+            }
+        }
+    }
+
+    /// Gives up what waits for a socket in favour of the close frame.
+    fn cut(&mut self, key: u64) {
+        let room = self.room_of(key);
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let dropped = client.connection.outbound.abandon_queue();
+        if dropped > 0 {
+            self.touched.push(key);
+            let change = Change {
+                queued: 0u64.wrapping_sub(dropped),
+                ..Change::dropped(Cause::Shutdown, dropped)
+            };
+            self.account(room, change, Sent::default());
+        }
     }
 
     /// Removes the connections that are gone.
@@ -287,8 +437,15 @@ impl Worker {
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
-            self.abandon(key, ended);
             self.leave(key);
+            let said = self.clients.get_mut(key);
+            let said = said.filter(|client| client.connection.has_said_close());
+            let ended = match said.and_then(|client| client.connection.ending()) {
+                // It only did not wait for the peer's answer.
+                Some(reason) if ended == Ended::Shutdown => Ended::Closed(reason),
+                _ => ended,
+            };
+            self.abandon(key, ended);
             self.leavers.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.
@@ -301,6 +458,7 @@ impl Worker {
                 ended.label(),
             );
             self.plane.metrics.connections.dec();
+            self.plane.broker.placement().left(self.plane.worker);
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),

@@ -7,13 +7,18 @@
 //! send. Called from `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
 //!
 //! A turn: read what is ready (messages go into mailboxes), run timers, then settle: take the
-//! mailbox, coalesce each room's frames, one write per socket.
+//! mailbox, gather each room's frames, one write per socket. What the large rooms get of it is a
+//! portion; what is left of a fan-out waits for the next turn.
 
 mod affinity;
+mod agenda;
 mod client;
 pub mod connection;
+mod containment;
 mod crew;
 mod door;
+mod fan_out;
+mod gathering;
 mod lifecycle;
 pub mod outbound;
 mod parting;
@@ -36,6 +41,7 @@ pub use plane::{Role, Visit};
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;
 use crate::broker::ledger::Ledger;
+use crate::broker::placement::Passage;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -60,6 +66,8 @@ pub struct Handoff {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
+    /// Its way to the worker that was chosen for it, if one was.
+    pub passage: Option<Passage>,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
 }

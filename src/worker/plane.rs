@@ -10,10 +10,10 @@ use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, ConnectionKey, Publication};
 use crate::clock::{self, Clock, Millis};
-use crate::config::{Deliver, Dialect};
+use crate::config::{BridgeMode, Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
+use crate::protocol::{self, CloseReason, ErrorCode, Rejected, Stamp, Writer};
 use crate::transport::{Kind, Opcode, encoder};
 
 use bytes::Bytes;
@@ -54,6 +54,7 @@ pub(super) struct Tally {
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) writes: u64,
+    pub(super) accepted: u64,
 }
 
 /// Shared by the connections of one worker.
@@ -72,7 +73,9 @@ pub(super) struct Plane {
     welcome: bool,
     text_bytes_max: usize,
     expiry: Duration,
-    parser: Parser,
+    /// How long an own message may take to come back in the order of all nodes.
+    order_timeout: Duration,
+    assistant_timeout: Duration,
     stamp: Stamp,
     scratch: Vec<u8>,
 }
@@ -94,7 +97,11 @@ impl Plane {
             welcome: config.chat.welcome,
             text_bytes_max: config.chat.text_bytes_max,
             expiry: config.queue.expiry,
-            parser: Parser::new(),
+            order_timeout: match config.bridge.mode {
+                BridgeMode::Streams => config.bridge.order_timeout,
+                BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
+            },
+            assistant_timeout: config.assistant.timeout,
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(1024),
         }
@@ -129,6 +136,15 @@ impl Plane {
         );
     }
 
+    /// How long a peer that has ended its side is still given what it waits for.
+    pub(super) fn finishing(&self, has_asked: bool) -> Duration {
+        if has_asked {
+            self.order_timeout + self.assistant_timeout
+        } else {
+            self.order_timeout
+        }
+    }
+
     /// The greeting of a new connection, if it gets one.
     pub(super) fn greeting(&mut self, role: &Role, room: Option<&Room>) -> Option<Publication> {
         self.scratch.clear();
@@ -158,6 +174,8 @@ pub(super) struct Speaker<'a> {
     pub(super) connection: ConnectionKey,
     pub(super) role: &'a Role,
     pub(super) room: Option<&'a Arc<Room>>,
+    /// Questions that it asked meanwhile.
+    pub(super) asked: u16,
 }
 
 impl Speaker<'_> {
@@ -172,7 +190,7 @@ impl Speaker<'_> {
     fn chat(&mut self, payload: &mut [u8]) -> Verdict {
         let plane = &mut *self.plane;
         let dialect = plane.writer.dialect();
-        let command = match plane.parser.parse(dialect, plane.text_bytes_max, payload) {
+        let command = match protocol::parse(dialect, plane.text_bytes_max, payload) {
             Ok(command) => command,
             Err(Rejected::Error(code)) => {
                 self.error(code);
@@ -236,16 +254,20 @@ impl Speaker<'_> {
             expiry: plane.expiry,
             clock: plane.clock,
         };
+        let asker = Author {
+            worker: plane.worker,
+            connection: self.connection,
+        };
         let reply: Box<dyn ReplyTo> = match self.room.filter(|_| plane.deliver == Deliver::Room) {
             Some(room) => Box::new(RoomReply {
                 broker: Arc::clone(&plane.broker),
                 room: room.name().clone(),
+                asker,
                 envelope,
             }),
             None => Box::new(ConnectionReply {
                 broker: Arc::clone(&plane.broker),
-                worker: plane.worker,
-                connection: self.connection,
+                asker,
                 resume: sequential,
                 envelope,
             }),
@@ -256,20 +278,13 @@ impl Speaker<'_> {
             text,
             reply,
         }) {
-            Asked::Off => Verdict::Done,
-            Asked::Accepted => {
-                if waits {
-                    Verdict::Await
-                } else {
-                    Verdict::Done
-                }
-            }
+            Asked::Off => return Verdict::Done,
+            Asked::Accepted => {}
             // The apology is on its way like any reply, so a waiting connection is resumed by it.
-            Asked::Busy(prompt) => {
-                prompt.reply.apologise();
-                if waits { Verdict::Await } else { Verdict::Done }
-            }
+            Asked::Busy(prompt) => prompt.reply.apologise(),
         }
+        self.asked = self.asked.saturating_add(1);
+        if waits { Verdict::Await } else { Verdict::Done }
     }
 
     fn name(&self) -> Option<&RoomName> {

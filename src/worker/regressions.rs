@@ -3,131 +3,20 @@
 
 use super::connection::{Connection, Reading, Rules, Surroundings, Verdict};
 use super::outbound::{Outbound, Sent};
-use super::turn::Worker;
-use super::{Handoff, Order, Post, Role, Supplies};
-use crate::assistant::Dispatcher;
+use super::tests::rig::{Rig, masked, read};
+use super::{Handoff, Order};
+use crate::broker::Publication;
 use crate::broker::queue::Bounds;
-use crate::broker::{Broker, Publication, Wake};
-use crate::clock::{Clock, Millis};
-use crate::config::{AssistantKind, Config, Overflow};
-use crate::metrics::Metrics;
+use crate::clock::Millis;
+use crate::config::{Config, Overflow};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{Kind, Opcode, encoder};
 use bytes::Bytes;
-use mio::Events;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// A worker without a thread.
-struct Rig {
-    worker: Worker,
-    post: Arc<super::Link>,
-    broker: Arc<Broker>,
-    left: Arc<AtomicU64>,
-    listener: TcpListener,
-    now: Millis,
-}
-
-impl Rig {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.assistant.kind = AssistantKind::None;
-        config.chat.welcome = false;
-        change(&mut config);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let assistant = Dispatcher::start(runtime.handle(), &config.assistant).unwrap();
-        let wake: Wake = Box::new(|| {});
-        let broker = Arc::new(Broker::new(&config.broker, vec![wake], None));
-        let left = Arc::new(AtomicU64::new(0));
-        let leaving = Arc::clone(&left);
-        let supplies = Supplies {
-            config: Arc::new(config),
-            clock: Clock::start(),
-            broker: Arc::clone(&broker),
-            assistant,
-            metrics: Arc::new(Metrics::new()),
-            on_close: Arc::new(move |_peer| {
-                leaving.fetch_add(1, Ordering::Relaxed);
-            }),
-        };
-        let post = Post::new().unwrap();
-        Self {
-            post: Arc::clone(&post.link),
-            worker: Worker::new(0, post, &supplies),
-            broker,
-            left,
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
-            now: Millis(0),
-        }
-    }
-
-    /// A connection on its way to the worker, and its peer.
-    fn handoff(&self, room: Option<&str>) -> (TcpStream, Handoff) {
-        let peer = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        let (socket, _) = self.listener.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let handoff = Handoff {
-            socket: mio::net::TcpStream::from_std(socket),
-            answer: Vec::new(),
-            leftover: Bytes::new(),
-            role: if room.is_some() {
-                Role::Chat
-            } else {
-                Role::Echo
-            },
-            room: room.map(|name| RoomName::chat("1", name).unwrap()),
-            peer: 7,
-        };
-        (peer, handoff)
-    }
-
-    fn open(&mut self, room: Option<&str>) -> TcpStream {
-        let (peer, handoff) = self.handoff(room);
-        assert!(self.post.send(Order::Open(Box::new(handoff))).is_none());
-        self.turn_at(self.now.0);
-        peer
-    }
-
-    /// One turn at this moment, with whatever the sockets say within 20 ms.
-    fn turn_at(&mut self, millis: u64) {
-        self.now = Millis(millis);
-        let mut events = Events::with_capacity(64);
-        let patience = Some(Duration::from_millis(20));
-        self.worker.poll.poll(&mut events, patience).unwrap();
-        self.worker.turn(self.now, &events);
-    }
-
-    /// Some turns at the same moment.
-    fn settle_at(&mut self, millis: u64) {
-        for _ in 0..5 {
-            self.turn_at(millis);
-        }
-    }
-}
-
-/// What the peer can read now.
-fn read(peer: &mut TcpStream, count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    peer.read_exact(&mut bytes).unwrap();
-    bytes
-}
-
-/// A frame as a client sends it, with a mask of zeros.
-fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    encoder::put_header(&mut out, opcode, payload.len());
-    out[1] |= 0x80;
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(payload);
-    out
-}
 
 #[test]
 fn the_first_connection_after_a_long_idle_time_is_still_pinged() {

@@ -4,7 +4,8 @@
 //! waits.
 
 use crate::assistant::ReplyTo;
-use crate::broker::{Broker, ConnectionKey, Publication};
+use crate::broker::uplink::Author;
+use crate::broker::{Broker, Publication};
 use crate::clock::{self, Clock};
 use crate::name::RoomName;
 use crate::protocol::{APOLOGY, Sender, Stamp, Writer};
@@ -43,6 +44,7 @@ pub(super) struct RoomReply {
     pub(super) broker: Arc<Broker>,
     /// Found anew when the reply comes: its members may have left and others come meanwhile.
     pub(super) room: RoomName,
+    pub(super) asker: Author,
     pub(super) envelope: Envelope,
 }
 
@@ -51,6 +53,8 @@ impl ReplyTo for RoomReply {
         if let Some(room) = self.broker.find(&self.room) {
             self.broker.publish(&room, &self.envelope.seal(&text), None);
         }
+        // Behind the reply, for an asker that stays for nothing else.
+        self.broker.answered(self.asker);
     }
 
     fn apologise(self: Box<Self>) {
@@ -62,8 +66,7 @@ impl ReplyTo for RoomReply {
 #[derive(Debug)]
 pub(super) struct ConnectionReply {
     pub(super) broker: Arc<Broker>,
-    pub(super) worker: usize,
-    pub(super) connection: ConnectionKey,
+    pub(super) asker: Author,
     /// The connection waits for this reply before it takes its next message.
     pub(super) resume: bool,
     pub(super) envelope: Envelope,
@@ -72,8 +75,10 @@ pub(super) struct ConnectionReply {
 impl ReplyTo for ConnectionReply {
     fn reply(self: Box<Self>, text: String) {
         let publication = self.envelope.seal(&text);
+        let Author { worker, connection } = self.asker;
         self.broker
-            .direct(self.worker, self.connection, publication, self.resume, None);
+            .direct(worker, connection, publication, self.resume, None);
+        self.broker.answered(self.asker);
     }
 
     fn apologise(self: Box<Self>) {

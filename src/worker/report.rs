@@ -5,6 +5,7 @@ use super::plane::Tally;
 use super::rooms::key_of;
 use super::turn::Worker;
 use crate::broker::ledger::{Cause, Ledger};
+use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 
@@ -17,6 +18,7 @@ impl Worker {
             bytes_read,
             bytes_written,
             writes,
+            accepted,
         } = std::mem::take(&mut self.plane.tally);
         let metrics = &self.plane.metrics;
         for (kind, number) in [("user", users), ("system", systems)] {
@@ -31,6 +33,10 @@ impl Worker {
         metrics.bytes_written.inc_by(bytes_written);
         metrics.writes.inc_by(writes);
         let ledger = self.plane.ledger;
+        let work = ledger.expected - self.counted.expected + accepted * ACCEPT;
+        let plane = &self.plane;
+        let placement = plane.broker.placement();
+        placement.worked(plane.worker, plane.now, work);
         if ledger != self.counted {
             publish_ledger(metrics, &self.counted, &ledger);
             self.counted = ledger;

@@ -1,6 +1,6 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
-use crate::broker::Publication;
+use super::gathering::{Aside, FanOut, Gathering};
 use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::room::{Room, RoomSlot};
 use std::sync::Arc;
@@ -12,22 +12,6 @@ pub(super) struct Member {
     /// Low half of the room's sequence when it joined: later publications are for it. Members and
     /// publications in flight are never 2^31 publications apart, so the half tells the order.
     joined: u32,
-}
-
-/// A numbered publication that waits for the end of the turn.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) publication: Publication,
-    pub(super) sequence: u32,
-    /// Members on this worker when it was published.
-    pub(super) members: u32,
-}
-
-/// A room's publications of one turn.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    pub(super) pending: Vec<Pending>,
-    pub(super) bytes: usize,
 }
 
 /// A room's account: as [`Ledger`], but small, since there is one per room.
@@ -56,6 +40,14 @@ impl RoomLedger {
                 *column += more;
             }
         }
+    }
+
+    /// Takes another account's place.
+    pub(super) fn set(&mut self, ledger: &Ledger) {
+        self.expected = ledger.expected;
+        self.delivered = ledger.delivered;
+        self.queued = (ledger.queued & u64::from(u32::MAX)) as u32;
+        self.dropped = Some(Box::new(ledger.dropped));
     }
 
     pub(super) fn read(&self) -> Ledger {
@@ -106,9 +98,13 @@ impl Change {
 pub(super) struct LocalRoom {
     pub(super) room: Arc<Room>,
     pub(super) members: Vec<Member>,
-    /// Publications of this turn; nothing between turns.
+    /// What it has been told, until that is being written.
     pub(super) gathering: Option<Box<Gathering>>,
+    /// What is being written.
+    pub(super) fan_out: Option<Box<FanOut>>,
     pub(super) ledger: RoomLedger,
+    /// Number of the last publication that came here, low half.
+    pub(super) latest: u32,
 }
 
 /// A room's place as the broker writes it, from the slab's key.
@@ -124,28 +120,41 @@ pub(super) fn key_of(slot: RoomSlot) -> u64 {
     u64::from(slot.generation) << 32 | u64::from(slot.index)
 }
 
-fn low_half(sequence: u64) -> u32 {
+/// The half of a publication's number that tells the order.
+pub(super) fn low_half(sequence: u64) -> u32 {
     (sequence & u64::from(u32::MAX)) as u32
 }
 
-impl Pending {
-    pub(super) fn new(publication: Publication, sequence: u64, members: u32) -> Self {
-        Self {
-            publication,
-            sequence: low_half(sequence),
-            members,
-        }
-    }
+/// Does publication `one` come before publication `other`?
+pub(super) fn is_before(one: u32, other: u32) -> bool {
+    other.wrapping_sub(one).cast_signed() > 0
 }
 
 impl LocalRoom {
-    pub(super) fn new(room: Arc<Room>) -> Self {
+    /// A room whose last publication before its first member here was `sequence`.
+    pub(super) fn new(room: Arc<Room>, sequence: u64) -> Self {
         Self {
             room,
             members: Vec::with_capacity(1),
             gathering: None,
+            fan_out: None,
             ledger: RoomLedger::default(),
+            latest: low_half(sequence),
         }
+    }
+
+    /// Deliveries of which nothing has become yet.
+    pub(super) fn owed(&self) -> u64 {
+        let events = |asides: &[Aside]| asides.iter().filter(|one| one.is_event()).count() as u64;
+        let under_way = self.fan_out.as_ref();
+        let gathered = self.gathering.as_ref();
+        under_way.map_or(0, |fan_out| fan_out.owed + events(&fan_out.asides))
+            + gathered.map_or(0, |gathering| gathering.owed() + events(&gathering.asides))
+    }
+
+    /// Is nothing to be written to its members?
+    pub(super) fn is_idle(&self) -> bool {
+        self.gathering.is_none() && self.fan_out.is_none()
     }
 
     /// Adds a member that joined after publication `sequence`; its position.
@@ -157,21 +166,40 @@ impl LocalRoom {
         (self.members.len() - 1) as u32
     }
 
-    /// Removes the member at `position`; the member that took its position, if one did.
-    pub(super) fn remove(&mut self, position: u32) -> Option<u32> {
-        let position = position as usize;
-        if position < self.members.len() {
-            self.members.swap_remove(position);
+    /// Removes the member at `position`; `moved` hears of everybody (by place in the slab) who has
+    /// another position now.
+    pub(super) fn remove(&mut self, position: u32, mut moved: impl FnMut(u32, u32)) {
+        let Self {
+            members, fan_out, ..
+        } = self;
+        let mut hole = position;
+        if let Some(fan_out) = fan_out {
+            hole = fan_out.close_up(hole, |from, to| {
+                members.swap(from as usize, to as usize);
+                if let Some(member) = members.get(to as usize) {
+                    moved(member.index, to);
+                }
+            });
         }
-        self.members.get(position).map(|member| member.index)
+        if (hole as usize) < members.len() {
+            members.swap_remove(hole as usize);
+        }
+        if let Some(member) = members.get(hole as usize) {
+            moved(member.index, hole);
+        }
     }
 }
 
 impl Member {
     /// The first of these publications, oldest first, that came after this member joined.
     pub(super) fn first_of(self, sequences: &[u32]) -> usize {
-        let is_before = |sequence: &&u32| sequence.wrapping_sub(self.joined).cast_signed() <= 0;
-        sequences.iter().take_while(is_before).count()
+        let earlier = |sequence: &&u32| !self.joined_before(**sequence);
+        sequences.iter().take_while(earlier).count()
+    }
+
+    /// Is this publication for it?
+    pub(super) fn joined_before(self, sequence: u32) -> bool {
+        is_before(self.joined, sequence)
     }
 }
 

@@ -1,22 +1,26 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
+use super::agenda::Agenda;
 use super::client::{Client, Ended};
 use super::connection::{Connection, Reading, Rules, STALL};
 use super::door::Door;
+use super::fan_out::Offered;
+use super::gathering::{FanOut, Gathering, Load};
 use super::lifecycle::Drain;
 use super::plane::{Plane, Speaker};
-use super::rooms::{Gathering, LocalRoom};
+use super::rooms::LocalRoom;
 use super::slab::Slab;
 use super::timers::Timers;
 use super::{LISTEN, Link, OnClose, Order, Post, Report, Supplies, WAKE};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
-use crate::broker::{ConnectionKey, Parcel, Publication};
+use crate::broker::{ConnectionKey, Parcel};
 use crate::clock::{Clock, Millis};
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use mio::{Events, Poll};
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +29,7 @@ use std::time::Duration;
 
 /// The lent read buffer. Larger than a default message with its header, so that one is usually
 /// decoded in place.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Reads of one connection in one turn; then the others have theirs.
 const READS_PER_TURN: usize = 8;
@@ -33,7 +37,7 @@ const READS_PER_TURN: usize = 8;
 /// Events taken per poll. A turn reads from all of them before it writes to any, so few enough that
 /// their sockets are still in the core's cache when it writes (`compare --only echo-2000`, in `floor`:
 /// 1,024 events 1.22, 256 1.12, 64 1.05, 16 1.09), and enough that a poll's own cost is spread.
-const EVENTS: usize = 64;
+pub(super) const EVENTS: usize = 64;
 
 /// How often a drain looks which connections are due.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -47,6 +51,9 @@ pub(super) struct Worker {
     pub(super) poll: Poll,
     link: Arc<Link>,
     clock: Clock,
+    /// When this turn began, as it was told and by the clock.
+    turned: Millis,
+    begun: Millis,
     pub(super) on_close: OnClose,
     pub(super) plane: Plane,
     pub(super) rules: Rules,
@@ -60,13 +67,21 @@ pub(super) struct Worker {
     pub(super) buffer: Vec<u8>,
     /// Parcels taken from the mailbox.
     pub(super) parcels: Vec<Parcel>,
-    /// Rooms with publications of this turn, by place.
-    pub(super) dirty: Vec<u32>,
+    /// Of these, what has been dealt with since room was made for it.
+    pub(super) done: Load,
+    /// What has been taken and no room has been made for yet.
+    pub(super) held: Load,
+    /// Deliveries and bytes of the parcel that is being delivered.
+    pub(super) in_hand: Option<(u64, usize)>,
+    /// Rooms to be written.
+    pub(super) agenda: Agenda,
+    /// What is for connections that are in no room.
+    pub(super) apart: FanOut,
     /// Connections with something to write besides publications.
     pub(super) touched: Vec<u64>,
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
-    /// Those of them that leave in this round of settling.
+    /// Those of them that may leave: all they have said has been taken from the mailbox.
     pub(super) leaving: Vec<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
     pub(super) leavers: HashMap<u64, u64>,
@@ -78,10 +93,13 @@ pub(super) struct Worker {
     fired: Vec<u64>,
     pub(super) audits: Vec<AuditReply>,
     pub(super) drain: Option<Drain>,
-    /// Scratch of a flush: the frames, their numbers, and their bytes in a row.
-    pub(super) batch: Vec<Publication>,
-    pub(super) sequences: Vec<u32>,
+    /// Scratch of a fan-out: the bytes of its frames in a row, with the asides of a member between
+    /// them, and what became of them.
     pub(super) blob: Vec<u8>,
+    pub(super) mixed: Vec<u8>,
+    pub(super) offered: Offered,
+    /// An emptied fan-out, for the next room that begins one.
+    pub(super) spare_fan_out: Option<Box<FanOut>>,
     /// Emptied gatherings, for the next rooms that need one.
     #[expect(
         clippy::vec_box,
@@ -95,6 +113,10 @@ pub(super) struct Worker {
 impl Drop for Worker {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
+        self.plane.broker.placement().ended(self.plane.worker);
+        if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
+            tracing::error!("a worker that ended could not put its affairs in order");
+        }
         for order in self.link.end() {
             if let Order::Open(handoff) = order {
                 (self.on_close)(handoff.peer);
@@ -104,6 +126,8 @@ impl Drop for Worker {
             if let Some(client) = self.clients.at_mut(index) {
                 (self.on_close)(client.peer);
                 self.plane.metrics.connections.dec();
+                let placement = self.plane.broker.placement();
+                placement.left(self.plane.worker);
             }
         }
     }
@@ -117,6 +141,8 @@ impl Worker {
             poll: post.poll,
             link: post.link,
             clock: supplies.clock,
+            turned: now,
+            begun: now,
             on_close: Arc::clone(&supplies.on_close),
             plane: Plane::new(id, supplies),
             rules: Rules::new(config),
@@ -131,7 +157,11 @@ impl Worker {
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
-            dirty: Vec::new(),
+            done: Load::default(),
+            held: Load::default(),
+            in_hand: None,
+            agenda: Agenda::default(),
+            apart: FanOut::default(),
             touched: Vec::new(),
             ending: Vec::new(),
             leaving: Vec::new(),
@@ -142,9 +172,10 @@ impl Worker {
             fired: Vec::new(),
             audits: Vec::new(),
             drain: None,
-            batch: Vec::new(),
-            sequences: Vec::new(),
             blob: Vec::new(),
+            mixed: Vec::new(),
+            offered: Offered::default(),
+            spare_fan_out: None,
             spare: Vec::new(),
             counted: Ledger::default(),
         }
@@ -164,24 +195,29 @@ impl Worker {
         }
     }
 
-    /// Its drain is over: nobody is left.
+    /// Its drain is over: nobody is left, and nobody waits at the listener.
     fn is_done(&self) -> bool {
-        self.drain.is_some() && self.clients.is_empty()
+        self.drain.is_some() && self.clients.is_empty() && self.door.is_none()
     }
 
     /// One turn at `now`, with the events of a poll.
     pub(super) fn turn(&mut self, now: Millis, events: &Events) {
+        self.begun = self.clock.now();
+        self.turned = now;
         self.plane.begin_turn(now);
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.timers.expire(now, &mut self.fired);
         self.take_orders();
+        let mut count = 0;
         for event in events {
+            count += 1;
             match event.token() {
                 WAKE => {}
                 LISTEN => self.knocked(),
                 token => self.contained(token.0 as u64, |worker, key| worker.on_event(key, event)),
             }
         }
+        self.agenda.polled(count);
         for key in std::mem::take(&mut self.again) {
             // To the end: it may have been announced while this connection could not be read.
             self.contained(key, |worker, key| worker.read(key, true));
@@ -195,9 +231,11 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let waiting = [&self.again, &self.ending, &self.touched];
+        let waiting = [&self.again, &self.ending, &self.leaving, &self.touched];
         let waits = waiting.iter().any(|keys| !keys.is_empty());
-        if waits || !self.doomed.is_empty() || self.has_parcels() {
+        let mailboxes = self.plane.broker.mailboxes();
+        // What has been taken from the mailbox and waits to be written is counted there too.
+        if waits || !self.doomed.is_empty() || !mailboxes.is_empty(self.plane.worker) {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
@@ -212,26 +250,10 @@ impl Worker {
         }
     }
 
-    fn has_parcels(&self) -> bool {
-        !self.plane.broker.mailboxes().is_empty(self.plane.worker)
-    }
-
-    /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
-    /// and nothing else notices.
-    pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self, key))).is_ok() {
-            return;
-        }
-        self.plane.metrics.panics.inc();
-        tracing::error!(
-            connection = key,
-            "a connection's code panicked; it is closed with 1011"
-        );
-        if self.buffer.len() != BUFFER_BYTES {
-            self.buffer = vec![0; BUFFER_BYTES];
-        }
-        self.forget(key);
-        self.close(key, CloseReason::Internal);
+    /// Takes the time again, in the middle of a turn.
+    pub(super) fn take_time(&mut self) {
+        let passed = self.clock.now().since(self.begun);
+        self.plane.now = self.plane.now.max(self.turned + passed);
     }
 
     fn take_orders(&mut self) {
@@ -242,15 +264,7 @@ impl Worker {
                 Order::Drain { reason, deadline } => {
                     self.shut();
                     let connections = self.clients.len() as u64;
-                    let started = self.plane.now;
-                    self.drain = Some(Drain {
-                        reason,
-                        started,
-                        deadline,
-                        connections,
-                        closed: 0,
-                        cursor: 0,
-                    });
+                    self.drain = Some(Drain::new(reason, self.plane.now, deadline, connections));
                 }
                 Order::Audit(room, reply) => self.audits.push((room, reply)),
             }
@@ -280,7 +294,10 @@ impl Worker {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
-            if client.is_paused() {
+            if client.finished {
+                return;
+            }
+            if client.is_paused() || !client.connection.may_read() {
                 client.unread = true;
                 return;
             }
@@ -339,8 +356,10 @@ impl Worker {
             connection: ConnectionKey(key),
             role: &client.role,
             room,
+            asked: 0,
         };
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
+        client.asked = client.asked.saturating_add(speaker.asked);
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }
@@ -377,7 +396,7 @@ impl Worker {
             return;
         }
         if client.finished {
-            self.doom(key, Ended::Gone);
+            self.finish(key);
         } else if std::mem::take(&mut client.unread) {
             self.again.push(key);
         }
@@ -425,8 +444,13 @@ impl Worker {
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }
-        if let (None, Some(reason)) = (alive, client.connection.ending()) {
-            self.doom(key, Ended::Closed(reason));
+        if alive.is_none() {
+            if !client.connection.has_said_close() {
+                // It reads nothing: what the kernel holds for it is given up too.
+                drop(SockRef::from(&client.socket).set_linger(Some(Duration::ZERO)));
+            }
+            let ended = client.ended();
+            self.doom(key, ended);
             return;
         }
         if was_open && !client.connection.is_open() {

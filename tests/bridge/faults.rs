@@ -198,3 +198,33 @@ fn a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3() {
     });
     canaries.finish();
 }
+
+#[test]
+fn a_drain_ends_within_its_grace_while_redis_stands_still() {
+    for mode in ["pubsub", "streams"] {
+        let mut redis = Redis::start(&[]);
+        let mode = format!("bridge.mode={mode}");
+        // Longer than the grace: the node does not know yet that its Redis stands.
+        let settings = [&mode, "bridge.command_timeout=20s", "server.drain_grace=3s"];
+        let node = node(&redis, &settings);
+        let mut ann = node.join("abc");
+        talk(&mut ann, 2, 0);
+        until_metric(&node, "supportal_bridge_outbox", 0.0);
+        redis.blow(Blow::Stop);
+        talk(&mut ann, 5, 2);
+        let watch = wait::Watch::start();
+        node.signal(Signal::Term);
+        assert_eq!(ann.expect_close().0, 1012);
+        drop(ann);
+        assert_eq!(node.wait_exit(RECOVERY), Some(0));
+        // The grace, and a busy machine; the flush alone would take 40 s.
+        assert!(
+            watch.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            watch.elapsed()
+        );
+        let log = node.wait_log("without having told", 1);
+        assert!(log.contains("\"lost\":5"), "{log}");
+        redis.blow(Blow::Continue);
+    }
+}

@@ -6,6 +6,7 @@ mod faults;
 mod hostile;
 mod network;
 mod streams;
+mod streams_bounds;
 mod streams_deployments;
 mod streams_faults;
 

@@ -147,7 +147,7 @@ fn history_is_read_on_a_node_without_members() {
 #[test]
 fn a_history_ends_with_its_expiry() {
     let redis = Redis::start(&[]);
-    let node = stream_node(&redis, &["history.expiry=1s"]);
+    let node = stream_node(&redis, &["history.expiry=1s", "queue.expiry=1s"]);
     let mut ann = node.join("abc");
     say(&mut ann, "early");
     expect(&mut ann, "early");

@@ -15,6 +15,12 @@ export async function pageAlone(browser, base, outdir, check) {
   await check("a reader of older messages is not pulled to the end", () => reading(browser, base));
   await check("the page can be used by keyboard and by name", () => accessible(browser, base));
   await check("the client's backoff and addresses follow their rules", () => clientRules(browser, base));
+  await check("the client comes back after every code but the final ones", () => closeTable(browser, base));
+  await check("retryNow makes a new connection in every state", () => retryNow(browser, base));
+  await check("a message into a dead connection is kept, and said once", () => unanswered(browser, base, outdir));
+  await check("an answer in time keeps the connection", () => answers(browser, base));
+  await check("a page that is looked at after a long silence connects anew", () => silence(browser, base));
+  await check("a computer that slept connects anew", () => slept(browser, base));
 }
 
 /**
@@ -168,7 +174,7 @@ async function clientRules(browser, base) {
     return {
       waits: [0, 1, 5, 6, 1000].map((attempt) => backoff(attempt, 1)),
       least: backoff(9, 0),
-      final: [1000, 1001, 1006, 4000, 4499, 4500, 4999, 5000].filter(isFinal),
+      final: [0, 999, 1000, 1001, 1006, 4000, 4499, 4500, 4999, 5000].filter(isFinal),
       secure: roomAddress("https://chat.example:8443/page?x=1#y", 1, "a-b"),
       plain: roomAddress("http://chat.example/chat/1/a/", "1", "a/b"),
     };
@@ -176,9 +182,213 @@ async function clientRules(browser, base) {
   assert.deepEqual(found, {
     waits: [500, 1_000, 16_000, 20_000, 20_000],
     least: 0,
-    final: [4500, 4999],
+    final: [1000, 4500, 4999],
     secure: "wss://chat.example:8443/ws/chat/1/a-b/",
     plain: "ws://chat.example/ws/chat/1/a%2Fb/",
   });
+  await context.close();
+}
+
+/** A client in the page whose sockets are objects that the test plays; `socket(n)` is the n-th. */
+const withFakeSockets = `
+  window.fakes = [];
+  window.FakeSocket = class {
+    OPEN = 1;
+    readyState = 0;
+    sent = [];
+    constructor() { window.fakes.push(this); }
+    send(text) { this.sent.push(text); }
+    close() { this.readyState = 3; this.closed = true; }
+    accept() { this.readyState = 1; this.onopen({}); }
+    end(code) { this.readyState = 3; this.onclose({ code, reason: "" }); }
+  };
+`;
+
+async function closeTable(browser, base) {
+  const { context, page } = await scripted(browser, base, withFakeSockets);
+  const states = await page.evaluate(async () => {
+    const { ChatClient } = await import("/client.js");
+    const codes = [...Array(16).keys()].map((code) => 1000 + code)
+      .concat(0, 999, 1016, 2999, 3000, 3001, 3500, 3999, 4000, 4001, 4008, 4010, 4411, 4429, 4499, 4500, 4501, 4502, 4503, 4750, 4999, 5000, 65535);
+    return codes.flatMap((code) => [true, false].map((accepted) => {
+      const client = new ChatClient({ businessId: 1, sessionId: "a", WebSocket: window.FakeSocket });
+      client.open();
+      const socket = window.fakes.at(-1);
+      if (accepted) {
+        socket.accept();
+      }
+      socket.end(code);
+      const { state } = client;
+      client.close();
+      return [code, state];
+    }));
+  });
+  for (const [code, state] of states) {
+    const final = code === 1000 || (code >= 4500 && code <= 4999);
+    assert.equal(state, final ? "closed" : "waiting", `after ${code}`);
+  }
+  assert.ok(states.length >= 70);
+  await context.close();
+}
+
+async function retryNow(browser, base) {
+  const { context, page } = await scripted(browser, base, withFakeSockets);
+  const found = await page.evaluate(async () => {
+    const { ChatClient } = await import("/client.js");
+    const { fakes } = window;
+    const client = new ChatClient({ businessId: 1, sessionId: "a", WebSocket: window.FakeSocket, random: () => 0.5 });
+    const heard = [];
+    client.addEventListener("message", ({ detail }) => heard.push(detail.message));
+    const say = (socket, message) => socket.onmessage({ data: JSON.stringify({ message, sender: "user" }) });
+    const counts = [];
+    const retry = () => {
+      const before = fakes.length;
+      client.retryNow();
+      const open = fakes.filter((socket) => !socket.closed && socket.readyState < 2).length;
+      counts.push([fakes.length - before, open, client.state]);
+    };
+    retry(); // never opened
+    retry(); // connecting
+    fakes.at(-1).accept();
+    const dead = fakes.at(-1);
+    retry(); // open, whatever it looks like
+    say(dead, "late");
+    dead.onclose({ code: 4500, reason: "late" });
+    fakes.at(-1).end(1006);
+    retry(); // waiting
+    fakes.at(-1).accept();
+    fakes.at(-1).end(4500);
+    retry(); // final
+    fakes.at(-1).accept();
+    say(fakes.at(-1), "now");
+    client.close();
+    retry(); // closed by ourselves
+    client.close();
+    return { counts, heard };
+  });
+  assert.deepEqual(found.counts, Array(6).fill([1, 1, "connecting"]));
+  assert.deepEqual(found.heard, ["now"], "a connection that was given up is heard no more");
+  await context.close();
+}
+
+/** As `scripted`, with a clock that the test moves. */
+async function timed(browser, base) {
+  const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
+  await context.clock.install();
+  const script = { sockets: [], received: [] };
+  await context.routeWebSocket(/\/ws\/chat\//, (socket) => {
+    const number = script.sockets.push(socket);
+    socket.onMessage((data) => script.received.push([number, JSON.parse(data).message]));
+  });
+  const page = await tab(context, new URL("/chat/7/timed/", base).href);
+  await opened(page, STEP_MS);
+  return { context, page, script };
+}
+
+/** Lets the backoff pass; the page is connected again by its socket number `count`. */
+async function returned(page, script, count) {
+  await until(`socket ${count}`, STEP_MS, async () => {
+    await page.clock.fastForward(500);
+    return script.sockets.length === count;
+  });
+  await opened(page, STEP_MS);
+}
+
+async function unanswered(browser, base, outdir) {
+  const { context, page, script } = await timed(browser, base);
+  await say(page, "anybody there?");
+  await until("the page sends", STEP_MS, () => script.received.length === 1);
+  await page.clock.fastForward(14_000);
+  assert.equal(await page.getAttribute("#state", "data-state"), "open", "a server may take its time");
+  assert.match(await page.textContent("#pending"), /Sending/);
+  await page.clock.fastForward(1_000);
+  await returned(page, script, 2);
+  assert.match(await page.textContent("#pending"), /Not confirmed before the connection was lost/);
+  await page.screenshot({ path: join(outdir, "chat-unanswered.png") });
+  script.sockets[0].send(JSON.stringify(frame("assistant", "late")));
+  assert.deepEqual(script.received, [[1, "anybody there?"]], "nothing is said twice by itself");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await until("the page sends", STEP_MS, () => script.received.length === 2);
+  assert.deepEqual(script.received[1], [2, "anybody there?"]);
+  script.sockets[1].send(JSON.stringify(frame("user", "anybody there?")));
+  await lastText(page, ".line.own", "anybody there?", STEP_MS);
+  assert.equal(await page.locator("#log .line").count(), 1, "once, and nothing of the dead connection");
+  assert.equal(await page.locator("#pending > *").count(), 0);
+  await context.close();
+}
+
+async function answers(browser, base) {
+  const { context, page, script } = await timed(browser, base);
+  const answer = [
+    (text) => frame("user", text),
+    (text) => frame("system", `System message: ${text}`),
+    () => ({ error: "Too many messages", sender: "system" }),
+  ];
+  for (const [index, make] of answer.entries()) {
+    const text = `number ${index} \ud83d`;
+    await say(page, text);
+    await until("the page sends", STEP_MS, () => script.received.length === index + 1);
+    const said = script.received[index][1];
+    assert.equal(said, `number ${index} \ufffd`);
+    await page.clock.fastForward(10_000);
+    script.sockets[0].send(JSON.stringify(make(said)));
+    await until("it is shown", STEP_MS, async () => await page.locator("#log .line").count() === index + 1);
+    await page.clock.fastForward(20_000);
+    assert.equal(await page.getAttribute("#state", "data-state"), "open");
+  }
+  // What others say is no answer.
+  await say(page, "and this?");
+  await until("the page sends", STEP_MS, () => script.received.length === 4);
+  await page.clock.fastForward(10_000);
+  script.sockets[0].send(JSON.stringify(frame("user", "other")));
+  await lastText(page, ".line.user", "other", STEP_MS);
+  await page.clock.fastForward(5_000);
+  await returned(page, script, 2);
+  await context.close();
+}
+
+/** Hides the page, or shows it again. */
+async function show(page, visibility) {
+  await page.evaluate((state) => {
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, visibility);
+}
+
+async function silence(browser, base) {
+  const { context, page, script } = await timed(browser, base);
+  await show(page, "hidden");
+  await page.clock.fastForward(32_000);
+  await show(page, "visible");
+  await show(page, "hidden");
+  await page.clock.fastForward(30_000);
+  assert.equal(script.sockets.length, 1, "a short absence is none, and a hidden page does nothing");
+  script.sockets[0].send(JSON.stringify(frame("assistant", "still here")));
+  await lastText(page, ".line.assistant", "still here", STEP_MS);
+  await page.clock.fastForward(32_000);
+  await show(page, "visible");
+  assert.equal(await page.getAttribute("#state", "data-state"), "open", "what is heard counts");
+  for (const [count, event] of [[2, "visibilitychange"], [3, "pageshow"], [4, "online"], [5, "resume"]]) {
+    await show(page, "hidden");
+    await page.clock.fastForward(70_000);
+    assert.equal(script.sockets.length, count - 1, "nobody looks");
+    await page.evaluate((name) => {
+      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => "visible" });
+      (name === "visibilitychange" || name === "resume" ? document : window).dispatchEvent(new Event(name));
+      // They come together, and are one reason.
+      dispatchEvent(new Event("online"));
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, event);
+    await returned(page, script, count);
+  }
+  assert.deepEqual(page.faults, []);
+  await context.close();
+}
+
+async function slept(browser, base) {
+  const { context, page, script } = await timed(browser, base);
+  // The wall clock goes on, the timers stood still: no event says so.
+  await page.clock.fastForward(34_000);
+  await returned(page, script, 2);
   await context.close();
 }

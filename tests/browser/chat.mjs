@@ -2,9 +2,11 @@
 //
 //   node chat.mjs URL OUTDIR           chat, hostile text, phone, the page's own behaviour; screenshots
 //   node chat.mjs URL OUTDIR restart   both tabs come back after the server was restarted
+//   node chat.mjs URL OUTDIR dead URL2 a tab notices that its way by URL is dead; another one comes by URL2
 //
 // One JSON line per check on stdout; the first failure goes to stderr and ends the run with status 1.
-// The restart run prints READY-FOR-RESTART and goes on when it reads the line RESTARTED.
+// The restart run prints READY-FOR-RESTART and goes on when it reads the line RESTARTED, the dead run
+// READY-FOR-SILENCE and SILENT, then READY-FOR-FAIR and FAIR.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -24,9 +26,9 @@ const FLAGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-const [base, outdir, mode = "chat"] = process.argv.slice(2);
-if (outdir === undefined || !["chat", "restart"].includes(mode)) {
-  console.error("usage: node chat.mjs URL OUTDIR [restart]");
+const [base, outdir, mode = "chat", direct] = process.argv.slice(2);
+if (outdir === undefined || !["chat", "restart", "dead"].includes(mode) || (mode === "dead") !== (direct !== undefined)) {
+  console.error("usage: node chat.mjs URL OUTDIR [restart | dead URL2]");
   process.exit(64);
 }
 mkdirSync(outdir, { recursive: true });
@@ -167,24 +169,72 @@ async function onPhone(browser, other, width) {
   await context.close();
 }
 
+/** Prints `ready` and waits for the line `go`. */
+async function ask(ready, go) {
+  const input = createInterface({ input: process.stdin });
+  const told = new Promise((resolve, reject) => {
+    input.once("line", (line) => (line === go ? resolve() : reject(new Error(`expected ${go}, got ${line}`))));
+    input.once("close", () => reject(new Error(`stdin ended before ${go}`)));
+  });
+  console.log(ready);
+  doing = `waiting for ${go}`;
+  await told;
+  input.close();
+}
+
+async function dead(browser) {
+  const context = await browser.newContext(DESKTOP);
+  await context.clock.install();
+  const path = "/chat/1/dead/";
+  const first = await tab(context, new URL(path, base).href);
+  const second = await tab(await browser.newContext(DESKTOP), new URL(path, direct).href);
+  await opened(first, STEP_MS);
+  await opened(second, STEP_MS);
+  await check("the tabs chat before the silence", async () => {
+    await exchange(first, second, "Are you there?");
+    await answered([first, second], 1);
+  });
+  await ask("READY-FOR-SILENCE", "SILENT");
+  await check("a message that nobody answers ends the dead connection", async () => {
+    await say(first, "Into the void.");
+    assert.match(await first.textContent("#pending"), /Sending/);
+    await first.clock.fastForward(15_000);
+    await until("the connection to be given up", STEP_MS, async () => await first.getAttribute("#state", "data-state") !== "open");
+    assert.match(await first.textContent("#pending"), /Not confirmed/);
+  });
+  await check("attempts that nobody answers are given up too", async () => {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      await first.clock.fastForward(10_000);
+      assert.notEqual(await first.getAttribute("#state", "data-state"), "open");
+    }
+  });
+  await ask("READY-FOR-FAIR", "FAIR");
+  await check("the tab is back, and nothing was said twice", async () => {
+    await until("a new connection", RETURN_MS, async () => {
+      await first.clock.fastForward(1_000);
+      return await first.getAttribute("#state", "data-state") === "open";
+    });
+    for (const [from, to, text] of [[first, second, "Back again?"], [second, first, "Yes."]]) {
+      await say(from, text);
+      await lastText(from, ".line.own", text, STEP_MS);
+      await lastText(to, ".line.user", text, STEP_MS);
+    }
+    const texts = await second.locator(".line.user .text").allTextContents();
+    assert.ok(texts.filter((text) => text === "Into the void.").length <= 1, texts.join());
+    assert.equal(texts.filter((text) => text === "Back again?").length, 1);
+  });
+}
+
 async function restart(browser) {
   const tabs = await twoTabs(browser);
   await check("the tabs chat before the restart", () => exchange(...tabs, "Are you there?"));
 
-  const input = createInterface({ input: process.stdin });
-  const told = new Promise((resolve, reject) => {
-    input.once("line", (line) => (line === "RESTARTED" ? resolve() : reject(new Error(`expected RESTARTED, got ${line}`))));
-    input.once("close", () => reject(new Error("stdin ended before RESTARTED")));
-  });
   await tabs[0].fill("#text", "written before the restart");
   await Promise.all(tabs.map((page) => page.evaluate(() => {
     const state = document.querySelector("#state");
     new MutationObserver(() => { window.lost ||= state.dataset.state !== "open"; }).observe(state, { attributes: true });
   })));
-  console.log("READY-FOR-RESTART");
-  doing = "waiting for the restart";
-  await told;
-  input.close();
+  await ask("READY-FOR-RESTART", "RESTARTED");
 
   await check("both tabs noticed and came back by themselves", async () => {
     for (const page of tabs) {
@@ -211,6 +261,8 @@ try {
   browser = await chromium.launch({ executablePath: findChromium(), args: FLAGS });
   if (mode === "restart") {
     await restart(browser);
+  } else if (mode === "dead") {
+    await dead(browser);
   } else {
     await chat(browser);
     await pageAlone(browser, base, outdir, check);

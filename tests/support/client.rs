@@ -81,6 +81,28 @@ impl Client {
         path: &str,
         extra: &[(&str, &str)],
     ) -> Result<Self, Refusal> {
+        Self::open_over(http::open(address), path, extra)
+    }
+
+    /// Opens `path` over a socket with this receive buffer, whose window obeys it from the first
+    /// segment on.
+    #[track_caller]
+    pub(crate) fn open_narrow(address: SocketAddr, path: &str, bytes: usize) -> Self {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(bytes).expect("receive buffer");
+        socket.connect(&address.into()).expect("a connection");
+        Self::open_over(socket.into(), path, &[]).expect("101")
+    }
+
+    /// Opens `path` over this connection.
+    #[track_caller]
+    pub(crate) fn open_over(
+        mut stream: TcpStream,
+        path: &str,
+        extra: &[(&str, &str)],
+    ) -> Result<Self, Refusal> {
+        let address = stream.peer_addr().expect("an address");
         let mut head = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
@@ -89,7 +111,6 @@ impl Client {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        let mut stream = http::open(address);
         stream.write_all(head.as_bytes()).expect("the request head");
         let (upgrade, rest) = http::read_response(&mut stream)
             .unwrap_or_else(|| panic!("{path}: closed without an answer"));
@@ -245,6 +266,36 @@ impl Client {
     pub(crate) fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("linger 0");
+    }
+
+    /// The socket.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Reads at most `bytes` bytes, as a slow reader does; what came with them, answering pings if it
+    /// `answers`. `None` once the stream has ended.
+    #[track_caller]
+    pub(crate) fn sip(&mut self, bytes: usize, answers: bool) -> Option<Vec<Frame>> {
+        self.stream.set_nonblocking(true).expect("a socket option");
+        let mut chunk = vec![0; bytes];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.buffer.extend(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.ended = true,
+        }
+        self.stream.set_nonblocking(false).expect("a socket option");
+        let mut frames = Vec::new();
+        while let Some((first, payload)) = self.take_frame() {
+            frames.extend(self.assemble(first, payload));
+        }
+        for frame in &frames {
+            if let (Frame::Ping(payload), true) = (frame, answers) {
+                self.try_send_raw(&self::frame(0x8a, payload));
+            }
+        }
+        (!self.ended || !frames.is_empty()).then_some(frames)
     }
 
     /// A small receive buffer, so that a reader that stops is slow at once.

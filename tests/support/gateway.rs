@@ -19,16 +19,27 @@ const START: Duration = Duration::from_secs(20);
 /// Bytes of the end of a server's log that a failed test shows.
 const LOG_SHOWN: usize = 8 * 1024;
 
-/// Applied before a test's own settings: nobody answers, so that a test sees only its own frames.
-const BASE: [&str; 2] = ["log.format=json", "assistant.kind=none"];
+/// Applied before a test's own settings: no notice, since no load balancer is there to see it, and
+/// nobody answers, so that a test sees only its own frames.
+const BASE: [&str; 3] = [
+    "log.format=json",
+    "server.drain_notice=0s",
+    "assistant.kind=none",
+];
 
 /// A signal to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Drain, then exit 0.
     Term,
+    /// Drain without notice, then exit 0.
+    Int,
     /// Stop without being asked.
     Kill,
+    /// Stand still.
+    Stop,
+    /// Go on.
+    Continue,
 }
 
 /// How the server ended: an exit code, or `None` for a signal.
@@ -76,7 +87,7 @@ impl Gateway {
         std::fs::write(&file, text).expect("the configuration file");
         // A flag would win over the file's own assistant.
         let mut arguments = match text.contains("[assistant]") {
-            true => pairs(&BASE[..1]),
+            true => pairs(&BASE[..2]),
             false => arguments(&[]),
         };
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
@@ -203,6 +214,11 @@ impl Gateway {
         self.public
     }
 
+    /// The operator's listener.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The public port.
     pub(crate) fn port(&self) -> u16 {
         self.public.port()
@@ -289,7 +305,10 @@ impl Gateway {
         self.checked.store(false, Ordering::Relaxed);
         let signal = match signal {
             Signal::Term => rustix::process::Signal::TERM,
+            Signal::Int => rustix::process::Signal::INT,
             Signal::Kill => rustix::process::Signal::KILL,
+            Signal::Stop => rustix::process::Signal::STOP,
+            Signal::Continue => rustix::process::Signal::CONT,
         };
         let pid = i32::try_from(self.pid)
             .ok()

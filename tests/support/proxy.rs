@@ -1,4 +1,4 @@
-//! A proxy between a node and its Redis that does what networks do: wait, trickle, cut, fall silent,
+//! A proxy between a node and its Redis, or a client and its node, that does what networks do: wait, trickle, cut, fall silent,
 //! and say what nobody sent.
 
 use std::io::{ErrorKind, Read, Write};
@@ -87,6 +87,11 @@ impl Proxy {
             }
         });
         Self { address, sky }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// `redis://127.0.0.1:PORT`.

@@ -1,5 +1,6 @@
 //! The scenarios: each turns its flags into a [`Plan`].
 
+mod beside;
 mod broadcast;
 mod chat;
 mod churn;
@@ -27,6 +28,7 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
         Command::Echo(args) => echo::plan(args, options),
         Command::Fanout(args) => fanout::plan(args, options),
         Command::Broadcast(args) => broadcast::plan(args, options),
+        Command::Beside(args) => beside::plan(args, options),
         Command::Idle => idle::plan(options),
         Command::Connect(args) => connect::plan(args, options),
         Command::Chat(args) => chat::plan(args, options),

@@ -176,9 +176,11 @@ impl Host {
             drop(done.wait_for(|done| *done >= couriers).await);
         };
         // Whatever is not out by then is lost with the node.
-        drop(tokio::time::timeout(layer.timeout * 2, finished).await);
+        let patience = layer.deadline.left(self.clock, layer.timeout * 2);
+        drop(tokio::time::timeout(patience, finished).await);
         let left = session.leave_all(self, layer);
-        drop(tokio::time::timeout(layer.timeout, left).await);
+        let patience = layer.deadline.left(self.clock, layer.timeout);
+        drop(tokio::time::timeout(patience, left).await);
         Failure::Stopped
     }
 

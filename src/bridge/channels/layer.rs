@@ -13,10 +13,12 @@
 use super::address;
 use super::codec::Poison;
 use super::courier::{Courier, Destination};
+use super::digests::Digests;
 use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
 use super::scripts::Commands;
+use crate::bridge::standing::Deadline;
 use crate::bridge::{Error, Report};
 use crate::broker::Broker;
 use crate::broker::Publication;
@@ -29,7 +31,6 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::protocol::Writer;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,13 +69,13 @@ pub(in crate::bridge) struct Layer {
     pub(super) group_expiry: Duration,
     /// `bridge.command_timeout`.
     pub(super) timeout: Duration,
+    pub(in crate::bridge) deadline: Deadline,
     pub(super) pause_max: Duration,
     pub(super) hosts: Box<[Arc<Host>]>,
     couriers: Box<[Arc<Courier>]>,
     /// Couriers that have nothing more to send, once the node goes down.
     pub(super) done: watch::Sender<usize>,
-    /// Rooms whose names are too long to be part of a channel's name.
-    digests: Mutex<HashMap<String, RoomName>>,
+    digests: Mutex<Digests>,
 }
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -135,6 +136,7 @@ impl Layer {
             expiry: config.queue.expiry,
             group_expiry: channels.group_expiry,
             timeout: config.bridge.command_timeout,
+            deadline: Deadline::new(),
             pause_max: config.bridge.reconnect_max,
             hosts: hosts?.into(),
             couriers: destinations.into_iter().flatten().map(courier).collect(),
@@ -242,8 +244,9 @@ impl Layer {
     pub(super) fn member(&self, name: &RoomName) -> String {
         let member = self.own.member(name.as_str());
         if let Some(Local::Digest(digest)) = self.own.group_of(&member) {
-            let mut digests = self.digests.lock();
-            digests.insert(digest.to_owned(), name.clone());
+            let is_wanted =
+                |room: &RoomName| self.host(room).is_some_and(|host| host.rooms.has(room));
+            self.digests.lock().insert(digest, name, is_wanted);
         }
         member
     }

@@ -32,6 +32,7 @@
 pub(super) mod address;
 pub mod codec;
 mod courier;
+mod digests;
 pub mod encryption;
 pub mod event;
 mod host;

@@ -67,12 +67,12 @@ impl Bridge {
         let (Some(client), Some(hashes)) = (client, streams.hashes()) else {
             return Err(NoHistory::Down);
         };
-        let arguments = newest_arguments(limit.min(streams.capacity), BYTES_MAX);
+        let arguments = newest_arguments(limit.min(streams.keeps.capacity), BYTES_MAX);
         let keys = vec![streams.stream(room.as_str())];
         let answer: Result<Value, _> = client.evalsha(hashes.read, keys, arguments).await;
         link.metrics.bridge_reads.inc();
         let page = Page::from(answer.map_err(|error| NoHistory::Refused(text(&error)))?);
-        let kept = u64::try_from(streams.kept.as_millis()).unwrap_or(u64::MAX);
+        let kept = u64::try_from(streams.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
         let oldest = wall_millis().saturating_sub(kept);
         let tail = page.tail.unwrap_or_default();
         // The newest comes first.

@@ -28,8 +28,8 @@
 //! | `refused` | rooms whose keys are somebody else's |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
-//! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity` and
-//! `history.expiry`.
+//! `reads::READS` pages of 256 KiB and a message; a stream by `history.capacity`,
+//! `history.bytes_max` and `history.expiry`.
 //!
 //! # Lock order
 //! A room's state, then the link's rooms, then what is here; see [`broker`](crate::broker).
@@ -67,6 +67,7 @@ use lane::{Ears, Tally};
 use own::{Load, Said};
 use parking_lot::Mutex;
 use refused::{Refused, is_about_room};
+use scripts::{Keeps, append_arguments};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -101,8 +102,7 @@ impl Hashes {
 pub(super) struct Streams {
     stream_prefix: String,
     origins_prefix: String,
-    capacity: usize,
-    kept: Duration,
+    keeps: Keeps,
     pub(super) order_timeout: Duration,
     pub(super) load: Arc<Load>,
     hashes: Mutex<Option<Hashes>>,
@@ -129,8 +129,11 @@ impl Streams {
         Self {
             stream_prefix: stream_prefix(prefix),
             origins_prefix: origins_prefix(prefix),
-            capacity: history.capacity,
-            kept: history.expiry,
+            keeps: Keeps {
+                capacity: history.capacity,
+                bytes_max: history.bytes_max,
+                expiry: history.expiry,
+            },
             order_timeout: bridge.order_timeout,
             load: Arc::new(Load::new(bridge.outbox_capacity, bridge.outbox_bytes)),
             hashes: Mutex::default(),
@@ -172,8 +175,7 @@ impl Streams {
         let keys = vec![self.stream(name), self.origins(name)];
         let (head, messages) = parcel.pieces();
         let count = messages.len() as u64;
-        let kept = (self.capacity, self.kept);
-        let arguments = arguments(&link.deployment, kept, link.node.0, head, messages);
+        let arguments = append_arguments(&link.deployment, self.keeps, link.node.0, head, messages);
         let hash = self.hashes().map(|hashes| hashes.append);
         let metrics = Arc::clone(&link.metrics);
         let (refused, now) = (Arc::clone(&self.refused), link.clock.now());
@@ -218,9 +220,9 @@ impl Streams {
         let keys = vec![self.stream(&name), self.origins(&name)];
         let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
         let head = Bytes::from_static(&[0; super::envelope::HEAD_BYTES]);
-        let kept = (1, CANARY_KEPT);
+        let keeps = Keeps::one(CANARY_KEPT);
         let messages = vec![(number, bytes)];
-        let arguments = arguments(&link.deployment, kept, link.node.0, head, messages);
+        let arguments = append_arguments(&link.deployment, keeps, link.node.0, head, messages);
         let hash = self.hashes().map(|hashes| hashes.append);
         let _appended: Value = client
             .evalsha(hash.unwrap_or_default(), keys, arguments)
@@ -433,8 +435,8 @@ pub(super) async fn probe(
     let origins = [&origins_prefix(prefix), &canary(who), "}"].concat();
     let head = Bytes::from_static(&[0; super::envelope::HEAD_BYTES]);
     let messages = vec![(1, Bytes::from_static(b"canary"))];
-    let kept = (1, Duration::from_secs(1));
-    let arguments = arguments(deployment, kept, [0; 16], head, messages);
+    let keeps = Keeps::one(Duration::from_secs(1));
+    let arguments = append_arguments(deployment, keeps, [0; 16], head, messages);
     let keys = vec![stream.clone(), origins];
     let _appended: Value = client
         .evalsha(hashes.append.as_str(), keys, arguments)
@@ -444,34 +446,6 @@ pub(super) async fn probe(
         .evalsha(hashes.read.as_str(), vec![stream], newest)
         .await?;
     Ok(())
-}
-
-/// The arguments of the appending function.
-pub(super) fn arguments(
-    deployment: &Deployment,
-    (capacity, kept): (usize, Duration),
-    origin: [u8; 16],
-    head: Bytes,
-    messages: Vec<(u64, Bytes)>,
-) -> Vec<Value> {
-    let publish = if deployment.is_cluster {
-        "SPUBLISH"
-    } else {
-        "PUBLISH"
-    };
-    let mut arguments = Vec::with_capacity(5 + 2 * messages.len());
-    arguments.extend([
-        Value::from_static_str(publish),
-        Value::from(capacity.to_string()),
-        Value::from(kept.as_millis().to_string()),
-        Value::Bytes(Bytes::copy_from_slice(&origin)),
-        Value::Bytes(head),
-    ]);
-    for (number, bytes) in messages {
-        arguments.push(Value::from(number.to_string()));
-        arguments.push(Value::Bytes(bytes));
-    }
-    arguments
 }
 
 fn count_refused(metrics: &crate::metrics::Metrics) {

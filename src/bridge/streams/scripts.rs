@@ -4,15 +4,18 @@
 //! ```text
 //! announcement   epoch u64, milliseconds u64, offset of the first message u64, envelope
 //! entry          id MILLISECONDS-OFFSET, fields e (epoch) h (the envelope's head) m (one message)
+//!                b (bytes appended so far; entries of older versions have none)
 //! ```
 //!
 //! An entry's head and message together are an envelope again, so what is read from a stream and what
 //! is announced take the same way in.
 
 use super::follower::{Position, Request};
+use crate::bridge::deployment::Deployment;
 use crate::bridge::envelope::{Envelope, HEAD_BYTES, Poison};
 use bytes::Bytes;
 use fred::types::Value;
+use std::time::Duration;
 
 /// Appends and publishes.
 pub(super) const APPEND: &str = include_str!("append.lua");
@@ -107,8 +110,56 @@ impl Page {
     }
 }
 
+/// What is kept of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeps {
+    pub(super) capacity: usize,
+    pub(super) bytes_max: usize,
+    pub(super) expiry: Duration,
+}
+
+impl Keeps {
+    /// The newest entry alone.
+    pub(super) fn one(expiry: Duration) -> Self {
+        Self {
+            capacity: 1,
+            bytes_max: PAGE_BYTES,
+            expiry,
+        }
+    }
+}
+
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The arguments of the appending function.
+pub(super) fn append_arguments(
+    deployment: &Deployment,
+    keeps: Keeps,
+    origin: [u8; 16],
+    head: Bytes,
+    messages: Vec<(u64, Bytes)>,
+) -> Vec<Value> {
+    let publish = if deployment.is_cluster {
+        "SPUBLISH"
+    } else {
+        "PUBLISH"
+    };
+    let mut arguments = Vec::with_capacity(6 + 2 * messages.len());
+    arguments.extend([
+        Value::from_static_str(publish),
+        Value::from(keeps.capacity.to_string()),
+        Value::from(keeps.bytes_max.to_string()),
+        Value::from(keeps.expiry.as_millis().to_string()),
+        Value::Bytes(Bytes::copy_from_slice(&origin)),
+        Value::Bytes(head),
+    ]);
+    for (number, bytes) in messages {
+        arguments.push(Value::from(number.to_string()));
+        arguments.push(Value::Bytes(bytes));
+    }
+    arguments
 }
 
 /// The arguments of [`READ`] for a request.

@@ -44,6 +44,8 @@ pub struct Mailbox<T> {
 struct Pending<T> {
     entries: Vec<T>,
     bytes: usize,
+    /// The consumer is gone.
+    is_closed: bool,
 }
 
 impl<T> Mailbox<T> {
@@ -55,6 +57,7 @@ impl<T> Mailbox<T> {
             pending: Mutex::new(Pending {
                 entries: Vec::new(),
                 bytes: 0,
+                is_closed: false,
             }),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -70,11 +73,14 @@ impl<T> Mailbox<T> {
         self.entries.load(Relaxed) >= self.capacity || self.bytes.load(Relaxed) >= self.bytes_max
     }
 
-    /// Appends `entry`, which keeps `bytes` bytes alive, full or not. True if the mailbox held
+    /// Appends `entry`, which keeps `bytes` bytes alive, full or not, unless the consumer is gone. True if the mailbox held
     /// nothing to swap before: then the consumer must be woken.
     #[must_use = "true means that the consumer must be woken"]
     pub fn push(&self, entry: T, bytes: usize) -> bool {
         let mut pending = self.pending.lock();
+        if pending.is_closed {
+            return false;
+        }
         let was_empty = pending.entries.is_empty();
         pending.entries.push(entry);
         pending.bytes += bytes;
@@ -116,6 +122,22 @@ impl<T> Mailbox<T> {
         fence(SeqCst);
         // Still full means that entries are left whose release will come here again.
         self.waiters.load(Relaxed) != 0 && !self.is_full()
+    }
+
+    /// The consumer is gone: everything that waits, which is the caller's to account for. The mailbox is
+    /// never full again and takes nothing more; wake [`Mailbox::take_waiters`]. What the consumer had
+    /// swapped needs no release.
+    #[must_use = "what is in there has to be accounted for"]
+    pub fn close(&self) -> Vec<T> {
+        let mut pending = self.pending.lock();
+        pending.is_closed = true;
+        self.entries.store(0, Relaxed);
+        self.bytes.store(0, Relaxed);
+        let left = std::mem::take(&mut pending.entries);
+        drop(pending);
+        // As in `release`: either the waiters are seen, or they see the room.
+        fence(SeqCst);
+        left
     }
 
     /// Registers worker `waiter`, which found the mailbox full. True: stop reading, a wake-up will

@@ -123,3 +123,16 @@ fn real_threads_lose_nothing_and_keep_each_producers_order() {
     }
     assert!(mailbox.is_empty());
 }
+
+#[test]
+fn a_mailbox_without_a_consumer_gives_out_what_it_holds_and_is_never_full_again() {
+    let mailbox = Mailbox::new(2, 99);
+    for entry in 0..3 {
+        let _wakes = mailbox.push(entry, 10);
+    }
+    assert!(mailbox.wait(7), "full");
+    assert_eq!(mailbox.close(), [0, 1, 2]);
+    assert_eq!(mailbox.take_waiters(), 1 << 7);
+    assert!(!mailbox.push(3, 10), "nobody is to be woken");
+    assert!(mailbox.is_empty() && !mailbox.is_full() && !mailbox.wait(7));
+}

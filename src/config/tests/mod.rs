@@ -7,7 +7,7 @@ mod refusals;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};
-use super::{BridgeMode, Deliver, Dialect, Handler, document};
+use super::{BridgeMode, Deliver, Dialect, Handler, Server, document};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -315,5 +315,24 @@ fn the_files_of_the_repository_load_without_advice() {
                 (Dialect::Django, Deliver::Sender)
             );
         }
+    }
+}
+
+#[test]
+fn the_notice_of_a_drain_gives_way_to_its_grace() {
+    for (notice, grace, given) in [
+        (3, 10, 3_000),
+        (3, 1, 666),
+        (3, 0, 0),
+        (9, 10, 6_666),
+        (0, 10, 0),
+    ] {
+        let server = Server {
+            drain_notice: Duration::from_secs(notice),
+            drain_grace: Duration::from_secs(grace),
+            ..Server::default()
+        };
+        assert_eq!(server.notice().as_millis(), given, "{notice} of {grace}");
+        assert!(server.is_notice_within_grace());
     }
 }

@@ -48,6 +48,23 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         &["4294967296 is too large", "4294967295"],
     ),
     (
+        "[server]\ndrain_notice = \"11s\"",
+        &[
+            ":2: ",
+            "server.drain_notice",
+            "longer than server.drain_grace",
+            "\"3s\" of \"10s\"",
+        ],
+    ),
+    (
+        "[server]\ndrain_notice = \"2s\"\ndrain_grace = \"1s\"",
+        &["server.drain_notice", "longer than server.drain_grace"],
+    ),
+    (
+        "[server]\ndrain_notice = \"2d\"\ndrain_grace = \"3d\"",
+        &["server.drain_notice", "longer than a day"],
+    ),
+    (
         "[queue]\nexpiry = 60",
         &["queue.expiry", "write \"60s\" or \"60ms\""],
     ),
@@ -224,6 +241,32 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "[limits]\nsend_buffer_bytes = 1",
         &["limits.send_buffer_bytes: 1 is too small"],
+    ),
+    (
+        "[limits]\nreceive_buffer_bytes = 4096",
+        &["limits.receive_buffer_bytes: 4096 is too small"],
+    ),
+    (
+        "[history]\nexpiry = \"10s\"",
+        &[
+            "history.expiry: is below queue.expiry = \"60s\"",
+            "write at least \"60s\"",
+        ],
+    ),
+    (
+        "[queue]\nexpiry = \"3h\"\n[bridge]\nmode = \"streams\"\nurls = [\"redis://a\"]",
+        &[
+            "history.expiry: is below queue.expiry = \"3h\"",
+            "lower queue.expiry",
+        ],
+    ),
+    (
+        "[history]\nbytes_max = 1000\n[bridge]\nmode = \"streams\"\nurls = [\"redis://a\"]",
+        &["history.bytes_max: 1000 is too small"],
+    ),
+    (
+        "[history]\nbytes_max = 0",
+        &["history.bytes_max: 0 is too small"],
     ),
     (
         "[assistant]\nprompts = 0",

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{TEXT_BYTES_MAX, written};
 use crate::config::{Dialect, Exists};
-use crate::protocol::{Kind, Parser, Rejected, Sender, Stamp, Writer, django};
+use crate::protocol::{Kind, Rejected, Sender, Stamp, Writer, django, parse};
 
 /// Rows of the recording whose frames depend on more than the text that was sent.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -93,7 +93,6 @@ fn existing() -> Vec<Exists> {
 fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
     let writer = Writer::new(Dialect::Django);
     let stamp = Stamp::new(1_795_379_571, 97_401);
-    let mut parser = Parser::new();
     let join = django::join(&existing(), business_id, session_id);
     let mut frames = vec![written(|out| match join.error {
         Some(text) => writer.connection_error(out, text),
@@ -101,7 +100,7 @@ fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
     })];
     for text in sent.iter().filter_map(text_of) {
         let mut payload = text.into_bytes();
-        match parser.parse(Dialect::Django, TEXT_BYTES_MAX, &mut payload) {
+        match parse(Dialect::Django, TEXT_BYTES_MAX, &mut payload) {
             Ok(command) if join.answers => {
                 frames.push(written(|out| writer.echo(out, &command, &stamp)));
                 if command.kind == Kind::User {

@@ -2,16 +2,13 @@
 //
 // Whatever comes from the network reaches the document through textContent and nothing else.
 
-import { ChatClient, State } from "./client.js";
+import { ChatClient, State, wellFormed } from "./client.js";
 
 /** The demo chat at `/` belongs to this business. */
 const DEMO_BUSINESS = "1";
 
 /** Lines kept on the page; the oldest leave first, so that a week-old tab stays light. */
 const LINES_MAX = 500;
-
-/** A message not echoed after this long is offered for sending again. */
-const ECHO_TIMEOUT_MS = 15_000;
 
 /** This close to the end, in pixels, the reader counts as reading the newest message. */
 const AT_END_PX = 48;
@@ -121,7 +118,7 @@ function following(change) {
 // The contract has no ids: our own message comes back as a `user` message with the same text. Until
 // then it waits below the log, outside the live region, so that it is shown and read out once.
 
-/** Messages on their way, oldest first: { text, item, fate, timer, sending }. */
+/** Messages on their way, oldest first: { text, item, fate, sending }. */
 const sent = [];
 
 function sendNew(text) {
@@ -131,9 +128,7 @@ function sendNew(text) {
   const item = line("own sending", "You", text, new Date().toISOString());
   const fate = element("p", "fate", "Sending…");
   item.append(fate);
-  const message = { text, item, fate, timer: null, sending: true };
-  message.timer = setTimeout(() => unsent(message, "Not confirmed."), ECHO_TIMEOUT_MS);
-  sent.push(message);
+  sent.push({ text, item, fate, sending: true });
   page.empty.hidden = true;
   page.pending.append(item);
   toEnd();
@@ -145,7 +140,6 @@ function unsent(message, why) {
     return;
   }
   message.sending = false;
-  clearTimeout(message.timer);
   message.item.className = "line own unsent";
   const again = button("Send again", () => {
     // The old line leaves only once the new one is on its way.
@@ -171,7 +165,6 @@ function button(name, act) {
 }
 
 function forget(message) {
-  clearTimeout(message.timer);
   message.item.remove();
   sent.splice(sent.indexOf(message), 1);
 }
@@ -213,8 +206,7 @@ let countdown = null;
 client.addEventListener("state", ({ detail: { state, code, reason, delayMs } }) => {
   clearInterval(countdown);
   page["notice-wait"].textContent = "";
-  const losing = state === State.WAITING || state === State.CLOSED;
-  if (losing) {
+  if (state !== State.OPEN) {
     sent.forEach((message) => unsent(message, "Not confirmed before the connection was lost."));
   }
   if (state === State.OPEN) {
@@ -289,7 +281,7 @@ page.text.addEventListener("keydown", (event) => {
 
 page.composer.addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = page.text.value.trim();
+  const text = wellFormed(page.text.value.trim());
   if (text !== "" && sendNew(text)) {
     page.text.value = "";
     grow();
@@ -310,21 +302,11 @@ page.newer.addEventListener("click", () => {
 });
 
 page.retry.addEventListener("click", () => {
-  client.open(); // does something only when closed,
-  client.retryNow(); // and this only when waiting
+  client.retryNow();
   page.text.focus();
 });
 
 page.fresh.addEventListener("click", () => location.assign(`/chat/${businessId}/${freshSession()}/`));
-
-// The network is back, or the reader is: no reason to sit out the rest of the wait.
-addEventListener("online", () => client.retryNow());
-addEventListener("pageshow", () => client.retryNow());
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) {
-    client.retryNow();
-  }
-});
 
 grow();
 offer();

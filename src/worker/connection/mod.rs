@@ -4,69 +4,18 @@
 //! does no I/O and reads no clock: the worker hands it both, and a test can too. What a message
 //! means is [`Surroundings`]' business.
 
+mod rules;
+
+pub use rules::{CLOSE_MAX, CLOSE_STILL, DISCARD_BYTES, LINGER, LINGER_SLOW, Rules};
+
 use super::outbound::Outbound;
-use super::rate_limit::{Rate, TokenBucket};
+use super::rate_limit::TokenBucket;
 use crate::clock::Millis;
-use crate::config;
 use crate::protocol::close::CloseReason;
-use crate::transport::{Decoder, Flow, Kind, Limits, Receiver, Violation, encoder};
+use crate::transport::{Decoder, Flow, Kind, Receiver, Violation, encoder};
 use bytes::Bytes;
+use rules::SLOWEST;
 use std::time::Duration;
-
-/// What the connections of one worker have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    limits: Limits,
-    messages: Rate,
-    bytes: Rate,
-    pings: Rate,
-    refusals: u16,
-    ping_interval: Duration,
-    ping_timeout: Duration,
-    message_timeout: Duration,
-}
-
-impl Rules {
-    /// The rules of a configuration.
-    #[must_use]
-    pub fn new(config: &config::Config) -> Self {
-        let limits = &config.limits;
-        Self {
-            limits: Limits {
-                message_bytes: limits.message_bytes,
-                fragments: limits.fragments,
-            },
-            messages: Rate {
-                per_second: limits.messages_per_second,
-                burst: limits.messages_burst,
-            },
-            // Two seconds' worth, and never less than one whole message.
-            bytes: Rate {
-                per_second: limits.bytes_per_second,
-                burst: limits
-                    .bytes_per_second
-                    .saturating_mul(2)
-                    .max(u32::try_from(limits.message_bytes).unwrap_or(u32::MAX)),
-            },
-            pings: Rate {
-                per_second: limits.pings_per_second,
-                burst: limits.pings_per_second,
-            },
-            refusals: u16::try_from(limits.refusals).unwrap_or(u16::MAX),
-            ping_interval: config.server.ping_interval,
-            ping_timeout: config.server.ping_timeout,
-            message_timeout: limits.message_timeout,
-        }
-    }
-}
-
-/// How long a connection that has said its close may take to go away: time for the peer's answer,
-/// so that the close frame is not lost to a reset.
-pub const LINGER: Duration = Duration::from_secs(1);
-
-/// How long a close frame may wait for a peer that does not read. A browser gives a dead connection
-/// about as long.
-pub const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// What is counted when a client pings above its rate.
 pub const PINGS: &str = "pings";
@@ -117,8 +66,17 @@ pub enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Open,
-    /// A close frame waits to be written or has been; the reason is kept for the record.
-    Ending(CloseReason),
+    /// The peer has ended its side, and gets what it waits for.
+    Listening,
+    /// A close frame waits to be written or has been.
+    Ending {
+        /// For the record; `None`: the peer went without a close frame.
+        reason: Option<CloseReason>,
+        /// The close frame is with the kernel.
+        is_said: bool,
+        /// Bytes that may still be read.
+        readable: u32,
+    },
 }
 
 /// The state of one connection.
@@ -136,9 +94,10 @@ pub struct Connection {
     messages: TokenBucket,
     bytes: TokenBucket,
     pings: TokenBucket,
-    /// When the peer was last heard.
+    /// When the peer was last heard; once ending: when that began.
     heard: Millis,
-    /// A message begun must be complete by then; once ending: the connection must be gone by then.
+    /// A message begun must be complete by then; once the peer has ended its side: it is waited for
+    /// until then; once ending: the connection must be gone by then.
     deadline: Millis,
     refusals: u16,
     life: Life,
@@ -169,16 +128,22 @@ impl Connection {
     /// Takes part in its room; false once it is ending.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.life == Life::Open
+        matches!(self.life, Life::Open | Life::Listening)
     }
 
     /// Why it ends, if it does.
     #[must_use]
     pub fn ending(&self) -> Option<CloseReason> {
         match self.life {
-            Life::Open => None,
-            Life::Ending(reason) => Some(reason),
+            Life::Open | Life::Listening => None,
+            Life::Ending { reason, .. } => reason,
         }
+    }
+
+    /// May more be read? Not of a peer that goes on sending although its connection ends.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        !matches!(self.life, Life::Ending { readable: 0, .. })
     }
 
     /// Input is kept back, or would be: the next bytes cannot be taken in yet.
@@ -195,9 +160,12 @@ impl Connection {
         input: &mut [u8],
         surroundings: &mut impl Surroundings,
     ) -> Reading {
-        self.heard = now;
-        self.pinged = false;
         let tokens = u32::try_from(input.len()).unwrap_or(u32::MAX);
+        if let Life::Ending { readable, .. } = &mut self.life {
+            *readable = readable.saturating_sub(tokens);
+            return Reading::Ending;
+        }
+        self.hear(now);
         let debt = self.bytes.charge(now, rules.bytes, tokens);
         let reading = if let Some(stash) = &mut self.stash {
             stash.extend_from_slice(input);
@@ -265,7 +233,7 @@ impl Connection {
         self.decoder = decoder;
         match (end, decoded) {
             // What came first is the reason, however the bytes were split.
-            (Some(End { reason, frame }), _) => self.end(now, reason, frame),
+            (Some(End { reason, frame }), _) => self.end(now, Some(reason), frame),
             (None, Err(violation)) => self.violate(now, &violation, surroundings),
             (None, Ok(consumed)) => self.keep(input.get(consumed..).unwrap_or_default()),
         }
@@ -298,41 +266,83 @@ impl Connection {
     ) {
         surroundings.violation(violation.kind.label());
         let frame = encoder::close(Some(violation.code), violation.reason);
-        self.end(now, CloseReason::of_violation(violation.code), frame);
+        let reason = CloseReason::of_violation(violation.code);
+        self.end(now, Some(reason), frame);
     }
 
     /// Ends the connection from this side.
     pub fn close(&mut self, now: Millis, reason: CloseReason) {
-        self.end(
-            now,
-            reason,
-            encoder::close(Some(reason.code()), reason.reason()),
-        );
+        let frame = encoder::close(Some(reason.code()), reason.reason());
+        self.end(now, Some(reason), frame);
     }
 
-    fn end(&mut self, now: Millis, reason: CloseReason, frame: Bytes) {
+    /// The peer has ended its side: it gets what is said to it until `until`.
+    pub fn listen(&mut self, until: Millis) {
+        if self.is_open() {
+            self.life = Life::Listening;
+            self.decoder = Decoder::default();
+            self.deadline = until;
+        }
+    }
+
+    /// Ends a connection whose peer went without a close frame, once what waits for it is written.
+    pub fn part(&mut self, now: Millis) {
+        self.end(now, None, Bytes::new());
+    }
+
+    fn end(&mut self, now: Millis, reason: Option<CloseReason>, frame: Bytes) {
         if !self.is_open() {
             return;
         }
-        self.life = Life::Ending(reason);
+        self.life = Life::Ending {
+            reason,
+            is_said: false,
+            readable: DISCARD_BYTES,
+        };
         self.decoder = Decoder::default();
         self.stash = None;
         self.awaiting = false;
         // A slow reader first has to take what is on its way.
+        self.heard = now;
         self.deadline = now + CLOSE_MAX;
         self.outbound.close(frame);
     }
 
-    /// The close frame is with the kernel: the peer has [`LINGER`] to end its side.
+    /// Ends when the drain does: until then what is on its way is written.
+    pub fn outlast(&mut self) {
+        self.deadline = Millis::NEVER;
+    }
+
+    /// The close frame is with the kernel: the peer has [`LINGER`] to end its side, or [`LINGER_SLOW`].
     pub fn said_close(&mut self, now: Millis) {
-        self.deadline = self.deadline.min(now + LINGER);
+        if let Life::Ending { is_said, .. } = &mut self.life {
+            *is_said = true;
+            let is_slow = now.since(self.heard) >= LINGER;
+            self.deadline = now + if is_slow { LINGER_SLOW } else { LINGER };
+        }
+    }
+
+    /// Has the peer taken the close frame, or at least the kernel?
+    #[must_use]
+    pub fn has_said_close(&self) -> bool {
+        matches!(self.life, Life::Ending { is_said: true, .. })
     }
 
     /// What is due at `now`: a ping into [`Connection::outbound`], or the end. Returns the next
     /// moment to look again, `None` if the connection must be dropped.
     pub fn on_timer(&mut self, now: Millis, rules: &Rules) -> Option<Millis> {
-        if let Life::Ending(_) = self.life {
-            return (now < self.deadline).then_some(self.deadline);
+        match self.life {
+            Life::Open => {}
+            Life::Listening => {
+                if self.deadline <= now {
+                    self.part(now);
+                }
+                return Some(self.next_timer(rules));
+            }
+            Life::Ending { .. } => {
+                let next = self.next_timer(rules);
+                return (now < next).then_some(next);
+            }
         }
         if self.is_held() || self.bytes.charge(now, rules.bytes, 0).is_some() {
             self.forgive(now, rules);
@@ -341,12 +351,17 @@ impl Connection {
             self.close(now, CloseReason::Policy);
         } else if now >= self.silent_until(rules) {
             if self.pinged {
+                let is_still = !self.outbound.is_idle();
                 self.close(now, CloseReason::NoPong);
+                if is_still {
+                    // It has taken nothing for so long, nor will it take the close frame.
+                    self.deadline = now + LINGER;
+                }
             } else {
                 self.pinged = true;
                 // The pong window starts when the ping is sent, however late the timer was.
                 self.heard = now - rules.ping_interval;
-                self.outbound.control(encoder::ping(&[]));
+                self.outbound.ping(encoder::ping(&[]));
             }
         }
         Some(self.next_timer(rules))
@@ -355,28 +370,48 @@ impl Connection {
     /// When [`Connection::on_timer`] wants to be called.
     #[must_use]
     pub fn next_timer(&self, rules: &Rules) -> Millis {
-        if self.is_open() {
-            self.deadline.min(self.silent_until(rules))
-        } else {
-            self.deadline
+        match self.life {
+            Life::Open => self.deadline.min(self.silent_until(rules)),
+            Life::Listening | Life::Ending { is_said: true, .. } => self.deadline,
+            // The drain's end is the end, however long the socket stands still before.
+            Life::Ending { is_said: false, .. } if self.deadline == Millis::NEVER => self.deadline,
+            Life::Ending { is_said: false, .. } => {
+                let still = self.outbound.moved().max(self.heard) + CLOSE_STILL;
+                still.min(self.deadline)
+            }
         }
     }
 
     /// When silence has a consequence: a ping, then the end.
+    ///
+    /// Slow is not dead: while something waits for the socket, the end comes when the socket has taken
+    /// nothing for [`Rules::patience`]. The time for the pong runs from when the ping has left for the
+    /// kernel, and is longer by the time that a slow peer takes to read what stands before it there.
+    /// It is not looked up what the peer's kernel has acknowledged: an acknowledgement is its kernel's,
+    /// not its program's, which may be gone.
     fn silent_until(&self, rules: &Rules) -> Millis {
-        let pong = if self.pinged {
-            rules.ping_timeout
-        } else {
-            Duration::ZERO
-        };
-        self.heard + rules.ping_interval + pong
+        let ping = self.heard + rules.ping_interval;
+        if !self.pinged {
+            return ping;
+        }
+        let moved = self.outbound.moved().max(ping);
+        if !self.outbound.is_idle() {
+            return moved + rules.patience;
+        }
+        let before = Duration::from_secs((self.outbound.taken() / SLOWEST).into());
+        moved + rules.ping_timeout + before.min(rules.patience)
+    }
+
+    fn hear(&mut self, now: Millis) {
+        self.heard = now;
+        self.pinged = false;
+        self.outbound.heard();
     }
 
     /// A peer whose input we did not read cannot be blamed for its silence, nor for the part of a
     /// message that is kept back.
     fn forgive(&mut self, now: Millis, rules: &Rules) {
-        self.heard = now;
-        self.pinged = false;
+        self.hear(now);
         if self.deadline != Millis::NEVER {
             self.deadline = now + rules.message_timeout;
         }

@@ -5,6 +5,10 @@
 //! one pending close. Control frames go between deliveries, never inside one; the close goes last.
 //! No I/O of its own: the socket is any [`Write`].
 
+mod interleave;
+
+pub use interleave::Piece;
+
 use crate::broker::Publication;
 use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
@@ -62,21 +66,66 @@ struct Backlog {
     close: Option<Bytes>,
 }
 
-/// The writing half of one connection: eight bytes while the socket keeps up.
+/// The writing half of one connection: no backlog while the socket keeps up.
 #[derive(Debug, Default)]
-pub struct Outbound(Option<Box<Backlog>>);
+pub struct Outbound {
+    backlog: Option<Box<Backlog>>,
+    /// When the kernel last took something that had waited, or something began to wait.
+    moved: Millis,
+    /// Bytes the kernel took since [`Outbound::heard`] and before a ping; enough of them are told from
+    /// more.
+    taken: u32,
+    /// The next control frame is our ping.
+    is_pinging: bool,
+    /// The ping has left.
+    is_pinged: bool,
+}
 
 impl Outbound {
     /// Nothing waits to be written.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.0.is_none()
+        self.backlog.is_none()
+    }
+
+    /// When the kernel last took something that had waited, or something began to wait.
+    #[must_use]
+    pub fn moved(&self) -> Millis {
+        self.moved
+    }
+
+    /// Bytes the kernel took since the peer was last heard and before the ping: no more than that
+    /// stands before the ping in both kernels.
+    #[must_use]
+    pub fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// The peer was heard.
+    pub fn heard(&mut self) {
+        self.taken = 0;
+        self.is_pinging = false;
+        self.is_pinged = false;
+    }
+
+    /// Puts our ping in line, as [`Outbound::control`].
+    pub fn ping(&mut self, frame: Bytes) {
+        self.control(frame);
+        self.is_pinging = true;
+    }
+
+    /// The kernel took these; the ping had left before if it `was_pinged`.
+    fn note(&mut self, bytes: u64, was_pinged: bool) {
+        if !was_pinged {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.taken = self.taken.saturating_add(bytes);
+        }
     }
 
     /// Deliveries waiting.
     #[must_use]
     pub fn queued(&self) -> u64 {
-        self.0
+        self.backlog
             .as_ref()
             .map_or(0, |backlog| u64::from(backlog.queue.len()))
     }
@@ -84,25 +133,29 @@ impl Outbound {
     /// Puts a control frame in line; it replaces one that has not started (RFC 6455 §5.5.3 asks
     /// only for the newest ping to be answered).
     pub fn control(&mut self, frame: Bytes) {
-        self.0.get_or_insert_default().control = Some(frame);
+        self.backlog.get_or_insert_default().control = Some(frame);
     }
 
-    /// Puts the close frame in line, behind everything else; the first one wins.
+    /// Puts the close frame in line, behind everything else; the first one wins. An empty one: the end
+    /// alone, for a peer that went without a close frame of its own.
     pub fn close(&mut self, frame: Bytes) {
-        self.0.get_or_insert_default().close.get_or_insert(frame);
+        self.backlog
+            .get_or_insert_default()
+            .close
+            .get_or_insert(frame);
     }
 
     /// Forgets everything that waits; returns the deliveries among it.
     pub fn abandon(&mut self) -> u64 {
         let queued = self.queued();
-        self.0 = None;
+        self.backlog = None;
         queued
     }
 
     /// Forgets the deliveries that wait, so that a close need not wait behind them, and returns how
     /// many those were. The rest of a half-written one stays: it must come first.
     pub fn abandon_queue(&mut self) -> u64 {
-        self.0
+        self.backlog
             .as_mut()
             .map_or(0, |backlog| u64::from(backlog.queue.clear_waiting()))
     }
@@ -125,9 +178,11 @@ impl Outbound {
         let taken = write_some(socket, &[answer, frame].concat(), sent)?;
         // HTTP's bytes are not counted as the connection's.
         sent.bytes -= taken.min(answer.len()) as u64;
+        self.note(taken as u64, self.is_pinged);
         if let Some(rest) = answer.get(taken..).filter(|rest| !rest.is_empty()) {
             let rest = Bytes::copy_from_slice(rest);
-            self.0.get_or_insert_default().current = Some((rest, 0));
+            self.backlog.get_or_insert_default().current = Some((rest, 0));
+            self.moved = now;
         }
         let taken = taken.saturating_sub(answer.len());
         match greeting {
@@ -156,7 +211,7 @@ impl Outbound {
     ) -> io::Result<()> {
         let frames = batch.frames.get(first..).unwrap_or_default();
         let mut taken = 0;
-        if self.is_idle() {
+        if self.is_clear() {
             let skipped: usize = batch
                 .frames
                 .iter()
@@ -165,10 +220,12 @@ impl Outbound {
                 .sum();
             let bytes = batch.bytes.get(skipped..).unwrap_or_default();
             taken = write_some(socket, bytes, sent)?;
+            self.note(taken as u64, self.is_pinged);
             if taken == bytes.len() {
                 sent.delivered += frames.len() as u64;
                 return Ok(());
             }
+            self.moved = now;
         }
         for publication in frames {
             let length = publication.frame.len();
@@ -191,7 +248,7 @@ impl Outbound {
         written: usize,
         sent: &mut Sent,
     ) {
-        let queue = &mut self.0.get_or_insert_default().queue;
+        let queue = &mut self.backlog.get_or_insert_default().queue;
         let delivery = Delivery {
             frame: publication.frame.clone(),
             deadline: publication.deadline,
@@ -237,7 +294,23 @@ impl Outbound {
         socket: &mut impl Write,
         sent: &mut Sent,
     ) -> io::Result<Flushed> {
-        while let Some(backlog) = self.0.as_deref_mut() {
+        let (before, was_pinged) = (sent.bytes, self.is_pinged);
+        let flushed = self.flush_some(now, may_close, socket, sent);
+        if sent.bytes > before {
+            self.moved = now;
+            self.note(sent.bytes - before, was_pinged);
+        }
+        flushed
+    }
+
+    fn flush_some(
+        &mut self,
+        now: Millis,
+        may_close: bool,
+        socket: &mut impl Write,
+        sent: &mut Sent,
+    ) -> io::Result<Flushed> {
+        while let Some(backlog) = self.backlog.as_deref_mut() {
             if let Some((frame, written)) = &mut backlog.current {
                 let rest = frame.get(*written..).unwrap_or_default();
                 let count = write_some(socket, rest, sent)?;
@@ -246,8 +319,9 @@ impl Outbound {
                     return Ok(Flushed::Blocked);
                 }
                 backlog.current = None;
+                self.is_pinged |= self.is_pinging;
                 if backlog.close.as_ref().is_some_and(Bytes::is_empty) {
-                    self.0 = None;
+                    self.backlog = None;
                     return Ok(Flushed::Closed);
                 }
                 continue;
@@ -282,7 +356,7 @@ impl Outbound {
                     backlog.current = Some((frame, 0));
                     backlog.close = Some(Bytes::new());
                 }
-                None => self.0 = None,
+                None => self.backlog = None,
             }
         }
         Ok(Flushed::Idle)
@@ -290,13 +364,13 @@ impl Outbound {
 
     /// Gives the memory back if nothing waits.
     fn settle(&mut self) {
-        if self.0.as_ref().is_some_and(|backlog| {
+        if self.backlog.as_ref().is_some_and(|backlog| {
             backlog.queue.is_empty()
                 && backlog.current.is_none()
                 && backlog.control.is_none()
                 && backlog.close.is_none()
         }) {
-            self.0 = None;
+            self.backlog = None;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a node empties itself.
 
 use super::*;
+use crate::assistant::{Assistant, Failure, Piece, Question, Replies};
 
 #[test]
 fn a_drain_closes_everybody_spread_over_the_grace() {
@@ -29,7 +30,7 @@ fn a_drain_closes_everybody_spread_over_the_grace() {
     closed.sort_unstable();
     let spread = closed[39].since(closed[0]);
     assert!(spread > GRACE / 4, "all at once: {closed:?}");
-    node.crew.join();
+    node.crew.join(Millis::NEVER);
     assert_eq!(node.gone(), 40);
     assert_eq!(node.crew.metrics.connections.get(), 0);
     assert_eq!(node.crew.broker.rooms(), 0);
@@ -85,7 +86,7 @@ fn what_a_slow_reader_has_not_taken_at_the_deadline_is_dropped_for_shutdown() {
     });
     node.crew
         .close_all(CloseReason::GoingAway, Duration::from_millis(200));
-    node.crew.join();
+    node.crew.join(Millis::NEVER);
     let metrics = &node.crew.metrics;
     let dropped = |cause| {
         metrics
@@ -103,4 +104,143 @@ fn what_a_slow_reader_has_not_taken_at_the_deadline_is_dropped_for_shutdown() {
     );
     assert_eq!(node.gone(), 1);
     drop(peer);
+}
+
+fn dropped(node: &Node, cause: &'static str) -> u64 {
+    let series = &node.crew.metrics.deliveries_dropped;
+    series.get_or_create(&[("cause", cause)]).get()
+}
+
+/// A reader of a room with 50 deliveries waiting for it. Its buffers are the kernel's own: the window of a
+/// small one opens late.
+fn behind(node: &Node, name: &RoomName) -> Peer {
+    /// Looks without a change, until the kernel takes no more.
+    const STILL: usize = 50;
+    let peer = node.join_on(0, name);
+    let found = node.crew.broker.find(name).expect("the room");
+    let (mut delivered, mut looks) = (0, 0);
+    until("the queue to be full", || {
+        node.crew.broker.publish(&found, &large(), None);
+        let account = node.audit(None);
+        let is_still = account.queued == 50 && account.delivered == delivered;
+        delivered = account.delivered;
+        looks = if is_still { looks + 1 } else { 0 };
+        looks == STILL
+    });
+    peer
+}
+
+#[test]
+fn a_drain_writes_what_waits_before_the_close_frame() {
+    let node = Node::start(1, |config| config.queue.capacity = 50);
+    let mut peer = behind(&node, &room("slow"));
+    let before = node.audit(None).delivered;
+    node.crew
+        .close_all(CloseReason::Restart, Duration::from_secs(60));
+    assert_eq!(peer.hear_close(), CloseReason::Restart.code());
+    drop(peer);
+    node.crew.join(Millis::NEVER);
+    assert_eq!(node.crew.metrics.deliveries_delivered.get(), before + 50);
+    assert_eq!(
+        (dropped(&node, "closed"), dropped(&node, "shutdown")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn who_reads_on_at_the_last_moment_hears_why_it_ends() {
+    let node = Node::start(1, |config| config.queue.capacity = 50);
+    let mut peer = behind(&node, &room("slow"));
+    node.crew
+        .close_all(CloseReason::Restart, Duration::from_secs(5));
+    until("the backlog to be given up", || {
+        node.audit(None).queued <= 1
+    });
+    assert_eq!(peer.hear_close(), CloseReason::Restart.code());
+    drop(peer);
+    node.crew.join(Millis::NEVER);
+    assert!(dropped(&node, "shutdown") > 0);
+    assert_eq!(dropped(&node, "closed"), 0);
+    let closed = &node.crew.metrics.connections_closed;
+    assert_eq!(closed.get_or_create(&[("reason", "restart")]).get(), 1);
+}
+
+#[test]
+fn what_is_too_old_is_not_written_in_a_drain_either() {
+    let node = Node::start(1, |config| config.queue.capacity = 50);
+    let name = room("old");
+    let mut peer = node.join_on(0, &name);
+    let found = node.crew.broker.find(&name).expect("the room");
+    let soon = node.crew.clock.now() + Duration::from_millis(2_000);
+    until("the queue to be full", || {
+        let publication = Publication {
+            deadline: soon,
+            ..large()
+        };
+        node.crew.broker.publish(&found, &publication, None);
+        node.audit(None).queued == 50 || node.crew.clock.now() >= soon
+    });
+    node.crew
+        .close_all(CloseReason::Restart, Duration::from_secs(60));
+    until("the backlog to be too old", || node.crew.clock.now() > soon);
+    assert_eq!(peer.hear_close(), CloseReason::Restart.code());
+    drop(peer);
+    node.crew.join(Millis::NEVER);
+    assert!(dropped(&node, "expired") > 0);
+    assert_eq!(
+        (dropped(&node, "closed"), dropped(&node, "shutdown")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn without_a_grace_everybody_is_told_all_the_same() {
+    let node = Node::start(2, |_| {});
+    // More than leave their rooms in one turn.
+    let peers: Vec<_> = (0..300)
+        .map(|index| node.join_on(index % 2, &room(&format!("drain-{}", index / 3))))
+        .collect();
+    node.crew.close_all(CloseReason::Restart, Duration::ZERO);
+    for mut peer in peers {
+        assert_eq!(peer.hear_close(), CloseReason::Restart.code());
+    }
+    node.crew.join(Millis::NEVER);
+    let closed = &node.crew.metrics.connections_closed;
+    assert_eq!(closed.get_or_create(&[("reason", "restart")]).get(), 300);
+}
+
+/// Has a test answer its questions.
+struct Thoughtful(mpsc::Sender<tokio::sync::mpsc::Sender<Result<Piece, Failure>>>);
+
+impl Assistant for Thoughtful {
+    fn name(&self) -> &'static str {
+        "thoughtful"
+    }
+
+    fn answer(&self, _: Question) -> Replies {
+        let (pieces, replies) = Replies::channel();
+        assert!(self.0.send(pieces).is_ok());
+        replies
+    }
+}
+
+#[test]
+fn a_reply_under_way_is_waited_for_and_the_others_are_not() {
+    let (asked, questions) = mpsc::channel();
+    let node = Node::answered_by(Arc::new(Thoughtful(asked)));
+    let (mut asks, mut idle) = (
+        node.join_on(0, &room("asks")),
+        node.join_on(0, &room("idle")),
+    );
+    asks.send(&say("a question"));
+    assert_eq!(asks.hear(), "a question");
+    node.crew
+        .close_all(CloseReason::Restart, Duration::from_secs(60));
+    assert_eq!(idle.hear_close(), CloseReason::Restart.code());
+    let pieces = questions.recv_timeout(PATIENCE).expect("a question");
+    for piece in [Piece::Text("an answer".to_owned()), Piece::End] {
+        assert!(pieces.blocking_send(Ok(piece)).is_ok());
+    }
+    assert_eq!(asks.hear(), "an answer");
+    assert_eq!(asks.hear_close(), CloseReason::Restart.code());
 }

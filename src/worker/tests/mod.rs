@@ -1,21 +1,27 @@
 //! Real workers over loopback sockets, without a control plane.
 
+mod asides;
 mod containment;
 mod drain;
+mod fairness;
 mod order;
+pub(super) mod rig;
 mod spread;
 mod stall;
 
 use super::*;
+use crate::assistant::Assistant;
 use crate::broker::Publication;
+use crate::config;
 use crate::transport::{Opcode, encoder};
 use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Longest a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,6 +32,36 @@ const TRIP: &[u8] = b"panic in one connection's code";
 /// The fail point in a connection's code.
 pub(super) fn trip(payload: &[u8]) {
     assert!(payload != TRIP, "asked for by a test");
+}
+
+/// A publication that says this and a member's place panics when it is written to that member.
+const TRIP_WRITING: &str = "panic while writing to ";
+
+/// Somebody has set that trap.
+static TRIPS: AtomicBool = AtomicBool::new(false);
+
+/// A publication that says this panics when it is delivered.
+const TRIP_DELIVERY: &[u8] = b"panic while delivering";
+
+/// The fail point where members are written to.
+pub(super) fn trip_writing(index: u32, bytes: &[u8]) {
+    if !TRIPS.load(Ordering::Relaxed) {
+        return;
+    }
+    let text = format!("{TRIP_WRITING}{index}.");
+    let asked = bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes());
+    assert!(!asked, "asked for by a test");
+}
+
+/// The fail point where parcels are delivered.
+pub(super) fn trip_delivery(parcel: &crate::broker::Parcel) {
+    let crate::broker::Parcel::Room { publication, .. } = parcel else {
+        return;
+    };
+    let asked = publication.frame.ends_with(TRIP_DELIVERY);
+    assert!(!asked, "asked for by a test");
 }
 
 fn room(session: &str) -> RoomName {
@@ -51,6 +87,25 @@ struct Node {
 
 impl Node {
     fn start(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(workers, change, |handle, config| {
+            Dispatcher::start(handle, config).expect("the knowledge inside")
+        })
+    }
+
+    /// One worker, and this assistant.
+    fn answered_by(assistant: Arc<dyn Assistant>) -> Self {
+        Self::start_with(
+            1,
+            |_| {},
+            |handle, config| Dispatcher::with(handle, config, assistant),
+        )
+    }
+
+    fn start_with(
+        workers: usize,
+        change: impl FnOnce(&mut Config),
+        dispatcher: impl FnOnce(&Handle, &config::Assistant) -> Dispatcher,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_time()
@@ -59,14 +114,13 @@ impl Node {
         let mut config = Config::default();
         config.server.workers = workers;
         config.chat.welcome = false;
-        config.assistant.kind = crate::config::AssistantKind::None;
+        config.assistant.kind = config::AssistantKind::None;
         config.limits.messages_per_second = 0;
         config.limits.bytes_per_second = 0;
         config.queue.capacity = 10_000;
         config.queue.bytes_max = 64 << 20;
         change(&mut config);
-        let assistant =
-            Dispatcher::start(runtime.handle(), &config.assistant).expect("the knowledge inside");
+        let assistant = dispatcher(runtime.handle(), &config.assistant);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let crew = Crew::start(
@@ -202,7 +256,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.crew.close_all(CloseReason::GoingAway, Duration::ZERO);
         if !std::thread::panicking() {
-            self.crew.join();
+            self.crew.join(Millis::NEVER);
         }
     }
 }
@@ -214,6 +268,7 @@ fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
         leftover: Bytes::new(),
         role: Role::Chat,
         room: name.cloned(),
+        passage: None,
         peer: 0,
     }
 }

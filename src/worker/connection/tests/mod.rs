@@ -1,5 +1,7 @@
 //! The state machine, driven with bytes and a clock.
 
+mod slow;
+
 use super::*;
 use crate::config::Config;
 use crate::transport::Opcode;
@@ -286,11 +288,11 @@ fn silence_is_answered_with_one_ping_and_then_the_end() {
     let mut desk = Desk::new(|_| {});
     assert_eq!(desk.on_timer(24_999), Some(at(25_000)));
     assert!(desk.connection.outbound.is_idle());
-    assert_eq!(desk.on_timer(25_000), Some(at(33_000)));
+    assert_eq!(desk.on_timer(25_000), Some(at(85_000)), "it has not left");
     assert_eq!(desk.written(), encoder::ping(b""));
     assert_eq!(desk.on_timer(32_999), Some(at(33_000)));
     assert_eq!(desk.written(), b"", "one ping is enough");
-    assert_eq!(desk.on_timer(33_000), Some(at(33_000) + CLOSE_MAX));
+    assert_eq!(desk.on_timer(33_000), Some(at(33_000) + CLOSE_STILL));
     assert_eq!(desk.connection.ending(), Some(CloseReason::NoPong));
     assert_eq!(desk.written(), close_frame(CloseReason::NoPong));
 }
@@ -302,7 +304,9 @@ fn any_byte_is_a_sign_of_life() {
     desk.receive(32_000, &text("half")[..3]);
     assert_eq!(desk.on_timer(33_000), Some(at(57_000)));
     desk.receive(33_000, &text("half")[3..]);
-    assert_eq!(desk.on_timer(58_000), Some(at(66_000)));
+    desk.on_timer(58_000);
+    desk.written();
+    assert_eq!(desk.on_timer(58_001), Some(at(66_000)));
     desk.receive(59_000, &masked(0x8a, b""));
     assert_eq!(desk.on_timer(66_000), Some(at(84_000)));
     assert_eq!(desk.around.heard, ["half"]);
@@ -311,7 +315,9 @@ fn any_byte_is_a_sign_of_life() {
 #[test]
 fn the_time_for_a_pong_runs_from_the_ping_however_late_the_timer_was() {
     let mut desk = Desk::new(|_| {});
-    assert_eq!(desk.on_timer(60_000), Some(at(68_000)));
+    desk.on_timer(60_000);
+    desk.written();
+    assert_eq!(desk.on_timer(60_001), Some(at(68_000)));
     assert_eq!(desk.on_timer(67_999), Some(at(68_000)));
     assert!(desk.connection.is_open());
 }
@@ -323,7 +329,7 @@ fn a_message_must_be_complete_in_time() {
     desk.receive(0, &message[..7]);
     desk.receive(20_000, &message[7..8]);
     assert_eq!(desk.on_timer(29_999), Some(at(30_000)));
-    assert_eq!(desk.on_timer(30_000), Some(at(30_000) + CLOSE_MAX));
+    assert_eq!(desk.on_timer(30_000), Some(at(30_000) + CLOSE_STILL));
     assert_eq!(desk.connection.ending(), Some(CloseReason::Policy));
 
     let mut desk = Desk::new(|_| {});
@@ -364,17 +370,31 @@ fn a_message_held_up_by_us_gets_its_time_anew() {
 fn a_close_waits_long_for_a_slow_reader_and_briefly_for_an_answer() {
     let mut desk = Desk::new(|_| {});
     desk.connection.close(at(0), CloseReason::GoingAway);
-    assert_eq!(desk.on_timer(0), Some(at(0) + CLOSE_MAX));
-    desk.connection.said_close(at(2_000));
-    assert_eq!(desk.on_timer(2_000), Some(at(2_000) + LINGER));
-    assert_eq!(desk.on_timer(2_999), Some(at(3_000)));
-    assert_eq!(desk.on_timer(3_000), None);
+    desk.connection.said_close(at(0));
+    assert_eq!(desk.on_timer(0), Some(at(0) + LINGER));
+    assert_eq!(desk.on_timer(999), Some(at(1_000)));
+    assert_eq!(desk.on_timer(1_000), None);
 
     let mut desk = Desk::new(|_| {});
     desk.connection.close(at(0), CloseReason::GoingAway);
+    assert_eq!(desk.on_timer(0), Some(at(0) + CLOSE_STILL));
     desk.connection.said_close(at(4_500));
-    assert_eq!(desk.on_timer(4_500), Some(at(0) + CLOSE_MAX));
-    assert_eq!(desk.on_timer(5_000), None);
+    assert_eq!(desk.on_timer(4_500), Some(at(4_500) + LINGER_SLOW));
+    assert_eq!(desk.on_timer(8_500), None);
+
+    let mut desk = Desk::new(|_| {});
+    desk.connection.close(at(0), CloseReason::GoingAway);
+    assert_eq!(desk.on_timer(11_999), Some(at(12_000)));
+    assert_eq!(desk.on_timer(12_000), None);
+
+    // In a drain the end is the drain's, up to the close frame.
+    let mut desk = Desk::new(|_| {});
+    desk.connection.close(at(0), CloseReason::Restart);
+    desk.connection.outlast();
+    assert_eq!(desk.on_timer(600_000), Some(Millis::NEVER));
+    desk.connection.said_close(at(600_000));
+    assert_eq!(desk.on_timer(603_999), Some(at(600_000) + LINGER_SLOW));
+    assert_eq!(desk.on_timer(604_000), None);
 }
 
 #[test]
@@ -383,7 +403,7 @@ fn an_ending_connection_pings_nobody() {
     desk.receive(0, &[]);
     desk.connection.close(at(24_000), CloseReason::Removed);
     assert_eq!(desk.written(), close_frame(CloseReason::Removed));
-    assert_eq!(desk.on_timer(26_000), Some(at(24_000) + CLOSE_MAX));
+    assert_eq!(desk.on_timer(26_000), Some(at(24_000) + CLOSE_STILL));
     assert_eq!(desk.written(), b"");
 }
 

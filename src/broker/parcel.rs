@@ -1,0 +1,81 @@
+//! What a worker is handed to fan out.
+
+use super::room::RoomSlot;
+use super::{ConnectionKey, Publication};
+use bytes::Bytes;
+
+/// What a worker's mailbox holds.
+#[derive(Debug)]
+pub enum Parcel {
+    /// A publication for this worker's members of a room.
+    Room {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+        /// The publication's number in its room.
+        sequence: u64,
+        /// Members on this worker at the moment of publishing: what the ledger expects.
+        members: u32,
+        /// The publication.
+        publication: Publication,
+    },
+    /// An event for one connection alone.
+    Direct {
+        /// Whom it is for.
+        connection: ConnectionKey,
+        /// The event.
+        publication: Publication,
+        /// It ends the wait of a connection that takes one command at a time.
+        resume: bool,
+    },
+    /// What other nodes publish into a room reaches it from here on: members are welcomed.
+    Confirmed {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+    },
+    /// Every member's connection is closed, behind what was published before.
+    Close {
+        /// The room's place on this worker.
+        slot: RoomSlot,
+        /// The close code.
+        code: u16,
+    },
+    /// A control frame for one connection, in order with its events but no delivery of its own.
+    Control {
+        /// Whom it is for.
+        connection: ConnectionKey,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// A question of this connection has been answered, in front of this.
+    Answered {
+        /// Who asked.
+        connection: ConnectionKey,
+    },
+}
+
+impl Parcel {
+    /// How many deliveries come of it, one per member or connection.
+    #[must_use]
+    pub fn deliveries(&self) -> u64 {
+        match self {
+            Self::Room { members, .. } => u64::from(*members),
+            Self::Direct { .. } => 1,
+            Self::Answered { .. }
+            | Self::Control { .. }
+            | Self::Confirmed { .. }
+            | Self::Close { .. } => 0,
+        }
+    }
+
+    /// What it keeps alive, as mailboxes count it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
+                publication.frame.len()
+            }
+            Self::Control { frame, .. } => frame.len(),
+            Self::Answered { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
+        }
+    }
+}

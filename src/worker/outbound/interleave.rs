@@ -1,0 +1,84 @@
+//! Events and control frames for one connection, in one write.
+
+use super::{Outbound, Sent, write_some};
+use crate::broker::Publication;
+use crate::broker::queue::Bounds;
+use crate::clock::Millis;
+use bytes::Bytes;
+use std::io::{self, Write};
+
+/// One frame of several that leave together.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A delivery.
+    Event(&'a Publication),
+    /// A pong: no delivery, and of those that the socket does not take only the newest waits.
+    Control(&'a Bytes),
+}
+
+impl<'a> Piece<'a> {
+    /// Header and payload.
+    #[must_use]
+    pub fn frame(self) -> &'a Bytes {
+        match self {
+            Self::Event(publication) => &publication.frame,
+            Self::Control(frame) => frame,
+        }
+    }
+}
+
+impl Outbound {
+    /// Does nothing wait that comes before an event? A close frame does not.
+    pub(super) fn is_clear(&self) -> bool {
+        self.backlog.as_ref().is_none_or(|backlog| {
+            backlog.queue.is_empty() && backlog.current.is_none() && backlog.control.is_none()
+        })
+    }
+
+    /// As [`Outbound::offer`], of frames of both kinds; `bytes` are those of all `pieces` in a row.
+    /// Each control frame leaves in its place if the socket takes it now.
+    ///
+    /// # Errors
+    /// The socket's, other than that it would block: the connection is gone.
+    pub fn interleave<'a>(
+        &mut self,
+        now: Millis,
+        bounds: &Bounds,
+        pieces: impl Iterator<Item = Piece<'a>>,
+        bytes: &[u8],
+        socket: &mut impl Write,
+        sent: &mut Sent,
+    ) -> io::Result<()> {
+        let mut taken = 0;
+        if self.is_clear() {
+            taken = write_some(socket, bytes, sent)?;
+            self.note(taken as u64, self.is_pinged);
+            if taken < bytes.len() {
+                self.moved = now;
+            }
+        }
+        for piece in pieces {
+            let length = piece.frame().len();
+            let whole = taken >= length;
+            let written = if whole {
+                length
+            } else {
+                std::mem::take(&mut taken)
+            };
+            match piece {
+                Piece::Event(_) if whole => sent.delivered += 1,
+                Piece::Event(publication) => {
+                    self.queue_one(now, bounds, publication, written, sent);
+                }
+                Piece::Control(_) if whole => {}
+                // Its rest comes before everything else.
+                Piece::Control(frame) if written > 0 => {
+                    self.backlog.get_or_insert_default().current = Some((frame.clone(), written));
+                }
+                Piece::Control(frame) => self.control(frame.clone()),
+            }
+            taken -= if whole { written } else { 0 };
+        }
+        Ok(())
+    }
+}
