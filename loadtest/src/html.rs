@@ -1,5 +1,6 @@
 //! The report as one page without outside resources: the summary and inline SVG plots.
 
+use crate::axis::Axis;
 use crate::report::{Report, Sample};
 
 const WIDTH: f64 = 720.0;
@@ -21,7 +22,9 @@ pub(crate) struct Curve<'a> {
 /// The page.
 pub(crate) fn page(report: &Report) -> String {
     let good = report.failures().is_empty();
-    let (verdict, colour) = if good {
+    let (verdict, colour) = if report.interrupted.is_some() {
+        ("interrupted", "#9a6700")
+    } else if good {
         ("good", "#1a7f37")
     } else {
         ("failed", "#cf222e")
@@ -199,46 +202,48 @@ fn drops(report: &Report) -> Vec<Curve<'_>> {
 
 /// One plot; nothing if no curve has two points.
 pub(crate) fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
-    let curves: Vec<&Curve<'_>> = curves
+    let is_shown = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
+    let curves: Vec<(&Curve<'_>, Vec<(f64, f64)>)> = curves
         .iter()
-        .filter(|curve| curve.points.len() > 1)
+        .map(|curve| {
+            (
+                curve,
+                curve.points.iter().filter(is_shown).copied().collect(),
+            )
+        })
+        .filter(|(_, points): &(_, Vec<_>)| points.len() > 1)
         .collect();
     if curves.is_empty() {
         return String::new();
     }
-    let all = || curves.iter().flat_map(|curve| curve.points.iter());
-    let right = all().map(|point| point.0).fold(1e-9, f64::max);
-    let top = all().map(|point| point.1).fold(1e-9, f64::max);
-    let x = |value: f64| MARGIN + value / right * (WIDTH - MARGIN - 26.0);
-    let y = |value: f64| HEIGHT - value / top * (HEIGHT - 10.0);
-    let mut svg = String::new();
-    // Five lines, or one for each nine.
-    let steps = if unit == NINES {
-        right.round().max(1.0) as u32
+    let all = || curves.iter().flat_map(|(_, points)| points.iter());
+    let across = if unit == NINES {
+        nines(all().map(|point| point.0))
     } else {
-        4
+        Axis::of(all().map(|point| point.0))
     };
-    for step in 0..=steps {
-        let share = f64::from(step) / f64::from(steps);
-        let (at, down) = (y(top * share), x(right * share));
+    let up = Axis::of(all().map(|point| point.1));
+    let x = |value: f64| MARGIN + across.share(value) * (WIDTH - MARGIN - 26.0);
+    let y = |value: f64| HEIGHT - up.share(value) * (HEIGHT - 10.0);
+    let mut svg = String::new();
+    for (value, text) in &up.ticks {
+        let at = y(*value);
         svg += &format!(
             "<line x1={MARGIN} x2={WIDTH} y1={at:.1} y2={at:.1} stroke=#d1d9e0 />\
-             <text x={:.1} y={:.1} text-anchor=end>{}</text><text x={down:.1} y={:.1} \
-             text-anchor=middle>{}</text>",
+             <text x={:.1} y={:.1} text-anchor=end>{text}</text>",
             MARGIN - 6.0,
             at + 4.0,
-            short(top * share),
-            HEIGHT + 16.0,
-            if unit == NINES {
-                percentile(right * share)
-            } else {
-                short(right * share)
-            },
         );
     }
-    for (n, curve) in curves.iter().enumerate() {
-        let points: Vec<String> = curve
-            .points
+    for (value, text) in &across.ticks {
+        svg += &format!(
+            "<text x={:.1} y={:.1} text-anchor=middle>{text}</text>",
+            x(*value),
+            HEIGHT + 16.0
+        );
+    }
+    for (n, (curve, points)) in curves.iter().enumerate() {
+        let points: Vec<String> = points
             .iter()
             .map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b)))
             .collect();
@@ -259,22 +264,18 @@ pub(crate) fn plot(title: &str, unit: &str, curves: &[Curve<'_>]) -> String {
     )
 }
 
-/// The percentile at so many nines.
-fn percentile(nines: f64) -> String {
-    let share = 100.0 - 100.0 / 10f64.powf(nines);
-    let digits = (nines.ceil() as usize).saturating_sub(1).min(3);
-    format!("{share:.digits$} %")
-}
-
-/// A number short enough for an axis.
-fn short(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{:.1}M", v / 1e6),
-        v if v >= 1e4 => format!("{:.0}k", v / 1e3),
-        v if v >= 100.0 => format!("{v:.0}"),
-        0.0 => "0".to_owned(),
-        v if v >= 1.0 => format!("{v:.1}"),
-        v => format!("{v:.2}"),
+/// The axis of percentiles: a decade of what is left for each nine.
+fn nines(values: impl Iterator<Item = f64>) -> Axis {
+    let most = values.fold(1.0, f64::max).ceil() as u32;
+    let tick = |nines: u32| {
+        let share = 100.0 - 100.0 / 10f64.powi(nines as i32);
+        let digits = nines.saturating_sub(2) as usize;
+        (f64::from(nines), format!("{share:.digits$} %"))
+    };
+    Axis {
+        low: 0.0,
+        high: f64::from(most),
+        ticks: (0..=most).map(tick).collect(),
     }
 }
 
@@ -292,6 +293,38 @@ mod tests {
     #[test]
     fn text_of_the_server_cannot_become_markup() {
         assert_eq!(escape("<script>&"), "&lt;script&gt;&amp;");
+    }
+
+    #[test]
+    fn the_axis_of_percentiles_has_a_tick_for_each_nine() {
+        let texts = |most| {
+            let ticks = nines([0.0, 0.3, most].into_iter()).ticks;
+            ticks.into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(2.0), ["0 %", "90 %", "99 %"]);
+        assert_eq!(texts(3.3), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(texts(0.0), ["0 %", "90 %"]);
+        assert_eq!(texts(f64::NAN), ["0 %", "90 %"]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_point() {
+        let curve = |points| Curve {
+            name: "a",
+            colour: "red",
+            points,
+        };
+        let points = vec![
+            (0.0, 1.0),
+            (0.5, f64::NAN),
+            (1.0, 2.0),
+            (f64::INFINITY, 1.0),
+        ];
+        let plot = plot("t", "s", &[curve(points)]);
+        assert!(
+            plot.contains("<polyline") && !plot.contains("NaN") && !plot.contains("inf"),
+            "{plot}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
 
 mod again;
+mod axis;
 mod cli;
 mod client;
 mod clock;
@@ -129,11 +130,14 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Some(path) = &options.html {
         write(path, &html::page(&report))?;
     }
-    Ok(if report.failures().is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    // Whoever stops a run has not found a fault.
+    Ok(
+        if report.interrupted.is_some() || report.failures().is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        },
+    )
 }
 
 /// `xnode`, once or as its whole table.
@@ -156,11 +160,14 @@ fn across_nodes(
     if let Some(path) = &options.html {
         write(path, &report.page())?;
     }
-    Ok(if report.failures().is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    // Whoever stops a run has not found a fault.
+    Ok(
+        if report.interrupted.is_some() || report.failures().is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        },
+    )
 }
 
 /// `deploy` with one client after the other.
@@ -210,6 +217,8 @@ fn one_run(
     if let Some(restart) = restart {
         observer = observer.with_restart(restart);
     }
+    let planned = plan.duration.as_secs_f64();
+    let stopped = Arc::clone(&stop);
     let clock = clock::Clock::start();
     let mut tasks = tasks(&plan, shares, options, &clock)?;
     let report = if tasks.len() > 1 {
@@ -221,7 +230,9 @@ fn one_run(
             .and_then(Run::run)
             .and_then(|report| report.ok_or_else(|| io::Error::other("no report")))
     };
-    report.map_err(|error| error.to_string())
+    let mut report = report.map_err(|error| error.to_string())?;
+    report.interrupted = report::interrupted(&stopped, report.figures.seconds, planned);
+    Ok(report)
 }
 
 /// What each process is to do. Their source addresses differ, and what they draw at random does.

@@ -8,6 +8,11 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 /// Starts a floor with these flags and runs this scenario against it.
 fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
+    until(floor, scenario, Arc::new(AtomicBool::new(false)))
+}
+
+/// The same, until it is done or told to stop.
+fn until(floor: &[&str], scenario: &[&str], stop: Arc<AtomicBool>) -> Report {
     // A port that was free a moment ago: the floor has no way to say which one it got.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -35,8 +40,35 @@ fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
     let cli = Cli::parse_from(flags);
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
     let shares = shares(&plan, Some(1), 20_000).unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
     one_run(&cli.command, plan, shares, &cli.options, None, stop).unwrap()
+}
+
+#[test]
+fn an_interrupted_run_is_not_judged() {
+    let stop = Arc::new(AtomicBool::new(true));
+    for scenario in [
+        &["echo", "-c", "20"][..],
+        &["soak"],
+        &["slow", "--members", "4", "--stopped", "1"],
+    ] {
+        // Too few and too late is no fault of a server that was not asked for long enough.
+        let report = until(&["--drop-every", "2"], scenario, Arc::clone(&stop));
+        let text = report.text();
+        assert!(
+            text.contains("INTERRUPTED") && text.contains("not judged"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("FAILED") && !text.contains("verdict"),
+            "{text}"
+        );
+        assert_eq!(report.failures().len(), 1, "{text}");
+        let page = crate::html::page(&report);
+        assert!(page.contains(">interrupted<") && !page.contains(">failed<"));
+    }
+    let whole = until(&[], &["echo", "-c", "2"], Arc::new(AtomicBool::new(false)));
+    assert_eq!(whole.interrupted, None);
+    assert!(whole.text().contains("verdict"), "{}", whole.text());
 }
 
 #[test]

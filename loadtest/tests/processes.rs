@@ -256,6 +256,8 @@ mod processes {
         std::fs::remove_file(figures_file("interrupted")).unwrap();
         let figures: Value = serde_json::from_str(&text).unwrap();
         assert!(figures["figures"]["seconds"].as_f64().unwrap() < 30.0);
+        let how_far = figures["interrupted"].as_str().expect("how far it came");
+        assert!(how_far.contains("not judged"), "{how_far}");
         assert!(generators.into_iter().all(gone));
     }
 

@@ -74,7 +74,11 @@ pub(crate) fn run(
         stop,
     };
     comparison.measure_all()?;
-    let summary = table::summary(&comparison.campaign);
+    let mut summary = table::summary(&comparison.campaign);
+    if stop.load(Ordering::Relaxed) {
+        let note = "INTERRUPTED: the measurement under way is left out, the whole ones stand.";
+        summary = format!("{note}\n\n{summary}");
+    }
     Ok((comparison.folder, summary))
 }
 

@@ -13,6 +13,7 @@ use crate::verify::Counts;
 use hdrhistogram::Histogram;
 pub(crate) use part::{Generator, Part, Slice, Used, Window, recorded};
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Serialize)]
@@ -139,6 +140,17 @@ pub(crate) struct Report {
     /// What a soak must hold.
     pub(crate) soak: Option<SoakLimits>,
     pub(crate) percentiles: Vec<(f64, f64)>,
+    /// How far the run came that was stopped before its end. Figures of a part are not judged.
+    pub(crate) interrupted: Option<String>,
+}
+
+/// How far a run came, if it was stopped before all of it was measured.
+pub(crate) fn interrupted(stop: &AtomicBool, seconds: f64, planned: f64) -> Option<String> {
+    // The loop looks at the clock every few milliseconds.
+    let is_part = stop.load(Ordering::Relaxed) && seconds + 0.001 < planned;
+    is_part.then(|| {
+        format!("after {seconds:.1} s of {planned:.1} s: the figures are of a part and not judged")
+    })
 }
 
 /// What a soak must hold besides losing nothing.

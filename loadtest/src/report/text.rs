@@ -48,6 +48,10 @@ impl Report {
         for warning in self.warnings() {
             line("WARNING", warning);
         }
+        if let Some(how_far) = &self.interrupted {
+            line("INTERRUPTED", how_far.clone());
+            return out;
+        }
         let failures = self.failures();
         for failure in &failures {
             line("FAILED", failure.clone());

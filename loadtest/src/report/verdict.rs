@@ -16,6 +16,9 @@ const WAITED_MAX: f64 = 0.05;
 impl Report {
     /// Sentences that make the run fail; empty if all is well.
     pub(crate) fn failures(&self) -> Vec<String> {
+        if let Some(how_far) = &self.interrupted {
+            return vec![format!("interrupted {how_far}")];
+        }
         let v = &self.verification;
         let mut failures = Vec::new();
         let mut fail = |number: u64, what: &str| {

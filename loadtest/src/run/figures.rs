@@ -37,6 +37,7 @@ impl Observer {
             notes,
             returns: all.returned.map(|returned| returned.figures()),
             soak: self.soak,
+            interrupted: None,
             slow_latency: Latency::of(&all.slow_latency),
             percentiles: percentile_curve(&self.latency),
         })

@@ -12,19 +12,27 @@ pub(super) fn recommend(grid: &Grid) -> String {
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let mut lines = Vec::new();
+    if grid.interrupted {
+        lines.push(format!(
+            "INTERRUPTED after {} whole cells: the one under way is left out, and what follows holds for the whole ones alone.\n",
+            grid.cells.len()
+        ));
+    }
     let mut served = Vec::new();
     for rate in rates {
-        let at_rate = || grid.cells.iter().filter(move |cell| cell.rate == rate);
-        if let Some(cell) = smallest(at_rate().filter(|cell| enough(grid, cell))) {
+        let at_rate: Vec<&Cell> = grid.cells.iter().filter(|cell| cell.rate == rate).collect();
+        if at_rate.len() < grid.settings {
+            lines.push(format!(
+                "- {rate} messages/s: {} of {} settings measured.",
+                at_rate.len(),
+                grid.settings
+            ));
+        }
+        if let Some(cell) = smallest(at_rate.iter().copied().filter(|cell| enough(grid, cell))) {
             lines.push(enough_line(grid, cell));
             served.push(rate);
-        } else if let Some(least) =
-            at_rate().min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent))
-        {
-            lines.push(format!(
-                "- {rate} messages/s: none of these settings is enough for stalls of {} s; capacity {} with expiry {} still drops {:.2} %.",
-                grid.stall_seconds, least.capacity, least.expiry, least.loss_percent
-            ));
+        } else if let Some(line) = none_line(grid, rate, &at_rate) {
+            lines.push(line);
         }
     }
     let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
@@ -44,6 +52,51 @@ pub(super) fn recommend(grid: &Grid) -> String {
     }
     lines.extend(for_all(grid, &served));
     lines.join("\n")
+}
+
+/// Why no setting at this rate is recommended.
+fn none_line(grid: &Grid, rate: f64, cells: &[&Cell]) -> Option<String> {
+    let least = |cells: &mut dyn Iterator<Item = &&Cell>| -> Option<Cell> {
+        cells
+            .min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent))
+            .map(|cell| (*cell).clone())
+    };
+    // A cell that lost little and failed a check says nothing about its setting.
+    if let Some(failed) = least(
+        &mut cells
+            .iter()
+            .filter(|cell| cell.loss_percent <= grid.loss_max),
+    ) {
+        return Some(format!(
+            "- {rate} messages/s: nothing is recommended: capacity {} with expiry {} dropped {} %, but failed: {}.",
+            failed.capacity,
+            failed.expiry,
+            percent(failed.loss_percent),
+            failed.failures.join("; ")
+        ));
+    }
+    let least = least(&mut cells.iter())?;
+    let which = if cells.len() < grid.settings {
+        "none of those measured"
+    } else {
+        "none of these settings"
+    };
+    Some(format!(
+        "- {rate} messages/s: {which} is enough for stalls of {} s; capacity {} with expiry {} still drops {} %.",
+        grid.stall_seconds,
+        least.capacity,
+        least.expiry,
+        percent(least.loss_percent)
+    ))
+}
+
+/// Two decimals, but never a zero that is none.
+fn percent(value: f64) -> String {
+    if value > 0.0 && value < 0.01 {
+        format!("{value:.1e}")
+    } else {
+        format!("{value:.2}")
+    }
 }
 
 /// The sentence about all rates that can be served.
@@ -83,13 +136,13 @@ fn smallest<'a>(cells: impl Iterator<Item = &'a Cell>) -> Option<&'a Cell> {
 
 fn enough_line(grid: &Grid, cell: &Cell) -> String {
     format!(
-        "- {} messages/s: capacity {}, expiry {}: the smallest that drops no more than {} % ({:.2} %) over stalls of {} s \
+        "- {} messages/s: capacity {}, expiry {}: the smallest that drops no more than {} % ({} %) over stalls of {} s \
          ({:.0} messages come meanwhile); a stalled reader sees messages up to {:.1} s old, memory grows by {:.1} MB.",
         cell.rate,
         cell.capacity,
         cell.expiry,
         grid.loss_max,
-        cell.loss_percent,
+        percent(cell.loss_percent),
         grid.stall_seconds,
         cell.rate * grid.stall_seconds,
         cell.stalled_p99_ms / 1e3,
@@ -126,6 +179,8 @@ mod tests {
             machine: Machine::here(),
             stall_seconds: 2.0,
             loss_max: 0.1,
+            settings: 0,
+            interrupted: false,
             cells: cells.iter().map(cell).collect(),
             recommendation: String::new(),
         }
@@ -189,6 +244,52 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("`queue.capacity = 25`"), "{text}");
+    }
+
+    #[test]
+    fn an_interrupted_sweep_says_so_and_recommends_from_whole_cells() {
+        let mut grid = grid(&[
+            (25, "60s", 50.0, 40.0),
+            (100, "60s", 50.0, 0.0),
+            (25, "60s", 500.0, 80.0),
+        ]);
+        (grid.settings, grid.interrupted) = (3, true);
+        let text = recommend(&grid);
+        for part in [
+            "INTERRUPTED after 3 whole cells",
+            "- 50 messages/s: 2 of 3 settings measured",
+            "- 50 messages/s: capacity 100, expiry 60s",
+            "- 500 messages/s: 1 of 3 settings measured",
+            "- 500 messages/s: none of those measured is enough",
+            "`queue.capacity = 100`",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        grid.cells.clear();
+        let text = recommend(&grid);
+        assert!(text.contains("INTERRUPTED after 0 whole cells"), "{text}");
+        assert!(
+            !text.contains("Recommended") && !text.contains("none of"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_sentence_says_that_nothing_is_enough_and_that_nothing_is_lost() {
+        for loss in [0.0, 0.05, 0.1] {
+            let mut grid = grid(&[(25, "60s", 50.0, loss), (100, "60s", 50.0, 3.0)]);
+            grid.cells[0].failures.push("3 deliveries lost".to_owned());
+            let text = recommend(&grid);
+            assert!(
+                !text.contains("is enough") && !text.contains("still drops"),
+                "{text}"
+            );
+            assert!(text.contains("but failed: 3 deliveries lost"), "{text}");
+        }
+        let mut grid = grid(&[(25, "60s", 50.0, 0.004)]);
+        grid.loss_max = 0.001;
+        let text = recommend(&grid);
+        assert!(text.contains("still drops 4.0e-3 %"), "{text}");
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub(crate) struct Grid {
     pub(crate) machine: Machine,
     pub(crate) stall_seconds: f64,
     pub(crate) loss_max: f64,
+    /// Cells that were to be measured for each rate; fewer are there of an interrupted sweep.
+    pub(crate) settings: usize,
+    /// Cut short: the cell under way then is in no figure.
+    pub(crate) interrupted: bool,
     pub(crate) cells: Vec<Cell>,
     pub(crate) recommendation: String,
 }
@@ -74,34 +78,15 @@ pub(crate) fn run(
             our_flags(1)
         ),
     };
-    let mut cells = Vec::new();
-    for &capacity in &args.capacity {
-        for expiry in &args.expiry_of_queue {
-            for &rate in &args.rates {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let line = command
-                    .replace("{capacity}", &capacity.to_string())
-                    .replace("{expiry}", expiry);
-                let report = measure(args, options, line, rate)?;
-                let cell = cell(capacity, expiry, rate, args.stalled, &report);
-                let line = format!(
-                    "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
-                    cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
-                );
-                // Nobody reads a closed standard error; the results are files.
-                writeln!(std::io::stderr(), "{line}").ok();
-                cells.push(cell);
-            }
-        }
-    }
+    let cells = measure_all(args, options, &command, stop)?;
     let mut grid = Grid {
         date: today(),
         revision: revision(),
         machine: Machine::here(),
         stall_seconds: args.stall.as_secs_f64(),
         loss_max: args.loss_max,
+        settings: args.capacity.len() * args.expiry_of_queue.len(),
+        interrupted: stop.load(Ordering::Relaxed),
         recommendation: String::new(),
         cells,
     };
@@ -117,6 +102,39 @@ pub(crate) fn run(
     write("README.md", page::markdown(&grid))?;
     write("heatmap.html", page::html(&grid))?;
     Ok((folder, grid.recommendation))
+}
+
+/// The whole cells: what was under way when the sweep was stopped is no measurement.
+fn measure_all(
+    args: &Sweep,
+    options: &Options,
+    command: &str,
+    stop: &AtomicBool,
+) -> Result<Vec<Cell>, String> {
+    let mut cells = Vec::new();
+    for &capacity in &args.capacity {
+        for expiry in &args.expiry_of_queue {
+            for &rate in &args.rates {
+                let line = command
+                    .replace("{capacity}", &capacity.to_string())
+                    .replace("{expiry}", expiry);
+                let report = measure(args, options, line, rate);
+                // Before a fault is told: the signal may have reached the server and the generator, too.
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(cells);
+                }
+                let cell = cell(capacity, expiry, rate, args.stalled, &report?);
+                let line = format!(
+                    "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
+                    cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
+                );
+                // Nobody reads a closed standard error; the results are files.
+                writeln!(std::io::stderr(), "{line}").ok();
+                cells.push(cell);
+            }
+        }
+    }
+    Ok(cells)
 }
 
 fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Result<Value, String> {

@@ -198,7 +198,10 @@ pub(crate) fn run(
                 let entry = measure(args, options, case, servers, round, stop);
                 // What was cut short is no measurement.
                 if stop.load(Ordering::Relaxed) {
-                    return Ok((folder, table::summary(&entries)));
+                    let summary = table::summary(&entries);
+                    let note =
+                        "INTERRUPTED: the measurement under way is left out, the whole ones stand.";
+                    return Ok((folder, format!("{note}\n\n{summary}")));
                 }
                 say(&format!(
                     "{} round {} {servers}: {}",

@@ -83,6 +83,7 @@ pub(crate) fn run(
             .or(schedule.map(|schedule| schedule.duration()))
             .unwrap_or(DURATION),
     };
+    let planned = size.duration.as_secs_f64();
     let engine = engine(&stage, options, clock, size.is_spoken)?;
     let speech = Speech::new(stage.mouth(args)?, pace, size.members, &options.business);
     let processes = stage.processes();
@@ -100,8 +101,12 @@ pub(crate) fn run(
         let bare = Bare::open(redis, size.rooms, rate, bytes, &drive.engine);
         drive.bare = Some(bare.map_err(|error| format!("{redis}: {error}"))?);
     }
-    let measured = measure(drive, &mut stage, schedule, clock, &stop)?;
-    let report = judge(args, options, &stage, schedule, pace, measured);
+    let measured = measure(drive, &mut stage, schedule, clock)?;
+    let mut report = judge(args, options, &stage, schedule, pace, measured);
+    report.interrupted = crate::report::interrupted(&stop, report.seconds, planned);
+    if report.interrupted.is_some() {
+        report.goals.clear();
+    }
     Ok(report)
 }
 
@@ -117,7 +122,6 @@ fn measure(
     stage: &mut Stage,
     schedule: Option<Schedule>,
     clock: Clock,
-    stop: &Arc<AtomicBool>,
 ) -> Result<Measured, String> {
     let watched = if schedule.is_some() {
         stage.admins()
@@ -148,9 +152,6 @@ fn measure(
         let (store, outcome) = joined.map_err(|_panic| "the thread of the faults panicked")?;
         stage.store = Some(store);
         notes.extend(outcome.err());
-    }
-    if stop.load(Ordering::Relaxed) {
-        notes.push("ended early".to_owned());
     }
     let (outcome, engine) = ran?;
     Ok(Measured {

@@ -184,6 +184,8 @@ pub(crate) struct Report {
     pub(crate) bare_sent: u64,
     pub(crate) bare_lost: u64,
     pub(crate) percentiles: Vec<(&'static str, Vec<(f64, f64)>)>,
+    /// How far the run came that was stopped before its end. Figures of a part are not judged.
+    pub(crate) interrupted: Option<String>,
 }
 
 /// What the report adds to what the loop has seen.
@@ -249,6 +251,7 @@ impl Report {
             must_not_lose: frame.must_not_lose,
             notes: frame.notes,
             goals: Vec::new(),
+            interrupted: None,
         }
     }
 
@@ -260,6 +263,9 @@ impl Report {
 
     /// Sentences that make the run fail; empty if all is well.
     pub(crate) fn failures(&self) -> Vec<String> {
+        if let Some(how_far) = &self.interrupted {
+            return vec![format!("interrupted {how_far}")];
+        }
         let mut failures = Vec::new();
         let mut fail = |number: u64, what: &str| {
             if number > 0 {

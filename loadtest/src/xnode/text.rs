@@ -34,6 +34,10 @@ impl Report {
         for goal in self.goal_lines() {
             line("goal", goal);
         }
+        if let Some(how_far) = &self.interrupted {
+            line("INTERRUPTED", how_far.clone());
+            return out;
+        }
         let failures = self.failures();
         for failure in &failures {
             line("FAILED", failure.clone());
@@ -174,7 +178,9 @@ impl Report {
     /// One page without outside resources.
     pub(crate) fn page(&self) -> String {
         let failures = self.failures();
-        let (verdict, colour) = if failures.is_empty() {
+        let (verdict, colour) = if self.interrupted.is_some() {
+            ("interrupted", "#9a6700")
+        } else if failures.is_empty() {
             ("good", "#1a7f37")
         } else {
             ("failed", "#cf222e")
