@@ -18,9 +18,6 @@ use proptest::sample::{Index, select};
 use std::convert::Infallible;
 use tokio::io::AsyncWriteExt;
 
-#[path = "../../../tests/cases/handshakes.rs"]
-mod handshakes;
-
 /// Who comes in, as far as a head says it.
 #[derive(Clone, Debug, PartialEq)]
 struct Entrant {
@@ -103,7 +100,7 @@ fn agree(bytes: &[u8], limits: &Limits) -> Result<bool, TestCaseError> {
 #[test]
 fn the_table_of_handshakes_is_read_alike() {
     let mut accepted = 0;
-    for case in handshakes::cases() {
+    for case in handshake::cases::cases() {
         let head = String::from_utf8_lossy(&case.head).contains("{path}");
         let bytes = if head {
             let (before, after) = split(&case.head, b"{path}");
