@@ -148,7 +148,7 @@ impl Broker {
 
     /// The worker for one more member of a room that has some.
     fn worker_of(&self, name: &RoomName, now: Millis) -> Option<usize> {
-        let load = |worker| self.placement.load(worker, now);
+        let load = |worker| self.placement.open_load(worker, now);
         self.find(name)?
             .preferred_worker(self.spread_above, self.mailboxes.workers(), load)
     }

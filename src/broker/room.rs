@@ -193,11 +193,12 @@ impl Room {
 
     /// The worker a new member should go to, given `spread_above` and `workers`: the home while the
     /// room is small, then the worker with the fewest members, of several the one with the least load.
+    /// One without a `load` takes nobody.
     pub(super) fn preferred_worker(
         &self,
         spread_above: usize,
         workers: usize,
-        load: impl Fn(usize) -> u64,
+        load: impl Fn(usize) -> Option<u64>,
     ) -> Option<usize> {
         let state = self.state.lock();
         let home = state.home.as_ref()?;
@@ -214,7 +215,8 @@ impl Room {
                 .find(|placement| usize::from(placement.worker) == worker)
                 .map_or(0, |placement| placement.members)
         };
-        (0..workers).min_by_key(|&worker| (count(worker), load(worker)))
+        let open = (0..workers).filter_map(|worker| Some((count(worker), load(worker)?, worker)));
+        open.min().map(|(_, _, worker)| worker)
     }
 
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.

@@ -65,6 +65,10 @@ impl Worker {
 
     /// Writes a portion to the members of large rooms.
     pub(super) fn write_large_rooms(&mut self) {
+        if self.agenda.large.is_empty() {
+            return;
+        }
+        self.take_time();
         let mut budget = PORTION;
         for _ in 0..self.agenda.large.len() {
             let Some(room) = self.agenda.large.pop_front() else {

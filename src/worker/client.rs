@@ -53,9 +53,10 @@ impl Client {
         self.connection.ending().map_or(Ended::Gone, Ended::Closed)
     }
 
-    /// Does reading wait for the byte rate?
+    /// Does reading wait for the byte rate? Not once it is ending: what is read then has a bound of its
+    /// own, and the peer's answer to the close frame is in there.
     pub(super) fn is_slowed(&self) -> bool {
-        self.slowed != Millis::NEVER
+        self.slowed != Millis::NEVER && self.connection.is_open()
     }
 }
 

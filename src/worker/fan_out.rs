@@ -48,8 +48,8 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Offers a fan-out's frames to a member.
-    fn serve(&mut self, fan_out: &mut FanOut, bytes: &[u8], member: Member) {
+    /// Offers a fan-out's frames to a member; `several` are their bytes in a row, if it is not one.
+    fn serve(&mut self, fan_out: &mut FanOut, several: &[u8], member: Member) {
         let Self {
             now,
             bounds,
@@ -61,6 +61,10 @@ impl Counter<'_> {
         let deliveries = fan_out.frames.len().saturating_sub(first) as u64;
         let late = fan_out.late_for(member);
         fan_out.owed = fan_out.owed.saturating_sub(deliveries + late);
+        let bytes = match fan_out.frames.as_slice() {
+            [only] => only.frame.as_ref(),
+            _ => several,
+        };
         offered.deliveries += deliveries + late;
         offered.late += late;
         offered.member = Some(member.index);
@@ -90,7 +94,7 @@ impl Counter<'_> {
         blob: &mut Vec<u8>,
         budget: u64,
     ) -> u64 {
-        let only = match fan_out.frames.as_slice() {
+        match fan_out.frames.as_slice() {
             // Too old for everybody who is left.
             [] => {
                 let owed = std::mem::take(&mut fan_out.owed);
@@ -99,23 +103,21 @@ impl Counter<'_> {
                 fan_out.stop();
                 return 0;
             }
-            [only] => Some(only.frame.clone()),
+            [_] => {}
             several => {
                 blob.clear();
                 for publication in several {
                     blob.extend_from_slice(&publication.frame);
                 }
-                None
             }
-        };
-        let bytes = only.as_deref().unwrap_or(blob);
+        }
         let mut spent = 0;
         while spent < budget
             && let Some(position) = fan_out.next()
         {
             let before = self.offered.sent.bytes;
             if let Some(&member) = members.get(position as usize) {
-                self.serve(fan_out, bytes, member);
+                self.serve(fan_out, blob, member);
             }
             spent += 1 + (self.offered.sent.bytes - before) / BYTES_PER_WRITE;
         }
@@ -194,6 +196,8 @@ impl Counter<'_> {
         let bytes = match (rest.next(), rest.next()) {
             (None, _) => return offered.member = None,
             (Some(only), None) => only.frame(),
+            // All of it is put in line, and nothing written.
+            _ if !client.connection.outbound.is_clear() => &[][..],
             (Some(_), Some(_)) => {
                 mixed.clear();
                 for piece in pieces.clone() {

@@ -27,18 +27,16 @@ const LEAVES: usize = 64;
 impl Worker {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
-        // Reading may have taken its time, and what has become too old meanwhile is not written.
-        self.take_time();
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
         for _ in 0..ROUNDS {
             // Who ends during this round may have published in it: it leaves in the next one.
-            self.leaving.append(&mut self.ending);
+            self.leaving.extend(self.ending.drain(..));
             self.take_parcels();
             // The lists keep their memory, so a turn allocates nothing.
             self.contained_writing(None, Self::write_apart);
             self.write_small_rooms(&mut budget);
             while leaves > 0
-                && let Some(key) = self.leaving.pop()
+                && let Some(key) = self.leaving.pop_front()
             {
                 leaves -= 1;
                 self.leave(key);
@@ -52,9 +50,10 @@ impl Worker {
                 break;
             }
         }
-        self.take_time();
         self.write_large_rooms();
-        self.release();
+        if self.done != Load::default() {
+            self.release();
+        }
     }
 
     /// Takes what is in the mailbox.
@@ -117,16 +116,16 @@ impl Worker {
                 }
             }
             Parcel::Confirmed { slot } => {
-                self.done.add(0);
                 self.welcome_all(slot);
+                self.done.add(0);
             }
             Parcel::Close { slot, code } => {
-                self.done.add(0);
                 self.close_all(slot, CloseReason::Asked(code));
+                self.done.add(0);
             }
             Parcel::Answered { connection } => {
-                self.done.add(0);
                 self.answered(connection.0);
+                self.done.add(0);
             }
             Parcel::Control { connection, frame } => {
                 self.set_aside(connection.0, Content::Control(frame));
@@ -230,6 +229,9 @@ impl Worker {
                 if client.socket.shutdown(Shutdown::Write).is_err() || client.finished {
                     let ended = client.ended();
                     self.doom(key, ended);
+                } else if std::mem::take(&mut client.unread) {
+                    // Its answer may be behind what was not read while the connection had to wait.
+                    self.again.push(key);
                 }
             }
             Err(_) => {

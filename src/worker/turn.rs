@@ -21,7 +21,7 @@ use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use mio::{Events, Poll};
 use socket2::SockRef;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 pub(super) struct Worker {
     pub(super) poll: Poll,
     link: Arc<Link>,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
@@ -82,7 +82,7 @@ pub(super) struct Worker {
     /// Connections that end once this turn's publications are out.
     pub(super) ending: Vec<u64>,
     /// Those of them that may leave: all they have said has been taken from the mailbox.
-    pub(super) leaving: Vec<u64>,
+    pub(super) leaving: VecDeque<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
     pub(super) leavers: HashMap<u64, u64>,
     /// Connections whose input waits for a mailbox.
@@ -164,7 +164,7 @@ impl Worker {
             apart: FanOut::default(),
             touched: Vec::new(),
             ending: Vec::new(),
-            leaving: Vec::new(),
+            leaving: VecDeque::new(),
             leavers: HashMap::new(),
             stalled: Vec::new(),
             again: Vec::new(),
@@ -191,18 +191,19 @@ impl Worker {
                 tracing::error!(%error, "poll failed");
                 return;
             }
-            self.turn(self.clock.now(), &events);
+            let now = self.clock.now();
+            self.turn(now, now, &events);
         }
     }
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.drain.is_some() && self.clients.is_empty() && self.door.is_none()
     }
 
-    /// One turn at `now`, with the events of a poll.
-    pub(super) fn turn(&mut self, now: Millis, events: &Events) {
-        self.begun = self.clock.now();
+    /// One turn at `now`, with the events of a poll; `begun` is the same by the clock.
+    pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &Events) {
+        self.begun = begun;
         self.turned = now;
         self.plane.begin_turn(now);
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
@@ -218,6 +219,7 @@ impl Worker {
             }
         }
         self.agenda.polled(count);
+        count += self.again.len();
         for key in std::mem::take(&mut self.again) {
             // To the end: it may have been announced while this connection could not be read.
             self.contained(key, |worker, key| worker.read(key, true));
@@ -225,14 +227,18 @@ impl Worker {
         self.run_timers();
         self.accept();
         self.step_drain();
+        if count > 1 {
+            // Reading may have taken its time, and what has become too old meanwhile is not written.
+            self.take_time();
+        }
         self.settle();
         self.bury();
         self.report();
     }
 
-    fn timeout(&self) -> Option<Duration> {
-        let waiting = [&self.again, &self.ending, &self.leaving, &self.touched];
-        let waits = waiting.iter().any(|keys| !keys.is_empty());
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        let waiting = [&self.again, &self.ending, &self.touched];
+        let waits = waiting.iter().any(|keys| !keys.is_empty()) || !self.leaving.is_empty();
         let mailboxes = self.plane.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.
         if waits || !self.doomed.is_empty() || !mailboxes.is_empty(self.plane.worker) {
@@ -433,7 +439,7 @@ impl Worker {
             return; // Left over from before an earlier one was set.
         }
         client.armed = Millis::NEVER;
-        if client.slowed <= now && client.is_slowed() {
+        if client.slowed <= now {
             client.slowed = Millis::NEVER;
             if std::mem::take(&mut client.unread) {
                 self.again.push(key);

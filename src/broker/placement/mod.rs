@@ -162,6 +162,13 @@ impl Placement {
         load.map_or(0, |load| load.total(tick(now)))
     }
 
+    /// The load of this worker, unless it has ended.
+    pub(super) fn open_load(&self, worker: usize, now: Millis) -> Option<u64> {
+        let load = self.loads.get(worker)?;
+        let is_open = !load.has_ended.load(Ordering::Relaxed);
+        is_open.then(|| load.total(tick(now)))
+    }
+
     /// Sends a connection to `worker`.
     pub(super) fn send(self: &Arc<Self>, worker: usize) -> Passage {
         self.arrived(worker);

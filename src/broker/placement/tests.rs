@@ -301,6 +301,21 @@ fn a_worker_that_has_ended_is_sent_nobody() {
 }
 
 #[test]
+fn a_large_room_does_not_spread_to_a_worker_that_has_ended() {
+    let broker = broker(3);
+    let room = name("large");
+    let home = enter(&broker, &room, NOW).worker;
+    for _ in 1..200 {
+        assert_eq!(enter(&broker, &room, NOW).worker, home);
+    }
+    let ended = (home + 1) % 3;
+    broker.placement().ended(ended);
+    for _ in 0..10 {
+        assert_ne!(enter(&broker, &room, NOW).worker, ended);
+    }
+}
+
+#[test]
 fn a_large_room_still_spreads_and_takes_the_worker_with_less_to_do() {
     let broker = broker(3);
     let room = name("large");

@@ -29,13 +29,15 @@ impl<'a> Piece<'a> {
 
 impl Outbound {
     /// Does nothing wait that comes before an event? A close frame does not.
-    pub(super) fn is_clear(&self) -> bool {
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
         self.backlog.as_ref().is_none_or(|backlog| {
             backlog.queue.is_empty() && backlog.current.is_none() && backlog.control.is_none()
         })
     }
 
-    /// As [`Outbound::offer`], of frames of both kinds; `bytes` are those of all `pieces` in a row.
+    /// As [`Outbound::offer`], of frames of both kinds; `bytes` are those of all `pieces` in a row, and
+    /// are not looked at unless [`Outbound::is_clear`].
     /// Each control frame leaves in its place if the socket takes it now.
     ///
     /// # Errors

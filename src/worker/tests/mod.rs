@@ -5,6 +5,7 @@ mod containment;
 mod drain;
 mod fairness;
 mod order;
+mod quiet;
 pub(super) mod rig;
 mod spread;
 mod stall;

@@ -97,7 +97,8 @@ impl Rig {
         let mut events = Events::with_capacity(64);
         let patience = Some(Duration::from_millis(20));
         self.worker.poll.poll(&mut events, patience).unwrap();
-        self.worker.turn(self.now, &events);
+        let begun = self.worker.clock.now();
+        self.worker.turn(self.now, begun, &events);
     }
 
     /// Some turns at the same moment.
