@@ -56,7 +56,8 @@ enum Command {
     Serve,
     /// Checks the configuration; prints limits and the worst case of memory.
     Check {
-        /// Also connects to every Redis of `bridge.urls`, and sends a canary through.
+        /// Also connects to every Redis of `bridge.urls` and `bridge.channels.hosts`, sends a canary
+        /// through, and listens for other nodes (2.5 s).
         #[arg(long)]
         redis: bool,
     },

@@ -3,6 +3,8 @@
 use crate::support::repository;
 use std::path::Path;
 use std::process::Command;
+use supportal::config::budget::{Bytes, worst_case_memory};
+use supportal::config::load::Loader;
 use supportal::protocol::ErrorCode;
 
 fn read(path: &str) -> String {
@@ -61,6 +63,26 @@ fn every_error_text_has_its_row() {
         let found = rest.split_once(&row);
         rest = found.unwrap_or_else(|| panic!("no row{row} in order")).1;
     }
+}
+
+/// What one connection may occupy, and what the configuration for production may in all.
+#[test]
+fn the_worst_cases_of_memory_that_are_named_are_the_codes_own() {
+    let [defaults, production] = [None, Some("config/production.toml")].map(|file| {
+        let file = file.map(|path| repository().join(path));
+        let loader = Loader {
+            file,
+            ..Loader::default()
+        };
+        let config = loader.load().expect("a good configuration").config;
+        worst_case_memory(&config, 50_000, 2)
+    });
+    let each = Bytes(defaults.per_connection);
+    let named = format!("and {each} in all for one that misbehaves");
+    assert!(read("README.md").contains(&named), "{named}");
+    let gibibytes = (production.total + (1 << 29)) >> 30;
+    let named = format!("{gibibytes} GiB if every client does its worst");
+    assert!(read("config/production.toml").contains(&named), "{named}");
 }
 
 /// A command line of the README: variables before the program, words after it.

@@ -77,8 +77,31 @@ pub(super) fn text(error: &Error) -> String {
         .collect();
     match error.kind() {
         ErrorKind::Timeout => "no answer within bridge.command_timeout".to_owned(),
+        kind @ (ErrorKind::IO | ErrorKind::Tls) => {
+            format!("{}: {details}{}", kind.to_str(), fix(error.details()))
+        }
         kind => format!("{}: {details}", kind.to_str()),
     }
+}
+
+/// What to do where certificates do not agree: rustls tells the cause alone.
+fn fix(details: &str) -> &'static str {
+    const TRUST: &str =
+        "; name the server's certificate, or its authority's, in bridge.ca_file or ssl_ca_certs";
+    const FIXES: [(&str, &str); 4] = [
+        ("CaUsedAsEndEntity", TRUST),
+        ("UnknownIssuer", TRUST),
+        (
+            "NotValidForName",
+            "; write the host that the certificate names, or ?ssl_check_hostname=false",
+        ),
+        (
+            "AlertReceived(CertificateRequired)",
+            "; it asks who we are: set bridge.client_cert and bridge.client_key",
+        ),
+    ];
+    let known = FIXES.iter().find(|(cause, _)| details.contains(cause));
+    known.map_or("", |(_, fix)| fix)
 }
 
 /// A publication on its way; it begins when it is first polled.

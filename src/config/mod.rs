@@ -114,6 +114,11 @@ impl Server {
     pub(crate) fn is_notice_within_grace(&self) -> bool {
         self.drain_notice <= self.drain_grace || self.drain_notice == Self::default().drain_notice
     }
+
+    /// Does somebody wait for a notice that this grace does not give?
+    pub(crate) fn is_notice_cut(&self) -> bool {
+        self.notice() < self.drain_notice && self.drain_notice != Self::default().drain_notice
+    }
 }
 
 impl Default for Server {

@@ -135,6 +135,10 @@ fn check_server(config: &Config, found: &mut Findings) {
         let what = "is longer than server.drain_grace, which includes it";
         let fix = "write a notice within the grace, such as \"3s\" of \"10s\"";
         found.error("server.drain_notice", what, fix);
+    } else if server.is_notice_cut() {
+        let what = "is cut to two thirds of server.drain_grace: closes need the rest";
+        let fix = "lower it, or raise server.drain_grace";
+        found.warn("server.drain_notice", what, fix);
     }
     if server.ping_timeout > server.ping_interval {
         found.warn(

@@ -176,19 +176,20 @@ fn a_certificate_that_is_trusted_itself_is_enough_whatever_it_says_of_its_use() 
     // Of somebody else: of another name, or of another key.
     let other = ["-addext", "subjectAltName=DNS:elsewhere.example"];
     let elsewhere = Sealed::with(&other, "no");
-    let refused = |url: &str, trusted: &Sealed| {
+    let refused = |url: &str, trusted: &Sealed, fix: &str| {
         let set = trusted.trust();
         let output = check_redis(&["--redis-url", url, "--set", &set]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
-            !output.status.success() && text.contains("FAILED: "),
+            !output.status.success() && text.contains("FAILED: ") && text.contains(fix),
             "{text}"
         );
     };
-    refused(&elsewhere.url(), &elsewhere);
+    refused(&elsewhere.url(), &elsewhere, "; write the host that ");
     let url = format!("{}?ssl_check_hostname=false", elsewhere.url());
     until_up(&node_at(&url, &[&elsewhere.trust()]));
-    refused(&url, &Sealed::with(&["-addext", NAMES], "no"));
+    let another = Sealed::with(&["-addext", NAMES], "no");
+    refused(&url, &another, " in bridge.ca_file or ssl_ca_certs");
 }
 
 #[test]
@@ -213,7 +214,9 @@ fn a_redis_that_asks_for_a_certificate_is_shown_ours() {
         left.metric("supportal_bridge_up{link=\"0\"}") == 1.0
     });
     let output = check_redis(&["--redis-url", &url, "--set", &trust]);
-    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_told = text.contains("set bridge.client_cert and bridge.client_key");
+    assert!(!output.status.success() && is_told, "{text}");
     // Of X.509 version 1, which our own library would not take of others.
     let (client, client_key) = sealed.client();
     let client = format!("bridge.client_cert={client}");

@@ -416,6 +416,28 @@ fn the_files_of_the_repository_load_without_advice() {
 }
 
 #[test]
+fn a_notice_that_is_cut_is_advised_on_unless_it_is_the_default() {
+    let warned = |notice: &str, grace: &str| {
+        let notice = format!("server.drain_notice={notice}");
+        let grace = format!("server.drain_grace={grace}");
+        let loaded = load_sets(&[&notice, &grace]).unwrap();
+        !loaded.warnings.is_empty()
+    };
+    let cases = [
+        ("9s", "10s", true),
+        ("7s", "10s", true),
+        ("6s", "10s", false),
+        ("2s", "3s", false),
+        ("3s", "4s", false),
+        ("3s", "0s", false),
+        ("0s", "0s", false),
+    ];
+    for (notice, grace, is_warned) in cases {
+        assert_eq!(warned(notice, grace), is_warned, "{notice} of {grace}");
+    }
+}
+
+#[test]
 fn the_notice_of_a_drain_gives_way_to_its_grace() {
     for (notice, grace, given) in [
         (3, 10, 3_000),

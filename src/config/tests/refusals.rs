@@ -425,6 +425,10 @@ fn advice_is_given_without_stopping() {
         ("[origin]\nallowed = [\"*\", \"a.example\"]", &["pointless"]),
         ("[server]\nping_timeout = \"60s\"", &["found late"]),
         (
+            "[server]\ndrain_notice = \"9s\"",
+            &["server.drain_notice", "two thirds of server.drain_grace"],
+        ),
+        (
             "[chat]\ndialect = \"django\"",
             &["business does not exist", "[[chat.exists]]"],
         ),
