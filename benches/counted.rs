@@ -17,7 +17,7 @@ use supportal::broker::{Broker, Publication};
 use supportal::clock::Millis;
 use supportal::config::{self, Config, Dialect, Overflow};
 use supportal::name::RoomName;
-use supportal::protocol::{self, Sender, Stamp, Writer};
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
 use supportal::server::route::Router;
 use supportal::transport::handshake::{self, Head};
 use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
@@ -102,9 +102,10 @@ fn parse(text: &str, characters: usize, turns: u32) {
     let payload = format!(r#"{{"message": "{text}", "type": "user"}}"#).into_bytes();
     assert_eq!(payload.len(), 95);
     let mut buffer = payload.clone();
+    let mut parser = Parser::new();
     for _ in 0..turns {
         buffer.copy_from_slice(black_box(&payload));
-        let command = protocol::parse(Dialect::Guide, 32 * 1024, &mut buffer);
+        let command = parser.parse(Dialect::Guide, 32 * 1024, &mut buffer);
         let length = black_box(command).map(|command| command.text.len());
         assert_eq!(length, Ok(characters));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use supportal::config::Dialect;
-use supportal::protocol::{self, Sender, Stamp, Writer};
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
 
 const DIALECTS: [(&str, Dialect); 2] = [("guide", Dialect::Guide), ("django", Dialect::Django)];
 
@@ -42,11 +42,12 @@ fn parse(criterion: &mut Criterion) {
             ("491B escapes", command(491, true)),
         ] {
             group.throughput(Throughput::Bytes(payload.len() as u64));
+            let mut parser = Parser::new();
             group.bench_function(case, |bencher| {
                 bencher.iter_batched_ref(
                     || payload.clone(),
                     |payload| {
-                        let command = protocol::parse(dialect, 32 * 1024, payload);
+                        let command = parser.parse(dialect, 32 * 1024, payload);
                         black_box(command.expect("valid").text.len())
                     },
                     BatchSize::SmallInput,

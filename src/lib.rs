@@ -64,7 +64,7 @@
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
-//! 3. [`protocol::parse`] makes a command of the text, borrowing from the buffer.
+//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
 //! 4. The event is encoded once, frame header included ([`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of

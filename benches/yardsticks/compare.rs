@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use supportal::config::Dialect;
-use supportal::protocol::{self, Sender, Stamp, Writer};
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
 
 #[derive(Deserialize)]
 struct Command<'a> {
@@ -55,11 +55,12 @@ fn parse(criterion: &mut Criterion) {
         let payload = value.to_string().into_bytes();
         let mut group = criterion.benchmark_group(format!("yardstick/parse/{case}"));
         group.throughput(Throughput::Bytes(payload.len() as u64));
+        let mut parser = Parser::new();
         let mut buffer = payload.clone();
         group.bench_function("ours", |bencher| {
             bencher.iter(|| {
                 buffer.copy_from_slice(black_box(&payload));
-                let command = protocol::parse(Dialect::Guide, 32 * 1024, &mut buffer);
+                let command = parser.parse(Dialect::Guide, 32 * 1024, &mut buffer);
                 black_box(command.expect("valid").text.len())
             });
         });

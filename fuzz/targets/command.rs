@@ -6,13 +6,19 @@
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::cell::RefCell;
 use supportal::config::Dialect;
 use supportal::protocol::command::is_blank;
-use supportal::protocol::{self, Command, ErrorCode, Kind, Rejected, Sender, Stamp, Writer};
+use supportal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
 
 const TEXT_BYTES_MAX: usize = 4096;
 
 type Outcome = Result<(Kind, String), Rejected>;
+
+thread_local! {
+    /// One parser for all inputs, as a worker has.
+    static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
+}
 
 fn said(command: &Command<'_>) -> (Kind, String) {
     (command.kind, command.text.clone().into_owned())
@@ -84,18 +90,28 @@ fn check_echo(dialect: Dialect, command: &Command<'_>) {
     assert_eq!(value["message"].as_str(), Some(shown.as_str()));
     assert_eq!(value["sender"].as_str(), Some(sender.as_str()));
     if !is_blank(&shown) {
-        let again = protocol::parse(dialect, usize::MAX, &mut event).map(|c| said(&c));
+        let again = Parser::new()
+            .parse(dialect, usize::MAX, &mut event)
+            .map(|c| said(&c));
         assert_eq!(again, Ok((Kind::User, shown)), "an event is a command");
     }
 }
 
 fn parse(dialect: Dialect, payload: &[u8]) -> Outcome {
-    let mut payload = payload.to_vec();
-    let command = protocol::parse(dialect, TEXT_BYTES_MAX, &mut payload);
+    let mut fresh = payload.to_vec();
+    let mut parser = Parser::new();
+    let command = parser.parse(dialect, TEXT_BYTES_MAX, &mut fresh);
     if let Ok(command) = &command {
         check_echo(dialect, command);
     }
-    command.map(|command| said(&command))
+    let fresh = command.map(|command| said(&command));
+    let mut again = payload.to_vec();
+    let used = PARSER.with_borrow_mut(|parser| {
+        let command = parser.parse(dialect, TEXT_BYTES_MAX, &mut again);
+        command.map(|command| said(&command))
+    });
+    assert_eq!(used, fresh, "a parser remembers what it parsed");
+    fresh
 }
 
 fuzz_target!(|payload: &[u8]| {

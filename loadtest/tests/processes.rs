@@ -7,6 +7,7 @@ mod processes {
     use std::net::{TcpListener, TcpStream};
     use std::path::PathBuf;
     use std::process::{Child, Command, Output, Stdio};
+    use std::time::SystemTime;
 
     const LOADTEST: &str = env!("CARGO_BIN_EXE_loadtest");
 
@@ -284,6 +285,12 @@ mod processes {
         run.wait().unwrap();
         // Their standard error is this pipe: it ends with the last of them.
         said.read_to_string(&mut String::new()).unwrap();
-        assert!(generators.into_iter().all(gone));
+        // The pipe ends a moment before the process does.
+        let ended = SystemTime::now();
+        while !generators.iter().copied().all(gone) {
+            let waited = ended.elapsed().unwrap_or_default();
+            assert!(waited.as_secs() < 10, "a generator outlived the run");
+            std::thread::yield_now();
+        }
     }
 }

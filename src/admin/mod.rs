@@ -12,7 +12,7 @@
 //!
 //! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token. A request for a host
 //! that is not ours is refused with 421: a page elsewhere may have its name point at this machine and read what is
-//! answered (DNS rebinding), and such a request names the page's host ([`host`]).
+//! answered (DNS rebinding), and such a request names the page's host (`host`).
 //!
 //! Bounded by [`ADMIN_CONNECTIONS`] in number and by [`Timeouts`] in time. One connection more is answered once and
 //! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.

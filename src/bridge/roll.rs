@@ -10,7 +10,9 @@
 //! card   "supportal-node" version node mode place places up format name    (with spaces between)
 //! ```
 //!
-//! Pure. Bound: [`NODES_MAX`] nodes, forgotten [`FRESH`] after their last word.
+//! Whoever may publish there can say anything: what is read is checked, and what is told of it is short.
+//!
+//! Pure. Bounds: [`NODES_MAX`] nodes, forgotten [`FRESH`] after their last word; [`TOLD_MAX`] sentences.
 
 use super::envelope::{NodeId, VERSION};
 use crate::clock::Millis;
@@ -28,6 +30,9 @@ const CARD_BYTES_MAX: usize = 256;
 
 /// Nodes that are kept in mind.
 const NODES_MAX: usize = 1024;
+
+/// Sentences that are told of nodes with other settings, in an answer to a probe as well.
+const TOLD_MAX: usize = 8;
 
 /// A node that said nothing for so long is gone, or does not say it there.
 const FRESH: Duration = Duration::from_millis(3_500);
@@ -80,16 +85,20 @@ impl Card {
 
     /// As it is received; `None` for anything else.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
+        let short = (bytes.len() <= CARD_BYTES_MAX).then_some(bytes)?;
+        let text = std::str::from_utf8(short).ok()?;
         let rest = text.strip_prefix(MAGIC)?;
-        let is_short = text.len() <= CARD_BYTES_MAX && !text.contains(char::is_control);
-        let mut words = rest.strip_prefix(' ').filter(|_| is_short)?.splitn(7, ' ');
+        let is_plain = !text.contains(char::is_control);
+        let mut words = rest.strip_prefix(' ').filter(|_| is_plain)?.splitn(7, ' ');
         let node = u128::from_str_radix(words.next()?, 16).ok()?;
+        let mode = words.next()?.to_owned();
+        let (place, places): (u8, u8) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        (place < places).then_some(())?;
         Some(Self {
             node: NodeId(node.to_be_bytes()),
-            mode: words.next()?.to_owned(),
-            place: words.next()?.parse().ok()?,
-            places: words.next()?.parse().ok()?,
+            mode,
+            place: place.into(),
+            places: places.into(),
             up: words.next()?.parse().ok()?,
             format: words.next()?.parse().ok()?,
             name: words.next()?.to_owned(),
@@ -146,6 +155,8 @@ struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     nodes: HashMap<NodeId, Heard>,
+    /// When it was last asked who is gone, for want of room.
+    swept: Option<Millis>,
 }
 
 impl Roll {
@@ -154,7 +165,7 @@ impl Roll {
         if card.node == own.node {
             return;
         }
-        if !self.nodes.contains_key(&card.node) && self.nodes.len() >= NODES_MAX {
+        if !self.nodes.contains_key(&card.node) && !self.has_room(now) {
             return;
         }
         let heard = self.nodes.entry(card.node).or_insert_with(|| Heard {
@@ -177,6 +188,22 @@ impl Roll {
         heard.card = card;
     }
 
+    /// Nodes that are gone make room, also if nobody asks for [`Roll::differences`]; looked for rarely, since
+    /// strangers may say much.
+    fn has_room(&mut self, now: Millis) -> bool {
+        let is_due = self.swept.is_none_or(|at| now.since(at) >= FRESH);
+        if self.nodes.len() >= NODES_MAX && is_due {
+            self.swept = Some(now);
+            self.forget_gone(now);
+        }
+        self.nodes.len() < NODES_MAX
+    }
+
+    fn forget_gone(&mut self, now: Millis) {
+        self.nodes
+            .retain(|_, heard| heard.at.iter().any(|at| is_fresh(*at, now)));
+    }
+
     /// What does not agree, for people; `up_since` is what this node knows of its own Redis. One that
     /// is up on both sides for `settled` must carry the other's cards.
     pub(super) fn differences(
@@ -185,14 +212,12 @@ impl Roll {
         now: Millis,
         settled: Duration,
     ) -> Vec<String> {
-        let is_fresh = |at: Option<Millis>| at.is_some_and(|at| now.since(at) < FRESH);
-        self.nodes
-            .retain(|_, heard| heard.at.iter().any(|at| is_fresh(*at)));
+        self.forget_gone(now);
         let mut found: Vec<String> = Vec::new();
         for heard in self.nodes.values() {
             let who = heard.card.who();
             if let Some((at, text)) = &heard.fault
-                && is_fresh(Some(*at))
+                && is_fresh(Some(*at), now)
             {
                 found.push(format!("{who}: {text}"));
                 continue;
@@ -202,7 +227,7 @@ impl Roll {
                     |since: &Option<Millis>| since.is_some_and(|since| now.since(since) >= settled);
                 let their = heard.up_since.get(place).is_some_and(has_stood);
                 let at = heard.at.get(place).copied().flatten();
-                if has_stood(own) && their && !is_fresh(at) {
+                if has_stood(own) && their && !is_fresh(at, now) {
                     let number = place + 1;
                     found.push(format!(
                         "{who}: another Redis stands at place {number} of its bridge.urls"
@@ -211,6 +236,11 @@ impl Roll {
             }
         }
         found.sort();
+        let more = found.len().saturating_sub(TOLD_MAX);
+        found.truncate(TOLD_MAX);
+        if more > 0 {
+            found.push(format!("and {more} more of this kind"));
+        }
         found
     }
 
@@ -218,6 +248,10 @@ impl Roll {
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
+}
+
+fn is_fresh(at: Option<Millis>, now: Millis) -> bool {
+    at.is_some_and(|at| now.since(at) < FRESH)
 }
 
 /// The other nodes, and this one, as all links of it see them.
@@ -412,6 +446,21 @@ mod tests {
         assert_eq!(Card::read(long.as_bytes()), None);
         let hostile = text.replace("n7", "a\u{1b}[2J");
         assert_eq!(Card::read(hostile.as_bytes()), None);
+        for places in ["18446744073709551615 2", "256 300", "2 2", "0 0", "-1 2"] {
+            let hostile = text.replace(" 1 2 ", &format!(" {places} "));
+            assert!(
+                hostile != text && Card::read(hostile.as_bytes()).is_none(),
+                "{hostile}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_many_nodes_with_other_settings_few_are_told() {
+        let strangers: Vec<_> = (2..200).map(|node| (0, card(node, 3, 0))).collect();
+        let found = thinks(&strangers);
+        assert_eq!(found.len(), TOLD_MAX + 1);
+        assert_eq!(found.last().unwrap(), "and 190 more of this kind");
     }
 
     #[test]
@@ -423,5 +472,8 @@ mod tests {
             roll.hear(&card(1, 2, 0), other, Millis(0));
         }
         assert_eq!(roll.len(), NODES_MAX);
+        // They are gone, and nobody has asked meanwhile.
+        roll.hear(&card(1, 2, 0), card(2, 1, 0), Millis(5_000));
+        assert_eq!(roll.len(), 1);
     }
 }

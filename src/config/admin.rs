@@ -76,10 +76,16 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 
 fn check_hosts(hosts: &[String], found: &mut Findings) {
     for entry in hosts {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let is_name = !entry.is_empty() && entry.bytes().all(is_part);
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_part);
+        // `.example.com` would be every subdomain in other lists, and nobody here.
+        let is_name = entry
+            .strip_suffix('.')
+            .unwrap_or(entry)
+            .split('.')
+            .all(is_label);
         if !is_name && entry.parse::<IpAddr>().is_err() {
-            let fix = "write the host alone, as in \"gateway.example.com\" or \"10.0.0.5\": no scheme, port or path";
+            let fix = "write the host alone, as in \"gateway.example.com\" or \"10.0.0.5\": no scheme, port, path, star or dot in front";
             found.error("admin.hosts", format!("{entry:?} is no host"), fix);
         }
     }

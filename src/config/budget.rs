@@ -34,6 +34,8 @@ const ADMIN_CONNECTION_BYTES: usize = 512 * 1024;
 /// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and
 /// 65 origins.
 const HISTORY_ROOM_BYTES: usize = 24 * 1024;
+/// An entry of it beside the message.
+const HISTORY_ENTRY_BYTES: usize = 128;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
 /// The threads and connections of one host of a channel layer, and what decoding one message takes
@@ -155,7 +157,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         per_connection,
         total,
         redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
-            let room_bytes = config.history.bytes_max.saturating_add(HISTORY_ROOM_BYTES);
+            // The newest is kept whatever its size, and counts as the appending function weighs it.
+            let newest = (config.event_bytes() / 4).saturating_mul(5) + HISTORY_ENTRY_BYTES;
+            let kept = config.history.bytes_max.max(newest);
+            let room_bytes = kept.saturating_add(HISTORY_ROOM_BYTES);
             addend("rooms", connections, room_bytes)
         }),
     }
@@ -368,6 +373,12 @@ mod tests {
         let bytes = |budget: &MemoryBudget| budget.redis.map(|rooms| rooms.bytes());
         assert_eq!(bytes(&after), bytes(&before).map(|bytes| bytes + 10));
         assert_eq!(after.total, before.total, "another process' memory");
+        config.history.bytes_max = 4096;
+        let small = bytes(&worst_case_memory(&config, 10, 2));
+        assert!(
+            small > Some(10 * config.limits.message_bytes as u64),
+            "{small:?}"
+        );
         assert!(before.to_string().contains("10 rooms"), "{before}");
     }
 

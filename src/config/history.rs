@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Most messages kept of a room: a gap and an answer to `/history` are read from it.
 const CAPACITY_MAX: usize = 10_000;
 
+/// Fewest bytes kept of a room. Below a message the newest one is all that is kept.
+const BYTES_MIN: usize = 4096;
+
 /// Most bytes kept of a room: the sum over rooms is Redis' memory.
 const BYTES_MAX: usize = 1 << 30;
 
@@ -39,15 +42,14 @@ impl Default for History {
 }
 
 /// Ranges, and what has no effect.
-pub(super) fn check(config: &Config, event_bytes: usize, found: &mut Findings) {
+pub(super) fn check(config: &Config, found: &mut Findings) {
     let (history, bridge) = (&config.history, &config.bridge);
     let is_kept = bridge.mode == BridgeMode::Streams;
     found.at_least("history.capacity", history.capacity, 1);
     found.at_most("history.capacity", history.capacity, CAPACITY_MAX);
     let shortest = Duration::from_secs(1);
     found.duration("history.expiry", history.expiry, shortest, EXPIRY_MAX);
-    let least = if is_kept { event_bytes } else { 1 };
-    found.at_least("history.bytes_max", history.bytes_max, least);
+    found.at_least("history.bytes_max", history.bytes_max, BYTES_MIN);
     found.at_most("history.bytes_max", history.bytes_max, BYTES_MAX);
     // What a queue may still deliver must be there to be read again after a cut.
     let is_meant = is_kept || *history != History::default();

@@ -396,15 +396,23 @@ fn check_limits_together(config: &Config, found: &mut Findings) {
 }
 
 /// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
+impl Config {
+    /// Most bytes of the event that one message becomes.
+    pub(super) fn event_bytes(&self) -> usize {
+        // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
+        let growth = match self.chat.dialect {
+            Dialect::Guide => 1,
+            Dialect::Django => 3,
+        };
+        let bytes = self.limits.message_bytes.saturating_mul(growth);
+        bytes.saturating_add(EVENT_OVERHEAD_BYTES)
+    }
+}
+
 fn check_sizes(config: &Config, found: &mut Findings) {
-    // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
-    let growth = match config.chat.dialect {
-        Dialect::Guide => 1,
-        Dialect::Django => 3,
-    };
-    let event = config.limits.message_bytes.saturating_mul(growth) + EVENT_OVERHEAD_BYTES;
+    let event = config.event_bytes();
     bridge::check(&config.bridge, event, found);
-    history::check(config, event, found);
+    history::check(config, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),

@@ -1,14 +1,19 @@
 //! A complete text message into a command.
 //!
-//! The guide's path allocates nothing: the text is borrowed from the payload, whose escapes are undone
-//! in place. Limits: `chat.text_bytes_max`; 990 levels of nesting in either dialect.
+//! One [`Parser`] per worker; its buffers are reused, so the guide's path does not allocate per
+//! message. Text is borrowed from the payload, whose escapes are undone in place.
+//! Limits: `chat.text_bytes_max`; 990 levels of nesting in either dialect.
 
 use std::borrow::Cow;
 
 use super::error::ErrorCode;
-use super::json::{self, Members, Message, Type};
+use super::json::{self, Members, Message, Reader, Type};
 use super::python::{self, Failure, Value};
 use crate::config::Dialect;
+
+/// Messages above this many bytes do not leave their buffers behind. 64 KiB, the default of the
+/// largest message, so that ordinary configurations never allocate here.
+pub(super) const KEEP_BYTES_MAX: usize = 64 * 1024;
 
 /// What a member's message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,28 +65,88 @@ impl From<ErrorCode> for Rejected {
     }
 }
 
-/// Reads one complete text message. The payload's content is unspecified afterwards, except for what
-/// the command borrows.
-///
-/// # Errors
-/// What to answer instead, by the rules of `dialect`.
-pub fn parse(
-    dialect: Dialect,
-    text_bytes_max: usize,
-    payload: &mut [u8],
-) -> Result<Command<'_>, Rejected> {
-    if is_blank_payload(payload) {
-        return Err(ErrorCode::Empty.into());
+/// Parses commands, one after the other.
+#[derive(Debug)]
+pub struct Parser {
+    reader: Reader,
+    /// The payload as it came, if it holds a backslash: undoing escapes would lose it for a second
+    /// reading.
+    original: Vec<u8>,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new()
     }
-    let members = json::read(payload);
-    let command = match dialect {
-        Dialect::Guide => parse_guide(members, payload),
-        Dialect::Django => parse_django(members, payload),
-    }?;
-    if command.text.len() > text_bytes_max {
-        return Err(ErrorCode::TooLong.into());
+}
+
+impl Parser {
+    /// A parser with small buffers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            reader: Reader::new(),
+            original: Vec::new(),
+        }
     }
-    Ok(command)
+
+    /// Reads one complete text message. The payload's content is unspecified afterwards, except
+    /// for what the command borrows.
+    ///
+    /// # Errors
+    /// What to answer instead, by the rules of `dialect`.
+    pub fn parse<'a>(
+        &mut self,
+        dialect: Dialect,
+        text_bytes_max: usize,
+        payload: &'a mut [u8],
+    ) -> Result<Command<'a>, Rejected> {
+        if is_blank_payload(payload) {
+            return Err(ErrorCode::Empty.into());
+        }
+        let payload_bytes = payload.len();
+        let parsed = self.read(dialect, payload);
+        if payload_bytes > KEEP_BYTES_MAX {
+            *self = Self::new();
+        }
+        let command = parsed?;
+        if command.text.len() > text_bytes_max {
+            return Err(ErrorCode::TooLong.into());
+        }
+        Ok(command)
+    }
+
+    fn read<'a>(
+        &mut self,
+        dialect: Dialect,
+        payload: &'a mut [u8],
+    ) -> Result<Command<'a>, Rejected> {
+        // The first reader leaves a payload without a backslash as it is.
+        let is_escaped = memchr::memchr(b'\\', payload).is_some();
+        if is_escaped {
+            self.original.clear();
+            self.original.extend_from_slice(payload);
+        }
+        let members = self.reader.read(payload).or_else(|| {
+            if is_escaped {
+                payload.copy_from_slice(&self.original);
+            }
+            json::read(payload)
+        });
+        match dialect {
+            Dialect::Guide => parse_guide(members, payload),
+            Dialect::Django => {
+                let original = is_escaped.then_some(self.original.as_slice());
+                parse_django(members, payload, original)
+            }
+        }
+    }
+
+    /// Bytes that it holds for originals.
+    #[cfg(test)]
+    pub(super) fn original_bytes(&self) -> usize {
+        self.original.capacity()
+    }
 }
 
 fn parse_guide(members: Option<Members>, payload: &mut [u8]) -> Result<Command<'_>, Rejected> {
@@ -103,7 +168,12 @@ fn parse_guide(members: Option<Members>, payload: &mut [u8]) -> Result<Command<'
     })
 }
 
-fn parse_django(members: Option<Members>, payload: &mut [u8]) -> Result<Command<'_>, Rejected> {
+/// `original`: what the payload was, if it may have changed since.
+fn parse_django<'a>(
+    members: Option<Members>,
+    payload: &'a mut [u8],
+    original: Option<&[u8]>,
+) -> Result<Command<'a>, Rejected> {
     match members {
         Some(Members {
             message: Message::Text(text),
@@ -114,7 +184,7 @@ fn parse_django(members: Option<Members>, payload: &mut [u8]) -> Result<Command<
             text: Cow::Borrowed(text.read(payload).ok_or(ErrorCode::Format)?),
             json: None,
         }),
-        _ => read_as_python(payload),
+        _ => read_as_python(original.unwrap_or(payload)),
     }
 }
 

@@ -8,10 +8,11 @@
 //!
 //! ```
 //! use supportal::config::Dialect;
-//! use supportal::protocol::{Stamp, Writer, parse};
+//! use supportal::protocol::{Parser, Stamp, Writer};
 //!
 //! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
-//! let command = parse(Dialect::Guide, 1024, &mut payload).unwrap();
+//! let mut parser = Parser::new();
+//! let command = parser.parse(Dialect::Guide, 1024, &mut payload).unwrap();
 //!
 //! let mut out = Vec::new();
 //! let stamp = Stamp::new(1_704_110_400, 0);
@@ -32,7 +33,7 @@ mod json;
 pub(crate) mod python;
 
 pub use close::CloseReason;
-pub use command::{Command, Kind, Rejected, parse};
+pub use command::{Command, Kind, Parser, Rejected};
 pub use error::ErrorCode;
 pub use event::{APOLOGY, Sender, Stamp, Writer};
 

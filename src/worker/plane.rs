@@ -13,7 +13,7 @@ use crate::clock::{self, Clock, Millis};
 use crate::config::{BridgeMode, Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Rejected, Stamp, Writer};
+use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
 use crate::transport::{Kind, Opcode, encoder};
 
 use bytes::Bytes;
@@ -76,6 +76,7 @@ pub(super) struct Plane {
     /// How long an own message may take to come back in the order of all nodes.
     order_timeout: Duration,
     assistant_timeout: Duration,
+    parser: Parser,
     stamp: Stamp,
     scratch: Vec<u8>,
 }
@@ -102,6 +103,7 @@ impl Plane {
                 BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
             },
             assistant_timeout: config.assistant.timeout,
+            parser: Parser::new(),
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(1024),
         }
@@ -190,7 +192,7 @@ impl Speaker<'_> {
     fn chat(&mut self, payload: &mut [u8]) -> Verdict {
         let plane = &mut *self.plane;
         let dialect = plane.writer.dialect();
-        let command = match protocol::parse(dialect, plane.text_bytes_max, payload) {
+        let command = match plane.parser.parse(dialect, plane.text_bytes_max, payload) {
             Ok(command) => command,
             Err(Rejected::Error(code)) => {
                 self.error(code);

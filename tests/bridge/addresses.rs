@@ -214,6 +214,16 @@ fn a_redis_that_asks_for_a_certificate_is_shown_ours() {
     });
     let output = check_redis(&["--redis-url", &url, "--set", &trust]);
     assert!(!output.status.success());
+    // Of X.509 version 1, which our own library would not take of others.
+    let (client, client_key) = sealed.client();
+    let client = format!("bridge.client_cert={client}");
+    let client_key = format!("bridge.client_key={client_key}");
+    let sets = ["--set", &trust, "--set", &client, "--set", &client_key];
+    let output = check_redis(&[&["--redis-url", &url], &sets[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    // That the two nodes differ in their mode is told as well.
+    let is_reached = text.contains("canary ") && !text.contains("FAILED: ");
+    assert!(is_reached, "{text}");
     // A key that fits nothing, and a file that holds none.
     for (key, part) in [
         (Sealed::start().key(), "key.pem: "),

@@ -33,6 +33,9 @@ fn rooms_that_are_filled_stay_within_their_bytes() {
         (256 * 1024, 3_000),
         (256 * 1024, 10),
         (70_000, 32_000),
+        (65_536, 8_000),
+        // Not one fits: the newest is kept, whatever its size.
+        (4_096, 8_000),
     ] {
         let bytes = format!("history.bytes_max={bytes_max}");
         let settings = [bytes.as_str(), "history.capacity=10000"];
@@ -40,7 +43,7 @@ fn rooms_that_are_filled_stay_within_their_bytes() {
         for room in 0..3 {
             let session = format!("{bytes_max}-{length}-{room}");
             let mut member = node.join(&session);
-            let count = (bytes_max as usize * 3 / length).min(400);
+            let count = (bytes_max as usize * 3 / length).clamp(3, 400);
             for number in 0..count {
                 let text = format!("{number} {}", "x".repeat(length - 10));
                 say(&mut member, &text);
@@ -50,7 +53,9 @@ fn rooms_that_are_filled_stay_within_their_bytes() {
             let stream = format!("supportal:stream:{{{name}}}");
             let held =
                 memory(&redis, &stream) + memory(&redis, &format!("supportal:origins:{{{name}}}"));
-            assert!(held <= bytes_max + OVERHEAD, "{session}: {held} bytes");
+            let newest = (length as i64 + 300) * 5 / 4 + 128;
+            let most = bytes_max.max(newest) + OVERHEAD;
+            assert!(held <= most, "{session}: {held} bytes");
             // The newest are there, without a hole, and not fewer than fit.
             let kept = node
                 .admin(&format!("/history?room={name}&limit=1000"))
@@ -61,8 +66,7 @@ fn rooms_that_are_filled_stay_within_their_bytes() {
                 i64::try_from(kept).ok(),
                 Some(number(&redis.command(&["XLEN", &stream])))
             );
-            let each = (length as i64 + 300) * 5 / 4 + 128;
-            let fit = (bytes_max / each).min(count as i64);
+            let fit = (bytes_max / newest).min(count as i64).max(1);
             assert!(kept as i64 >= fit, "{session}: {kept} of {fit} kept");
         }
     }
@@ -103,6 +107,52 @@ fn a_stream_of_an_older_version_is_read_and_comes_within_the_bytes() {
     }
     assert_eq!(node.metric("supportal_bridge_resets_total"), 0.0);
     assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+}
+
+/// Whoever else may write to this Redis may write an entry like ours.
+#[test]
+fn what_somebody_else_says_of_the_bytes_does_not_lift_their_bound() {
+    const PLANT: &str = "local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1] \
+        local f, millis, offset = last[2], string.match(last[1], '(%d+)-(%d+)') \
+        redis.call('XADD', KEYS[1], millis .. '-' .. (offset + 1), f[1], f[2], f[3], f[4], f[5], f[6], 'b', ARGV[1])";
+    const BYTES: i64 = 40_000;
+    const PLANTED: [&str; 13] = [
+        "nan",
+        "-nan",
+        "inf",
+        "-inf",
+        "1e308",
+        "-1e308",
+        "0x7fffffffffffffff",
+        "-1",
+        "0",
+        "junk",
+        "",
+        "18446744073709551616",
+        "999999999999999",
+    ];
+    let redis = Redis::start(&[]);
+    let node = start(&redis, &["history.bytes_max=40000"]);
+    let text = |number: usize| format!("{number} {}", "x".repeat(5_000));
+    for (room, planted) in PLANTED.into_iter().enumerate() {
+        let session = format!("planted-{room}");
+        let stream = format!("supportal:stream:{{chat_1_{session}}}");
+        let mut member = node.join(&session);
+        for number in 0..30 {
+            say(&mut member, &text(number));
+            expect(&mut member, &text(number));
+            if number == 10 {
+                redis.command(&["EVAL", PLANT, "1", &stream, planted]);
+            }
+        }
+        let held = memory(&redis, &stream);
+        assert!(held <= BYTES + OVERHEAD, "{planted:?}: {held} bytes");
+        let page = format!("/history?room=chat_1_{session}&limit=100");
+        let kept = node.admin(&page).json();
+        assert_eq!(kept["offset"], 31, "{planted:?}");
+        let kept = kept["messages"].as_array().expect("messages").len();
+        assert!((5..=7).contains(&kept), "{planted:?}: {kept} kept");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn listen(client: &mut Client, numbers: std::ops::Range<usize>) {
 
 #[test]
 fn redis_may_be_killed_again_and_again_and_nothing_is_lost_r2() {
-    let mut redis = Redis::start(&["--appendonly", "yes"]);
+    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (left, right) = (stream_node(&redis, &[SHORT]), stream_node(&redis, &[SHORT]));
     let (mut ann, mut bob) = (left.join("abc"), right.join("abc"));
     let mut sent = 0;

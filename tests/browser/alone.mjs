@@ -268,6 +268,20 @@ async function retryNow(browser, base) {
   });
   assert.deepEqual(found.counts, Array(6).fill([1, 1, "connecting"]));
   assert.deepEqual(found.heard, ["now"], "a connection that was given up is heard no more");
+  const left = await page.evaluate(async () => {
+    const { ChatClient } = await import("/client.js");
+    const real = [globalThis.setTimeout, globalThis.clearTimeout];
+    const timers = new Set();
+    let last = 0;
+    globalThis.setTimeout = () => timers.add(last -= 1) && last;
+    globalThis.clearTimeout = (timer) => timers.delete(timer);
+    const client = new ChatClient({ businessId: 1, sessionId: "a", WebSocket: window.FakeSocket });
+    client.addEventListener("state", ({ detail }) => detail.state === "connecting" && client.close());
+    client.open();
+    [globalThis.setTimeout, globalThis.clearTimeout] = real;
+    return [client.state, timers.size];
+  });
+  assert.deepEqual(left, ["closed", 0], "who closes it as soon as it connects has closed it for good");
   await context.close();
 }
 

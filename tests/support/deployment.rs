@@ -184,6 +184,18 @@ impl Sealed {
         self.folder.path().join("cert.pem").display().to_string()
     }
 
+    /// Files of a client's certificate, signed with the key of this one and without an extension, and of its key.
+    #[track_caller]
+    pub(crate) fn client(&self) -> (String, String) {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let asks = ["req", "-nodes", "-subj", "/CN=client", "-out", "client.csr"];
+        let folder = self.folder.path();
+        openssl(folder, &[&asks, &NEW_KEY[..], &["client.key"]].concat());
+        #[rustfmt::skip]
+        openssl(folder, &["x509", "-req", "-in", "client.csr", "-CA", "cert.pem", "-CAkey", "key.pem", "-set_serial", "7", "-days", "2", "-out", "client.pem"]);
+        (path("client.pem"), path("client.key"))
+    }
+
     /// The setting with which a node trusts it.
     pub(crate) fn trust(&self) -> String {
         format!("bridge.ca_file={}", self.certificate())
@@ -192,18 +204,27 @@ impl Sealed {
 
 /// A key and a certificate for this machine that signs itself.
 fn certify(folder: &Path, further: &[&str]) {
+    let itself = ["req", "-x509", "-nodes", "-days", "2"];
+    let named = ["-subj", "/CN=localhost", "-out", "cert.pem"];
+    openssl(
+        folder,
+        &[&itself, &NEW_KEY[..], &["key.pem"], &named, further].concat(),
+    );
+}
+
+/// Of a new key, in the file that comes next.
+const NEW_KEY: [&str; 5] = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-keyout",
+];
+
+#[track_caller]
+fn openssl(folder: &Path, arguments: &[&str]) {
     let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(further)
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .args(arguments)
         .current_dir(folder)
         .output()
         .expect("openssl; apt-get install openssl");

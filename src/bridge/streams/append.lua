@@ -17,9 +17,11 @@ end
 local function size(fields)
   return weigh(#(fields[4] or '') + #(fields[6] or ''))
 end
--- Bytes appended up to and with an entry, as its field b says; older versions wrote none.
+-- Bytes appended up to and with an entry, as its field b says; older versions wrote none. Lua takes more for a
+-- number than we write: 'nan' and '-inf' would be in every sum from then on.
 local function total_of(fields)
-  return fields[7] == 'b' and tonumber(fields[8]) or nil
+  local text = fields[7] == 'b' and fields[8] or ''
+  return #text < 16 and string.find(text, '^%d+$') and tonumber(text) or nil
 end
 
 local time = redis.call('TIME')
@@ -62,10 +64,10 @@ redis.call('PEXPIRE', stream, ARGV[4])
 
 -- The oldest go until the rest is within the bytes; the newest stays whatever its size.
 local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-local held = total_of(oldest[2])
-if held then
-  held = total - held + size(oldest[2])
-else
+local least, held = size(oldest[2]), total_of(oldest[2])
+held = held and total - held + least
+-- Not as we count: the entries are of different versions, or somebody else's.
+if not held or held < least then
   held = 0
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do
     held = held + size(entry[2])

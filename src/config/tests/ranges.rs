@@ -62,6 +62,7 @@ fn every_duration_has_a_shortest_and_a_longest() {
 fn a_host_of_the_operators_listener_is_a_host_alone() {
     for host in [
         "gateway.example.com",
+        "gateway.example.com.",
         "supportal_1",
         "10.0.0.5",
         "::1",
@@ -78,6 +79,10 @@ fn a_host_of_the_operators_listener_is_a_host_alone() {
         "[::1]",
         "*",
         "*.example.com",
+        ".example.com",
+        "gateway..example",
+        "gateway.example..",
+        ".",
         "b\u{fc}cher.example",
     ] {
         let loaded = load_sets(&[&format!("admin.hosts=[\"{host}\"]")]);

@@ -62,7 +62,7 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     (
         "[server]\ndrain_notice = \"2d\"\ndrain_grace = \"3d\"",
-        &["server.drain_notice", "longer than a day"],
+        &["server.drain_notice", "longer than 1d"],
     ),
     (
         "[queue]\nexpiry = 60",

@@ -1,15 +1,18 @@
 //! One JSON object, of which two members are read and all others are only judged.
 //!
-//! The hot path: every message comes by here. Strict by RFC 8259, in one pass, without allocation or
-//! recursion. What nobody reads is never converted, so a number may have any size and a string any
-//! escape; hostile input costs what any other of its length does.
+//! Two readers: [`Reader`] is the hot path, every message comes by there. What it refuses is read by
+//! [`read`]: strict by RFC 8259, in one pass, without allocation or recursion. What nobody reads is never
+//! converted there, so a number may have any size and a string any escape; hostile input costs what any
+//! other of its length does. What the first one accepts says the same to both.
 //! Limits: [`DEPTH_MAX`] levels of nesting (§9 allows one). Of equal names the last one counts (§4).
 
+mod simd;
 mod string;
 
 use std::ops::Range;
 
 use super::python;
+pub(super) use simd::Reader;
 use string::{UNIT_BYTES, is_surrogate, low_surrogate, repeat, run_of_plain, unescape, unit};
 
 /// Deepest nesting, the outermost object counted: what the Python consumer reads.
@@ -18,7 +21,7 @@ pub(super) const DEPTH_MAX: usize = python::DEPTH_MAX;
 /// Bytes of the longest word that is looked for, `message`.
 const WORD_BYTES_MAX: usize = 7;
 
-/// A string as the payload has it, without its quotes.
+/// A string as it is in the payload, without its quotes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
     range: Range<usize>,

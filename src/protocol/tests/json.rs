@@ -383,13 +383,13 @@ fn written_character() -> impl Strategy<Value = String> {
     .prop_filter("no bare quote or backslash", |text| text != "\"" && text != "\\")
 }
 
-fn written_string() -> impl Strategy<Value = String> {
+pub(super) fn written_string() -> impl Strategy<Value = String> {
     prop::collection::vec(written_character(), 0..24)
         .prop_map(|characters| format!("\"{}\"", characters.concat()))
 }
 
 /// Any JSON value, with white space in every place where it may be.
-fn written_value() -> impl Strategy<Value = String> {
+pub(super) fn written_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         "true|false|null",
         "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,6})?",

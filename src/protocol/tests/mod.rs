@@ -10,12 +10,22 @@ use crate::config::Dialect;
 mod hostile;
 mod json;
 mod python;
+mod readers;
 mod replay;
 
 const BOTH: [Dialect; 2] = [Dialect::Guide, Dialect::Django];
 
 /// `chat.text_bytes_max` large enough for every recorded message that is replayed.
 const TEXT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a parser makes of its first message.
+fn parse(
+    dialect: Dialect,
+    text_bytes_max: usize,
+    payload: &mut [u8],
+) -> Result<Command<'_>, Rejected> {
+    Parser::new().parse(dialect, text_bytes_max, payload)
+}
 
 /// What a message comes to: `kind:text`, the label of an error, or `ignored`.
 fn outcome(dialect: Dialect, payload: &[u8]) -> String {

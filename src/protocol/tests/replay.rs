@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{TEXT_BYTES_MAX, written};
+use super::{TEXT_BYTES_MAX, parse, written};
 use crate::config::{Dialect, Exists};
-use crate::protocol::{Kind, Rejected, Sender, Stamp, Writer, django, parse};
+use crate::protocol::{Kind, Rejected, Sender, Stamp, Writer, django};
 
 /// Rows of the recording whose frames depend on more than the text that was sent.
 const LEFT_OUT: &[(&str, &str)] = &[

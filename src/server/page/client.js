@@ -186,7 +186,6 @@ export class ChatClient extends EventTarget {
     this.#forget();
     const socket = new this.#WebSocket(this.#address);
     this.#socket = socket;
-    this.#enter(State.CONNECTING);
     // Every handler asks whether the socket is still ours: a late event of an abandoned one is nobody's.
     const ours = (handle) => (event) => {
       if (socket === this.#socket) {
@@ -199,6 +198,8 @@ export class ChatClient extends EventTarget {
     // An error is always followed by a close; acting on both would double the attempts.
     socket.onerror = () => {};
     this.#connectTimer = setTimeout(() => this.#lost(1006, "no answer"), CONNECT_TIMEOUT_MS);
+    // The last: whoever hears of it may close it at once, and then no timer is to be left behind.
+    this.#enter(State.CONNECTING);
   }
 
   #opened() {

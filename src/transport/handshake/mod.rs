@@ -9,6 +9,9 @@
 //!
 //! Extensions are declined: an offer that is well formed is ignored (section 9.1 lets us).
 
+#[cfg(test)]
+#[path = "../../../tests/cases/handshakes.rs"]
+pub(crate) mod cases;
 mod fields;
 mod head;
 #[cfg(test)]

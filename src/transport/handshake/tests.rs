@@ -1,5 +1,6 @@
 //! The table of handshakes against the checks, and arbitrary headers.
 
+use super::cases::cases;
 use super::{Head, Offer, Refusal, RefusalKind, accept, answer as written};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
@@ -12,10 +13,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::convert::Infallible;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-#[path = "../../../tests/cases/handshakes.rs"]
-mod handshakes;
-use handshakes::cases;
 
 /// Reads a head; `None` if it is not HTTP, which hyper answers with 400 before our checks.
 fn read(head: &[u8]) -> Option<Request<()>> {

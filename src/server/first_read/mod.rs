@@ -53,6 +53,9 @@ pub(super) fn parse(bytes: &[u8], fields_max: usize) -> Option<FirstRead<'_>> {
 }
 
 #[cfg(test)]
+mod differential;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
