@@ -15,6 +15,9 @@ use std::ops::Range;
 /// Bytes that cost about as much as another write.
 const BYTES_PER_WRITE: u64 = 8 * 1024;
 
+/// Publications that cost about as much to take for one member as another write.
+const FRAMES_PER_WRITE: u64 = 64;
+
 /// Lists of publications kept for reuse.
 const SPARE: usize = 64;
 
@@ -376,7 +379,7 @@ impl Worker {
         spent
     }
 
-    /// Writes to a member that leaves all that its room has been told so far.
+    /// Writes to a member that leaves all that its room has been told so far; what that took, in writes.
     pub(super) fn catch_up(&mut self, key: u64) -> u64 {
         let Some(seat) = self.clients.get_mut(key).and_then(|client| client.seat) else {
             return 0;
@@ -414,6 +417,7 @@ impl Worker {
                 counter.pass(&mut local.members, fan_out, seat.position);
             }
         }
+        let mut spent = 1;
         if let Some(gathering) = &mut local.gathering {
             let mut share = FanOut::default();
             gathering.take_share(key, member, &mut share);
@@ -421,8 +425,11 @@ impl Worker {
             let asides = 0..share.asides.len();
             counter.serve_asides(&mut share, key, Some(member), asides);
             *done += share.load;
+            let frames = share.frames.iter().map(|one| one.frame.len() as u64);
+            spent += (frames.sum::<u64>() + share.load.bytes as u64) / BYTES_PER_WRITE;
+            spent += share.frames.len() as u64 / FRAMES_PER_WRITE;
         }
         self.book(Some(seat.room));
-        1
+        spent
     }
 }

@@ -437,7 +437,12 @@ impl Worker {
             if held {
                 continue; // Its kept input goes first; `resume` dooms it again.
             }
-            self.leave(key);
+            if ended == Ended::Gone {
+                // Nobody reads what its room has been told.
+                self.depart(key);
+            } else {
+                self.leave(key);
+            }
             let said = self.clients.get_mut(key);
             let said = said.filter(|client| client.connection.has_said_close());
             let ended = match said.and_then(|client| client.connection.ending()) {

@@ -21,8 +21,8 @@ use std::net::Shutdown;
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
 
-/// Connections that leave their rooms in one turn, of all that end at once.
-const LEAVES: usize = 64;
+/// What connections that leave their rooms may take of a turn, in writes, of all that end at once.
+const LEAVES: u64 = 64;
 
 impl Worker {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
@@ -38,8 +38,7 @@ impl Worker {
             while leaves > 0
                 && let Some(key) = self.leaving.pop_front()
             {
-                leaves -= 1;
-                self.leave(key);
+                leaves = leaves.saturating_sub(self.leave(key));
                 self.touched.push(key);
             }
             while let Some(key) = self.touched.pop() {
@@ -289,14 +288,17 @@ impl Worker {
         self.account(room, change, Sent::default());
     }
 
-    /// Takes a connection out of its room, behind all that the room has been told.
-    pub(super) fn leave(&mut self, key: u64) {
+    /// Takes a connection out of its room, behind all that the room has been told; what that took, in
+    /// writes.
+    pub(super) fn leave(&mut self, key: u64) -> u64 {
         let seat = self.clients.get_mut(key).and_then(|client| client.seat);
         let room = seat.and_then(|seat| self.rooms.key_at(seat.room));
-        if room.is_some() {
-            self.contained_writing(room, |worker| worker.catch_up(key));
-        }
+        let spent = match room {
+            Some(_) => self.contained_writing(room, |worker| worker.catch_up(key)),
+            None => 0,
+        };
         self.depart(key);
+        spent.max(1)
     }
 
     /// Takes a connection out of its room.

@@ -265,3 +265,51 @@ fn a_reply_that_a_large_room_has_not_been_written_yet_reaches_who_stayed_for_it_
     let ledger = rig.worker.plane.ledger;
     assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
 }
+
+#[test]
+fn who_leaves_a_room_that_has_much_to_write_takes_as_much_of_the_turn() {
+    let mut rig = Rig::new(settings);
+    let mut peers = crowd(&mut rig, "large", 100);
+    publish(&rig, "large", "under way", Millis::NEVER);
+    rig.turn_at(1);
+    for _ in 0..64 {
+        publish(&rig, "large", &"x".repeat(8_192), Millis::NEVER);
+    }
+    for peer in peers.iter_mut().take(50) {
+        let close = masked(Opcode::Close, &1000u16.to_be_bytes());
+        peer.write_all(&close).unwrap();
+    }
+    let found = rig.broker.find(&room("large")).unwrap();
+    rig.turn_at(1);
+    assert!((90..100).contains(&found.members()), "{}", found.members());
+    until("all to leave", || {
+        rig.turn_at(1);
+        found.members() == 50
+    });
+    finish(&mut rig);
+}
+
+#[test]
+fn nothing_is_written_to_who_is_gone_and_what_it_was_owed_is_closed() {
+    let mut rig = Rig::new(settings);
+    let mut peers = crowd(&mut rig, "large", 200);
+    publish(&rig, "large", "under way", Millis::NEVER);
+    rig.turn_at(1);
+    let writes = rig.worker.plane.metrics.writes.get();
+    assert_eq!(writes, 64, "a portion, newest first");
+    publish(&rig, "large", "late", Millis::NEVER);
+    // Closed with something unread: a reset.
+    peers.truncate(150);
+    rig.turn_at(1);
+    assert_eq!(rig.broker.find(&room("large")).unwrap().members(), 150);
+    let portion = rig.worker.plane.metrics.writes.get() - writes;
+    assert!(portion <= 64, "{portion}");
+    finish(&mut rig);
+    let ledger = rig.worker.plane.ledger;
+    assert_eq!(
+        (ledger.expected, ledger.delivered),
+        (400, 350),
+        "{ledger:?}"
+    );
+    assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 50));
+}
