@@ -4,28 +4,7 @@ use super::streams::stream_node_at;
 use super::streams_faults::{listen, talk};
 use super::*;
 use crate::support::deployment::{Watched, check_redis, cluster};
-use crate::support::redis::Reply;
-
-/// The rights in a line of what the check prints.
-#[track_caller]
-fn rights(output: &str, title: &str) -> Vec<String> {
-    let title = format!("{title} (ACL): ");
-    let line = output
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(&title));
-    let line = line.unwrap_or_else(|| panic!("no {title} in {output}"));
-    line.split(' ').map(str::to_owned).collect()
-}
-
-#[track_caller]
-fn grant(servers: &[&Redis], rights: &[String]) {
-    let mut words = vec!["ACL", "SETUSER", "chat", "reset", "on", ">secret"];
-    words.extend(rights.iter().map(String::as_str));
-    for redis in servers {
-        assert_eq!(redis.command(&words).text(), "OK", "{words:?}");
-        redis.command(&["ACL", "LOG", "RESET"]);
-    }
-}
+use crate::support::rights::{assert_each_is_needed, assert_no_denial, grant, rights};
 
 #[track_caller]
 fn check(url: &str, mode: &str) -> (bool, String) {
@@ -34,14 +13,6 @@ fn check(url: &str, mode: &str) -> (bool, String) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("secret"), "{text}");
     (output.status.success(), text)
-}
-
-/// Nothing was denied.
-#[track_caller]
-fn assert_no_denial(servers: &[&Redis]) {
-    for redis in servers {
-        assert_eq!(redis.command(&["ACL", "LOG"]), Reply::Array(Vec::new()));
-    }
 }
 
 /// A node as exactly the user of the printed rights; then without each of them in turn.
@@ -69,22 +40,7 @@ fn is_exact(url: &str, title: &str, servers: &[&Redis]) {
         nodes.iter().for_each(|node| until_confirmed(node, 0.0));
         drop(nodes);
         assert_no_denial(servers);
-        for missing in &rights {
-            let fewer: Vec<String> = rights
-                .iter()
-                .filter(|one| *one != missing)
-                .cloned()
-                .collect();
-            grant(servers, &fewer);
-            let (is_good, text) = check(url, mode);
-            // Everything may be had without some, and then it is said.
-            let is_noticed = !is_good || text.contains("done without");
-            // "reset" has done it already.
-            assert!(
-                is_noticed || missing == "resetchannels",
-                "{mode} without {missing}: {text}"
-            );
-        }
+        assert_each_is_needed(servers, &rights, mode, || check(url, mode));
     }
 }
 

@@ -414,16 +414,23 @@ fn what_was_accepted_before_sigterm_reaches_everybody() {
     assert_eq!(left.wait_exit(RECOVERY), Some(0));
 }
 
+/// Two nodes over one Redis, which words errors as 6.2 does if it `is_old`.
+#[track_caller]
+fn nodes_over(redis: &Redis, is_old: bool) -> (Proxy, [Gateway; 2]) {
+    let proxy = match is_old {
+        true => Proxy::of_redis_6_2(redis.address()),
+        false => Proxy::start(redis.address()),
+    };
+    let nodes = [(); 2].map(|()| stream_node_at(&proxy.url(), &[SHORT]));
+    nodes.iter().for_each(until_up);
+    (proxy, nodes)
+}
+
 #[test]
 fn a_demotion_drops_nothing_whichever_redis_says_it() {
     for is_old in [false, true] {
         let redis = Redis::start(&[]);
-        let proxy = match is_old {
-            true => Proxy::of_redis_6_2(redis.address()),
-            false => Proxy::start(redis.address()),
-        };
-        let nodes = [(); 2].map(|()| stream_node_at(&proxy.url(), &[SHORT]));
-        nodes.iter().for_each(until_up);
+        let (_proxy, nodes) = nodes_over(&redis, is_old);
         let (mut ann, mut bob) = (nodes[0].join("abc"), nodes[1].join("abc"));
         talk(&mut ann, 0..10);
         // Of a master that is nowhere: what it holds it keeps.
@@ -445,12 +452,7 @@ fn a_demotion_drops_nothing_whichever_redis_says_it() {
 fn a_redis_that_is_full_or_busy_or_alone_drops_nothing_in_either_version() {
     for is_old in [false, true] {
         let redis = Redis::start(&[]);
-        let proxy = match is_old {
-            true => Proxy::of_redis_6_2(redis.address()),
-            false => Proxy::start(redis.address()),
-        };
-        let nodes = [(); 2].map(|()| stream_node_at(&proxy.url(), &[SHORT]));
-        nodes.iter().for_each(until_up);
+        let (_proxy, nodes) = nodes_over(&redis, is_old);
         let (mut ann, mut bob) = (nodes[0].join("abc"), nodes[1].join("abc"));
         let mut sent = 0;
         let mut through = |hit: &dyn Fn(), cure: &dyn Fn()| {

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::support::deployment::{Sealed, Watched, check_redis};
-use crate::support::redis::Reply;
 use crate::support::repository;
+use crate::support::rights::{assert_each_is_needed, assert_no_denial, grant, rights};
 use crate::support::{Blow, Signal};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -46,16 +46,6 @@ fn sentinel_names_the_sites_master_and_after_a_failover_the_new_one() {
     }
 }
 
-/// The rights that the check prints.
-#[track_caller]
-fn rights(output: &str) -> Vec<String> {
-    let line = output
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("rights it needs (ACL): "));
-    let line = line.unwrap_or_else(|| panic!("no rights in {output}"));
-    line.split(' ').map(str::to_owned).collect()
-}
-
 #[test]
 fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
     for layer in LAYERS {
@@ -70,14 +60,9 @@ fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains("FAILED: "), "{text}");
         assert!(!text.contains("secret"), "{text}");
-        let rights = rights(&text);
-        let grant = |rights: &[String]| {
-            let mut words = vec!["ACL", "SETUSER", "chat", "reset", "on", ">secret"];
-            words.extend(rights.iter().map(String::as_str));
-            assert_eq!(redis.command(&words).text(), "OK");
-        };
-        grant(&rights);
-        redis.command(&["ACL", "LOG", "RESET"]);
+        let rights = rights(&text, "rights it needs");
+        let servers = [&redis];
+        grant(&servers, &rights);
         let output = check_redis(&arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
@@ -96,28 +81,15 @@ fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
         gateway.signal(Signal::Term);
         assert_eq!(gateway.wait_exit(RECOVERY), Some(0));
         assert!(members(&redis, "chat_1_abc").is_empty());
-        let denied = redis.command(&["ACL", "LOG"]);
-        assert_eq!(denied, Reply::Array(Vec::new()));
+        assert_no_denial(&servers);
         for word in ["+@connection", "+client"] {
             assert!(!rights.contains(&word.to_owned()), "{rights:?}");
         }
-        for missing in &rights {
-            let fewer: Vec<String> = rights
-                .iter()
-                .filter(|one| *one != missing)
-                .cloned()
-                .collect();
-            grant(&fewer);
+        assert_each_is_needed(&servers, &rights, layer, || {
             let output = check_redis(&arguments);
-            let text = String::from_utf8_lossy(&output.stdout);
-            // Everything may be had without some, and then it is said.
-            let is_noticed = !output.status.success() || text.contains("done without");
-            // "reset" has done it already.
-            assert!(
-                is_noticed || missing == "resetchannels",
-                "{layer} without {missing}: {text}"
-            );
-        }
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            (output.status.success(), text)
+        });
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod rights;
 pub(crate) mod site;
 pub(crate) mod wait;
 
