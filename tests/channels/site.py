@@ -129,7 +129,7 @@ async def main():
         try:
             say(done=await orders[order.pop("do")](**order))
         except redis.exceptions.ConnectionError as error:
-            say(done=None, failed=repr(error))
+            say(done=None, failed=f"{type(error).__name__}: {error}")
 
 
 asyncio.run(main())

@@ -54,7 +54,7 @@ impl Site {
             lines,
             heard: VecDeque::new(),
         };
-        assert_eq!(site.done(), Some(json!("ready")));
+        assert_eq!(site.done(), Ok(json!("ready")));
         site
     }
 
@@ -64,9 +64,9 @@ impl Site {
         self.try_order(order).expect("Redis to be there")
     }
 
-    /// As [`Site::order`]; `None` if its connection to Redis broke.
+    /// As [`Site::order`]; an error, as Python prints it, if its connection to Redis broke.
     #[track_caller]
-    pub(crate) fn try_order(&mut self, order: &Value) -> Option<Value> {
+    pub(crate) fn try_order(&mut self, order: &Value) -> Result<Value, String> {
         writeln!(self.orders, "{order}").expect("the site takes orders");
         self.done()
     }
@@ -96,12 +96,15 @@ impl Site {
     }
 
     #[track_caller]
-    fn done(&mut self) -> Option<Value> {
+    fn done(&mut self) -> Result<Value, String> {
         let deadline = wait::Deadline::after(PATIENCE);
         while let Some(left) = deadline.left() {
             let mut line = self.line(left).expect("the site to answer");
             if line.get("done").is_some() {
-                return line.get("failed").is_none().then(|| line["done"].take());
+                return match line["failed"].as_str() {
+                    Some(reason) => Err(reason.to_owned()),
+                    None => Ok(line["done"].take()),
+                };
             }
             self.heard.push_back(line["heard"].take());
         }
