@@ -37,9 +37,19 @@ pub(crate) fn process_tree(pid: u32) -> Option<Process> {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         sum.rss_bytes += kilobytes(&rollup, "Rss:") * 1024;
         sum.pss_bytes += kilobytes(&rollup, "Pss:") * 1024;
-        sum.descriptors += fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |d| d.count() as u64);
+        sum.descriptors += descriptors(pid);
     }
     Some(sum)
+}
+
+/// Descriptors that a process has open: since Linux 6.2 the size of the folder. Before, they are listed
+/// one by one: 5 ms for 5,000 of them, on the generator's core.
+fn descriptors(pid: u32) -> u64 {
+    let folder = format!("/proc/{pid}/fd");
+    match fs::metadata(&folder).map_or(0, |folder| folder.len()) {
+        0 => fs::read_dir(folder).map_or(0, |entries| entries.count() as u64),
+        size => size,
+    }
 }
 
 /// CPU time of this process in nanoseconds.
