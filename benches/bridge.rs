@@ -13,10 +13,9 @@ use supportal::bridge::envelope::{
     CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
 };
 use supportal::bridge::origins::Origins;
-use supportal::bridge::place::link_of;
 use supportal::bridge::streams::Announcement;
 use supportal::bridge::streams::follower::{Arrival, Follower, Position};
-use supportal::bridge::streams::own::{Back, Load, Own};
+use supportal::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
 use supportal::broker::room::{Room, RoomSlot};
 use supportal::broker::{Broker, Publication, Wake};
 use supportal::clock::{Clock, Millis};
@@ -24,6 +23,7 @@ use supportal::config::redis::RedisAddress;
 use supportal::config::{BridgeMode, Config};
 use supportal::metrics::Metrics;
 use supportal::name::RoomName;
+use supportal::redis::shard::link_of;
 use supportal::transport::{Opcode, encoder};
 
 const HEAD: Head = Head {
@@ -137,7 +137,7 @@ fn streams(criterion: &mut Criterion) {
             });
         });
     }
-    let mut own = Own::new(Arc::new(Load::new(1_000, 1 << 20)));
+    let mut own = Unconfirmed::new(Arc::new(Load::new(1_000, 1 << 20)));
     let publication = Publication {
         frame,
         deadline: Millis(60_000),

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use supportal::bridge::channels::scripts::Commands;
-use supportal::bridge::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
+use supportal::channels::scripts::Commands;
+use supportal::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
 use supportal::config::channels::{Channels, Format};
 use supportal::config::{Dialect, Secret};
 use supportal::name::RoomName;

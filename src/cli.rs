@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supportal::bridge::probe::{self, Use};
+use supportal::bridge;
+use supportal::channels;
 use supportal::config::banner::{Facts, banner};
 use supportal::config::budget::worst_case_memory;
 use supportal::config::document::{self, Format};
@@ -182,21 +183,25 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
 /// What every Redis is like, and whether the bridge would work over all of them.
 fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
     let (mut text, mut is_good) = (String::new(), true);
-    for (purpose, title, is_off) in [
-        (Use::Nodes, "redis", "bridge.mode is \"off\": none is used"),
+    for (found, title, is_off) in [
         (
-            Use::Django,
+            bridge::probe::probe(settings),
+            "redis",
+            "bridge.mode is \"off\": none is used",
+        ),
+        (
+            channels::probe::probe(settings),
             "redis of the channel layer",
             "bridge.channels.enabled is false: none is used",
         ),
     ] {
         text.push_str(&format!("{title}\n"));
-        if !purpose.is_on(settings) {
-            text.push_str(&format!("  {is_off}\n"));
-            continue;
-        }
-        let found = match probe::probe(settings, purpose) {
-            Ok(found) => found,
+        let found = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                text.push_str(&format!("  {is_off}\n"));
+                continue;
+            }
             Err(error) => {
                 text.push_str(&format!("  {error}\n"));
                 is_good = false;
@@ -206,8 +211,8 @@ fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
         for finding in &found.findings {
             text.push_str(&format!("  {finding}\n"));
         }
-        if purpose == Use::Nodes {
-            text.push_str(&format!("  other nodes heard: {}\n", found.nodes));
+        if let Some(nodes) = found.nodes {
+            text.push_str(&format!("  other nodes heard: {nodes}\n"));
         }
         for difference in &found.differences {
             text.push_str(&format!("  DIFFERS: {difference}\n"));

@@ -47,8 +47,10 @@
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
-//! | 3 | [`bridge`] | Other nodes, by way of Redis; the only user of fred. |
+//! | 3 | [`bridge`] | Other nodes, by way of Redis. |
+//! | 3 | [`channels`] | Django's channel layers, by way of Redis. |
 //! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
+//! | 2 | [`redis`] | Deployments, health, subscriptions; the only user of fred. |
 //! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 1 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
@@ -164,11 +166,13 @@ pub mod telemetry;
 
 // Floor 2
 pub mod broker;
+pub mod redis;
 pub mod transport;
 
 // Floor 3
 pub mod assistant;
 pub mod bridge;
+pub mod channels;
 
 // Floor 4
 pub mod worker;

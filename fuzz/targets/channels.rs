@@ -5,8 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use supportal::bridge::channels::codec::{DEPTH_MAX, VALUES_MAX};
-use supportal::bridge::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
+use supportal::channels::codec::{DEPTH_MAX, VALUES_MAX};
+use supportal::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
 use supportal::config::channels::{Channels, Format, Layer};
 use supportal::config::{Dialect, Secret};
 use supportal::protocol::Stamp;

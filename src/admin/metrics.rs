@@ -151,6 +151,9 @@ pub(super) fn measure(crew: &Crew) -> String {
     if let Some(bridge) = &crew.bridge {
         bridge.measure();
     }
+    if let Some(layer) = &crew.channels {
+        layer.measure();
+    }
     let prompts = crew.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),

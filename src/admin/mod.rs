@@ -22,10 +22,11 @@ mod host;
 mod ledger;
 mod metrics;
 
-use crate::bridge::Report as LinkReport;
+use crate::bridge::Bridge;
 use crate::clock::Millis;
 use crate::config::{ADMIN_CONNECTIONS, Secret};
 use crate::http::{self, End, Host, Pace, Timeouts};
+use crate::redis::LinkReport;
 use crate::worker::Crew;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -271,13 +272,16 @@ fn readiness(crew: &Crew) -> (StatusCode, String) {
 
 /// Why other nodes, or Django, are not reached over a Redis.
 fn bridge_reasons(crew: &Crew) -> Vec<String> {
-    let Some(bridge) = &crew.bridge else {
-        return Vec::new();
-    };
-    let nodes = reasons("redis", bridge.reports());
-    nodes
-        .chain(reasons("django", bridge.channel_reports()))
-        .collect()
+    let (nodes, django) = link_reports(crew);
+    let nodes = reasons("redis", nodes);
+    nodes.chain(reasons("django", django)).collect()
+}
+
+/// How each Redis of `bridge.urls` is, and each of `bridge.channels.hosts`.
+fn link_reports(crew: &Crew) -> (Vec<LinkReport>, Vec<LinkReport>) {
+    let nodes = crew.bridge.as_ref().map(Bridge::reports);
+    let django = crew.channels.as_ref().map(|layer| layer.reports());
+    (nodes.unwrap_or_default(), django.unwrap_or_default())
 }
 
 /// Which other nodes have other settings.
@@ -300,15 +304,16 @@ fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item =
 
 /// The bridge's part of `/health`.
 fn bridge_health(crew: &Crew) -> Value {
-    let Some(bridge) = &crew.bridge else {
+    if crew.bridge.is_none() && crew.channels.is_none() {
         return json!({ "mode": "off" });
-    };
+    }
     let now = crew.clock.now();
-    let (nodes, django) = (bridge.reports(), bridge.channel_reports());
+    let (nodes, django) = link_reports(crew);
+    let others = crew.bridge.as_ref().map_or(0, |bridge| bridge.others().1);
     json!({
         "mode": crew.config.bridge.mode,
         "redis": links(&nodes, now),
-        "other_nodes": bridge.others().1,
+        "other_nodes": others,
         "django": links(&django, now),
     })
 }

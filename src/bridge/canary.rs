@@ -2,8 +2,8 @@
 //! subscription in time. A connection that merely stands proves nothing. With it goes the node's card,
 //! see [`roll`](super::roll).
 
-use super::deployment::{Failure, check_role};
-use super::link::Link;
+use super::link::RedisLink;
+use crate::redis::deployment::{Failure, check_role};
 use fred::clients::Client;
 use fred::types::Value;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &Link, client: &Client) -> Failure {
+pub(super) async fn watch(link: &RedisLink, client: &Client) -> Failure {
     loop {
         if let Err(failure) = watch_all(link, client).await {
             return failure;
@@ -26,7 +26,7 @@ pub(super) async fn watch(link: &Link, client: &Client) -> Failure {
     }
 }
 
-async fn watch_all(link: &Link, client: &Client) -> Result<(), Failure> {
+async fn watch_all(link: &RedisLink, client: &Client) -> Result<(), Failure> {
     let slots = link.deployment.slots(client).await?;
     loop {
         tokio::time::sleep(EVERY).await;
@@ -50,9 +50,9 @@ async fn watch_all(link: &Link, client: &Client) -> Result<(), Failure> {
 }
 
 /// Sends one and waits for it.
-pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
+pub(super) async fn send(link: &RedisLink, client: &Client) -> Result<(), Failure> {
     for _ in 0..TRIES {
-        let (number, mut seen) = link.standing.next_canary();
+        let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
         if let Some(streams) = &link.streams {
             streams.send_canary(link, client, number).await?;
@@ -61,14 +61,14 @@ pub(super) async fn send(link: &Link, client: &Client) -> Result<(), Failure> {
         }
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
-            link.standing.canary_took(started.elapsed());
+            link.health.canary_took(started.elapsed());
             return Ok(());
         }
     }
     Err(Failure::Canary)
 }
 
-async fn publish(link: &Link, client: &Client, number: u64) -> Result<(), Failure> {
+async fn publish(link: &RedisLink, client: &Client, number: u64) -> Result<(), Failure> {
     let channel = link.canary_channel.clone();
     let bytes = Value::Bytes(number.to_be_bytes().to_vec().into());
     link.deployment

@@ -4,32 +4,42 @@
 //! it is down, nobody waits for anything: members are welcomed at once, publications wait in the
 //! outbox until they expire or a session sends them, and a full outbox drops.
 
-use super::deployment::{Deployment, Failure};
+use super::Origin;
 use super::envelope::NodeId;
+use super::origins::Origins;
 use super::outbox::{Outbox, Sending};
-use super::pubsub::{self, Session};
 use super::roll::{Company, nodes_channel};
-use super::rooms::Rooms;
-use super::standing::{self, Deadline, Pauses, Report, Standing, told};
-use super::streams::Streams;
-use super::{Error, Origin};
+use super::session::{self, Session};
+use super::streams::{RoomOrder, Streams};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::redis::RedisAddress;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
+use crate::redis::deployment::{Deployment, Failure};
+use crate::redis::health::{self, LinkHealth};
+use crate::redis::subscriptions::Subscriptions;
+use crate::redis::supervise::{Pauses, stopped, supervise};
+use crate::redis::{Ending, Error, LinkReport};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+
+/// What is known of a room over one Redis.
+#[derive(Debug)]
+pub(super) struct RoomState {
+    pub(super) origins: Origins,
+    /// In mode `streams`.
+    pub(super) order: Option<Box<RoomOrder>>,
+}
 
 /// One Redis of `bridge.urls`.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RedisLink {
     pub(super) label: &'static str,
     pub(super) deployment: Deployment,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) rooms: Rooms,
+    pub(super) rooms: Subscriptions<RoomState>,
     pub(super) room_prefix: String,
     pub(super) canary_channel: String,
     /// Where all nodes say who they are.
@@ -43,17 +53,16 @@ pub(super) struct Link {
     /// `queue.expiry`: nothing from another node is kept for longer.
     pub(super) expiry: Duration,
     pub(super) timeout: Duration,
-    pub(super) standing: Standing,
+    pub(super) health: LinkHealth,
     epoch: u64,
     pause_max: Duration,
     /// Nothing leaves for so long after an outage.
     settle: Duration,
-    pub(super) deadline: Deadline,
     /// In mode `streams`.
     pub(super) streams: Option<Streams>,
 }
 
-impl Link {
+impl RedisLink {
     pub(super) fn new(
         index: usize,
         url: &RedisAddress,
@@ -65,17 +74,14 @@ impl Link {
         let settings = &config.bridge;
         let deployment = Deployment::new(url, settings)?;
         let prefix = deployment.prefix.clone();
-        let label = standing::label(index);
+        let label = health::label(index);
         let (up, took) = (&metrics.bridge_up, &metrics.bridge_canary);
         let is_streams = settings.mode == BridgeMode::Streams;
         let streams = is_streams.then(|| Streams::new(config, &prefix));
-        let rooms = Rooms::new(settings.linger, settings.confirm_timeout);
-        let (rooms, canary_channel) = match &streams {
-            None => (rooms, format!("{prefix}:canary:{:?}", origin.node)),
-            Some(streams) => (
-                rooms.with_lanes(Arc::clone(&streams.load)),
-                streams.canary_channel(origin.node),
-            ),
+        let rooms = Subscriptions::new(settings.linger, settings.confirm_timeout);
+        let canary_channel = match &streams {
+            None => format!("{prefix}:canary:{:?}", origin.node),
+            Some(streams) => streams.canary_channel(origin.node),
         };
         Ok(Self {
             label,
@@ -92,13 +98,37 @@ impl Link {
             metrics: Arc::clone(metrics),
             expiry: config.queue.expiry,
             timeout: settings.command_timeout,
-            standing: Standing::new(("link", label), up, took, clock),
+            health: LinkHealth::new(("link", label), up, took, clock),
             epoch: origin.epoch,
             pause_max: settings.reconnect_max,
             settle: settings.reconnect_max * 2,
-            deadline: Deadline::new(),
             streams,
         })
+    }
+
+    /// The room has a first member. True if that member need not wait.
+    pub(super) fn watch(&self, name: &RoomName) -> bool {
+        let order = |streams: &Streams| Box::new(RoomOrder::new(Arc::clone(&streams.load)));
+        self.rooms.watch(name, self.clock.now(), || RoomState {
+            origins: Origins::default(),
+            order: self.streams.as_ref().map(order),
+        })
+    }
+
+    /// Runs `visit` on a room's order; `None` if the room is not wanted, or has none.
+    pub(super) fn order<R>(
+        &self,
+        name: &str,
+        visit: impl FnOnce(&mut RoomOrder) -> R,
+    ) -> Option<R> {
+        let visit = |state: &mut RoomState| state.order.as_deref_mut().map(visit);
+        self.rooms.visit(name, visit).flatten()
+    }
+
+    /// Runs `visit` on the order of every room; the names of those for which it is true.
+    pub(super) fn orders(&self, mut visit: impl FnMut(&mut RoomOrder) -> bool) -> Vec<RoomName> {
+        self.rooms
+            .visit_all(|state| state.order.as_deref_mut().is_some_and(&mut visit))
     }
 
     /// The channel of a room.
@@ -111,39 +141,35 @@ impl Link {
 
     pub(super) fn see_canary(&self, bytes: &[u8]) {
         if let Ok(bytes) = bytes.try_into() {
-            self.standing.see_canary(u64::from_be_bytes(bytes));
+            self.health.see_canary(u64::from_be_bytes(bytes));
         }
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> LinkReport {
         let (outbox, _) = self.outbox.load();
-        self.standing.report(&self.deployment, &self.rooms, outbox)
+        self.health.report(&self.deployment, &self.rooms, outbox)
     }
 
-    /// Runs the link until `stop` says so, whatever happens in it.
-    pub(super) async fn supervise(
-        self: Arc<Self>,
-        broker: Arc<Broker>,
-        stop: watch::Receiver<bool>,
-    ) {
-        let begin = || Arc::clone(&self).run(Arc::clone(&broker), stop.clone());
-        let mourn = || {
+    /// Runs the link until the node's end, whatever happens in it.
+    pub(super) async fn supervise(self: Arc<Self>, broker: Arc<Broker>, ending: Ending) {
+        let begin = || Arc::clone(&self).run(Arc::clone(&broker), ending.clone());
+        let on_panic = || {
             tracing::error!(
                 redis = self.label,
                 "the bridge's code panicked; it begins anew"
             );
             self.went_down(&broker, &Failure::Ended);
         };
-        standing::outlive(&self.metrics, self.pause_max, begin, mourn).await;
+        supervise(&self.metrics, self.pause_max, begin, on_panic).await;
     }
 
-    /// Runs sessions until `stop` says so; then what is left goes out.
-    async fn run(self: Arc<Self>, broker: Arc<Broker>, stop: watch::Receiver<bool>) {
+    /// Runs sessions until the node's end; then what is left goes out.
+    async fn run(self: Arc<Self>, broker: Arc<Broker>, ending: Ending) {
         let mut sending = Sending::new(Arc::clone(&self.outbox), self.node, self.epoch);
         if self.streams.is_some() {
             sending = sending.without_marks();
         }
-        self.sessions(&broker, &mut sending, stop).await;
+        self.sessions(&broker, &mut sending, ending).await;
         self.sweep(&mut sending);
         self.count_lost(&sending);
     }
@@ -152,13 +178,13 @@ impl Link {
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         sending: &mut Sending,
-        mut stop: watch::Receiver<bool>,
+        mut ending: Ending,
     ) {
         let mut pauses = Pauses::new(self.pause_max);
         let mut settle = Duration::ZERO;
         loop {
             let started = self.clock.now();
-            let failure = self.session(broker, sending, &mut stop, settle).await;
+            let failure = self.session(broker, sending, &mut ending, settle).await;
             if matches!(failure, Failure::Stopped) {
                 return;
             }
@@ -168,7 +194,7 @@ impl Link {
             // Rooms come and go while it is down; those that went are forgotten.
             drop(self.rooms.due(self.clock.now()));
             let held = self.clock.now().since(started);
-            if !pauses.pause(held, &mut stop).await {
+            if !pauses.pause(held, &mut ending.stop).await {
                 return;
             }
         }
@@ -179,7 +205,7 @@ impl Link {
         sending.collect();
         sending.begin();
         sending.sweep(self.clock.now());
-        pubsub::tally(self, sending);
+        session::tally(self, sending);
     }
 
     /// The node is gone for the others: what Redis has not answered for is lost, so far as anybody
@@ -206,12 +232,12 @@ impl Link {
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         sending: &mut Sending,
-        stop: &mut watch::Receiver<bool>,
+        ending: &mut Ending,
         settle: Duration,
     ) -> Failure {
         let opened = tokio::select! {
             opened = Session::open(self, broker) => opened,
-            () = told(stop) => return Failure::Stopped,
+            () = stopped(&mut ending.stop) => return Failure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -224,8 +250,8 @@ impl Link {
         self.went_up();
         tokio::select! {
             failure = session.run(self, broker, sending, settle) => failure,
-            () = told(stop) => {
-                session.flush(self, sending).await;
+            () = stopped(&mut ending.stop) => {
+                session.flush(self, sending, ending).await;
                 Failure::Stopped
             }
         }
@@ -233,7 +259,7 @@ impl Link {
 
     fn went_up(&self) {
         self.company.turned(self.place, Some(self.clock.now()));
-        let down = self.standing.rise();
+        let down = self.health.mark_up();
         count(&self.metrics.bridge_changes, "state", "up");
         tracing::info!(
             redis = self.label,
@@ -246,12 +272,12 @@ impl Link {
     fn went_down(&self, broker: &Broker, failure: &Failure) {
         self.company.turned(self.place, None);
         for name in self.rooms.end() {
-            pubsub::confirm(broker, &name);
+            session::confirm(broker, &name);
         }
         if let Some(streams) = &self.streams {
             streams.went_down(self, broker);
         }
-        if !self.standing.fall(failure) {
+        if !self.health.mark_down(failure) {
             return;
         }
         count(&self.metrics.bridge_changes, "state", "down");
@@ -274,6 +300,7 @@ mod tests {
     use crate::config::{BridgeMode, Config};
     use crate::metrics::Metrics;
     use crate::name::RoomName;
+    use crate::redis::Runtime;
     use bytes::Bytes;
     use std::sync::Arc;
 
@@ -296,8 +323,9 @@ mod tests {
                 let frame = Bytes::from_static(b"\x81\x01x");
                 broker.publish(&room, &Publication { frame, deadline }, Some(0));
             }
-            bridge.run(&broker).unwrap();
-            bridge.shutdown(Millis::NEVER);
+            let runtime = Runtime::default();
+            bridge.run(&broker, &runtime).unwrap();
+            runtime.shutdown(Millis::NEVER);
             let dropped = |cause| {
                 metrics
                     .bridge_dropped

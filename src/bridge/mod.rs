@@ -15,27 +15,16 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | [`channels`] | Django's channel layers |
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
-//! | [`place`] | which of several Redis carries a room |
 //! | `outbox` | from the data plane's push to Redis' answer |
-//! | `rooms` | which rooms are subscribed |
-//! | `standing` | down or up, of every Redis; tries again |
 //! | `link` | the way over one Redis |
-//! | `pubsub` `arrivals` `canary` | one session of it |
+//! | `session` `canary` | one session of it |
+//! | `pubsub` | mode `pubsub`: what comes over it |
 //! | [`streams`] | mode `streams`: one order, and what was missed |
 //! | `roll` | who the other nodes are, and whether they agree |
-//! | `fault` | whose fault an error of Redis is |
-//! | `notice` | one line a second |
-//! | `patience` | how long a full mailbox is waited for |
-//! | `deployment` | fred, and what it must not do |
-//! | `tls` | whom it trusts, and as whom it comes |
+//! | `wall` | deadlines as other machines read them |
 //! | [`probe`] `rights` | `supportal check --redis` |
-//!
-//! A thread with a runtime of its own runs all of it, so that a flood from other nodes competes with
-//! the operator's requests for a core at most, never for a runtime. One thread: a message passes through several tasks
-//! of fred and ours, and with two threads each step woke the other one.
 //!
 //! Limits: `bridge.outbox_capacity`, `bridge.outbox_bytes`, `bridge.arrivals_capacity` for each Redis;
 //! rooms by the members there are; every wait by `bridge.command_timeout` or `bridge.confirm_timeout`.
@@ -45,70 +34,32 @@
     reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
 )]
 
-mod arrivals;
 mod canary;
-pub mod channels;
-mod deployment;
 pub mod envelope;
-mod fault;
 mod link;
-mod notice;
 pub mod origins;
 mod outbox;
-mod patience;
-pub mod place;
 pub mod probe;
 mod pubsub;
 mod rights;
 mod roll;
-mod rooms;
-mod standing;
+mod session;
 pub mod streams;
-mod tls;
-
-pub use standing::Report;
+mod wall;
 
 use crate::broker::room::Room;
-use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
+use crate::broker::uplink::{Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
-use channels::layer::Layer;
+use crate::redis::supervise::random;
+use crate::redis::{Ending, Error, LinkReport, Running, Runtime, shard};
 use envelope::NodeId;
-use link::Link;
+use link::RedisLink;
 use outbox::{Outgoing, What};
-use parking_lot::Mutex;
 use roll::Company;
-use std::hash::{BuildHasher, Hasher};
-use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use tokio::sync::watch;
-
-/// Why the bridge cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The system gives no random bytes.
-    #[error("the system gives no random bytes: {0}")]
-    Random(String),
-    /// A file of certificates, or of a key, cannot be used.
-    #[error("{key}: {path}: {what}")]
-    Certificates {
-        /// The setting, or the option of an address, that names it.
-        key: &'static str,
-        /// The file.
-        path: Box<str>,
-        /// What is wrong with it.
-        what: Box<str>,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS to Redis: {0}")]
-    Tls(String),
-    /// The system gives no thread.
-    #[error("cannot start the bridge's thread")]
-    Thread(#[from] io::Error),
-}
 
 /// Who this node is to the others: random at each boot.
 #[derive(Clone, Copy, Debug)]
@@ -117,26 +68,18 @@ struct Origin {
     epoch: u64,
 }
 
-/// 64 random bits. The standard library seeds its hashers from the system's randomness.
-fn random() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
 /// The node's side of all Redis deployments.
 #[derive(Debug)]
 pub struct Bridge {
-    links: Arc<[Arc<Link>]>,
+    links: Arc<[Arc<RedisLink>]>,
     company: Arc<Company>,
-    layer: Option<Arc<Layer>>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    stop: watch::Sender<bool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Bridge {
-    /// The bridge of the configuration, `None` if its mode is `off` and there is no channel layer.
-    /// Nothing runs yet: the broker needs the [`Bridge::uplink`] first.
+    /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker
+    /// needs the [`Bridge::uplink`] first.
     ///
     /// # Errors
     /// When a file of certificates cannot be used.
@@ -145,10 +88,8 @@ impl Bridge {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Option<Self>, Error> {
-        let layer = Layer::new(config, metrics, clock)?;
         let urls = match config.bridge.mode {
-            BridgeMode::Off if layer.is_none() => return Ok(None),
-            BridgeMode::Off => &[],
+            BridgeMode::Off => return Ok(None),
             BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.as_slice(),
         };
         let mut node = [0; 16];
@@ -157,7 +98,7 @@ impl Bridge {
         }
         let origin = Origin {
             node: NodeId(node),
-            epoch: deployment::wall_millis(),
+            epoch: wall::wall_millis(),
         };
         for cause in [
             "full", "expired", "late", "mailbox", "poison", "refused", "shutdown",
@@ -170,17 +111,14 @@ impl Bridge {
             .enumerate()
             .map(|(index, url)| {
                 let who = (origin, &company);
-                Link::new(index, url, config, who, metrics, clock).map(Arc::new)
+                RedisLink::new(index, url, config, who, metrics, clock).map(Arc::new)
             })
             .collect();
         Ok(Some(Self {
             links: links?.into(),
             company,
-            layer,
             clock,
             metrics: Arc::clone(metrics),
-            stop: watch::Sender::new(false),
-            thread: Mutex::new(None),
         }))
     }
 
@@ -189,7 +127,6 @@ impl Bridge {
     pub fn uplink(&self) -> Box<dyn Uplink> {
         Box::new(Forwarder {
             links: Arc::clone(&self.links),
-            layer: self.layer.clone(),
             clock: self.clock,
             full: self
                 .metrics
@@ -199,69 +136,22 @@ impl Bridge {
         })
     }
 
-    /// Starts the bridge's thread.
-    ///
-    /// # Errors
-    /// When the system gives none.
-    pub fn run(&self, broker: &Arc<Broker>) -> Result<(), Error> {
-        let tasks: Vec<_> = self
-            .links
-            .iter()
-            .map(|link| Arc::clone(link).supervise(Arc::clone(broker), self.stop.subscribe()))
-            .collect();
-        let of_layer = self.layer.iter();
-        let of_layer: Vec<_> = of_layer
-            .flat_map(|layer| layer.tasks(broker, &self.stop))
-            .collect();
-        // Built on its own thread: the caller is on another runtime, where none may be dropped.
-        let (built, outcome) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("bridge".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                let (runtime, result) = match runtime {
-                    Ok(runtime) => (Some(runtime), Ok(())),
-                    Err(error) => (None, Err(error)),
-                };
-                // The caller waits for this.
-                drop(built.send(result));
-                let Some(runtime) = runtime else {
-                    return;
-                };
-                runtime.block_on(async {
-                    let mut running = tokio::task::JoinSet::new();
-                    for task in tasks {
-                        running.spawn(task);
-                    }
-                    for task in of_layer {
-                        running.spawn(task);
-                    }
-                    while running.join_next().await.is_some() {}
-                });
-                runtime.shutdown_background();
-            })?;
-        *self.thread.lock() = Some(thread);
-        match outcome.recv() {
-            Ok(result) => Ok(result?),
-            Err(gone) => Err(io::Error::other(gone).into()),
-        }
+    /// Everything that is to run until the node's end.
+    pub(crate) fn tasks(&self, broker: &Arc<Broker>, ending: &Ending) -> Vec<Running> {
+        let links = self.links.iter();
+        links
+            .map(|link| -> Running {
+                Box::pin(Arc::clone(link).supervise(Arc::clone(broker), ending.clone()))
+            })
+            .collect()
     }
 
-    /// Sends what is left and leaves Django's groups, for at most three times
-    /// `bridge.command_timeout` and not beyond `deadline`, and ends the thread. Blocks.
-    pub fn shutdown(&self, deadline: Millis) {
-        let deadlines = self.links.iter().map(|link| &link.deadline);
-        for last in deadlines.chain(self.layer.iter().map(|layer| &layer.deadline)) {
-            last.set(deadline);
-        }
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the bridge's thread panicked");
-        }
+    /// Starts all of it on the thread of `runtime`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn run(&self, broker: &Arc<Broker>, runtime: &Runtime) -> Result<(), Error> {
+        runtime.run(self.tasks(broker, &runtime.ending()))
     }
 
     /// The node goes down: from here on nobody's own messages wait for the order of all nodes, and
@@ -276,7 +166,7 @@ impl Bridge {
 
     /// How each Redis is, in the order of `bridge.urls`.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
+    pub fn reports(&self) -> Vec<LinkReport> {
         self.links.iter().map(|link| link.report()).collect()
     }
 
@@ -287,18 +177,8 @@ impl Bridge {
         (differences, self.company.len())
     }
 
-    /// How each Redis of the channel layer is, in the order of `bridge.channels.hosts`.
-    #[must_use]
-    pub fn channel_reports(&self) -> Vec<Report> {
-        let layer = self.layer.as_ref();
-        layer.map_or_else(Vec::new, |layer| layer.reports())
-    }
-
     /// Brings the gauges up to date, at the moment of a scrape.
     pub fn measure(&self) {
-        if let Some(layer) = &self.layer {
-            layer.measure();
-        }
         let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
         let (mut waiting_back, mut ordered, mut alone, mut reading) = (0_usize, 0_i64, 0, 0);
         for link in self.links.iter() {
@@ -340,16 +220,15 @@ impl Bridge {
 /// The broker's end of the bridge: pushes and returns.
 #[derive(Debug)]
 struct Forwarder {
-    links: Arc<[Arc<Link>]>,
-    layer: Option<Arc<Layer>>,
+    links: Arc<[Arc<RedisLink>]>,
     clock: Clock,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
 }
 
 impl Forwarder {
-    fn link(&self, room: &Room) -> Option<&Arc<Link>> {
-        let place = place::link_of(room.name().as_str(), self.links.len());
+    fn link(&self, room: &Room) -> Option<&Arc<RedisLink>> {
+        let place = shard::link_of(room.name().as_str(), self.links.len());
         self.links.get(place)
     }
 }
@@ -379,39 +258,16 @@ impl Uplink for Forwarder {
         }
     }
 
-    fn ways(&self) -> u8 {
-        let way = |is_there: bool, way: Way| if is_there { way.bit() } else { Way::NONE };
-        way(!self.links.is_empty(), Way::Nodes) | way(self.layer.is_some(), Way::Django)
-    }
-
-    fn said(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
-        if let Some(layer) = &self.layer {
-            layer.said(room, author, publication);
-        }
-    }
-
     fn watch(&self, room: &Arc<Room>) -> u8 {
-        let (name, now) = (room.name(), self.clock.now());
-        let mut waits = Way::NONE;
-        if let Some(link) = self.link(room)
-            && !link.rooms.watch(name, now)
-        {
-            waits |= Way::Nodes.bit();
+        match self.link(room) {
+            Some(link) if !link.watch(room.name()) => Way::Nodes.bit(),
+            _ => Way::NONE,
         }
-        if let Some(layer) = &self.layer
-            && !layer.watch(name)
-        {
-            waits |= Way::Django.bit();
-        }
-        waits
     }
 
     fn unwatch(&self, room: &Arc<Room>) {
         if let Some(link) = self.link(room) {
             link.rooms.unwatch(room.name(), self.clock.now());
-        }
-        if let Some(layer) = &self.layer {
-            layer.unwatch(room.name());
         }
     }
 }

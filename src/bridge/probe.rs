@@ -1,124 +1,28 @@
-//! `supportal check --redis`: is every Redis there, and would the bridge work over it?
+//! `supportal check --redis`: would the nodes hear each other over every Redis of `bridge.urls`?
 //!
 //! Connects as the bridge does, sends one canary through, and leaves nothing behind (a stream for a
 //! second, in mode `streams`, which proves the rights to it). Called by the
 //! command line, without a running node.
 
-use super::deployment::{Connection, Deployment, Failure, check_role};
 use super::envelope::NodeId;
-use super::fault::{Fault, judge};
 use super::roll::{Card, Roll, nodes_channel};
-use super::{Error, channels, random, rights, streams};
+use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
-use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
-use std::fmt;
+use crate::redis::Error;
+use crate::redis::deployment::{Connection, Deployment, Failure};
+use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
+use crate::redis::supervise::random;
+use fred::interfaces::EventInterface;
+use fred::types::Value;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Pings of which the middle one counts: the first pays for cold caches.
-const PINGS: usize = 5;
 
 /// How long other nodes are listened for: each says something once a second.
 pub const LISTEN: Duration = Duration::from_millis(2_500);
 
 /// Cards of other nodes that are kept of one Redis.
 const CARDS_MAX: usize = 4_096;
-
-/// What one Redis is like.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// Of the server.
-    pub version: String,
-    /// `master`, or what it does not tell.
-    pub role: String,
-    /// The middle one of some pings.
-    pub ping: Duration,
-    /// A message published and received again.
-    pub canary: Duration,
-    /// Commands that are used and not allowed, and are done without.
-    pub lacks: Vec<&'static str>,
-}
-
-/// One Redis of `bridge.urls` or `bridge.channels.hosts`.
-#[derive(Debug)]
-pub struct Finding {
-    /// Its address, without the password.
-    pub address: String,
-    /// What it is like, or why the bridge could not work over it.
-    pub facts: Result<Facts, String>,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        match &self.facts {
-            Ok(facts) => {
-                write!(
-                    f,
-                    "{address}  version {}, {}, ping {:.2?}, canary {:.2?}",
-                    facts.version, facts.role, facts.ping, facts.canary
-                )?;
-                if facts.lacks.is_empty() {
-                    return Ok(());
-                }
-                let lacks = facts.lacks.join(", ");
-                write!(f, "; not allowed, and done without: {lacks}")
-            }
-            Err(reason) => write!(f, "{address}  FAILED: {reason}"),
-        }
-    }
-}
-
-/// What is done over a Redis: each has names, rights and a canary of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// `bridge.urls`.
-    Nodes,
-    /// `bridge.channels.hosts`.
-    Django,
-}
-
-impl Use {
-    /// Is it configured at all?
-    #[must_use]
-    pub fn is_on(self, settings: &config::Bridge) -> bool {
-        match self {
-            Self::Nodes => settings.mode != BridgeMode::Off,
-            Self::Django => settings.channels.enabled,
-        }
-    }
-
-    fn deployments(self, settings: &config::Bridge) -> Result<Vec<Deployment>, Error> {
-        let urls = settings.urls.iter();
-        let hosts = settings.channels.hosts.iter();
-        match self {
-            Self::Nodes => urls.map(|url| Deployment::new(url, settings)).collect(),
-            Self::Django => {
-                channels::layer::check_random()?;
-                hosts
-                    .map(|host| Deployment::new(host.address(), settings))
-                    .collect()
-            }
-        }
-    }
-
-    async fn canary(
-        self,
-        deployment: &Deployment,
-        settings: &config::Bridge,
-        commands: &Connection,
-    ) -> Result<Duration, Failure> {
-        let timeout = settings.command_timeout;
-        match self {
-            Self::Nodes => canary(deployment, settings, commands).await,
-            Self::Django => {
-                channels::probe::canary(&settings.channels, deployment, commands, timeout).await
-            }
-        }
-    }
-}
 
 fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static str, String)> {
     let mut prefixes: Vec<String> = Vec::new();
@@ -160,52 +64,35 @@ fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static
     names
 }
 
-/// What was found, of one use.
-#[derive(Debug)]
-pub struct Found {
-    /// Every Redis, in the order of its list.
-    pub findings: Vec<Finding>,
-    /// Nodes with other settings, a sentence for each.
-    pub differences: Vec<String>,
-    /// Other nodes that were heard.
-    pub nodes: usize,
-    /// The names used at Redis, for people, and ACL rules.
-    pub names: Vec<(&'static str, String)>,
-}
-
-/// Looks at every Redis of one use, and listens for other nodes. Blocks, at most a few times
-/// `bridge.command_timeout` for each, and [`LISTEN`] for all.
+/// Looks at every Redis of `bridge.urls`, and listens for other nodes; `None` if the mode is `off`.
+/// Blocks, at most a few times `bridge.command_timeout` for each, and [`LISTEN`] for all.
 ///
 /// # Errors
-/// When a file of certificates cannot be used, or the system gives no runtime or no random bytes.
-pub fn probe(settings: &config::Bridge, purpose: Use) -> Result<Found, Error> {
-    let deployments = purpose.deployments(settings)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut findings = Vec::new();
-    for deployment in &deployments {
-        let facts = runtime.block_on(look(deployment, settings, purpose));
-        findings.push(Finding {
-            address: deployment.shown.clone(),
-            facts: facts.map_err(|failure| failure.to_string()),
-        });
+/// When a file of certificates cannot be used, or the system gives no runtime.
+pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
+    if settings.mode == BridgeMode::Off {
+        return Ok(None);
     }
-    let (names, mut roll) = match purpose {
-        Use::Django => (channels::probe::names(&settings.channels), Roll::default()),
-        Use::Nodes => (
-            names(settings, &deployments),
-            runtime.block_on(listen(settings, &deployments)),
-        ),
+    let urls = settings.urls.iter();
+    let deployments: Result<Vec<_>, Error> =
+        urls.map(|url| Deployment::new(url, settings)).collect();
+    let deployments = deployments?;
+    let send = async |deployment: &Deployment, commands: &Connection| {
+        canary(deployment, settings, commands).await
     };
+    let looked = async {
+        let findings = look_at_all(&deployments, send).await;
+        (findings, listen(settings, &deployments).await)
+    };
+    let (findings, mut roll) = block_on(looked)?;
     let is_up = |finding: &Finding| finding.facts.is_ok().then_some(Millis(0));
     let up: Vec<Option<Millis>> = findings.iter().map(is_up).collect();
-    Ok(Found {
+    Ok(Some(Found {
         findings,
         differences: roll.differences(&up, Millis(0), Duration::ZERO),
-        nodes: roll.len(),
-        names,
-    })
+        nodes: Some(roll.len()),
+        names: names(settings, &deployments),
+    }))
 }
 
 /// Who else says something, and what, over all at the same time.
@@ -244,50 +131,6 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), F
     Ok(())
 }
 
-async fn look(
-    deployment: &Deployment,
-    settings: &config::Bridge,
-    purpose: Use,
-) -> Result<Facts, Failure> {
-    let commands = deployment.commander().await?;
-    let client = &commands.client;
-    let mut pings = Vec::with_capacity(PINGS);
-    for _ in 0..PINGS {
-        let started = Instant::now();
-        let _pong: Value = client.ping(None).await?;
-        pings.push(started.elapsed());
-    }
-    pings.sort();
-    check_role(client).await?;
-    // Not allowed to ask (ACL) is no fault.
-    let info = client.info::<String>(Some(InfoKind::Server)).await;
-    let version = info.ok().and_then(|info| field(&info, "redis_version:"));
-    let info = client.info::<String>(Some(InfoKind::Replication)).await;
-    let role = info.ok().and_then(|info| field(&info, "role:"));
-    let lacks = rights::HARMLESS.iter();
-    let mut lacking = Vec::new();
-    for (name, words) in lacks {
-        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
-        let asked = client.custom::<Value, &str>(command, words.to_vec()).await;
-        if asked.is_err_and(|error| judge(error.details()) == Fault::Rights) {
-            lacking.push(*name);
-        }
-    }
-    if deployment.is_cluster {
-        // Before a key whose slot is on its way elsewhere.
-        let asking = CustomCommand::new_static("ASKING", ClusterHash::Random, false);
-        let _ok: Value = client.custom(asking, Vec::<&str>::new()).await?;
-    }
-    let unknown = || "unknown (INFO is not allowed)".to_owned();
-    Ok(Facts {
-        version: version.unwrap_or_else(unknown),
-        role: role.unwrap_or_else(unknown),
-        ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
-        canary: purpose.canary(deployment, settings, &commands).await?,
-        lacks: lacking,
-    })
-}
-
 async fn canary(
     deployment: &Deployment,
     settings: &config::Bridge,
@@ -321,37 +164,4 @@ async fn canary(
     };
     leave(deployment, &subscriptions, channel).await?;
     Ok(took)
-}
-
-/// Is it allowed to unsubscribe? The connection is of no use afterwards.
-///
-/// fred waits for no answer to its own UNSUBSCRIBE, and throws one away that is none: as a command of
-/// ours it is refused where it stands, or answered by what comes behind it.
-pub(super) async fn leave(
-    deployment: &Deployment,
-    subscriptions: &Connection,
-    channel: String,
-) -> Result<(), Failure> {
-    let client = &subscriptions.client;
-    let (leaving, behind) = if deployment.is_cluster {
-        ("SUNSUBSCRIBE", ("SSUBSCRIBE", vec![channel.clone()]))
-    } else {
-        ("UNSUBSCRIBE", ("PING", Vec::new()))
-    };
-    let send = |name, words: Vec<String>| {
-        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        client.custom::<Value, String>(command, words)
-    };
-    let (leave, behind) = (send(leaving, vec![channel]), send(behind.0, behind.1));
-    tokio::select! {
-        biased;
-        left = leave => left?,
-        answered = behind => answered?,
-    };
-    Ok(())
-}
-
-fn field(info: &str, name: &str) -> Option<String> {
-    let line = info.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(line.trim().chars().take(40).collect())
 }

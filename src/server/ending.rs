@@ -85,7 +85,7 @@ pub(super) async fn end(
 /// What of the time `left` is kept for the bridge, once nobody says anything any more: as long as a
 /// Redis may take, but not most of a short grace.
 fn for_bridge(crew: &Crew, left: Duration) -> Duration {
-    if crew.bridge.is_none() {
+    if crew.bridge.is_none() && crew.channels.is_none() {
         return Duration::ZERO;
     }
     (crew.config.bridge.command_timeout * 2).min(left / 5)

@@ -2,17 +2,20 @@
 //! both hold.
 
 use super::connection::{PINGS, STALL};
+use super::uplinks::Uplinks;
 use super::{Door, Handoff, Link, OnClose, Order, Post, Report, Supplies, spawn};
 use crate::assistant::Dispatcher;
-use crate::bridge::{self, Bridge};
+use crate::bridge::Bridge;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::channels::Layer;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::{Labelled, Metrics};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
+use crate::redis;
 use crate::transport::ViolationKind;
 use mio::net::TcpStream;
 use parking_lot::Mutex;
@@ -41,6 +44,10 @@ pub struct Crew {
     pub assistant: Dispatcher,
     /// The way to other nodes, if there is one.
     pub bridge: Option<Bridge>,
+    /// The way to Django, if there is one.
+    pub channels: Option<Arc<Layer>>,
+    /// What runs both.
+    redis: redis::Runtime,
     links: Vec<Arc<Link>>,
     on_close: OnClose,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -100,9 +107,9 @@ pub enum Error {
     /// The system gives no descriptor or no thread.
     #[error("cannot start the workers")]
     Workers(#[from] io::Error),
-    /// The bridge cannot be built.
+    /// The way over Redis cannot be built.
     #[error(transparent)]
-    Bridge(#[from] bridge::Error),
+    Redis(#[from] redis::Error),
     /// There is no worker to listen.
     #[error("the worker that was to listen has ended")]
     Ended,
@@ -122,6 +129,7 @@ impl Crew {
         declare(&metrics);
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?;
+        let channels = Layer::new(&config, &metrics, clock)?;
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| Post::new())
             .collect::<io::Result<Vec<_>>>()?;
@@ -133,11 +141,20 @@ impl Crew {
         let broker = Arc::new(Broker::new(
             &config.broker,
             links.iter().map(wake).collect(),
-            bridge.as_ref().map(Bridge::uplink),
+            Uplinks::together([
+                bridge.as_ref().map(Bridge::uplink),
+                channels.as_ref().map(Layer::uplink),
+            ]),
         ));
-        if let Some(bridge) = &bridge {
-            bridge.run(&broker)?;
-        }
+        let redis = redis::Runtime::default();
+        let ending = redis.ending();
+        let of_bridge = bridge
+            .iter()
+            .flat_map(|bridge| bridge.tasks(&broker, &ending));
+        let of_channels = channels
+            .iter()
+            .flat_map(|layer| layer.tasks(&broker, &ending));
+        redis.run(of_bridge.chain(of_channels).collect())?;
         let supplies = Supplies {
             config: Arc::clone(&config),
             clock,
@@ -158,6 +175,8 @@ impl Crew {
             metrics,
             assistant,
             bridge,
+            channels,
+            redis,
             links,
             on_close,
             threads: Mutex::new(threads),
@@ -277,9 +296,7 @@ impl Crew {
             }
         }
         // Last: what the members said to the end is on its way to the other nodes.
-        if let Some(bridge) = &self.bridge {
-            bridge.shutdown(deadline);
-        }
+        self.redis.shutdown(deadline);
     }
 
     /// The workers' accounts, of one room or of everything; a worker that does not answer in time

@@ -33,6 +33,7 @@ mod settle;
 pub mod slab;
 pub mod timers;
 mod turn;
+mod uplinks;
 
 pub use crew::{Crew, Error};
 pub use door::{Accepted, Door, Gate};

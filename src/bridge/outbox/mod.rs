@@ -6,8 +6,8 @@
 //! answered: on a broken connection it sends again from the oldest unanswered one, and the receivers
 //! drop by number what came twice. What has expired is dropped and counted, never sent late.
 
-use super::deployment::{to_wall, wall_millis};
 use super::envelope::{self, Entry, Head, NodeId};
+use super::wall::{to_wall, wall_millis};
 use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;

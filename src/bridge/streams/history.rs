@@ -2,9 +2,10 @@
 
 use super::scripts::{Page, newest_arguments};
 use crate::bridge::Bridge;
-use crate::bridge::deployment::{text, wall_millis};
 use crate::bridge::envelope::{self, Entry, Envelope};
+use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
+use crate::redis::deployment::text;
 use fred::interfaces::LuaInterface;
 use fred::types::Value;
 
@@ -57,7 +58,7 @@ impl Bridge {
     /// # Cancel safety
     /// Only reads.
     pub async fn history(&self, room: &RoomName, limit: usize) -> Result<Kept, NoHistory> {
-        let place = crate::bridge::place::link_of(room.as_str(), self.links.len());
+        let place = crate::redis::shard::link_of(room.as_str(), self.links.len());
         let link = self.links.get(place);
         let Some((link, streams)) = link.and_then(|link| Some((link, link.streams.as_ref()?)))
         else {

@@ -8,7 +8,7 @@
 //! ```text
 //! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> append.lua ─ XADD, PUBLISH ─┐
 //!                       └ waits in own ──────────────┐                                v
-//! worker <─ mailbox <─ room <─ deliver_taken <─── lane: own, follower <─────── SUBSCRIBE
+//! worker <─ mailbox <─ room <─ deliver_taken <─── order: own, follower <─────── SUBSCRIBE
 //!                                                    ^      └ a gap ─> reads ─> read.lua
 //!                                                    └──────────────────────────────┘
 //! ```
@@ -20,11 +20,11 @@
 //! | Module | |
 //! |---|---|
 //! | [`follower`] | where a node is in a stream, pure |
-//! | [`own`] | what waits to come back, pure |
-//! | `lane` | both, for one room |
+//! | [`unconfirmed`] | what waits to come back, pure |
+//! | `room_order` | both, for one room |
 //! | `scripts` | what is said to Redis |
 //! | `reads` | gaps, and `/history` |
-//! | `order` | who waits, and for how long |
+//! | `recall` | who waits, and for how long |
 //! | `refused` | rooms whose keys are somebody else's |
 //!
 //! Limits: what waits by `bridge.outbox_capacity` and `bridge.outbox_bytes`; gaps being read by
@@ -36,22 +36,21 @@
 
 pub mod follower;
 mod history;
-mod lane;
-mod order;
-pub mod own;
 pub(super) mod reads;
+mod recall;
 mod refused;
+mod room_order;
 pub(super) mod scripts;
+pub mod unconfirmed;
 
 pub use history::{Kept, KeptMessage, NoHistory};
-pub(super) use lane::Lane;
+pub(super) use room_order::RoomOrder;
 pub use scripts::Announcement;
 
-use super::arrivals::Arrivals;
-use super::deployment::{Deployment, Failure, Publishing, wall_millis};
-use super::fault::is_about_room;
-use super::link::Link;
+use super::link::RedisLink;
 use super::outbox::{Outgoing, Parcel, What};
+use super::pubsub::arrivals::Arrivals;
+use super::wall::wall_millis;
 use crate::broker::room::Room;
 use crate::broker::uplink::Forwarded;
 use crate::broker::{Broker, Publication};
@@ -59,21 +58,23 @@ use crate::clock::Millis;
 use crate::config::Config;
 use crate::metrics::count;
 use crate::name::RoomName;
+use crate::redis::deployment::{Deployment, Failure, Publishing};
+use crate::redis::fault::is_about_room;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
-use lane::{Ears, Tally};
-use own::{Load, Said};
 use parking_lot::Mutex;
 use refused::Refused;
+use room_order::{HearContext, HearTally};
 use scripts::{Keeps, append_arguments};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Notify;
+use unconfirmed::{Load, Placed};
 
 /// How long the stream of a node's canary is kept.
 const CANARY_KEPT: Duration = Duration::from_secs(60);
@@ -170,7 +171,7 @@ impl Streams {
 
     /// Appends what a room has to say, and publishes it; done when Redis has answered. What Redis
     /// refuses for this room alone is counted and done with.
-    pub(super) fn append(&self, link: &Link, client: Client, parcel: Parcel) -> Publishing {
+    pub(super) fn append(&self, link: &RedisLink, client: Client, parcel: Parcel) -> Publishing {
         let name = parcel.room.name().as_str();
         let keys = vec![self.stream(name), self.origins(name)];
         let (head, messages) = parcel.pieces();
@@ -212,7 +213,7 @@ impl Streams {
     /// When Redis does not answer in time, or refuses it.
     pub(super) async fn send_canary(
         &self,
-        link: &Link,
+        link: &RedisLink,
         client: &Client,
         number: u64,
     ) -> Result<(), Failure> {
@@ -238,7 +239,7 @@ impl Streams {
     /// What the worker's publication becomes. Called under the room's lock.
     pub(super) fn forward(
         &self,
-        link: &Link,
+        link: &RedisLink,
         room: &Arc<Room>,
         number: u64,
         publication: &Publication,
@@ -251,15 +252,15 @@ impl Streams {
         let may_wait = is_queued && self.is_answering.load(Relaxed);
         let (now, number) = (link.clock.now(), (room.incarnation(), number));
         let mut earlier = Vec::new();
-        let said = link.rooms.lane(room.name().as_str(), |lane| {
-            let said = lane.say(number, publication, now, may_wait, &mut earlier);
-            if said == Said::Ordered && !std::mem::replace(&mut lane.is_watched, true) {
+        let said = link.order(room.name().as_str(), |order| {
+            let said = order.say(number, publication, now, may_wait, &mut earlier);
+            if said == Placed::Ordered && !std::mem::replace(&mut order.is_watched, true) {
                 self.waiting.lock().push(room.name().clone());
             }
             said
         });
         let forwarded = match said {
-            Some(Said::Ordered) => Forwarded::Returns,
+            Some(Placed::Ordered) => Forwarded::Returns,
             _ if !earlier.is_empty() => Forwarded::Recalled(earlier),
             _ if is_queued => Forwarded::Queued,
             _ => Forwarded::Dropped,
@@ -267,28 +268,28 @@ impl Streams {
         (forwarded, is_queued)
     }
 
-    /// A room is to be read; its lane has said so.
+    /// A room is to be read; its order has said so.
     fn queue_read(&self, name: RoomName) {
         self.to_read.lock().push_back(name);
         self.to_read_filled.notify_one();
     }
 
     /// The subscription stands: read where it begins, or what was missed.
-    pub(super) fn subscribed(&self, link: &Link, name: &RoomName) {
-        if link.rooms.lane(name.as_str(), Lane::doubt) == Some(true) {
+    pub(super) fn subscribed(&self, link: &RedisLink, name: &RoomName) {
+        if link.order(name.as_str(), RoomOrder::doubt) == Some(true) {
             self.queue_read(name.clone());
         }
     }
 
     /// Arrivals were lost, of whichever rooms: all are read.
-    pub(super) fn doubt_all(&self, link: &Link) {
-        for name in link.rooms.lanes(Lane::doubt) {
+    pub(super) fn doubt_all(&self, link: &RedisLink) {
+        for name in link.orders(RoomOrder::doubt) {
             self.queue_read(name);
         }
     }
 
-    fn ears(&self, link: &Link) -> Ears {
-        Ears {
+    fn context(&self, link: &RedisLink) -> HearContext {
+        HearContext {
             node: link.node,
             now: link.clock.now(),
             wall: wall_millis(),
@@ -300,7 +301,7 @@ impl Streams {
     /// Takes in what came over a channel.
     pub(super) fn hear(
         &self,
-        link: &Link,
+        link: &RedisLink,
         broker: &Broker,
         arrivals: &mut Arrivals,
         message: (&str, &[u8]),
@@ -324,11 +325,11 @@ impl Streams {
         let may_deliver = room
             .as_ref()
             .is_none_or(|room| broker.full_mailbox(room).is_none());
-        let ears = self.ears(link);
-        let mut tally = Tally::default();
+        let context = self.context(link);
+        let mut tally = HearTally::default();
         let mut take = |ready: &mut Vec<Publication>| {
-            link.rooms.lane(name, |lane| {
-                lane.hear(&announcement, may_deliver, &ears, ready, &mut tally)
+            link.order(name, |order| {
+                order.hear(&announcement, may_deliver, &context, ready, &mut tally)
             })
         };
         let is_behind = within(broker, room.as_ref(), &mut take);
@@ -341,21 +342,21 @@ impl Streams {
     }
 
     /// How the rooms are.
-    pub(super) fn rooms(&self, link: &Link) -> States {
+    pub(super) fn rooms(&self, link: &RedisLink) -> States {
         let is_answering = self.is_answering.load(Relaxed);
         let mut states = States::default();
-        link.rooms.lanes(|lane| {
-            let is_ordered = is_answering && lane.is_ordered();
+        link.orders(|order| {
+            let is_ordered = is_answering && order.is_ordered();
             states.ordered += i64::from(is_ordered);
             states.alone += i64::from(!is_ordered);
-            states.reading += i64::from(!lane.is_live());
+            states.reading += i64::from(!order.is_live());
             false
         });
         states
     }
 
     /// Moves what was counted to the metrics.
-    fn book(&self, link: &Link, tally: &Tally) {
+    fn book(&self, link: &RedisLink, tally: &HearTally) {
         let metrics = &link.metrics;
         metrics.bridge_received.inc_by(tally.received);
         metrics.bridge_duplicates.inc_by(tally.known);

@@ -2,16 +2,16 @@
 //! a connection of its own: a long gap of one room stands in nobody's way.
 
 use super::follower::Turned;
-use super::lane::Tally;
+use super::room_order::HearTally;
 use super::scripts::{Page, read_arguments};
-use super::{Hashes, Lane, Streams, within};
-use crate::bridge::deployment::{Connection, Failure};
-use crate::bridge::fault::is_about_room;
-use crate::bridge::link::Link;
-use crate::bridge::patience::LOOK_EVERY;
-use crate::bridge::pubsub;
+use super::{Hashes, RoomOrder, Streams, within};
+use crate::bridge::link::RedisLink;
+use crate::bridge::session;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
+use crate::redis::deployment::{Connection, Failure};
+use crate::redis::fault::is_about_room;
+use crate::redis::wait_budget::LOOK_EVERY;
 use fred::clients::Client;
 use fred::interfaces::LuaInterface;
 use fred::types::Value;
@@ -32,7 +32,10 @@ impl Reads {
     ///
     /// # Errors
     /// When Redis is not there, does not answer in time, or forbids it.
-    pub(in crate::bridge) async fn open(link: &Link, streams: &Streams) -> Result<Self, Failure> {
+    pub(in crate::bridge) async fn open(
+        link: &RedisLink,
+        streams: &Streams,
+    ) -> Result<Self, Failure> {
         let connection = link.deployment.commander().await?;
         let hashes = Hashes::load(&link.deployment, &connection.client).await?;
         *streams.hashes.lock() = Some(hashes);
@@ -43,7 +46,7 @@ impl Reads {
     /// Reads whatever rooms are to be read, until something breaks.
     pub(in crate::bridge) async fn run(
         &mut self,
-        link: &Arc<Link>,
+        link: &Arc<RedisLink>,
         broker: &Arc<Broker>,
     ) -> Failure {
         let mut tasks = JoinSet::new();
@@ -64,7 +67,7 @@ impl Reads {
     }
 }
 
-async fn read_on(link: Arc<Link>, broker: Arc<Broker>, client: Client) -> Failure {
+async fn read_on(link: Arc<RedisLink>, broker: Arc<Broker>, client: Client) -> Failure {
     let Some(streams) = &link.streams else {
         return Failure::Ended;
     };
@@ -80,7 +83,7 @@ async fn read_on(link: Arc<Link>, broker: Arc<Broker>, client: Client) -> Failur
 
 /// One page of one room.
 async fn read(
-    link: &Link,
+    link: &RedisLink,
     streams: &Streams,
     broker: &Broker,
     client: &Client,
@@ -93,9 +96,9 @@ async fn read(
         tokio::time::sleep(LOOK_EVERY).await;
         return Ok(Turned::More);
     }
-    let request = link
-        .rooms
-        .lane(name.as_str(), |lane| lane.is_queued.then(|| lane.request()));
+    let request = link.order(name.as_str(), |order| {
+        order.is_queued.then(|| order.request())
+    });
     // Given up meanwhile, or subscribed anew: then it is queued again.
     let Some(Some(request)) = request else {
         return Ok(Turned::Live);
@@ -110,19 +113,19 @@ async fn read(
         Ok(answer) => Page::from(answer),
         Err(error) if is_about_room(&error) => {
             streams.refused.add(name, &error, link.clock.now());
-            link.rooms.lane(name.as_str(), Lane::give_up);
+            link.order(name.as_str(), RoomOrder::give_up);
             welcome(link, broker, name);
             return Ok(Turned::Live);
         }
         Err(error) => return Err(error.into()),
     };
-    let ears = streams.ears(link);
-    let mut tally = Tally::default();
+    let context = streams.context(link);
+    let mut tally = HearTally::default();
     // It may have died, or come to life, while Redis was asked.
     let room = broker.named(name.as_str());
     let mut take = |ready: &mut Vec<Publication>| {
-        link.rooms.lane(name.as_str(), |lane| {
-            lane.turn(&page, &ears, ready, &mut tally)
+        link.order(name.as_str(), |order| {
+            order.turn(&page, &context, ready, &mut tally)
         })
     };
     let turned = within(broker, room.as_ref(), &mut take);
@@ -135,9 +138,9 @@ async fn read(
 }
 
 /// The room's subscription stands, and what comes by it has a place to go on from.
-fn welcome(link: &Link, broker: &Broker, name: &RoomName) {
+fn welcome(link: &RedisLink, broker: &Broker, name: &RoomName) {
     if link.rooms.confirm(name) {
-        pubsub::confirm(broker, name);
+        session::confirm(broker, name);
     }
 }
 

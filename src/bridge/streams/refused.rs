@@ -6,12 +6,12 @@
 //!
 //! Bound: rooms with members on this node, and those that were left within a second.
 
-use super::{Lane, Streams};
-use crate::bridge::deployment::text;
-use crate::bridge::link::Link;
-use crate::bridge::notice::Notices;
+use super::{RoomOrder, Streams};
+use crate::bridge::link::RedisLink;
 use crate::clock::Millis;
 use crate::name::RoomName;
+use crate::redis::deployment::text;
+use crate::redis::log_limiter::LogLimiter;
 use fred::error::Error;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     rooms: Mutex<HashSet<RoomName>>,
-    notices: Mutex<Notices>,
+    notices: Mutex<LogLimiter>,
 }
 
 impl Refused {
@@ -61,13 +61,13 @@ impl Refused {
 
 impl Streams {
     /// Reads refused rooms again, for the length of a session.
-    pub(in crate::bridge) async fn ask_again(&self, link: &Link) {
+    pub(in crate::bridge) async fn ask_again(&self, link: &RedisLink) {
         let mut looks = tokio::time::interval(AGAIN);
         loop {
             looks.tick().await;
             let rooms: Vec<RoomName> = self.refused.rooms.lock().iter().cloned().collect();
             for name in rooms {
-                match link.rooms.lane(name.as_str(), Lane::ask_again) {
+                match link.order(name.as_str(), RoomOrder::ask_again) {
                     Some(true) => self.queue_read(name),
                     Some(false) => {}
                     // Nobody is there any longer.

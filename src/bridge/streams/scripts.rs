@@ -11,8 +11,8 @@
 //! is announced take the same way in.
 
 use super::follower::{Position, Request};
-use crate::bridge::deployment::Deployment;
 use crate::bridge::envelope::{Envelope, HEAD_BYTES, Poison};
+use crate::redis::deployment::Deployment;
 use bytes::Bytes;
 use fred::types::Value;
 use std::time::Duration;

@@ -1,0 +1,374 @@
+//! One session over one Redis, from connecting to the first thing that breaks.
+//!
+//! Two connections (in mode `streams` a third, for gaps): commands on one, subscriptions on the other, so that a flood of arrivals (or
+//! Redis cutting a slow subscriber off) does not stand in the way of what leaves. Either one's end
+//! ends the session.
+//!
+//! **When is a subscription there?** fred's `subscribe` resolves once the command is written, and
+//! throws Redis' answer away; an error (ACL) would even be taken for the answer to the next command.
+//! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
+//! subscriptions before it, and any error in its place ends the session with its two clients, before
+//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
+//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
+//! Only then are members welcomed, and a hello asks the room's other nodes for their marks.
+
+use super::canary;
+use super::link::RedisLink;
+use super::outbox::{Batch, Outgoing, Parcel, Sending, What};
+use super::pubsub::arrivals::Arrivals;
+use super::streams::reads::Reads;
+use crate::broker::Broker;
+use crate::clock::Millis;
+use crate::metrics::count;
+use crate::name::RoomName;
+use crate::redis::Ending;
+use crate::redis::deployment::{Connection, Failure, Publishing, check_role};
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, EventInterface};
+use fred::prelude::FredResult;
+use fred::types::{Message, Value};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::task::JoinHandle;
+
+/// Rooms in one SUBSCRIBE: what Redis works off in well under a millisecond.
+const CHUNK: usize = 1_000;
+
+/// Rooms in one go on a cluster, where each is a command of its own that is waited for.
+const CLUSTER_CHUNK: usize = 100;
+
+/// Batches on the wire before the first is answered: one on its way there, one at work, one on its
+/// way back.
+const WINDOW: usize = 3;
+
+/// How often lingering rooms and waiting members are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A room that has been quiet for so long says its mark.
+const MARK_AFTER: Duration = Duration::from_secs(2);
+
+/// A session that has proven itself with a canary.
+pub(super) struct Session {
+    commands: Connection,
+    subscriptions: Connection,
+    arrivals: Task,
+    /// In mode `streams`.
+    reads: Option<Reads>,
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<Failure>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    /// Connects twice, subscribes to the canary, and waits for the first one to come back.
+    pub(super) async fn open(link: &Arc<RedisLink>, broker: &Arc<Broker>) -> Result<Self, Failure> {
+        let commands = link.deployment.commander().await?;
+        // Refused while Redis loads its data set.
+        let _pong: Value = commands.client.ping(None).await?;
+        check_role(&commands.client).await?;
+        let reads = match &link.streams {
+            Some(streams) => Some(Reads::open(link, streams).await?),
+            None => None,
+        };
+        let subscriptions = link.deployment.subscriber().await?;
+        let messages: Receiver<Message> = subscriptions.client.message_rx();
+        let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
+        let arrivals = Task(tokio::spawn(arrivals.run(messages)));
+        let channels = vec![link.canary_channel.clone(), link.nodes_channel.clone()];
+        let subscribed = link.deployment.subscribe(&subscriptions.client, channels);
+        subscribed.await?;
+        canary::send(link, &commands.client).await?;
+        Ok(Self {
+            commands,
+            subscriptions,
+            arrivals,
+            reads,
+        })
+    }
+
+    /// Carries publications both ways until something breaks. After an outage the other nodes have
+    /// `settle` to subscribe again before the first one leaves.
+    pub(super) async fn run(
+        &mut self,
+        link: &Arc<RedisLink>,
+        broker: &Arc<Broker>,
+        sending: &mut Sending,
+        settle: Duration,
+    ) -> Failure {
+        let (commands, subscriptions) = (
+            self.commands.client.clone(),
+            self.subscriptions.client.clone(),
+        );
+        tokio::select! {
+            failure = self.commands.ended() => failure,
+            failure = self.subscriptions.ended() => failure,
+            ended = &mut self.arrivals.0 => ended.unwrap_or_else(|_panic| {
+                link.metrics.panics.inc();
+                Failure::Ended
+            }),
+            failure = send(link, &commands, sending, settle) => failure,
+            failure = follow(link, broker, &subscriptions) => failure,
+            failure = canary::watch(link, &commands) => failure,
+            failure = read(link, broker, self.reads.as_mut()) => failure,
+        }
+    }
+
+    /// Sends what is left, for a node that goes down.
+    pub(super) async fn flush(&self, link: &RedisLink, sending: &mut Sending, ending: &Ending) {
+        sending.begin();
+        let flushed = async {
+            loop {
+                sending.collect();
+                if !sending.has_unsent() {
+                    return;
+                }
+                let mut flight =
+                    Flight::launch(link, &self.commands.client, batch(link, sending)).await;
+                if flight.landed().await.is_err() {
+                    return;
+                }
+                land(link, sending, &flight);
+            }
+        };
+        // Whatever is not out by then is lost with the node.
+        let patience = ending.deadline.left(link.clock, link.timeout * 2);
+        drop(tokio::time::timeout(patience, flushed).await);
+    }
+}
+
+/// Reads gaps, and looks after who waits for an order; for ever, in mode `pubsub`.
+async fn read(link: &Arc<RedisLink>, broker: &Arc<Broker>, reads: Option<&mut Reads>) -> Failure {
+    let (Some(streams), Some(reads)) = (&link.streams, reads) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        failure = reads.run(link, broker) => failure,
+        () = streams.watch_order(link, broker) => Failure::Ended,
+        () = streams.ask_again(link) => Failure::Ended,
+    }
+}
+
+/// Keeps the subscriptions as the rooms are.
+async fn follow(link: &RedisLink, broker: &Broker, client: &Client) -> Failure {
+    loop {
+        if let Err(failure) = follow_once(link, broker, client).await {
+            return failure;
+        }
+    }
+}
+
+async fn follow_once(link: &RedisLink, broker: &Broker, client: &Client) -> Result<(), Failure> {
+    let due = link.rooms.due(link.clock.now());
+    for name in &due.overdue {
+        link.metrics.bridge_unconfirmed.inc();
+        confirm(broker, name);
+    }
+    for names in due.idle.chunks(CHUNK) {
+        let left = channels(link, names);
+        link.deployment.unsubscribe(client, left).await?;
+    }
+    let chunk = if link.deployment.is_cluster {
+        CLUSTER_CHUNK
+    } else {
+        CHUNK
+    };
+    let wanted = link.rooms.take_wanted(chunk);
+    if wanted.is_empty() {
+        // A permit of `changed` is kept if it comes in between.
+        drop(tokio::time::timeout(TICK, link.rooms.changed.notified()).await);
+        return Ok(());
+    }
+    let channels = channels(link, &wanted);
+    link.deployment.subscribe(client, channels).await?;
+    if let Some(streams) = &link.streams {
+        for name in &wanted {
+            // Confirmed once it is known where the room's stream stands.
+            streams.subscribed(link, name);
+        }
+        return Ok(());
+    }
+    let mut rooms = Vec::new();
+    for name in &wanted {
+        let is_held = link.rooms.confirm(name);
+        let Some(room) = broker.named(name.as_str()) else {
+            continue;
+        };
+        if is_held {
+            broker.confirm(&room);
+        }
+        rooms.push(room);
+    }
+    for room in rooms {
+        // Many rooms at once: their hellos must not crowd out the messages.
+        while link.outbox.is_full() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        link.outbox.push(Outgoing {
+            number: room.forwarded(),
+            room,
+            what: What::Hello,
+        });
+    }
+    Ok(())
+}
+
+fn channels(link: &RedisLink, names: &[RoomName]) -> Vec<String> {
+    names.iter().map(|name| link.channel(name)).collect()
+}
+
+/// Welcomes the members that wait in a room.
+pub(super) fn confirm(broker: &Broker, name: &RoomName) {
+    if let Some(room) = broker.named(name.as_str()) {
+        broker.confirm(&room);
+    }
+}
+
+/// One batch on the wire.
+struct Flight {
+    commands: VecDeque<Command>,
+    entries: usize,
+    messages: u64,
+    launched: Millis,
+}
+
+enum Command {
+    Waiting(Publishing),
+    Answered(FredResult<()>),
+}
+
+impl Flight {
+    /// Hands the batch's commands to the client, in order. Polling a command once is what hands it
+    /// over; the answers are waited for later.
+    async fn launch(link: &RedisLink, client: &Client, batch: Batch) -> Self {
+        let launched = link.clock.now();
+        let mut commands = VecDeque::with_capacity(batch.parcels.len());
+        for parcel in batch.parcels {
+            let mut command = command(link, client.clone(), parcel);
+            let first = poll_fn(|context| Poll::Ready(command.as_mut().poll(context))).await;
+            commands.push_back(match first {
+                Poll::Ready(answer) => Command::Answered(answer),
+                Poll::Pending => Command::Waiting(command),
+            });
+        }
+        Self {
+            commands,
+            entries: batch.entries,
+            messages: batch.messages,
+            launched,
+        }
+    }
+
+    /// Done when Redis has answered every command.
+    ///
+    /// # Cancel safety
+    /// What was answered is kept; may be called again.
+    async fn landed(&mut self) -> FredResult<()> {
+        poll_fn(|context| self.poll_landed(context)).await
+    }
+
+    fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<FredResult<()>> {
+        while let Some(command) = self.commands.front_mut() {
+            let answer = match command {
+                Command::Waiting(command) => std::task::ready!(command.as_mut().poll(context)),
+                Command::Answered(answer) => std::mem::replace(answer, Ok(())),
+            };
+            self.commands.pop_front();
+            answer?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What takes a parcel to the other nodes.
+fn command(link: &RedisLink, client: Client, parcel: Parcel) -> Publishing {
+    if let Some(streams) = &link.streams {
+        return streams.append(link, client, parcel);
+    }
+    let channel = link.channel(parcel.room.name());
+    let envelope = Value::Bytes(parcel.envelope);
+    link.deployment.publish(client, channel, envelope)
+}
+
+/// Publishes what the data plane puts into the outbox.
+async fn send(
+    link: &RedisLink,
+    client: &Client,
+    sending: &mut Sending,
+    settle: Duration,
+) -> Failure {
+    sending.begin();
+    if let Some(streams) = &link.streams {
+        sending.collect();
+        streams.answered(link, Duration::ZERO, sending.unsent());
+    } else {
+        // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not hear.
+        tokio::time::sleep(settle).await;
+    }
+    let mut flights: VecDeque<Flight> = VecDeque::new();
+    let mut marks = tokio::time::interval(MARK_AFTER / 2);
+    loop {
+        sending.collect();
+        while flights.len() < WINDOW && sending.has_unsent() {
+            let batch = batch(link, sending);
+            flights.push_back(Flight::launch(link, client, batch).await);
+        }
+        if let Some(streams) = &link.streams {
+            streams.waits_since(flights.front().map(|flight| flight.launched));
+        }
+        let has_room = flights.len() < WINDOW;
+        tokio::select! {
+            landed = front(&mut flights) => match landed {
+                Err(error) => return error.into(),
+                Ok(()) => if let Some(flight) = flights.pop_front() {
+                    land(link, sending, &flight);
+                },
+            },
+            () = link.outbox.filled.notified(), if has_room => {}
+            _ = marks.tick() => sending.mark_quiet(link.clock.now() - MARK_AFTER),
+        }
+    }
+}
+
+/// Done when the first flight has landed; never, if there is none.
+async fn front(flights: &mut VecDeque<Flight>) -> FredResult<()> {
+    match flights.front_mut() {
+        Some(flight) => flight.landed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn batch(link: &RedisLink, sending: &mut Sending) -> Batch {
+    let batch = sending.batch(link.clock.now());
+    tally(link, sending);
+    batch
+}
+
+fn land(link: &RedisLink, sending: &mut Sending, flight: &Flight) {
+    sending.settle(flight.entries);
+    if let Some(streams) = &link.streams {
+        let took = link.clock.now().since(flight.launched);
+        streams.answered(link, took, sending.unsent());
+    }
+    link.metrics.bridge_published.inc_by(flight.messages);
+}
+
+/// Moves what a sender counted to the metrics.
+pub(super) fn tally(link: &RedisLink, sending: &mut Sending) {
+    let metrics = &link.metrics;
+    metrics
+        .bridge_resent
+        .inc_by(std::mem::take(&mut sending.resent));
+    for _ in 0..std::mem::take(&mut sending.expired) {
+        count(&metrics.bridge_dropped, "cause", "expired");
+    }
+}

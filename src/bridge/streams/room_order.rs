@@ -1,0 +1,249 @@
+//! One room of this node in mode `streams`: where it is in the stream, and what of its own is still
+//! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
+
+use super::follower::{Account, Arrival, Follower, Position, Request, Turned};
+use super::scripts::{Announcement, Page};
+use super::unconfirmed::{Back, Load, Placed, Unconfirmed};
+use crate::bridge::envelope::{Entry, Envelope, Head, NodeId};
+use crate::broker::Publication;
+use crate::clock::Millis;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a order must know to take something in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HearContext {
+    pub(super) node: NodeId,
+    pub(super) now: Millis,
+    /// Milliseconds since 1970.
+    pub(super) wall: u64,
+    /// `queue.expiry`.
+    pub(super) expiry: Duration,
+    /// `bridge.order_timeout`.
+    pub(super) patience: Duration,
+}
+
+/// What came of it, for the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HearTally {
+    /// Messages that arrived.
+    pub(super) received: u64,
+    /// Of these, those that had been delivered before.
+    pub(super) known: u64,
+    /// Messages of other nodes for the members.
+    pub(super) delivered: u64,
+    /// Unconfirmed ones that had been delivered at once.
+    pub(super) echoes: u64,
+    /// Past their deadline.
+    pub(super) late: u64,
+    /// Entries that are no message of ours.
+    pub(super) poison: u64,
+    /// Messages read from the stream.
+    pub(super) read: u64,
+    pub(super) account: Account,
+}
+
+/// One room.
+#[derive(Debug)]
+pub(in crate::bridge) struct RoomOrder {
+    follower: Follower,
+    unconfirmed: Unconfirmed,
+    /// Subscribed in this session and caught up once: what is said here comes back.
+    is_open: bool,
+    /// Redis has refused to append or to read: once it can be read, the room is ordered again.
+    is_refused: bool,
+    /// A read is under way or in the queue.
+    pub(super) is_queued: bool,
+    /// Somebody looks at how long its own publications wait.
+    pub(super) is_watched: bool,
+}
+
+impl RoomOrder {
+    /// A room that nothing is known of.
+    pub(in crate::bridge) fn new(load: Arc<Load>) -> Self {
+        Self {
+            follower: Follower::default(),
+            unconfirmed: Unconfirmed::new(load),
+            is_open: false,
+            is_refused: false,
+            is_queued: false,
+            is_watched: false,
+        }
+    }
+
+    /// A session begins or has ended: what is said here does not come back.
+    pub(super) fn close(&mut self) {
+        self.is_open = false;
+        self.is_queued = false;
+        self.follower.doubt();
+    }
+
+    /// Something may have been missed; true if a read is to be queued.
+    pub(super) fn doubt(&mut self) -> bool {
+        self.follower.doubt();
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// Redis has refused something; as [`RoomOrder::doubt`].
+    pub(super) fn ask_again(&mut self) -> bool {
+        self.is_refused = true;
+        self.doubt()
+    }
+
+    /// Does this node's own order wait for that of all nodes?
+    pub(super) fn is_ordered(&self) -> bool {
+        self.is_open && !self.unconfirmed.has_fallen()
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.follower.is_live()
+    }
+
+    /// The `number`th publication of a life of the room; those that are not waited for any longer go
+    /// into `earlier`.
+    pub(super) fn say(
+        &mut self,
+        number: (u64, u64),
+        publication: &Publication,
+        now: Millis,
+        may_wait: bool,
+        earlier: &mut Vec<Publication>,
+    ) -> Placed {
+        let may_wait = may_wait && self.is_open;
+        self.unconfirmed
+            .say(number, publication, now, may_wait, earlier)
+    }
+
+    /// Since when the oldest own publication waits.
+    pub(super) fn oldest(&self) -> Option<Millis> {
+        self.unconfirmed.oldest()
+    }
+
+    /// Nothing waits any longer. How many did.
+    pub(super) fn fall(&mut self, into: &mut Vec<Publication>) -> u64 {
+        self.unconfirmed.fall(into)
+    }
+
+    /// The way is as good as new.
+    pub(super) fn rise(&mut self) {
+        self.unconfirmed.rise();
+    }
+
+    /// Takes an announcement in; what the members get goes into `ready`. True if a read is to be
+    /// queued.
+    pub(super) fn hear(
+        &mut self,
+        announcement: &Announcement<'_>,
+        may_deliver: bool,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) -> bool {
+        let envelope = &announcement.envelope;
+        for (index, entry) in (0..).zip(envelope.entries()) {
+            let at = Position {
+                offset: announcement.first.offset.saturating_add(index),
+                ..announcement.first
+            };
+            tally.received += 1;
+            match self.follower.arrival(at, may_deliver) {
+                Arrival::Next => self.take(envelope.head(), entry, context, ready, tally),
+                Arrival::Known => tally.known += 1,
+                Arrival::Later => {}
+            }
+        }
+        tally.account = self.follower.take_account();
+        !self.follower.is_live() && !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// What to read next.
+    pub(super) fn request(&mut self) -> Request {
+        self.follower.request()
+    }
+
+    /// Takes a page in; as [`RoomOrder::hear`].
+    pub(super) fn turn(
+        &mut self,
+        page: &Page,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) -> Turned {
+        let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
+        let turned = self.follower.turn(page.tail, &places);
+        for entry in &page.entries {
+            tally.read += 1;
+            let Ok(envelope) = Envelope::read(&entry.envelope) else {
+                tally.poison += 1;
+                continue;
+            };
+            for message in envelope.entries() {
+                self.take(envelope.head(), message, context, ready, tally);
+            }
+        }
+        tally.account = self.follower.take_account();
+        if turned == Turned::Live {
+            self.is_open = true;
+            self.is_queued = false;
+            if std::mem::take(&mut self.is_refused) {
+                self.unconfirmed.rise();
+            }
+        }
+        turned
+    }
+
+    /// The stream cannot be read: the room goes on alone until it can be, and then with the first
+    /// entry that it did not have.
+    pub(super) fn give_up(&mut self) {
+        self.follower.begin_at_start();
+        self.is_open = false;
+        self.is_refused = true;
+        self.is_queued = false;
+    }
+
+    fn take(
+        &mut self,
+        head: &Head,
+        entry: Entry<'_>,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) {
+        let Entry::Message {
+            number,
+            deadline,
+            frame,
+            class: _,
+        } = entry
+        else {
+            return;
+        };
+        if head.node == context.node {
+            let key = (head.incarnation, number);
+            match self
+                .unconfirmed
+                .back(key, context.now, context.patience, ready)
+            {
+                Back::Waited => return,
+                Back::Known => {
+                    tally.echoes += 1;
+                    return;
+                }
+                Back::Stranger => {}
+            }
+        }
+        let left = Duration::from_millis(deadline.saturating_sub(context.wall));
+        if left.is_zero() {
+            tally.late += 1;
+            return;
+        }
+        tally.delivered += 1;
+        ready.push(Publication {
+            // A copy: a slice would keep the library's whole read buffer alive.
+            frame: Bytes::copy_from_slice(frame),
+            // Another node's clock or settings must not keep it here for longer than ours do.
+            deadline: context.now + left.min(context.expiry),
+        });
+    }
+}

@@ -1,0 +1,294 @@
+//! The bytes of a message, both layers, both formats: reading bounded, writing what Python reads.
+//!
+//! A message of layer `core` is random bytes, which make the members of a sorted set distinct, and a
+//! body; of layer `pubsub` a body alone. The body is msgpack or JSON, encrypted or not. Emit nothing
+//! but what these functions make: an undecodable message ends the Python consumer that happens to
+//! read it.
+//!
+//! Limits: `bridge.channels.message_bytes`, [`DEPTH_MAX`], [`VALUES_MAX`].
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+mod msgpack;
+pub(super) mod text;
+pub mod value;
+
+use self::msgpack::RECIPIENTS;
+use self::value::{Map, Value};
+use super::crypto::Keyring;
+use crate::config::Dialect;
+use crate::config::channels::{Channels, Format, Layer};
+
+/// Deepest nesting of lists and dictionaries in a message, the message itself not counted. Python's
+/// reader stops at 1024.
+pub const DEPTH_MAX: usize = 64;
+
+/// Most values in a message, keys not counted. One takes a byte at least and becomes up to 56.
+pub const VALUES_MAX: usize = 65_536;
+
+/// A token is refused this much after `expiry`, as in the `core` layer.
+const EXPIRY_GRACE_SECS: u64 = 10;
+
+/// Why a message cannot be read. It is dropped and counted by [`Poison::label`].
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum Poison {
+    /// Longer than `message_bytes`.
+    #[error("longer than bridge.channels.message_bytes")]
+    TooLong,
+    /// It ends before what it announces.
+    #[error("ends before what it announces")]
+    Truncated,
+    /// Bytes after its end.
+    #[error("bytes after its end")]
+    Trailing,
+    /// Nested deeper than [`DEPTH_MAX`], or with an integer that Python refuses.
+    #[error("nested too deeply")]
+    Depth,
+    /// More than [`VALUES_MAX`] values.
+    #[error("too many values")]
+    Values,
+    /// Text that is not Unicode.
+    #[error("text that is not Unicode")]
+    Utf8,
+    /// A key that is no text.
+    #[error("a key that is no text")]
+    Key,
+    /// An extension type of msgpack.
+    #[error("an extension type")]
+    Extension,
+    /// The byte that msgpack never uses.
+    #[error("a reserved byte")]
+    Reserved,
+    /// Not JSON.
+    #[error("not JSON")]
+    Json,
+    /// A value, but no dictionary.
+    #[error("not a dictionary")]
+    NotAMap,
+    /// `__asgi_channel__` is neither a text nor a list of texts.
+    #[error("recipients that are no names")]
+    Recipients,
+    /// No key of ours made this token, or it is damaged.
+    #[error("not encrypted with a key of ours")]
+    Token,
+    /// A token older than `expiry` and 10 s, or more than a minute ahead of us (layer `core`).
+    #[error("encrypted too long ago or in the future")]
+    Stale,
+}
+
+impl Poison {
+    /// Every reason.
+    pub const ALL: [Self; 14] = [
+        Self::TooLong,
+        Self::Truncated,
+        Self::Trailing,
+        Self::Depth,
+        Self::Values,
+        Self::Utf8,
+        Self::Key,
+        Self::Extension,
+        Self::Reserved,
+        Self::Json,
+        Self::NotAMap,
+        Self::Recipients,
+        Self::Token,
+        Self::Stale,
+    ];
+
+    /// The value of a metric's label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Truncated => "truncated",
+            Self::Trailing => "trailing",
+            Self::Depth => "depth",
+            Self::Values => "values",
+            Self::Utf8 => "utf8",
+            Self::Key => "key",
+            Self::Extension => "extension",
+            Self::Reserved => "reserved",
+            Self::Json => "json",
+            Self::NotAMap => "not_a_map",
+            Self::Recipients => "recipients",
+            Self::Token => "token",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Why a message cannot be written.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum Unwritable {
+    /// JSON has no bytes.
+    #[error("JSON has no bytes")]
+    Bytes,
+    /// msgpack has no integer of more than 64 bits.
+    #[error("an integer of more than 64 bits")]
+    Integer,
+    /// The key in which the layer itself writes.
+    #[error("the key __asgi_channel__ is the layer's own")]
+    Recipients,
+    /// Longer than `message_bytes`.
+    #[error("longer than bridge.channels.message_bytes")]
+    TooLong,
+}
+
+/// Whom a message is for, written into it (layer `core` only).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To<'a> {
+    /// A general channel.
+    Nobody,
+    /// One channel, by its full name.
+    One(&'a str),
+    /// The channels of one process.
+    Many(&'a [String]),
+}
+
+/// A message that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival<'a> {
+    /// The channels it is for, by their full names; none on a general channel and in layer
+    /// `pubsub`. The group's name is not in a message.
+    pub to: Vec<Cow<'a, str>>,
+    /// What the application sent.
+    pub event: Map<'a>,
+}
+
+/// Reads and writes messages as one site's configuration says.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    layer: Layer,
+    format: Format,
+    random_prefix_length: usize,
+    keyring: Option<Keyring>,
+    /// How old a token may be, in seconds; no limit in layer `pubsub`.
+    ttl: Option<u64>,
+    message_bytes: usize,
+}
+
+impl Codec {
+    /// The codec of a configuration.
+    #[must_use]
+    pub fn new(channels: &Channels) -> Self {
+        let is_core = channels.layer == Layer::Core;
+        Self {
+            layer: channels.layer,
+            format: channels.serializer_format,
+            random_prefix_length: if is_core {
+                channels.random_prefix_length
+            } else {
+                0
+            },
+            keyring: Keyring::new(&channels.symmetric_encryption_keys),
+            ttl: is_core.then(|| channels.expiry.as_secs() + EXPIRY_GRACE_SECS),
+            message_bytes: channels.message_bytes,
+        }
+    }
+
+    /// Writes a message. `now` is the Unix time in seconds; `fill` gives random bytes of the operating
+    /// system's quality, which the encryption relies on.
+    ///
+    /// # Errors
+    /// If the format cannot hold it, or it is longer than `message_bytes`.
+    pub fn encode(
+        &self,
+        event: &Map<'_>,
+        to: To<'_>,
+        now: u64,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<u8>, Unwritable> {
+        let is_core = self.layer == Layer::Core;
+        if is_core && event.get(RECIPIENTS).is_some() {
+            return Err(Unwritable::Recipients);
+        }
+        let to = if is_core { to } else { To::Nobody };
+        let body = match self.format {
+            Format::Msgpack => msgpack::write(event, to)?,
+            Format::Json => json(event, to)?,
+        };
+        let mut message = vec![0; self.random_prefix_length];
+        fill(&mut message);
+        match &self.keyring {
+            Some(keyring) => {
+                let mut initial = [0; 16];
+                fill(&mut initial);
+                keyring.encrypt(&body, now, initial, &mut message);
+            }
+            None => message.extend_from_slice(&body),
+        }
+        if message.len() > self.message_bytes {
+            return Err(Unwritable::TooLong);
+        }
+        Ok(message)
+    }
+
+    /// Reads a message. `now` is the Unix time in seconds; `scratch` holds what was decrypted.
+    ///
+    /// # Errors
+    /// Anything that is not a message of this configuration. It never panics, and whatever is
+    /// announced it needs at most 8 times `message_bytes` and 20 MiB (both with JSON; measured).
+    pub fn decode<'a>(
+        &self,
+        message: &'a [u8],
+        now: u64,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Arrival<'a>, Poison> {
+        if message.len() > self.message_bytes {
+            return Err(Poison::TooLong);
+        }
+        let body = message
+            .get(self.random_prefix_length..)
+            .ok_or(Poison::Truncated)?;
+        let body = match &self.keyring {
+            Some(keyring) => keyring.decrypt(body, self.ttl.map(|ttl| (ttl, now)), scratch)?,
+            None => body,
+        };
+        let mut event = match self.format {
+            Format::Msgpack => msgpack::read(body)?,
+            Format::Json => text::read(body)?,
+        };
+        let to = match self.layer {
+            Layer::Core => recipients(event.take(RECIPIENTS))?,
+            Layer::Pubsub => Vec::new(),
+        };
+        Ok(Arrival { to, event })
+    }
+}
+
+fn json(event: &Map<'_>, to: To<'_>) -> Result<Vec<u8>, Unwritable> {
+    let mut out = Vec::with_capacity(256);
+    let mut writer = text::Writer {
+        out: &mut out,
+        dialect: Dialect::Django,
+        first: true,
+    };
+    writer.open(b'{');
+    for (key, value) in event.iter() {
+        writer.entry(key, value)?;
+    }
+    match to {
+        To::Nobody => {}
+        To::One(channel) => writer.entry(RECIPIENTS, &Value::from(channel))?,
+        To::Many(channels) => {
+            let names = channels.iter().map(|name| Value::from(name.as_str()));
+            writer.entry(RECIPIENTS, &Value::List(names.collect()))?;
+        }
+    }
+    writer.end(b'}');
+    Ok(out)
+}
+
+fn recipients(value: Option<Value<'_>>) -> Result<Vec<Cow<'_, str>>, Poison> {
+    let name = |value| match value {
+        Value::Text(name) => Ok(name),
+        _ => Err(Poison::Recipients),
+    };
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::List(names)) => names.into_iter().map(name).collect(),
+        Some(value) => name(value).map(|name| vec![name]),
+    }
+}

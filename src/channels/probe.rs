@@ -1,0 +1,220 @@
+//! The channel layer's part of `supportal check --redis`: a message to a group of one member, sent
+//! and received by the commands that the layer itself uses, so that a right which is missing shows.
+
+use super::codec::value::Map;
+use super::host::command;
+use super::keys::Receivers;
+use super::layer::{check_random, fill};
+use super::scripts::{Commands, Scores};
+use super::wire;
+use crate::clock;
+use crate::config::Bridge;
+use crate::config::channels::{Channels, Host, Layer};
+use crate::redis::Error;
+use crate::redis::deployment::{Connection, Deployment, Failure};
+use crate::redis::fault::{Fault, judge};
+use crate::redis::probe::{Found, block_on, leave, look_at_all};
+use crate::redis::rights;
+use fred::interfaces::EventInterface;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The names the layer uses at Redis, for people and for ACL rules.
+fn names(settings: &Channels) -> Vec<(&'static str, String)> {
+    let (commands, prefix) = (Commands::new(settings), &settings.prefix);
+    let keys = commands.keys();
+    let group = "chat_BUSINESS_SESSION";
+    let addresses = || settings.hosts.iter().map(Host::address);
+    let connection = rights::of_connection(addresses());
+    let mut names = match settings.layer {
+        Layer::Core => vec![
+            ("key of a group", keys.group(group)),
+            (
+                "key of what waits for this node",
+                keys.channel("specific.ID!"),
+            ),
+            (
+                "rights it needs (ACL)",
+                format!(
+                    "~{prefix}* {connection} +zadd +zrem +zrange +zremrangebyscore +zcount +zpopmin +bzpopmin +bzmpop +expire +exists +set +del +eval"
+                ),
+            ),
+        ],
+        Layer::Pubsub => vec![
+            ("channel of a group", keys.group_channel(group)),
+            ("keys", "none".to_owned()),
+            (
+                "rights it needs (ACL)",
+                format!("resetchannels &{prefix}* {connection} +publish +subscribe +unsubscribe"),
+            ),
+        ],
+    };
+    names.extend(rights::of_sentinels(addresses()));
+    names
+}
+
+/// Looks at every Redis of `bridge.channels.hosts`; `None` if there is no channel layer. Blocks, at
+/// most a few times `bridge.command_timeout` for each.
+///
+/// # Errors
+/// When a file of certificates cannot be used, or the system gives no runtime or no random bytes.
+pub fn probe(settings: &Bridge) -> Result<Option<Found>, Error> {
+    let channels = &settings.channels;
+    if !channels.enabled {
+        return Ok(None);
+    }
+    check_random()?;
+    let hosts = channels.hosts.iter();
+    let deployments: Result<Vec<_>, Error> = hosts
+        .map(|host| Deployment::new(host.address(), settings))
+        .collect();
+    let deployments = deployments?;
+    let send = async |deployment: &Deployment, commands: &Connection| {
+        canary(channels, deployment, commands, settings.command_timeout).await
+    };
+    Ok(Some(Found {
+        findings: block_on(look_at_all(&deployments, send))?,
+        differences: Vec::new(),
+        nodes: None,
+        names: names(channels),
+    }))
+}
+
+/// Sends a message through one host and waits for it; how long it took. Leaves nothing behind.
+///
+/// # Errors
+/// When Redis refuses a command, or the message does not come back within `bridge.command_timeout`.
+async fn canary(
+    settings: &Channels,
+    deployment: &Deployment,
+    commander: &Connection,
+    timeout: Duration,
+) -> Result<Duration, Failure> {
+    let check = Check {
+        commands: Commands::new(settings),
+        own: Receivers::new(1, &mut fill),
+        event: {
+            let mut event = Map::new();
+            event.push("type", "supportal.check");
+            event
+        },
+        deployment,
+        commander,
+    };
+    let sent = async {
+        match settings.layer {
+            Layer::Core => check.core().await,
+            Layer::Pubsub => check.pubsub().await,
+        }
+    };
+    let sent = tokio::time::timeout(timeout * 2, sent).await;
+    sent.unwrap_or(Err(Failure::Canary))
+}
+
+struct Check<'c> {
+    commands: Commands,
+    own: Receivers,
+    event: Map<'static>,
+    deployment: &'c Deployment,
+    commander: &'c Connection,
+}
+
+impl Check<'_> {
+    /// A group of this check alone.
+    fn group(&self) -> String {
+        let names = self.own.names();
+        let own = names.first().map_or("", String::as_str);
+        own.trim_end_matches('!').replace("specific", "check")
+    }
+
+    /// Joins, sends as another process would, receives, leaves. All at this host: which one a key
+    /// belongs to among several does not matter here.
+    async fn core(&self) -> Result<Duration, Failure> {
+        let client = &self.commander.client;
+        let receiver = self.deployment.receiver(Duration::from_secs(1)).await?;
+        let (group, mut scores) = (self.group(), Scores::default());
+        let mut now = || {
+            let (second, micros) = clock::wall();
+            scores.next(second, micros)
+        };
+        let member = self.own.member(&group);
+        let join = self.commands.join(&group, &member, now());
+        wire::run_all(client, join.into()).await?;
+        let started = Instant::now();
+        let members = self.commands.members(&group, now());
+        let members = wire::texts(wire::run_all(client, members.into()).await?);
+        let nobody = Receivers::new(1, &mut fill);
+        let members = members.iter().map(String::as_str);
+        let batches = self
+            .commands
+            .send_to_group(members, &nobody, &self.event, now(), &mut fill);
+        for batch in batches.unwrap_or_default() {
+            wire::run_all(client, batch.into_commands()).await?;
+        }
+        let pop = Commands::pop(self.commands.receivers(&self.own, 0));
+        let popped = wire::popped(wire::run(&receiver.client, pop).await?);
+        let took = started.elapsed();
+        wire::run(client, self.commands.leave(&group, &member)).await?;
+        self.further(&receiver).await?;
+        self.read(popped.as_ref().map(|(_, message)| &**message), took)
+    }
+
+    /// What the layer uses beside these, at a key of this check alone.
+    async fn further(&self, receiver: &Connection) -> Result<(), Failure> {
+        let key = self.commands.keys().group(&self.group()).into_bytes();
+        let others = vec![
+            command("SET", [&key, b"1", b"EX", b"1"]),
+            command("EXISTS", [&key]),
+            command("DEL", [&key]),
+            Commands::drain(&key, 1),
+        ];
+        wire::run_all(&self.commander.client, others).await?;
+        let many = Commands::pop_many(vec![key], 1, "0.001");
+        match wire::run(&receiver.client, many).await {
+            // An older Redis has none, and is asked in two steps.
+            Err(error) if judge(error.details()) != Fault::Room => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn pubsub(&self) -> Result<Duration, Failure> {
+        let group = self.group();
+        let subscriptions = self.deployment.subscriber().await?;
+        let mut messages = subscriptions.client.message_rx();
+        let channel = self.commands.keys().group_channel(&group);
+        self.deployment
+            .subscribe(&subscriptions.client, vec![channel.clone()])
+            .await?;
+        let mut scores = Scores::default();
+        let (second, micros) = clock::wall();
+        let now = scores.next(second, micros);
+        let started = Instant::now();
+        let published = self
+            .commands
+            .publish_to_group(&group, &self.event, now, &mut fill);
+        if let Ok((_host, publish)) = published {
+            wire::run(&self.commander.client, publish).await?;
+        }
+        let message = messages.recv().await.ok();
+        let took = started.elapsed();
+        leave(self.deployment, &subscriptions, channel).await?;
+        let bytes = message
+            .as_ref()
+            .and_then(|message| message.value.as_bytes());
+        self.read(bytes, took)
+    }
+
+    /// The message must be the one that was sent.
+    fn read(&self, message: Option<&[u8]>, took: Duration) -> Result<Duration, Failure> {
+        let (second, _) = clock::wall();
+        let mut scratch = Vec::new();
+        let arrival = message.and_then(|message| {
+            let codec = self.commands.codec();
+            codec.decode(message, second, &mut scratch).ok()
+        });
+        match arrival {
+            Some(arrival) if arrival.event == self.event => Ok(took),
+            _ => Err(Failure::Canary),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Listening: layer `core` pulls from its receivers' keys, layer `pubsub` is told by subscription.
+//!
+//! What is pulled waits in Redis until this node has room for it: while a worker's mailbox is full,
+//! nothing is taken, and the site's senders see `capacity` as they do with a Python process that is
+//! slow. What comes by subscription has no such place to wait: it is dropped and counted once a
+//! mailbox stays full.
+
+use super::host::Host;
+use super::inbound::Inbound;
+use super::layer::Layer;
+use super::scripts::{Commands, POP_TIMEOUT_SECS};
+use super::session::Task;
+use super::wire;
+use crate::broker::Broker;
+use crate::metrics::count;
+use crate::redis::deployment::{Connection, Failure, is_about_connection};
+use crate::redis::wait_budget::{LOOK_EVERY, WaitBudget};
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::EventInterface;
+use fred::types::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Messages taken from one receiver before the next one has its turn.
+const DRAIN: usize = 128;
+
+/// Starts to pull.
+pub(super) async fn core(
+    host: &Arc<Host>,
+    layer: &Arc<Layer>,
+    broker: &Arc<Broker>,
+) -> Result<(Connection, Task), Failure> {
+    let patience = Duration::from_secs(POP_TIMEOUT_SECS);
+    let connection = host.deployment.receiver(patience).await?;
+    let takes_many = takes_many(&connection.client, layer).await?;
+    let puller = Puller {
+        takes_many,
+        host: Arc::clone(host),
+        layer: Arc::clone(layer),
+        broker: Arc::clone(broker),
+        client: connection.client.clone(),
+    };
+    let task = Task(tokio::spawn(puller.run()));
+    Ok((connection, task))
+}
+
+/// Has this Redis BZMPOP, and may we use it? Before Redis 7, and with rights (ACL) for the commands of the Python layer
+/// alone, messages are taken in two steps.
+async fn takes_many(client: &Client, layer: &Layer) -> Result<bool, Failure> {
+    // Of a key that nobody writes; for a millisecond, since 0 is for ever.
+    let probe = Commands::pop_many(vec![layer.key("probe")], 1, "0.001");
+    match wire::run(client, probe).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_about_connection(&error) => Err(error.into()),
+        Err(_unknown_or_forbidden) => Ok(false),
+    }
+}
+
+struct Puller {
+    takes_many: bool,
+    host: Arc<Host>,
+    layer: Arc<Layer>,
+    broker: Arc<Broker>,
+    client: Client,
+}
+
+impl Puller {
+    async fn run(self) -> Failure {
+        let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
+        let mut turn = 0;
+        loop {
+            if let Err(failure) = self.pull(&mut inbound, turn).await {
+                return failure;
+            }
+            turn += 1;
+        }
+    }
+
+    /// Waits for a message and takes what waits behind it.
+    async fn pull(&self, inbound: &mut Inbound, turn: usize) -> Result<(), Failure> {
+        self.wait_for_room().await;
+        let canary = self.layer.key("canary");
+        let mut keys = self.layer.commands.receivers(&self.layer.own, turn);
+        keys.insert(0, canary.clone());
+        let Some((key, messages)) = self.pop(keys).await? else {
+            return Ok(());
+        };
+        for message in &messages {
+            if key == canary {
+                self.host.see_canary(message);
+            } else {
+                inbound.take(message);
+            }
+        }
+        if self.takes_many || key == canary {
+            return Ok(());
+        }
+        self.wait_for_room().await;
+        let drain = Commands::drain(&key, DRAIN);
+        for message in wire::members(wire::run(&self.client, drain).await?) {
+            inbound.take(&message);
+        }
+        Ok(())
+    }
+
+    /// The first messages of the first key that has some: one, or many where Redis can do that.
+    async fn pop(&self, keys: Vec<Vec<u8>>) -> Result<Option<(Bytes, Vec<Bytes>)>, Failure> {
+        if self.takes_many {
+            let patience = POP_TIMEOUT_SECS.to_string();
+            let pop = Commands::pop_many(keys, DRAIN, &patience);
+            return Ok(wire::popped_many(wire::run(&self.client, pop).await?));
+        }
+        let popped = wire::popped(wire::run(&self.client, Commands::pop(keys)).await?);
+        Ok(popped.map(|(key, message)| (key, vec![message])))
+    }
+
+    async fn wait_for_room(&self) {
+        if !is_full(&self.broker) {
+            return;
+        }
+        self.host.hold_back(true);
+        while is_full(&self.broker) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.host.hold_back(false);
+    }
+}
+
+/// Is any worker's mailbox full? Before anything is taken nobody knows whom it is for.
+fn is_full(broker: &Broker) -> bool {
+    let mailboxes = broker.mailboxes();
+    (0..mailboxes.workers()).any(|worker| mailboxes.is_full(worker))
+}
+
+/// Starts to listen.
+pub(super) async fn pubsub(
+    host: &Arc<Host>,
+    layer: &Arc<Layer>,
+    broker: &Arc<Broker>,
+) -> Result<(Connection, Task), Failure> {
+    let connection = host.deployment.subscriber().await?;
+    let messages: Receiver<Message> = connection.client.message_rx();
+    let canary = String::from_utf8_lossy(&layer.key("canary")).into_owned();
+    let listener = Listener {
+        host: Arc::clone(host),
+        layer: Arc::clone(layer),
+        broker: Arc::clone(broker),
+        canary: canary.clone(),
+        budget: WaitBudget::new(layer.clock),
+    };
+    let task = Task(tokio::spawn(listener.run(messages)));
+    host.deployment
+        .subscribe(&connection.client, vec![canary])
+        .await?;
+    Ok((connection, task))
+}
+
+struct Listener {
+    host: Arc<Host>,
+    layer: Arc<Layer>,
+    broker: Arc<Broker>,
+    canary: String,
+    budget: WaitBudget,
+}
+
+impl Listener {
+    async fn run(mut self, mut messages: Receiver<Message>) -> Failure {
+        let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
+        loop {
+            match messages.recv().await {
+                Ok(message) => self.take(&mut inbound, &message).await,
+                Err(RecvError::Lagged(lost)) => {
+                    let label = [("cause", "lagged")];
+                    let series = self.layer.metrics.channels_dropped.get_or_create(&label);
+                    series.inc_by(lost);
+                }
+                Err(RecvError::Closed) => return Failure::Ended,
+            }
+        }
+    }
+
+    async fn take(&mut self, inbound: &mut Inbound, message: &Message) {
+        let channel: &str = &message.channel;
+        let Some(bytes) = message.value.as_bytes() else {
+            return;
+        };
+        if channel == self.canary {
+            return self.host.see_canary(bytes);
+        }
+        let Some(group) = self.layer.commands.keys().group_of(channel) else {
+            return;
+        };
+        if !self.budget.wait(|| is_full(&self.broker)).await {
+            return count(&self.layer.metrics.channels_dropped, "cause", "mailbox");
+        }
+        inbound.hear(group, bytes);
+    }
+}

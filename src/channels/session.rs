@@ -1,0 +1,306 @@
+//! One session over one Redis of the site, from connecting to the first thing that breaks.
+
+use super::host::{Host, command, confirm};
+use super::layer::Layer;
+use super::receive;
+use super::scripts::Command;
+use super::wire;
+use crate::broker::Broker;
+use crate::name::RoomName;
+use crate::redis::deployment::{Connection, Failure, check_role, is_about_connection, text};
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
+use fred::prelude::FredResult;
+use fred::types::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Rooms joined in one go: twice as many commands of 7 KB each in the client library.
+const CHUNK: usize = 128;
+
+/// How often lingering rooms and waiting members are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Longest time between two canaries: with `bridge.command_timeout` it bounds how late a silent Redis
+/// is noticed.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Canaries sent before the way is given up: the client library throws arrivals away under a flood,
+/// and the canary may be among them.
+const TRIES: usize = 2;
+
+/// The canary's key lives this long without the node, in seconds.
+const CANARY_SECS: &[u8] = b"60";
+
+/// A session whose canary has come back.
+pub(super) struct Session {
+    commands: Connection,
+    messages: Connection,
+    receiving: Task,
+}
+
+/// A task that ends with its owner.
+pub(super) struct Task(pub(super) JoinHandle<Failure>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    /// Connects twice, listens, and waits for the first canary to come back.
+    pub(super) async fn open(
+        host: &Arc<Host>,
+        layer: &Arc<Layer>,
+        broker: &Arc<Broker>,
+    ) -> Result<Self, Failure> {
+        let commands = host.deployment.commander().await?;
+        // Refused while Redis loads its data set.
+        let _pong: Value = commands.client.ping(None).await?;
+        check_role(&commands.client).await?;
+        let (messages, receiving) = if layer.is_core {
+            receive::core(host, layer, broker).await?
+        } else {
+            receive::pubsub(host, layer, broker).await?
+        };
+        let session = Self {
+            commands,
+            messages,
+            receiving,
+        };
+        send_canary(host, layer, &session.commands.client).await?;
+        mark(layer, &session.commands.client).await?;
+        Ok(session)
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.commands.client.clone()
+    }
+
+    /// Keeps memberships and canaries until something breaks.
+    pub(super) async fn run(&mut self, host: &Host, layer: &Layer, broker: &Broker) -> Failure {
+        let commands = self.commands.client.clone();
+        let keeper = Keeper {
+            host,
+            layer,
+            commands: &commands,
+            messages: &self.messages.client.clone(),
+        };
+        tokio::select! {
+            failure = self.commands.ended() => failure,
+            failure = self.messages.ended() => failure,
+            ended = &mut self.receiving.0 => ended.unwrap_or(Failure::Ended),
+            failure = keeper.follow(broker) => failure,
+            failure = keeper.watch() => failure,
+        }
+    }
+
+    /// Leaves every group, for a node that goes down.
+    pub(super) async fn leave_all(&self, host: &Host, layer: &Layer) {
+        if !layer.is_core {
+            return; // Redis forgets subscriptions with their connection.
+        }
+        host.rooms.begin();
+        let names = host.rooms.take_wanted(usize::MAX);
+        for names in names.chunks(CHUNK) {
+            let leaves = leave(layer, names);
+            if wire::run_all(&self.commands.client, leaves).await.is_err() {
+                return;
+            }
+        }
+        let own = command("DEL", [&layer.key("canary"), &layer.key("joined")]);
+        drop(wire::run(&self.commands.client, own).await);
+    }
+}
+
+/// What keeps a session's memberships as the rooms are.
+struct Keeper<'s> {
+    host: &'s Host,
+    layer: &'s Layer,
+    commands: &'s Client,
+    messages: &'s Client,
+}
+
+impl Keeper<'_> {
+    async fn follow(&self, broker: &Broker) -> Failure {
+        loop {
+            if let Err(failure) = self.follow_once(broker).await {
+                return failure;
+            }
+        }
+    }
+
+    async fn follow_once(&self, broker: &Broker) -> Result<(), Failure> {
+        let rooms = &self.host.rooms;
+        let due = rooms.due(self.layer.clock.now());
+        for name in &due.overdue {
+            confirm(broker, name);
+        }
+        for names in due.idle.chunks(CHUNK) {
+            self.leave(names).await?;
+        }
+        let wanted = rooms.take_wanted(CHUNK);
+        if wanted.is_empty() {
+            // A permit of `changed` is kept if it comes in between.
+            drop(tokio::time::timeout(TICK, rooms.changed.notified()).await);
+            return Ok(());
+        }
+        self.join(&wanted).await?;
+        for name in &wanted {
+            if rooms.confirm(name) {
+                confirm(broker, name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn join(&self, names: &[RoomName]) -> Result<(), Failure> {
+        if self.layer.is_core {
+            return self.settle(wire::run_all(self.commands, self.joins(names)).await);
+        }
+        let deployment = &self.host.deployment;
+        deployment
+            .subscribe(self.messages, self.channels(names))
+            .await
+    }
+
+    fn joins(&self, names: &[RoomName]) -> Vec<Command> {
+        let joins = names.iter().flat_map(|name| {
+            let (member, now) = (self.layer.member(name), self.host.score());
+            self.layer.commands.join(name.as_str(), &member, now)
+        });
+        joins.collect()
+    }
+
+    async fn leave(&self, names: &[RoomName]) -> Result<(), Failure> {
+        if self.layer.is_core {
+            return self.settle(wire::run_all(self.commands, leave(self.layer, names)).await);
+        }
+        let deployment = &self.host.deployment;
+        deployment
+            .unsubscribe(self.messages, self.channels(names))
+            .await
+    }
+
+    fn channels(&self, names: &[RoomName]) -> Vec<String> {
+        let keys = self.layer.commands.keys();
+        let names = names.iter();
+        names
+            .map(|name| keys.group_channel(name.as_str()))
+            .collect()
+    }
+
+    /// A key that is in use for something else must not end the session: the others go on.
+    fn settle(&self, answer: FredResult<Value>) -> Result<(), Failure> {
+        match answer {
+            Err(error) if error.details().starts_with("WRONGTYPE") => {
+                tracing::warn!(
+                    host = self.host.label,
+                    reason = text(&error),
+                    "a group's key is in use for something else"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Sends canaries until one does not come back, and renews what Redis forgets.
+    async fn watch(&self) -> Failure {
+        let renewal = self.layer.group_expiry / 4;
+        let mut renewed = self.layer.clock.now();
+        loop {
+            tokio::time::sleep(EVERY.min(renewal)).await;
+            let now = self.layer.clock.now();
+            let is_due = now.since(renewed) >= renewal;
+            match self.check(is_due).await {
+                Ok(true) => renewed = now,
+                Ok(false) => {}
+                Err(failure) => return failure,
+            }
+        }
+    }
+
+    /// True if all memberships are made anew.
+    async fn check(&self, is_due: bool) -> Result<bool, Failure> {
+        // Demoted behind our back, it would refuse what we write.
+        check_role(self.commands).await?;
+        send_canary(self.host, self.layer, self.commands).await?;
+        if !self.layer.is_core {
+            return Ok(false);
+        }
+        let exists = command("EXISTS", [&self.layer.key("joined")]);
+        let is_there = match wire::run(self.commands, exists).await {
+            Ok(answer) => wire::number(&answer) > 0,
+            Err(error) if is_about_connection(&error) => return Err(error.into()),
+            // Forbidden (ACL): then the renewal alone decides.
+            Err(_forbidden) => true,
+        };
+        if is_there && !is_due {
+            return Ok(false);
+        }
+        if !is_there {
+            tracing::info!(
+                host = self.host.label,
+                "Redis has forgotten this node's groups; they are joined again"
+            );
+        }
+        mark(self.layer, self.commands).await?;
+        self.host.rooms.begin();
+        self.host.rooms.changed.notify_one();
+        Ok(true)
+    }
+}
+
+fn leave(layer: &Layer, names: &[RoomName]) -> Vec<Command> {
+    let leaves = names.iter().map(|name| {
+        let member = layer.former_member(name);
+        layer.commands.leave(name.as_str(), &member)
+    });
+    leaves.collect()
+}
+
+/// Sets the marker, before the memberships: what erases them later erases it too.
+async fn mark(layer: &Layer, client: &Client) -> Result<(), Failure> {
+    if layer.is_core {
+        let seconds = layer.group_expiry.as_secs().max(1).to_string();
+        let set = command(
+            "SET",
+            [&layer.key("joined"), b"1", b"EX", seconds.as_bytes()],
+        );
+        wire::run(client, set).await?;
+    }
+    Ok(())
+}
+
+/// Sends a canary and waits for it.
+async fn send_canary(host: &Host, layer: &Layer, client: &Client) -> Result<(), Failure> {
+    for _ in 0..TRIES {
+        let (number, mut seen) = host.health.next_canary();
+        let started = Instant::now();
+        let (key, text) = (layer.key("canary"), number.to_string());
+        let commands = if layer.is_core {
+            vec![
+                command("ZADD", [&key, b"0", text.as_bytes()]),
+                command("EXPIRE", [&key, CANARY_SECS]),
+            ]
+        } else {
+            vec![command("PUBLISH", [&key, text.as_bytes()])]
+        };
+        wire::run_all(client, commands).await?;
+        let back = seen.wait_for(|&last| last >= number);
+        if let Ok(Ok(_)) = tokio::time::timeout(layer.timeout, back).await {
+            host.health.canary_took(started.elapsed());
+            return Ok(());
+        }
+        // Full mailboxes hold the reader back: that is no fault of Redis.
+        if host.is_held_back() {
+            return Ok(());
+        }
+    }
+    Err(Failure::Canary)
+}

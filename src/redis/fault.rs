@@ -1,0 +1,223 @@
+//! Whose fault is it when Redis answers with an error?
+//!
+//! Redis 7 says `READONLY You can't write … script: f…, on @user_script:9.`; Redis 6.2 wraps what a
+//! script ran into: `ERR Error running script (call to f_…): @user_script:9: @user_script: 9:
+//! -READONLY You can't write …`. So the code counts wherever it stands.
+
+use fred::error::Error;
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Redis as a whole, for now: what was refused is kept, and tried again.
+    Redis,
+    /// Our rights: somebody must change them.
+    Rights,
+    /// One room's keys: somebody else's, or broken.
+    Room,
+}
+
+/// Codes about Redis as a whole, from its own source and that of Sentinel and Cluster.
+const OF_REDIS: [&str; 19] = [
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+    "EXECABORT",
+    "INPROG",
+    "IOERR",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOMASTERLINK",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "UNKILLABLE",
+];
+
+/// Codes about who we are.
+const OF_RIGHTS: [&str; 4] = ["DENIED", "NOAUTH", "NOPERM", "WRONGPASS"];
+
+/// Codes about a room's keys; the last one is of our own functions.
+const OF_ROOM: [&str; 4] = ["BUSYGROUP", "NOGROUP", "WRONGTYPE", "FOREIGN"];
+
+/// Judges an error by the words of Redis.
+pub(crate) fn judge(details: &str) -> Fault {
+    let mut codes = details
+        .split(|character: char| character.is_whitespace() || character == ':')
+        .map(|word| word.trim_start_matches('-'));
+    // The first that is one: what follows a code is prose.
+    let known = codes.find_map(|word| {
+        let is_one_of = |codes: &[&str]| codes.contains(&word);
+        if is_one_of(&OF_ROOM) {
+            Some(Fault::Room)
+        } else if is_one_of(&OF_RIGHTS) {
+            Some(Fault::Rights)
+        } else {
+            is_one_of(&OF_REDIS).then_some(Fault::Redis)
+        }
+    });
+    known.unwrap_or_else(|| {
+        let prose = details.to_ascii_lowercase();
+        if prose.contains("max number of clients") {
+            Fault::Redis
+        } else if details.starts_with("ERR ") {
+            // What a function says of the keys it was given; others may go on.
+            Fault::Room
+        } else {
+            Fault::Redis
+        }
+    })
+}
+
+/// Is something wrong with one room's keys alone?
+pub(crate) fn is_about_room(error: &Error) -> bool {
+    judge(error.details()) == Fault::Room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The code and text of Redis 7, and whose fault it is. Each is tried as every version says it.
+    const ERRORS: &[(&str, Fault)] = &[
+        (
+            "READONLY You can't write against a read only replica.",
+            Fault::Redis,
+        ),
+        (
+            "LOADING Redis is loading the dataset in memory",
+            Fault::Redis,
+        ),
+        (
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            Fault::Redis,
+        ),
+        ("CLUSTERDOWN The cluster is down", Fault::Redis),
+        ("CLUSTERDOWN Hash slot not served", Fault::Redis),
+        ("MOVED 3999 127.0.0.1:6381", Fault::Redis),
+        ("ASK 3999 127.0.0.1:6381", Fault::Redis),
+        (
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            Fault::Redis,
+        ),
+        (
+            "CROSSSLOT Keys in request don't hash to the same slot",
+            Fault::Redis,
+        ),
+        (
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            Fault::Redis,
+        ),
+        (
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            Fault::Redis,
+        ),
+        (
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            Fault::Redis,
+        ),
+        (
+            "NOSCRIPT No matching script. Please use EVAL.",
+            Fault::Redis,
+        ),
+        (
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            Fault::Redis,
+        ),
+        (
+            "NOREPLICAS Not enough good replicas to write.",
+            Fault::Redis,
+        ),
+        (
+            "EXECABORT Transaction discarded because of previous errors.",
+            Fault::Redis,
+        ),
+        (
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            Fault::Redis,
+        ),
+        ("ERR max number of clients reached", Fault::Redis),
+        (
+            "NOPERM this user has no permissions to run the 'xadd' command",
+            Fault::Rights,
+        ),
+        ("NOPERM No permissions to access a key", Fault::Rights),
+        ("NOAUTH Authentication required.", Fault::Rights),
+        (
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            Fault::Rights,
+        ),
+        (
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Fault::Room,
+        ),
+        ("FOREIGN entry 1-1 is none of a gateway", Fault::Room),
+        (
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+            Fault::Room,
+        ),
+        (
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Fault::Room,
+        ),
+        ("ERR value is not an integer or out of range", Fault::Room),
+        ("ERR syntax error", Fault::Room),
+        // Of an old Redis, or of one where it is renamed: the session's canary has failed before.
+        (
+            "ERR unknown command 'XADD', with args beginning with: 's'",
+            Fault::Room,
+        ),
+        // No code of Redis: of something in between.
+        ("UNAVAILABLE no healthy upstream", Fault::Redis),
+        ("", Fault::Redis),
+    ];
+
+    #[test]
+    fn the_code_counts_wherever_it_stands() {
+        let sha = "7f3c1b0c2a4e6f8091a2b3c4d5e6f708192a3b4c";
+        for (text, fault) in ERRORS {
+            let mut said = vec![(*text).to_owned()];
+            let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+            if !text.is_empty() && code != "UNAVAILABLE" {
+                said.extend([
+                    // 7.0 and later, out of a function.
+                    format!("{text} script: {sha}, on @user_script:31."),
+                    // 6.0 and 6.2, and 5.0.
+                    format!("ERR Error running script (call to f_{sha}): @user_script:31: @user_script: 31: -{text}"),
+                    format!("ERR Error running script (call to f_{sha}): @user_script:31: {text}"),
+                    format!("ERR Error running script (call to f_{sha}): @user_script:31:{code} {rest}"),
+                ]);
+            }
+            for said in said {
+                assert_eq!(judge(&said), *fault, "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_of_prose_or_within_a_word_is_no_code() {
+        for (text, fault) in [
+            (
+                "ERR BUSYGROUP Consumer Group name already exists",
+                Fault::Room,
+            ),
+            (
+                "ERR user_script:31: attempt to compare nil with number",
+                Fault::Room,
+            ),
+            (
+                "ERR readonly is no code and neither is moved or busy",
+                Fault::Room,
+            ),
+            ("WRONGTYPE not READONLY", Fault::Room),
+        ] {
+            assert_eq!(judge(text), fault, "{text}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Redis: what the bridge and Django's channel layer both stand on. The only user of fred.
+//!
+//! Not for: what is said there (`bridge`, `channels`).
+//!
+//! | Module | |
+//! |---|---|
+//! | `deployment` | one Redis, Sentinel or Cluster, and what fred must not do |
+//! | `tls` | whom it trusts, and as whom it comes |
+//! | `fault` | whose fault an error of Redis is |
+//! | `health` | down or up, of every Redis |
+//! | `supervise` | pauses between attempts, the node's end, code that panics |
+//! | `runtime` | the thread on which all of it runs |
+//! | [`shard`] | which of several Redis carries a room |
+//! | `subscriptions` | which rooms are wanted, and which are there |
+//! | `wait_budget` | how long a full mailbox is waited for |
+//! | `log_limiter` | one line a second |
+//! | [`probe`] | what `supportal check --redis` asks of each |
+//! | `rights` | what a user of Redis must be allowed |
+//!
+//! Limits: rooms by the members there are; every wait by `bridge.command_timeout` or
+//! `bridge.confirm_timeout`; what fred holds for a subscriber by `bridge.arrivals_capacity`.
+
+#![expect(
+    clippy::large_futures,
+    reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
+)]
+
+pub(crate) mod deployment;
+mod error;
+pub(crate) mod fault;
+pub(crate) mod health;
+pub(crate) mod log_limiter;
+pub mod probe;
+pub(crate) mod rights;
+mod runtime;
+pub mod shard;
+pub(crate) mod subscriptions;
+pub(crate) mod supervise;
+mod tls;
+pub(crate) mod wait_budget;
+
+pub use error::Error;
+pub use health::LinkReport;
+pub use runtime::Runtime;
+pub(crate) use runtime::{Ending, Running};

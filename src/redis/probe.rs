@@ -1,0 +1,177 @@
+//! What `supportal check --redis` asks of every Redis, whatever is done over it: is it there, and
+//! what is it like?
+
+use super::deployment::{Connection, Deployment, Failure, check_role};
+use super::error::Error;
+use super::fault::{Fault, judge};
+use super::rights;
+use fred::interfaces::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
+use std::fmt;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Pings of which the middle one counts: the first pays for cold caches.
+const PINGS: usize = 5;
+
+/// What one Redis is like.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Of the server.
+    pub version: String,
+    /// `master`, or what it does not tell.
+    pub role: String,
+    /// The middle one of some pings.
+    pub ping: Duration,
+    /// A message published and received again.
+    pub canary: Duration,
+    /// Commands that are used and not allowed, and are done without.
+    pub lacks: Vec<&'static str>,
+}
+
+/// One Redis of a list.
+#[derive(Debug)]
+pub struct Finding {
+    /// Its address, without the password.
+    pub address: String,
+    /// What it is like, or why the bridge could not work over it.
+    pub facts: Result<Facts, String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.facts {
+            Ok(facts) => {
+                write!(
+                    f,
+                    "{address}  version {}, {}, ping {:.2?}, canary {:.2?}",
+                    facts.version, facts.role, facts.ping, facts.canary
+                )?;
+                if facts.lacks.is_empty() {
+                    return Ok(());
+                }
+                let lacks = facts.lacks.join(", ");
+                write!(f, "; not allowed, and done without: {lacks}")
+            }
+            Err(reason) => write!(f, "{address}  FAILED: {reason}"),
+        }
+    }
+}
+
+/// What was found of one list of Redis.
+#[derive(Debug)]
+pub struct Found {
+    /// Every Redis, in the order of its list.
+    pub findings: Vec<Finding>,
+    /// Nodes with other settings, a sentence for each.
+    pub differences: Vec<String>,
+    /// Other nodes that were heard, if any are listened for.
+    pub nodes: Option<usize>,
+    /// The names used at Redis, for people, and ACL rules.
+    pub names: Vec<(&'static str, String)>,
+}
+
+/// Runs what is asked, without a running node.
+///
+/// # Errors
+/// When the system gives no runtime.
+pub(crate) fn block_on<T>(asked: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(asked))
+}
+
+/// Looks at each; `canary` sends one message through it, and says how long that took.
+pub(crate) async fn look_at_all(
+    deployments: &[Deployment],
+    canary: impl AsyncFn(&Deployment, &Connection) -> Result<Duration, Failure>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for deployment in deployments {
+        let send = async |commands: &Connection| canary(deployment, commands).await;
+        let facts = look(deployment, send).await;
+        findings.push(Finding {
+            address: deployment.shown.clone(),
+            facts: facts.map_err(|failure| failure.to_string()),
+        });
+    }
+    findings
+}
+
+async fn look(
+    deployment: &Deployment,
+    canary: impl AsyncFnOnce(&Connection) -> Result<Duration, Failure>,
+) -> Result<Facts, Failure> {
+    let commands = deployment.commander().await?;
+    let client = &commands.client;
+    let mut pings = Vec::with_capacity(PINGS);
+    for _ in 0..PINGS {
+        let started = Instant::now();
+        let _pong: Value = client.ping(None).await?;
+        pings.push(started.elapsed());
+    }
+    pings.sort();
+    check_role(client).await?;
+    // Not allowed to ask (ACL) is no fault.
+    let info = client.info::<String>(Some(InfoKind::Server)).await;
+    let version = info.ok().and_then(|info| field(&info, "redis_version:"));
+    let info = client.info::<String>(Some(InfoKind::Replication)).await;
+    let role = info.ok().and_then(|info| field(&info, "role:"));
+    let lacks = rights::HARMLESS.iter();
+    let mut lacking = Vec::new();
+    for (name, words) in lacks {
+        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
+        let asked = client.custom::<Value, &str>(command, words.to_vec()).await;
+        if asked.is_err_and(|error| judge(error.details()) == Fault::Rights) {
+            lacking.push(*name);
+        }
+    }
+    if deployment.is_cluster {
+        // Before a key whose slot is on its way elsewhere.
+        let asking = CustomCommand::new_static("ASKING", ClusterHash::Random, false);
+        let _ok: Value = client.custom(asking, Vec::<&str>::new()).await?;
+    }
+    let unknown = || "unknown (INFO is not allowed)".to_owned();
+    Ok(Facts {
+        version: version.unwrap_or_else(unknown),
+        role: role.unwrap_or_else(unknown),
+        ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
+        canary: canary(&commands).await?,
+        lacks: lacking,
+    })
+}
+
+/// Is it allowed to unsubscribe? The connection is of no use afterwards.
+///
+/// fred waits for no answer to its own UNSUBSCRIBE, and throws one away that is none: as a command of
+/// ours it is refused where it stands, or answered by what comes behind it.
+pub(crate) async fn leave(
+    deployment: &Deployment,
+    subscriptions: &Connection,
+    channel: String,
+) -> Result<(), Failure> {
+    let client = &subscriptions.client;
+    let (leaving, behind) = if deployment.is_cluster {
+        ("SUNSUBSCRIBE", ("SSUBSCRIBE", vec![channel.clone()]))
+    } else {
+        ("UNSUBSCRIBE", ("PING", Vec::new()))
+    };
+    let send = |name, words: Vec<String>| {
+        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+        client.custom::<Value, String>(command, words)
+    };
+    let (leave, behind) = (send(leaving, vec![channel]), send(behind.0, behind.1));
+    tokio::select! {
+        biased;
+        left = leave => left?,
+        answered = behind => answered?,
+    };
+    Ok(())
+}
+
+fn field(info: &str, name: &str) -> Option<String> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().chars().take(40).collect())
+}
