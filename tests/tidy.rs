@@ -51,7 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fastwebsockets", &["transport"]),
     ("form_urlencoded", &["http"]),
     ("foldhash", &["broker", "server", "worker"]),
-    ("fred", &["redis", "bridge", "channels"]),
+    ("fred", &["redis"]),
     ("getrandom", &["channels"]),
     (
         "http_body_util",

@@ -3,9 +3,8 @@
 //! see [`roll`](super::roll).
 
 use super::link::RedisLink;
-use crate::redis::deployment::{Failure, check_role};
-use fred::clients::Client;
-use fred::types::Value;
+use crate::redis::client::{RedisClient, check_role};
+use crate::redis::failure::Failure;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &RedisLink, client: &Client) -> Failure {
+pub(super) async fn watch(link: &RedisLink, client: &dyn RedisClient) -> Failure {
     loop {
         if let Err(failure) = watch_all(link, client).await {
             return failure;
@@ -26,20 +25,18 @@ pub(super) async fn watch(link: &RedisLink, client: &Client) -> Failure {
     }
 }
 
-async fn watch_all(link: &RedisLink, client: &Client) -> Result<(), Failure> {
-    let slots = link.deployment.slots(client).await?;
+async fn watch_all(link: &RedisLink, client: &dyn RedisClient) -> Result<(), Failure> {
+    let slots = client.slots().await?;
     loop {
         tokio::time::sleep(EVERY).await;
         send(link, client).await?;
         let card = link.company.card(link.place).write();
-        let card = Value::Bytes(card.into_bytes().into());
-        let said = link
-            .deployment
-            .publish(client.clone(), link.nodes_channel.clone(), card);
-        said.await?;
+        client
+            .publish(link.nodes_channel.clone(), card.into_bytes().into())
+            .await?;
         if link.deployment.is_cluster {
             // One canary proves one slot; the others are as they were when they were subscribed.
-            if link.deployment.slots(client).await? != slots {
+            if client.slots().await? != slots {
                 return Err(Failure::Moved);
             }
         } else {
@@ -50,7 +47,7 @@ async fn watch_all(link: &RedisLink, client: &Client) -> Result<(), Failure> {
 }
 
 /// Sends one and waits for it.
-pub(super) async fn send(link: &RedisLink, client: &Client) -> Result<(), Failure> {
+pub(super) async fn send(link: &RedisLink, client: &dyn RedisClient) -> Result<(), Failure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
@@ -68,11 +65,9 @@ pub(super) async fn send(link: &RedisLink, client: &Client) -> Result<(), Failur
     Err(Failure::Canary)
 }
 
-async fn publish(link: &RedisLink, client: &Client, number: u64) -> Result<(), Failure> {
+async fn publish(link: &RedisLink, client: &dyn RedisClient, number: u64) -> Result<(), Failure> {
     let channel = link.canary_channel.clone();
-    let bytes = Value::Bytes(number.to_be_bytes().to_vec().into());
-    link.deployment
-        .publish(client.clone(), channel, bytes)
-        .await?;
+    let bytes = number.to_be_bytes().to_vec().into();
+    client.publish(channel, bytes).await?;
     Ok(())
 }

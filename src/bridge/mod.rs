@@ -29,11 +29,6 @@
 //! Limits: `bridge.outbox_capacity`, `bridge.outbox_bytes`, `bridge.arrivals_capacity` for each Redis;
 //! rooms by the members there are; every wait by `bridge.command_timeout` or `bridge.confirm_timeout`.
 
-#![expect(
-    clippy::large_futures,
-    reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
-)]
-
 mod canary;
 pub mod envelope;
 mod link;

@@ -10,11 +10,12 @@ use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
 use crate::redis::Error;
-use crate::redis::deployment::{Connection, Deployment, Failure};
+use crate::redis::client::{Connection, Received};
+use crate::redis::deployment::Deployment;
+use crate::redis::failure::Failure;
 use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
 use crate::redis::supervise::random;
-use fred::interfaces::EventInterface;
-use fred::types::Value;
+use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -119,16 +120,16 @@ async fn listen(settings: &config::Bridge, deployments: &[Deployment]) -> Roll {
 
 async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), Failure> {
     let subscriptions = deployment.subscriber().await?;
-    let mut messages = subscriptions.client.message_rx();
+    let mut messages = subscriptions.client.messages();
     let channel = nodes_channel(&deployment.prefix);
-    deployment
-        .subscribe(&subscriptions.client, vec![channel])
-        .await?;
-    while let Ok(message) = messages.recv().await {
-        let card = message.value.as_bytes().and_then(Card::read);
+    subscriptions.client.subscribe(vec![channel]).await?;
+    loop {
+        let card = match messages.next().await {
+            Received::Message { bytes, .. } => Card::read(&bytes),
+            Received::Lagged(_) | Received::Ended => return Ok(()),
+        };
         cards.extend(card.filter(|_| cards.len() < CARDS_MAX));
     }
-    Ok(())
 }
 
 async fn canary(
@@ -143,23 +144,21 @@ async fn canary(
         BridgeMode::Off | BridgeMode::Pubsub => format!("{prefix}:canary:{who}"),
     };
     let subscriptions = deployment.subscriber().await?;
-    let mut messages = subscriptions.client.message_rx();
-    deployment
-        .subscribe(&subscriptions.client, vec![channel.clone()])
-        .await?;
+    let mut messages = subscriptions.client.messages();
+    let subscribe = subscriptions.client.subscribe(vec![channel.clone()]);
+    subscribe.await?;
     let mut started = Instant::now();
     if settings.mode == BridgeMode::Streams {
-        let hashes = streams::Hashes::load(deployment, &commands.client).await?;
+        let hashes = streams::Hashes::load(&*commands.client).await?;
         started = Instant::now();
-        streams::probe(deployment, &commands.client, &hashes, prefix, &who).await?;
+        streams::probe(deployment, &*commands.client, &hashes, prefix, &who).await?;
     } else {
-        let canary = Value::from_static(b"canary");
-        let published = deployment.publish(commands.client.clone(), channel.clone(), canary);
-        published.await?;
+        let canary = Bytes::from_static(b"canary");
+        commands.client.publish(channel.clone(), canary).await?;
     }
-    let took = match tokio::time::timeout(settings.command_timeout, messages.recv()).await {
-        Ok(Ok(_)) => started.elapsed(),
-        Ok(Err(_)) => return Err(Failure::Ended),
+    let took = match tokio::time::timeout(settings.command_timeout, messages.next()).await {
+        Ok(Received::Message { .. }) => started.elapsed(),
+        Ok(Received::Lagged(_) | Received::Ended) => return Err(Failure::Ended),
         Err(_) => return Err(Failure::Canary),
     };
     leave(deployment, &subscriptions, channel).await?;

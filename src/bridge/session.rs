@@ -4,12 +4,7 @@
 //! Redis cutting a slow subscriber off) does not stand in the way of what leaves. Either one's end
 //! ends the session.
 //!
-//! **When is a subscription there?** fred's `subscribe` resolves once the command is written, and
-//! throws Redis' answer away; an error (ACL) would even be taken for the answer to the next command.
-//! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
-//! subscriptions before it, and any error in its place ends the session with its two clients, before
-//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
-//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
+//! A subscription is there once Redis has said so, see `redis`.
 //! Only then are members welcomed, and a hello asks the room's other nodes for their marks.
 
 use super::canary;
@@ -22,18 +17,14 @@ use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::redis::Ending;
-use crate::redis::deployment::{Connection, Failure, Publishing, check_role};
-use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface};
-use fred::prelude::FredResult;
-use fred::types::{Message, Value};
+use crate::redis::client::{Answer, Connection, HandedOver, RedisClient, check_role, hand_over};
+use crate::redis::failure::{CommandError, Failure};
+use crate::redis::supervise::OwnedTask;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
-use tokio::task::JoinHandle;
 
 /// Rooms in one SUBSCRIBE: what Redis works off in well under a millisecond.
 const CHUNK: usize = 1_000;
@@ -55,18 +46,9 @@ const MARK_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Session {
     commands: Connection,
     subscriptions: Connection,
-    arrivals: Task,
+    arrivals: OwnedTask<Failure>,
     /// In mode `streams`.
     reads: Option<Reads>,
-}
-
-/// A task that ends with its owner.
-struct Task(JoinHandle<Failure>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Session {
@@ -74,20 +56,19 @@ impl Session {
     pub(super) async fn open(link: &Arc<RedisLink>, broker: &Arc<Broker>) -> Result<Self, Failure> {
         let commands = link.deployment.commander().await?;
         // Refused while Redis loads its data set.
-        let _pong: Value = commands.client.ping(None).await?;
-        check_role(&commands.client).await?;
+        commands.client.ping().await?;
+        check_role(&*commands.client).await?;
         let reads = match &link.streams {
             Some(streams) => Some(Reads::open(link, streams).await?),
             None => None,
         };
         let subscriptions = link.deployment.subscriber().await?;
-        let messages: Receiver<Message> = subscriptions.client.message_rx();
+        let messages = subscriptions.client.messages();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
-        let arrivals = Task(tokio::spawn(arrivals.run(messages)));
+        let arrivals = OwnedTask(tokio::spawn(arrivals.run(messages)));
         let channels = vec![link.canary_channel.clone(), link.nodes_channel.clone()];
-        let subscribed = link.deployment.subscribe(&subscriptions.client, channels);
-        subscribed.await?;
-        canary::send(link, &commands.client).await?;
+        subscriptions.client.subscribe(channels).await?;
+        canary::send(link, &*commands.client).await?;
         Ok(Self {
             commands,
             subscriptions,
@@ -106,8 +87,8 @@ impl Session {
         settle: Duration,
     ) -> Failure {
         let (commands, subscriptions) = (
-            self.commands.client.clone(),
-            self.subscriptions.client.clone(),
+            Arc::clone(&self.commands.client),
+            Arc::clone(&self.subscriptions.client),
         );
         tokio::select! {
             failure = self.commands.ended() => failure,
@@ -116,9 +97,9 @@ impl Session {
                 link.metrics.panics.inc();
                 Failure::Ended
             }),
-            failure = send(link, &commands, sending, settle) => failure,
-            failure = follow(link, broker, &subscriptions) => failure,
-            failure = canary::watch(link, &commands) => failure,
+            failure = send(link, &*commands, sending, settle) => failure,
+            failure = follow(link, broker, &*subscriptions) => failure,
+            failure = canary::watch(link, &*commands) => failure,
             failure = read(link, broker, self.reads.as_mut()) => failure,
         }
     }
@@ -133,7 +114,7 @@ impl Session {
                     return;
                 }
                 let mut flight =
-                    Flight::launch(link, &self.commands.client, batch(link, sending)).await;
+                    Flight::launch(link, &*self.commands.client, batch(link, sending)).await;
                 if flight.landed().await.is_err() {
                     return;
                 }
@@ -159,7 +140,7 @@ async fn read(link: &Arc<RedisLink>, broker: &Arc<Broker>, reads: Option<&mut Re
 }
 
 /// Keeps the subscriptions as the rooms are.
-async fn follow(link: &RedisLink, broker: &Broker, client: &Client) -> Failure {
+async fn follow(link: &RedisLink, broker: &Broker, client: &dyn RedisClient) -> Failure {
     loop {
         if let Err(failure) = follow_once(link, broker, client).await {
             return failure;
@@ -167,7 +148,11 @@ async fn follow(link: &RedisLink, broker: &Broker, client: &Client) -> Failure {
     }
 }
 
-async fn follow_once(link: &RedisLink, broker: &Broker, client: &Client) -> Result<(), Failure> {
+async fn follow_once(
+    link: &RedisLink,
+    broker: &Broker,
+    client: &dyn RedisClient,
+) -> Result<(), Failure> {
     let due = link.rooms.due(link.clock.now());
     for name in &due.overdue {
         link.metrics.bridge_unconfirmed.inc();
@@ -175,7 +160,7 @@ async fn follow_once(link: &RedisLink, broker: &Broker, client: &Client) -> Resu
     }
     for names in due.idle.chunks(CHUNK) {
         let left = channels(link, names);
-        link.deployment.unsubscribe(client, left).await?;
+        client.unsubscribe(left).await?;
     }
     let chunk = if link.deployment.is_cluster {
         CLUSTER_CHUNK
@@ -189,7 +174,7 @@ async fn follow_once(link: &RedisLink, broker: &Broker, client: &Client) -> Resu
         return Ok(());
     }
     let channels = channels(link, &wanted);
-    link.deployment.subscribe(client, channels).await?;
+    client.subscribe(channels).await?;
     if let Some(streams) = &link.streams {
         for name in &wanted {
             // Confirmed once it is known where the room's stream stands.
@@ -235,30 +220,20 @@ pub(super) fn confirm(broker: &Broker, name: &RoomName) {
 
 /// One batch on the wire.
 struct Flight {
-    commands: VecDeque<Command>,
+    commands: VecDeque<HandedOver>,
     entries: usize,
     messages: u64,
     launched: Millis,
 }
 
-enum Command {
-    Waiting(Publishing),
-    Answered(FredResult<()>),
-}
-
 impl Flight {
     /// Hands the batch's commands to the client, in order. Polling a command once is what hands it
     /// over; the answers are waited for later.
-    async fn launch(link: &RedisLink, client: &Client, batch: Batch) -> Self {
+    async fn launch(link: &RedisLink, client: &dyn RedisClient, batch: Batch) -> Self {
         let launched = link.clock.now();
         let mut commands = VecDeque::with_capacity(batch.parcels.len());
         for parcel in batch.parcels {
-            let mut command = command(link, client.clone(), parcel);
-            let first = poll_fn(|context| Poll::Ready(command.as_mut().poll(context))).await;
-            commands.push_back(match first {
-                Poll::Ready(answer) => Command::Answered(answer),
-                Poll::Pending => Command::Waiting(command),
-            });
+            commands.push_back(hand_over(command(link, client, parcel)).await);
         }
         Self {
             commands,
@@ -272,37 +247,37 @@ impl Flight {
     ///
     /// # Cancel safety
     /// What was answered is kept; may be called again.
-    async fn landed(&mut self) -> FredResult<()> {
+    async fn landed(&mut self) -> Result<(), CommandError> {
         poll_fn(|context| self.poll_landed(context)).await
     }
 
-    fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<FredResult<()>> {
+    fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CommandError>> {
         while let Some(command) = self.commands.front_mut() {
-            let answer = match command {
-                Command::Waiting(command) => std::task::ready!(command.as_mut().poll(context)),
-                Command::Answered(answer) => std::mem::replace(answer, Ok(())),
-            };
-            self.commands.pop_front();
-            answer?;
+            if let HandedOver::Waiting(answer) = command {
+                let answered = std::task::ready!(answer.as_mut().poll(context));
+                *command = HandedOver::Answered(answered);
+            }
+            if let Some(HandedOver::Answered(answered)) = self.commands.pop_front() {
+                answered?;
+            }
         }
         Poll::Ready(Ok(()))
     }
 }
 
 /// What takes a parcel to the other nodes.
-fn command(link: &RedisLink, client: Client, parcel: Parcel) -> Publishing {
+fn command(link: &RedisLink, client: &dyn RedisClient, parcel: Parcel) -> Answer {
     if let Some(streams) = &link.streams {
         return streams.append(link, client, parcel);
     }
     let channel = link.channel(parcel.room.name());
-    let envelope = Value::Bytes(parcel.envelope);
-    link.deployment.publish(client, channel, envelope)
+    client.publish(channel, parcel.envelope)
 }
 
 /// Publishes what the data plane puts into the outbox.
 async fn send(
     link: &RedisLink,
-    client: &Client,
+    client: &dyn RedisClient,
     sending: &mut Sending,
     settle: Duration,
 ) -> Failure {
@@ -340,7 +315,7 @@ async fn send(
 }
 
 /// Done when the first flight has landed; never, if there is none.
-async fn front(flights: &mut VecDeque<Flight>) -> FredResult<()> {
+async fn front(flights: &mut VecDeque<Flight>) -> Result<(), CommandError> {
     match flights.front_mut() {
         Some(flight) => flight.landed().await,
         None => std::future::pending().await,

@@ -9,7 +9,7 @@
 //! its data), so are the memberships, and all are made again.
 
 use super::layer::Layer;
-use super::scripts::{Command, Score, Scores};
+use super::scripts::{Score, Scores};
 use super::session::Session;
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
@@ -17,12 +17,13 @@ use crate::clock::{self, Clock};
 use crate::config::Bridge;
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use crate::redis::deployment::{Deployment, Failure};
+use crate::redis::client::RedisClient;
+use crate::redis::deployment::Deployment;
+use crate::redis::failure::Failure;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
 use crate::redis::supervise::{Pauses, stopped, supervise};
 use crate::redis::{Ending, LinkReport};
-use fred::clients::Client;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ pub(super) struct Host {
     /// The rooms whose groups this Redis keeps.
     pub(super) rooms: Subscriptions<()>,
     /// The client for commands, while the host is up.
-    client: Mutex<Option<Client>>,
+    client: Mutex<Option<Arc<dyn RedisClient>>>,
     pub(super) health: LinkHealth,
     /// The reader waits for room in the workers' mailboxes.
     held_back: AtomicBool,
@@ -68,7 +69,7 @@ impl Host {
     }
 
     /// The client for commands, if this Redis is there.
-    pub(super) fn client(&self) -> Option<Client> {
+    pub(super) fn client(&self) -> Option<Arc<dyn RedisClient>> {
         self.client.lock().clone()
     }
 
@@ -212,13 +213,5 @@ impl Host {
 pub(super) fn confirm(broker: &Broker, name: &RoomName) {
     if let Some(room) = broker.named(name.as_str()) {
         broker.confirm_way(&room, Way::Django);
-    }
-}
-
-/// A command of the link's own.
-pub(super) fn command<const N: usize>(name: &'static str, arguments: [&[u8]; N]) -> Command {
-    Command {
-        name,
-        arguments: arguments.map(<[u8]>::to_vec).to_vec(),
     }
 }

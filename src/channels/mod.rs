@@ -22,17 +22,12 @@
 //! | `host` `session` | the way over one Redis of the site, down or up; memberships |
 //! | `receive` `inbound` | from Django to the browser |
 //! | `outbound` | from the browser to Django |
-//! | `wire` | to the client library |
+//! | `wire` | what Redis' answers mean |
 //! | `probe` | `supportal check --redis` |
 //!
 //! Two layers: `core` keeps memberships and messages in sorted sets, one key per process; `pubsub`
 //! publishes and keeps nothing. Source: the installed packages (`tests/channels/record_vectors.py`
 //! runs them and keeps what they said).
-
-#![expect(
-    clippy::large_futures,
-    reason = "each command of fred is a future of 7 KB; a session has a few"
-)]
 
 pub mod codec;
 pub mod crypto;
@@ -55,7 +50,7 @@ pub use codec::{Arrival, Codec, Poison, To, Unwritable};
 pub use event::{Ignored, Mapping, Outcome};
 pub use keys::{Keys, Receivers};
 pub use layer::Layer;
-pub use scripts::{Command, Score, Scores};
+pub use scripts::{Score, Scores};
 
 #[cfg(test)]
 mod tests;

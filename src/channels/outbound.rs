@@ -20,12 +20,11 @@ use crate::config::Bridge;
 use crate::metrics::{Counter, Metrics, count};
 use crate::protocol::ErrorCode;
 use crate::redis::Ending;
-use crate::redis::deployment::{is_about_connection, text as reason};
+use crate::redis::client::RedisClient;
+use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
 use crate::redis::supervise::supervise;
 use crate::transport::{Opcode, encoder};
-use fred::clients::Client;
-use fred::error::Error;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -114,11 +113,11 @@ enum Undelivered {
     /// By a cause of [`CAUSES`].
     Dropped(&'static str),
     /// The client library's, or Redis' own.
-    Failed(Error),
+    Failed(CommandError),
 }
 
-impl From<Error> for Undelivered {
-    fn from(error: Error) -> Self {
+impl From<CommandError> for Undelivered {
+    fn from(error: CommandError) -> Self {
         Self::Failed(error)
     }
 }
@@ -246,11 +245,11 @@ impl Outbound {
                         if failure_lines.is_due(layer.clock.now()) {
                             tracing::warn!(
                                 to = self.label(),
-                                reason = reason(&error),
+                                reason = %error,
                                 "a user's message did not reach Django"
                             );
                         }
-                        Some(if is_about_connection(&error) {
+                        Some(if error.is_about_connection() {
                             "lost"
                         } else {
                             "refused"
@@ -291,8 +290,8 @@ impl Outbound {
                     None => false,
                     Some(client) => {
                         let batch = layer.commands.send(channel, &event, now, &mut fill)?;
-                        let full = wire::run_all(&client, batch.into_commands()).await?;
-                        if wire::number(&full) > 0 {
+                        let full = wire::run_all(&*client, batch.into_commands()).await?;
+                        if full.number() > 0 {
                             return Err(Undelivered::Dropped("full"));
                         }
                         true
@@ -312,7 +311,7 @@ impl Outbound {
     }
 
     /// The next host that is there: workers look on all of them in turn.
-    fn any(&self, layer: &Layer) -> Option<Client> {
+    fn any(&self, layer: &Layer) -> Option<Arc<dyn RedisClient>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let hosts = layer.hosts.len().max(1);
         (0..hosts).find_map(|step| layer.hosts.get((turn + step) % hosts)?.client())
@@ -336,7 +335,7 @@ async fn send_to_group(
         return Ok(false);
     };
     let members = layer.commands.members(group, now);
-    let members = wire::texts(wire::run_all(&host, members.into()).await?);
+    let members = wire::texts(wire::run_all(&*host, members.into()).await?);
     let names = members.iter().map(String::as_str);
     let batches = layer
         .commands
@@ -349,7 +348,8 @@ async fn send_to_group(
         destinations += batch.destinations as u64;
         match client(batch.host) {
             Some(client) => {
-                full += wire::number(&wire::run_all(&client, batch.into_commands()).await?);
+                let answer = wire::run_all(&*client, batch.into_commands()).await?;
+                full += answer.number();
             }
             None => missing = true,
         }
@@ -379,7 +379,7 @@ async fn publish(
     let Some(client) = layer.hosts.get(index).and_then(|host| host.client()) else {
         return Ok(false);
     };
-    if wire::number(&wire::run(&client, command).await?) == 0 {
+    if client.send(command).await?.number() == 0 {
         return Err(Undelivered::Dropped("nobody"));
     }
     Ok(true)

@@ -2,7 +2,6 @@
 //! and received by the commands that the layer itself uses, so that a right which is missing shows.
 
 use super::codec::value::Map;
-use super::host::command;
 use super::keys::Receivers;
 use super::layer::{check_random, fill};
 use super::scripts::{Commands, Scores};
@@ -11,11 +10,11 @@ use crate::clock;
 use crate::config::Bridge;
 use crate::config::channels::{Channels, Host, Layer};
 use crate::redis::Error;
-use crate::redis::deployment::{Connection, Deployment, Failure};
-use crate::redis::fault::{Fault, judge};
+use crate::redis::client::{Connection, Received, RedisCommand};
+use crate::redis::deployment::Deployment;
+use crate::redis::failure::Failure;
 use crate::redis::probe::{Found, block_on, leave, look_at_all};
 use crate::redis::rights;
-use fred::interfaces::EventInterface;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -130,7 +129,7 @@ impl Check<'_> {
     /// Joins, sends as another process would, receives, leaves. All at this host: which one a key
     /// belongs to among several does not matter here.
     async fn core(&self) -> Result<Duration, Failure> {
-        let client = &self.commander.client;
+        let client = &*self.commander.client;
         let receiver = self.deployment.receiver(Duration::from_secs(1)).await?;
         let (group, mut scores) = (self.group(), Scores::default());
         let mut now = || {
@@ -152,9 +151,9 @@ impl Check<'_> {
             wire::run_all(client, batch.into_commands()).await?;
         }
         let pop = Commands::pop(self.commands.receivers(&self.own, 0));
-        let popped = wire::popped(wire::run(&receiver.client, pop).await?);
+        let popped = wire::popped(receiver.client.send(pop).await?);
         let took = started.elapsed();
-        wire::run(client, self.commands.leave(&group, &member)).await?;
+        client.send(self.commands.leave(&group, &member)).await?;
         self.further(&receiver).await?;
         self.read(popped.as_ref().map(|(_, message)| &**message), took)
     }
@@ -163,16 +162,16 @@ impl Check<'_> {
     async fn further(&self, receiver: &Connection) -> Result<(), Failure> {
         let key = self.commands.keys().group(&self.group()).into_bytes();
         let others = vec![
-            command("SET", [&key, b"1", b"EX", b"1"]),
-            command("EXISTS", [&key]),
-            command("DEL", [&key]),
+            RedisCommand::new("SET", [&key, b"1", b"EX", b"1"]),
+            RedisCommand::new("EXISTS", [&key]),
+            RedisCommand::new("DEL", [&key]),
             Commands::drain(&key, 1),
         ];
-        wire::run_all(&self.commander.client, others).await?;
+        wire::run_all(&*self.commander.client, others).await?;
         let many = Commands::pop_many(vec![key], 1, "0.001");
-        match wire::run(&receiver.client, many).await {
+        match receiver.client.send(many).await {
             // An older Redis has none, and is asked in two steps.
-            Err(error) if judge(error.details()) != Fault::Room => Err(error.into()),
+            Err(error) if !error.is_about_room() => Err(error.into()),
             _ => Ok(()),
         }
     }
@@ -180,11 +179,10 @@ impl Check<'_> {
     async fn pubsub(&self) -> Result<Duration, Failure> {
         let group = self.group();
         let subscriptions = self.deployment.subscriber().await?;
-        let mut messages = subscriptions.client.message_rx();
+        let mut messages = subscriptions.client.messages();
         let channel = self.commands.keys().group_channel(&group);
-        self.deployment
-            .subscribe(&subscriptions.client, vec![channel.clone()])
-            .await?;
+        let subscribe = subscriptions.client.subscribe(vec![channel.clone()]);
+        subscribe.await?;
         let mut scores = Scores::default();
         let (second, micros) = clock::wall();
         let now = scores.next(second, micros);
@@ -193,15 +191,15 @@ impl Check<'_> {
             .commands
             .publish_to_group(&group, &self.event, now, &mut fill);
         if let Ok((_host, publish)) = published {
-            wire::run(&self.commander.client, publish).await?;
+            self.commander.client.send(publish).await?;
         }
-        let message = messages.recv().await.ok();
+        let received = messages.next().await;
         let took = started.elapsed();
         leave(self.deployment, &subscriptions, channel).await?;
-        let bytes = message
-            .as_ref()
-            .and_then(|message| message.value.as_bytes());
-        self.read(bytes, took)
+        match received {
+            Received::Message { bytes, .. } => self.read(Some(&bytes), took),
+            Received::Lagged(_) | Received::Ended => self.read(None, took),
+        }
     }
 
     /// The message must be the one that was sent.

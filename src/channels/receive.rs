@@ -9,20 +9,16 @@ use super::host::Host;
 use super::inbound::Inbound;
 use super::layer::Layer;
 use super::scripts::{Commands, POP_TIMEOUT_SECS};
-use super::session::Task;
 use super::wire;
 use crate::broker::Broker;
 use crate::metrics::count;
-use crate::redis::deployment::{Connection, Failure, is_about_connection};
+use crate::redis::client::{Connection, Messages, Received, RedisClient};
+use crate::redis::failure::Failure;
+use crate::redis::supervise::OwnedTask;
 use crate::redis::wait_budget::{LOOK_EVERY, WaitBudget};
 use bytes::Bytes;
-use fred::clients::Client;
-use fred::interfaces::EventInterface;
-use fred::types::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
 /// Messages taken from one receiver before the next one has its turn.
 const DRAIN: usize = 128;
@@ -32,29 +28,29 @@ pub(super) async fn core(
     host: &Arc<Host>,
     layer: &Arc<Layer>,
     broker: &Arc<Broker>,
-) -> Result<(Connection, Task), Failure> {
+) -> Result<(Connection, OwnedTask<Failure>), Failure> {
     let patience = Duration::from_secs(POP_TIMEOUT_SECS);
     let connection = host.deployment.receiver(patience).await?;
-    let takes_many = takes_many(&connection.client, layer).await?;
+    let takes_many = takes_many(&*connection.client, layer).await?;
     let puller = Puller {
         takes_many,
         host: Arc::clone(host),
         layer: Arc::clone(layer),
         broker: Arc::clone(broker),
-        client: connection.client.clone(),
+        client: Arc::clone(&connection.client),
     };
-    let task = Task(tokio::spawn(puller.run()));
+    let task = OwnedTask(tokio::spawn(puller.run()));
     Ok((connection, task))
 }
 
 /// Has this Redis BZMPOP, and may we use it? Before Redis 7, and with rights (ACL) for the commands of the Python layer
 /// alone, messages are taken in two steps.
-async fn takes_many(client: &Client, layer: &Layer) -> Result<bool, Failure> {
+async fn takes_many(client: &dyn RedisClient, layer: &Layer) -> Result<bool, Failure> {
     // Of a key that nobody writes; for a millisecond, since 0 is for ever.
     let probe = Commands::pop_many(vec![layer.key("probe")], 1, "0.001");
-    match wire::run(client, probe).await {
+    match client.send(probe).await {
         Ok(_) => Ok(true),
-        Err(error) if is_about_connection(&error) => Err(error.into()),
+        Err(error) if error.is_about_connection() => Err(error.into()),
         Err(_unknown_or_forbidden) => Ok(false),
     }
 }
@@ -64,7 +60,7 @@ struct Puller {
     host: Arc<Host>,
     layer: Arc<Layer>,
     broker: Arc<Broker>,
-    client: Client,
+    client: Arc<dyn RedisClient>,
 }
 
 impl Puller {
@@ -100,7 +96,7 @@ impl Puller {
         }
         self.wait_for_room().await;
         let drain = Commands::drain(&key, DRAIN);
-        for message in wire::members(wire::run(&self.client, drain).await?) {
+        for message in wire::members(self.client.send(drain).await?) {
             inbound.take(&message);
         }
         Ok(())
@@ -111,9 +107,9 @@ impl Puller {
         if self.takes_many {
             let patience = POP_TIMEOUT_SECS.to_string();
             let pop = Commands::pop_many(keys, DRAIN, &patience);
-            return Ok(wire::popped_many(wire::run(&self.client, pop).await?));
+            return Ok(wire::popped_many(self.client.send(pop).await?));
         }
-        let popped = wire::popped(wire::run(&self.client, Commands::pop(keys)).await?);
+        let popped = wire::popped(self.client.send(Commands::pop(keys)).await?);
         Ok(popped.map(|(key, message)| (key, vec![message])))
     }
 
@@ -140,9 +136,9 @@ pub(super) async fn pubsub(
     host: &Arc<Host>,
     layer: &Arc<Layer>,
     broker: &Arc<Broker>,
-) -> Result<(Connection, Task), Failure> {
+) -> Result<(Connection, OwnedTask<Failure>), Failure> {
     let connection = host.deployment.subscriber().await?;
-    let messages: Receiver<Message> = connection.client.message_rx();
+    let messages = connection.client.messages();
     let canary = String::from_utf8_lossy(&layer.key("canary")).into_owned();
     let listener = Listener {
         host: Arc::clone(host),
@@ -151,10 +147,8 @@ pub(super) async fn pubsub(
         canary: canary.clone(),
         budget: WaitBudget::new(layer.clock),
     };
-    let task = Task(tokio::spawn(listener.run(messages)));
-    host.deployment
-        .subscribe(&connection.client, vec![canary])
-        .await?;
+    let task = OwnedTask(tokio::spawn(listener.run(messages)));
+    connection.client.subscribe(vec![canary]).await?;
     Ok((connection, task))
 }
 
@@ -167,26 +161,24 @@ struct Listener {
 }
 
 impl Listener {
-    async fn run(mut self, mut messages: Receiver<Message>) -> Failure {
+    async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
         let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         loop {
-            match messages.recv().await {
-                Ok(message) => self.take(&mut inbound, &message).await,
-                Err(RecvError::Lagged(lost)) => {
+            match messages.next().await {
+                Received::Message { channel, bytes } => {
+                    self.take(&mut inbound, &channel, &bytes).await;
+                }
+                Received::Lagged(lost) => {
                     let label = [("cause", "lagged")];
                     let series = self.layer.metrics.channels_dropped.get_or_create(&label);
                     series.inc_by(lost);
                 }
-                Err(RecvError::Closed) => return Failure::Ended,
+                Received::Ended => return Failure::Ended,
             }
         }
     }
 
-    async fn take(&mut self, inbound: &mut Inbound, message: &Message) {
-        let channel: &str = &message.channel;
-        let Some(bytes) = message.value.as_bytes() else {
-            return;
-        };
+    async fn take(&mut self, inbound: &mut Inbound, channel: &str, bytes: &[u8]) {
         if channel == self.canary {
             return self.host.see_canary(bytes);
         }

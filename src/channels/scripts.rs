@@ -1,6 +1,6 @@
 //! What is said to Redis, as data: which command, which arguments, in which order.
 //!
-//! Nothing is sent here. Each [`Command`] goes as it is to the host its function names (or to
+//! Nothing is sent here. Each [`RedisCommand`] goes as it is to the host its function names (or to
 //! [`host_of`] what its documentation names); the reply's meaning is told beside
 //! it. Source: the commands that `channels_redis` 4.3 issues, recorded in `tests/channels/vectors.json`.
 
@@ -10,6 +10,7 @@ use super::codec::value::Map;
 use super::codec::{Codec, To, Unwritable};
 use super::keys::{Keys, Receivers, host_of, non_local};
 use crate::config::channels::Channels;
+use crate::redis::RedisCommand;
 
 /// `EVAL` of a message for the keys of one host: `KEYS` are its destinations, `ARGV` a message for
 /// each, a capacity for each, the time and the expiry. Its reply is how many keys were full and did
@@ -48,24 +49,6 @@ pub const MEMBERS_MAX: usize = 65_536;
 
 /// Seconds a blocking receive waits, as in the layer.
 pub const POP_TIMEOUT_SECS: u64 = 5;
-
-/// One command of Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// Its name.
-    pub name: &'static str,
-    /// Its arguments.
-    pub arguments: Vec<Vec<u8>>,
-}
-
-impl Command {
-    fn new<const N: usize>(name: &'static str, arguments: [&[u8]; N]) -> Self {
-        Self {
-            name,
-            arguments: arguments.map(<[u8]>::to_vec).to_vec(),
-        }
-    }
-}
 
 /// A moment as a score of a sorted set: Unix time in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,9 +105,9 @@ pub struct Batch {
     /// The host's index.
     pub host: usize,
     /// One `ZREMRANGEBYSCORE` for each destination; may go in one pipeline.
-    pub trims: Vec<Command>,
+    pub trims: Vec<RedisCommand>,
     /// `EVAL` of [`SEND`].
-    pub send: Command,
+    pub send: RedisCommand,
     /// How many destinations `send` has.
     pub destinations: usize,
 }
@@ -132,7 +115,7 @@ pub struct Batch {
 impl Batch {
     /// All of it, in the order in which it goes out; the last reply counts.
     #[must_use]
-    pub fn into_commands(self) -> Vec<Command> {
+    pub fn into_commands(self) -> Vec<RedisCommand> {
         let mut commands = self.trims;
         commands.push(self.send);
         commands
@@ -190,34 +173,34 @@ impl Commands {
     /// `core`: joins a group, and renews a membership. For [`Commands::host_of_group`]. Repeat well
     /// within `group_expiry`: it is the answer to the expiry, to a restart of Redis and to a `flush`.
     #[must_use]
-    pub fn join(&self, group: &str, member: &str, now: Score) -> [Command; 2] {
+    pub fn join(&self, group: &str, member: &str, now: Score) -> [RedisCommand; 2] {
         let key = self.keys.group(group);
         let expiry = self.channels.group_expiry.as_secs().to_string();
         [
-            Command::new(
+            RedisCommand::new(
                 "ZADD",
                 [key.as_bytes(), now.text().as_bytes(), member.as_bytes()],
             ),
-            Command::new("EXPIRE", [key.as_bytes(), expiry.as_bytes()]),
+            RedisCommand::new("EXPIRE", [key.as_bytes(), expiry.as_bytes()]),
         ]
     }
 
     /// `core`: leaves a group. For [`Commands::host_of_group`].
     #[must_use]
-    pub fn leave(&self, group: &str, member: &str) -> Command {
+    pub fn leave(&self, group: &str, member: &str) -> RedisCommand {
         let key = self.keys.group(group);
-        Command::new("ZREM", [key.as_bytes(), member.as_bytes()])
+        RedisCommand::new("ZREM", [key.as_bytes(), member.as_bytes()])
     }
 
     /// `core`: drops who joined too long ago, then lists the members, at most [`MEMBERS_MAX`]. For
     /// [`Commands::host_of_group`]. The second reply goes to [`Commands::send_to_group`].
     #[must_use]
-    pub fn members(&self, group: &str, now: Score) -> [Command; 2] {
+    pub fn members(&self, group: &str, now: Score) -> [RedisCommand; 2] {
         let key = self.keys.group(group);
         let last = (MEMBERS_MAX - 1).to_string();
         [
             trim(&key, now, self.channels.group_expiry.as_secs()),
-            Command::new("ZRANGE", [key.as_bytes(), b"0", last.as_bytes()]),
+            RedisCommand::new("ZRANGE", [key.as_bytes(), b"0", last.as_bytes()]),
         ]
     }
 
@@ -300,11 +283,11 @@ impl Commands {
     /// some. The reply is the key, and pairs of a message and its score, or nothing after [`POP_TIMEOUT_SECS`]. Redis 7; before it,
     /// [`Commands::pop`] and [`Commands::drain`] do the same in two steps.
     #[must_use]
-    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, patience: &str) -> Command {
+    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, patience: &str) -> RedisCommand {
         let mut arguments = vec![patience.into(), keys.len().to_string().into_bytes()];
         arguments.extend(keys);
         arguments.extend(["MIN".into(), "COUNT".into(), count.to_string().into_bytes()]);
-        Command {
+        RedisCommand {
             name: "BZMPOP",
             arguments,
         }
@@ -313,9 +296,9 @@ impl Commands {
     /// `core`: waits for a message in any of these keys, on one host. The reply is key, message
     /// and score, or nothing after [`POP_TIMEOUT_SECS`]. Follow it with [`Commands::drain`].
     #[must_use]
-    pub fn pop(mut keys: Vec<Vec<u8>>) -> Command {
+    pub fn pop(mut keys: Vec<Vec<u8>>) -> RedisCommand {
         keys.push(POP_TIMEOUT_SECS.to_string().into_bytes());
-        Command {
+        RedisCommand {
             name: "BZPOPMIN",
             arguments: keys,
         }
@@ -324,15 +307,15 @@ impl Commands {
     /// `core`: takes up to `count` messages that wait in `key`, which [`Commands::pop`] named. The
     /// reply is messages and scores in turn, fewer than `count` if that was all.
     #[must_use]
-    pub fn drain(key: &[u8], count: usize) -> Command {
-        Command::new("ZPOPMIN", [key, count.to_string().as_bytes()])
+    pub fn drain(key: &[u8], count: usize) -> RedisCommand {
+        RedisCommand::new("ZPOPMIN", [key, count.to_string().as_bytes()])
     }
 
     /// `core`: `EVAL` of [`RESTORE`] for a general channel.
     #[must_use]
-    pub fn restore(&self, channel: &str) -> Command {
+    pub fn restore(&self, channel: &str) -> RedisCommand {
         let (key, inflight) = (self.keys.channel(channel), self.keys.inflight(channel));
-        Command::new(
+        RedisCommand::new(
             "EVAL",
             [
                 RESTORE.as_bytes(),
@@ -354,7 +337,7 @@ impl Commands {
         event: &Map<'_>,
         now: Score,
         fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<(usize, Command), Unwritable> {
+    ) -> Result<(usize, RedisCommand), Unwritable> {
         self.publish(&self.keys.group_channel(group), event, now, fill)
     }
 
@@ -368,28 +351,28 @@ impl Commands {
         event: &Map<'_>,
         now: Score,
         fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<(usize, Command), Unwritable> {
+    ) -> Result<(usize, RedisCommand), Unwritable> {
         let message = self.codec.encode(event, To::Nobody, now.second(), fill)?;
-        let command = Command::new("PUBLISH", [channel.as_bytes(), &message]);
+        let command = RedisCommand::new("PUBLISH", [channel.as_bytes(), &message]);
         Ok((host_of(channel, self.channels.hosts.len()), command))
     }
 
     /// `pubsub`: hears a group, and the host it is for.
     #[must_use]
-    pub fn subscribe(&self, group: &str) -> (usize, Command) {
+    pub fn subscribe(&self, group: &str) -> (usize, RedisCommand) {
         self.subscription("SUBSCRIBE", group)
     }
 
     /// `pubsub`: hears it no longer.
     #[must_use]
-    pub fn unsubscribe(&self, group: &str) -> (usize, Command) {
+    pub fn unsubscribe(&self, group: &str) -> (usize, RedisCommand) {
         self.subscription("UNSUBSCRIBE", group)
     }
 
-    fn subscription(&self, name: &'static str, group: &str) -> (usize, Command) {
+    fn subscription(&self, name: &'static str, group: &str) -> (usize, RedisCommand) {
         let channel = self.keys.group_channel(group);
         let host = host_of(&channel, self.channels.hosts.len());
-        (host, Command::new(name, [channel.as_bytes()]))
+        (host, RedisCommand::new(name, [channel.as_bytes()]))
     }
 
     /// The members by process, in the order of each one's first member, whose capacity counts.
@@ -435,7 +418,7 @@ impl Commands {
         Batch {
             host,
             trims,
-            send: Command {
+            send: RedisCommand {
                 name: "EVAL",
                 arguments,
             },
@@ -445,9 +428,9 @@ impl Commands {
 }
 
 /// Drops what is older than `age` seconds from a sorted set.
-fn trim(key: &str, now: Score, age: u64) -> Command {
+fn trim(key: &str, now: Score, age: u64) -> RedisCommand {
     let oldest = now.before(age);
-    Command::new(
+    RedisCommand::new(
         "ZREMRANGEBYSCORE",
         [key.as_bytes(), b"0", oldest.as_bytes()],
     )

@@ -1,20 +1,17 @@
 //! One session over one Redis of the site, from connecting to the first thing that breaks.
 
-use super::host::{Host, command, confirm};
+use super::host::{Host, confirm};
 use super::layer::Layer;
 use super::receive;
-use super::scripts::Command;
 use super::wire;
 use crate::broker::Broker;
 use crate::name::RoomName;
-use crate::redis::deployment::{Connection, Failure, check_role, is_about_connection, text};
-use fred::clients::Client;
-use fred::interfaces::ClientLike;
-use fred::prelude::FredResult;
-use fred::types::Value;
+use crate::redis::client::{Connection, RedisClient, RedisCommand, check_role};
+use crate::redis::failure::{CommandError, Failure};
+use crate::redis::supervise::OwnedTask;
+use crate::redis::value::RedisValue;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Rooms joined in one go: twice as many commands of 7 KB each in the client library.
@@ -38,16 +35,7 @@ const CANARY_SECS: &[u8] = b"60";
 pub(super) struct Session {
     commands: Connection,
     messages: Connection,
-    receiving: Task,
-}
-
-/// A task that ends with its owner.
-pub(super) struct Task(pub(super) JoinHandle<Failure>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    receiving: OwnedTask<Failure>,
 }
 
 impl Session {
@@ -59,8 +47,8 @@ impl Session {
     ) -> Result<Self, Failure> {
         let commands = host.deployment.commander().await?;
         // Refused while Redis loads its data set.
-        let _pong: Value = commands.client.ping(None).await?;
-        check_role(&commands.client).await?;
+        commands.client.ping().await?;
+        check_role(&*commands.client).await?;
         let (messages, receiving) = if layer.is_core {
             receive::core(host, layer, broker).await?
         } else {
@@ -71,23 +59,24 @@ impl Session {
             messages,
             receiving,
         };
-        send_canary(host, layer, &session.commands.client).await?;
-        mark(layer, &session.commands.client).await?;
+        send_canary(host, layer, &*session.commands.client).await?;
+        mark(layer, &*session.commands.client).await?;
         Ok(session)
     }
 
-    pub(super) fn client(&self) -> Client {
-        self.commands.client.clone()
+    pub(super) fn client(&self) -> Arc<dyn RedisClient> {
+        Arc::clone(&self.commands.client)
     }
 
     /// Keeps memberships and canaries until something breaks.
     pub(super) async fn run(&mut self, host: &Host, layer: &Layer, broker: &Broker) -> Failure {
-        let commands = self.commands.client.clone();
+        let commands = Arc::clone(&self.commands.client);
+        let messages = Arc::clone(&self.messages.client);
         let keeper = Keeper {
             host,
             layer,
-            commands: &commands,
-            messages: &self.messages.client.clone(),
+            commands: &*commands,
+            messages: &*messages,
         };
         tokio::select! {
             failure = self.commands.ended() => failure,
@@ -107,12 +96,12 @@ impl Session {
         let names = host.rooms.take_wanted(usize::MAX);
         for names in names.chunks(CHUNK) {
             let leaves = leave(layer, names);
-            if wire::run_all(&self.commands.client, leaves).await.is_err() {
+            if wire::run_all(&*self.commands.client, leaves).await.is_err() {
                 return;
             }
         }
-        let own = command("DEL", [&layer.key("canary"), &layer.key("joined")]);
-        drop(wire::run(&self.commands.client, own).await);
+        let own = RedisCommand::new("DEL", [&layer.key("canary"), &layer.key("joined")]);
+        drop(self.commands.client.send(own).await);
     }
 }
 
@@ -120,8 +109,8 @@ impl Session {
 struct Keeper<'s> {
     host: &'s Host,
     layer: &'s Layer,
-    commands: &'s Client,
-    messages: &'s Client,
+    commands: &'s dyn RedisClient,
+    messages: &'s dyn RedisClient,
 }
 
 impl Keeper<'_> {
@@ -161,13 +150,10 @@ impl Keeper<'_> {
         if self.layer.is_core {
             return self.settle(wire::run_all(self.commands, self.joins(names)).await);
         }
-        let deployment = &self.host.deployment;
-        deployment
-            .subscribe(self.messages, self.channels(names))
-            .await
+        Ok(self.messages.subscribe(self.channels(names)).await?)
     }
 
-    fn joins(&self, names: &[RoomName]) -> Vec<Command> {
+    fn joins(&self, names: &[RoomName]) -> Vec<RedisCommand> {
         let joins = names.iter().flat_map(|name| {
             let (member, now) = (self.layer.member(name), self.host.score());
             self.layer.commands.join(name.as_str(), &member, now)
@@ -179,10 +165,7 @@ impl Keeper<'_> {
         if self.layer.is_core {
             return self.settle(wire::run_all(self.commands, leave(self.layer, names)).await);
         }
-        let deployment = &self.host.deployment;
-        deployment
-            .unsubscribe(self.messages, self.channels(names))
-            .await
+        Ok(self.messages.unsubscribe(self.channels(names)).await?)
     }
 
     fn channels(&self, names: &[RoomName]) -> Vec<String> {
@@ -194,12 +177,12 @@ impl Keeper<'_> {
     }
 
     /// A key that is in use for something else must not end the session: the others go on.
-    fn settle(&self, answer: FredResult<Value>) -> Result<(), Failure> {
+    fn settle(&self, answer: Result<RedisValue, CommandError>) -> Result<(), Failure> {
         match answer {
             Err(error) if error.details().starts_with("WRONGTYPE") => {
                 tracing::warn!(
                     host = self.host.label,
-                    reason = text(&error),
+                    reason = %error,
                     "a group's key is in use for something else"
                 );
                 Ok(())
@@ -233,10 +216,10 @@ impl Keeper<'_> {
         if !self.layer.is_core {
             return Ok(false);
         }
-        let exists = command("EXISTS", [&self.layer.key("joined")]);
-        let is_there = match wire::run(self.commands, exists).await {
-            Ok(answer) => wire::number(&answer) > 0,
-            Err(error) if is_about_connection(&error) => return Err(error.into()),
+        let exists = RedisCommand::new("EXISTS", [&self.layer.key("joined")]);
+        let is_there = match self.commands.send(exists).await {
+            Ok(answer) => answer.number() > 0,
+            Err(error) if error.is_about_connection() => return Err(error.into()),
             // Forbidden (ACL): then the renewal alone decides.
             Err(_forbidden) => true,
         };
@@ -256,7 +239,7 @@ impl Keeper<'_> {
     }
 }
 
-fn leave(layer: &Layer, names: &[RoomName]) -> Vec<Command> {
+fn leave(layer: &Layer, names: &[RoomName]) -> Vec<RedisCommand> {
     let leaves = names.iter().map(|name| {
         let member = layer.former_member(name);
         layer.commands.leave(name.as_str(), &member)
@@ -265,31 +248,31 @@ fn leave(layer: &Layer, names: &[RoomName]) -> Vec<Command> {
 }
 
 /// Sets the marker, before the memberships: what erases them later erases it too.
-async fn mark(layer: &Layer, client: &Client) -> Result<(), Failure> {
+async fn mark(layer: &Layer, client: &dyn RedisClient) -> Result<(), Failure> {
     if layer.is_core {
         let seconds = layer.group_expiry.as_secs().max(1).to_string();
-        let set = command(
+        let set = RedisCommand::new(
             "SET",
             [&layer.key("joined"), b"1", b"EX", seconds.as_bytes()],
         );
-        wire::run(client, set).await?;
+        client.send(set).await?;
     }
     Ok(())
 }
 
 /// Sends a canary and waits for it.
-async fn send_canary(host: &Host, layer: &Layer, client: &Client) -> Result<(), Failure> {
+async fn send_canary(host: &Host, layer: &Layer, client: &dyn RedisClient) -> Result<(), Failure> {
     for _ in 0..TRIES {
         let (number, mut seen) = host.health.next_canary();
         let started = Instant::now();
         let (key, text) = (layer.key("canary"), number.to_string());
         let commands = if layer.is_core {
             vec![
-                command("ZADD", [&key, b"0", text.as_bytes()]),
-                command("EXPIRE", [&key, CANARY_SECS]),
+                RedisCommand::new("ZADD", [&key, b"0", text.as_bytes()]),
+                RedisCommand::new("EXPIRE", [&key, CANARY_SECS]),
             ]
         } else {
-            vec![command("PUBLISH", [&key, text.as_bytes()])]
+            vec![RedisCommand::new("PUBLISH", [&key, text.as_bytes()])]
         };
         wire::run_all(client, commands).await?;
         let back = seen.wait_for(|&last| last >= number);

@@ -1,111 +1,70 @@
-//! From a [`Command`] to its answer: the one place where the pure half meets the client library.
+//! From a [`RedisCommand`] to its answer, and what the answers mean.
 
-use super::scripts::Command;
+use crate::redis::RedisCommand;
+use crate::redis::client::{RedisClient, hand_over};
+use crate::redis::failure::CommandError;
+use crate::redis::value::RedisValue;
 use bytes::Bytes;
-use fred::clients::Client;
-use fred::interfaces::ClientLike;
-use fred::prelude::FredResult;
-use fred::types::{ClusterHash, CustomCommand, Value};
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
-
-type Answer = Pin<Box<dyn Future<Output = FredResult<Value>> + Send>>;
-
-fn send(client: &Client, command: Command) -> Answer {
-    let client = client.clone();
-    Box::pin(async move {
-        let Command { name, arguments } = command;
-        let custom = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        let arguments: Vec<Value> = arguments
-            .into_iter()
-            .map(|argument| Value::Bytes(argument.into()))
-            .collect();
-        client.custom(custom, arguments).await
-    })
-}
-
-/// Sends one command and waits for its answer.
-///
-/// # Errors
-/// Redis' refusal, or the connection's end.
-pub(super) async fn run(client: &Client, command: Command) -> FredResult<Value> {
-    send(client, command).await
-}
 
 /// Sends commands in one go, in order, and waits for all answers; the last one's.
 ///
 /// # Errors
 /// The first of theirs that is one, once all were sent.
-pub(super) async fn run_all(client: &Client, commands: Vec<Command>) -> FredResult<Value> {
-    // Polling a command once hands it over; what waits together leaves in one write.
+pub(super) async fn run_all(
+    client: &dyn RedisClient,
+    commands: Vec<RedisCommand>,
+) -> Result<RedisValue, CommandError> {
     let mut answers = Vec::new();
     for command in commands {
-        let mut answer = send(client, command);
-        let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
-        answers.push((answer, first));
+        answers.push(hand_over(client.send(command)).await);
     }
-    let mut last = Value::Null;
-    for (answer, first) in answers {
-        last = match first {
-            Poll::Ready(answered) => answered?,
-            Poll::Pending => answer.await?,
-        };
+    let mut last = RedisValue::Nil;
+    for answer in answers {
+        last = answer.answered().await?;
     }
     Ok(last)
 }
 
 /// What BZPOPMIN gave: the key and a member.
-pub(super) fn popped(answer: Value) -> Option<(Bytes, Bytes)> {
+pub(super) fn popped(answer: RedisValue) -> Option<(Bytes, Bytes)> {
     let mut parts = array(answer)?.into_iter();
-    Some((bytes(parts.next()?)?, bytes(parts.next()?)?))
+    Some((parts.next()?.into_bytes()?, parts.next()?.into_bytes()?))
 }
 
 /// What BZMPOP gave: the key and its members, lowest score first.
-pub(super) fn popped_many(answer: Value) -> Option<(Bytes, Vec<Bytes>)> {
+pub(super) fn popped_many(answer: RedisValue) -> Option<(Bytes, Vec<Bytes>)> {
     let mut parts = array(answer)?.into_iter();
-    Some((bytes(parts.next()?)?, members(parts.next()?)))
+    Some((parts.next()?.into_bytes()?, members(parts.next()?)))
 }
 
 /// The members in the answer to ZPOPMIN, lowest score first: pairs in RESP3, in turns with their
 /// scores in RESP2.
-pub(super) fn members(answer: Value) -> Vec<Bytes> {
+pub(super) fn members(answer: RedisValue) -> Vec<Bytes> {
     let values = array(answer).unwrap_or_default();
-    let is_flat = !values.iter().any(|value| matches!(value, Value::Array(_)));
+    let is_flat = !values
+        .iter()
+        .any(|value| matches!(value, RedisValue::Array(_)));
     let step = if is_flat { 2 } else { 1 };
     let members = values.into_iter().step_by(step);
     members
         .filter_map(|value| match value {
-            Value::Array(pair) => bytes(pair.into_iter().next()?),
-            value => bytes(value),
+            RedisValue::Array(pair) => pair.into_iter().next()?.into_bytes(),
+            value => value.into_bytes(),
         })
         .collect()
 }
 
 /// The texts in the answer to ZRANGE; what is no text is no name.
-pub(super) fn texts(answer: Value) -> Vec<String> {
+pub(super) fn texts(answer: RedisValue) -> Vec<String> {
     let values = array(answer).unwrap_or_default().into_iter();
     values
-        .filter_map(|value| String::from_utf8(bytes(value)?.into()).ok())
+        .filter_map(|value| String::from_utf8(value.into_bytes()?.into()).ok())
         .collect()
 }
 
-/// The number in an answer.
-pub(super) fn number(answer: &Value) -> u64 {
-    answer.as_u64().unwrap_or_default()
-}
-
-fn array(answer: Value) -> Option<Vec<Value>> {
+fn array(answer: RedisValue) -> Option<Vec<RedisValue>> {
     match answer {
-        Value::Array(values) => Some(values),
-        _ => None,
-    }
-}
-
-fn bytes(value: Value) -> Option<Bytes> {
-    match value {
-        Value::Bytes(bytes) => Some(bytes),
-        Value::String(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        RedisValue::Array(values) => Some(values),
         _ => None,
     }
 }
@@ -114,29 +73,32 @@ fn bytes(value: Value) -> Option<Bytes> {
 mod tests {
     use super::*;
 
-    fn pair(member: &str) -> [Value; 2] {
-        [Value::from(member), Value::from(1.5)]
+    fn pair(member: &str) -> [RedisValue; 2] {
+        [RedisValue::from(member), RedisValue::from("1.5")]
     }
 
     #[test]
     fn members_are_read_in_both_versions_of_the_protocol() {
         let flat = [pair("a"), pair("b")].concat();
-        let nested = [pair("a"), pair("b")].map(|pair| Value::Array(pair.to_vec()));
+        let nested = [pair("a"), pair("b")].map(|pair| RedisValue::Array(pair.to_vec()));
         for values in [flat, nested.to_vec()] {
-            assert_eq!(members(Value::Array(values)), ["a", "b"]);
+            assert_eq!(members(RedisValue::Array(values)), ["a", "b"]);
         }
-        assert!(members(Value::Null).is_empty());
+        assert!(members(RedisValue::Nil).is_empty());
     }
 
     #[test]
     fn a_pop_that_waited_in_vain_gives_nothing() {
-        assert_eq!(popped(Value::Null), None);
+        assert_eq!(popped(RedisValue::Nil), None);
         let [member, score] = pair("m");
-        let answer = Value::Array(vec![Value::from("k"), member, score]);
+        let answer = RedisValue::Array(vec![RedisValue::from("k"), member, score]);
         assert_eq!(popped(answer), Some(("k".into(), "m".into())));
-        assert_eq!(popped_many(Value::Null), None);
-        let pairs = [pair("a"), pair("b")].map(|pair| Value::Array(pair.to_vec()));
-        let answer = Value::Array(vec![Value::from("k"), Value::Array(pairs.to_vec())]);
+        assert_eq!(popped_many(RedisValue::Nil), None);
+        let pairs = [pair("a"), pair("b")].map(|pair| RedisValue::Array(pair.to_vec()));
+        let answer = RedisValue::Array(vec![
+            RedisValue::from("k"),
+            RedisValue::Array(pairs.to_vec()),
+        ]);
         let expected = ("k".into(), vec!["a".into(), "b".into()]);
         assert_eq!(popped_many(answer), Some(expected));
     }

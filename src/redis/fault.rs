@@ -4,8 +4,6 @@
 //! script ran into: `ERR Error running script (call to f_…): @user_script:9: @user_script: 9:
 //! -READONLY You can't write …`. So the code counts wherever it stands.
 
-use fred::error::Error;
-
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -73,11 +71,6 @@ pub(crate) fn judge(details: &str) -> Fault {
             Fault::Redis
         }
     })
-}
-
-/// Is something wrong with one room's keys alone?
-pub(crate) fn is_about_room(error: &Error) -> bool {
-    judge(error.details()) == Fault::Room
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How one Redis is: down, or up. Shared by all that hold a way open over one, for as long as the
 //! node lives. A change of the state is told once, however often it is tried in between.
 
-use super::deployment::{Deployment, Failure};
+use super::deployment::Deployment;
+use super::failure::Failure;
 use super::subscriptions::Subscriptions;
 use crate::clock::{Clock, Millis};
 use crate::metrics::{Gauges, Seconds};

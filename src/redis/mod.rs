@@ -4,7 +4,10 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | `deployment` | one Redis, Sentinel or Cluster, and what fred must not do |
+//! | `client` `value` | the port: what a connected Redis does for us, and what it answers |
+//! | `fred_client` | that, by fred |
+//! | `deployment` | one Redis, Sentinel or Cluster, and connections to it |
+//! | `failure` | why a command failed, and why the way is not there |
 //! | `tls` | whom it trusts, and as whom it comes |
 //! | `fault` | whose fault an error of Redis is |
 //! | `health` | down or up, of every Redis |
@@ -20,14 +23,12 @@
 //! Limits: rooms by the members there are; every wait by `bridge.command_timeout` or
 //! `bridge.confirm_timeout`; what fred holds for a subscriber by `bridge.arrivals_capacity`.
 
-#![expect(
-    clippy::large_futures,
-    reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
-)]
-
+pub(crate) mod client;
 pub(crate) mod deployment;
 mod error;
+pub(crate) mod failure;
 pub(crate) mod fault;
+mod fred_client;
 pub(crate) mod health;
 pub(crate) mod log_limiter;
 pub mod probe;
@@ -37,8 +38,10 @@ pub mod shard;
 pub(crate) mod subscriptions;
 pub(crate) mod supervise;
 mod tls;
+pub(crate) mod value;
 pub(crate) mod wait_budget;
 
+pub use client::RedisCommand;
 pub use error::Error;
 pub use health::LinkReport;
 pub use runtime::Runtime;

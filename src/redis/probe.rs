@@ -1,12 +1,13 @@
 //! What `supportal check --redis` asks of every Redis, whatever is done over it: is it there, and
 //! what is it like?
 
-use super::deployment::{Connection, Deployment, Failure, check_role};
+use super::client::{Connection, RedisClient, RedisCommand, check_role};
+use super::deployment::Deployment;
 use super::error::Error;
-use super::fault::{Fault, judge};
+use super::failure::{CommandError, Failure};
+use super::fault::Fault;
 use super::rights;
-use fred::interfaces::ClientLike;
-use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
+use super::value::RedisValue;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -105,33 +106,29 @@ async fn look(
     canary: impl AsyncFnOnce(&Connection) -> Result<Duration, Failure>,
 ) -> Result<Facts, Failure> {
     let commands = deployment.commander().await?;
-    let client = &commands.client;
+    let client = &*commands.client;
     let mut pings = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {
         let started = Instant::now();
-        let _pong: Value = client.ping(None).await?;
+        client.ping().await?;
         pings.push(started.elapsed());
     }
     pings.sort();
     check_role(client).await?;
     // Not allowed to ask (ACL) is no fault.
-    let info = client.info::<String>(Some(InfoKind::Server)).await;
-    let version = info.ok().and_then(|info| field(&info, "redis_version:"));
-    let info = client.info::<String>(Some(InfoKind::Replication)).await;
-    let role = info.ok().and_then(|info| field(&info, "role:"));
+    let version = told(client, "server", "redis_version:").await;
+    let role = told(client, "replication", "role:").await;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
-        let command = CustomCommand::new_static(name, ClusterHash::Random, false);
-        let asked = client.custom::<Value, &str>(command, words.to_vec()).await;
-        if asked.is_err_and(|error| judge(error.details()) == Fault::Rights) {
+        let asked = client.send(command(name, words)).await;
+        if asked.is_err_and(|error| error.fault() == Fault::Rights) {
             lacking.push(*name);
         }
     }
     if deployment.is_cluster {
         // Before a key whose slot is on its way elsewhere.
-        let asking = CustomCommand::new_static("ASKING", ClusterHash::Random, false);
-        let _ok: Value = client.custom(asking, Vec::<&str>::new()).await?;
+        client.send(command("ASKING", &[])).await?;
     }
     let unknown = || "unknown (INFO is not allowed)".to_owned();
     Ok(Facts {
@@ -153,22 +150,37 @@ pub(crate) async fn leave(
     channel: String,
 ) -> Result<(), Failure> {
     let client = &subscriptions.client;
+    let channel = channel.as_str();
     let (leaving, behind) = if deployment.is_cluster {
-        ("SUNSUBSCRIBE", ("SSUBSCRIBE", vec![channel.clone()]))
+        ("SUNSUBSCRIBE", command("SSUBSCRIBE", &[channel]))
     } else {
-        ("UNSUBSCRIBE", ("PING", Vec::new()))
+        ("UNSUBSCRIBE", command("PING", &[]))
     };
-    let send = |name, words: Vec<String>| {
-        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        client.custom::<Value, String>(command, words)
-    };
-    let (leave, behind) = (send(leaving, vec![channel]), send(behind.0, behind.1));
+    let (leave, behind) = (
+        client.send(command(leaving, &[channel])),
+        client.send(behind),
+    );
     tokio::select! {
         biased;
         left = leave => left?,
         answered = behind => answered?,
     };
     Ok(())
+}
+
+fn command(name: &'static str, words: &[&str]) -> RedisCommand {
+    let words = words.iter();
+    RedisCommand {
+        name,
+        arguments: words.map(|word| word.as_bytes().to_vec()).collect(),
+    }
+}
+
+/// What a section of INFO says; `None` if it may not be asked.
+async fn told(client: &dyn RedisClient, section: &str, name: &str) -> Option<String> {
+    let info: Result<RedisValue, CommandError> = client.send(command("INFO", &[section])).await;
+    let info = info.ok()?.into_bytes()?;
+    field(std::str::from_utf8(&info).ok()?, name)
 }
 
 fn field(info: &str, name: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The first pause after a session broke; doubled each time up to `bridge.reconnect_max`.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -98,5 +99,14 @@ pub(crate) async fn supervise<R>(
         metrics.panics.inc();
         on_panic();
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// A task that ends with its owner.
+pub(crate) struct OwnedTask<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for OwnedTask<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

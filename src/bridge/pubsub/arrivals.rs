@@ -16,15 +16,13 @@ use crate::broker::room::Room;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::metrics::count;
-use crate::redis::deployment::Failure;
+use crate::redis::client::{Messages, Received};
+use crate::redis::failure::Failure;
 use crate::redis::log_limiter::LogLimiter;
 use crate::redis::wait_budget::WaitBudget;
 use bytes::Bytes;
-use fred::types::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
 /// The reader of one session.
 pub(in crate::bridge) struct Arrivals {
@@ -56,26 +54,22 @@ impl Arrivals {
     }
 
     /// Reads until the connection is gone.
-    pub(in crate::bridge) async fn run(mut self, mut messages: Receiver<Message>) -> Failure {
+    pub(in crate::bridge) async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
         loop {
-            match messages.recv().await {
-                Ok(message) => self.take(&message).await,
-                Err(RecvError::Lagged(count)) => {
+            match messages.next().await {
+                Received::Message { channel, bytes } => self.take(&channel, &bytes).await,
+                Received::Lagged(count) => {
                     self.link.metrics.bridge_lagged.inc_by(count);
                     if let Some(streams) = &self.link.streams {
                         streams.doubt_all(&self.link);
                     }
                 }
-                Err(RecvError::Closed) => return Failure::Ended,
+                Received::Ended => return Failure::Ended,
             }
         }
     }
 
-    async fn take(&mut self, message: &Message) {
-        let channel: &str = &message.channel;
-        let Some(bytes) = message.value.as_bytes() else {
-            return;
-        };
+    async fn take(&mut self, channel: &str, bytes: &[u8]) {
         if channel == self.link.nodes_channel {
             let link = &self.link;
             return link.company.hear(link.place, bytes, link.clock.now());

@@ -5,9 +5,6 @@ use crate::bridge::Bridge;
 use crate::bridge::envelope::{self, Entry, Envelope};
 use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
-use crate::redis::deployment::text;
-use fred::interfaces::LuaInterface;
-use fred::types::Value;
 
 /// Most bytes of messages in one answer, and one message more.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -70,9 +67,9 @@ impl Bridge {
         };
         let arguments = newest_arguments(limit.min(streams.keeps.capacity), BYTES_MAX);
         let keys = vec![streams.stream(room.as_str())];
-        let answer: Result<Value, _> = client.evalsha(hashes.read, keys, arguments).await;
+        let answer = client.evaluate(hashes.read, keys, arguments).await;
         link.metrics.bridge_reads.inc();
-        let page = Page::from(answer.map_err(|error| NoHistory::Refused(text(&error)))?);
+        let page = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
         let kept = u64::try_from(streams.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
         let oldest = wall_millis().saturating_sub(kept);
         let tail = page.tail.unwrap_or_default();

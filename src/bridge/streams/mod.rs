@@ -58,13 +58,11 @@ use crate::clock::Millis;
 use crate::config::Config;
 use crate::metrics::count;
 use crate::name::RoomName;
-use crate::redis::deployment::{Deployment, Failure, Publishing};
-use crate::redis::fault::is_about_room;
+use crate::redis::client::{Answer, RedisClient, RedisCommand};
+use crate::redis::deployment::Deployment;
+use crate::redis::failure::Failure;
+use crate::redis::value::RedisValue;
 use bytes::Bytes;
-use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::{ClientLike, LuaInterface};
-use fred::types::{ClusterHash, CustomCommand, Value};
 use parking_lot::Mutex;
 use refused::Refused;
 use room_order::{HearContext, HearTally};
@@ -91,10 +89,10 @@ impl Hashes {
     ///
     /// # Errors
     /// When Redis does not answer in time, or forbids it.
-    pub(super) async fn load(deployment: &Deployment, client: &Client) -> Result<Self, Failure> {
+    pub(super) async fn load(client: &dyn RedisClient) -> Result<Self, Failure> {
         Ok(Self {
-            append: deployment.load_script(client, scripts::APPEND).await?,
-            read: deployment.load_script(client, scripts::READ).await?,
+            append: client.load(scripts::APPEND).await?,
+            read: client.load(scripts::READ).await?,
         })
     }
 }
@@ -121,7 +119,7 @@ pub(super) struct Streams {
     waiting: Mutex<Vec<RoomName>>,
     refused: Arc<Refused>,
     /// For `/history`, while a session is up.
-    reader: Mutex<Option<Client>>,
+    reader: Mutex<Option<Arc<dyn RedisClient>>>,
 }
 
 impl Streams {
@@ -171,7 +169,12 @@ impl Streams {
 
     /// Appends what a room has to say, and publishes it; done when Redis has answered. What Redis
     /// refuses for this room alone is counted and done with.
-    pub(super) fn append(&self, link: &RedisLink, client: Client, parcel: Parcel) -> Publishing {
+    pub(super) fn append(
+        &self,
+        link: &RedisLink,
+        client: &dyn RedisClient,
+        parcel: Parcel,
+    ) -> Answer {
         let name = parcel.room.name().as_str();
         let keys = vec![self.stream(name), self.origins(name)];
         let (head, messages) = parcel.pieces();
@@ -181,25 +184,23 @@ impl Streams {
         let metrics = Arc::clone(&link.metrics);
         let (refused, now) = (Arc::clone(&self.refused), link.clock.now());
         let room = Arc::clone(&parcel.room);
+        let append = client.evaluate(hash.unwrap_or_default(), keys, arguments);
         Box::pin(async move {
-            let appended: Result<Value, Error> = client
-                .evalsha(hash.unwrap_or_default(), keys, arguments)
-                .await;
-            match appended {
-                Ok(appended) => {
-                    let appended = appended.as_u64().unwrap_or(0);
+            match append.await {
+                Ok(answer) => {
+                    let appended = answer.number();
                     metrics.bridge_appended.inc_by(appended);
                     metrics
                         .bridge_repeated
                         .inc_by(count.saturating_sub(appended));
-                    Ok(())
+                    Ok(answer)
                 }
-                Err(error) if is_about_room(&error) => {
+                Err(error) if error.is_about_room() => {
                     for _ in 0..count {
                         count_refused(&metrics);
                     }
                     refused.add(room.name(), &error, now);
-                    Ok(())
+                    Ok(RedisValue::Nil)
                 }
                 Err(error) => Err(error),
             }
@@ -214,7 +215,7 @@ impl Streams {
     pub(super) async fn send_canary(
         &self,
         link: &RedisLink,
-        client: &Client,
+        client: &dyn RedisClient,
         number: u64,
     ) -> Result<(), Failure> {
         let name = canary(&format!("{:?}", link.node));
@@ -225,8 +226,8 @@ impl Streams {
         let messages = vec![(number, bytes)];
         let arguments = append_arguments(&link.deployment, keeps, link.node.0, head, messages);
         let hash = self.hashes().map(|hashes| hashes.append);
-        let _appended: Value = client
-            .evalsha(hash.unwrap_or_default(), keys, arguments)
+        client
+            .evaluate(hash.unwrap_or_default(), keys, arguments)
             .await?;
         Ok(())
     }
@@ -427,7 +428,7 @@ pub(super) fn probe_stream(prefix: &str, who: &str) -> String {
 /// When Redis does not answer in time, or forbids something.
 pub(super) async fn probe(
     deployment: &Deployment,
-    client: &Client,
+    client: &dyn RedisClient,
     hashes: &Hashes,
     prefix: &str,
     who: &str,
@@ -439,29 +440,26 @@ pub(super) async fn probe(
     let keeps = Keeps::one(Duration::from_secs(1));
     let arguments = append_arguments(deployment, keeps, [0; 16], head, messages);
     let keys = vec![stream.clone(), origins.clone()];
-    let _appended: Value = client
-        .evalsha(hashes.append.as_str(), keys, arguments)
+    client
+        .evaluate(hashes.append.clone(), keys, arguments)
         .await?;
     let newest = scripts::newest_arguments(1, scripts::PAGE_BYTES);
-    let _newest: Value = client
-        .evalsha(hashes.read.as_str(), vec![stream.clone()], newest)
+    client
+        .evaluate(hashes.read.clone(), vec![stream.clone()], newest)
         .await?;
     let request = follower::Request {
         after: Some(follower::Position::default()),
     };
-    let _page: Value = client
-        .evalsha(
-            hashes.read.as_str(),
-            vec![stream],
-            scripts::read_arguments(request),
-        )
+    let page = scripts::read_arguments(request);
+    client
+        .evaluate(hashes.read.clone(), vec![stream], page)
         .await?;
     // What the appending function does once many nodes have spoken.
-    for (command, rest) in [("HGETALL", &[][..]), ("HDEL", &["nobody"])] {
-        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
-        let words = [&[origins.as_str()], rest].concat();
-        let _answer: Value = client.custom(command, words).await?;
-    }
+    let origins = origins.as_bytes();
+    client.send(RedisCommand::new("HGETALL", [origins])).await?;
+    client
+        .send(RedisCommand::new("HDEL", [origins, b"nobody"]))
+        .await?;
     Ok(())
 }
 

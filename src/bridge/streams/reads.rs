@@ -9,12 +9,9 @@ use crate::bridge::link::RedisLink;
 use crate::bridge::session;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
-use crate::redis::deployment::{Connection, Failure};
-use crate::redis::fault::is_about_room;
+use crate::redis::client::{Connection, RedisClient};
+use crate::redis::failure::Failure;
 use crate::redis::wait_budget::LOOK_EVERY;
-use fred::clients::Client;
-use fred::interfaces::LuaInterface;
-use fred::types::Value;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -37,9 +34,9 @@ impl Reads {
         streams: &Streams,
     ) -> Result<Self, Failure> {
         let connection = link.deployment.commander().await?;
-        let hashes = Hashes::load(&link.deployment, &connection.client).await?;
+        let hashes = Hashes::load(&*connection.client).await?;
         *streams.hashes.lock() = Some(hashes);
-        *streams.reader.lock() = Some(connection.client.clone());
+        *streams.reader.lock() = Some(Arc::clone(&connection.client));
         Ok(Self { connection })
     }
 
@@ -51,7 +48,7 @@ impl Reads {
     ) -> Failure {
         let mut tasks = JoinSet::new();
         for _ in 0..READS {
-            let client = self.connection.client.clone();
+            let client = Arc::clone(&self.connection.client);
             tasks.spawn(read_on(Arc::clone(link), Arc::clone(broker), client));
         }
         tokio::select! {
@@ -67,13 +64,17 @@ impl Reads {
     }
 }
 
-async fn read_on(link: Arc<RedisLink>, broker: Arc<Broker>, client: Client) -> Failure {
+async fn read_on(
+    link: Arc<RedisLink>,
+    broker: Arc<Broker>,
+    client: Arc<dyn RedisClient>,
+) -> Failure {
     let Some(streams) = &link.streams else {
         return Failure::Ended;
     };
     loop {
         let name = streams.next_read().await;
-        match read(&link, streams, &broker, &client, &name).await {
+        match read(&link, streams, &broker, &*client, &name).await {
             Ok(Turned::Live) => {}
             Ok(Turned::More) => streams.queue_read(name),
             Err(failure) => return failure,
@@ -86,7 +87,7 @@ async fn read(
     link: &RedisLink,
     streams: &Streams,
     broker: &Broker,
-    client: &Client,
+    client: &dyn RedisClient,
     name: &RoomName,
 ) -> Result<Turned, Failure> {
     let room = broker.named(name.as_str());
@@ -105,13 +106,13 @@ async fn read(
     };
     let hash = streams.hashes().map(|hashes| hashes.read);
     let keys = vec![streams.stream(name.as_str())];
-    let answer: Result<Value, _> = client
-        .evalsha(hash.unwrap_or_default(), keys, read_arguments(request))
+    let answer = client
+        .evaluate(hash.unwrap_or_default(), keys, read_arguments(request))
         .await;
     link.metrics.bridge_reads.inc();
     let page = match answer {
         Ok(answer) => Page::from(answer),
-        Err(error) if is_about_room(&error) => {
+        Err(error) if error.is_about_room() => {
             streams.refused.add(name, &error, link.clock.now());
             link.order(name.as_str(), RoomOrder::give_up);
             welcome(link, broker, name);

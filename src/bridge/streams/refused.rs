@@ -10,9 +10,8 @@ use super::{RoomOrder, Streams};
 use crate::bridge::link::RedisLink;
 use crate::clock::Millis;
 use crate::name::RoomName;
-use crate::redis::deployment::text;
+use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
-use fred::error::Error;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(super) struct Refused {
 
 impl Refused {
     /// Redis refuses this room, for this reason.
-    pub(super) fn add(&self, name: &RoomName, error: &Error, now: Millis) {
+    pub(super) fn add(&self, name: &RoomName, error: &CommandError, now: Millis) {
         let is_news = self.rooms.lock().insert(name.clone());
         if !is_news {
             return;
@@ -43,7 +42,7 @@ impl Refused {
         if self.notices.lock().is_due(now) {
             tracing::warn!(
                 room = name.tag(),
-                reason = text(error),
+                reason = %error,
                 "Redis refuses a room's stream: what is said there stays within each node"
             );
         }

@@ -13,8 +13,8 @@
 use super::follower::{Position, Request};
 use crate::bridge::envelope::{Envelope, HEAD_BYTES, Poison};
 use crate::redis::deployment::Deployment;
+use crate::redis::value::RedisValue;
 use bytes::Bytes;
-use fred::types::Value;
 use std::time::Duration;
 
 /// Appends and publishes.
@@ -84,9 +84,9 @@ pub(super) struct Page {
 
 impl Page {
     /// From Redis' answer; what has another form is left out.
-    pub(super) fn from(answer: Value) -> Self {
+    pub(super) fn from(answer: RedisValue) -> Self {
         let mut values = answer.into_array().into_iter();
-        let mut next = || values.next().and_then(Value::into_bytes);
+        let mut next = || values.next().and_then(RedisValue::into_bytes);
         let Some(epoch) = next().and_then(|text| number(&text)) else {
             return Self::default();
         };
@@ -140,7 +140,7 @@ pub(super) fn append_arguments(
     origin: [u8; 16],
     head: Bytes,
     messages: Vec<(u64, Bytes)>,
-) -> Vec<Value> {
+) -> Vec<Bytes> {
     let publish = if deployment.is_cluster {
         "SPUBLISH"
     } else {
@@ -148,40 +148,40 @@ pub(super) fn append_arguments(
     };
     let mut arguments = Vec::with_capacity(6 + 2 * messages.len());
     arguments.extend([
-        Value::from_static_str(publish),
-        Value::from(keeps.capacity.to_string()),
-        Value::from(keeps.bytes_max.to_string()),
-        Value::from(keeps.expiry.as_millis().to_string()),
-        Value::Bytes(Bytes::copy_from_slice(&origin)),
-        Value::Bytes(head),
+        Bytes::from_static(publish.as_bytes()),
+        Bytes::from(keeps.capacity.to_string()),
+        Bytes::from(keeps.bytes_max.to_string()),
+        Bytes::from(keeps.expiry.as_millis().to_string()),
+        Bytes::copy_from_slice(&origin),
+        head,
     ]);
     for (number, bytes) in messages {
-        arguments.push(Value::from(number.to_string()));
-        arguments.push(Value::Bytes(bytes));
+        arguments.push(Bytes::from(number.to_string()));
+        arguments.push(bytes);
     }
     arguments
 }
 
 /// The arguments of [`READ`] for a request.
-pub(super) fn read_arguments(request: Request) -> Vec<Value> {
-    let count = |number: usize| Value::from(number.to_string());
+pub(super) fn read_arguments(request: Request) -> Vec<Bytes> {
+    let count = |number: usize| Bytes::from(number.to_string());
     let Some(at) = request.after else {
         return vec![count(0), count(0)];
     };
     vec![
         count(PAGE_ENTRIES),
         count(PAGE_BYTES),
-        Value::from(at.epoch.to_string()),
-        Value::from(at.millis.to_string()),
-        Value::from(at.offset.to_string()),
+        Bytes::from(at.epoch.to_string()),
+        Bytes::from(at.millis.to_string()),
+        Bytes::from(at.offset.to_string()),
     ]
 }
 
 /// The arguments of [`READ`] for the newest entries.
-pub(super) fn newest_arguments(entries: usize, bytes: usize) -> Vec<Value> {
+pub(super) fn newest_arguments(entries: usize, bytes: usize) -> Vec<Bytes> {
     vec![
-        Value::from(entries.to_string()),
-        Value::from(bytes.to_string()),
+        Bytes::from(entries.to_string()),
+        Bytes::from(bytes.to_string()),
     ]
 }
 
@@ -189,8 +189,8 @@ pub(super) fn newest_arguments(entries: usize, bytes: usize) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    fn text(text: &str) -> Value {
-        Value::Bytes(Bytes::copy_from_slice(text.as_bytes()))
+    fn text(text: &str) -> RedisValue {
+        RedisValue::from(text)
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
             offset,
         };
         let answer = ["7", "20-9", "19-8", "head", "a", "20-9", "head", "b"];
-        let page = Page::from(Value::Array(answer.map(text).to_vec()));
+        let page = Page::from(RedisValue::Array(answer.map(text).to_vec()));
         assert_eq!(page.tail, Some(place(20, 9)));
         let entries: Vec<_> = page
             .entries
@@ -211,10 +211,10 @@ mod tests {
         let expected = [(place(19, 8), &b"heada"[..]), (place(20, 9), &b"headb"[..])];
         assert_eq!(entries, expected);
         let strange = ["7", "20-9", "nonsense", "head", "a", "1-1"];
-        let page = Page::from(Value::Array(strange.map(text).to_vec()));
+        let page = Page::from(RedisValue::Array(strange.map(text).to_vec()));
         assert!(page.entries.is_empty());
-        assert_eq!(Page::from(Value::Array(Vec::new())).tail, None);
-        assert_eq!(Page::from(Value::Null).tail, None);
+        assert_eq!(Page::from(RedisValue::Array(Vec::new())).tail, None);
+        assert_eq!(Page::from(RedisValue::Nil).tail, None);
     }
 
     #[test]

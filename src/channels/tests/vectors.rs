@@ -5,10 +5,11 @@ use serde_json::Value as Json;
 use super::super::crypto::Keyring;
 use super::super::keys::{host_of, is_channel_name, is_group_name, non_local};
 use super::super::scripts::{Commands, SEND};
-use super::super::{Codec, Command, Map, Poison, Receivers, Score, To, Value};
+use super::super::{Codec, Map, Poison, Receivers, Score, To, Value};
 use super::{NOW, RANDOM, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{ChannelCapacity, Channels, Format, Host, Layer};
+use crate::redis::RedisCommand;
 
 fn vectors() -> Json {
     let text = include_str!("../../../tests/channels/vectors.json");
@@ -185,7 +186,7 @@ fn recorded(log: &Json, name: &str) -> Vec<Vec<Json>> {
 }
 
 /// `ZREMRANGEBYSCORE` as redis-py is called: key, `min=…`, `max=…`.
-fn check_trim(line: &[Json], trim: &Command) {
+fn check_trim(line: &[Json], trim: &RedisCommand) {
     let bound = |index: usize| &text(&line[index]).as_bytes()[4..];
     assert_eq!(trim.name, "ZREMRANGEBYSCORE");
     assert_eq!(

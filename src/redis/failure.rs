@@ -1,0 +1,117 @@
+//! Why Redis did not do what it was asked, and why the way over it is not there.
+
+use super::fault::{Fault, judge};
+
+/// What went wrong with one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// Nobody answered in time.
+    Timeout,
+    /// The connection broke or could not be made, or its TLS.
+    Transport,
+    /// The connection is no longer of use, whatever the details say.
+    Gone,
+    /// Redis, or the library, says no.
+    Refused,
+}
+
+/// Why one command failed.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    kind: ErrorKind,
+    /// The library's word for the kind.
+    label: &'static str,
+    details: Box<str>,
+}
+
+impl CommandError {
+    /// An error as the library or Redis says it.
+    pub(crate) fn new(kind: ErrorKind, label: &'static str, details: &str) -> Self {
+        Self {
+            kind,
+            label,
+            details: details.into(),
+        }
+    }
+
+    /// In Redis' own words.
+    pub(crate) fn details(&self) -> &str {
+        &self.details
+    }
+
+    /// Whose fault it is, by those words.
+    pub(crate) fn fault(&self) -> Fault {
+        judge(&self.details)
+    }
+
+    /// Is the way over this Redis broken, or has Redis only refused a command?
+    pub(crate) fn is_about_connection(&self) -> bool {
+        self.kind != ErrorKind::Refused || self.fault() == Fault::Redis
+    }
+
+    /// Is something wrong with one room's keys alone?
+    pub(crate) fn is_about_room(&self) -> bool {
+        self.fault() == Fault::Room
+    }
+}
+
+/// In one line, without the address it may repeat and without rooms' names.
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let details = crate::name::hide_rooms(&self.details);
+        let end = details.floor_char_boundary(160);
+        let details = details.get(..end).unwrap_or_default();
+        let details = details.replace(char::is_control, " ");
+        let label = self.label;
+        match self.kind {
+            ErrorKind::Timeout => f.write_str("no answer within bridge.command_timeout"),
+            ErrorKind::Transport => write!(f, "{label}: {details}{}", fix(&self.details)),
+            ErrorKind::Gone | ErrorKind::Refused => write!(f, "{label}: {details}"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// Why the way over a Redis is not there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The library's: refused, broken, timed out, not allowed.
+    #[error(transparent)]
+    Redis(#[from] CommandError),
+    /// It is a replica: what is published there reaches nobody else.
+    #[error("it is a read-only replica")]
+    Replica,
+    /// A canary did not come back: what is published does not arrive.
+    #[error("a canary did not come back within bridge.command_timeout")]
+    Canary,
+    /// The slots of a cluster have moved: subscriptions with them.
+    #[error("the cluster's slots have moved")]
+    Moved,
+    /// The library's task panicked or vanished.
+    #[error("the connection's task ended")]
+    Ended,
+    /// The node is going down.
+    #[error("the node is going down")]
+    Stopped,
+}
+
+/// What to do where certificates do not agree: rustls tells the cause alone.
+fn fix(details: &str) -> &'static str {
+    const TRUST: &str =
+        "; name the server's certificate, or its authority's, in bridge.ca_file or ssl_ca_certs";
+    const FIXES: [(&str, &str); 4] = [
+        ("CaUsedAsEndEntity", TRUST),
+        ("UnknownIssuer", TRUST),
+        (
+            "NotValidForName",
+            "; write the host that the certificate names, or ?ssl_check_hostname=false",
+        ),
+        (
+            "AlertReceived(CertificateRequired)",
+            "; it asks who we are: set bridge.client_cert and bridge.client_key",
+        ),
+    ];
+    let known = FIXES.iter().find(|(cause, _)| details.contains(cause));
+    known.map_or("", |(_, fix)| fix)
+}

@@ -1,0 +1,409 @@
+//! The port of Redis by fred: address, timeouts, and what fred must not do.
+//!
+//! fred's own reconnecting is switched off (no policy). A client of ours lives for one connection:
+//! when that breaks, both clients of the session are thrown away and the link makes new ones. So no
+//! answer can be matched to the wrong command, fred resubscribes nothing behind our back, and the
+//! pauses between attempts are ours. What else is set, and why (measured with fred 10.1 on
+//! Redis 7.0.15):
+//!
+//! - `broadcast_channel_capacity`: fred's 32 slots lose 98 of 100 messages of a burst. Only the
+//!   subscribing client gets many (`bridge.arrivals_capacity`), since they are allocated at once.
+//! - `max_command_attempts = 1`, `fail_fast`, `default_command_timeout`: a command fails, it does not
+//!   wait for better times; the outbox knows what to send again.
+//! - No pipelines: fred flushes after each command of one, but gathers single commands that are
+//!   waiting together into one write.
+//!
+//! **When is a subscription there?** fred's `subscribe` resolves once the command is written, and
+//! throws Redis' answer away; an error (ACL) would even be taken for the answer to the next command.
+//! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
+//! subscriptions before it, and any error in its place ends the session with its clients, before
+//! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
+//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
+
+#![expect(
+    clippy::large_futures,
+    reason = "each command of fred is a future of 7 KB; a link has a few, and a bounded window of publications in boxes"
+)]
+
+use super::client::{
+    Answer, Connection, Connector, Messages, Pending, Purpose, Received, RedisClient, RedisCommand,
+};
+use super::error::Error;
+use super::failure::{CommandError, ErrorKind, Failure};
+use super::tls;
+use super::value::RedisValue;
+use crate::config;
+use crate::config::redis::{Endpoint, Login, Place, RedisAddress};
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::{
+    ClientLike, ClusterInterface, EventInterface, LuaInterface, PubsubInterface,
+};
+use fred::prelude::{Builder, Config};
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Server, ServerConfig, TlsConfig, TlsConnector, TlsHostMapping,
+    UnresponsiveConfig,
+};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Message, RespVersion, Value};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Event slots of a client that subscribes to nothing.
+const EVENTS: usize = 16;
+
+/// Commands that may wait inside the client: the sender's own bound is lower.
+const COMMANDS: usize = 64 * 1024;
+
+impl From<fred::error::Error> for CommandError {
+    fn from(error: fred::error::Error) -> Self {
+        use fred::error::ErrorKind as Fred;
+        let kind = match error.kind() {
+            Fred::Timeout => ErrorKind::Timeout,
+            Fred::IO | Fred::Tls => ErrorKind::Transport,
+            Fred::Canceled | Fred::Protocol => ErrorKind::Gone,
+            _ => ErrorKind::Refused,
+        };
+        Self::new(kind, error.kind().to_str(), error.details())
+    }
+}
+
+impl From<fred::error::Error> for Failure {
+    fn from(error: fred::error::Error) -> Self {
+        CommandError::from(error).into()
+    }
+}
+
+impl From<Value> for RedisValue {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Integer(number) => Self::Integer(number),
+            Value::Boolean(is_true) => Self::Integer(is_true.into()),
+            Value::Array(values) => Self::Array(values.into_iter().map(Self::from).collect()),
+            Value::Null | Value::Queued | Value::Map(_) => Self::Nil,
+            Value::Double(number) => Self::Bytes(number.to_string().into()),
+            Value::String(text) => Self::Bytes(text.into_inner()),
+            Value::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+/// How fred is to reach one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct FredConnector {
+    config: Config,
+    is_cluster: bool,
+    name: String,
+    timeout: Duration,
+    arrivals: usize,
+}
+
+impl FredConnector {
+    /// From an address and the settings.
+    ///
+    /// # Errors
+    /// When a file of certificates cannot be read.
+    pub(super) fn new(address: &RedisAddress, settings: &config::Bridge) -> Result<Self, Error> {
+        let mut config = Config {
+            server: server(&address.place),
+            // Behind a Cluster, and by itself, there is 0.
+            database: Some(address.database).filter(|database| *database > 0),
+            username: address.login.username.clone(),
+            password: secret(&address.login),
+            // In RESP3 fred logs in by HELLO as an inline command: a space or a line break in a
+            // password ends it there, and what follows is a command of its own. In RESP2 it says
+            // AUTH in bulk strings (redis.io/docs/reference/protocol-spec), whatever they hold.
+            version: RespVersion::RESP2,
+            fail_fast: true,
+            ..Config::default()
+        };
+        if let Some(options) = &address.tls {
+            config.tls = Some(TlsConfig {
+                connector: TlsConnector::from(tls::client(options, settings)?),
+                // A cluster names its nodes by address; certificates name hosts.
+                hostnames: TlsHostMapping::DefaultHost,
+            });
+        }
+        let name = if settings.node.is_empty() {
+            "supportal"
+        } else {
+            &settings.node
+        };
+        Ok(Self {
+            config,
+            is_cluster: address.is_cluster(),
+            name: name.to_owned(),
+            timeout: settings.command_timeout,
+            arrivals: settings.arrivals_capacity,
+        })
+    }
+
+    async fn open(&self, purpose: Purpose) -> Result<Connection, Failure> {
+        let timeout = self.timeout;
+        let (events, blocking) = match purpose {
+            Purpose::Commands => (EVENTS, None),
+            Purpose::Blocking(patience) => (EVENTS, Some(patience)),
+            Purpose::Messages => (self.arrivals, None),
+        };
+        let mut builder = Builder::from_config(self.config.clone());
+        builder.with_performance_config(|performance| {
+            performance.default_command_timeout = timeout + blocking.unwrap_or_default();
+            performance.broadcast_channel_capacity = events;
+        });
+        builder.with_connection_config(|connection| {
+            connection.connection_timeout = timeout;
+            connection.internal_command_timeout = timeout;
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = COMMANDS;
+            connection.reconnect_on_auth_error = true;
+            connection.tcp.nodelay = Some(true);
+            connection.unresponsive = UnresponsiveConfig {
+                // A connection that waits is silent; whoever waits has a timeout.
+                max_timeout: blocking.is_none().then_some(timeout * 2),
+                interval: timeout / 2,
+            };
+        });
+        let client = builder.build()?;
+        // Resolving, connecting and logging in have a timeout each; their sum has one too.
+        let opened = tokio::time::timeout(timeout * 2, client.init()).await;
+        let task = match opened {
+            Ok(opened) => opened?,
+            Err(_elapsed) => {
+                let kind = ErrorKind::Timeout;
+                return Err(CommandError::new(kind, "Timeout Error", "connecting").into());
+            }
+        };
+        let task = FredTask(task);
+        if !self.is_cluster {
+            let name = CustomCommand::new_static("CLIENT", ClusterHash::Random, false);
+            // For CLIENT LIST only: not being allowed to is no harm.
+            let named: Result<Value, _> = client.custom(name, vec!["SETNAME", &self.name]).await;
+            drop(named);
+        }
+        let client = FredClient {
+            client,
+            is_cluster: self.is_cluster,
+        };
+        Ok(Connection::new(Arc::new(client), Box::pin(task.ended())))
+    }
+}
+
+impl Connector for FredConnector {
+    fn connect(&self, purpose: Purpose) -> Pending<Result<Connection, Failure>> {
+        let connector = self.clone();
+        Box::pin(async move { connector.open(purpose).await })
+    }
+}
+
+/// fred's task; dropping this ends it.
+struct FredTask(ConnectHandle);
+
+impl FredTask {
+    async fn ended(mut self) -> Failure {
+        match (&mut self.0).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => Failure::Ended,
+        }
+    }
+}
+
+impl Drop for FredTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A connected client of fred.
+#[derive(Clone, Debug)]
+struct FredClient {
+    client: Client,
+    is_cluster: bool,
+}
+
+impl FredClient {
+    async fn custom(&self, command: RedisCommand) -> Result<RedisValue, CommandError> {
+        let RedisCommand { name, arguments } = command;
+        let hash = if arguments.is_empty() {
+            ClusterHash::Random
+        } else {
+            ClusterHash::FirstKey
+        };
+        let custom = CustomCommand::new_static(name, hash, false);
+        let arguments: Vec<Value> = arguments
+            .into_iter()
+            .map(|argument| Value::Bytes(argument.into()))
+            .collect();
+        let value: Value = self.client.custom(custom, arguments).await?;
+        Ok(value.into())
+    }
+
+    async fn load(&self, function: &'static str) -> Result<String, CommandError> {
+        if !self.is_cluster {
+            return Ok(self.client.script_load(function).await?);
+        }
+        let mut hash = String::new();
+        let routing = self.client.cached_cluster_state();
+        for master in routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes()) {
+            let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
+            let master = self.client.with_cluster_node(&master);
+            hash = master.custom(load, vec!["LOAD", function]).await?;
+        }
+        Ok(hash)
+    }
+
+    async fn subscribe(&self, channels: Vec<String>) -> Result<(), CommandError> {
+        if self.is_cluster {
+            // One at a time: the channels of one command must share a slot, and fred expects one
+            // answer.
+            for channel in channels {
+                self.client.ssubscribe(channel).await?;
+            }
+            return Ok(());
+        }
+        self.client.subscribe(channels).await?;
+        let _pong: Value = self.client.ping(None).await?;
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, channels: Vec<String>) -> Result<(), CommandError> {
+        if self.is_cluster {
+            for channel in channels {
+                self.client.sunsubscribe(channel).await?;
+            }
+            return Ok(());
+        }
+        Ok(self.client.unsubscribe(channels).await?)
+    }
+
+    async fn slots(&self) -> Result<Vec<String>, CommandError> {
+        if !self.is_cluster {
+            return Ok(Vec::new());
+        }
+        let ranges: Value = self.client.cluster_slots().await?;
+        // First slot, last slot, then the nodes, the master before its replicas.
+        let mut slots: Vec<String> = ranges
+            .into_array()
+            .into_iter()
+            .map(|range| {
+                let range: Vec<Value> = range.into_array().into_iter().take(3).collect();
+                format!("{range:?}")
+            })
+            .collect();
+        slots.sort();
+        Ok(slots)
+    }
+}
+
+impl RedisClient for FredClient {
+    fn send(&self, command: RedisCommand) -> Answer {
+        let own = self.clone();
+        Box::pin(async move { own.custom(command).await })
+    }
+
+    fn ping(&self) -> Answer {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let pong: Value = client.ping(None).await?;
+            Ok(pong.into())
+        })
+    }
+
+    fn publish(&self, channel: String, bytes: Bytes) -> Answer {
+        let Self { client, is_cluster } = self.clone();
+        Box::pin(async move {
+            let receivers: Value = if is_cluster {
+                client.spublish(channel, bytes).await?
+            } else {
+                client.publish(channel, bytes).await?
+            };
+            Ok(receivers.into())
+        })
+    }
+
+    fn load(&self, function: &'static str) -> Answer<String> {
+        let own = self.clone();
+        Box::pin(async move { own.load(function).await })
+    }
+
+    fn evaluate(&self, function: String, keys: Vec<String>, arguments: Vec<Bytes>) -> Answer {
+        let client = self.client.clone();
+        Box::pin(async move {
+            let arguments: Vec<Value> = arguments.into_iter().map(Value::Bytes).collect();
+            let value: Value = client.evalsha(function, keys, arguments).await?;
+            Ok(value.into())
+        })
+    }
+
+    fn subscribe(&self, channels: Vec<String>) -> Answer<()> {
+        let own = self.clone();
+        Box::pin(async move { own.subscribe(channels).await })
+    }
+
+    fn unsubscribe(&self, channels: Vec<String>) -> Answer<()> {
+        let own = self.clone();
+        Box::pin(async move { own.unsubscribe(channels).await })
+    }
+
+    fn messages(&self) -> Box<dyn Messages> {
+        Box::new(FredMessages(self.client.message_rx()))
+    }
+
+    fn slots(&self) -> Answer<Vec<String>> {
+        let own = self.clone();
+        Box::pin(async move { own.slots().await })
+    }
+}
+
+/// What fred holds of a subscriber's messages.
+struct FredMessages(Receiver<Message>);
+
+impl Messages for FredMessages {
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Received> + Send + '_>> {
+        Box::pin(async {
+            loop {
+                match self.0.recv().await {
+                    Ok(message) => {
+                        let channel: &str = &message.channel;
+                        let channel = channel.into();
+                        // What is published is bytes.
+                        if let Some(bytes) = message.value.into_bytes() {
+                            return Received::Message { channel, bytes };
+                        }
+                    }
+                    Err(RecvError::Lagged(lost)) => return Received::Lagged(lost),
+                    Err(RecvError::Closed) => return Received::Ended,
+                }
+            }
+        })
+    }
+}
+
+/// A place as the library has it.
+fn server(place: &Place) -> ServerConfig {
+    let server = |at: &Endpoint| Server::new(at.host.clone(), at.port);
+    match place {
+        Place::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
+        Place::Socket(path) => ServerConfig::Unix { path: path.clone() },
+        Place::Sentinel {
+            sentinels,
+            service,
+            login,
+        } => ServerConfig::Sentinel {
+            hosts: sentinels.iter().map(server).collect(),
+            service_name: service.clone(),
+            username: login.username.clone(),
+            password: secret(login),
+        },
+        Place::Cluster(nodes) => ServerConfig::Clustered {
+            hosts: nodes.iter().map(server).collect(),
+            policy: ClusterDiscoveryPolicy::default(),
+        },
+    }
+}
+
+fn secret(login: &Login) -> Option<String> {
+    let password = login.password.as_ref();
+    password.map(|password| password.expose().to_owned())
+}
