@@ -3,6 +3,7 @@
 //! see [`roll`](super::roll).
 
 use super::link::RedisLink;
+use super::mode::Mode;
 use crate::redis::client::{RedisClient, check_role};
 use crate::redis::failure::Failure;
 use std::time::Duration;
@@ -17,19 +18,19 @@ const EVERY: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &RedisLink, client: &dyn RedisClient) -> Failure {
+pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Failure {
     loop {
-        if let Err(failure) = watch_all(link, client).await {
+        if let Err(failure) = watch_all(link, mode, client).await {
             return failure;
         }
     }
 }
 
-async fn watch_all(link: &RedisLink, client: &dyn RedisClient) -> Result<(), Failure> {
+async fn watch_all(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Result<(), Failure> {
     let slots = client.slots().await?;
     loop {
         tokio::time::sleep(EVERY).await;
-        send(link, client).await?;
+        send(link, mode, client).await?;
         let card = link.company.card(link.place).write();
         client
             .publish(link.nodes_channel.clone(), card.into_bytes().into())
@@ -47,15 +48,15 @@ async fn watch_all(link: &RedisLink, client: &dyn RedisClient) -> Result<(), Fai
 }
 
 /// Sends one and waits for it.
-pub(super) async fn send(link: &RedisLink, client: &dyn RedisClient) -> Result<(), Failure> {
+pub(super) async fn send(
+    link: &RedisLink,
+    mode: &Mode,
+    client: &dyn RedisClient,
+) -> Result<(), Failure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
-        if let Some(streams) = &link.streams {
-            streams.send_canary(link, client, number).await?;
-        } else {
-            publish(link, client, number).await?;
-        }
+        mode.send_canary(link, client, number).await?;
         let back = seen.wait_for(|&last| last >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
             link.health.canary_took(started.elapsed());
@@ -63,11 +64,4 @@ pub(super) async fn send(link: &RedisLink, client: &dyn RedisClient) -> Result<(
         }
     }
     Err(Failure::Canary)
-}
-
-async fn publish(link: &RedisLink, client: &dyn RedisClient, number: u64) -> Result<(), Failure> {
-    let channel = link.canary_channel.clone();
-    let bytes = number.to_be_bytes().to_vec().into();
-    client.publish(channel, bytes).await?;
-    Ok(())
 }

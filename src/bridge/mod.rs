@@ -18,9 +18,11 @@
 //! | [`envelope`] | what nodes say to each other, as bytes |
 //! | [`origins`] | what is missing, what came twice |
 //! | `outbox` | from the data plane's push to Redis' answer |
-//! | `link` | the way over one Redis |
-//! | `session` `canary` | one session of it |
-//! | `pubsub` | mode `pubsub`: what comes over it |
+//! | `supervisor` | the way over one Redis, down or up |
+//! | `link` | what all that use it share |
+//! | `session` `arrivals` `canary` | one session of it |
+//! | `mode` | which of the two: |
+//! | `pubsub` | mode `pubsub`: what is missing is counted |
 //! | [`streams`] | mode `streams`: one order, and what was missed |
 //! | `roll` | who the other nodes are, and whether they agree |
 //! | `wall` | deadlines as other machines read them |
@@ -29,17 +31,21 @@
 //! Limits: `bridge.outbox_capacity`, `bridge.outbox_bytes`, `bridge.arrivals_capacity` for each Redis;
 //! rooms by the members there are; every wait by `bridge.command_timeout` or `bridge.confirm_timeout`.
 
+mod arrivals;
 mod canary;
 pub mod envelope;
 mod link;
+mod mode;
 pub mod origins;
 mod outbox;
 pub mod probe;
 mod pubsub;
+mod read_context;
 mod rights;
 mod roll;
 mod session;
 pub mod streams;
+mod supervisor;
 mod wall;
 
 use crate::broker::room::Room;
@@ -48,25 +54,19 @@ use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
+use crate::name::RoomName;
 use crate::redis::supervise::random;
 use crate::redis::{Ending, Error, LinkReport, Running, Runtime, shard};
 use envelope::NodeId;
-use link::RedisLink;
-use outbox::{Outgoing, What};
 use roll::Company;
 use std::sync::Arc;
-
-/// Who this node is to the others: random at each boot.
-#[derive(Clone, Copy, Debug)]
-struct Origin {
-    node: NodeId,
-    epoch: u64,
-}
+use streams::{Kept, NoHistory, States};
+use supervisor::{Boot, SupervisedLink};
 
 /// The node's side of all Redis deployments.
 #[derive(Debug)]
 pub struct Bridge {
-    links: Arc<[Arc<RedisLink>]>,
+    links: Arc<[SupervisedLink]>,
     company: Arc<Company>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -91,7 +91,7 @@ impl Bridge {
         for half in node.as_chunks_mut::<8>().0 {
             *half = random().to_be_bytes();
         }
-        let origin = Origin {
+        let boot = Boot {
             node: NodeId(node),
             epoch: wall::wall_millis(),
         };
@@ -100,14 +100,11 @@ impl Bridge {
         ] {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
-        let company = Arc::new(Company::new(origin.node, &config.bridge));
+        let company = Arc::new(Company::new(boot.node, &config.bridge));
         let links: Result<Vec<_>, Error> = urls
             .iter()
             .enumerate()
-            .map(|(index, url)| {
-                let who = (origin, &company);
-                RedisLink::new(index, url, config, who, metrics, clock).map(Arc::new)
-            })
+            .map(|at| SupervisedLink::new(at, config, (boot, &company), metrics, clock))
             .collect();
         Ok(Some(Self {
             links: links?.into(),
@@ -136,7 +133,7 @@ impl Bridge {
         let links = self.links.iter();
         links
             .map(|link| -> Running {
-                Box::pin(Arc::clone(link).supervise(Arc::clone(broker), ending.clone()))
+                Box::pin(link.clone().supervise(Arc::clone(broker), ending.clone()))
             })
             .collect()
     }
@@ -153,16 +150,14 @@ impl Bridge {
     /// those that do are delivered. What is said still goes to the other nodes.
     pub fn close(&self, broker: &Broker) {
         for link in self.links.iter() {
-            if let Some(streams) = &link.streams {
-                streams.close(link, broker);
-            }
+            link.mode.close(&link.link, broker);
         }
     }
 
     /// How each Redis is, in the order of `bridge.urls`.
     #[must_use]
     pub fn reports(&self) -> Vec<LinkReport> {
-        self.links.iter().map(|link| link.report()).collect()
+        self.links.iter().map(|link| link.link.report()).collect()
     }
 
     /// Which other nodes have other settings, one sentence for each, and how many nodes are heard.
@@ -172,32 +167,49 @@ impl Bridge {
         (differences, self.company.len())
     }
 
+    /// The newest `limit` messages of a room, at most `history.capacity`, none older than
+    /// `history.expiry`, and at most 4 MiB of them. Takes at most `bridge.command_timeout`.
+    ///
+    /// # Errors
+    /// [`NoHistory`].
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    pub async fn history(&self, room: &RoomName, limit: usize) -> Result<Kept, NoHistory> {
+        let place = shard::link_of(room.as_str(), self.links.len());
+        let link = self.links.get(place);
+        let Some((link, streams)) = link.and_then(|way| Some((&way.link, way.mode.streams()?)))
+        else {
+            return Err(NoHistory::NotKept);
+        };
+        streams.history(link, room, limit).await
+    }
+
     /// Brings the gauges up to date, at the moment of a scrape.
     pub fn measure(&self) {
         let (mut entries, mut bytes, mut wanted, mut confirmed) = (0, 0, 0, 0);
-        let (mut waiting_back, mut ordered, mut alone, mut reading) = (0_usize, 0_i64, 0, 0);
-        for link in self.links.iter() {
+        let mut states = States::default();
+        for SupervisedLink { link, mode, .. } in self.links.iter() {
             let (waiting, their_bytes) = link.outbox.load();
             let (rooms, there) = link.rooms.counts();
             entries += waiting;
             bytes += their_bytes;
             wanted += rooms;
             confirmed += there;
-            if let Some(streams) = &link.streams {
-                let rooms = streams.rooms(link);
-                waiting_back += streams.load.entries();
-                ordered += rooms.ordered;
-                alone += rooms.alone;
-                reading += rooms.reading;
-            }
+            states += mode.states(link);
         }
         let metrics = &self.metrics;
         metrics.bridge_outbox.set(entries.cast_signed() as i64);
         metrics.bridge_outbox_bytes.set(bytes.cast_signed() as i64);
         metrics
             .bridge_awaited
-            .set(waiting_back.cast_signed() as i64);
-        for (state, number) in [("ordered", ordered), ("alone", alone), ("reading", reading)] {
+            .set(states.awaited.cast_signed() as i64);
+        let rooms = [
+            ("ordered", states.ordered),
+            ("alone", states.alone),
+            ("reading", states.reading),
+        ];
+        for (state, number) in rooms {
             metrics
                 .bridge_rooms
                 .get_or_create(&[("state", state)])
@@ -215,53 +227,45 @@ impl Bridge {
 /// The broker's end of the bridge: pushes and returns.
 #[derive(Debug)]
 struct Forwarder {
-    links: Arc<[Arc<RedisLink>]>,
+    links: Arc<[SupervisedLink]>,
     clock: Clock,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
 }
 
 impl Forwarder {
-    fn link(&self, room: &Room) -> Option<&Arc<RedisLink>> {
-        let place = shard::link_of(room.name().as_str(), self.links.len());
-        self.links.get(place)
+    fn link(&self, room: &RoomName) -> Option<&SupervisedLink> {
+        self.links
+            .get(shard::link_of(room.as_str(), self.links.len()))
     }
 }
 
 impl Uplink for Forwarder {
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {
-        let Some(link) = self.link(room) else {
+        let Some(SupervisedLink { link, mode, .. }) = self.link(room.name()) else {
             return Forwarded::Dropped;
         };
-        if let Some(streams) = &link.streams {
-            let (forwarded, is_queued) = streams.forward(link, room, number, publication);
-            if !is_queued {
-                self.full.inc();
-            }
-            return forwarded;
-        }
-        let outgoing = Outgoing {
-            room: Arc::clone(room),
-            number,
-            what: What::Message(publication.clone()),
-        };
-        if link.outbox.offer(outgoing) {
-            Forwarded::Queued
-        } else {
+        let (forwarded, is_queued) = mode.forward(link, room, number, publication);
+        if !is_queued {
             self.full.inc();
-            Forwarded::Dropped
         }
+        forwarded
     }
 
     fn watch(&self, room: &Arc<Room>) -> u8 {
-        match self.link(room) {
-            Some(link) if !link.watch(room.name()) => Way::Nodes.bit(),
-            _ => Way::NONE,
+        let Some(SupervisedLink { link, mode, .. }) = self.link(room.name()) else {
+            return Way::NONE;
+        };
+        let now = self.clock.now();
+        if link.rooms.watch(room.name(), now, || mode.room_state()) {
+            Way::NONE
+        } else {
+            Way::Nodes.bit()
         }
     }
 
     fn unwatch(&self, room: &Arc<Room>) {
-        if let Some(link) = self.link(room) {
+        if let Some(SupervisedLink { link, .. }) = self.link(room.name()) {
             link.rooms.unwatch(room.name(), self.clock.now());
         }
     }

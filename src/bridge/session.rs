@@ -7,17 +7,18 @@
 //! A subscription is there once Redis has said so, see `redis`.
 //! Only then are members welcomed, and a hello asks the room's other nodes for their marks.
 
+use super::arrivals::Arrivals;
 use super::canary;
-use super::link::RedisLink;
-use super::outbox::{Batch, Outgoing, Parcel, Sending, What};
-use super::pubsub::arrivals::Arrivals;
+use super::link::{RedisLink, welcome};
+use super::mode::Mode;
+use super::outbox::{Batch, Sending};
 use super::streams::reads::Reads;
 use crate::broker::Broker;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::redis::Ending;
-use crate::redis::client::{Answer, Connection, HandedOver, RedisClient, check_role, hand_over};
+use crate::redis::client::{Connection, HandedOver, RedisClient, check_role, hand_over};
 use crate::redis::failure::{CommandError, Failure};
 use crate::redis::supervise::OwnedTask;
 use std::collections::VecDeque;
@@ -53,22 +54,23 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects twice, subscribes to the canary, and waits for the first one to come back.
-    pub(super) async fn open(link: &Arc<RedisLink>, broker: &Arc<Broker>) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        link: &Arc<RedisLink>,
+        mode: &Arc<Mode>,
+        broker: &Arc<Broker>,
+    ) -> Result<Self, Failure> {
         let commands = link.deployment.commander().await?;
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
         check_role(&*commands.client).await?;
-        let reads = match &link.streams {
-            Some(streams) => Some(Reads::open(link, streams).await?),
-            None => None,
-        };
+        let reads = mode.open(link).await?;
         let subscriptions = link.deployment.subscriber().await?;
         let messages = subscriptions.client.messages();
-        let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(broker));
+        let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(mode), Arc::clone(broker));
         let arrivals = OwnedTask(tokio::spawn(arrivals.run(messages)));
         let channels = vec![link.canary_channel.clone(), link.nodes_channel.clone()];
         subscriptions.client.subscribe(channels).await?;
-        canary::send(link, &*commands.client).await?;
+        canary::send(link, mode, &*commands.client).await?;
         Ok(Self {
             commands,
             subscriptions,
@@ -81,7 +83,7 @@ impl Session {
     /// `settle` to subscribe again before the first one leaves.
     pub(super) async fn run(
         &mut self,
-        link: &Arc<RedisLink>,
+        (link, mode): (&Arc<RedisLink>, &Mode),
         broker: &Arc<Broker>,
         sending: &mut Sending,
         settle: Duration,
@@ -97,15 +99,20 @@ impl Session {
                 link.metrics.panics.inc();
                 Failure::Ended
             }),
-            failure = send(link, &*commands, sending, settle) => failure,
-            failure = follow(link, broker, &*subscriptions) => failure,
-            failure = canary::watch(link, &*commands) => failure,
-            failure = read(link, broker, self.reads.as_mut()) => failure,
+            failure = send((link, mode), &*commands, sending, settle) => failure,
+            failure = follow((link, mode), broker, &*subscriptions) => failure,
+            failure = canary::watch(link, mode, &*commands) => failure,
+            failure = mode.recover(link, broker, self.reads.as_mut()) => failure,
         }
     }
 
     /// Sends what is left, for a node that goes down.
-    pub(super) async fn flush(&self, link: &RedisLink, sending: &mut Sending, ending: &Ending) {
+    pub(super) async fn flush(
+        &self,
+        (link, mode): (&RedisLink, &Mode),
+        sending: &mut Sending,
+        ending: &Ending,
+    ) {
         sending.begin();
         let flushed = async {
             loop {
@@ -114,11 +121,12 @@ impl Session {
                     return;
                 }
                 let mut flight =
-                    Flight::launch(link, &*self.commands.client, batch(link, sending)).await;
+                    Flight::launch((link, mode), &*self.commands.client, batch(link, sending))
+                        .await;
                 if flight.landed().await.is_err() {
                     return;
                 }
-                land(link, sending, &flight);
+                land((link, mode), sending, &flight);
             }
         };
         // Whatever is not out by then is lost with the node.
@@ -127,39 +135,31 @@ impl Session {
     }
 }
 
-/// Reads gaps, and looks after who waits for an order; for ever, in mode `pubsub`.
-async fn read(link: &Arc<RedisLink>, broker: &Arc<Broker>, reads: Option<&mut Reads>) -> Failure {
-    let (Some(streams), Some(reads)) = (&link.streams, reads) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        failure = reads.run(link, broker) => failure,
-        () = streams.watch_order(link, broker) => Failure::Ended,
-        () = streams.ask_again(link) => Failure::Ended,
-    }
-}
-
 /// Keeps the subscriptions as the rooms are.
-async fn follow(link: &RedisLink, broker: &Broker, client: &dyn RedisClient) -> Failure {
+async fn follow(
+    (link, mode): (&RedisLink, &Mode),
+    broker: &Broker,
+    client: &dyn RedisClient,
+) -> Failure {
     loop {
-        if let Err(failure) = follow_once(link, broker, client).await {
+        if let Err(failure) = follow_once((link, mode), broker, client).await {
             return failure;
         }
     }
 }
 
 async fn follow_once(
-    link: &RedisLink,
+    (link, mode): (&RedisLink, &Mode),
     broker: &Broker,
     client: &dyn RedisClient,
 ) -> Result<(), Failure> {
     let due = link.rooms.due(link.clock.now());
     for name in &due.overdue {
         link.metrics.bridge_unconfirmed.inc();
-        confirm(broker, name);
+        welcome(broker, name);
     }
     for names in due.idle.chunks(CHUNK) {
-        let left = channels(link, names);
+        let left = channels(mode, names);
         client.unsubscribe(left).await?;
     }
     let chunk = if link.deployment.is_cluster {
@@ -173,49 +173,14 @@ async fn follow_once(
         drop(tokio::time::timeout(TICK, link.rooms.changed.notified()).await);
         return Ok(());
     }
-    let channels = channels(link, &wanted);
+    let channels = channels(mode, &wanted);
     client.subscribe(channels).await?;
-    if let Some(streams) = &link.streams {
-        for name in &wanted {
-            // Confirmed once it is known where the room's stream stands.
-            streams.subscribed(link, name);
-        }
-        return Ok(());
-    }
-    let mut rooms = Vec::new();
-    for name in &wanted {
-        let is_held = link.rooms.confirm(name);
-        let Some(room) = broker.named(name.as_str()) else {
-            continue;
-        };
-        if is_held {
-            broker.confirm(&room);
-        }
-        rooms.push(room);
-    }
-    for room in rooms {
-        // Many rooms at once: their hellos must not crowd out the messages.
-        while link.outbox.is_full() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        link.outbox.push(Outgoing {
-            number: room.forwarded(),
-            room,
-            what: What::Hello,
-        });
-    }
+    mode.subscribed(link, broker, &wanted).await;
     Ok(())
 }
 
-fn channels(link: &RedisLink, names: &[RoomName]) -> Vec<String> {
-    names.iter().map(|name| link.channel(name)).collect()
-}
-
-/// Welcomes the members that wait in a room.
-pub(super) fn confirm(broker: &Broker, name: &RoomName) {
-    if let Some(room) = broker.named(name.as_str()) {
-        broker.confirm(&room);
-    }
+fn channels(mode: &Mode, names: &[RoomName]) -> Vec<String> {
+    names.iter().map(|name| mode.channel(name)).collect()
 }
 
 /// One batch on the wire.
@@ -229,11 +194,15 @@ struct Flight {
 impl Flight {
     /// Hands the batch's commands to the client, in order. Polling a command once is what hands it
     /// over; the answers are waited for later.
-    async fn launch(link: &RedisLink, client: &dyn RedisClient, batch: Batch) -> Self {
+    async fn launch(
+        (link, mode): (&RedisLink, &Mode),
+        client: &dyn RedisClient,
+        batch: Batch,
+    ) -> Self {
         let launched = link.clock.now();
         let mut commands = VecDeque::with_capacity(batch.parcels.len());
         for parcel in batch.parcels {
-            commands.push_back(hand_over(command(link, client, parcel)).await);
+            commands.push_back(hand_over(mode.publish(link, client, parcel)).await);
         }
         Self {
             commands,
@@ -265,47 +234,30 @@ impl Flight {
     }
 }
 
-/// What takes a parcel to the other nodes.
-fn command(link: &RedisLink, client: &dyn RedisClient, parcel: Parcel) -> Answer {
-    if let Some(streams) = &link.streams {
-        return streams.append(link, client, parcel);
-    }
-    let channel = link.channel(parcel.room.name());
-    client.publish(channel, parcel.envelope)
-}
-
 /// Publishes what the data plane puts into the outbox.
 async fn send(
-    link: &RedisLink,
+    (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
     sending: &mut Sending,
     settle: Duration,
 ) -> Failure {
     sending.begin();
-    if let Some(streams) = &link.streams {
-        sending.collect();
-        streams.answered(link, Duration::ZERO, sending.unsent());
-    } else {
-        // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not hear.
-        tokio::time::sleep(settle).await;
-    }
+    mode.before_sending(link, sending, settle).await;
     let mut flights: VecDeque<Flight> = VecDeque::new();
     let mut marks = tokio::time::interval(MARK_AFTER / 2);
     loop {
         sending.collect();
         while flights.len() < WINDOW && sending.has_unsent() {
             let batch = batch(link, sending);
-            flights.push_back(Flight::launch(link, client, batch).await);
+            flights.push_back(Flight::launch((link, mode), client, batch).await);
         }
-        if let Some(streams) = &link.streams {
-            streams.waits_since(flights.front().map(|flight| flight.launched));
-        }
+        mode.waits_since(flights.front().map(|flight| flight.launched));
         let has_room = flights.len() < WINDOW;
         tokio::select! {
             landed = front(&mut flights) => match landed {
                 Err(error) => return error.into(),
                 Ok(()) => if let Some(flight) = flights.pop_front() {
-                    land(link, sending, &flight);
+                    land((link, mode), sending, &flight);
                 },
             },
             () = link.outbox.filled.notified(), if has_room => {}
@@ -328,12 +280,10 @@ fn batch(link: &RedisLink, sending: &mut Sending) -> Batch {
     batch
 }
 
-fn land(link: &RedisLink, sending: &mut Sending, flight: &Flight) {
+fn land((link, mode): (&RedisLink, &Mode), sending: &mut Sending, flight: &Flight) {
     sending.settle(flight.entries);
-    if let Some(streams) = &link.streams {
-        let took = link.clock.now().since(flight.launched);
-        streams.answered(link, took, sending.unsent());
-    }
+    let took = link.clock.now().since(flight.launched);
+    mode.answered(link, took, sending.unsent());
     link.metrics.bridge_published.inc_by(flight.messages);
 }
 

@@ -1,8 +1,9 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
+use super::Streams;
 use super::scripts::{Page, newest_arguments};
-use crate::bridge::Bridge;
 use crate::bridge::envelope::{self, Entry, Envelope};
+use crate::bridge::link::RedisLink;
 use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
 
@@ -45,32 +46,24 @@ pub struct KeptMessage {
     pub event: String,
 }
 
-impl Bridge {
-    /// The newest `limit` messages of a room, at most `history.capacity`, none older than
-    /// `history.expiry`, and at most 4 MiB of them. Takes at most `bridge.command_timeout`.
-    ///
-    /// # Errors
-    /// [`NoHistory`].
-    ///
-    /// # Cancel safety
-    /// Only reads.
-    pub async fn history(&self, room: &RoomName, limit: usize) -> Result<Kept, NoHistory> {
-        let place = crate::redis::shard::link_of(room.as_str(), self.links.len());
-        let link = self.links.get(place);
-        let Some((link, streams)) = link.and_then(|link| Some((link, link.streams.as_ref()?)))
-        else {
-            return Err(NoHistory::NotKept);
-        };
-        let client = streams.reader.lock().clone();
-        let (Some(client), Some(hashes)) = (client, streams.hashes()) else {
+impl Streams {
+    /// See [`Bridge::history`](crate::bridge::Bridge::history).
+    pub(in crate::bridge) async fn history(
+        &self,
+        link: &RedisLink,
+        room: &RoomName,
+        limit: usize,
+    ) -> Result<Kept, NoHistory> {
+        let client = self.reader.lock().clone();
+        let (Some(client), Some(hashes)) = (client, self.hashes()) else {
             return Err(NoHistory::Down);
         };
-        let arguments = newest_arguments(limit.min(streams.keeps.capacity), BYTES_MAX);
-        let keys = vec![streams.stream(room.as_str())];
+        let arguments = newest_arguments(limit.min(self.keeps.capacity), BYTES_MAX);
+        let keys = vec![self.stream(room.as_str())];
         let answer = client.evaluate(hashes.read, keys, arguments).await;
         link.metrics.bridge_reads.inc();
         let page = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
-        let kept = u64::try_from(streams.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
+        let kept = u64::try_from(self.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
         let oldest = wall_millis().saturating_sub(kept);
         let tail = page.tail.unwrap_or_default();
         // The newest comes first.

@@ -39,17 +39,17 @@ mod history;
 pub(super) mod reads;
 mod recall;
 mod refused;
-mod room_order;
+pub(super) mod room_order;
 pub(super) mod scripts;
 pub mod unconfirmed;
 
 pub use history::{Kept, KeptMessage, NoHistory};
-pub(super) use room_order::RoomOrder;
+use room_order::RoomOrder;
 pub use scripts::Announcement;
 
 use super::link::RedisLink;
-use super::outbox::{Outgoing, Parcel, What};
-use super::pubsub::arrivals::Arrivals;
+use super::outbox::Parcel;
+use super::read_context::ReadContext;
 use super::wall::wall_millis;
 use crate::broker::room::Room;
 use crate::broker::uplink::Forwarded;
@@ -233,7 +233,7 @@ impl Streams {
     }
 
     /// The channel of this node's canary.
-    pub(super) fn canary_channel(&self, node: super::NodeId) -> String {
+    pub(super) fn canary_channel(&self, node: super::envelope::NodeId) -> String {
         self.stream(&canary(&format!("{node:?}")))
     }
 
@@ -244,12 +244,8 @@ impl Streams {
         room: &Arc<Room>,
         number: u64,
         publication: &Publication,
-    ) -> (Forwarded, bool) {
-        let is_queued = link.outbox.offer(Outgoing {
-            room: Arc::clone(room),
-            number,
-            what: What::Message(publication.clone()),
-        });
+        is_queued: bool,
+    ) -> Forwarded {
         let may_wait = is_queued && self.is_answering.load(Relaxed);
         let (now, number) = (link.clock.now(), (room.incarnation(), number));
         let mut earlier = Vec::new();
@@ -260,13 +256,12 @@ impl Streams {
             }
             said
         });
-        let forwarded = match said {
+        match said {
             Some(Placed::Ordered) => Forwarded::Returns,
             _ if !earlier.is_empty() => Forwarded::Recalled(earlier),
             _ if is_queued => Forwarded::Queued,
             _ => Forwarded::Dropped,
-        };
-        (forwarded, is_queued)
+        }
     }
 
     /// A room is to be read; its order has said so.
@@ -275,11 +270,19 @@ impl Streams {
         self.to_read_filled.notify_one();
     }
 
-    /// The subscription stands: read where it begins, or what was missed.
-    pub(super) fn subscribed(&self, link: &RedisLink, name: &RoomName) {
-        if link.order(name.as_str(), RoomOrder::doubt) == Some(true) {
-            self.queue_read(name.clone());
+    /// Subscriptions stand: read where they begin, or what was missed. Members are welcomed once it
+    /// is known where their room's stream stands.
+    pub(super) fn subscribed(&self, link: &RedisLink, names: &[RoomName]) {
+        for name in names {
+            if link.order(name.as_str(), RoomOrder::doubt) == Some(true) {
+                self.queue_read(name.clone());
+            }
         }
+    }
+
+    /// The order of a room that nobody knew.
+    pub(super) fn room_order(&self) -> RoomOrder {
+        RoomOrder::new(Arc::clone(&self.load))
     }
 
     /// Arrivals were lost, of whichever rooms: all are read.
@@ -300,13 +303,7 @@ impl Streams {
     }
 
     /// Takes in what came over a channel.
-    pub(super) fn hear(
-        &self,
-        link: &RedisLink,
-        broker: &Broker,
-        arrivals: &mut Arrivals,
-        message: (&str, &[u8]),
-    ) {
+    pub(super) fn hear(&self, link: &RedisLink, reader: &mut ReadContext, message: (&str, &[u8])) {
         let (channel, bytes) = message;
         if channel == link.canary_channel {
             if let Some(number) = scripts::canary(bytes) {
@@ -319,8 +316,9 @@ impl Streams {
         };
         let announcement = match Announcement::read(bytes) {
             Ok(announcement) => announcement,
-            Err(poison) => return arrivals.poison(poison, bytes),
+            Err(poison) => return reader.poison(link, poison, bytes),
         };
+        let broker = &*reader.broker;
         let room = broker.named(name);
         // A worker that is behind is waited for by reading, not by standing in the way of other rooms.
         let may_deliver = room
@@ -343,9 +341,12 @@ impl Streams {
     }
 
     /// How the rooms are.
-    pub(super) fn rooms(&self, link: &RedisLink) -> States {
+    pub(super) fn states(&self, link: &RedisLink) -> States {
         let is_answering = self.is_answering.load(Relaxed);
-        let mut states = States::default();
+        let mut states = States {
+            awaited: self.load.entries(),
+            ..States::default()
+        };
         link.orders(|order| {
             let is_ordered = is_answering && order.is_ordered();
             states.ordered += i64::from(is_ordered);
@@ -386,6 +387,17 @@ pub(super) struct States {
     pub(super) alone: i64,
     /// Of both, those that are not where their stream is.
     pub(super) reading: i64,
+    /// Publications that are to come back in order.
+    pub(super) awaited: usize,
+}
+
+impl std::ops::AddAssign for States {
+    fn add_assign(&mut self, other: Self) {
+        self.ordered += other.ordered;
+        self.alone += other.alone;
+        self.reading += other.reading;
+        self.awaited += other.awaited;
+    }
 }
 
 /// Runs `take` under the lock of the room, if it has members, and gives them what it chose.

@@ -6,7 +6,6 @@ use super::room_order::HearTally;
 use super::scripts::{Page, read_arguments};
 use super::{Hashes, RoomOrder, Streams, within};
 use crate::bridge::link::RedisLink;
-use crate::bridge::session;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
 use crate::redis::client::{Connection, RedisClient};
@@ -21,6 +20,7 @@ pub(super) const READS: usize = 16;
 
 /// The reading connection of one session.
 pub(in crate::bridge) struct Reads {
+    streams: Arc<Streams>,
     connection: Connection,
 }
 
@@ -31,13 +31,16 @@ impl Reads {
     /// When Redis is not there, does not answer in time, or forbids it.
     pub(in crate::bridge) async fn open(
         link: &RedisLink,
-        streams: &Streams,
+        streams: &Arc<Streams>,
     ) -> Result<Self, Failure> {
         let connection = link.deployment.commander().await?;
         let hashes = Hashes::load(&*connection.client).await?;
         *streams.hashes.lock() = Some(hashes);
         *streams.reader.lock() = Some(Arc::clone(&connection.client));
-        Ok(Self { connection })
+        Ok(Self {
+            streams: Arc::clone(streams),
+            connection,
+        })
     }
 
     /// Reads whatever rooms are to be read, until something breaks.
@@ -49,7 +52,11 @@ impl Reads {
         let mut tasks = JoinSet::new();
         for _ in 0..READS {
             let client = Arc::clone(&self.connection.client);
-            tasks.spawn(read_on(Arc::clone(link), Arc::clone(broker), client));
+            tasks.spawn(read_on(
+                (Arc::clone(link), Arc::clone(&self.streams)),
+                Arc::clone(broker),
+                client,
+            ));
         }
         tokio::select! {
             failure = self.connection.ended() => failure,
@@ -65,16 +72,13 @@ impl Reads {
 }
 
 async fn read_on(
-    link: Arc<RedisLink>,
+    (link, streams): (Arc<RedisLink>, Arc<Streams>),
     broker: Arc<Broker>,
     client: Arc<dyn RedisClient>,
 ) -> Failure {
-    let Some(streams) = &link.streams else {
-        return Failure::Ended;
-    };
     loop {
         let name = streams.next_read().await;
-        match read(&link, streams, &broker, &*client, &name).await {
+        match read(&link, &streams, &broker, &*client, &name).await {
             Ok(Turned::Live) => {}
             Ok(Turned::More) => streams.queue_read(name),
             Err(failure) => return failure,
@@ -141,7 +145,7 @@ async fn read(
 /// The room's subscription stands, and what comes by it has a place to go on from.
 fn welcome(link: &RedisLink, broker: &Broker, name: &RoomName) {
     if link.rooms.confirm(name) {
-        session::confirm(broker, name);
+        crate::bridge::link::welcome(broker, name);
     }
 }
 

@@ -1,0 +1,58 @@
+//! What comes from one Redis, as long as a session lasts.
+//!
+//! One task for each session, on its own so that the client library's bounded channel is emptied
+//! whatever else the link does. A message that the library threw away because this was too slow shows
+//! twice: in `bridge_lagged`, and exactly in the gaps, once the room's next number or mark comes.
+
+use super::link::RedisLink;
+use super::mode::Mode;
+use super::read_context::ReadContext;
+use crate::broker::Broker;
+use crate::redis::client::{Messages, Received};
+use crate::redis::failure::Failure;
+use std::sync::Arc;
+
+/// The reader of one session.
+pub(super) struct Arrivals {
+    link: Arc<RedisLink>,
+    mode: Arc<Mode>,
+    context: ReadContext,
+}
+
+impl Arrivals {
+    pub(super) fn new(link: Arc<RedisLink>, mode: Arc<Mode>, broker: Arc<Broker>) -> Self {
+        let context = ReadContext::new(broker, link.clock);
+        Self {
+            link,
+            mode,
+            context,
+        }
+    }
+
+    /// Reads until the connection is gone.
+    pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
+        loop {
+            match messages.next().await {
+                Received::Message { channel, bytes } => self.take(&channel, &bytes).await,
+                Received::Lagged(count) => {
+                    self.link.metrics.bridge_lagged.inc_by(count);
+                    self.mode.doubt_all(&self.link);
+                }
+                Received::Ended => return Failure::Ended,
+            }
+        }
+    }
+
+    async fn take(&mut self, channel: &str, bytes: &[u8]) {
+        let Self {
+            link,
+            mode,
+            context,
+        } = self;
+        if channel == link.nodes_channel {
+            link.company.hear(link.place, bytes, link.clock.now());
+        } else {
+            mode.hear(link, context, channel, bytes).await;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What the nodes say to each other over one Redis goes by one of two modes, decided once at the start.
+
+use super::envelope::NodeId;
+use super::link::{RedisLink, RoomState};
+use super::outbox::{Outgoing, Parcel, Sending, What};
+use super::pubsub::Pubsub;
+use super::read_context::ReadContext;
+use super::streams::reads::Reads;
+use super::streams::{States, Streams};
+use crate::broker::room::Room;
+use crate::broker::uplink::Forwarded;
+use crate::broker::{Broker, Publication};
+use crate::clock::Millis;
+use crate::config::{BridgeMode, Config};
+use crate::name::RoomName;
+use crate::redis::client::{Answer, RedisClient};
+use crate::redis::failure::Failure;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `bridge.mode` at work over one Redis.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// What is published reaches whoever is there.
+    Pubsub(Pubsub),
+    /// One order of all nodes, and what was missed is read.
+    Streams(Arc<Streams>),
+}
+
+impl Mode {
+    /// The mode of the configuration; names at Redis begin with `prefix`.
+    pub(super) fn new(config: &Config, prefix: &str) -> Self {
+        match config.bridge.mode {
+            BridgeMode::Off | BridgeMode::Pubsub => Self::Pubsub(Pubsub::new(prefix)),
+            BridgeMode::Streams => Self::Streams(Arc::new(Streams::new(config, prefix))),
+        }
+    }
+
+    /// What there is in mode `streams` alone.
+    pub(super) fn streams(&self) -> Option<&Streams> {
+        match self {
+            Self::Pubsub(_) => None,
+            Self::Streams(streams) => Some(streams),
+        }
+    }
+
+    /// Are marks said? A stream says itself where it ends.
+    pub(super) fn says_marks(&self) -> bool {
+        matches!(self, Self::Pubsub(_))
+    }
+
+    /// The channel of a room.
+    pub(super) fn channel(&self, name: &RoomName) -> String {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.channel(name),
+            Self::Streams(streams) => streams.stream(name.as_str()),
+        }
+    }
+
+    /// The channel of a node's canary.
+    pub(super) fn canary_channel(&self, node: NodeId) -> String {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.canary_channel(node),
+            Self::Streams(streams) => streams.canary_channel(node),
+        }
+    }
+
+    /// What is known of a room that nobody knew.
+    pub(super) fn room_state(&self) -> RoomState {
+        match self {
+            Self::Pubsub(_) => RoomState::Pubsub(Box::default()),
+            Self::Streams(streams) => RoomState::Streams(Box::new(streams.room_order())),
+        }
+    }
+
+    /// What the worker's publication becomes, and whether it is in the outbox. Called under the
+    /// room's lock.
+    pub(super) fn forward(
+        &self,
+        link: &RedisLink,
+        room: &Arc<Room>,
+        number: u64,
+        publication: &Publication,
+    ) -> (Forwarded, bool) {
+        let is_queued = link.outbox.offer(Outgoing {
+            room: Arc::clone(room),
+            number,
+            what: What::Message(publication.clone()),
+        });
+        let forwarded = match self {
+            Self::Pubsub(_) if is_queued => Forwarded::Queued,
+            Self::Pubsub(_) => Forwarded::Dropped,
+            Self::Streams(streams) => streams.forward(link, room, number, publication, is_queued),
+        };
+        (forwarded, is_queued)
+    }
+
+    /// Opens what a session has in this mode beside the rest.
+    pub(super) async fn open(&self, link: &RedisLink) -> Result<Option<Reads>, Failure> {
+        match self {
+            Self::Pubsub(_) => Ok(None),
+            Self::Streams(streams) => Ok(Some(Reads::open(link, streams).await?)),
+        }
+    }
+
+    /// Reads gaps, and looks after who waits for an order; for ever, where there is neither.
+    pub(super) async fn recover(
+        &self,
+        link: &Arc<RedisLink>,
+        broker: &Arc<Broker>,
+        reads: Option<&mut Reads>,
+    ) -> Failure {
+        let (Self::Streams(streams), Some(reads)) = (self, reads) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            failure = reads.run(link, broker) => failure,
+            () = streams.watch_order(link, broker) => Failure::Ended,
+            () = streams.ask_again(link) => Failure::Ended,
+        }
+    }
+
+    /// A session begins.
+    pub(super) fn begin(&self, link: &RedisLink) {
+        if let Self::Streams(streams) = self {
+            streams.begin(link);
+        }
+    }
+
+    /// A session is over.
+    pub(super) fn went_down(&self, link: &RedisLink, broker: &Broker) {
+        if let Self::Streams(streams) = self {
+            streams.went_down(link, broker);
+        }
+    }
+
+    /// The node goes down: nothing waits for the order of all nodes any longer.
+    pub(super) fn close(&self, link: &RedisLink, broker: &Broker) {
+        if let Self::Streams(streams) = self {
+            streams.close(link, broker);
+        }
+    }
+
+    /// Redis has subscribed these rooms.
+    pub(super) async fn subscribed(&self, link: &RedisLink, broker: &Broker, names: &[RoomName]) {
+        match self {
+            Self::Pubsub(_) => Pubsub::subscribed(link, broker, names).await,
+            Self::Streams(streams) => streams.subscribed(link, names),
+        }
+    }
+
+    /// Takes a parcel to the other nodes.
+    pub(super) fn publish(
+        &self,
+        link: &RedisLink,
+        client: &dyn RedisClient,
+        parcel: Parcel,
+    ) -> Answer {
+        match self {
+            Self::Pubsub(pubsub) => {
+                client.publish(pubsub.channel(parcel.room.name()), parcel.envelope)
+            }
+            Self::Streams(streams) => streams.append(link, client, parcel),
+        }
+    }
+
+    /// Before the first parcel of a session leaves: after an outage the other nodes have `settle` to
+    /// subscribe again.
+    pub(super) async fn before_sending(
+        &self,
+        link: &RedisLink,
+        sending: &mut Sending,
+        settle: Duration,
+    ) {
+        match self {
+            // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not
+            // hear.
+            Self::Pubsub(_) => tokio::time::sleep(settle).await,
+            Self::Streams(streams) => {
+                sending.collect();
+                streams.answered(link, Duration::ZERO, sending.unsent());
+            }
+        }
+    }
+
+    /// The oldest parcel that is not answered left then.
+    pub(super) fn waits_since(&self, oldest: Option<Millis>) {
+        if let Self::Streams(streams) = self {
+            streams.waits_since(oldest);
+        }
+    }
+
+    /// Redis answered after so long, and so much is still to be sent.
+    pub(super) fn answered(&self, link: &RedisLink, took: Duration, unsent: usize) {
+        if let Self::Streams(streams) = self {
+            streams.answered(link, took, unsent);
+        }
+    }
+
+    /// Sends one canary, on the way that messages take.
+    pub(super) async fn send_canary(
+        &self,
+        link: &RedisLink,
+        client: &dyn RedisClient,
+        number: u64,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Pubsub(_) => {
+                let bytes = number.to_be_bytes().to_vec().into();
+                client.publish(link.canary_channel.clone(), bytes).await?;
+                Ok(())
+            }
+            Self::Streams(streams) => streams.send_canary(link, client, number).await,
+        }
+    }
+
+    /// Arrivals were lost, of whichever rooms.
+    pub(super) fn doubt_all(&self, link: &RedisLink) {
+        if let Self::Streams(streams) = self {
+            streams.doubt_all(link);
+        }
+    }
+
+    /// Takes in what came over a channel.
+    pub(super) async fn hear(
+        &self,
+        link: &RedisLink,
+        context: &mut ReadContext,
+        channel: &str,
+        bytes: &[u8],
+    ) {
+        match self {
+            Self::Pubsub(pubsub) => pubsub.hear(link, context, channel, bytes).await,
+            Self::Streams(streams) => streams.hear(link, context, (channel, bytes)),
+        }
+    }
+
+    /// How the rooms are.
+    pub(super) fn states(&self, link: &RedisLink) -> States {
+        self.streams()
+            .map_or_else(States::default, |streams| streams.states(link))
+    }
+}
