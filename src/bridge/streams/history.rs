@@ -1,6 +1,6 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
-use super::Streams;
+use super::redis_streams::Streams;
 use super::scripts::{Page, newest_arguments};
 use crate::bridge::envelope::{self, Entry, Envelope};
 use crate::bridge::link::RedisLink;

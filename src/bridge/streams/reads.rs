@@ -2,9 +2,10 @@
 //! a connection of its own: a long gap of one room stands in nobody's way.
 
 use super::follower::Turned;
+use super::redis_streams::{Hashes, Streams, within};
 use super::room_order::HearTally;
+use super::room_order::RoomOrder;
 use super::scripts::{Page, read_arguments};
-use super::{Hashes, RoomOrder, Streams, within};
 use crate::bridge::link::RedisLink;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;

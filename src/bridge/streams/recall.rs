@@ -4,9 +4,9 @@
 //! room goes on alone: perhaps only that room's gap takes long. When Redis does not answer an append
 //! within that time, or the session ends, all rooms do. They are ordered again once answers are quick.
 
-use super::{Streams, moment};
+use super::redis_streams::{Streams, moment, within};
+use super::room_order::RoomOrder;
 use crate::bridge::link::RedisLink;
-use crate::bridge::streams::RoomOrder;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::name::RoomName;
@@ -18,6 +18,9 @@ const LOOKS: u32 = 5;
 
 /// Publications that may wait for the next batch while rooms become ordered again.
 const BACKLOG: usize = 512;
+
+/// How often refused rooms are read again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Streams {
     /// Looks after what waits, for the length of a session.
@@ -64,7 +67,7 @@ impl Streams {
             link.order(name.as_str(), fall)
         };
         let room = broker.named(name.as_str());
-        super::within(broker, room.as_ref(), &mut take);
+        within(broker, room.as_ref(), &mut take);
         link.metrics.bridge_recalled.inc_by(recalled);
     }
 
@@ -114,6 +117,23 @@ impl Streams {
                 false
             });
             self.is_answering.store(true, Relaxed);
+        }
+    }
+
+    /// Reads refused rooms again, for the length of a session.
+    pub(in crate::bridge) async fn ask_again(&self, link: &RedisLink) {
+        let mut looks = tokio::time::interval(AGAIN);
+        loop {
+            looks.tick().await;
+            let rooms: Vec<RoomName> = self.refused.rooms.lock().iter().cloned().collect();
+            for name in rooms {
+                match link.order(name.as_str(), RoomOrder::ask_again) {
+                    Some(true) => self.queue_read(name),
+                    Some(false) => {}
+                    // Nobody is there any longer.
+                    None => self.refused.remove(&name),
+                }
+            }
         }
     }
 }

@@ -1,28 +1,22 @@
 //! Rooms whose keys in Redis are not ours: of another type, or with entries of somebody else.
 //!
 //! Such a room goes on within each node. Nobody says when the keys are given back, so its stream is
-//! read again every second; see [`Streams::ask_again`]. That it is refused is told once, and once a
+//! read again every second; see `Streams::ask_again`. That it is refused is told once, and once a
 //! second at most for all rooms together.
 //!
 //! Bound: rooms with members on this node, and those that were left within a second.
 
-use super::{RoomOrder, Streams};
-use crate::bridge::link::RedisLink;
 use crate::clock::Millis;
 use crate::name::RoomName;
 use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
 use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::time::Duration;
-
-/// How often it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The refused rooms of one Redis.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    rooms: Mutex<HashSet<RoomName>>,
+    pub(super) rooms: Mutex<HashSet<RoomName>>,
     notices: Mutex<LogLimiter>,
 }
 
@@ -55,24 +49,5 @@ impl Refused {
 
     pub(super) fn clear(&self) {
         self.rooms.lock().clear();
-    }
-}
-
-impl Streams {
-    /// Reads refused rooms again, for the length of a session.
-    pub(in crate::bridge) async fn ask_again(&self, link: &RedisLink) {
-        let mut looks = tokio::time::interval(AGAIN);
-        loop {
-            looks.tick().await;
-            let rooms: Vec<RoomName> = self.refused.rooms.lock().iter().cloned().collect();
-            for name in rooms {
-                match link.order(name.as_str(), RoomOrder::ask_again) {
-                    Some(true) => self.queue_read(name),
-                    Some(false) => {}
-                    // Nobody is there any longer.
-                    None => self.refused.remove(&name),
-                }
-            }
-        }
     }
 }
