@@ -1,8 +1,9 @@
 //! The tables of README and manual are the code's own, and their command lines are legal.
 //! (What they link, and how long they are: `manual`.)
 
-use crate::manual::{lines_of, read, section};
+use crate::manual::{lines_of, pages, read, section};
 use crate::support::repository;
+use std::collections::BTreeSet;
 use std::process::Command;
 use supportal::config::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
@@ -23,20 +24,30 @@ fn the_close_codes_are_the_codes_own() {
     assert_section("close-codes", &supportal::protocol::close::markdown());
 }
 
-/// A key's section: what stands before its last dot, or the key itself.
-fn section_of(row: &str) -> &str {
-    let key = row.split('`').nth(1).expect("a key");
-    key.rsplit_once('.').map_or(key, |(section, _)| section)
-}
-
-#[test]
-fn the_configuration_keys_are_the_codes_own() {
+/// Every setting as the binary's own table.
+fn settings() -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
     command
         .args(["config", "--format", "markdown", "--default"])
         .env_clear();
     let output = command.output().expect("the binary runs");
-    let table = String::from_utf8_lossy(&output.stdout);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The key of a row of that table.
+fn key_of(row: &str) -> &str {
+    row.split('`').nth(1).expect("a key")
+}
+
+/// A key's section: what stands before its last dot, or the key itself.
+fn section_of(row: &str) -> &str {
+    let key = key_of(row);
+    key.rsplit_once('.').map_or(key, |(section, _)| section)
+}
+
+#[test]
+fn the_configuration_keys_are_the_codes_own() {
+    let table = settings();
     let lines: Vec<&str> = table.lines().collect();
     let (head, rows) = lines.split_at(2);
     let sections: Vec<&[&str]> = rows
@@ -55,6 +66,74 @@ fn the_configuration_keys_are_the_codes_own() {
 #[test]
 fn the_metrics_are_the_codes_own() {
     assert_section("metrics", &supportal::metrics::markdown());
+}
+
+/// The words of a text that begin with `prefix`, full stops at their end cut off. Paths are one word.
+fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    let ends = |character: char| !character.is_ascii_alphanumeric() && !"_./-".contains(character);
+    let words = text.split(ends).map(|word| word.trim_end_matches('.'));
+    words.filter(move |word| word.starts_with(prefix))
+}
+
+#[test]
+fn every_metric_that_is_named_exists() {
+    let table = supportal::metrics::markdown();
+    let mut named = 0;
+    for (path, text) in pages() {
+        for word in words(&text, "supportal_") {
+            let is_one = ["`", "{"]
+                .iter()
+                .any(|end| table.contains(&format!("`{word}{end}")));
+            assert!(is_one, "{path}: no metric {word}");
+            named += 1;
+        }
+    }
+    assert!(named > 80, "{named} metrics named");
+}
+
+#[test]
+fn every_setting_that_is_named_exists() {
+    // A slip of the pen that is shown as one, and a type of Django's events.
+    const NO_KEYS: [&str; 2] = ["queue.capcity", "chat.message"];
+    let keys = settings();
+    let keys: Vec<&str> = keys.lines().skip(2).map(key_of).collect();
+    let sections: BTreeSet<&str> = keys
+        .iter()
+        .filter_map(|key| key.split_once('.'))
+        .map(|(section, _)| section)
+        .collect();
+    let mut named = 0;
+    for (path, text) in pages() {
+        for section in &sections {
+            let prefix = format!("{section}.");
+            for word in words(&text, &prefix) {
+                let is_key = keys
+                    .iter()
+                    .any(|key| *key == word || key.starts_with(&format!("{word}.")));
+                assert!(is_key || NO_KEYS.contains(&word), "{path}: no key {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 200, "{named} settings named");
+}
+
+/// The admin listener's paths are those of its source, in the order of the table.
+#[test]
+fn every_path_of_the_operators_listener_has_its_row() {
+    let (source, page) = (read("src/admin/mod.rs"), read("docs/operation.md"));
+    let (_, routes) = source.split_once("match path {").expect("the routes");
+    let routes: BTreeSet<&str> = routes
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"/"))
+        .filter_map(|line| line.split('"').next())
+        .collect();
+    let rows: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `/"))
+        .filter_map(|row| row.split(['`', '?']).next())
+        .collect();
+    assert_eq!(rows, routes);
 }
 
 #[test]
