@@ -93,8 +93,14 @@ fn every_metric_that_is_named_exists() {
 
 #[test]
 fn every_setting_that_is_named_exists() {
-    // A slip of the pen that is shown as one, and a type of Django's events.
-    const NO_KEYS: [&str; 2] = ["queue.capcity", "chat.message"];
+    // A slip of the pen that is shown as one, a type of Django's events, and methods of `client.js`.
+    const NO_KEYS: [&str; 5] = [
+        "queue.capcity",
+        "chat.message",
+        "chat.addEventListener",
+        "chat.open",
+        "chat.send",
+    ];
     let keys = settings();
     let keys: Vec<&str> = keys.lines().skip(2).map(key_of).collect();
     let sections: BTreeSet<&str> = keys
@@ -145,6 +151,21 @@ fn every_error_text_has_its_row() {
         let found = rest.split_once(&row);
         rest = found.unwrap_or_else(|| panic!("no row{row} in order")).1;
     }
+}
+
+/// The manual shows the client as its own source does.
+#[test]
+fn the_example_of_the_browsers_client_is_its_own() {
+    let (wire, client) = (read("docs/wire.md"), read("src/server/page/client.js"));
+    let example = wire
+        .split_once("\n```js\n")
+        .and_then(|(_, rest)| rest.split_once("\n```"));
+    let (example, _) = example.expect("an example");
+    let shown: String = example
+        .lines()
+        .map(|line| format!("//   {line}\n"))
+        .collect();
+    assert!(client.contains(&shown), "client.js does not show:\n{shown}");
 }
 
 /// What one connection may occupy, and what the configuration for production may in all.
