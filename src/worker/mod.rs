@@ -15,7 +15,6 @@ mod agenda;
 mod client;
 pub mod connection;
 mod containment;
-mod crew;
 mod door;
 mod fan_out;
 mod gathering;
@@ -33,10 +32,11 @@ mod settle;
 pub mod slab;
 pub mod timers;
 mod turn;
+mod workers;
 
-pub use crew::{Crew, Error};
 pub use door::{Accepted, Door, Gate};
 pub use plane::{Role, Visit};
+pub use workers::{Ended, Workers};
 
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;
@@ -66,8 +66,8 @@ pub struct Handoff {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// Its way to the worker that was chosen for it, if one was.
-    pub passage: Option<Passage>,
+    /// Its way to the worker that was chosen for it.
+    pub passage: Passage,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
 }
