@@ -23,8 +23,6 @@ pub mod outbound;
 mod parting;
 mod plane;
 pub mod rate_limit;
-#[cfg(test)]
-mod regressions;
 mod reply;
 mod report;
 mod rooms;

@@ -6,7 +6,8 @@ mod drain;
 mod fairness;
 mod order;
 mod quiet;
-pub(super) mod rig;
+mod regressions;
+mod rig;
 mod spread;
 mod stall;
 
