@@ -123,7 +123,7 @@ impl Crew {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?;
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| Post::new())
+            .map(|_| Post::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()?;
         let links: Vec<_> = posts.iter().map(|post| Arc::clone(&post.link)).collect();
         let wake = |link: &Arc<Link>| {
