@@ -51,6 +51,7 @@ impl<'b> Input<'b> {
     }
 
     /// Cuts off the first `count` bytes, or as many as there are.
+    #[inline]
     fn take(&mut self, count: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);
         let (taken, rest) = rest.split_at_mut(count.min(rest.len()));
@@ -204,19 +205,22 @@ impl Decoder {
         if !head.opcode.is_control() && !takes_data() {
             return Ok(Step::Refused);
         }
-        input.take(head.bytes - held);
+        let skip = head.bytes - held;
         let alone = head.opcode.is_control() || (head.fin && head.opcode != Opcode::Continuation);
-        if alone && head.payload_bytes <= input.rest.len() {
+        if alone && head.payload_bytes <= input.rest.len() - skip {
             self.forget_frame();
-            let payload = input.take(head.payload_bytes);
+            let frame = input.take(skip + head.payload_bytes);
+            let payload = frame.get_mut(skip..).unwrap_or_default();
             unmask(payload, head.mask);
             return Ok(Step::InPlace(head.opcode, payload));
         }
+        input.take(skip);
         self.begin(&head);
         self.feed(limits, input)
     }
 
     /// The header made of the bytes kept and those of `rest`.
+    #[inline]
     fn parse_head(&self, limits: &Limits, rest: &[u8]) -> Result<Option<Head>, Violation> {
         let Some(partial) = self.partial.as_deref() else {
             return head::parse(rest, limits, None);
@@ -364,6 +368,7 @@ impl Message {
 const NOT_UTF8: Violation = Violation::new(ViolationKind::Utf8, "text is not UTF-8");
 
 /// A whole control frame or unfragmented message, unmasked.
+#[inline]
 fn whole(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> {
     if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
         return Err(NOT_UTF8);
@@ -372,6 +377,7 @@ fn whole(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> 
 }
 
 /// The same, of a text that is known to be one.
+#[inline]
 fn unchecked(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> {
     Ok(match opcode {
         Opcode::Text => Incoming::Message(Kind::Text, payload),
