@@ -15,7 +15,6 @@ mod agenda;
 mod client;
 pub mod connection;
 mod containment;
-mod crew;
 mod door;
 mod fan_out;
 mod gathering;
@@ -24,8 +23,6 @@ pub mod outbound;
 mod plane;
 pub mod port;
 pub mod rate_limit;
-#[cfg(test)]
-mod regressions;
 mod reply;
 mod report;
 mod rooms;
@@ -33,11 +30,12 @@ mod settle;
 pub mod slab;
 pub mod timers;
 mod turn;
+mod workers;
 
-pub use crew::{Crew, Error};
 pub use door::{Accepted, Door, Gate};
 pub use plane::{Role, Visit};
 pub use port::{Port, TcpPort};
+pub use workers::{Ended, Workers};
 
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;
@@ -67,8 +65,8 @@ pub struct Handoff<S = <TcpPort as Port>::Socket> {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// Its way to the worker that was chosen for it, if one was.
-    pub passage: Option<Passage>,
+    /// Its way to the worker that was chosen for it.
+    pub passage: Passage,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
 }

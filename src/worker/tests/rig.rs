@@ -77,7 +77,7 @@ impl Rig {
                 Role::Echo
             },
             room: room.map(|name| RoomName::chat("1", name).unwrap()),
-            passage: None,
+            passage: self.broker.place(None, self.now),
             peer: 7,
         };
         (peer, handoff)
