@@ -56,7 +56,7 @@ use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
 use crate::name::RoomName;
 use crate::redis::supervise::random;
-use crate::redis::{Ending, Error, LinkReport, Running, Runtime, shard};
+use crate::redis::{Error, LinkReport, NodeEnd, Running, Runtime, shard};
 use envelope::NodeId;
 use roll::Company;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl Bridge {
     }
 
     /// Everything that is to run until the node's end.
-    pub(crate) fn tasks(&self, broker: &Arc<Broker>, ending: &Ending) -> Vec<Running> {
+    pub(crate) fn tasks(&self, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
         let links = self.links.iter();
         links
             .map(|link| -> Running {
@@ -143,7 +143,7 @@ impl Bridge {
     /// # Errors
     /// When the system gives no thread.
     pub fn run(&self, broker: &Arc<Broker>, runtime: &Runtime) -> Result<(), Error> {
-        runtime.run(self.tasks(broker, &runtime.ending()))
+        runtime.run(self.tasks(broker, &runtime.end()))
     }
 
     /// The node goes down: from here on nobody's own messages wait for the order of all nodes, and

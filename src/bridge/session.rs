@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
-use crate::redis::Ending;
+use crate::redis::NodeEnd;
 use crate::redis::client::{Connection, HandedOver, RedisClient, check_role, hand_over};
 use crate::redis::failure::{CommandError, Failure};
 use crate::redis::supervise::OwnedTask;
@@ -111,7 +111,7 @@ impl Session {
         &self,
         (link, mode): (&RedisLink, &Mode),
         sending: &mut Sending,
-        ending: &Ending,
+        ending: &NodeEnd,
     ) {
         sending.begin();
         let flushed = async {

@@ -18,7 +18,7 @@ use crate::metrics::{Metrics, count};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::Failure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
-use crate::redis::{Ending, Error};
+use crate::redis::{Error, NodeEnd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl SupervisedLink {
     }
 
     /// Runs the link until the node's end, whatever happens in it.
-    pub(super) async fn supervise(self, broker: Arc<Broker>, ending: Ending) {
+    pub(super) async fn supervise(self, broker: Arc<Broker>, ending: NodeEnd) {
         let begin = || self.clone().run(Arc::clone(&broker), ending.clone());
         let on_panic = || {
             tracing::error!(
@@ -80,7 +80,7 @@ impl SupervisedLink {
     }
 
     /// Runs sessions until the node's end; then what is left goes out.
-    async fn run(self, broker: Arc<Broker>, ending: Ending) {
+    async fn run(self, broker: Arc<Broker>, ending: NodeEnd) {
         let mut sending = Sending::new(Arc::clone(&self.link.outbox), self.link.node, self.epoch);
         if !self.mode.says_marks() {
             sending = sending.without_marks();
@@ -90,7 +90,7 @@ impl SupervisedLink {
         self.count_lost(&sending);
     }
 
-    async fn sessions(&self, broker: &Arc<Broker>, sending: &mut Sending, mut ending: Ending) {
+    async fn sessions(&self, broker: &Arc<Broker>, sending: &mut Sending, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(self.pause_max);
         let mut settle = Duration::ZERO;
         loop {
@@ -144,7 +144,7 @@ impl SupervisedLink {
         &self,
         broker: &Arc<Broker>,
         sending: &mut Sending,
-        ending: &mut Ending,
+        ending: &mut NodeEnd,
         settle: Duration,
     ) -> Failure {
         let opened = tokio::select! {

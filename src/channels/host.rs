@@ -23,7 +23,7 @@ use crate::redis::failure::Failure;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
 use crate::redis::supervise::{Pauses, stopped, supervise};
-use crate::redis::{Ending, LinkReport};
+use crate::redis::{LinkReport, NodeEnd};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +105,7 @@ impl Host {
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,
-        ending: Ending,
+        ending: NodeEnd,
     ) {
         let begin = || {
             let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
-    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: Ending) {
+    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(layer.pause_max);
         loop {
             let started = self.clock.now();
@@ -146,7 +146,7 @@ impl Host {
         self: &Arc<Self>,
         layer: &Arc<Layer>,
         broker: &Arc<Broker>,
-        ending: &mut Ending,
+        ending: &mut NodeEnd,
     ) -> Failure {
         let opened = tokio::select! {
             opened = Session::open(self, layer, broker) => opened,

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::protocol::Writer;
 use crate::redis::deployment::Deployment;
-use crate::redis::{Ending, Error, LinkReport, Running};
+use crate::redis::{Error, LinkReport, NodeEnd, Running};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,7 @@ impl Layer {
     }
 
     /// Everything that is to run, until the node's end.
-    pub(crate) fn tasks(self: &Arc<Self>, broker: &Arc<Broker>, ending: &Ending) -> Vec<Running> {
+    pub(crate) fn tasks(self: &Arc<Self>, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
         let mut tasks: Vec<Running> = Vec::new();
         for host in &self.hosts {
             let (host, layer, broker) = (Arc::clone(host), Arc::clone(self), Arc::clone(broker));

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Bridge;
 use crate::metrics::{Counter, Metrics, count};
 use crate::protocol::ErrorCode;
-use crate::redis::Ending;
+use crate::redis::NodeEnd;
 use crate::redis::client::RedisClient;
 use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
@@ -191,7 +191,7 @@ impl Outbound {
         self: Arc<Self>,
         layer: Arc<Layer>,
         broker: Arc<Broker>,
-        ending: Ending,
+        ending: NodeEnd,
     ) {
         let begin = || {
             let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
@@ -208,7 +208,7 @@ impl Outbound {
     }
 
     /// Carries messages until the node's end and nothing is left that can be sent.
-    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: Ending) {
+    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut empty = Vec::new();
         let mut scores = Scores::default();
         let mut failure_lines = LogLimiter::default();

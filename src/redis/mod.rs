@@ -45,4 +45,4 @@ pub use client::RedisCommand;
 pub use error::Error;
 pub use health::LinkReport;
 pub use runtime::Runtime;
-pub(crate) use runtime::{Ending, Running};
+pub(crate) use runtime::{NodeEnd, Running};

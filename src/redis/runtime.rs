@@ -19,7 +19,7 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How the node's end is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Ending {
+pub(crate) struct NodeEnd {
     /// True once the node goes down.
     pub(crate) stop: watch::Receiver<bool>,
     /// When all must be over.
@@ -46,8 +46,8 @@ impl Default for Runtime {
 
 impl Runtime {
     /// How what runs here knows of the node's end.
-    pub(crate) fn ending(&self) -> Ending {
-        Ending {
+    pub(crate) fn end(&self) -> NodeEnd {
+        NodeEnd {
             stop: self.stop.subscribe(),
             deadline: Arc::clone(&self.deadline),
         }
