@@ -14,7 +14,7 @@ use supportal::bridge::envelope::{
 };
 use supportal::bridge::origins::Origins;
 use supportal::bridge::streams::Announcement;
-use supportal::bridge::streams::follower::{Arrival, Follower, Position};
+use supportal::bridge::streams::follower::{Follower, Position, StreamStep};
 use supportal::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
 use supportal::broker::room::{Room, RoomSlot};
 use supportal::broker::{Broker, Publication, Wake};
@@ -129,7 +129,7 @@ fn streams(criterion: &mut Criterion) {
                         offset,
                         ..announcement.first
                     };
-                    assert_eq!(follower.arrival(at, true), Arrival::Next);
+                    assert_eq!(follower.arrival(at, true), StreamStep::Next);
                     if let Entry::Message { frame, .. } = entry {
                         black_box(Bytes::copy_from_slice(frame));
                     }

@@ -17,7 +17,7 @@ pub const ORIGINS_MAX: usize = 64;
 
 /// What an arriving publication is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum Novelty {
     /// To be delivered; `missed` publications before it never came.
     Fresh {
         /// How many.
@@ -44,19 +44,19 @@ pub struct Origins {
 
 impl Origins {
     /// Takes in a publication.
-    pub fn message(&mut self, head: &Head, number: u64, now: Millis) -> Arrival {
+    pub fn message(&mut self, head: &Head, number: u64, now: Millis) -> Novelty {
         let Some(origin) = self.find(head, number, now) else {
-            return Arrival::Fresh { missed: 0 };
+            return Novelty::Fresh { missed: 0 };
         };
         match origin.advance(head, number) {
             Some(1..) if number > 0 => {
                 let missed = origin.missed(head, number);
                 origin.take(head, number);
-                Arrival::Fresh {
+                Novelty::Fresh {
                     missed: missed.saturating_sub(1),
                 }
             }
-            _ => Arrival::Duplicate,
+            _ => Novelty::Duplicate,
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FRESH: Arrival = Arrival::Fresh { missed: 0 };
+    const FRESH: Novelty = Novelty::Fresh { missed: 0 };
 
     fn head(node: u8, epoch: u64, incarnation: u64) -> Head {
         Head {
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    fn hear(origins: &mut Origins, head: Head, numbers: &[u64]) -> Vec<Arrival> {
+    fn hear(origins: &mut Origins, head: Head, numbers: &[u64]) -> Vec<Novelty> {
         let hear = |&number: &u64| origins.message(&head, number, Millis(0));
         numbers.iter().map(hear).collect()
     }
@@ -171,8 +171,8 @@ mod tests {
     fn a_hole_is_counted_exactly_and_a_repetition_is_dropped() {
         let mut origins = Origins::default();
         let heard = hear(&mut origins, head(1, 1, 1), &[5, 6, 6, 5, 9, 10, 7]);
-        let two = Arrival::Fresh { missed: 2 };
-        let dup = Arrival::Duplicate;
+        let two = Novelty::Fresh { missed: 2 };
+        let dup = Novelty::Duplicate;
         assert_eq!(heard, [FRESH, FRESH, dup, dup, two, FRESH, dup]);
     }
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(origins.mark(&head, 6, Millis(0)), 0);
         assert_eq!(
             hear(&mut origins, head, &[6, 7]),
-            [Arrival::Duplicate, FRESH]
+            [Novelty::Duplicate, FRESH]
         );
     }
 
@@ -198,11 +198,11 @@ mod tests {
         let late = hear(&mut origins, head(1, 1, 4), &[4]);
         assert_eq!(
             late,
-            [Arrival::Duplicate],
+            [Novelty::Duplicate],
             "of an incarnation that has ended"
         );
         let missed = hear(&mut origins, head(1, 1, 12), &[3]);
-        assert_eq!(missed, [Arrival::Fresh { missed: 2 }]);
+        assert_eq!(missed, [Novelty::Fresh { missed: 2 }]);
         assert_eq!(origins.mark(&head(1, 1, 13), 2, Millis(0)), 2);
     }
 
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(hear(&mut origins, head(1, 2, 1), &[5, 6]), [FRESH, FRESH]);
         assert_eq!(
             hear(&mut origins, head(1, 1, 1), &[8]),
-            [Arrival::Duplicate]
+            [Novelty::Duplicate]
         );
         assert_eq!(origins.mark(&head(1, 1, 1), 99, Millis(0)), 0);
     }
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(origins.len(), ORIGINS_MAX);
         assert_eq!(
             hear(&mut origins, head(1, 1, 1), &[1]),
-            [Arrival::Duplicate]
+            [Novelty::Duplicate]
         );
         assert_eq!(
             hear(&mut origins, head(0, 1, 1), &[1]),
@@ -252,7 +252,7 @@ mod tests {
                 numbers.extend(std::iter::repeat_n(number, usize::from(*fate)));
             }
             for number in numbers {
-                if let Arrival::Fresh { missed: before } = origins.message(&head, number, Millis(0)) {
+                if let Novelty::Fresh { missed: before } = origins.message(&head, number, Millis(0)) {
                     delivered += 1;
                     missed += before;
                 }

@@ -44,7 +44,7 @@ const TICK: Duration = Duration::from_millis(100);
 const MARK_AFTER: Duration = Duration::from_secs(2);
 
 /// A session that has proven itself with a canary.
-pub(super) struct Session {
+pub(super) struct LinkSession {
     commands: Connection,
     subscriptions: Connection,
     arrivals: OwnedTask<Failure>,
@@ -52,7 +52,7 @@ pub(super) struct Session {
     reads: Option<Reads>,
 }
 
-impl Session {
+impl LinkSession {
     /// Connects twice, subscribes to the canary, and waits for the first one to come back.
     pub(super) async fn open(
         link: &Arc<RedisLink>,

@@ -9,7 +9,7 @@ use super::link::{RedisLink, welcome};
 use super::mode::Mode;
 use super::outbox::Sending;
 use super::roll::Company;
-use super::session::{self, Session};
+use super::session::{self, LinkSession};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -148,7 +148,7 @@ impl SupervisedLink {
         settle: Duration,
     ) -> Failure {
         let opened = tokio::select! {
-            opened = Session::open(&self.link, &self.mode, broker) => opened,
+            opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
             () = stopped(&mut ending.stop) => return Failure::Stopped,
         };
         let mut session = match opened {

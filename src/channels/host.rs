@@ -1,29 +1,17 @@
-//! The way to one Redis of the site: down, or up. It tries for as long as the node lives.
-//!
-//! A session has two connections: one for commands, one that waits for messages. Either one's end
-//! ends the session; the next one joins every group again, so whatever Redis forgot meanwhile, Django
-//! finds this node again. Each change of the state is one log line and one count.
-//!
-//! A canary goes out every second and must come back by the connection that waits. In layer `core` a
-//! marker stands beside it: when that is gone (`flush` of a Python layer, FLUSHALL, a restart without
-//! its data), so are the memberships, and all are made again.
+//! What all that use one Redis of `bridge.channels.hosts` share.
 
-use super::layer::Layer;
 use super::scripts::{Score, Scores};
-use super::session::Session;
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
 use crate::clock::{self, Clock};
 use crate::config::Bridge;
-use crate::metrics::{Metrics, count};
+use crate::metrics::Metrics;
 use crate::name::RoomName;
+use crate::redis::LinkReport;
 use crate::redis::client::RedisClient;
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
-use crate::redis::supervise::{Pauses, stopped, supervise};
-use crate::redis::{LinkReport, NodeEnd};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,13 +24,13 @@ pub(super) struct Host {
     /// The rooms whose groups this Redis keeps.
     pub(super) rooms: Subscriptions<()>,
     /// The client for commands, while the host is up.
-    client: Mutex<Option<Arc<dyn RedisClient>>>,
+    pub(super) client: Mutex<Option<Arc<dyn RedisClient>>>,
     pub(super) health: LinkHealth,
     /// The reader waits for room in the workers' mailboxes.
     held_back: AtomicBool,
     scores: Mutex<Scores>,
-    metrics: Arc<Metrics>,
-    clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
 }
 
 impl Host {
@@ -98,114 +86,6 @@ impl Host {
 
     pub(super) fn report(&self, outbox: usize) -> LinkReport {
         self.health.report(&self.deployment, &self.rooms, outbox)
-    }
-
-    /// Holds the way open until the node's end, whatever happens in it.
-    pub(super) async fn supervise(
-        self: Arc<Self>,
-        layer: Arc<Layer>,
-        broker: Arc<Broker>,
-        ending: NodeEnd,
-    ) {
-        let begin = || {
-            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
-            Arc::clone(&self).run(layer, broker, ending.clone())
-        };
-        let on_panic = || {
-            tracing::error!(
-                host = self.label,
-                "the channel layer's code panicked; it begins anew"
-            );
-            self.client.lock().take();
-            self.went_down(&broker, &Failure::Ended);
-        };
-        supervise(&self.metrics, layer.pause_max, begin, on_panic).await;
-    }
-
-    /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
-    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
-        let mut pauses = Pauses::new(layer.pause_max);
-        loop {
-            let started = self.clock.now();
-            let failure = self.session(&layer, &broker, &mut ending).await;
-            self.client.lock().take();
-            if matches!(failure, Failure::Stopped) {
-                return;
-            }
-            self.went_down(&broker, &failure);
-            // Rooms come and go while it is down; those that went are forgotten.
-            drop(self.rooms.due(self.clock.now()));
-            let held = self.clock.now().since(started);
-            if !pauses.pause(held, &mut ending.stop).await {
-                return;
-            }
-        }
-    }
-
-    async fn session(
-        self: &Arc<Self>,
-        layer: &Arc<Layer>,
-        broker: &Arc<Broker>,
-        ending: &mut NodeEnd,
-    ) -> Failure {
-        let opened = tokio::select! {
-            opened = Session::open(self, layer, broker) => opened,
-            () = stopped(&mut ending.stop) => return Failure::Stopped,
-        };
-        let mut session = match opened {
-            Ok(session) => session,
-            Err(failure) => return failure,
-        };
-        self.rooms.begin();
-        *self.client.lock() = Some(session.client());
-        self.went_up();
-        let ended = tokio::select! {
-            failure = session.run(self, layer, broker) => Some(failure),
-            () = stopped(&mut ending.stop) => None,
-        };
-        if let Some(failure) = ended {
-            return failure;
-        }
-        let mut done = layer.done.subscribe();
-        let destinations = layer.destinations();
-        let finished = async {
-            // The sender lives in the layer: this ends when they are done.
-            drop(done.wait_for(|done| *done >= destinations).await);
-        };
-        // Whatever is not out by then is lost with the node.
-        let patience = ending.deadline.left(self.clock, layer.timeout * 2);
-        drop(tokio::time::timeout(patience, finished).await);
-        let left = session.leave_all(self, layer);
-        let patience = ending.deadline.left(self.clock, layer.timeout);
-        drop(tokio::time::timeout(patience, left).await);
-        Failure::Stopped
-    }
-
-    fn went_up(&self) {
-        let down = self.health.mark_up();
-        count(&self.metrics.channels_changes, "state", "up");
-        tracing::info!(
-            host = self.label,
-            address = self.deployment.shown,
-            ?down,
-            "the channel layer is up: Django is reached over this Redis"
-        );
-    }
-
-    fn went_down(&self, broker: &Broker, failure: &Failure) {
-        for name in self.rooms.end() {
-            confirm(broker, &name);
-        }
-        if !self.health.mark_down(failure) {
-            return;
-        }
-        count(&self.metrics.channels_changes, "state", "down");
-        tracing::warn!(
-            host = self.label,
-            address = self.deployment.shown,
-            reason = %failure,
-            "the channel layer is down: rooms go on without Django"
-        );
     }
 }
 

@@ -5,7 +5,7 @@
 //! and that is logged at most once a second, without a byte of it: it may be what somebody said.
 
 use super::codec::value::Map;
-use super::codec::{Arrival, Poison};
+use super::codec::{DjangoMessage, Poison};
 use super::event::Outcome;
 use super::keys::Local;
 use super::layer::Layer;
@@ -66,7 +66,7 @@ impl Inbound {
         });
     }
 
-    fn read(&mut self, message: &[u8], deliver: impl FnOnce(&mut Self, &Arrival<'_>)) {
+    fn read(&mut self, message: &[u8], deliver: impl FnOnce(&mut Self, &DjangoMessage<'_>)) {
         let layer = Arc::clone(&self.layer);
         let mut scratch = std::mem::take(&mut self.scratch);
         layer.metrics.channels_received.inc();

@@ -6,8 +6,8 @@
 //! room ─ said ─> outbound ─> ZADD or PUBLISH ─> worker or group
 //! ```
 //!
-//! Each host of the site has a link of its own ([`super::host`]), each destination of users' messages
-//! an [`Outbound`] ([`super::outbound`]); what they share is here. Two nodes of ours do not hear each other
+//! Each host of the site has a link of its own (`link`), each destination of users' messages
+//! a queue (`user_queue`); what they share is here. Two nodes of ours do not hear each other
 //! this way: that is the bridge's work, whose mode is independent of this.
 
 use super::codec::Poison;
@@ -15,13 +15,12 @@ use super::digests::Digests;
 use super::event::{Ignored, Mapping};
 use super::host::Host;
 use super::keys::{Local, Receivers, host_of};
-use super::outbound::{Destination, Outbound};
+use super::random::{check_random, fill};
 use super::scripts::Commands;
-use super::uplink::DjangoUplink;
-use crate::broker::Broker;
+use super::user_queue::{CAUSES, Destination, UserQueue};
 use crate::broker::Publication;
 use crate::broker::room::Room;
-use crate::broker::uplink::{Author, Uplink};
+use crate::broker::uplink::Author;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::channels::Layer as Kind;
@@ -29,27 +28,11 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::protocol::Writer;
 use crate::redis::deployment::Deployment;
-use crate::redis::{Error, LinkReport, NodeEnd, Running};
+use crate::redis::{Error, LinkReport};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Random bytes of the operating system.
-///
-/// # Panics
-/// If it has none: it had some when the layer was made, so this does not happen.
-pub(super) fn fill(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("invariant: the system gave random bytes at the start");
-}
-
-/// Names and encryption need random bytes: a system without them is refused at the start.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn check_random() -> Result<(), Error> {
-    getrandom::fill(&mut [0; 16]).map_err(|error| Error::Random(error.to_string()))
-}
 
 /// What the parts of a channel layer share.
 #[derive(Debug)]
@@ -70,7 +53,7 @@ pub struct Layer {
     pub(super) timeout: Duration,
     pub(super) pause_max: Duration,
     pub(super) hosts: Box<[Arc<Host>]>,
-    outbounds: Box<[Arc<Outbound>]>,
+    pub(super) queues: Box<[Arc<UserQueue>]>,
     /// Destinations for which there is nothing more to send, once the node goes down.
     pub(super) done: watch::Sender<usize>,
     digests: Mutex<Digests>,
@@ -110,7 +93,7 @@ impl Layer {
             channels.send_to.clone().map(Destination::Worker),
             channels.send_to_group.clone().map(Destination::Group),
         ];
-        let outbound = |to| Arc::new(Outbound::new(to, &config.bridge, metrics));
+        let queue = |to| Arc::new(UserQueue::new(to, &config.bridge, metrics));
         let own = Receivers::new(channels.receivers, &mut fill);
         // Readable for consumers that hear several nodes, and different for each.
         let process = own.names().first().map_or("", String::as_str);
@@ -134,7 +117,7 @@ impl Layer {
             timeout: config.bridge.command_timeout,
             pause_max: config.bridge.reconnect_max,
             hosts: hosts?.into(),
-            outbounds: destinations.into_iter().flatten().map(outbound).collect(),
+            queues: destinations.into_iter().flatten().map(queue).collect(),
             done: watch::Sender::new(0),
             digests: Mutex::default(),
         };
@@ -160,33 +143,9 @@ impl Layer {
                     .get_or_create(&[("reason", reason)]),
             );
         }
-        for cause in super::outbound::CAUSES
-            .into_iter()
-            .chain(["lagged", "mailbox"])
-        {
+        for cause in CAUSES.into_iter().chain(["lagged", "mailbox"]) {
             drop(metrics.channels_dropped.get_or_create(&[("cause", cause)]));
         }
-    }
-
-    /// The broker's way to Django.
-    #[must_use]
-    pub fn uplink(self: &Arc<Self>) -> Box<dyn Uplink> {
-        Box::new(DjangoUplink(Arc::clone(self)))
-    }
-
-    /// Everything that is to run, until the node's end.
-    pub(crate) fn tasks(self: &Arc<Self>, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
-        let mut tasks: Vec<Running> = Vec::new();
-        for host in &self.hosts {
-            let (host, layer, broker) = (Arc::clone(host), Arc::clone(self), Arc::clone(broker));
-            tasks.push(Box::pin(host.supervise(layer, broker, ending.clone())));
-        }
-        for outbound in &self.outbounds {
-            let (outbound, layer, broker) =
-                (Arc::clone(outbound), Arc::clone(self), Arc::clone(broker));
-            tasks.push(Box::pin(outbound.supervise(layer, broker, ending.clone())));
-        }
-        tasks
     }
 
     /// A room has its first member. True if nobody need wait for Redis.
@@ -204,8 +163,8 @@ impl Layer {
 
     /// A user said this. Never waits.
     pub(crate) fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
-        for outbound in &self.outbounds {
-            outbound.take(room, author, said);
+        for queue in &self.queues {
+            queue.take(room, author, said);
         }
     }
 
@@ -228,7 +187,7 @@ impl Layer {
 
     /// How many destinations users' messages have.
     pub(super) fn destinations(&self) -> usize {
-        self.outbounds.len()
+        self.queues.len()
     }
 
     /// The room behind a name that was shortened, while this node is in its group.
@@ -259,11 +218,7 @@ impl Layer {
 
     /// How each host is, in the order of `bridge.channels.hosts`.
     pub(crate) fn reports(&self) -> Vec<LinkReport> {
-        let waiting = self
-            .outbounds
-            .iter()
-            .map(|outbound| outbound.waiting())
-            .sum();
+        let waiting = self.queues.iter().map(|queue| queue.waiting()).sum();
         let hosts = self.hosts.iter();
         hosts.map(|host| host.report(waiting)).collect()
     }
@@ -283,11 +238,7 @@ impl Layer {
                 .get_or_create(&[("state", state)]);
             series.set(number.cast_signed() as i64);
         }
-        let waiting: usize = self
-            .outbounds
-            .iter()
-            .map(|outbound| outbound.waiting())
-            .sum();
+        let waiting: usize = self.queues.iter().map(|queue| queue.waiting()).sum();
         self.metrics
             .channels_outbox
             .set(waiting.cast_signed() as i64);

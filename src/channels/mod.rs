@@ -19,7 +19,7 @@
 //! | Module | |
 //! |---|---|
 //! | `layer` | what its parts share, and what the node sees of it |
-//! | `host` `session` | the way over one Redis of the site, down or up; memberships |
+//! | `host` `link` `session` | the way over one Redis of the site, down or up; memberships |
 //! | `receive` `inbound` | from Django to the browser |
 //! | `outbound` | from the browser to Django |
 //! | `wire` | what Redis' answers mean |
@@ -37,16 +37,21 @@ mod host;
 mod inbound;
 pub mod keys;
 mod layer;
+mod link;
 mod outbound;
 pub mod probe;
+mod random;
 mod receive;
 pub mod scripts;
 mod session;
+mod tasks;
 mod uplink;
+mod user_queue;
 mod wire;
 
+pub use codec::value::To;
 pub use codec::value::{Map, Value};
-pub use codec::{Arrival, Codec, Poison, To, Unwritable};
+pub use codec::{Codec, DjangoMessage, Poison, Unwritable};
 pub use event::{Ignored, Mapping, Outcome};
 pub use keys::{Keys, Receivers};
 pub use layer::Layer;

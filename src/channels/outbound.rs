@@ -8,16 +8,15 @@
 
 use super::codec::Unwritable;
 use super::codec::value::{Map, Value};
-use super::layer::{Layer, fill};
+use super::layer::Layer;
+use super::random::fill;
 use super::scripts::Scores;
+use super::user_queue::{Destination, Said, Taken, UserQueue};
 use super::wire;
-use crate::broker::mailbox::Mailbox;
-use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock;
-use crate::config::Bridge;
-use crate::metrics::{Counter, Metrics, count};
+use crate::metrics::count;
 use crate::protocol::ErrorCode;
 use crate::redis::NodeEnd;
 use crate::redis::client::RedisClient;
@@ -25,92 +24,17 @@ use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
 use crate::redis::supervise::supervise;
 use crate::transport::{Opcode, encoder};
-use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How often one without a host looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Most users that are told at once that the queue is full; each drop is counted anyway.
-const TURNED_AWAY_MAX: usize = 1024;
-
-/// What users' messages end as, but for `sent`: the labels of `channels_dropped`.
-pub(super) const CAUSES: [&str; 7] = [
-    "outbox",
-    "expired",
-    "full",
-    "nobody",
-    "refused",
-    "lost",
-    "unwritable",
-];
-
-/// Where users' messages go.
-#[derive(Clone, Debug)]
-pub(super) enum Destination {
-    /// A general channel, for `runworker`.
-    Worker(String),
-    /// A group.
-    Group(String),
-}
-
-/// What a user said.
-#[derive(Debug)]
-struct Said {
-    room: Arc<Room>,
-    author: Author,
-    publication: Publication,
-}
-
-/// The way to one destination.
-#[derive(Debug)]
-pub(super) struct Outbound {
-    to: Destination,
-    mailbox: Mailbox<Said>,
-    filled: Notify,
-    /// Held, since looking a series up is more than a drop may cost under a room's lock.
-    full: Counter,
-    /// Whose messages found no room and who are to be told so, at most [`TURNED_AWAY_MAX`].
-    turned_away: Option<Mutex<Vec<Author>>>,
-    /// The host that the next general message goes to, if it is there.
-    turn: AtomicUsize,
-}
-
-/// What was taken from the queue and is not dealt with. However that ends, it makes room again.
-struct Taken<'c> {
-    outbound: &'c Outbound,
-    metrics: &'c Metrics,
-    said: VecDeque<Said>,
-}
-
-impl Taken<'_> {
-    /// The first one is dealt with.
-    fn settle(&mut self) -> bool {
-        let Some(said) = self.said.pop_front() else {
-            return false;
-        };
-        let bytes = said.publication.frame.len();
-        // Nobody waits for room here: a full queue drops.
-        let _nobody = self.outbound.mailbox.release(1, bytes);
-        true
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        while self.settle() {
-            count(&self.metrics.channels_dropped, "cause", "lost");
-        }
-    }
-}
-
 /// Why a message did not get there.
 enum Undelivered {
-    /// By a cause of [`CAUSES`].
+    /// By a cause of [`CAUSES`](super::user_queue::CAUSES).
     Dropped(&'static str),
     /// The client library's, or Redis' own.
     Failed(CommandError),
@@ -128,45 +52,23 @@ impl From<Unwritable> for Undelivered {
     }
 }
 
-impl Outbound {
-    pub(super) fn new(to: Destination, settings: &Bridge, metrics: &Metrics) -> Self {
-        let label = [("cause", "outbox")];
-        Self {
-            to,
-            mailbox: Mailbox::new(settings.outbox_capacity, settings.outbox_bytes),
-            filled: Notify::new(),
-            full: metrics.channels_dropped.get_or_create(&label).clone(),
-            turned_away: settings.channels.tell_full.then(Mutex::default),
-            turn: AtomicUsize::new(0),
-        }
-    }
+/// What carries users' messages to one destination.
+#[derive(Clone, Debug)]
+pub(super) struct Outbound {
+    queue: Arc<UserQueue>,
+}
 
-    /// Takes a message if there is room, and counts it if not.
-    pub(super) fn take(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
-        if self.mailbox.is_full() {
-            self.full.inc();
-            if let Some(authors) = &self.turned_away {
-                let mut authors = authors.lock();
-                if authors.len() < TURNED_AWAY_MAX {
-                    authors.push(author);
-                }
-            }
-            return;
-        }
-        let said = Said {
-            room: Arc::clone(room),
-            author,
-            publication: publication.clone(),
-        };
-        if self.mailbox.push(said, publication.frame.len()) {
-            self.filled.notify_one();
-        }
+impl Outbound {
+    /// For one queue; nothing runs yet.
+    pub(super) fn new(queue: &Arc<UserQueue>) -> Self {
+        let queue = Arc::clone(queue);
+        Self { queue }
     }
 
     /// Tells those whose messages found no room. Not where they are turned away: that is under a
     /// room's lock.
     fn tell_turned_away(&self, layer: &Layer, broker: &Broker) {
-        if let Some(authors) = &self.turned_away {
+        if let Some(authors) = &self.queue.turned_away {
             let authors = std::mem::take(&mut *authors.lock());
             for author in authors {
                 tell(layer, broker, author, "outbox");
@@ -174,32 +76,15 @@ impl Outbound {
         }
     }
 
-    /// Messages that have not been dealt with.
-    pub(super) fn waiting(&self) -> usize {
-        self.mailbox.len()
-    }
-
-    fn label(&self) -> &'static str {
-        match self.to {
-            Destination::Worker(_) => "worker",
-            Destination::Group(_) => "group",
-        }
-    }
-
     /// Carries messages until the node's end, whatever happens on the way.
-    pub(super) async fn supervise(
-        self: Arc<Self>,
-        layer: Arc<Layer>,
-        broker: Arc<Broker>,
-        ending: NodeEnd,
-    ) {
+    pub(super) async fn supervise(self, layer: Arc<Layer>, broker: Arc<Broker>, ending: NodeEnd) {
         let begin = || {
             let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
-            Arc::clone(&self).run(layer, broker, ending.clone())
+            self.clone().run(layer, broker, ending.clone())
         };
         let on_panic = || {
             tracing::error!(
-                to = self.label(),
+                to = self.queue.label(),
                 "the courier's code panicked; it begins anew"
             );
         };
@@ -208,14 +93,14 @@ impl Outbound {
     }
 
     /// Carries messages until the node's end and nothing is left that can be sent.
-    async fn run(self: Arc<Self>, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut empty = Vec::new();
         let mut scores = Scores::default();
         let mut failure_lines = LogLimiter::default();
         loop {
-            self.mailbox.swap(&mut empty);
+            self.queue.mailbox.swap(&mut empty);
             let mut taken = Taken {
-                outbound: &self,
+                queue: &self.queue,
                 metrics: &layer.metrics,
                 said: empty.drain(..).collect(),
             };
@@ -224,7 +109,7 @@ impl Outbound {
                     break;
                 }
                 tokio::select! {
-                    () = self.filled.notified() => {}
+                    () = self.queue.filled.notified() => {}
                     // Whoever pushes has ended before the node says stop.
                     _ = ending.stop.wait_for(|stop| *stop) => {}
                 }
@@ -237,14 +122,14 @@ impl Outbound {
                 self.tell_turned_away(&layer, &broker);
                 let cause = match sent {
                     Ok(()) => {
-                        count(&layer.metrics.channels_sent, "to", self.label());
+                        count(&layer.metrics.channels_sent, "to", self.queue.label());
                         None
                     }
                     Err(Undelivered::Dropped(cause)) => Some(cause),
                     Err(Undelivered::Failed(error)) => {
                         if failure_lines.is_due(layer.clock.now()) {
                             tracing::warn!(
-                                to = self.label(),
+                                to = self.queue.label(),
                                 reason = %error,
                                 "a user's message did not reach Django"
                             );
@@ -285,7 +170,7 @@ impl Outbound {
             }
             let (second, micros) = clock::wall();
             let now = scores.next(second, micros);
-            let is_sent = match &self.to {
+            let is_sent = match &self.queue.to {
                 Destination::Worker(channel) => match self.any(layer) {
                     None => false,
                     Some(client) => {
@@ -312,7 +197,7 @@ impl Outbound {
 
     /// The next host that is there: workers look on all of them in turn.
     fn any(&self, layer: &Layer) -> Option<Arc<dyn RedisClient>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = self.queue.turn.fetch_add(1, Ordering::Relaxed);
         let hosts = layer.hosts.len().max(1);
         (0..hosts).find_map(|step| layer.hosts.get((turn + step) % hosts)?.client())
     }
@@ -328,7 +213,7 @@ async fn send_to_group(
     layer: &Layer,
     group: &str,
     event: &Map<'_>,
-    now: super::Score,
+    now: super::scripts::Score,
 ) -> Result<bool, Undelivered> {
     let client = |index: usize| layer.hosts.get(index)?.client();
     let Some(host) = client(layer.commands.host_of_group(group)) else {
@@ -372,7 +257,7 @@ async fn publish(
     layer: &Layer,
     group: &str,
     event: &Map<'_>,
-    now: super::Score,
+    now: super::scripts::Score,
 ) -> Result<bool, Undelivered> {
     let commands = &layer.commands;
     let (index, command) = commands.publish_to_group(group, event, now, &mut fill)?;

@@ -3,7 +3,7 @@
 
 use super::codec::value::Map;
 use super::keys::Receivers;
-use super::layer::{check_random, fill};
+use super::random::{check_random, fill};
 use super::scripts::{Commands, Scores};
 use super::wire;
 use crate::clock;

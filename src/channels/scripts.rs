@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use super::codec::value::Map;
-use super::codec::{Codec, To, Unwritable};
+use super::codec::value::To;
+use super::codec::{Codec, Unwritable};
 use super::keys::{Keys, Receivers, host_of, non_local};
 use crate::config::channels::Channels;
 use crate::redis::RedisCommand;

@@ -32,13 +32,13 @@ const TRIES: usize = 2;
 const CANARY_SECS: &[u8] = b"60";
 
 /// A session whose canary has come back.
-pub(super) struct Session {
+pub(super) struct HostSession {
     commands: Connection,
     messages: Connection,
     receiving: OwnedTask<Failure>,
 }
 
-impl Session {
+impl HostSession {
     /// Connects twice, listens, and waits for the first canary to come back.
     pub(super) async fn open(
         host: &Arc<Host>,

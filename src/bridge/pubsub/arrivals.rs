@@ -7,7 +7,7 @@
 use super::Pubsub;
 use crate::bridge::envelope::{Entry, Envelope, Head};
 use crate::bridge::link::RedisLink;
-use crate::bridge::origins::{Arrival, Origins};
+use crate::bridge::origins::{Novelty, Origins};
 use crate::bridge::outbox::{Outgoing, What};
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
@@ -122,11 +122,11 @@ fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Hear
             } => {
                 heard.received += 1;
                 match origins.message(head, number, now) {
-                    Arrival::Fresh { missed } => {
+                    Novelty::Fresh { missed } => {
                         heard.missed += missed;
                         heard.fresh.push((deadline, frame));
                     }
-                    Arrival::Duplicate => heard.duplicates += 1,
+                    Novelty::Duplicate => heard.duplicates += 1,
                 }
             }
             Entry::Mark { number } => heard.missed += origins.mark(head, number, now),

@@ -1,7 +1,7 @@
 //! One room of this node in mode `streams`: where it is in the stream, and what of its own is still
 //! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
 
-use super::follower::{Account, Arrival, Follower, Position, Request, Turned};
+use super::follower::{Account, Follower, Position, Request, StreamStep, Turned};
 use super::scripts::{Announcement, Page};
 use super::unconfirmed::{Back, Load, Placed, Unconfirmed};
 use crate::bridge::envelope::{Entry, Envelope, Head, NodeId};
@@ -148,9 +148,9 @@ impl RoomOrder {
             };
             tally.received += 1;
             match self.follower.arrival(at, may_deliver) {
-                Arrival::Next => self.take(envelope.head(), entry, context, ready, tally),
-                Arrival::Known => tally.known += 1,
-                Arrival::Later => {}
+                StreamStep::Next => self.take(envelope.head(), entry, context, ready, tally),
+                StreamStep::Known => tally.known += 1,
+                StreamStep::Later => {}
             }
         }
         tally.account = self.follower.take_account();

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use rmp::Marker;
 use rmp::encode::{self, ByteBuf};
 
-use super::value::{Map, Value};
-use super::{DEPTH_MAX, Poison, To, Unwritable, VALUES_MAX};
+use super::fault::{DEPTH_MAX, Poison, Unwritable, VALUES_MAX};
+use super::value::{Map, To, Value};
 
 /// Where a message says which channels it is for.
 pub(in crate::channels) const RECIPIENTS: &str = "__asgi_channel__";

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::fault::{DEPTH_MAX, Poison, Unwritable, VALUES_MAX};
 use super::value::{Map, Value};
-use super::{DEPTH_MAX, Poison, Unwritable, VALUES_MAX};
 use crate::config::Dialect;
 use crate::protocol::escape::{push_ascii, push_json};
 use crate::protocol::python;

@@ -124,6 +124,17 @@ impl<'a> Map<'a> {
     }
 }
 
+/// Whom a message is for, written into it (layer `core` only).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To<'a> {
+    /// A general channel.
+    Nobody,
+    /// One channel, by its full name.
+    One(&'a str),
+    /// The channels of one process.
+    Many(&'a [String]),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod properties;
 mod vectors;
 
 use super::codec::value::{Map, Value};
-use super::{Arrival, Codec, Poison};
+use super::{Codec, DjangoMessage, Poison};
 use crate::config::channels::{Channels, Format, Layer};
 
 /// What the recorder's random numbers are made of.
@@ -36,7 +36,7 @@ fn hex(text: &str) -> Vec<u8> {
 fn read(format: Format, body: &[u8]) -> Result<Map<'static>, Poison> {
     let codec = Codec::new(&channels(Layer::Pubsub, format));
     let mut scratch = Vec::new();
-    let Arrival { to, event } = codec.decode(body, NOW, &mut scratch)?;
+    let DjangoMessage { to, event } = codec.decode(body, NOW, &mut scratch)?;
     assert!(to.is_empty());
     Ok(owned(event))
 }

@@ -1,7 +1,7 @@
 //! What no reader should be given, and why it is refused.
 
 use super::super::codec::{DEPTH_MAX, VALUES_MAX};
-use super::super::{Arrival, Codec, Poison, To, Unwritable, Value};
+use super::super::{Codec, DjangoMessage, Poison, To, Unwritable, Value};
 use super::{NOW, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{Channels, Format, Layer};
@@ -134,7 +134,7 @@ fn recipients(format: Format, body: &[u8]) -> Result<Vec<String>, Poison> {
     message.extend_from_slice(body);
     let mut scratch = Vec::new();
     let codec = Codec::new(&channels(Layer::Core, format));
-    let Arrival { to, event } = codec.decode(&message, NOW, &mut scratch)?;
+    let DjangoMessage { to, event } = codec.decode(&message, NOW, &mut scratch)?;
     assert_eq!(event.get("__asgi_channel__"), None);
     Ok(to.into_iter().map(|name| name.into_owned()).collect())
 }

@@ -39,7 +39,7 @@ impl Position {
 
 /// What to do with an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum StreamStep {
     /// It is the next one: deliver it.
     Next,
     /// It has been delivered.
@@ -131,12 +131,12 @@ impl Follower {
     }
 
     /// An entry arrives. Without `may_deliver` it is put off.
-    pub fn arrival(&mut self, entry: Position, may_deliver: bool) -> Arrival {
+    pub fn arrival(&mut self, entry: Position, may_deliver: bool) -> StreamStep {
         let Some(at) = self.at else {
             return self.put_off(entry);
         };
         if entry.is_within(&at) {
-            return Arrival::Known;
+            return StreamStep::Known;
         }
         // One that is next by its number and earlier by its time was lost in a failover.
         let is_next =
@@ -149,13 +149,13 @@ impl Follower {
             self.begin_anew();
         }
         self.at = Some(entry);
-        Arrival::Next
+        StreamStep::Next
     }
 
-    fn put_off(&mut self, entry: Position) -> Arrival {
+    fn put_off(&mut self, entry: Position) -> StreamStep {
         self.state = State::Reading;
         self.noted = Some(entry);
-        Arrival::Later
+        StreamStep::Later
     }
 
     /// The stream has another epoch: a reset, unless there was none before.

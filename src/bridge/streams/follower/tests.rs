@@ -29,17 +29,17 @@ fn at(offset: u64) -> Follower {
 #[test]
 fn the_next_is_delivered_the_known_dropped_and_a_gap_read_first() {
     let mut follower = at(4);
-    assert_eq!(follower.arrival(place(5), true), Arrival::Next);
-    assert_eq!(follower.arrival(place(5), true), Arrival::Known);
-    assert_eq!(follower.arrival(place(3), true), Arrival::Known);
-    assert_eq!(follower.arrival(place(8), true), Arrival::Later);
-    assert_eq!(follower.arrival(place(9), true), Arrival::Later);
+    assert_eq!(follower.arrival(place(5), true), StreamStep::Next);
+    assert_eq!(follower.arrival(place(5), true), StreamStep::Known);
+    assert_eq!(follower.arrival(place(3), true), StreamStep::Known);
+    assert_eq!(follower.arrival(place(8), true), StreamStep::Later);
+    assert_eq!(follower.arrival(place(9), true), StreamStep::Later);
     assert_eq!(follower.request().after, Some(place(5)));
     let page = [place(6), place(7), place(8)];
     assert_eq!(follower.turn(Some(place(9)), &page), Turned::More);
     follower.request();
     assert_eq!(follower.turn(Some(place(9)), &[place(9)]), Turned::Live);
-    assert_eq!(follower.arrival(place(10), true), Arrival::Next);
+    assert_eq!(follower.arrival(place(10), true), StreamStep::Next);
     assert_eq!(follower.take_account(), Account::default());
 }
 
@@ -48,7 +48,7 @@ fn what_arrives_while_a_page_is_under_way_is_read_by_the_next() {
     let mut follower = at(1);
     follower.doubt();
     follower.request();
-    assert_eq!(follower.arrival(place(2), true), Arrival::Later);
+    assert_eq!(follower.arrival(place(2), true), StreamStep::Later);
     assert_eq!(follower.turn(Some(place(1)), &[]), Turned::More);
     follower.request();
     assert_eq!(follower.turn(Some(place(2)), &[place(2)]), Turned::Live);
@@ -76,7 +76,7 @@ fn a_room_without_a_stream_to_read_misses_nothing_of_the_one_that_begins_then() 
     follower.request();
     follower.begin_at_start();
     // Two entries before anybody asks.
-    assert_eq!(follower.arrival(place(2), true), Arrival::Later);
+    assert_eq!(follower.arrival(place(2), true), StreamStep::Later);
     assert_eq!(follower.request().after, Some(Position::START));
     let page = [place(1), place(2)];
     assert_eq!(follower.turn(Some(place(2)), &page), Turned::Live);
@@ -94,13 +94,13 @@ fn a_stream_that_begins_anew_is_followed_from_its_first_entry() {
         millis: 90,
         offset: 1,
     };
-    assert_eq!(follower.arrival(first, true), Arrival::Next);
+    assert_eq!(follower.arrival(first, true), StreamStep::Next);
     assert_eq!(follower.take_account().resets, 1);
     // One that was there before the room had any entry is no reset.
     let mut empty = Follower::default();
     empty.request();
     assert_eq!(empty.turn(None, &[]), Turned::Live);
-    assert_eq!(empty.arrival(first, true), Arrival::Next);
+    assert_eq!(empty.arrival(first, true), StreamStep::Next);
     assert_eq!(empty.take_account(), Account::default());
 }
 
@@ -113,14 +113,14 @@ fn a_stream_that_went_back_is_followed_from_what_is_later_by_time() {
         offset,
     };
     // The new master had 1 to 5; number 6 was given out again.
-    assert_eq!(follower.arrival(after(50, 6), true), Arrival::Later);
+    assert_eq!(follower.arrival(after(50, 6), true), StreamStep::Later);
     assert_eq!(follower.request().after, Some(place(7)));
     assert_eq!(
         follower.turn(Some(after(50, 6)), &[after(50, 6)]),
         Turned::Live
     );
     assert_eq!(follower.take_account().resets, 1);
-    assert_eq!(follower.arrival(after(51, 7), true), Arrival::Next);
+    assert_eq!(follower.arrival(after(51, 7), true), StreamStep::Next);
     // And one that shows nothing new.
     follower.doubt();
     follower.request();
@@ -131,9 +131,9 @@ fn a_stream_that_went_back_is_followed_from_what_is_later_by_time() {
 #[test]
 fn a_worker_that_is_behind_puts_arrivals_off() {
     let mut follower = at(1);
-    assert_eq!(follower.arrival(place(2), false), Arrival::Later);
+    assert_eq!(follower.arrival(place(2), false), StreamStep::Later);
     assert!(!follower.is_live());
-    assert_eq!(follower.arrival(place(3), true), Arrival::Later);
+    assert_eq!(follower.arrival(place(3), true), StreamStep::Later);
     follower.request();
     let page = [place(2), place(3)];
     assert_eq!(follower.turn(Some(place(3)), &page), Turned::Live);
@@ -192,9 +192,9 @@ impl Model {
         };
         for _ in 0..=usize::from(again) {
             match self.follower.arrival(entry, may_deliver) {
-                Arrival::Next => self.delivered.push(serial),
-                Arrival::Known => {}
-                Arrival::Later => self.wants_read = true,
+                StreamStep::Next => self.delivered.push(serial),
+                StreamStep::Known => {}
+                StreamStep::Later => self.wants_read = true,
             }
         }
         self.collect();
