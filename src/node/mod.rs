@@ -87,7 +87,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let (listener, address) = server::listen(&config)?;
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
         let limits = &config.limits;
@@ -95,7 +95,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = Parts::start(config, metrics, assistant, &admission)?;
+        let parts = Parts::start(config, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -175,11 +175,10 @@ impl Parts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
-        metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
     ) -> Result<Self, Error> {
-        let clock = Clock::start();
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| Post::new())
