@@ -103,7 +103,7 @@ impl Node {
             admission,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = entrance.open(listener)?;
+        let (door, visitors) = server::open(entrance, listener)?;
         let admin = Admin::bind(parts.sources()).await?;
         Ok(Self {
             address,
