@@ -37,7 +37,7 @@
 //!
 //! # Floors
 //!
-//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy.rs`
+//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy/`
 //! checks that, and which crates a module may name.
 //!
 //! | Floor | Module | In one sentence |

@@ -3,7 +3,7 @@
 mod cli;
 mod signals;
 
-use signals::{End, Signals};
+use signals::Signals;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -57,13 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
-    let (end, stop) = signals.wait()?;
-    let drain = async {
-        match end.await {
-            End::InOrder => Ending::Announced,
-            End::WithoutNotice => Ending::Unannounced,
-        }
-    };
+    let (drain, stop) = signals.wait()?;
     let facts = Facts::gather();
     for Line { is_warning, text } in banner(loaded, &facts) {
         if is_warning {

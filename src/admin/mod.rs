@@ -28,7 +28,7 @@ mod sources;
 pub use sources::Sources;
 
 use crate::config::{ADMIN_CONNECTIONS, Secret};
-use crate::http::{self, End, Host, Pace, Timeouts};
+use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -57,12 +57,12 @@ pub struct Error {
 
 /// The admin listener.
 #[derive(Debug)]
-pub struct Admin {
+pub struct AdminListener {
     listener: TcpListener,
     sources: Arc<Sources>,
 }
 
-impl Admin {
+impl AdminListener {
     /// Binds `admin.listen`.
     ///
     /// # Errors
@@ -133,11 +133,11 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
     };
     let http = http::builder(&config.limits);
     let served = http::serve(&http, TokioIo::new(stream), &pace, pending(), answer).await;
-    if let End::Failed(error) = &served.end {
+    if let ServiceEnd::Failed(error) = &served.end {
         tracing::debug!(%error, "admin connection failed");
     }
-    if !matches!(served.end, End::Overdue(_)) {
-        let is_too_long = matches!(served.end, End::TooLong);
+    if !matches!(served.end, ServiceEnd::Overdue(_)) {
+        let is_too_long = matches!(served.end, ServiceEnd::TooLong);
         http::linger(served.io.into_inner(), is_too_long).await;
     }
     drop(place);
@@ -211,7 +211,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
             format!("{:#}\n", health::health(sources).await),
         ),
         "/metrics" => {
-            let format = metrics::Format::of(request.headers());
+            let format = metrics::TextFormat::of(request.headers());
             let text = format.text(metrics::measure(sources));
             let mut response = reply(StatusCode::OK, format.content_type(), text);
             let vary = HeaderValue::from_static("accept");

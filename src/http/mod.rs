@@ -10,6 +10,6 @@ mod pace;
 mod query;
 
 pub use authority::Host;
-pub use connection::{End, builder, linger, serve};
+pub use connection::{ServiceEnd, builder, linger, serve};
 pub use pace::{Pace, Phase, Timeouts};
 pub use query::parameter;

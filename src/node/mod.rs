@@ -7,7 +7,7 @@ mod ending;
 
 pub use ending::Ending;
 
-use crate::admin::{self, Admin, Sources};
+use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
@@ -44,7 +44,7 @@ pub enum Error {
     Workers(#[source] io::Error),
     /// There is no worker to listen.
     #[error(transparent)]
-    Listen(#[from] worker::Ended),
+    Listen(#[from] worker::NobodyListens),
     /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
     #[error("a worker thread ended; whoever supervises this process starts it anew")]
     WorkerEnded,
@@ -57,13 +57,13 @@ pub struct Node {
     /// The public way in, until a worker listens.
     door: Door,
     visitors: Visitors,
-    admin: Admin,
-    parts: Parts,
+    admin: AdminListener,
+    parts: NodeParts,
 }
 
 /// What has to be ended.
 #[derive(Debug)]
-struct Parts {
+struct NodeParts {
     config: Arc<Config>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -95,7 +95,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = Parts::start(config, assistant, &admission)?;
+        let parts = NodeParts::start(config, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -104,7 +104,7 @@ impl Node {
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener)?;
-        let admin = Admin::bind(parts.sources()).await?;
+        let admin = AdminListener::bind(parts.sources()).await?;
         Ok(Self {
             address,
             door,
@@ -171,7 +171,7 @@ async fn worker_ended(workers: &Workers) {
     }
 }
 
-impl Parts {
+impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
