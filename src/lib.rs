@@ -1,7 +1,7 @@
 //! Supportal Gateway: the real-time server for customer-support chat.
 //!
-//! This page is the map. What the server does for its users is in `README.md`; here is how it is
-//! built, and why.
+//! This page is the map. What the server does for its users is in `README.md` and `docs/`; here is
+//! how it is built, and why.
 //!
 //! # In one picture
 //!
@@ -245,7 +245,9 @@ pub mod internal {
         pub use crate::telemetry::init;
     }
     pub mod transport {
-        pub use crate::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, ViolationKind};
+        pub use crate::transport::{
+            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+        };
         pub mod encoder {
             pub use crate::transport::encoder::frame;
         }
