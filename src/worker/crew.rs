@@ -133,7 +133,7 @@ impl Crew {
         let broker = Arc::new(Broker::new(
             &config.broker,
             links.iter().map(wake).collect(),
-            bridge.as_ref().map(Bridge::uplink),
+            bridge.iter().flat_map(Bridge::uplinks),
         ));
         if let Some(bridge) = &bridge {
             bridge.run(&broker)?;
