@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Latencies of one part of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Latencies {
     pub(super) near: Histogram<u64>,
     pub(super) far: Histogram<u64>,
