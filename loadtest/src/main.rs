@@ -33,6 +33,7 @@ mod scenario;
 mod server;
 mod share;
 mod sweep;
+mod tally;
 mod target;
 mod traffic;
 mod verify;

@@ -133,7 +133,7 @@ fn cut_connections_come_back_and_nothing_is_lost_without_a_cause() {
         ],
     ] {
         let report = against_floor(&[], scenario);
-        let returns = report.returns.as_ref().unwrap();
+        let returns = report.returns.as_ref().unwrap().counts;
         assert!(report.failures().is_empty(), "{}", report.text());
         assert!(
             returns.left > 10 && returns.attempts > 0,

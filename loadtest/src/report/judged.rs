@@ -245,9 +245,7 @@ pub(crate) trait Judged: Serialize {
     }
 
     /// Writes the files that were asked for; the program's exit code.
-    ///
-    /// # Errors
-    /// A file cannot be written.
+    /// Errors: A file cannot be written.
     fn files(&self, options: &Options) -> Result<ExitCode, String> {
         if let Some(path) = &options.json {
             write_json(path, &self.json())?;
@@ -275,9 +273,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// Writes figures into a file.
-///
-/// # Errors
-/// It cannot be written.
+/// Errors: It cannot be written.
 pub(crate) fn write_json(path: &Path, json: &Value) -> Result<(), String> {
     let text = serde_json::to_string_pretty(json).map_err(|error| error.to_string())?;
     write(path, &text)

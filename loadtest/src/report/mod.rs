@@ -18,7 +18,7 @@ pub(crate) use judged::{
     loop_warnings, write_json,
 };
 pub(crate) use part::{Generator, Part, Slice, Used, Window};
-pub(crate) use returns::{Returned, Returns};
+pub(crate) use returns::{Comings, Returned, Returns};
 use serde::Serialize;
 
 /// How the note of a restart begins that did not work: the verdict takes it for a failure.

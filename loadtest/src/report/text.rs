@@ -68,7 +68,7 @@ impl Report {
             ("restart", &t.expected_ends),
         ];
         for (name, map) in maps {
-            for (why, n) in map {
+            for (why, n) in map.iter() {
                 lines.add(name, format!("{} x {why}", count(*n)));
             }
         }
@@ -112,17 +112,18 @@ impl Report {
 
     /// People who left and came back.
     fn return_lines(&self, lines: &mut Lines) {
-        let Some(r) = &self.returns else {
+        let Some(returns) = &self.returns else {
             return;
         };
+        let r = returns.counts;
         let [left, lost, attempts] = [r.left, r.lost, r.attempts].map(count);
         let (failed, peak) = (r.failed, r.attempts_peak);
         lines.add(
             "people",
             format!("left {left}  lost their connection {lost}  tries {attempts} ({failed} failed, peak {peak}/s)"),
         );
-        lines.latency("time away", &r.away, 2);
-        let (seconds, extra) = (r.all_back_seconds, r.extra_sockets);
+        lines.latency("time away", &returns.away, 2);
+        let (seconds, extra) = (returns.all_back_seconds, r.extra_sockets);
         let (gave_up, away) = (r.gave_up, r.still_away);
         lines.add(
             "came back",

@@ -49,7 +49,9 @@ impl Judged for Report {
         );
         self.soak_failures(&mut faults.0);
         let returns = self.returns.as_ref().filter(|returns| !returns.may_give_up);
-        let absent = returns.map_or(0, |returns| returns.gave_up + returns.still_away);
+        let absent = returns.map_or(0, |returns| {
+            returns.counts.gave_up + returns.counts.still_away
+        });
         faults.some(absent as u64, "people did not come back");
         let mut say = |is_so: bool, what: &str| faults.0.extend(is_so.then(|| what.to_owned()));
         say(

@@ -26,7 +26,7 @@ use crate::report::Stated;
 use crate::traffic::Traffic;
 use bare::Bare;
 pub(crate) use campaign::run as run_all;
-use drive::{Drive, Size};
+use drive::{Drive, Size, SoFar};
 use fault::{Event, Schedule, Seen, told};
 use outcome::Outcome;
 use report::{Asked, Report};
@@ -50,9 +50,7 @@ const TRAVEL: u64 = 50 * MILLISECOND;
 const OUTBOX: f64 = 16_384.0;
 
 /// One run.
-///
-/// # Errors
-/// Something could not be started or broke; a run that only shows losses is no error.
+/// Errors: Something could not be started or broke; a run that only shows losses is no error.
 pub(crate) fn run(
     args: &Xnode,
     options: &Options,
@@ -84,15 +82,16 @@ pub(crate) fn run(
     let planned = size.duration.as_secs_f64();
     let engine = engine(&stage, options, clock, size.is_spoken)?;
     let speech = Speech::new(stage.mouth(args)?, pace, size.members, &options.business);
-    let processes = stage.processes();
-    let mut drive = Drive::new(
+    let mut drive = Drive {
         engine,
         size,
         speech,
-        stage.admins(),
-        processes,
-        Arc::clone(&stop),
-    );
+        bare: None,
+        admins: stage.admins(),
+        processes: stage.processes(),
+        stop: Arc::clone(&stop),
+        so_far: SoFar::default(),
+    };
     drive.connect()?;
     if let (Pace::Open(rate), None, Some(redis)) = (pace, schedule, stage.redis()) {
         let bytes = drive.engine.traffic.message.command_bytes();

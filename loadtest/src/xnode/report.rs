@@ -5,13 +5,13 @@ use super::fault::Strike;
 use super::outcome::{Latencies, Outcome, Sample};
 use super::stage::Facts;
 use crate::clock::seconds;
-use crate::latency::{Latency, histogram, percentile_curve};
+use crate::latency::{Latency, Times};
 use crate::machine::Machine;
 use crate::report::{Faults, Judged, Lines, Stated, WAITED_MAX, busy_warning, loop_warnings};
+use crate::tally::Tally;
 use crate::traffic::Totals;
 use crate::verify::Counts;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Latencies by where the receiver was.
 #[derive(Debug, Clone, Serialize)]
@@ -141,7 +141,7 @@ pub(crate) struct Report {
     pub(crate) strikes_wanted: usize,
     /// Losses are what the bridge's mode promises not to have.
     pub(crate) must_not_lose: bool,
-    pub(crate) trouble: BTreeMap<String, u64>,
+    pub(crate) trouble: Tally,
     pub(crate) notes: Vec<String>,
     pub(crate) goals: Vec<Stated>,
     pub(crate) samples: Vec<Sample>,
@@ -174,7 +174,7 @@ impl Report {
             added: Added::of(&latency),
             latency,
             hit: Paths::of(&outcome.hit),
-            lag: Latency::of(&histogram()),
+            lag: Latency::of(&Times::default()),
             cost: Cost::of(&outcome),
             verification: Counts::default(),
             totals: Totals::default(),
@@ -188,7 +188,7 @@ impl Report {
             bare_sent: outcome.bare.0,
             bare_lost: outcome.bare.0.saturating_sub(outcome.bare.1),
             percentiles: percentiles
-                .map(|(name, of)| (name, percentile_curve(of)))
+                .map(|(name, of)| (name, of.percentiles()))
                 .collect(),
             nodes: outcome.nodes,
             trouble: outcome.refused,
@@ -283,7 +283,7 @@ pub(super) mod tests {
     use super::*;
 
     fn latency(values: &[u64]) -> Latency {
-        let mut histogram = histogram();
+        let mut histogram = Times::default();
         for value in values {
             histogram.saturating_record(value * 1_000);
         }

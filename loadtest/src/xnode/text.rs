@@ -111,7 +111,7 @@ impl Report {
         if !self.nodes.is_empty() {
             lines.add("outbox", format!("at most {}", count(self.outbox_max)));
         }
-        for (why, n) in &self.trouble {
+        for (why, n) in self.trouble.iter() {
             lines.add("trouble", format!("{} x {why}", count(*n)));
         }
     }
