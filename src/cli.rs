@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use supportal::banner::{Facts, Memory, banner};
 use supportal::bridge::probe::{self, Use};
-use supportal::config::banner::{Facts, banner};
-use supportal::config::budget::worst_case_memory;
+use supportal::budget::worst_case_memory;
 use supportal::config::document::{self, Format};
 use supportal::config::load::Loader;
 
@@ -161,15 +161,19 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         facts.workers(&loaded.config),
         facts.connections(&loaded.config),
     );
+    let sum = worst_case_memory(&loaded.config, connections, workers);
+    let memory = Memory {
+        total: sum.total,
+        per_connection: sum.per_connection,
+    };
     let mut text = "the configuration is good\n\n".to_owned();
-    for line in banner(&loaded, &facts) {
+    for line in banner(&loaded, &facts, memory) {
         text.push_str(&format!("{line}\n"));
     }
     text.push_str("\nlimits\n");
     text.push_str(&document::render_limits(&loaded));
     text.push_str(&format!(
-        "\nmemory at worst, {connections} connections and {workers} workers\n{}\n",
-        worst_case_memory(&loaded.config, connections, workers)
+        "\nmemory at worst, {connections} connections and {workers} workers\n{sum}\n"
     ));
     if !redis {
         return print(&text);

@@ -3,7 +3,7 @@
 use crate::support::repository;
 use std::path::Path;
 use std::process::Command;
-use supportal::config::budget::{Bytes, worst_case_memory};
+use supportal::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
 use supportal::protocol::ErrorCode;
 

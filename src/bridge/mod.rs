@@ -52,6 +52,7 @@ mod deployment;
 pub mod envelope;
 mod fault;
 mod link;
+pub(crate) mod memory;
 mod notice;
 pub mod origins;
 mod outbox;

@@ -5,10 +5,6 @@ use super::{Config, Secret};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
-/// Most connections of the operator's listener: scrapers and operators, not clients. As many again are answered
-/// once each and closed, so that a probe never finds it full.
-pub const ADMIN_CONNECTIONS: usize = 64;
-
 /// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
 const TOKEN_BYTES_ADVISED: usize = 16;
 

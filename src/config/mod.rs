@@ -5,9 +5,7 @@
 //! reads the environment.
 
 mod admin;
-pub mod banner;
 pub mod bridge;
-pub mod budget;
 pub mod channels;
 pub mod document;
 mod environment;
@@ -16,7 +14,6 @@ pub mod history;
 pub mod keys;
 mod level;
 pub mod load;
-mod machine;
 pub mod origin;
 pub mod problem;
 pub mod redis;
@@ -27,7 +24,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{ADMIN_CONNECTIONS, Admin};
+pub use admin::Admin;
 pub use bridge::{Bridge, BridgeMode};
 pub use history::History;
 use serde::{Deserialize, Serialize};

@@ -402,7 +402,7 @@ fn check_limits_together(config: &Config, found: &mut Findings) {
 /// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
 impl Config {
     /// Most bytes of the event that one message becomes.
-    pub(super) fn event_bytes(&self) -> usize {
+    pub(crate) fn event_bytes(&self) -> usize {
         // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
         let growth = match self.chat.dialect {
             Dialect::Guide => 1,
@@ -463,6 +463,6 @@ fn check_assistant(config: &Config, found: &mut Findings) {
 }
 
 /// Whether an address is this machine's own, in either family.
-pub(super) fn is_loopback(address: IpAddr) -> bool {
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

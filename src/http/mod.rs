@@ -10,6 +10,7 @@ mod pace;
 mod query;
 
 pub use authority::{BadHost, Host};
+pub(crate) use connection::REQUEST_BYTES;
 pub use connection::{End, Served, builder, linger, serve};
 pub use pace::{Pace, Phase, Timeouts};
 pub use query::parameter;

@@ -66,7 +66,7 @@ pub struct Server {
 
 impl Server {
     /// Binds the listener and starts the workers. Zeros that mean "as the machine offers" must have
-    /// been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Must be called on the control plane's runtime.
+    /// been resolved ([`Facts::resolve`](crate::banner::Facts::resolve)). Must be called on the control plane's runtime.
     ///
     /// # Errors
     /// When an address, a thread or the assistant's knowledge cannot be had.

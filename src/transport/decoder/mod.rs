@@ -15,6 +15,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+use super::encoder::CONTROL_BYTES_MAX;
 use super::{Flow, Kind, Limits, Opcode, Receiver, Violation, ViolationKind};
 use fastwebsockets::unmask;
 use head::{Begun, HEAD_BYTES_MAX, Head};
@@ -58,6 +59,11 @@ struct Message {
     checked: usize,
     fragments: usize,
 }
+
+/// What a partial message occupies beside its payload: the notes on it, a head cut off in the middle, and the
+/// payload of a control frame among its fragments.
+pub(crate) const PARTIAL_BYTES: usize = 512;
+const _: () = assert!(size_of::<Partial>() + HEAD_BYTES_MAX + CONTROL_BYTES_MAX <= PARTIAL_BYTES);
 
 enum Step {
     /// This many bytes were used; go on.
