@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use supportal::banner::{Facts, Memory, banner};
 use supportal::bridge::probe::{self, Use};
 use supportal::budget::worst_case_memory;
+use supportal::config::Config;
 use supportal::config::document::{self, Format};
 use supportal::config::load::Loader;
 
@@ -56,7 +57,7 @@ enum Command {
     Serve,
     /// Checks the configuration; prints limits and the worst case of memory.
     Check {
-        /// Also connects to every Redis of `bridge.urls` and `bridge.channels.hosts`, sends a canary
+        /// Also connects to every Redis of `bridge.urls` and `channels.hosts`, sends a canary
         /// through, and listens for other nodes (2.5 s).
         #[arg(long)]
         redis: bool,
@@ -178,28 +179,28 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     if !redis {
         return print(&text);
     }
-    let (found, is_good) = check_redis(&loaded.config.bridge);
+    let (found, is_good) = check_redis(&loaded.config);
     let printed = print(&format!("{text}\n{found}"));
     if is_good { printed } else { ExitCode::FAILURE }
 }
 
 /// What every Redis is like, and whether the bridge would work over all of them.
-fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
+fn check_redis(config: &Config) -> (String, bool) {
     let (mut text, mut is_good) = (String::new(), true);
     for (purpose, title, is_off) in [
         (Use::Nodes, "redis", "bridge.mode is \"off\": none is used"),
         (
             Use::Django,
             "redis of the channel layer",
-            "bridge.channels.enabled is false: none is used",
+            "channels.enabled is false: none is used",
         ),
     ] {
         text.push_str(&format!("{title}\n"));
-        if !purpose.is_on(settings) {
+        if !purpose.is_on(config) {
             text.push_str(&format!("  {is_off}\n"));
             continue;
         }
-        let found = match probe::probe(settings, purpose) {
+        let found = match probe::probe(config, purpose) {
             Ok(found) => found,
             Err(error) => {
                 text.push_str(&format!("  {error}\n"));

@@ -165,7 +165,7 @@ fn bridge(config: &Config) -> Vec<Addend> {
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
 /// of each.
 fn django(config: &Config) -> [(usize, usize); 2] {
-    let (bridge, channels) = (&config.bridge, &config.bridge.channels);
+    let (bridge, channels) = (&config.bridge, &config.channels);
     if !channels.enabled {
         return [(0, 0); 2];
     }

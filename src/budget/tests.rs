@@ -58,9 +58,9 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         &[
             "server.control_threads",
             "broker.spread_above",
-            "bridge.channels.capacity",
-            "bridge.channels.random_prefix_length",
-            "bridge.channels.receivers",
+            "channels.capacity",
+            "channels.random_prefix_length",
+            "channels.receivers",
         ],
     ),
 ];
@@ -70,8 +70,8 @@ fn full() -> Config {
     let mut config = Config::default();
     config.bridge.mode = BridgeMode::Streams;
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
-    config.bridge.channels.enabled = true;
-    config.bridge.channels.send_to = Some("worker".to_owned());
+    config.channels.enabled = true;
+    config.channels.send_to = Some("worker".to_owned());
     config
 }
 
@@ -115,8 +115,8 @@ fn every_bound_of_a_configuration_moves_the_sum() {
                 .urls
                 .push(RedisAddress::parse("redis://b").unwrap())
         },
-        |config| config.bridge.channels.hosts.push(Host::default()),
-        |config| config.bridge.channels.send_to_group = Some("group".to_owned()),
+        |config| config.channels.hosts.push(Host::default()),
+        |config| config.channels.send_to_group = Some("group".to_owned()),
     ];
     for change in change {
         let mut more = full();
@@ -176,7 +176,7 @@ fn every_bound_of_a_part_is_in_the_sum() {
         (
             "Django: hosts, and messages from them",
             1,
-            channel_layer::HOST_BYTES + channel_layer::MESSAGES * bridge.channels.message_bytes,
+            channel_layer::HOST_BYTES + channel_layer::MESSAGES * config.channels.message_bytes,
         ),
     ] {
         let found = budget.addends.iter().find(|addend| addend.name == name);

@@ -1,9 +1,9 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
-use super::channels::{Channels, Host};
+use super::channels::Host;
 use super::redis::RedisAddress;
-use super::units;
 use super::validate::Findings;
+use super::{Config, units};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,8 +59,6 @@ pub struct Bridge {
     /// Longest a message waits for its place in the order of all nodes; then its room goes on alone.
     #[serde(with = "units::duration")]
     pub order_timeout: Duration,
-    /// A Django site's channel layer.
-    pub channels: Channels,
 }
 
 impl Default for Bridge {
@@ -82,7 +80,6 @@ impl Default for Bridge {
             command_timeout: Duration::from_secs(1),
             reconnect_max: Duration::from_millis(250),
             order_timeout: Duration::from_millis(250),
-            channels: Channels::default(),
         }
     }
 }
@@ -99,23 +96,8 @@ pub enum BridgeMode {
     Streams,
 }
 
-fn check_channels(channels: &Channels, found: &mut Findings) {
-    for (key, what, fix) in channels.faults() {
-        found.error(format!("bridge.channels.{key}"), what, fix);
-    }
-    let sends = [
-        ("bridge.channels.send_to", &channels.send_to),
-        ("bridge.channels.send_to_group", &channels.send_to_group),
-    ];
-    for (key, name) in sends {
-        if name.is_some() && !channels.enabled {
-            let fix = "set bridge.channels.enabled = true, or remove it";
-            found.warn(key, "has no effect: bridge.channels.enabled is false", fix);
-        }
-    }
-}
-
-fn check_sizes(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
+fn check_sizes(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
     found.at_least("bridge.outbox_capacity", bridge.outbox_capacity, 1);
     found.at_most(
         "bridge.outbox_capacity",
@@ -123,8 +105,8 @@ fn check_sizes(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         CAPACITY_MAX,
     );
     // An outbox that nobody fills need not hold the largest event.
-    let is_used = bridge.mode != BridgeMode::Off || bridge.channels.enabled;
-    let least = if is_used { event_bytes } else { 1 };
+    let is_used = bridge.mode != BridgeMode::Off || config.channels.enabled;
+    let least = if is_used { config.event_bytes() } else { 1 };
     found.at_least("bridge.outbox_bytes", bridge.outbox_bytes, least);
     found.at_most("bridge.outbox_bytes", bridge.outbox_bytes, 1 << 30);
     // Below this a burst of the other nodes is lost (measured: 32 slots lose 98 of 100).
@@ -137,7 +119,8 @@ fn check_sizes(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
     let is_on = bridge.mode != BridgeMode::Off;
     if is_on && bridge.urls.is_empty() {
         let fix = "write urls = [\"redis://localhost:6379\"], or set bridge.mode = \"off\"";
@@ -148,7 +131,6 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         found.warn("bridge.urls", "has no effect: bridge.mode is \"off\"", fix);
     }
     found.at_most("bridge.urls", bridge.urls.len(), LINKS_MAX);
-    check_channels(&bridge.channels, found);
     let legal = |text: &str| {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         text.len() <= PREFIX_BYTES_MAX && text.bytes().all(is_legal)
@@ -169,7 +151,7 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
             "write a name, such as \"supportal\"",
         );
     }
-    check_sizes(bridge, event_bytes, found);
+    check_sizes(config, found);
     let (least, most) = (Duration::from_millis(10), Duration::from_secs(3600));
     for (key, value, min) in [
         ("bridge.linger", bridge.linger, Duration::ZERO),
@@ -184,12 +166,13 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
     ] {
         found.duration(key, value, min, most);
     }
-    check_tls(bridge, found);
+    check_tls(config, found);
 }
 
 /// Files that nobody reads, and options that nobody obeys.
-fn check_tls(bridge: &Bridge, found: &mut Findings) {
-    let hosts = bridge.channels.hosts.iter().map(Host::address);
+fn check_tls(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
+    let hosts = config.channels.hosts.iter().map(Host::address);
     let is_tls = bridge.urls.iter().chain(hosts).any(RedisAddress::is_tls);
     for (key, file) in [
         ("bridge.ca_file", &bridge.ca_file),
@@ -212,10 +195,10 @@ fn check_tls(bridge: &Bridge, found: &mut Findings) {
         }
         _ => {}
     }
-    let hosts = bridge.channels.hosts.iter().map(Host::address);
+    let hosts = config.channels.hosts.iter().map(Host::address);
     for (key, addresses) in [
         ("bridge.urls", bridge.urls.iter().collect::<Vec<_>>()),
-        ("bridge.channels.hosts", hosts.collect()),
+        ("channels.hosts", hosts.collect()),
     ] {
         for (index, address) in addresses.into_iter().enumerate() {
             for option in &address.unused {

@@ -67,8 +67,8 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "bridge" if key.name() == "order_timeout" => is_streams,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
         // A channel layer goes by the same outboxes and timeouts.
-        "bridge" => config.bridge.mode != BridgeMode::Off || config.bridge.channels.enabled,
-        "bridge.channels" => config.bridge.channels.enabled,
+        "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
+        "channels" => config.channels.enabled,
         "assistant" => config.assistant.kind != AssistantKind::None,
         _ => true,
     }
@@ -201,7 +201,7 @@ fn example_of(key: &Key) -> &'static str {
     match key.path {
         "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
         "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
-        "bridge.channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
+        "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
         _ => "",
     }
 }

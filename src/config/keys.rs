@@ -113,7 +113,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("bridge", "Other nodes, by way of Redis."),
     (
-        "bridge.channels",
+        "channels",
         "A Django site's channel layer; the first keys are those of CHANNEL_LAYERS' CONFIG in its settings.py.",
     ),
     ("assistant", "Who answers."),
@@ -197,26 +197,26 @@ pub const KEYS: &[Key] = &[
     key("bridge.reconnect_max", Kind::Duration, "Longest pause between two attempts to connect to Redis."),
     key("bridge.order_timeout", Kind::Duration, "Longest a message waits for its place in the order of all nodes; then its room goes on alone (`streams`)."),
 
-    key("bridge.channels.enabled", Kind::Switch, "Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members."),
-    key("bridge.channels.layer", Kind::Choice(&["core", "pubsub"]), "The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too."),
-    key("bridge.channels.hosts", Kind::Hosts, "The site's `hosts` in its order: URLs, `[host, port]`, or tables as channels_redis takes them."),
-    key("bridge.channels.prefix", Kind::Text, "What every key of the site begins with."),
-    key("bridge.channels.expiry", Kind::Duration, "A message that nobody took within this time is dropped; whole seconds, a bare number too."),
-    key("bridge.channels.group_expiry", Kind::Duration, "A membership that is not renewed within this time ends; ours are renewed four times as often."),
-    key("bridge.channels.capacity", Kind::Count, "Most messages waiting for one process; what does not fit is counted, and refused as the layer does."),
-    key("bridge.channels.symmetric_encryption_keys", Kind::Secrets, "The first encrypts, all are tried; none = messages are not encrypted."),
-    key("bridge.channels.random_prefix_length", Kind::Count, "Random bytes in front of each message (layer `core`)."),
-    key("bridge.channels.serializer_format", Kind::Choice(&["msgpack", "json"]), "Form of a message: `msgpack` or `json`."),
-    key("bridge.channels.deliver_types", Kind::List, "Types of events that the members of a room are shown."),
-    key("bridge.channels.close_types", Kind::List, "Types of events that close a room's connections, with the event's `code` or 4500."),
-    key("bridge.channels.full_error", Kind::Switch, "`send.error.message` shows the whole event, as the Python consumer does, instead of its text alone."),
-    key("bridge.channels.send_to", Kind::Text, "Channel of a worker (`manage.py runworker NAME`) that gets every user's message (layer `core`); unset = none."),
-    key("bridge.channels.send_to_group", Kind::Text, "Group that gets every user's message; never one of chat consumers; unset = none."),
-    key("bridge.channels.send_type", Kind::Text, "The `type` of what is sent there: the consumer's method, with `_` for `.`."),
-    key("bridge.channels.tell_full", Kind::Switch, "A user whose message was taken on and could not be sent there is told so by an error frame."),
-    key("bridge.channels.receivers", Kind::Count, "Channels this node receives on, each with room for `capacity` messages (layer `core`)."),
-    key("bridge.channels.message_bytes", Kind::Count, "Longest message in bytes that is read or written."),
-    key("bridge.channels.channel_capacity", Kind::Tables(&["pattern", "regex", "capacity"]), "Other capacities by the channel's name, the first match counting: a shell `pattern`, or a `regex` for its beginning."),
+    key("channels.enabled", Kind::Switch, "Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members."),
+    key("channels.layer", Kind::Choice(&["core", "pubsub"]), "The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too."),
+    key("channels.hosts", Kind::Hosts, "The site's `hosts` in its order: URLs, `[host, port]`, or tables as channels_redis takes them."),
+    key("channels.prefix", Kind::Text, "What every key of the site begins with."),
+    key("channels.expiry", Kind::Duration, "A message that nobody took within this time is dropped; whole seconds, a bare number too."),
+    key("channels.group_expiry", Kind::Duration, "A membership that is not renewed within this time ends; ours are renewed four times as often."),
+    key("channels.capacity", Kind::Count, "Most messages waiting for one process; what does not fit is counted, and refused as the layer does."),
+    key("channels.symmetric_encryption_keys", Kind::Secrets, "The first encrypts, all are tried; none = messages are not encrypted."),
+    key("channels.random_prefix_length", Kind::Count, "Random bytes in front of each message (layer `core`)."),
+    key("channels.serializer_format", Kind::Choice(&["msgpack", "json"]), "Form of a message: `msgpack` or `json`."),
+    key("channels.deliver_types", Kind::List, "Types of events that the members of a room are shown."),
+    key("channels.close_types", Kind::List, "Types of events that close a room's connections, with the event's `code` or 4500."),
+    key("channels.full_error", Kind::Switch, "`send.error.message` shows the whole event, as the Python consumer does, instead of its text alone."),
+    key("channels.send_to", Kind::Text, "Channel of a worker (`manage.py runworker NAME`) that gets every user's message (layer `core`); unset = none."),
+    key("channels.send_to_group", Kind::Text, "Group that gets every user's message; never one of chat consumers; unset = none."),
+    key("channels.send_type", Kind::Text, "The `type` of what is sent there: the consumer's method, with `_` for `.`."),
+    key("channels.tell_full", Kind::Switch, "A user whose message was taken on and could not be sent there is told so by an error frame."),
+    key("channels.receivers", Kind::Count, "Channels this node receives on, each with room for `capacity` messages (layer `core`)."),
+    key("channels.message_bytes", Kind::Count, "Longest message in bytes that is read or written."),
+    key("channels.channel_capacity", Kind::Tables(&["pattern", "regex", "capacity"]), "Other capacities by the channel's name, the first match counting: a shell `pattern`, or a `regex` for its beginning."),
 
     key("assistant.kind", Kind::Choice(&["none", "faq"]), "Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline)."),
     key("assistant.knowledge", Kind::Text, "Knowledge file of `faq`; unset = the small one inside the binary."),
@@ -239,11 +239,30 @@ pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
+/// The section that `channels` was, inside `bridge`; its keys are still read there, with a warning.
+pub(super) const OLD_CHANNELS: &str = "bridge.channels";
+
+/// The path by which a key is known today: that of a key which has moved, or the same.
+pub(super) fn today(path: &str) -> &str {
+    let is_old = path
+        .strip_prefix(OLD_CHANNELS)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let moved = path.split_once('.').map_or(path, |(_, rest)| rest);
+    if is_old { moved } else { path }
+}
+
+/// Is this a section, by its name of today or its old one?
+pub(super) fn is_section(path: &str) -> bool {
+    let is_named = |(name, _): &(&str, &str)| !name.is_empty() && *name == today(path);
+    SECTIONS.iter().any(is_named)
+}
+
 /// The known key an unknown one was probably meant to be.
 ///
 /// The same name in another section is taken first: a key under the wrong heading is the usual slip.
 #[must_use]
 pub fn nearest(path: &str) -> Option<&'static str> {
+    let path = today(path);
     let name = path.rsplit('.').next().unwrap_or(path);
     let moved = KEYS.iter().find(|key| key.name() == name);
     moved
@@ -294,8 +313,8 @@ mod tests {
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());
         config.bridge.client_key = Some("key.pem".into());
-        config.bridge.channels.send_to = Some("a".to_owned());
-        config.bridge.channels.send_to_group = Some("a".to_owned());
+        config.channels.send_to = Some("a".to_owned());
+        config.channels.send_to_group = Some("a".to_owned());
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

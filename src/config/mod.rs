@@ -26,6 +26,7 @@ mod tests;
 
 pub use admin::Admin;
 pub use bridge::{Bridge, BridgeMode};
+pub use channels::Channels;
 pub use history::History;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -54,6 +55,8 @@ pub struct Config {
     pub history: History,
     /// Other nodes, by way of Redis.
     pub bridge: Bridge,
+    /// A Django site's channel layer.
+    pub channels: Channels,
     /// Who answers.
     pub assistant: Assistant,
     /// The operator's listener.

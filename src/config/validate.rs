@@ -7,7 +7,7 @@ use super::level::check_level;
 use super::origin::{self, Pattern};
 use super::problem::{Problem, Source};
 use super::units::format_duration;
-use super::{Config, Deliver, Dialect, Exists, Handler, Route, admin, bridge, history};
+use super::{Config, Deliver, Dialect, Exists, Handler, Route, admin, bridge, channels, history};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -415,7 +415,8 @@ impl Config {
 
 fn check_sizes(config: &Config, found: &mut Findings) {
     let event = config.event_bytes();
-    bridge::check(&config.bridge, event, found);
+    bridge::check(config, found);
+    channels::check(&config.channels, found);
     history::check(config, found);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),

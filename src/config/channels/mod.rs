@@ -1,4 +1,4 @@
-//! `[bridge.channels]`: the channel layer of a Django site.
+//! `[channels]`: the channel layer of a Django site.
 //!
 //! The first keys have the names, meanings and defaults of `CHANNEL_LAYERS["default"]["CONFIG"]` in
 //! a `settings.py` (`channels_redis` 4.3), so that they can be copied over; the rest is ours. Both
@@ -10,6 +10,7 @@ mod host;
 pub use capacity::ChannelCapacity;
 pub use host::Host;
 
+use super::validate::Findings;
 use super::{Secret, units};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,7 +32,7 @@ const PREFIX_BYTES_MAX: usize = 64;
 /// Names of Channels are shorter than this, in characters.
 const NAME_CHARS: usize = 100;
 
-/// `[bridge.channels]`.
+/// `[channels]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Channels {
@@ -250,6 +251,23 @@ impl Channels {
                 format!("{:?} is a type that no consumer accepts", self.send_type),
                 "write a type such as \"chat.message\"",
             ));
+        }
+    }
+}
+
+/// Ranges, names, and what has no effect.
+pub(super) fn check(channels: &Channels, found: &mut Findings) {
+    for (key, what, fix) in channels.faults() {
+        found.error(format!("channels.{key}"), what, fix);
+    }
+    let sends = [
+        ("channels.send_to", &channels.send_to),
+        ("channels.send_to_group", &channels.send_to_group),
+    ];
+    for (key, name) in sends {
+        if name.is_some() && !channels.enabled {
+            let fix = "set channels.enabled = true, or remove it";
+            found.warn(key, "has no effect: channels.enabled is false", fix);
         }
     }
 }

@@ -22,7 +22,7 @@ fn every_duration_has_a_shortest_and_a_longest() {
             assert_refused(path, load_sets(&[&format!("{path}={text}")]), &[path]);
         }
         // The site's settings have bare numbers of seconds.
-        let bare = if path.starts_with("bridge.channels.") {
+        let bare = if path.starts_with("channels.") {
             "-5"
         } else {
             "5"
