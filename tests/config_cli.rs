@@ -396,7 +396,7 @@ fn check_prints_each_limit_once_and_none_of_what_is_off() {
             .stdout
             .split_once("\nlimits\n")
             .expect("a list of limits");
-        for key in supportal::config::keys::KEYS {
+        for key in supportal::config::keys::all() {
             let line = format!("  {} = ", key.path);
             let times = limits.matches(key.path).count()
                 - limits.matches(&format!("{}_", key.path)).count();

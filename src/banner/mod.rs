@@ -7,8 +7,8 @@ mod machine;
 use crate::admin;
 use crate::config::load::Loaded;
 use crate::config::units::Bytes;
-use crate::config::validate::{WORKERS_MAX, is_loopback};
-use crate::config::{Config, Dialect};
+use crate::config::validate::is_loopback;
+use crate::config::{Config, Dialect, WORKERS_MAX};
 use std::fmt;
 
 /// Descriptors for listeners, polls, the log, files, and the operator's connections.

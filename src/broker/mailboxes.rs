@@ -5,7 +5,7 @@ use super::mailbox::{Mailbox, WAITERS_MAX};
 use crate::config;
 use std::fmt;
 
-pub use crate::config::validate::WORKERS_MAX;
+pub use crate::config::WORKERS_MAX;
 
 const _: () = assert!(
     WORKERS_MAX <= WAITERS_MAX,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::channels::Host;
-use crate::config::keys::{KEYS, Key, Kind};
+use crate::config::keys::{self, Key, Kind};
 use crate::config::redis::RedisAddress;
 
 #[test]
@@ -98,7 +98,7 @@ fn one_more(config: &Config, key: &Key) -> Config {
 #[test]
 fn every_bound_of_a_configuration_moves_the_sum() {
     let (config, mut seen) = (full(), 0);
-    for key in KEYS.iter().filter(|key| key.kind == Kind::Count) {
+    for key in keys::all().filter(|key| key.kind == Kind::Count) {
         let within = WITHIN_OTHERS
             .iter()
             .find(|(_, keys)| keys.contains(&key.path));

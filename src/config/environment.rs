@@ -1,6 +1,6 @@
 //! Which variables of the environment are settings, which are somebody else's, and which are slips.
 
-use super::keys::{self, ENVIRONMENT_PREFIX, KEYS, Key, nearest};
+use super::keys::{self, ENVIRONMENT_PREFIX, Key, nearest};
 
 /// What an orchestrator adds behind the name of a service or a link for each of its ports.
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
@@ -83,7 +83,7 @@ pub(super) fn guess(name: &str) -> Option<&'static Key> {
     let path = word.replace("__", ".");
     let flat_word = flat(&word);
     let moved = flat_word.strip_prefix("bridge");
-    KEYS.iter()
+    keys::all()
         .find(|key| {
             let flat_path = flat(key.path);
             let is_moved = key.section() == "channels" && moved == Some(&flat_path);
@@ -91,6 +91,6 @@ pub(super) fn guess(name: &str) -> Option<&'static Key> {
         })
         .or_else(|| {
             let path = nearest(&path)?;
-            KEYS.iter().find(|key| key.path == path)
+            keys::all().find(|key| key.path == path)
         })
 }

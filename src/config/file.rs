@@ -1,6 +1,7 @@
 //! The TOML file: every key with its line.
 
-use super::keys::{self, Kind, SECTIONS};
+use super::SECTIONS;
+use super::keys::{self, Kind};
 use super::load::Layers;
 use super::problem::Source;
 use super::value;
@@ -66,7 +67,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
                 layers.report(source, &name, "is a section", format!("write [{name}]"));
             }
             (false, Value::Table(_), _) if keys::find(&name).is_none() => {
-                let sections = SECTIONS.iter().map(|(section, _)| *section);
+                let sections = SECTIONS.iter().map(|section| section.name);
                 let fix = keys::nearest_of(&name, sections)
                     .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
                 layers.report(source, &format!("[{name}]"), "unknown section", fix);
