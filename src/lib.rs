@@ -1,7 +1,7 @@
 //! Supportal Gateway: the real-time server for customer-support chat.
 //!
-//! This page is the map. What the server does for its users is in `README.md`; here is how it is
-//! built, and why.
+//! This page is the map. What the server does for its users is in `README.md` and `docs/`; here is
+//! how it is built, and why.
 //!
 //! # In one picture
 //!
@@ -42,10 +42,11 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, server, drain, exit code; nothing else. |
+//! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
+//! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
 //! | 6 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
 //! | 6 | [`banner`] | What the operator should know at start, and what the machine offers. |
-//! | 5 | [`server`] | Owns the public listener: who comes in, by which path, and the end in order. |
+//! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
@@ -57,7 +58,8 @@
 //! | 1 | [`telemetry`] | Logs that never wait. |
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
-//! The list of modules below is in the same order, from the ground up.
+//! The modules of floor 7 are the binary's. The list of modules below is in the
+//! same order, from the ground up.
 //!
 //! # Life of one message
 //!
@@ -181,3 +183,4 @@ pub mod server;
 // Floor 6
 pub mod banner;
 pub mod budget;
+pub mod node;

@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
     (7, &["main", "cli", "signals"]),
-    (6, &["budget", "banner"]),
+    (6, &["node", "budget", "banner"]),
     (5, &["server", "admin"]),
     (4, &["worker"]),
     (3, &["bridge", "assistant", "auth"]),
@@ -29,6 +29,7 @@ const BINARY: &[&str] = &["main", "cli", "signals"];
 const ASYNCHRONOUS: &[&str] = &[
     "main",
     "signals",
+    "node",
     "server",
     "admin",
     "cli",

@@ -1,6 +1,6 @@
 //! Settings as documents: commented TOML, a Markdown table, environment variables.
 //!
-//! `config/default.toml` and the table of keys in the manual are these renderings; tests compare them, and
+//! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
 //! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
 use super::keys::{self, Key, Kind};
@@ -17,7 +17,7 @@ pub enum Format {
     Toml,
     /// `NAME=value` lines.
     Environment,
-    /// A table for the README.
+    /// A table for the manual.
     Markdown,
 }
 

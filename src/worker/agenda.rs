@@ -6,6 +6,7 @@
 //! nobody waits for a large fan-out to end. What a room is told meanwhile is gathered, and leaves in
 //! one write.
 
+use super::port::Port;
 use super::turn::{EVENTS, Worker};
 use std::collections::VecDeque;
 
@@ -44,7 +45,7 @@ impl Agenda {
     }
 }
 
-impl Worker {
+impl<P: Port> Worker<P> {
     /// Writes small rooms, within what is left of their budget.
     pub(super) fn write_small_rooms(&mut self, budget: &mut u64) {
         while *budget > 0

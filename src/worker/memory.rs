@@ -17,7 +17,7 @@ const TABLES_BYTES: usize = 64 * 1024;
 pub(crate) const WORKER_BYTES: usize = STACK_BYTES + TABLES_BYTES + BUFFER_BYTES + GATHER_BYTES_MAX;
 
 /// A connection's slab entry, its place in the room and in the timer wheel.
-pub(crate) const CONNECTION_BYTES: usize = Slab::<Client>::PLACE_BYTES + 96;
+pub(crate) const CONNECTION_BYTES: usize = Slab::<Client<mio::net::TcpStream>>::PLACE_BYTES + 96;
 
 /// One read: what a connection keeps of it while it must wait, beside a partial message.
 pub(crate) const KEPT_BACK_BYTES: usize = BUFFER_BYTES;

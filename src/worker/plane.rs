@@ -9,7 +9,7 @@ use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, ConnectionKey, Publication};
-use crate::clock::{self, Clock, Millis};
+use crate::clock::{Clock, Millis};
 use crate::config::{BridgeMode, Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
@@ -82,7 +82,7 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    pub(super) fn new(worker: usize, supplies: &Supplies) -> Self {
+    pub(super) fn new(worker: usize, now: Millis, supplies: &Supplies) -> Self {
         let config = &supplies.config;
         Self {
             worker,
@@ -91,7 +91,7 @@ impl Plane {
             metrics: Arc::clone(&supplies.metrics),
             ledger: Ledger::default(),
             tally: Tally::default(),
-            now: supplies.clock.now(),
+            now,
             clock: supplies.clock,
             writer: Writer::new(config.chat.dialect),
             deliver: config.chat.deliver,
@@ -110,9 +110,8 @@ impl Plane {
     }
 
     /// Takes the turn's time.
-    pub(super) fn begin_turn(&mut self, now: Millis) {
+    pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
         self.now = now;
-        let (second, micros) = clock::wall();
         self.stamp.set(second, micros);
     }
 

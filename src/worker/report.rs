@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::plane::Tally;
+use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
 use crate::broker::ledger::{Cause, Ledger};
@@ -9,7 +10,7 @@ use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 
-impl Worker {
+impl<P: Port> Worker<P> {
     /// Adds the turn's counts to the shared metrics and answers audits.
     pub(super) fn report(&mut self) {
         let Tally {
