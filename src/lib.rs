@@ -44,6 +44,8 @@
 //! |--:|---|---|
 //! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
 //! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
+//! | 6 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
+//! | 6 | [`banner`] | What the operator should know at start, and what the machine offers. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
@@ -91,7 +93,7 @@
 //!
 //! # What is bounded by what
 //!
-//! [`config::budget::worst_case_memory`] adds all of it up, and `supportal check` prints the sum.
+//! [`budget::worst_case_memory`] adds all of it up, and `supportal check` prints the sum.
 //!
 //! | What | By | Where |
 //! |---|---|---|
@@ -99,7 +101,7 @@
 //! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Door`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
-//! | the operator's connections | [`config::ADMIN_CONNECTIONS`], and as many answered once | [`admin`] |
+//! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |
 //! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
 //! | its text | `chat.text_bytes_max` | [`protocol`] |
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
@@ -139,7 +141,7 @@
 //! | Who has ended its side still gets what it waits for | `tests/slow.rs` `a_question_and_a_half_close_get_the_echo_and_the_reply` |
 //! | A client is held and read no further than its bounds | `tests/bounds.rs` |
 //! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
-//! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
+//! | Every bound counts in the worst case of memory | `src/budget/tests.rs` `every_bound_of_a_configuration_moves_the_sum`, `every_bound_of_a_part_is_in_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
@@ -180,6 +182,8 @@ mod admin;
 mod server;
 
 // Floor 6
+pub mod banner;
+pub mod budget;
 pub mod node;
 
 // What an assistant of a program's own is written against.

@@ -8,8 +8,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use supportal::banner::{Facts, Line, Memory, banner};
+use supportal::budget::worst_case_memory;
 use supportal::config::Config;
-use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
 use supportal::internal::telemetry;
 use supportal::node::{Ending, Node};
@@ -59,14 +60,20 @@ fn main() -> ExitCode {
 fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
     let (drain, stop) = signals.wait()?;
     let facts = Facts::gather();
-    for Line { is_warning, text } in banner(loaded, &facts) {
+    let config = facts.resolve(&loaded.config);
+    let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
+    let memory = Memory {
+        total: memory.total,
+        per_connection: memory.per_connection,
+    };
+    for Line { is_warning, text } in banner(loaded, &facts, memory) {
         if is_warning {
             warn!("{text}");
         } else {
             info!("{text}");
         }
     }
-    serve(Arc::new(facts.resolve(&loaded.config)), drain, stop)
+    serve(Arc::new(config), drain, stop)
 }
 
 /// Binds, says where, and serves until a signal: the first drains, the second stops.

@@ -19,6 +19,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Most bytes of lines waiting; about 5,000 lines. As many again may be in the writer's hands.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
+/// The lines waiting and those in the writer's hands.
+pub(crate) const BUFFERS_BYTES: usize = 2 * WAITING_BYTES_MAX;
 /// A buffer grown by a burst is given back above this size.
 const KEPT_BYTES: usize = 64 * 1024;
 /// Longest the exit waits for lines that are still to be written.

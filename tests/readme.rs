@@ -5,7 +5,7 @@ use crate::manual::{lines_of, pages, read, section};
 use crate::support::repository;
 use std::collections::BTreeSet;
 use std::process::Command;
-use supportal::config::budget::{Bytes, worst_case_memory};
+use supportal::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
 use supportal::internal::protocol::ErrorCode;
 

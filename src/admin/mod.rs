@@ -14,7 +14,7 @@
 //! that is not ours is refused with 421: a page elsewhere may have its name point at this machine and read what is
 //! answered (DNS rebinding), and such a request names the page's host (`host`).
 //!
-//! Bounded by [`ADMIN_CONNECTIONS`] in number and by [`Timeouts`] in time. One connection more is answered once and
+//! Bounded by [`CONNECTIONS_MAX`] in number and by [`Timeouts`] in time. One connection more is answered once and
 //! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.
 
 mod health;
@@ -27,7 +27,7 @@ mod sources;
 
 pub use sources::Sources;
 
-use crate::config::{ADMIN_CONNECTIONS, Secret};
+use crate::config::Secret;
 use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -46,6 +46,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+
+/// Most connections: scrapers and operators, not clients. As many again are answered once each and closed, so
+/// that a probe never finds the listener full.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// What one of them holds: hyper's buffers, which are a head's, an answer, and the kernel's.
+pub(crate) const CONNECTION_BYTES: usize = 512 * 1024;
 
 /// The admin address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +98,8 @@ impl AdminListener {
     /// # Cancel safety
     /// Answers under way are finished by their own tasks.
     pub async fn run(self) {
-        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-        let mut brief: VecDeque<AbortHandle> = VecDeque::with_capacity(ADMIN_CONNECTIONS);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut brief: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -106,7 +113,7 @@ impl AdminListener {
             let is_brief = place.is_none();
             let served = tokio::spawn(serve(Arc::clone(&self.sources), stream, place));
             if is_brief {
-                if brief.len() == ADMIN_CONNECTIONS
+                if brief.len() == CONNECTIONS_MAX
                     && let Some(oldest) = brief.pop_front()
                 {
                     oldest.abort();

@@ -52,6 +52,7 @@ mod deployment;
 pub mod envelope;
 mod fault;
 mod link;
+pub(crate) mod memory;
 mod notice;
 pub mod origins;
 mod outbox;
@@ -291,7 +292,7 @@ impl Bridge {
         (differences, self.company.len())
     }
 
-    /// How each Redis of the channel layer is, in the order of `bridge.channels.hosts`.
+    /// How each Redis of the channel layer is, in the order of `channels.hosts`.
     #[must_use]
     pub fn channel_reports(&self) -> Vec<Report> {
         let layer = self.layer.as_ref();

@@ -10,7 +10,7 @@ use super::fault::{Fault, judge};
 use super::roll::{Card, Roll, nodes_channel};
 use super::{Error, channels, random, rights, streams};
 use crate::clock::Millis;
-use crate::config::{self, BridgeMode};
+use crate::config::{self, BridgeMode, Config};
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
 use std::fmt;
@@ -41,7 +41,7 @@ pub struct Facts {
     pub lacks: Vec<&'static str>,
 }
 
-/// One Redis of `bridge.urls` or `bridge.channels.hosts`.
+/// One Redis of `bridge.urls` or `channels.hosts`.
 #[derive(Debug)]
 pub struct Finding {
     /// Its address, without the password.
@@ -76,29 +76,31 @@ impl fmt::Display for Finding {
 pub enum Use {
     /// `bridge.urls`.
     Nodes,
-    /// `bridge.channels.hosts`.
+    /// `channels.hosts`.
     Django,
 }
 
 impl Use {
     /// Is it configured at all?
     #[must_use]
-    pub fn is_on(self, settings: &config::Bridge) -> bool {
+    pub fn is_on(self, config: &Config) -> bool {
         match self {
-            Self::Nodes => settings.mode != BridgeMode::Off,
-            Self::Django => settings.channels.enabled,
+            Self::Nodes => config.bridge.mode != BridgeMode::Off,
+            Self::Django => config.channels.enabled,
         }
     }
 
-    fn deployments(self, settings: &config::Bridge) -> Result<Vec<Deployment>, Error> {
-        let urls = settings.urls.iter();
-        let hosts = settings.channels.hosts.iter();
+    fn deployments(self, config: &Config) -> Result<Vec<Deployment>, Error> {
+        let urls = config.bridge.urls.iter();
+        let hosts = config.channels.hosts.iter();
         match self {
-            Self::Nodes => urls.map(|url| Deployment::new(url, settings)).collect(),
+            Self::Nodes => urls
+                .map(|url| Deployment::new(url, &config.bridge))
+                .collect(),
             Self::Django => {
                 channels::layer::check_random()?;
                 hosts
-                    .map(|host| Deployment::new(host.address(), settings))
+                    .map(|host| Deployment::new(host.address(), &config.bridge))
                     .collect()
             }
         }
@@ -107,14 +109,14 @@ impl Use {
     async fn canary(
         self,
         deployment: &Deployment,
-        settings: &config::Bridge,
+        config: &Config,
         commands: &Connection,
     ) -> Result<Duration, Failure> {
-        let timeout = settings.command_timeout;
+        let timeout = config.bridge.command_timeout;
         match self {
-            Self::Nodes => canary(deployment, settings, commands).await,
+            Self::Nodes => canary(deployment, &config.bridge, commands).await,
             Self::Django => {
-                channels::probe::canary(&settings.channels, deployment, commands, timeout).await
+                channels::probe::canary(&config.channels, deployment, commands, timeout).await
             }
         }
     }
@@ -178,21 +180,22 @@ pub struct Found {
 ///
 /// # Errors
 /// When a file of certificates cannot be used, or the system gives no runtime or no random bytes.
-pub fn probe(settings: &config::Bridge, purpose: Use) -> Result<Found, Error> {
-    let deployments = purpose.deployments(settings)?;
+pub fn probe(config: &Config, purpose: Use) -> Result<Found, Error> {
+    let settings = &config.bridge;
+    let deployments = purpose.deployments(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut findings = Vec::new();
     for deployment in &deployments {
-        let facts = runtime.block_on(look(deployment, settings, purpose));
+        let facts = runtime.block_on(look(deployment, config, purpose));
         findings.push(Finding {
             address: deployment.shown.clone(),
             facts: facts.map_err(|failure| failure.to_string()),
         });
     }
     let (names, mut roll) = match purpose {
-        Use::Django => (channels::probe::names(&settings.channels), Roll::default()),
+        Use::Django => (channels::probe::names(&config.channels), Roll::default()),
         Use::Nodes => (
             names(settings, &deployments),
             runtime.block_on(listen(settings, &deployments)),
@@ -244,11 +247,7 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), F
     Ok(())
 }
 
-async fn look(
-    deployment: &Deployment,
-    settings: &config::Bridge,
-    purpose: Use,
-) -> Result<Facts, Failure> {
+async fn look(deployment: &Deployment, config: &Config, purpose: Use) -> Result<Facts, Failure> {
     let commands = deployment.commander().await?;
     let client = &commands.client;
     let mut pings = Vec::with_capacity(PINGS);
@@ -283,7 +282,7 @@ async fn look(
         version: version.unwrap_or_else(unknown),
         role: role.unwrap_or_else(unknown),
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
-        canary: purpose.canary(deployment, settings, &commands).await?,
+        canary: purpose.canary(deployment, config, &commands).await?,
         lacks: lacking,
     })
 }

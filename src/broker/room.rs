@@ -18,6 +18,13 @@ pub struct RoomSlot {
     pub generation: u32,
 }
 
+/// A room with one member: the registry's entry, the name, the list of members.
+pub(crate) const ROOM_BYTES: usize = 256;
+const _: () = assert!(
+    size_of::<Room>() <= ROOM_BYTES / 2,
+    "beside its name and its entry"
+);
+
 /// Members of the room on one worker.
 #[derive(Clone, Copy, Debug)]
 struct Placement {

@@ -28,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// And up to this many bytes.
 const LINGER_BYTES: usize = 64 * 1024;
 
+/// A request beside its head and the kernel's buffers: hyper's state machine, the task, and the response.
+pub(crate) const REQUEST_BYTES: usize = 16 * 1024;
+
 /// The answer to a request line whose end is not waited for.
 const TOO_LONG: &[u8] =
     b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";

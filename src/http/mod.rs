@@ -10,6 +10,7 @@ mod pace;
 mod query;
 
 pub use authority::Host;
+pub(crate) use connection::REQUEST_BYTES;
 pub use connection::{ServiceEnd, builder, linger, serve};
 pub use pace::{Pace, Phase, Timeouts};
 pub use query::parameter;

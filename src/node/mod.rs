@@ -79,7 +79,7 @@ struct NodeParts {
 
 impl Node {
     /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Clients wait
+    /// offers" must have been resolved ([`Facts::resolve`](crate::banner::Facts::resolve)). Clients wait
     /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
     ///
     /// # Errors

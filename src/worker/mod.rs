@@ -19,6 +19,7 @@ mod door;
 mod fan_out;
 mod gathering;
 mod lifecycle;
+pub(crate) mod memory;
 pub mod outbound;
 mod plane;
 pub mod port;
@@ -233,6 +234,7 @@ impl fmt::Debug for Supplies {
 pub fn spawn(id: usize, post: Post, supplies: Supplies) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
+        .stack_size(memory::STACK_BYTES)
         .spawn(move || {
             if supplies.config.server.pin_workers {
                 affinity::pin(id);

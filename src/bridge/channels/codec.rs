@@ -5,7 +5,7 @@
 //! but what these functions make: an undecodable message ends the Python consumer that happens to
 //! read it.
 //!
-//! Limits: `bridge.channels.message_bytes`, [`DEPTH_MAX`], [`VALUES_MAX`].
+//! Limits: `channels.message_bytes`, [`DEPTH_MAX`], [`VALUES_MAX`].
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ const EXPIRY_GRACE_SECS: u64 = 10;
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Poison {
     /// Longer than `message_bytes`.
-    #[error("longer than bridge.channels.message_bytes")]
+    #[error("longer than channels.message_bytes")]
     TooLong,
     /// It ends before what it announces.
     #[error("ends before what it announces")]
@@ -129,7 +129,7 @@ pub enum Unwritable {
     #[error("the key __asgi_channel__ is the layer's own")]
     Recipients,
     /// Longer than `message_bytes`.
-    #[error("longer than bridge.channels.message_bytes")]
+    #[error("longer than channels.message_bytes")]
     TooLong,
 }
 

@@ -19,7 +19,7 @@ use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock;
-use crate::config::Bridge;
+use crate::config::Config;
 use crate::metrics::{Counter, Metrics, count};
 use crate::protocol::ErrorCode;
 use crate::transport::{Opcode, encoder};
@@ -129,14 +129,14 @@ impl From<Unwritable> for Undelivered {
 }
 
 impl Courier {
-    pub(super) fn new(to: Destination, settings: &Bridge, metrics: &Metrics) -> Self {
+    pub(super) fn new(to: Destination, config: &Config, metrics: &Metrics) -> Self {
         let label = [("cause", "outbox")];
         Self {
             to,
-            mailbox: Mailbox::new(settings.outbox_capacity, settings.outbox_bytes),
+            mailbox: Mailbox::new(config.bridge.outbox_capacity, config.bridge.outbox_bytes),
             filled: Notify::new(),
             full: metrics.channels_dropped.get_or_create(&label).clone(),
-            turned_away: settings.channels.tell_full.then(Mutex::default),
+            turned_away: config.channels.tell_full.then(Mutex::default),
             turn: AtomicUsize::new(0),
         }
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
-/// One Redis of `bridge.channels.hosts`.
+/// One Redis of `channels.hosts`.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) label: &'static str,

@@ -90,7 +90,7 @@ impl Layer {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Option<Arc<Self>>, Error> {
-        let channels = &config.bridge.channels;
+        let channels = &config.channels;
         if !channels.enabled {
             return Ok(None);
         }
@@ -114,7 +114,7 @@ impl Layer {
             channels.send_to.clone().map(Destination::Worker),
             channels.send_to_group.clone().map(Destination::Group),
         ];
-        let courier = |to| Arc::new(Courier::new(to, &config.bridge, metrics));
+        let courier = |to| Arc::new(Courier::new(to, config, metrics));
         let own = Receivers::new(channels.receivers, &mut fill);
         // Readable for consumers that hear several nodes, and different for each.
         let process = own.names().first().map_or("", String::as_str);
@@ -240,7 +240,7 @@ impl Layer {
         member
     }
 
-    /// How each host is, in the order of `bridge.channels.hosts`.
+    /// How each host is, in the order of `channels.hosts`.
     pub(in crate::bridge) fn reports(&self) -> Vec<Report> {
         let waiting = self.couriers.iter().map(|courier| courier.waiting()).sum();
         let hosts = self.hosts.iter();

@@ -38,6 +38,7 @@ mod host;
 mod inbound;
 pub mod keys;
 pub(super) mod layer;
+pub(crate) mod memory;
 mod msgpack;
 pub(super) mod probe;
 mod receive;

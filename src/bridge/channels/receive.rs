@@ -25,7 +25,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Messages taken from one receiver before the next one has its turn.
-const DRAIN: usize = 128;
+pub(super) const DRAIN: usize = 128;
 
 /// Starts to pull.
 pub(super) async fn core(

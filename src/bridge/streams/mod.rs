@@ -45,7 +45,9 @@ pub(super) mod scripts;
 
 pub use history::{Kept, NoHistory};
 pub(super) use lane::Lane;
+pub(super) use reads::READS;
 pub use scripts::Announcement;
+pub(super) use scripts::PAGE_BYTES;
 
 use super::arrivals::Arrivals;
 use super::deployment::{Deployment, Failure, Publishing, wall_millis};
@@ -441,7 +443,7 @@ pub(super) async fn probe(
     let _appended: Value = client
         .evalsha(hashes.append.as_str(), keys, arguments)
         .await?;
-    let newest = scripts::newest_arguments(1, scripts::PAGE_BYTES);
+    let newest = scripts::newest_arguments(1, PAGE_BYTES);
     let _newest: Value = client
         .evalsha(hashes.read.as_str(), vec![stream.clone()], newest)
         .await?;
