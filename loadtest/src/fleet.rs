@@ -2,7 +2,7 @@
 //! phases together, and makes one report of what they counted. Only this process looks at the server.
 
 use crate::clock::{Clock, SECOND, pause};
-use crate::latency::{histogram, recorded};
+use crate::latency::Times;
 use crate::report::{Part, Report, Slice};
 use crate::run::{LINES_MAX, LOOK, Observer, Order, PULSE, Shared, Task, Word, read, write};
 use std::collections::{BTreeMap, VecDeque};
@@ -51,9 +51,7 @@ pub(crate) struct Fleet {
 }
 
 /// Runs the tasks in a process each.
-///
-/// # Errors
-/// A process ended, was silent or disagreed; or something that was asked for is not there. None of them is left behind.
+/// Errors: A process ended, was silent or disagreed; or something that was asked for is not there. None of them is left behind.
 pub(crate) fn run(
     tasks: Vec<Task>,
     mut observer: Observer,
@@ -200,7 +198,7 @@ impl Fleet {
 
     fn open(&mut self, observer: &mut Observer, all: u64) -> io::Result<()> {
         let (mut ready, mut connections, mut longest) = (0, 0, 0);
-        let mut handshakes = histogram();
+        let mut handshakes = Times::default();
         while ready < self.members.len() {
             match self.next()? {
                 Some((
@@ -214,7 +212,7 @@ impl Fleet {
                     ready += 1;
                     connections += more;
                     longest = nanos.max(longest);
-                    recorded::add(&mut handshakes, &theirs);
+                    handshakes += &theirs;
                 }
                 Some((number, _)) => return Err(fault(number, "it did not open its connections")),
                 None => {

@@ -48,9 +48,7 @@ struct Floor {
 }
 
 /// Serves until killed.
-///
-/// # Errors
-/// The address cannot be listened on, or the poll fails.
+/// Errors: The address cannot be listened on, or the poll fails.
 pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
     let mut listener = TcpListener::bind(args.listen)?;
     let mut floor = Floor {

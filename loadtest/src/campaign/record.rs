@@ -4,6 +4,7 @@
 use super::case::{Baseline, Case};
 use super::figures::{Figures, sentences};
 use crate::machine::Machine;
+use crate::report::Stated;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,17 +31,6 @@ pub(crate) struct Measurement {
     pub(crate) error: Option<String>,
     /// The generator's whole report, without its series.
     pub(crate) report: Value,
-}
-
-/// A goal that a run states itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Stated {
-    pub(crate) what: String,
-    pub(crate) value: Option<f64>,
-    pub(crate) at_most: f64,
-    /// The median of the rounds is judged, not the worst of them.
-    #[serde(default)]
-    pub(crate) is_ratio: bool,
 }
 
 impl Measurement {

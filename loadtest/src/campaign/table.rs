@@ -345,9 +345,9 @@ pub(super) fn readme(campaign: &Campaign) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::case::metric;
-    use super::super::record::Stated;
     use super::super::record::tests::{Row, campaign};
     use super::*;
+    use crate::report::Stated;
 
     fn judged(goals: &[(Against, f64)]) -> Case {
         let goal = |(against, limit): &(Against, f64)| Goal {

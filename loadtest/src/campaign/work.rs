@@ -21,9 +21,7 @@ pub(crate) trait Bench {
     fn meets(&self, case: &Case, peer: &str) -> bool;
 
     /// One measurement: the generator's report. What must be kept of a failed one goes into the folder.
-    ///
-    /// # Errors
-    /// Why there is none.
+    /// Errors: Why there is none.
     fn measure(
         &self,
         case: &Case,
@@ -51,9 +49,7 @@ pub(crate) struct Work<'a> {
 
 impl Work<'_> {
     /// Does it; the folder with the results, and the text of its summary.
-    ///
-    /// # Errors
-    /// The folder cannot be read or written.
+    /// Errors: The folder cannot be read or written.
     pub(crate) fn run(mut self) -> Result<(PathBuf, String), String> {
         let name = self.flags.name.as_deref().unwrap_or(self.name);
         let folder = self.flags.out.join(format!("{}-{name}", today()));

@@ -26,9 +26,7 @@ struct Comparison<'a> {
 }
 
 /// Runs it; the folder with the results, and the text of its summary.
-///
-/// # Errors
-/// Wrong flags, or nothing could be measured.
+/// Errors: Wrong flags, or nothing could be measured.
 pub(crate) fn run(
     args: &Compare,
     options: &Options,

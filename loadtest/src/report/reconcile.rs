@@ -60,7 +60,7 @@ impl Report {
         }
         // Each life has a welcome that may be cut, too.
         let returns = self.returns.as_ref();
-        let away = returns.map_or(0, |r| r.missed_while_away + r.left);
+        let away = returns.map_or(0, |r| r.counts.missed_while_away + r.counts.left);
         let errors = t.errors.values().sum::<u64>();
         let ours = Ours {
             published: t.published,

@@ -4,7 +4,6 @@ use super::link::{Link, Order, Settings, Task, Word};
 use super::observer::Observer;
 use crate::clock::{Clock, MILLISECOND, SECOND, nanos};
 use crate::engine::Engine;
-use crate::latency::take;
 use crate::load::{Crowd, Lives};
 use crate::measure;
 use crate::plan::Plan;
@@ -26,8 +25,6 @@ pub(super) const DRAIN_MAX: u64 = 15 * SECOND;
 pub(super) const QUIET: u64 = 500 * MILLISECOND;
 /// The loop wakes at least this often.
 const TICK: u64 = 5 * MILLISECOND;
-/// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
-const POLL_STEP: u64 = 1_500_000;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -109,9 +106,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// Ready to begin.
-    ///
-    /// # Errors
-    /// No poll.
+    /// Errors: No poll.
     pub(crate) fn new(
         task: Task,
         clock: Clock,
@@ -148,9 +143,7 @@ impl Run {
     }
 
     /// Runs it. The report; none if another process makes it.
-    ///
-    /// # Errors
-    /// The poll failed, a process or ledger that was asked for is not there, or the other process is not.
+    /// Errors: The poll failed, a process or ledger that was asked for is not there, or the other process is not.
     pub(crate) fn run(mut self) -> io::Result<Option<Report>> {
         if let Desk::Alone(observer) = &mut self.desk {
             observer.before()?;
@@ -197,8 +190,8 @@ impl Run {
             lost_explained,
             totals: std::mem::take(&mut traffic.totals),
             returned,
-            lag: take(&mut traffic.lag),
-            slow_latency: take(&mut traffic.slow_latency),
+            lag: std::mem::take(&mut traffic.lag),
+            slow_latency: std::mem::take(&mut traffic.slow_latency),
             notes: std::mem::take(&mut self.notes),
         }
     }
@@ -213,20 +206,13 @@ impl Run {
         if let Desk::Linked(link) = &mut self.desk {
             link.pulse(now)?;
         }
-        let due = self
-            .crowds
-            .iter()
-            .map(Crowd::due)
-            .min()
-            .unwrap_or(u64::MAX)
-            .min(now + TICK);
-        let wait = due.saturating_sub(now);
-        let wait = if self.settings.spin || wait < POLL_STEP {
-            0
+        let due = self.crowds.iter().map(Crowd::due).min();
+        let due = due.unwrap_or(u64::MAX).min(now + TICK);
+        if self.settings.spin {
+            self.engine.turn(Duration::ZERO)?;
         } else {
-            wait - MILLISECOND
-        };
-        self.engine.turn(Duration::from_nanos(wait))?;
+            self.engine.turn_until(due, now)?;
+        }
         let start = self.engine.traffic.clock.now();
         let notices = std::mem::take(&mut self.engine.traffic.notices);
         for notice in notices {
@@ -411,8 +397,8 @@ impl Run {
             connections,
             lost: traffic.verify.counts.lost,
             errors: traffic.totals.troubles(),
-            latency: take(&mut traffic.latency),
-            handshakes: take(&mut traffic.handshakes),
+            latency: std::mem::take(&mut traffic.latency),
+            handshakes: std::mem::take(&mut traffic.handshakes),
         };
         self.desk.slice(slice, last)
     }

@@ -122,9 +122,7 @@ struct Crossing<'a> {
 }
 
 /// Runs it; the folder with the results, and the table.
-///
-/// # Errors
-/// Wrong flags, or the folder cannot be written.
+/// Errors: Wrong flags, or the folder cannot be written.
 pub(crate) fn run(
     args: &Xnode,
     options: &Options,

@@ -2,33 +2,23 @@
 
 use super::books::{Disagreement, Losses, NodeBook};
 use super::fault::{Look, Seen};
-use crate::latency::histogram;
-use crate::latency::recorded;
-use hdrhistogram::Histogram;
+use crate::latency::Times;
+use crate::tally::Tally;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Latencies of one part of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Latencies {
-    pub(super) near: Histogram<u64>,
-    pub(super) far: Histogram<u64>,
-    pub(super) bare: Histogram<u64>,
+    pub(super) near: Times,
+    pub(super) far: Times,
+    pub(super) bare: Times,
 }
 
 impl Latencies {
-    pub(super) fn new() -> Self {
-        Self {
-            near: histogram(),
-            far: histogram(),
-            bare: histogram(),
-        }
-    }
-
     pub(super) fn add(&mut self, other: &Self) {
-        recorded::add(&mut self.near, &other.near);
-        recorded::add(&mut self.far, &other.far);
-        recorded::add(&mut self.bare, &other.bare);
+        self.near += &other.near;
+        self.far += &other.far;
+        self.bare += &other.bare;
     }
 }
 
@@ -84,5 +74,5 @@ pub(super) struct Outcome {
     pub(super) disagreement: Disagreement,
     pub(super) nodes: Vec<NodeBook>,
     pub(super) bare: (u64, u64),
-    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) refused: Tally,
 }

@@ -92,9 +92,7 @@ pub(super) struct Counters(BTreeMap<String, f64>);
 
 impl Counters {
     /// Those of now.
-    ///
-    /// # Errors
-    /// The admin listener does not answer.
+    /// Errors: The admin listener does not answer.
     pub(super) fn fetch(admin: &str) -> Result<Self, String> {
         let text =
             get(host(admin), "/metrics").map_err(|error| format!("{admin}/metrics: {error}"))?;
