@@ -6,7 +6,7 @@ mod names;
 mod source;
 
 use crate::support::repository;
-use source::{Source, identifier, is_word, sources};
+use source::{Source, identifier, is_word, product, sources, test_files};
 use std::fs;
 
 /// Longest file.
@@ -408,5 +408,42 @@ fn the_load_test_does_not_know_the_server() {
     assert!(
         !depends,
         "loadtest is the second implementation of the contract"
+    );
+}
+
+#[test]
+fn nothing_is_decided_by_a_metric() {
+    // What it reads is for the log alone.
+    const LOGS: &[&str] = &["src/node/ending.rs"];
+    let (sources, mut faults, mut logged) = (sources(), Vec::new(), Vec::new());
+    let tests = test_files(&sources);
+    for source in &sources {
+        let name = source.name();
+        if !name.starts_with("src/") || tests.iter().any(|test| source.path.starts_with(test)) {
+            continue;
+        }
+        let code: String = product(&source.text).split_whitespace().collect();
+        for reading in [".get()", ".inner()"] {
+            for (at, _) in code.match_indices(reading) {
+                let before = code.split_at(at).0.rsplit([';', '{', '}', '=']);
+                if before
+                    .into_iter()
+                    .next()
+                    .is_none_or(|said| !said.contains("metrics."))
+                {
+                    continue;
+                }
+                if LOGS.contains(&name.as_str()) {
+                    logged.push(name.clone());
+                } else {
+                    faults.push(format!("{name}: reads a metric"));
+                }
+            }
+        }
+    }
+    report(&faults);
+    assert!(
+        LOGS.iter()
+            .all(|file| logged.iter().any(|name| name == file))
     );
 }
