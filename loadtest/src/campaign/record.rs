@@ -2,7 +2,7 @@
 //! there, so that no table mixes rounds of different hours.
 
 use super::case::{Baseline, Case};
-use super::figures::{Figures, sentences};
+use super::figures::{Values, sentences};
 use crate::machine::Machine;
 use crate::report::Stated;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub(crate) struct Measurement {
     pub(crate) round: usize,
     /// Tries; the quietest is kept.
     pub(crate) tries: usize,
-    pub(crate) values: Figures,
+    pub(crate) values: Values,
     /// Goals that the run states itself.
     pub(crate) goals: Vec<Stated>,
     pub(crate) failures: Vec<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Measurement {
 
 impl Measurement {
     /// Of one report; whose it is, the caller knows.
-    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Figures) -> Self {
+    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Values) -> Self {
         let mut report = match report {
             Ok(report) => report,
             Err(why) => {
