@@ -139,17 +139,14 @@ impl Work<'_> {
             say(&format!(
                 "{done}/{all} round {turn} {name} {peer}: {figures}  [{minutes}:{seconds:02} left]"
             ));
-            let slice_number = slice.number;
-            campaign.add(
-                slice,
-                Measurement {
-                    slice: slice_number,
-                    case: case.name.clone(),
-                    peer: peer.to_owned(),
-                    round,
-                    ..measured
-                },
-            );
+            let measured = Measurement {
+                slice: slice.number,
+                case: case.name.clone(),
+                peer: peer.to_owned(),
+                round,
+                ..measured
+            };
+            campaign.add(slice, measured);
             write(campaign, folder)?;
         }
         Ok(())
