@@ -37,7 +37,7 @@
 //!
 //! # Floors
 //!
-//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy.rs`
+//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy/`
 //! checks that, and which crates a module may name.
 //!
 //! | Floor | Module | In one sentence |
@@ -57,7 +57,8 @@
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
 //! The modules of floor 7 are the binary's. The list of modules below is in the
-//! same order, from the ground up.
+//! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
+//! finds whatever nobody uses any more.
 //!
 //! # Life of one message
 //!
@@ -152,31 +153,113 @@
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
 // Floor 0
-pub mod clock;
+mod clock;
 pub mod config;
-pub mod metrics;
-pub mod name;
-pub mod sync;
+mod metrics;
+mod name;
+mod sync;
 
 // Floor 1
-pub mod http;
-pub mod protocol;
-pub mod telemetry;
+mod http;
+mod protocol;
+mod telemetry;
 
 // Floor 2
-pub mod broker;
-pub mod transport;
+mod broker;
+mod transport;
 
 // Floor 3
-pub mod assistant;
-pub mod bridge;
+mod assistant;
+mod bridge;
 
 // Floor 4
-pub mod worker;
+mod worker;
 
 // Floor 5
-pub mod admin;
-pub mod server;
+mod admin;
+mod server;
 
 // Floor 6
 pub mod node;
+
+// What an assistant of a program's own is written against.
+pub use assistant::{Assistant, Failure, Piece, Question, Replies};
+pub use name::RoomName;
+
+/// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
+/// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.
+#[doc(hidden)]
+pub mod internal {
+    pub mod bridge {
+        pub use crate::bridge::Bridge;
+        pub use crate::bridge::origins::Origins;
+        pub use crate::bridge::place::link_of;
+        pub mod channels {
+            pub use crate::bridge::channels::codec::{DEPTH_MAX, VALUES_MAX};
+            pub use crate::bridge::channels::scripts::Commands;
+            pub use crate::bridge::channels::{
+                Codec, Map, Mapping, Outcome, Receivers, Score, To, Unwritable, Value,
+            };
+        }
+        pub mod envelope {
+            pub use crate::bridge::envelope::{
+                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+            };
+        }
+        pub mod probe {
+            pub use crate::bridge::probe::{Use, probe};
+        }
+        pub mod streams {
+            pub use crate::bridge::streams::Announcement;
+            pub use crate::bridge::streams::follower::{Arrival, Follower, Position};
+            pub use crate::bridge::streams::own::{Back, Load, Own};
+        }
+    }
+    pub mod broker {
+        pub use crate::broker::ledger::{Cause, Ledger};
+        pub use crate::broker::mailbox::Mailbox;
+        pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::{Broker, Parcel, Publication, Wake};
+    }
+    pub mod clock {
+        pub use crate::clock::{Clock, Millis};
+    }
+    pub mod metrics {
+        pub use crate::metrics::{Metrics, markdown};
+    }
+    pub mod protocol {
+        pub use crate::protocol::command::is_blank;
+        pub use crate::protocol::{
+            Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer,
+        };
+        pub mod close {
+            pub use crate::protocol::close::markdown;
+        }
+    }
+    pub mod server {
+        pub use crate::server::origin::Allowed;
+        pub use crate::server::route::{Match, Router, match_django};
+    }
+    pub mod telemetry {
+        pub use crate::telemetry::init;
+    }
+    pub mod transport {
+        pub use crate::transport::{
+            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+        };
+        pub mod encoder {
+            pub use crate::transport::encoder::frame;
+        }
+        pub mod handshake {
+            pub use crate::transport::handshake::{
+                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+            };
+        }
+    }
+    pub mod worker {
+        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::rate_limit::{Rate, TokenBucket};
+        pub use crate::worker::timers::Timers;
+    }
+}

@@ -3,7 +3,7 @@
 mod cli;
 mod signals;
 
-use signals::{End, Signals};
+use signals::Signals;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -11,9 +11,8 @@ use std::sync::Arc;
 use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
-use supportal::metrics::Metrics;
+use supportal::internal::telemetry;
 use supportal::node::{Ending, Node};
-use supportal::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
@@ -58,13 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
-    let (end, stop) = signals.wait()?;
-    let drain = async {
-        match end.await {
-            End::InOrder => Ending::Announced,
-            End::WithoutNotice => Ending::Unannounced,
-        }
-    };
+    let (drain, stop) = signals.wait()?;
     let facts = Facts::gather();
     for Line { is_warning, text } in banner(loaded, &facts) {
         if is_warning {
@@ -84,8 +77,7 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
-        let metrics = Arc::new(Metrics::new());
-        let node = Node::start(config, metrics).await?;
+        let node = Node::start(config).await?;
         info!(public = %node.address(), admin = %node.admin_address()?, "listening");
         // A task of its own: with several control threads the main one only waits.
         Ok(tokio::spawn(node.run(drain, stop)).await??)

@@ -168,7 +168,7 @@ impl Metrics {
     #[must_use]
     #[rustfmt::skip]
     pub fn new() -> Self {
-        let mut table = Table { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
+        let mut table = MetricTable { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
         table.build("Version of this build");
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
@@ -269,12 +269,12 @@ pub fn markdown() -> String {
 /// A row of the manual's table: exposed name without prefix, kind, help.
 type Row = (String, &'static str, &'static str);
 
-struct Table {
+struct MetricTable {
     registry: Registry,
     rows: Vec<Row>,
 }
 
-impl Table {
+impl MetricTable {
     fn build(&mut self, help: &'static str) {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         self.registry.register("build", help, Info::new(version));

@@ -7,7 +7,7 @@ mod ending;
 
 pub use ending::Ending;
 
-use crate::admin::{self, Admin, Sources};
+use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
@@ -44,7 +44,7 @@ pub enum Error {
     Workers(#[source] io::Error),
     /// There is no worker to listen.
     #[error(transparent)]
-    Listen(#[from] worker::Ended),
+    Listen(#[from] worker::NobodyListens),
     /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
     #[error("a worker thread ended; whoever supervises this process starts it anew")]
     WorkerEnded,
@@ -57,13 +57,13 @@ pub struct Node {
     /// The public way in, until a worker listens.
     door: Door,
     visitors: Visitors,
-    admin: Admin,
-    parts: Parts,
+    admin: AdminListener,
+    parts: NodeParts,
 }
 
 /// What has to be ended.
 #[derive(Debug)]
-struct Parts {
+struct NodeParts {
     config: Arc<Config>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -87,7 +87,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let (listener, address) = server::listen(&config)?;
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
         let limits = &config.limits;
@@ -95,7 +95,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = Parts::start(config, metrics, assistant, &admission)?;
+        let parts = NodeParts::start(config, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -103,8 +103,8 @@ impl Node {
             admission,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = entrance.open(listener)?;
-        let admin = Admin::bind(parts.sources()).await?;
+        let (door, visitors) = server::open(entrance, listener)?;
+        let admin = AdminListener::bind(parts.sources()).await?;
         Ok(Self {
             address,
             door,
@@ -171,15 +171,14 @@ async fn worker_ended(workers: &Workers) {
     }
 }
 
-impl Parts {
+impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
-        metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
     ) -> Result<Self, Error> {
-        let clock = Clock::start();
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| Post::over_tcp(clock))
@@ -188,7 +187,7 @@ impl Parts {
         let broker = Arc::new(Broker::new(
             &config.broker,
             posts.iter().map(|post| wake(&post.link)).collect(),
-            bridge.as_deref().map(Bridge::uplink),
+            bridge.iter().flat_map(|bridge| bridge.uplinks()),
         ));
         if let Some(bridge) = &bridge {
             bridge.run(&broker)?;

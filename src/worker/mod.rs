@@ -35,7 +35,7 @@ mod workers;
 pub use door::{Accepted, Door, Gate};
 pub use plane::{Role, Visit};
 pub use port::{Port, TcpPort};
-pub use workers::{Ended, Workers};
+pub use workers::{NobodyListens, Workers};
 
 use crate::assistant::Dispatcher;
 use crate::broker::Broker;

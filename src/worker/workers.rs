@@ -78,7 +78,7 @@ fn declare(metrics: &Metrics) {
 /// There is no worker to listen.
 #[derive(Debug, thiserror::Error)]
 #[error("the worker that was to listen has ended")]
-pub struct Ended;
+pub struct NobodyListens;
 
 impl Workers {
     /// Starts a thread for each of the `posts`.
@@ -110,13 +110,13 @@ impl Workers {
     ///
     /// # Errors
     /// When that worker has ended.
-    pub fn listen(&self, door: Door) -> Result<(), Ended> {
+    pub fn listen(&self, door: Door) -> Result<(), NobodyListens> {
         let order = Order::Listen(Box::new(door));
         let refused = self
             .links
             .first()
             .is_none_or(|link| link.send(order).is_some());
-        if refused { Err(Ended) } else { Ok(()) }
+        if refused { Err(NobodyListens) } else { Ok(()) }
     }
 
     /// Chooses the worker of a new connection. It counts there from now on.

@@ -1,9 +1,13 @@
 //! The style, tested: floors, crates, lengths, words, leftovers. It reads text, not syntax: rustfmt
 //! (which `tests/run` checks first) makes that reliable enough.
 
+mod circles;
+mod names;
+mod source;
+
 use crate::support::repository;
+use source::{Source, identifier, is_word, sources};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// Longest file.
 const FILE_LINES_MAX: usize = 500;
@@ -24,6 +28,9 @@ const FLOORS: &[(usize, &[&str])] = &[
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
 const BINARY: &[&str] = &["main", "cli", "signals"];
+
+/// The library's modules that are for its users, from the ground up.
+const PUBLIC: &[&str] = &["config", "node"];
 
 /// Modules that may name the runtime; `worker` only where it answers the control plane.
 const ASYNCHRONOUS: &[&str] = &[
@@ -99,66 +106,6 @@ const BANNED: &[&str] = &[
 ];
 const BANNED_EXCEPT: &[&str] = &["Handler"];
 
-/// One source file of ours.
-struct Source {
-    path: PathBuf,
-    text: String,
-}
-
-impl Source {
-    /// Path from the root of the repository.
-    fn name(&self) -> String {
-        self.path
-            .strip_prefix(repository())
-            .unwrap_or(&self.path)
-            .display()
-            .to_string()
-    }
-
-    /// The module of `src/` it belongs to, `None` for other folders and for `lib.rs`.
-    fn module(&self) -> Option<String> {
-        let inside = self.path.strip_prefix(repository().join("src")).ok()?;
-        let first = inside.iter().next()?.to_str()?;
-        let module = first.strip_suffix(".rs").unwrap_or(first);
-        (module != "lib").then(|| module.to_owned())
-    }
-
-    /// Line numbers and lines, comments cut off.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate();
-        lines.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
-    }
-}
-
-/// Every Rust file we wrote.
-fn sources() -> Vec<Source> {
-    let mut sources = Vec::new();
-    for folder in ["src", "tests", "benches", "loadtest", "flamegraphs", "fuzz"] {
-        collect(&repository().join(folder), &mut sources);
-    }
-    assert!(sources.len() > 10, "found only {} files", sources.len());
-    sources
-}
-
-fn collect(folder: &Path, sources: &mut Vec<Source>) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for path in entries.map(|entry| entry.expect("an entry").path()) {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
-            collect(&path, sources);
-        } else if name.ends_with(".rs") {
-            let text = fs::read_to_string(&path).expect("UTF-8 source");
-            sources.push(Source { path, text });
-        }
-    }
-}
-
 #[track_caller]
 fn report(faults: &[String]) {
     assert!(
@@ -174,17 +121,6 @@ fn floor(module: &str) -> Option<usize> {
         .iter()
         .find(|(_, modules)| modules.contains(&module))
         .map(|(floor, _)| *floor)
-}
-
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
-/// The identifier at the start of `text`.
-fn identifier(text: &str) -> &str {
-    text.split(|character| !is_word(character))
-        .next()
-        .unwrap_or_default()
 }
 
 /// Modules named as `crate::module`, `crate::{module, …}`, or `supportal::module` in `main.rs`.
@@ -268,16 +204,20 @@ fn the_import_reader_understands_groups_and_paths() {
 }
 
 #[test]
-fn the_library_lists_its_modules_from_the_highest_floor_down_or_up() {
+fn the_library_lists_its_modules_from_the_lowest_floor_up_and_shows_few() {
     let text = fs::read_to_string(repository().join("src/lib.rs")).expect("src/lib.rs");
-    let listed = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let floors: Vec<usize> = listed
-        .map(|module| floor(module).unwrap_or_else(|| panic!("`{module}` has no floor")))
-        .collect();
-    let down = floors.is_sorted_by(|one, next| one >= next);
-    assert!(floors.is_sorted() || down, "not in floor order: {floors:?}");
+    let (mut floors, mut public) = (Vec::new(), Vec::new());
+    for line in text.lines().filter_map(|line| line.strip_suffix(';')) {
+        let shown = line.strip_prefix("pub mod ");
+        public.extend(shown);
+        if let Some(module) = shown.or_else(|| line.strip_prefix("mod ")) {
+            floors.push(floor(module).unwrap_or_else(|| panic!("`{module}` has no floor")));
+        }
+    }
+    assert!(floors.len() > 10, "found only {floors:?}");
+    assert!(floors.is_sorted(), "not in floor order: {floors:?}");
+    // The compiler finds what nobody uses, but not in a public module.
+    assert_eq!(public, PUBLIC);
 }
 
 #[test]
