@@ -19,7 +19,7 @@ pub(crate) enum Phase {
     Handshaking,
     /// Upgraded; the contract's own greeting is not over.
     Greeting,
-    /// It can be used.
+    /// The connection can be used.
     Open,
     /// We have sent a close frame.
     Closing,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
 pub(crate) enum End {
     /// We closed and the server did, too.
     Ours,
-    /// It never opened.
+    /// The connection never opened.
     Refused(String),
     /// The server ended it.
     Theirs(String),

@@ -3,7 +3,7 @@
 
 use crate::clock::{Clock, SECOND, pause};
 use crate::latency::Times;
-use crate::report::{Part, Report, Slice};
+use crate::report::{Interval, Part, Report};
 use crate::run::{LINES_MAX, LOOK, Observer, Order, PULSE, Shared, Task, Word, read, write};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader};
@@ -33,7 +33,7 @@ struct Member {
 }
 
 #[derive(Debug)]
-enum Event {
+enum MemberEvent {
     Said(Word),
     /// Its output has ended, because of this.
     Gone(String),
@@ -43,7 +43,7 @@ enum Event {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     members: Vec<Member>,
-    events: Receiver<(usize, Event)>,
+    events: Receiver<(usize, MemberEvent)>,
     clock: Clock,
     next_pulse: u64,
     stop: Arc<AtomicBool>,
@@ -154,14 +154,14 @@ impl Fleet {
         };
         member.heard = now;
         match event {
-            Event::Said(Word::Alive { opened }) => {
+            MemberEvent::Said(Word::Alive { opened }) => {
                 member.opened = opened;
                 Ok(None)
             }
-            Event::Said(Word::Failed(why)) => Err(fault(number, &why)),
-            Event::Said(word) => Ok(Some((number, word))),
-            Event::Gone(_) if member.done => Ok(None),
-            Event::Gone(why) => {
+            MemberEvent::Said(Word::Failed(why)) => Err(fault(number, &why)),
+            MemberEvent::Said(word) => Ok(Some((number, word))),
+            MemberEvent::Gone(_) if member.done => Ok(None),
+            MemberEvent::Gone(why) => {
                 let status = member.end(END_MAX);
                 Err(fault(number, &format!("it ended too early, {status}{why}")))
             }
@@ -233,7 +233,8 @@ impl Fleet {
     fn measure(&mut self, observer: &mut Observer) -> io::Result<()> {
         observer.begun()?;
         let start = self.clock.now();
-        let mut rows: Vec<VecDeque<Slice>> = self.members.iter().map(|_| VecDeque::new()).collect();
+        let mut rows: Vec<VecDeque<Interval>> =
+            self.members.iter().map(|_| VecDeque::new()).collect();
         let mut ended = 0;
         while ended < rows.len() {
             match self.next()? {
@@ -280,7 +281,7 @@ impl Fleet {
     }
 }
 
-fn heads(rows: &mut [VecDeque<Slice>]) -> Vec<Slice> {
+fn heads(rows: &mut [VecDeque<Interval>]) -> Vec<Interval> {
     rows.iter_mut().filter_map(VecDeque::pop_front).collect()
 }
 
@@ -289,7 +290,7 @@ fn fault(number: usize, what: &str) -> io::Error {
 }
 
 impl Member {
-    fn start(number: usize, event: SyncSender<(usize, Event)>, now: u64) -> io::Result<Self> {
+    fn start(number: usize, event: SyncSender<(usize, MemberEvent)>, now: u64) -> io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("part")
             .stdin(Stdio::piped())
@@ -304,7 +305,7 @@ impl Member {
                 let why = loop {
                     match read(&mut output) {
                         Ok(Some(word)) => {
-                            if event.send((number, Event::Said(word))).is_err() {
+                            if event.send((number, MemberEvent::Said(word))).is_err() {
                                 return;
                             }
                         }
@@ -313,7 +314,7 @@ impl Member {
                     }
                 };
                 // Nobody listens once the run has ended.
-                event.send((number, Event::Gone(why))).ok();
+                event.send((number, MemberEvent::Gone(why))).ok();
             });
         }
         Ok(Self {

@@ -1,6 +1,7 @@
 //! Load-test harness for Supportal Gateway: a second implementation of the wire contract, so it never imports the server.
 //! One thread is one poll loop over a slab of connections ([`engine`], [`client`]); a scenario is a [`plan::Plan`] that [`run`]
-//! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
+//! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means; [`campaign`] takes many runs for one table.
+//! `README.md` is for its users, and has the map of the parts.
 
 mod again;
 mod axis;

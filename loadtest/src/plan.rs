@@ -79,7 +79,7 @@ pub(crate) struct Group {
     pub(crate) cycle: Option<Duration>,
     /// Kernel receive buffer of those that stop; the system's default without.
     pub(crate) receive_buffer: Option<usize>,
-    /// It is there for what it does to the others: its latencies are not recorded.
+    /// The group is there for what it does to the others: its latencies are not recorded.
     pub(crate) background: bool,
     /// Its people leave and come back.
     pub(crate) leaving: Option<Leaving>,

@@ -27,9 +27,9 @@ pub(crate) const PATH: &str = "/ws/chat/{business}/{room}/";
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ready {
-    /// It accepts a connection.
+    /// The server accepts a connection.
     Tcp,
-    /// It answers a WebSocket handshake with 101.
+    /// The server answers a WebSocket handshake with 101.
     #[default]
     Websocket,
 }

@@ -42,7 +42,7 @@ pub(crate) struct Ending {
     pub(crate) person: Option<u32>,
     /// With a close frame.
     pub(crate) clean: bool,
-    /// It had been open.
+    /// The connection had been open.
     pub(crate) opened: bool,
 }
 
@@ -304,7 +304,7 @@ pub(crate) struct Receiver {
     /// Its place among the room's publishers, if it publishes.
     pub(crate) slot: Option<u16>,
     pub(crate) place: crate::verify::Place,
-    /// It stops reading at times, so holes are expected.
+    /// The reader stops at times, so holes are expected.
     pub(crate) slow: bool,
     /// The node it is connected to; the publishers' is 0.
     pub(crate) node: u16,

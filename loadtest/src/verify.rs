@@ -41,7 +41,7 @@ pub(crate) enum Fit {
     Next,
     /// Some before it are missing, for now: from the first, up to before the second.
     Gap(u32, u32),
-    /// It fills an earlier hole.
+    /// The delivery fills an earlier hole.
     Filled,
     /// Seen before.
     Again,

@@ -2,7 +2,7 @@
 //! there, so that no table mixes rounds of different hours.
 
 use super::case::{Baseline, Case};
-use super::figures::{Figures, sentences};
+use super::figures::{Values, sentences};
 use crate::machine::Machine;
 use crate::report::Stated;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub(crate) struct Measurement {
     pub(crate) round: usize,
     /// Tries; the quietest is kept.
     pub(crate) tries: usize,
-    pub(crate) values: Figures,
+    pub(crate) values: Values,
     /// Goals that the run states itself.
     pub(crate) goals: Vec<Stated>,
     pub(crate) failures: Vec<String>,
@@ -34,17 +34,19 @@ pub(crate) struct Measurement {
 }
 
 impl Measurement {
+    /// No figures, because of this.
+    fn none(why: String) -> Self {
+        Self {
+            error: Some(why),
+            ..Self::default()
+        }
+    }
+
     /// Of one report; whose it is, the caller knows.
-    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Figures) -> Self {
+    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Values) -> Self {
         let mut report = match report {
             Ok(report) => report,
-            Err(why) => {
-                let error = Some(why);
-                return Self {
-                    error,
-                    ..Self::default()
-                };
-            }
+            Err(why) => return Self::none(why),
         };
         let goals = report.get("goals").cloned().unwrap_or_default();
         let measured = Self {
@@ -236,6 +238,7 @@ impl Campaign {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::case::OURS;
     use super::*;
 
     /// Case, peer, round, value of the metric `cpu`.
@@ -290,8 +293,6 @@ pub(super) mod tests {
         }
         campaign
     }
-
-    use crate::campaign::OURS;
 
     #[test]
     fn a_case_measured_again_replaces_all_of_it_and_leaves_the_others() {

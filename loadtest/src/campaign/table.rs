@@ -176,7 +176,8 @@ fn goals_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
         writeln!(
             out,
             "\n### Goals\n\nMedians of ratios taken round by round, with their range; of what is no ratio and is stated by the run \
-             itself, the worst round.\n\n{heads}\n{rows}"
+             itself, the worst round.\n\n{heads}\n{rows}",
+            rows = rows.trim_end()
         )
         .ok();
     }

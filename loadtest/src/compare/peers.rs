@@ -68,7 +68,7 @@ pub(crate) struct Peer {
     /// Left out of `--all` unless named.
     #[serde(default)]
     pub(crate) optional: bool,
-    /// It has an admin listener with a ledger on `{admin}`.
+    /// The peer has an admin listener with a ledger on `{admin}`.
     #[serde(default)]
     pub(crate) ledger: bool,
     #[serde(skip)]

@@ -17,7 +17,7 @@ pub(crate) use judged::{
     Faults, Judged, Lines, Stated, WAITED_MAX, busy_warning, count, exit_code, interrupted,
     loop_warnings, write_json,
 };
-pub(crate) use part::{Generator, Part, Slice, Used, Window};
+pub(crate) use part::{Generator, Interval, Part, Used, Window};
 pub(crate) use returns::{Comings, Returned, Returns};
 use serde::Serialize;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What happened since the slice before.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Slice {
+pub(crate) struct Interval {
     /// Nanoseconds from the start of the measurement to its end.
     pub(crate) at: u64,
     /// Its length in nanoseconds.
@@ -127,7 +127,7 @@ impl Part {
     }
 }
 
-impl Slice {
+impl Interval {
     /// The same interval of several processes as one; its rates are the sum of theirs.
     pub(crate) fn sum(slices: &[Self]) -> Rates {
         let mut all = Rates::default();
@@ -179,15 +179,15 @@ mod tests {
         histogram
     }
 
-    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Slice {
-        Slice {
+    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
+        Interval {
             at: nanos,
             nanos,
             delivered,
             connections: 10,
             lost: 1,
             latency: filled(values),
-            ..Slice::default()
+            ..Interval::default()
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             values.chain([0, 999, 1_000, u64::MAX, 89_999_999_999]),
         );
         let text = serde_json::to_string(&slice).unwrap();
-        let back: Slice = serde_json::from_str(&text).unwrap();
+        let back: Interval = serde_json::from_str(&text).unwrap();
         assert_eq!(back.latency, slice.latency);
         assert_eq!(back.latency.max(), slice.latency.max());
     }
@@ -230,7 +230,7 @@ mod tests {
     fn slices_of_one_interval_add_up() {
         let fast = slice(1_000_000_000, 900, (0..90).map(|_| 1_000_000));
         let slow = slice(2_000_000_000, 200, (0..10).map(|_| 9_000_000));
-        let all = Slice::sum(&[fast, slow]);
+        let all = Interval::sum(&[fast, slow]);
         assert!((all.deliveries - 1000.0).abs() < 1e-6);
         assert_eq!((all.connections, all.lost, all.latency.len()), (20, 2, 100));
         assert!((all.latency.value_at_quantile(0.99) as f64 / 9e6 - 1.0).abs() < 0.001);

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::load::{Crowd, Lives};
 use crate::measure;
 use crate::plan::Plan;
-use crate::report::{Part, Report, Returned, Slice, Window};
+use crate::report::{Interval, Part, Report, Returned, Window};
 use crate::share::Share;
 use crate::traffic::{Notice, Traffic};
 use std::io;
@@ -30,7 +30,7 @@ const OPEN_STALL: u64 = 15 * SECOND;
 
 /// What the counters stood at.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mark {
+struct Counted {
     at: u64,
     delivered: u64,
     published: u64,
@@ -79,7 +79,7 @@ impl Desk {
         }
     }
 
-    fn slice(&mut self, slice: Slice, last: bool) -> io::Result<()> {
+    fn slice(&mut self, slice: Interval, last: bool) -> io::Result<()> {
         let slice = Box::new(slice);
         match self {
             Self::Alone(observer) => observer.slices(std::slice::from_ref(&*slice)),
@@ -99,7 +99,7 @@ pub(crate) struct Run {
     pub(super) crowds: Vec<Crowd>,
     pub(super) lives: Option<Lives>,
     stop: Arc<AtomicBool>,
-    last: Mark,
+    last: Counted,
     pub(super) notes: Vec<String>,
     pub(super) desk: Desk,
 }
@@ -136,7 +136,7 @@ impl Run {
             crowds: Vec::new(),
             lives: None,
             stop,
-            last: Mark::default(),
+            last: Counted::default(),
             notes: Vec::new(),
             desk,
         })
@@ -370,8 +370,8 @@ impl Run {
         self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
     }
 
-    fn mark(&self) -> Mark {
-        Mark {
+    fn mark(&self) -> Counted {
+        Counted {
             at: self.engine.traffic.clock.now(),
             delivered: self.engine.traffic.verify.counts.delivered,
             published: self.engine.traffic.totals.published,
@@ -384,11 +384,11 @@ impl Run {
     }
 
     /// Hands over what happened since the last slice.
-    fn slice(&mut self, mark: Mark, start: u64, last: bool) -> io::Result<()> {
+    fn slice(&mut self, mark: Counted, start: u64, last: bool) -> io::Result<()> {
         let then = std::mem::replace(&mut self.last, mark);
         let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
-        let slice = Slice {
+        let slice = Interval {
             at: mark.at - start,
             nanos: mark.at - then.at,
             delivered: mark.delivered - then.delivered,

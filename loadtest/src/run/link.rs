@@ -6,7 +6,7 @@ use crate::clock::SECOND;
 use crate::contract::Contract;
 use crate::latency::Times;
 use crate::plan::Plan;
-use crate::report::{Part, Slice};
+use crate::report::{Interval, Part};
 use crate::share::Share;
 use crate::target::Target;
 use serde::de::DeserializeOwned;
@@ -83,14 +83,14 @@ pub(crate) enum Word {
     /// Warmed up.
     Begun,
     /// One more interval, perhaps the last.
-    Slice { slice: Box<Slice>, last: bool },
+    Slice { slice: Box<Interval>, last: bool },
     /// Its publishers have stopped and nothing has come for a while.
     Drained(Vec<Shared>),
     /// Every receiver's sequences have been compared with what was sent.
     Checked,
     /// Everything else it knows.
     Done(Box<Part>),
-    /// It cannot go on.
+    /// The generator cannot go on.
     Failed(String),
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Link {
 impl Link {
     /// Listens on standard input and waits for the task. [`Order::Stop`] sets `stop`; when the input ends, so does the process.
     /// Errors: There is no task.
-    pub(crate) fn open(stop: Arc<AtomicBool>) -> io::Result<(Self, Voice, Task)> {
+    pub(crate) fn open(stop: Arc<AtomicBool>) -> io::Result<(Self, LastWord, Task)> {
         let mut input = io::BufReader::new(io::stdin());
         let Some(Order::Begin(task)) = read(&mut input)? else {
             return Err(io::Error::other("no task: this is for the program itself"));
@@ -184,7 +184,7 @@ impl Link {
             heard: 0,
             next: 0,
         };
-        Ok((link, Voice { words, writer }, *task))
+        Ok((link, LastWord { words, writer }, *task))
     }
 
     /// Says something.
@@ -231,12 +231,12 @@ impl Link {
 
 /// Has the last word.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct LastWord {
     words: SyncSender<Word>,
     writer: JoinHandle<()>,
 }
 
-impl Voice {
+impl LastWord {
     /// Waits until everything is written, after the fault if there was one. The [`Link`] must be gone.
     pub(crate) fn finish(self, fault: Option<&io::Error>) {
         if let Some(fault) = fault {

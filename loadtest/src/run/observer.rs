@@ -2,7 +2,7 @@
 //! started several of those.
 
 use super::restart::{Restart, Restarting};
-use super::watch::Watch;
+use super::watch::ServerWatch;
 use crate::cli::Options;
 use crate::clock::{MILLISECOND, SECOND, nanos, seconds};
 use crate::latency::Times;
@@ -10,7 +10,7 @@ use crate::ledger::{self, Ledger};
 use crate::measure::{self, Process};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Memory, Sample, Slice, SoakLimits, Used};
+use crate::report::{Interval, Memory, Sample, SoakLimits, Used};
 use std::io;
 
 /// Between two looks at a ledger that has not settled.
@@ -29,7 +29,7 @@ pub(crate) struct Observer {
     asked: bool,
     next: u64,
     progress: Progress,
-    watch: Watch,
+    watch: ServerWatch,
     pub(super) restarting: Option<Restarting>,
     pub(super) soak: Option<SoakLimits>,
     pub(super) samples: Vec<Sample>,
@@ -56,7 +56,7 @@ impl Observer {
             asked: false,
             next: 0,
             progress: Progress::new(plan.name.clone(), plan.status_every),
-            watch: Watch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
+            watch: ServerWatch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
             admin,
             restarting: None,
             soak: None,
@@ -139,10 +139,10 @@ impl Observer {
     }
 
     /// One more interval, of every process.
-    pub(crate) fn slices(&mut self, slices: &[Slice]) {
+    pub(crate) fn slices(&mut self, slices: &[Interval]) {
         self.asked = false;
         self.next += self.every;
-        let rates = Slice::sum(slices);
+        let rates = Interval::sum(slices);
         let (look, new) = self.watch.newest();
         let look = look.clone();
         match look.ledger {

@@ -2,10 +2,10 @@
 
 use super::bare::Bare;
 use super::books::{self, Disagreement, Losses, NodeBook, Ours, Page};
-use super::fault::{Event, Look, Seen};
-use super::outcome::{Cpu, Latencies, Mark, Outcome, Sample};
+use super::fault::{BridgeLook, FaultEvent, Seen};
+use super::outcome::{Cpu, CrossSample, Latencies, Mark, Outcome};
 use super::speech::Speech;
-use super::watch::Watch;
+use super::watch::BridgeWatch;
 use crate::clock::{MILLISECOND, SECOND, nanos};
 use crate::engine::{Engine, Wanted};
 use crate::latency::Times;
@@ -61,7 +61,7 @@ impl Size {
 
 /// The loop and what belongs to it.
 #[derive(Debug)]
-pub(super) struct Drive {
+pub(super) struct Crossing {
     pub(super) engine: Engine,
     pub(super) size: Size,
     pub(super) speech: Speech,
@@ -78,13 +78,13 @@ pub(super) struct SoFar {
     voices: Vec<(u32, usize)>,
     calm: Latencies,
     hit: Latencies,
-    samples: Vec<Sample>,
-    looks: Vec<Look>,
+    samples: Vec<CrossSample>,
+    looks: Vec<BridgeLook>,
     seen: Vec<Seen>,
     last: Mark,
 }
 
-impl Drive {
+impl Crossing {
     /// Opens all connections.
     /// Errors: They do not open.
     pub(super) fn connect(&mut self) -> Result<(), String> {
@@ -116,8 +116,8 @@ impl Drive {
     /// Errors: The loop, Redis' bare connection or an admin listener failed.
     pub(super) fn run(
         mut self,
-        watch: &Watch,
-        events: &Receiver<Event>,
+        watch: &BridgeWatch,
+        events: &Receiver<FaultEvent>,
         begin: impl FnOnce(),
     ) -> Result<(Outcome, Engine), String> {
         let pages = self.pages()?;
@@ -231,8 +231,8 @@ impl Drive {
     fn measure(
         &mut self,
         start: &Mark,
-        watch: &Watch,
-        events: &Receiver<Event>,
+        watch: &BridgeWatch,
+        events: &Receiver<FaultEvent>,
     ) -> Result<(), String> {
         let duration = nanos(self.size.duration);
         let mut next = start.at + SAMPLE;
@@ -251,11 +251,11 @@ impl Drive {
     }
 
     /// Takes in what the other threads have seen.
-    fn look(&mut self, watch: &Watch, events: &Receiver<Event>) {
+    fn look(&mut self, watch: &BridgeWatch, events: &Receiver<FaultEvent>) {
         self.so_far.looks.extend(watch.looks());
         for event in events.try_iter() {
             match event {
-                Event::Struck(struck) => {
+                FaultEvent::Struck(struck) => {
                     self.slice();
                     self.note_recovery();
                     let rooms = self.far_rooms();
@@ -266,7 +266,7 @@ impl Drive {
                         ..Seen::default()
                     });
                 }
-                Event::Over(over) => {
+                FaultEvent::Over(over) => {
                     if let Some(seen) = self.so_far.seen.last_mut() {
                         seen.over = Some(over);
                     }
@@ -325,7 +325,7 @@ impl Drive {
         let p99 = |of: &Times| of.millis(0.99);
         let states = self.so_far.looks.last().map(|look| look.nodes.as_slice());
         let states = states.unwrap_or_default();
-        self.so_far.samples.push(Sample {
+        self.so_far.samples.push(CrossSample {
             at: mark.at.saturating_sub(start) as f64 / 1e9,
             near_per_second: (mark.near - then.near) as f64 / seconds,
             far_per_second: (mark.far - then.far) as f64 / seconds,

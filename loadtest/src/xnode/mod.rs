@@ -26,17 +26,17 @@ use crate::report::Stated;
 use crate::traffic::Traffic;
 use bare::Bare;
 pub(crate) use campaign::run as run_all;
-use drive::{Drive, Size, SoFar};
-use fault::{Event, Schedule, Seen, told};
+use drive::{Crossing, Size, SoFar};
+use fault::{FaultEvent, Schedule, Seen, told};
 use outcome::Outcome;
-use report::{Asked, Report};
+use report::{Asked, CrossReport};
 use speech::{Pace, Speech};
 use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use watch::Watch;
+use watch::BridgeWatch;
 
 /// Text of a message where the flags do not say.
 const TEXT_BYTES: usize = 64;
@@ -55,7 +55,7 @@ pub(crate) fn run(
     args: &Xnode,
     options: &Options,
     stop: Arc<AtomicBool>,
-) -> Result<Report, String> {
+) -> Result<CrossReport, String> {
     let cores = args.campaign.cores();
     if let Some(core) = cores.1 {
         pin(core);
@@ -82,7 +82,7 @@ pub(crate) fn run(
     let planned = size.duration.as_secs_f64();
     let engine = engine(&stage, options, clock, size.is_spoken)?;
     let speech = Speech::new(stage.mouth(args)?, pace, size.members, &options.business);
-    let mut drive = Drive {
+    let mut drive = Crossing {
         engine,
         size,
         speech,
@@ -115,7 +115,7 @@ struct Measured {
 }
 
 fn measure(
-    drive: Drive,
+    drive: Crossing,
     stage: &mut Stage,
     schedule: Option<Schedule>,
     clock: Clock,
@@ -125,8 +125,8 @@ fn measure(
     } else {
         Vec::new()
     };
-    let watch = Watch::start(watched, clock);
-    let (tell, events): (Sender<Event>, Receiver<Event>) = channel();
+    let watch = BridgeWatch::start(watched, clock);
+    let (tell, events): (Sender<FaultEvent>, Receiver<FaultEvent>) = channel();
     let ended = Arc::new(AtomicBool::new(false));
     let mut striking = None;
     let store = schedule.and_then(|_| stage.store.take());
@@ -195,7 +195,7 @@ fn judge(
     schedule: Option<Schedule>,
     pace: Pace,
     measured: Measured,
-) -> Report {
+) -> CrossReport {
     let Measured {
         outcome,
         engine,
@@ -219,7 +219,7 @@ fn judge(
         text_bytes: options.size.unwrap_or(TEXT_BYTES),
         expiry_seconds: options.expiry.as_secs_f64(),
     };
-    let mut report = Report {
+    let mut report = CrossReport {
         lag: Latency::of(&engine.traffic.lag),
         verification: engine.traffic.verify.counts,
         totals: engine.traffic.totals,
@@ -228,7 +228,7 @@ fn judge(
         fault: args.fault.map(FaultKind::text),
         must_not_lose: keeps_everything(args),
         notes,
-        ..Report::of(outcome, asked, stage.facts.clone())
+        ..CrossReport::of(outcome, asked, stage.facts.clone())
     };
     report.goals = goals(args, &report);
     report
@@ -240,7 +240,7 @@ fn keeps_everything(args: &Xnode) -> bool {
 }
 
 /// What this run's figures should be.
-fn goals(args: &Xnode, report: &Report) -> Vec<Stated> {
+fn goals(args: &Xnode, report: &CrossReport) -> Vec<Stated> {
     if args.servers != Servers::Supportal || args.group_send {
         return Vec::new();
     }

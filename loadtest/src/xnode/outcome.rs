@@ -1,7 +1,7 @@
 //! What a run across nodes has seen: counters, latencies, the series.
 
 use super::books::{Disagreement, Losses, NodeBook};
-use super::fault::{Look, Seen};
+use super::fault::{BridgeLook, Seen};
 use crate::latency::Times;
 use crate::tally::Tally;
 use serde::Serialize;
@@ -24,7 +24,7 @@ impl Latencies {
 
 /// One point of the series.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Sample {
+pub(crate) struct CrossSample {
     /// Seconds since the measurement began.
     pub(crate) at: f64,
     pub(crate) near_per_second: f64,
@@ -67,8 +67,8 @@ pub(super) struct Outcome {
     pub(super) calm: Latencies,
     /// From each blow until all rooms were reached again.
     pub(super) hit: Latencies,
-    pub(super) samples: Vec<Sample>,
-    pub(super) looks: Vec<Look>,
+    pub(super) samples: Vec<CrossSample>,
+    pub(super) looks: Vec<BridgeLook>,
     pub(super) seen: Vec<Seen>,
     pub(super) losses: Losses,
     pub(super) disagreement: Disagreement,

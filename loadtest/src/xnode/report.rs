@@ -2,7 +2,7 @@
 
 use super::books::{Disagreement, Losses, NodeBook};
 use super::fault::Strike;
-use super::outcome::{Latencies, Outcome, Sample};
+use super::outcome::{CrossSample, Latencies, Outcome};
 use super::stage::Facts;
 use crate::clock::seconds;
 use crate::latency::{Latency, Times};
@@ -114,7 +114,7 @@ pub(crate) struct Asked {
 
 /// Everything known about a run.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct CrossReport {
     pub(crate) scenario: &'static str,
     pub(crate) asked: Asked,
     pub(crate) facts: Facts,
@@ -144,7 +144,7 @@ pub(crate) struct Report {
     pub(crate) trouble: Tally,
     pub(crate) notes: Vec<String>,
     pub(crate) goals: Vec<Stated>,
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: Vec<CrossSample>,
     pub(crate) bare_sent: u64,
     pub(crate) bare_lost: u64,
     pub(crate) percentiles: Vec<(&'static str, Vec<(f64, f64)>)>,
@@ -152,7 +152,7 @@ pub(crate) struct Report {
     pub(crate) interrupted: Option<String>,
 }
 
-impl Report {
+impl CrossReport {
     /// What the loop has seen; what only the flags and the loop's engine know is still missing.
     pub(super) fn of(outcome: Outcome, asked: Asked, facts: Facts) -> Self {
         let latency = Paths::of(&outcome.calm);
@@ -206,7 +206,7 @@ impl Report {
     }
 }
 
-impl Judged for Report {
+impl Judged for CrossReport {
     fn name(&self) -> &str {
         self.scenario
     }

@@ -1,7 +1,7 @@
 //! The report on the terminal, and its plots.
 
-use super::outcome::Sample;
-use super::report::{Paths, Report};
+use super::outcome::CrossSample;
+use super::report::{CrossReport, Paths};
 use crate::html::{Curve, NINES, curve, plot, tail};
 use crate::report::{Judged, Lines, count};
 
@@ -12,7 +12,7 @@ const NEAR: (&str, &str) = ("near", "#1a7f37");
 const FAR: (&str, &str) = ("far", "#0969da");
 const BARE: (&str, &str) = ("bare", "#9a6700");
 
-impl Report {
+impl CrossReport {
     pub(super) fn all_lines(&self, lines: &mut Lines) {
         self.head_lines(lines);
         path_lines(&self.latency, "", lines);
@@ -147,7 +147,7 @@ impl Report {
             Some(curve(name, colour, tail(points)))
         });
         let tails: Vec<Curve<'_>> = tails.collect();
-        let series = |(name, colour): (&'static str, &'static str), of: fn(&Sample) -> f64| {
+        let series = |(name, colour): (&'static str, &'static str), of: fn(&CrossSample) -> f64| {
             let points = self.samples.iter().map(|sample| (sample.at, of(sample)));
             curve(name, colour, points.collect())
         };
