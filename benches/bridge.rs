@@ -141,6 +141,7 @@ fn streams(criterion: &mut Criterion) {
     let publication = Publication {
         frame,
         deadline: Millis(60_000),
+        event: None,
     };
     let (mut number, mut earlier, mut ready) = (0, Vec::new(), Vec::new());
     criterion.bench_function("streams/say_and_come_back", |bencher| {
@@ -179,6 +180,7 @@ fn push(criterion: &mut Criterion) {
         let publication = Publication {
             frame: frame(),
             deadline: Millis(60_000),
+            event: None,
         };
         let mut parcels = Vec::new();
         criterion.bench_function(&format!("publish/{name}"), |bencher| {

@@ -45,6 +45,7 @@ fn publication() -> Publication {
     Publication {
         frame: Bytes::from(vec![b'x'; 145]),
         deadline: Millis(60_000),
+        event: None,
     }
 }
 

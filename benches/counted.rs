@@ -166,6 +166,7 @@ fn publication() -> Publication {
     Publication {
         frame: encoder::frame(Opcode::Text, &[b'x'; 128]),
         deadline: Millis(60_000),
+        event: None,
     }
 }
 

@@ -69,13 +69,14 @@
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
 //! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
-//! 4. The event is encoded once, frame header included ([`protocol::Writer`],
+//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
-//!    The reply comes back by step 5.
+//!    The reply comes back by the room's name
+//!    ([`broker::Broker::publish_by_name`]), whether anybody is left in it here or not.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
 //!    to each member with one call; what is for one member alone (an error, a pong) goes out among
 //!    them, in its place. Rooms of more than 64 members are written in portions, one room after the other,

@@ -149,6 +149,7 @@ impl Arrivals {
             // A copy: a slice would keep the library's whole read buffer alive.
             frame: Bytes::copy_from_slice(frame),
             deadline: self.link.clock.now() + left,
+            event: None,
         };
         self.broker.deliver_remote(room, &publication);
         self.link.metrics.bridge_delivered.inc();

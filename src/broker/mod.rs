@@ -35,6 +35,7 @@ pub use parcel::Parcel;
 use crate::clock::Millis;
 use crate::config;
 use crate::name::RoomName;
+use crate::protocol::Event;
 use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
@@ -45,13 +46,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uplink::{Author, Uplink, Way};
 
-/// One event on its way to the members of a room.
+/// One event on its way to the members of a room: as the frame that the node's own dialect makes of
+/// it, and, where somebody reads events, as a value.
+///
+/// Whoever publishes renders at once, since every member on the node is written this frame: it is
+/// made once and shared. The event itself is kept only if [`Broker::wants_events`]: to keep it is an
+/// allocation and a copy of the text for each message, and on a node without a Django site nobody
+/// would look at it.
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// Header and payload, encoded once and shared by all members.
     pub frame: Bytes,
     /// When it stops being worth delivering; set at ingress.
     pub deadline: Millis,
+    /// What the frame says. `None` where nobody on this node reads it, and of what came as a frame:
+    /// from another node, from Django.
+    pub event: Option<Arc<Event<'static>>>,
+}
+
+impl Publication {
+    /// What it keeps alive, in bytes, as every bounded queue counts it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let event = self.event.as_ref().map_or(0, |event| event.bytes());
+        self.frame.len() + event
+    }
 }
 
 /// A connection within a worker: generation and place, as one number.
@@ -80,6 +99,7 @@ pub struct Broker {
     placement: Arc<Placement>,
     spread_above: usize,
     uplinks: Vec<Box<dyn Uplink>>,
+    wants_events: bool,
     publications: AtomicU64,
     incarnations: AtomicU64,
 }
@@ -104,15 +124,23 @@ impl Broker {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
         let mailboxes = Mailboxes::new(settings, wakes);
+        let uplinks: Vec<_> = uplinks.into_iter().collect();
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
             placement: Arc::new(Placement::new(mailboxes.workers())),
             mailboxes,
             spread_above: settings.spread_above,
-            uplinks: uplinks.into_iter().collect(),
+            wants_events: uplinks.iter().any(|uplink| uplink.reads_events()),
+            uplinks,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
         }
+    }
+
+    /// Does anybody on this node read the event of a publication, beside its frame?
+    #[must_use]
+    pub fn wants_events(&self) -> bool {
+        self.wants_events
     }
 
     /// The mailboxes of the workers.
@@ -333,9 +361,7 @@ impl Broker {
 
     /// A user's message that no other member is shown: the uplinks alone hear of it.
     pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
-        for uplink in &self.uplinks {
-            uplink.said(room, author, publication);
-        }
+        room.tell(&self.uplinks, publication, author);
     }
 
     /// Publishes what another node published: to local members only. As [`Broker::publish`].

@@ -350,11 +350,23 @@ impl Room {
         }
         published.sequence = state.sequence;
         if let Some(author) = author {
-            for uplink in uplinks {
-                uplink.said(self, author, publication);
-            }
+            self.tell(uplinks, publication, author);
         }
         published
+    }
+
+    /// Tells the uplinks what a user said.
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        uplinks: &[Box<dyn Uplink>],
+        publication: &Publication,
+        author: Author,
+    ) {
+        if let Some(event) = &publication.event {
+            for uplink in uplinks {
+                uplink.said(self, author, event, publication.deadline);
+            }
+        }
     }
 
     /// As [`Room::publish`], of what `take` chooses under the room's lock, and for nobody but the

@@ -1,6 +1,7 @@
 //! The broker alone: seats, order, placement, removal.
 
 use super::*;
+use crate::protocol::{Moment, Sender};
 use std::sync::atomic::AtomicUsize;
 use uplink::Forwarded;
 
@@ -31,6 +32,7 @@ fn publication(text: &'static str) -> Publication {
     Publication {
         frame: Bytes::from_static(text.as_bytes()),
         deadline: Millis::NEVER,
+        event: None,
     }
 }
 
@@ -172,7 +174,7 @@ type Given = (String, u64, u64, Bytes);
 struct Witness {
     way: Way,
     is_open: bool,
-    said: Arc<std::sync::Mutex<Vec<(ConnectionKey, Bytes)>>>,
+    said: Arc<std::sync::Mutex<Vec<(ConnectionKey, String)>>>,
     given: Arc<std::sync::Mutex<Vec<Given>>>,
 }
 
@@ -202,9 +204,13 @@ impl Uplink for Witness {
         Forwarded::Queued
     }
 
-    fn said(&self, _: &Arc<Room>, author: Author, publication: &Publication) {
+    fn reads_events(&self) -> bool {
+        self.way == Way::Django
+    }
+
+    fn said(&self, _: &Arc<Room>, author: Author, event: &Arc<Event<'static>>, _: Millis) {
         let mut said = self.said.lock().unwrap();
-        said.push((author.connection, publication.frame.clone()));
+        said.push((author.connection, event.text.to_string()));
     }
 
     fn watch(&self, _: &RoomName) -> bool {
@@ -249,14 +255,22 @@ fn what_users_say_is_told_from_what_others_publish() {
         worker: 0,
         connection: ConnectionKey(7),
     };
-    broker.say(&room, &publication("shown to all"), author);
-    broker.say_alone(&room, &publication("shown to nobody else"), author);
-    broker.publish(&room, &publication("an answer"), None);
-    broker.publish_by_name(&name("a"), &publication("another answer"));
-    broker.deliver_remote(&room, &publication("from afar"));
+    let event = |text: &'static str| {
+        let moment = Moment::from((0, 0));
+        let event = Event::new(Sender::User, text, moment).into_owned();
+        Publication {
+            event: Some(Arc::new(event)),
+            ..publication("{}")
+        }
+    };
+    broker.say(&room, &event("shown to all"), author);
+    broker.say_alone(&room, &event("shown to nobody else"), author);
+    broker.publish(&room, &event("an answer"), None);
+    broker.publish_by_name(&name("a"), &event("another answer"));
+    broker.deliver_remote(&room, &event("from afar"));
     let said = uplink.said.lock().unwrap();
-    let texts: Vec<&[u8]> = said.iter().map(|(_, frame)| &frame[..]).collect();
-    assert_eq!(texts, [&b"shown to all"[..], b"shown to nobody else"]);
+    let texts: Vec<&str> = said.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["shown to all", "shown to nobody else"]);
     assert!(said.iter().all(|(key, _)| *key == ConnectionKey(7)));
 }
 
@@ -344,4 +358,20 @@ fn what_is_published_by_name_while_members_come_and_go_leaves_in_one_order() {
     };
     assert!(places.windows(2).all(follows), "a repetition, or a hole");
     assert_eq!(broker.rooms(), 0);
+}
+
+#[test]
+fn events_are_wanted_only_where_an_uplink_reads_them_and_count_in_what_is_kept() {
+    let nodes = Witness::new(Way::Nodes, true);
+    let django = Witness::new(Way::Django, true);
+    assert!(!broker(1).0.wants_events());
+    assert!(!broker_with(&[&nodes]).wants_events());
+    assert!(broker_with(&[&nodes, &django]).wants_events());
+    let event = Event::new(Sender::User, "twelve bytes", Moment::from((0, 0)));
+    let alone = publication("a frame");
+    let both = Publication {
+        event: Some(Arc::new(event.into_owned())),
+        ..alone.clone()
+    };
+    assert_eq!((alone.bytes(), both.bytes()), (7, 19));
 }

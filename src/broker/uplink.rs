@@ -12,7 +12,9 @@
 
 use super::room::Room;
 use super::{ConnectionKey, Publication};
+use crate::clock::Millis;
 use crate::name::RoomName;
+use crate::protocol::Event;
 use std::sync::Arc;
 
 /// What became of a publication on its way off the node.
@@ -75,9 +77,23 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
         Forwarded::Dropped
     }
 
-    /// A user of this node said this in a room. As [`Uplink::forward`], but for messages of users
-    /// alone, and whether other members are shown them or not.
-    fn said(&self, _room: &Arc<Room>, _author: Author, _publication: &Publication) {}
+    /// Does it read events, not only frames? Asked once, by [`Broker::new`](super::Broker::new); only
+    /// if one says yes do publications hold them.
+    fn reads_events(&self) -> bool {
+        false
+    }
+
+    /// A user of this node said this in a room, worth telling until `deadline`. As
+    /// [`Uplink::forward`], but for messages of users alone, whether other members are shown them or
+    /// not, and as events: for those who read them.
+    fn said(
+        &self,
+        _room: &Arc<Room>,
+        _author: Author,
+        _event: &Arc<Event<'static>>,
+        _deadline: Millis,
+    ) {
+    }
 
     /// The room has its first member on this node. False if its way does not reach the room yet and
     /// will, which is reported with [`Broker::confirm`](super::Broker::confirm). If every uplink says

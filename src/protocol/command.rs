@@ -7,8 +7,10 @@
 use std::borrow::Cow;
 
 use super::error::ErrorCode;
+use super::event::{Event, Sender};
 use super::json::{self, Members, MessageField, SimdReader, Type};
 use super::python::{self, Failure, Value};
+use super::stamp::Moment;
 use crate::config::Dialect;
 
 /// Messages above this many bytes do not leave their buffers behind. 64 KiB, the default of the
@@ -36,6 +38,19 @@ pub struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// What a room is shown of it, accepted at `moment`.
+    #[must_use]
+    pub fn event(&self, moment: Moment) -> Event<'_> {
+        let sender = match self.kind {
+            Kind::User => Sender::User,
+            Kind::System => Sender::System,
+        };
+        Event {
+            json: self.json.as_deref().map(Cow::Borrowed),
+            ..Event::new(sender, &self.text, moment)
+        }
+    }
+
     /// What `django` answers when it cannot store the message, as in a session that is missing.
     #[must_use]
     pub const fn failure(&self) -> ErrorCode {

@@ -124,6 +124,7 @@ impl Plane {
         Publication {
             frame,
             deadline: self.now + self.expiry,
+            event: None,
         }
     }
 
@@ -212,16 +213,22 @@ impl Speaker<'_> {
             return Verdict::Done;
         }
         plane.scratch.clear();
+        let event = command.event(plane.stamp.moment());
         plane
             .writer
-            .echo(&mut plane.scratch, &command, &plane.stamp);
+            .event(&mut plane.scratch, &event, &mut plane.stamp);
+        let kept = plane.broker.wants_events();
+        let kept = kept.then(|| Arc::new(event.into_owned()));
         let question = (is_user && plane.assistant.enabled()).then(|| command.text.to_string());
         *(if is_user {
             &mut plane.tally.users
         } else {
             &mut plane.tally.systems
         }) += 1;
-        let publication = plane.publication();
+        let publication = Publication {
+            event: kept,
+            ..plane.publication()
+        };
         let author = Author {
             worker: plane.worker,
             connection: self.connection,
@@ -328,8 +335,14 @@ impl Surroundings for Speaker<'_> {
                 };
                 let frame = encoder::frame(opcode, payload);
                 let deadline = self.plane.now + self.plane.expiry;
-                self.plane
-                    .direct(self.connection, Publication { frame, deadline });
+                self.plane.direct(
+                    self.connection,
+                    Publication {
+                        frame,
+                        deadline,
+                        event: None,
+                    },
+                );
                 Verdict::Done
             }
             (_, Kind::Binary) => Verdict::Close(CloseReason::Unsupported),

@@ -8,7 +8,7 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::{self, Clock};
 use crate::name::RoomName;
-use crate::protocol::{APOLOGY, Sender, Stamp, Writer};
+use crate::protocol::{APOLOGY, Event, Moment, Sender, Stamp, Writer};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,15 @@ pub(super) struct Envelope {
 
 impl Envelope {
     fn seal(&self, text: &str) -> Publication {
-        let (second, micros) = clock::wall();
+        let event = Event::new(Sender::Assistant, text, Moment::from(clock::wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
-        self.writer.message(
-            &mut payload,
-            Sender::Assistant,
-            text,
-            &Stamp::new(second, micros),
-        );
+        self.writer
+            .event(&mut payload, &event, &mut Stamp::new(0, 0));
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.clock.now() + self.expiry,
+            // An assistant's answers are for members and other nodes, who are written the frame.
+            event: None,
         }
     }
 }

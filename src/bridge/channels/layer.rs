@@ -21,15 +21,14 @@ use crate::bridge::deployment::Deployment;
 use crate::bridge::standing::Deadline;
 use crate::bridge::{Error, Report};
 use crate::broker::Broker;
-use crate::broker::Publication;
 use crate::broker::room::Room;
 use crate::broker::uplink::{Author, Uplink, Way};
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::config::channels::Layer as Kind;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::protocol::Writer;
+use crate::protocol::{Event, Writer};
 use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -274,9 +273,19 @@ impl Uplink for Arc<Layer> {
         Way::Django
     }
 
-    fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
+    fn reads_events(&self) -> bool {
+        !self.couriers.is_empty()
+    }
+
+    fn said(
+        &self,
+        room: &Arc<Room>,
+        author: Author,
+        event: &Arc<Event<'static>>,
+        deadline: Millis,
+    ) {
         for courier in &self.couriers {
-            courier.take(room, author, said);
+            courier.take(room, author, event, deadline);
         }
     }
 

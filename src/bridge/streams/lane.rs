@@ -240,6 +240,7 @@ impl Lane {
             frame: Bytes::copy_from_slice(frame),
             // Another node's clock or settings must not keep it here for longer than ours do.
             deadline: ears.now + left.min(ears.expiry),
+            event: None,
         });
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn publish(rig: &Rig, name: &str, text: &str, deadline: Millis) {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, text.as_bytes()),
         deadline,
+        event: None,
     };
     let room = rig.broker.find(&room(name)).expect("a room with members");
     rig.broker.publish(&room, &publication, Some(0));

@@ -296,6 +296,7 @@ fn large() -> Publication {
     Publication {
         frame: encoder::frame(Opcode::Binary, &[7; 60_000]),
         deadline: Millis::NEVER,
+        event: None,
     }
 }
 

@@ -98,6 +98,7 @@ fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, b"after"),
         deadline: Millis::NEVER,
+        event: None,
     };
     rig.broker.publish(&room, &publication, Some(0));
     rig.settle_at(10);
@@ -178,6 +179,7 @@ fn a_slow_reader_that_left_does_not_stay_in_its_rooms_account() {
         let publication = Publication {
             frame: encoder::frame(Opcode::Binary, &[0; 200_000]),
             deadline: rig.now + Duration::from_secs(60),
+            event: None,
         };
         for _ in 0..60 {
             rig.broker.publish(&room, &publication, Some(0));
@@ -265,6 +267,7 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
     let frame = Publication {
         frame: encoder::frame(Opcode::Text, &[b'x'; 98]),
         deadline: Millis::NEVER,
+        event: None,
     };
     let frames = vec![frame; 10];
     let bytes: Vec<u8> = frames.iter().flat_map(|one| one.frame.to_vec()).collect();
