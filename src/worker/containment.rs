@@ -95,7 +95,8 @@ impl<P: Port> Worker<P> {
             client.connection.outbound = Outbound::default();
         }
         self.depart(key);
-        self.doom(key, Ended::Closed(CloseReason::Internal));
+        self.agenda
+            .mark_gone(key, Ended::Closed(CloseReason::Internal));
     }
 
     /// Drops what a room was to be told, or what was for connections in none.
@@ -140,7 +141,11 @@ impl<P: Port> Worker<P> {
                 queued += client.map_or(0, |client| client.connection.outbound.queued());
             }
             let room = self.rooms.key_at(index);
-            for (&key, _) in self.leavers.iter().filter(|(_, left)| Some(**left) == room) {
+            for (&key, _) in self
+                .left_with_backlog
+                .iter()
+                .filter(|(_, left)| Some(**left) == room)
+            {
                 let client = self.clients.get_mut(key);
                 queued += client.map_or(0, |client| client.connection.outbound.queued());
             }

@@ -282,7 +282,7 @@ impl<P: Port> Worker<P> {
         if is_mine {
             self.begin(key, handoff, arrival.armed);
             if more {
-                self.again.push(key);
+                self.agenda.read_again(key);
             }
         } else {
             door.gate.hand_over(handoff);

@@ -312,7 +312,7 @@ impl<P: Port> Worker<P> {
         }
         while let Some(index) = self.offered.broken.pop() {
             if let Some(key) = self.clients.key_at(index) {
-                self.doom(key, Ended::Gone);
+                self.agenda.mark_gone(key, Ended::Gone);
             }
         }
         while let Some(index) = self.offered.overflowed.pop() {

@@ -1,7 +1,7 @@
 //! How connections come and go: taken over, closed, drained, buried.
 
 use super::Handoff;
-use super::client::{Client, Ended, Seat};
+use super::client::{Client, Ended, ReadSide, Seat, Stage};
 use super::connection::Connection;
 use super::outbound::Sent;
 use super::plane::Role;
@@ -119,11 +119,10 @@ impl<P: Port> Worker<P> {
             armed,
             slowed: Millis::NEVER,
             watched: false,
-            unread: false,
-            finished: false,
+            incoming: ReadSide::Drained,
             asked: 0,
             unwelcomed: false,
-            left: false,
+            stage: Stage::Open,
         };
         if let Some((seat, confirmed)) = room.map(|name| self.join(&name, key)) {
             client.seat = Some(seat);
@@ -219,7 +218,7 @@ impl<P: Port> Worker<P> {
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
         }
         let overflow = std::mem::take(&mut sent.overflow);
         self.watch_writes(key);
@@ -240,7 +239,7 @@ impl<P: Port> Worker<P> {
         client.watched = true;
         if let Err(error) = self.port.watch_writes(&mut client.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
         }
     }
 
@@ -270,7 +269,7 @@ impl<P: Port> Worker<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.finished = true;
+        client.incoming = ReadSide::Finished;
         if client.connection.is_held() {
             return; // Its kept input goes first; `resume` comes here again.
         }
@@ -278,14 +277,14 @@ impl<P: Port> Worker<P> {
             // A close frame that is not out yet goes first; `flush` sees that nobody is waited for.
             if client.connection.has_said_close() {
                 let ended = client.ended();
-                self.doom(key, ended);
+                self.agenda.mark_gone(key, ended);
             }
             return;
         }
         let wait = self.plane.finishing(client.asked > 0);
         if wait.is_zero() {
             client.connection.part(now);
-            self.ending.push(key);
+            self.note_end(key);
         } else {
             client.connection.listen(now + wait);
         }
@@ -298,7 +297,7 @@ impl<P: Port> Worker<P> {
             return;
         };
         client.asked = client.asked.saturating_sub(1);
-        if client.asked == 0 && client.finished && client.connection.is_open() {
+        if client.asked == 0 && client.is_finished() && client.connection.is_open() {
             self.finish(key);
         }
     }
@@ -311,15 +310,18 @@ impl<P: Port> Worker<P> {
         };
         if client.connection.is_open() {
             client.connection.close(now, reason);
-            self.ending.push(key);
-            self.touched.push(key);
+            self.note_end(key);
+            self.agenda.touch(key);
             self.arm(key);
         }
     }
 
-    /// Marks a connection to be removed at the end of the turn.
-    pub(super) fn doom(&mut self, key: u64, ended: Ended) {
-        self.doomed.push((key, ended));
+    /// Has a connection leave its room soon if it has begun to end.
+    pub(super) fn note_end(&mut self, key: u64) {
+        let client = self.clients.get_mut(key);
+        if client.is_some_and(Client::begins_to_end) {
+            self.agenda.end(key);
+        }
     }
 
     /// Closes the connections that are due while the node drains.
@@ -345,8 +347,8 @@ impl<P: Port> Worker<P> {
             self.stop_listening();
             // Not before all have left their rooms, some in each turn: what a socket takes of its close
             // frame still goes out.
-            if self.ending.is_empty() && self.leaving.is_empty() {
-                self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            if self.agenda.have_all_left() {
+                self.each_client(|worker, key| worker.agenda.mark_gone(key, Ended::Shutdown));
             }
         }
         self.drain = Some(drain);
@@ -410,7 +412,7 @@ impl<P: Port> Worker<P> {
         };
         let dropped = client.connection.outbound.abandon_queue();
         if dropped > 0 {
-            self.touched.push(key);
+            self.agenda.touch(key);
             let change = Change {
                 queued: 0u64.wrapping_sub(dropped),
                 ..Change::dropped(Cause::Shutdown, dropped)
@@ -420,16 +422,16 @@ impl<P: Port> Worker<P> {
     }
 
     /// Removes the connections that are gone.
-    pub(super) fn bury(&mut self) {
-        for (key, ended) in std::mem::take(&mut self.doomed) {
+    pub(super) fn reap(&mut self) {
+        for (key, ended) in self.agenda.take_gone() {
             let held = self.clients.get_mut(key).is_some_and(|client| {
                 client.connection.is_held()
                     && client.connection.is_open()
                     && ended == Ended::Gone
-                    && client.finished
+                    && client.is_finished()
             });
             if held {
-                continue; // Its kept input goes first; `resume` dooms it again.
+                continue; // Its kept input goes first; `resume` marks it again.
             }
             if ended == Ended::Gone {
                 // Nobody reads what its room has been told.
@@ -445,7 +447,7 @@ impl<P: Port> Worker<P> {
                 _ => ended,
             };
             self.abandon(key, ended);
-            self.leavers.remove(&key);
+            self.left_with_backlog.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.
             let Some(client) = self.clients.remove(key) else {

@@ -22,6 +22,7 @@ mod lifecycle;
 pub mod outbound;
 mod plane;
 pub mod port;
+mod portions;
 pub mod rate_limit;
 mod reply;
 mod report;

@@ -5,11 +5,11 @@
 //! until it has been written. Connections that end leave their rooms after that, and are written first
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
-use super::agenda::SMALL_ROOMS;
-use super::client::Ended;
+use super::client::{Ended, Stage};
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
+use super::portions::SMALL_ROOMS;
 use super::rooms::{Change, key_of, low_half};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -29,22 +29,21 @@ impl<P: Port> Worker<P> {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
         for _ in 0..ROUNDS {
             // Who ends during this round may have published in it: it leaves in the next one.
-            self.leaving.extend(self.ending.drain(..));
+            self.agenda.let_leave();
             self.take_parcels();
-            // The lists keep their memory, so a turn allocates nothing.
             self.contained_writing(None, Self::write_apart);
             self.write_small_rooms(&mut budget);
             while leaves > 0
-                && let Some(key) = self.leaving.pop_front()
+                && let Some(key) = self.agenda.next_leaver()
             {
                 leaves = leaves.saturating_sub(self.leave(key));
-                self.touched.push(key);
+                self.agenda.touch(key);
             }
-            while let Some(key) = self.touched.pop() {
+            while let Some(key) = self.agenda.next_touched() {
                 self.contained(key, Self::flush);
             }
             self.release();
-            if !self.has_parcels() && self.ending.is_empty() && self.touched.is_empty() {
+            if !self.has_parcels() && self.agenda.is_written() {
                 break;
             }
         }
@@ -83,7 +82,7 @@ impl<P: Port> Worker<P> {
         if mailboxes.is_full(self.plane.worker) {
             return;
         }
-        for key in std::mem::take(&mut self.stalled) {
+        for key in self.agenda.take_stalled() {
             self.contained(key, |worker, key| worker.resume(key, false));
         }
     }
@@ -144,7 +143,7 @@ impl<P: Port> Worker<P> {
     /// Keeps what is for one connection alone until its room is written.
     fn set_aside(&mut self, connection: u64, content: Content) {
         let client = self.clients.get_mut(connection);
-        let Some(client) = client.filter(|client| !client.left) else {
+        let Some(client) = client.filter(|client| client.stage != Stage::Left) else {
             let aside = Aside::new(connection, 0, content);
             self.done.add(aside.len());
             self.account_missed(u64::from(aside.is_event()));
@@ -172,7 +171,7 @@ impl<P: Port> Worker<P> {
         } = self;
         let local = rooms.get_mut(room)?;
         if local.is_idle() {
-            agenda.add(room);
+            agenda.add_room(room);
         }
         Some(local.gathering.get_or_insert_with(|| {
             let mut gathering = spare.pop().unwrap_or_default();
@@ -212,7 +211,7 @@ impl<P: Port> Worker<P> {
         };
         let mut sent = Sent::default();
         let outbound = &mut client.connection.outbound;
-        let flushed = if client.left {
+        let flushed = if client.stage == Stage::Left {
             outbound.flush(now, true, &mut client.socket.last_write(), &mut sent)
         } else {
             outbound.flush(now, false, &mut client.socket, &mut sent)
@@ -224,17 +223,17 @@ impl<P: Port> Worker<P> {
                 // The peer reads the close frame, then the end; its own end is waited for, since what
                 // it sends to a closed socket would take the close frame away.
                 client.connection.said_close(now);
-                if client.socket.end().is_err() || client.finished {
+                if client.socket.end().is_err() || client.is_finished() {
                     let ended = client.ended();
-                    self.doom(key, ended);
-                } else if std::mem::take(&mut client.unread) {
+                    self.agenda.mark_gone(key, ended);
+                } else if client.take_unread() {
                     // Its answer may be behind what was not read while the connection had to wait.
-                    self.again.push(key);
+                    self.agenda.read_again(key);
                 }
             }
             Err(_) => {
                 let ended = client.ended();
-                self.doom(key, ended);
+                self.agenda.mark_gone(key, ended);
             }
         }
         self.account(room, Change::default(), sent);
@@ -264,7 +263,7 @@ impl<P: Port> Worker<P> {
         if let Some(seat) = self.clients.get_mut(key)?.seat {
             return Some(seat.room);
         }
-        let room = *self.leavers.get(&key)?;
+        let room = *self.left_with_backlog.get(&key)?;
         self.rooms.get_mut(room).map(|_there| index_of(room))
     }
 
@@ -305,14 +304,14 @@ impl<P: Port> Worker<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.left = true;
+        client.stage = Stage::Left;
         let Some(seat) = client.seat.take() else {
             return;
         };
         if client.connection.outbound.queued() > 0
             && let Some(room) = self.rooms.key_at(seat.room)
         {
-            self.leavers.insert(key, room);
+            self.left_with_backlog.insert(key, room);
         }
         let Some(local) = self.rooms.at_mut(seat.room) else {
             return;

@@ -1,7 +1,7 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
 use super::agenda::Agenda;
-use super::client::{Client, Ended};
+use super::client::{Client, Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
 use super::door::Door;
 use super::fan_out::Offered;
@@ -20,7 +20,7 @@ use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -71,23 +71,11 @@ pub(super) struct Worker<P: Port> {
     pub(super) held: Load,
     /// Deliveries and bytes of the parcel that is being delivered.
     pub(super) in_hand: Option<(u64, usize)>,
-    /// Rooms to be written.
     pub(super) agenda: Agenda,
     /// What is for connections that are in no room.
     pub(super) apart: FanOut,
-    /// Connections with something to write besides publications.
-    pub(super) touched: Vec<u64>,
-    /// Connections that end once this turn's publications are out.
-    pub(super) ending: Vec<u64>,
-    /// Those of them that may leave: all they have said has been taken from the mailbox.
-    pub(super) leaving: VecDeque<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
-    pub(super) leavers: HashMap<u64, u64>,
-    /// Connections whose input waits for a mailbox.
-    pub(super) stalled: Vec<u64>,
-    /// Connections to read from although no event says so.
-    pub(super) again: Vec<u64>,
-    pub(super) doomed: Vec<(u64, Ended)>,
+    pub(super) left_with_backlog: HashMap<u64, u64>,
     fired: Vec<u64>,
     pub(super) audits: Vec<AuditReply>,
     pub(super) drain: Option<Drain>,
@@ -159,13 +147,7 @@ impl<P: Port> Worker<P> {
             in_hand: None,
             agenda: Agenda::default(),
             apart: FanOut::default(),
-            touched: Vec::new(),
-            ending: Vec::new(),
-            leaving: VecDeque::new(),
-            leavers: HashMap::new(),
-            stalled: Vec::new(),
-            again: Vec::new(),
-            doomed: Vec::new(),
+            left_with_backlog: HashMap::new(),
             fired: Vec::new(),
             audits: Vec::new(),
             drain: None,
@@ -216,8 +198,9 @@ impl<P: Port> Worker<P> {
             }
         }
         self.agenda.polled(count);
-        count += self.again.len();
-        for key in std::mem::take(&mut self.again) {
+        let unread = self.agenda.take_unread();
+        count += unread.len();
+        for key in unread {
             // To the end: it may have been announced while this connection could not be read.
             self.contained(key, |worker, key| worker.read(key, true));
         }
@@ -229,16 +212,14 @@ impl<P: Port> Worker<P> {
             self.take_time();
         }
         self.settle();
-        self.bury();
+        self.reap();
         self.report();
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
-        let waiting = [&self.again, &self.ending, &self.touched];
-        let waits = waiting.iter().any(|keys| !keys.is_empty()) || !self.leaving.is_empty();
         let mailboxes = self.plane.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.
-        if waits || !self.doomed.is_empty() || !mailboxes.is_empty(self.plane.worker) {
+        if self.agenda.is_urgent() || !mailboxes.is_empty(self.plane.worker) {
             return Some(Duration::ZERO);
         }
         let next = self.timers.next(self.plane.now);
@@ -279,11 +260,11 @@ impl<P: Port> Worker<P> {
             return self.on_arrival(key, ready);
         };
         if ready.has_failed {
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
             return;
         }
         if ready.is_writable && !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         if ready.is_readable || ready.is_read_closed {
             self.read(key, ready.is_read_closed);
@@ -297,14 +278,14 @@ impl<P: Port> Worker<P> {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
-            if client.finished {
+            if client.is_finished() {
                 return;
             }
             if client.is_paused() || !client.connection.may_read() {
-                client.unread = true;
+                client.leave_unread();
                 return;
             }
-            client.unread = false;
+            client.incoming = ReadSide::Drained;
             match client.socket.read(&mut self.buffer) {
                 Ok(0) => return self.finish(key),
                 Ok(count) => {
@@ -321,10 +302,10 @@ impl<P: Port> Worker<P> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.doom(key, Ended::Gone),
+                Err(_) => return self.agenda.mark_gone(key, Ended::Gone),
             }
         }
-        self.again.push(key);
+        self.agenda.read_again(key);
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
@@ -349,7 +330,6 @@ impl<P: Port> Worker<P> {
         let Some(client) = clients.get_mut(key) else {
             return;
         };
-        let was_open = client.connection.is_open();
         let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
@@ -364,7 +344,7 @@ impl<P: Port> Worker<P> {
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
         client.asked = client.asked.saturating_add(speaker.asked);
         if !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         match reading {
             Reading::Open | Reading::Awaiting => {}
@@ -373,16 +353,15 @@ impl<P: Port> Worker<P> {
                 if !was_held {
                     count(&plane.metrics.reads_paused, "reason", "mailbox");
                 }
-                client.unread = true;
-                self.stalled.push(key);
+                client.leave_unread();
+                self.agenda.stall(key);
             }
             Reading::Slowed(until) => {
                 count(&plane.metrics.reads_paused, "reason", "bytes");
                 client.slowed = until;
-                client.unread = true;
+                client.leave_unread();
             }
-            Reading::Ending if was_open => self.ending.push(key),
-            Reading::Ending => {}
+            Reading::Ending => self.note_end(key),
         }
         self.arm(key);
     }
@@ -398,10 +377,10 @@ impl<P: Port> Worker<P> {
         if client.is_paused() {
             return;
         }
-        if client.finished {
+        if client.is_finished() {
             self.finish(key);
-        } else if std::mem::take(&mut client.unread) {
-            self.again.push(key);
+        } else if client.take_unread() {
+            self.agenda.read_again(key);
         }
     }
 
@@ -438,14 +417,13 @@ impl<P: Port> Worker<P> {
         client.armed = Millis::NEVER;
         if client.slowed <= now {
             client.slowed = Millis::NEVER;
-            if std::mem::take(&mut client.unread) {
-                self.again.push(key);
+            if client.take_unread() {
+                self.agenda.read_again(key);
             }
         }
-        let was_open = client.connection.is_open();
         let alive = client.connection.on_timer(now, &self.rules);
         if !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         if alive.is_none() {
             if !client.connection.has_said_close() {
@@ -453,14 +431,14 @@ impl<P: Port> Worker<P> {
                 client.socket.forsake();
             }
             let ended = client.ended();
-            self.doom(key, ended);
+            self.agenda.mark_gone(key, ended);
             return;
         }
-        if was_open && !client.connection.is_open() {
+        if client.begins_to_end() {
             if client.connection.ending() == Some(CloseReason::Policy) {
                 count(&self.plane.metrics.violations, "kind", STALL);
             }
-            self.ending.push(key);
+            self.agenda.end(key);
         }
         self.arm(key);
     }

@@ -179,7 +179,7 @@ impl Scene {
         self.turn();
         let worker = &self.rig.worker;
         assert_eq!((worker.held, worker.done), <(Load, Load)>::default());
-        assert!(worker.leavers.is_empty());
+        assert!(worker.left_with_backlog.is_empty());
         assert_eq!(worker.plane.ledger.queued, 0);
         let broker = &self.rig.broker;
         assert_eq!((broker.rooms(), broker.placement().connections(0)), (0, 0));
