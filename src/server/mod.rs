@@ -17,6 +17,7 @@ mod service;
 pub use ending::Ending;
 
 use crate::assistant::{self, Dispatcher};
+use crate::chat;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::worker::{self, Crew, Door};
@@ -83,7 +84,10 @@ impl Server {
         ));
         let leaving = Arc::clone(&admission);
         let on_close = Arc::new(move |peer| leaving.leave(peer));
-        let crew = Crew::start(config, metrics, assistant, on_close)?;
+        let (settings, counters) = (Arc::clone(&config), Arc::clone(&metrics));
+        let desk = assistant.clone();
+        let consumers = move || chat::Set::new(&settings, &counters, &desk);
+        let crew = Crew::start(config, metrics, assistant, on_close, consumers)?;
         let patience = crew.config.server.handshake_timeout;
         let front = Front::new(Arc::clone(&crew), admission).map_err(Error::Routes)?;
         let (visit, visitors) = mpsc::channel(1);

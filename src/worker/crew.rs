@@ -7,7 +7,7 @@ use crate::assistant::Dispatcher;
 use crate::bridge::{self, Bridge};
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
-use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::broker::{Broker, Consumers, WORKERS_MAX, Wake};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::{Labelled, Metrics};
@@ -113,11 +113,12 @@ impl Crew {
     ///
     /// # Errors
     /// When the system gives no descriptor or no thread, or an address of Redis is none.
-    pub fn start(
+    pub fn start<C: Consumers>(
         config: Arc<Config>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         on_close: OnClose,
+        consumers: impl Fn() -> C,
     ) -> Result<Arc<Self>, Error> {
         declare(&metrics);
         let clock = Clock::start();
@@ -142,14 +143,13 @@ impl Crew {
             config: Arc::clone(&config),
             clock,
             broker: Arc::clone(&broker),
-            assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
             on_close: Arc::clone(&on_close),
         };
         let threads = posts
             .into_iter()
             .enumerate()
-            .map(|(id, post)| spawn(id, post, supplies.clone()))
+            .map(|(id, post)| spawn(id, post, supplies.clone(), consumers()))
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Arc::new(Self {
             config,
