@@ -42,8 +42,9 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 6 | `main` | Signals, flags, settings, logs, server, drain, exit code; nothing else. |
-//! | 5 | [`server`] | Owns the public listener: who comes in, by which path, and the end in order. |
+//! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
+//! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
+//! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
@@ -55,7 +56,7 @@
 //! | 1 | [`telemetry`] | Logs that never wait. |
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
-//! The binary's own modules `cli` and `signals` are of floor 5. The list of modules below is in the
+//! The modules of floor 7 are the binary's. The list of modules below is in the
 //! same order, from the ground up.
 //!
 //! # Life of one message
@@ -177,3 +178,6 @@ pub mod worker;
 // Floor 5
 pub mod admin;
 pub mod server;
+
+// Floor 6
+pub mod node;

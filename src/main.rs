@@ -8,12 +8,11 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use supportal::admin::Admin;
 use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
 use supportal::metrics::Metrics;
-use supportal::server::{Ending, Server};
+use supportal::node::{Ending, Node};
 use supportal::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -86,14 +85,10 @@ fn serve(
     let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
-        let server = Server::bind(config, metrics)?;
-        let admin = Admin::bind(Arc::clone(server.crew())).await?;
-        info!(public = %server.address(), admin = %admin.address()?, "listening");
-        let admin = tokio::spawn(admin.run());
+        let node = Node::start(config, metrics).await?;
+        info!(public = %node.address(), admin = %node.admin_address()?, "listening");
         // A task of its own: with several control threads the main one only waits.
-        let outcome = tokio::spawn(server.run(drain, stop)).await;
-        admin.abort();
-        Ok(outcome??)
+        Ok(tokio::spawn(node.run(drain, stop)).await??)
     });
     // Prompts still being answered have nobody to go to.
     runtime.shutdown_background();

@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pprof::{Frames, ProfilerGuardBuilder};
-use supportal::admin::Admin;
 use supportal::config::Config;
 use supportal::config::banner::Facts;
 use supportal::config::load::Loader;
 use supportal::metrics::Metrics;
-use supportal::server::Server;
+use supportal::node::{Ending, Node};
 use supportal::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,10 +51,8 @@ fn main() -> Outcome<()> {
 async fn serve(config: Arc<Config>, file: String, seconds: Duration) -> Outcome<()> {
     let mut begin = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let server = Server::bind(config, Arc::new(Metrics::new()))?;
-    let admin = Admin::bind(Arc::clone(server.crew())).await?;
-    tracing::info!(public = %server.address()?, admin = %admin.address()?, "listening");
-    tokio::spawn(admin.run());
+    let node = Node::start(config, Arc::new(Metrics::new())).await?;
+    tracing::info!(public = %node.address(), admin = %node.admin_address()?, "listening");
     tokio::spawn(async move {
         begin.recv().await;
         match sample(&file, seconds).await {
@@ -65,8 +62,9 @@ async fn serve(config: Arc<Config>, file: String, seconds: Duration) -> Outcome<
     });
     let terminated = async move {
         terminate.recv().await;
+        Ending::Unannounced
     };
-    server.run(terminated, std::future::ready(())).await?;
+    node.run(terminated, std::future::ready(())).await?;
     Ok(())
 }
 

@@ -1,10 +1,9 @@
 //! `GET /history`: the newest messages of a room.
 
-use super::{JSON, TEXT, reply};
+use super::{JSON, Sources, TEXT, reply};
 use crate::bridge::streams::{Kept, NoHistory};
 use crate::http;
 use crate::name::RoomName;
-use crate::worker::Crew;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
@@ -13,12 +12,12 @@ use serde_json::{Value, json};
 /// Messages without `limit`.
 const LIMIT: usize = 50;
 
-pub(super) async fn answer(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<Full<Bytes>> {
     let Some((room, limit)) = asked(query) else {
         let text = "use /history?room=chat_BUSINESS_SESSION&limit=50\n";
         return reply(StatusCode::BAD_REQUEST, TEXT, text.to_owned());
     };
-    let kept = match &crew.bridge {
+    let kept = match &sources.bridge {
         Some(bridge) => Box::pin(bridge.history(&room, limit)).await,
         None => Err(NoHistory::NotKept),
     };

@@ -1,24 +1,24 @@
 //! `GET /ledger`: the account of deliveries, of the node or of one room.
 
-use super::{JSON, TEXT, reply};
+use super::{JSON, Sources, TEXT, reply};
 use crate::broker::ledger::{Cause, Ledger};
 use crate::http;
 use crate::name::RoomName;
-use crate::worker::{Crew, Report};
+use crate::worker::Report;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value};
 
-pub(super) async fn answer(crew: &Crew, query: Option<&str>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<Full<Bytes>> {
     let Some(asked) = http::parameter(query, "room") else {
-        let reports = crew.audit(None).await;
+        let reports = sources.workers.audit(None).await;
         let workers: Vec<Value> = reports
             .iter()
             .map(|report| account(&report.ledger).into())
             .collect();
         let mut whole = account(&sum(&reports));
-        whole.insert("accepted".to_owned(), crew.broker.publications().into());
+        whole.insert("accepted".to_owned(), sources.broker.publications().into());
         whole.insert("workers".to_owned(), workers.into());
         return reply(
             StatusCode::OK,
@@ -26,12 +26,12 @@ pub(super) async fn answer(crew: &Crew, query: Option<&str>) -> Response<Full<By
             format!("{:#}\n", Value::Object(whole)),
         );
     };
-    let found = RoomName::parse(&asked).and_then(|name| Some((crew.broker.find(&name)?, name)));
+    let found = RoomName::parse(&asked).and_then(|name| Some((sources.broker.find(&name)?, name)));
     let Some((room, name)) = found else {
         let text = "no such room with members on this node\n";
         return reply(StatusCode::NOT_FOUND, TEXT, text.to_owned());
     };
-    let mut whole = account(&sum(&crew.audit(Some(&name)).await));
+    let mut whole = account(&sum(&sources.workers.audit(Some(&name)).await));
     whole.insert("room".to_owned(), name.as_str().into());
     whole.insert("accepted".to_owned(), room.sequence().into());
     whole.insert("members".to_owned(), room.members().into());

@@ -1,8 +1,8 @@
 //! `GET /metrics`: every counter, in the format that is asked for.
 
+use super::Sources;
 use crate::metrics::Counter;
 use crate::telemetry;
-use crate::worker::Crew;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, HeaderValue};
 use std::sync::atomic::Ordering;
@@ -128,11 +128,11 @@ fn downgrade(open_metrics: &str) -> String {
 }
 
 /// Gauges that somebody else keeps are read at the moment of the scrape.
-pub(super) fn measure(crew: &Crew) -> String {
-    let metrics = &crew.metrics;
-    metrics.rooms.set(signed(crew.broker.rooms() as u64));
-    let (placement, now) = (crew.broker.placement(), crew.clock.now());
-    for worker in 0..crew.len() {
+pub(super) fn measure(sources: &Sources) -> String {
+    let metrics = &sources.metrics;
+    metrics.rooms.set(signed(sources.broker.rooms() as u64));
+    let (placement, now) = (sources.broker.placement(), sources.clock.now());
+    for worker in 0..sources.workers.count() {
         let label = [("worker", worker)];
         let connections = placement.connections(worker) as u64;
         metrics
@@ -147,11 +147,11 @@ pub(super) fn measure(crew: &Crew) -> String {
     metrics
         .log_lines_dropped
         .set(signed(telemetry::lines_dropped()));
-    raise(&metrics.publications, crew.broker.publications());
-    if let Some(bridge) = &crew.bridge {
+    raise(&metrics.publications, sources.broker.publications());
+    if let Some(bridge) = &sources.bridge {
         bridge.measure();
     }
-    let prompts = crew.assistant.counts();
+    let prompts = sources.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),
         ("timeout", prompts.timeouts),

@@ -22,11 +22,14 @@ mod host;
 mod ledger;
 mod metrics;
 
-use crate::bridge::Report as LinkReport;
-use crate::clock::Millis;
-use crate::config::{ADMIN_CONNECTIONS, Secret};
+use crate::assistant::Dispatcher;
+use crate::bridge::{Bridge, Report as LinkReport};
+use crate::broker::Broker;
+use crate::clock::{Clock, Millis};
+use crate::config::{ADMIN_CONNECTIONS, Config, Secret};
 use crate::http::{self, End, Host, Pace, Timeouts};
-use crate::worker::Crew;
+use crate::metrics::Metrics;
+use crate::worker::Workers;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -44,7 +47,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 const JSON: &str = "application/json";
@@ -58,11 +61,38 @@ pub struct Error {
     source: io::Error,
 }
 
+/// What the operator is answered from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The node's time.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Rooms.
+    pub broker: Arc<Broker>,
+    /// The data plane.
+    pub workers: Arc<Workers>,
+    /// Who answers customers.
+    pub assistant: Dispatcher,
+    /// The way to other nodes, if there is one.
+    pub bridge: Option<Arc<Bridge>>,
+    /// True from the first moment of a drain: this node is not ready for more.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Sources {
+    fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}
+
 /// The admin listener.
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
-    crew: Arc<Crew>,
+    sources: Arc<Sources>,
 }
 
 impl Admin {
@@ -70,10 +100,13 @@ impl Admin {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn bind(crew: Arc<Crew>) -> Result<Self, Error> {
-        let address = crew.config.admin.listen;
+    pub async fn bind(sources: Sources) -> Result<Self, Error> {
+        let address = sources.config.admin.listen;
         match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self { listener, crew }),
+            Ok(listener) => Ok(Self {
+                listener,
+                sources: Arc::new(sources),
+            }),
             Err(source) => Err(Error { address, source }),
         }
     }
@@ -104,7 +137,7 @@ impl Admin {
             };
             let place = Arc::clone(&places).try_acquire_owned().ok();
             let is_brief = place.is_none();
-            let served = tokio::spawn(serve(Arc::clone(&self.crew), stream, place));
+            let served = tokio::spawn(serve(Arc::clone(&self.sources), stream, place));
             if is_brief {
                 if brief.len() == ADMIN_CONNECTIONS
                     && let Some(oldest) = brief.pop_front()
@@ -118,13 +151,13 @@ impl Admin {
 }
 
 /// Serves one connection; without a place among the others only its first request.
-async fn serve(crew: Arc<Crew>, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
-    let config = &crew.config;
+async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    let config = &sources.config;
     let timeouts = Timeouts::new(config);
     let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
-    let (crew, is_brief) = (&crew, place.is_none());
+    let (sources, is_brief) = (&sources, place.is_none());
     let answer = |request| async move {
-        let mut response = answer(crew, &request).await;
+        let mut response = answer(sources, &request).await;
         if is_brief {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -144,8 +177,8 @@ async fn serve(crew: Arc<Crew>, stream: TcpStream, place: Option<OwnedSemaphoreP
 }
 
 /// What is wrong with any request of this kind.
-fn refuse(crew: &Crew, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
-    let admin = &crew.config.admin;
+fn refuse(sources: &Sources, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    let admin = &sources.config.admin;
     match Host::of(request) {
         Err(bad) => return Some(reply(StatusCode::BAD_REQUEST, TEXT, format!("{bad}\n"))),
         Ok(host) if !host::is_ours(host, admin.listen, &admin.hosts) => {
@@ -164,21 +197,21 @@ fn refuse(crew: &Crew, request: &Request<Incoming>) -> Option<Response<Full<Byte
     Some(response)
 }
 
-async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if let Some(refusal) = refuse(crew, request) {
+async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Some(refusal) = refuse(sources, request) {
         return refusal;
     }
     let path = request.uri().path();
     match path {
         "/live" => return reply(StatusCode::OK, TEXT, "live\n".to_owned()),
-        "/ready" if crew.is_draining() => {
+        "/ready" if sources.is_draining() => {
             return reply(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
                 "draining\n".to_owned(),
             );
         }
-        "/ready" if !crew.is_whole() => {
+        "/ready" if !sources.workers.is_whole() => {
             return reply(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
@@ -186,12 +219,12 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
             );
         }
         "/ready" => {
-            let (status, text) = readiness(crew);
+            let (status, text) = readiness(sources);
             return reply(status, TEXT, text);
         }
         _ => {}
     }
-    if let Some(token) = &crew.config.admin.token
+    if let Some(token) = &sources.config.admin.token
         && !is_authorized(request, token)
     {
         let mut response = reply(
@@ -205,17 +238,21 @@ async fn answer(crew: &Crew, request: &Request<Incoming>) -> Response<Full<Bytes
         return response;
     }
     match path {
-        "/health" => reply(StatusCode::OK, JSON, format!("{:#}\n", health(crew).await)),
+        "/health" => reply(
+            StatusCode::OK,
+            JSON,
+            format!("{:#}\n", health(sources).await),
+        ),
         "/metrics" => {
             let format = metrics::Format::of(request.headers());
-            let text = format.text(metrics::measure(crew));
+            let text = format.text(metrics::measure(sources));
             let mut response = reply(StatusCode::OK, format.content_type(), text);
             let vary = HeaderValue::from_static("accept");
             response.headers_mut().insert(VARY, vary);
             response
         }
-        "/ledger" => ledger::answer(crew, request.uri().query()).await,
-        "/history" => history::answer(crew, request.uri().query()).await,
+        "/ledger" => ledger::answer(sources, request.uri().query()).await,
+        "/history" => history::answer(sources, request.uri().query()).await,
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
@@ -253,14 +290,14 @@ fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
 }
 
 /// Ready, ready but cut off from other nodes, or not ready for that reason.
-fn readiness(crew: &Crew) -> (StatusCode, String) {
-    let mut reasons = bridge_reasons(crew);
-    if !reasons.is_empty() && crew.config.bridge.required {
+fn readiness(sources: &Sources) -> (StatusCode, String) {
+    let mut reasons = bridge_reasons(sources);
+    if !reasons.is_empty() && sources.config.bridge.required {
         let text = format!("not ready: {}\n", reasons.join("; "));
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
-    reasons.extend(disagreements(crew));
+    reasons.extend(disagreements(sources));
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -270,8 +307,8 @@ fn readiness(crew: &Crew) -> (StatusCode, String) {
 }
 
 /// Why other nodes, or Django, are not reached over a Redis.
-fn bridge_reasons(crew: &Crew) -> Vec<String> {
-    let Some(bridge) = &crew.bridge else {
+fn bridge_reasons(sources: &Sources) -> Vec<String> {
+    let Some(bridge) = &sources.bridge else {
         return Vec::new();
     };
     let nodes = reasons("redis", bridge.reports());
@@ -281,8 +318,8 @@ fn bridge_reasons(crew: &Crew) -> Vec<String> {
 }
 
 /// Which other nodes have other settings.
-fn disagreements(crew: &Crew) -> Vec<String> {
-    let bridge = crew.bridge.as_ref();
+fn disagreements(sources: &Sources) -> Vec<String> {
+    let bridge = sources.bridge.as_ref();
     bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
 }
 
@@ -299,14 +336,14 @@ fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item =
 }
 
 /// The bridge's part of `/health`.
-fn bridge_health(crew: &Crew) -> Value {
-    let Some(bridge) = &crew.bridge else {
+fn bridge_health(sources: &Sources) -> Value {
+    let Some(bridge) = &sources.bridge else {
         return json!({ "mode": "off" });
     };
-    let now = crew.clock.now();
+    let now = sources.clock.now();
     let (nodes, django) = (bridge.reports(), bridge.channel_reports());
     json!({
-        "mode": crew.config.bridge.mode,
+        "mode": sources.config.bridge.mode,
         "redis": links(&nodes, now),
         "other_nodes": bridge.others().1,
         "django": links(&django, now),
@@ -331,22 +368,22 @@ fn links(reports: &[LinkReport], now: Millis) -> Vec<Value> {
         .collect()
 }
 
-async fn health(crew: &Crew) -> Value {
-    let reports = crew.audit(None).await;
+async fn health(sources: &Sources) -> Value {
+    let reports = sources.workers.audit(None).await;
     let answering = reports.len();
     let mut reasons = Vec::new();
-    if crew.is_draining() {
+    if sources.is_draining() {
         reasons.push("draining".to_owned());
     }
-    if answering < crew.len() && !crew.is_draining() {
+    if answering < sources.workers.count() && !sources.is_draining() {
         reasons.push(format!(
             "{} of {} workers do not answer",
-            crew.len() - answering,
-            crew.len()
+            sources.workers.count() - answering,
+            sources.workers.count()
         ));
     }
-    reasons.extend(bridge_reasons(crew));
-    reasons.extend(disagreements(crew));
+    reasons.extend(bridge_reasons(sources));
+    reasons.extend(disagreements(sources));
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())
@@ -354,22 +391,22 @@ async fn health(crew: &Crew) -> Value {
     if unexplained != 0 {
         reasons.push(format!("the ledger has a residue of {unexplained}"));
     }
-    let prompts = crew.assistant.counts();
+    let prompts = sources.assistant.counts();
     json!({
         "status": if reasons.is_empty() { "ok" } else { "degraded" },
         "reasons": reasons,
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": crew.clock.now().0 / 1_000,
-        "workers": { "running": answering, "configured": crew.len() },
+        "uptime_seconds": sources.clock.now().0 / 1_000,
+        "workers": { "running": answering, "configured": sources.workers.count() },
         "connections": reports.iter().map(|report| report.connections).sum::<usize>(),
-        "rooms": crew.broker.rooms(),
+        "rooms": sources.broker.rooms(),
         "assistant": {
-            "kind": crew.config.assistant.kind,
+            "kind": sources.config.assistant.kind,
             "open": prompts.open,
             "replied": prompts.replied,
             "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
             "busy": prompts.busy,
         },
-        "bridge": bridge_health(crew),
+        "bridge": bridge_health(sources),
     })
 }

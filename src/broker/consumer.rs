@@ -169,11 +169,6 @@ impl Role {
     pub(crate) fn state<T: Any>(&self) -> Option<&T> {
         self.state.as_ref()?.downcast_ref()
     }
-
-    /// As [`Role::state`].
-    pub(crate) fn state_mut<T: Any>(&mut self) -> Option<&mut T> {
-        self.state.as_mut()?.downcast_mut()
-    }
 }
 
 impl fmt::Debug for Role {
@@ -222,7 +217,7 @@ pub struct Identity {
 
 /// What a consumer is told of its connection.
 #[derive(Clone, Debug, Default)]
-pub struct Visitor {
+pub struct Caller {
     /// Who it is.
     pub identity: Identity,
     /// The typed parts of its path by name, decoded.

@@ -1,6 +1,6 @@
 //! What a consumer can do: speak to its room, to its connection, and ask who it is talking to.
 
-use super::consumer::{Identity, Payload, Visitor};
+use super::consumer::{Caller, Identity, Payload};
 use super::room::Room;
 use super::uplink::Author;
 use super::{Broker, Publication};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes a frame of a payload: text or binary. The worker's, as frames are not the broker's business.
-pub type Encode = fn(bool, &[u8]) -> Bytes;
+pub(crate) type Encode = fn(bool, &[u8]) -> Bytes;
 
 /// One connection, as its [`Consumer`](super::Consumer) sees it during one call.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Context<'a> {
     /// How long what is said now is worth delivering.
     pub(crate) expiry: Duration,
     pub(crate) encode: Encode,
-    pub(crate) visitor: Option<Arc<Visitor>>,
+    pub(crate) caller: Option<Arc<Caller>>,
     /// The 101 is not written yet: the first event that is sent leaves with it.
     pub(crate) is_opening: bool,
     pub(crate) greeting: Option<Publication>,
@@ -37,13 +37,13 @@ impl Context<'_> {
     /// Who the client is.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.visitor.as_ref().map(|visitor| &visitor.identity)
+        self.caller.as_ref().map(|caller| &caller.identity)
     }
 
     /// A typed part of the path by its name, decoded: `parameter("id")` for `{id:int}`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        let parameters = &self.visitor.as_ref()?.parameters;
+        let parameters = &self.caller.as_ref()?.parameters;
         let found = parameters.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str())
     }

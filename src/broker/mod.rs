@@ -31,7 +31,7 @@ pub mod queue;
 pub mod room;
 pub mod uplink;
 
-pub use consumer::{Consumer, Consumers, Identity, Message, Payload, Role, Verdict, Visitor};
+pub use consumer::{Caller, Consumer, Consumers, Identity, Message, Payload, Role, Verdict};
 pub use context::Context;
 pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use parcel::Parcel;

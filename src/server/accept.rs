@@ -98,7 +98,7 @@ impl Drop for Counted {
 impl Acceptor {
     /// Must be called on the control plane's runtime.
     pub(super) fn new(front: Arc<Front>, visit: mpsc::Sender<Infallible>) -> Self {
-        let config = &front.crew.config;
+        let config = &front.entrance.config;
         let limits = &config.limits;
         let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
@@ -124,7 +124,7 @@ impl Acceptor {
         let peer = permit.peer();
         let place = Mutex::new(Place::Handshake {
             _permit: permit,
-            _gauge: Counted(self.front.crew.metrics.handshakes_in_progress.clone()),
+            _gauge: Counted(self.front.entrance.metrics.handshakes_in_progress.clone()),
         });
         let watched = TcpStream::from_std(socket.into());
         let stream = async {
@@ -154,7 +154,9 @@ impl Acceptor {
         };
         let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
         let doorstep = Doorstep::new(stream, read, &accepted);
-        let closing = self.front.crew.closing();
+        let mut closing = self.front.entrance.closing.clone();
+        // The node ends with whoever could say so.
+        let closing = async move { drop(closing.wait_for(|is_closing| *is_closing).await) };
         let served = http::serve(&self.http, doorstep, &pace, closing, answer).await;
         self.count_failure(&served.end);
         let upgrade = upgrade.lock().take();
@@ -184,7 +186,7 @@ impl Acceptor {
             let Ok(permit) = Arc::clone(&self.kept_alive).try_acquire_owned() else {
                 return false;
             };
-            let gauge = self.front.crew.metrics.connections_kept_alive.clone();
+            let gauge = self.front.entrance.metrics.connections_kept_alive.clone();
             gauge.inc();
             *place = Place::KeptAlive {
                 _permit: permit,
@@ -204,7 +206,7 @@ impl Acceptor {
             _ => return,
         };
         count(
-            &self.front.crew.metrics.handshakes_refused,
+            &self.front.entrance.metrics.handshakes_refused,
             "reason",
             reason,
         );
@@ -226,8 +228,8 @@ impl Acceptor {
                 answer,
                 leftover,
                 role,
+                passage: self.front.entrance.workers.place(room.as_ref()),
                 room,
-                passage: None,
                 peer: permit.hand_over(),
             },
         );
@@ -240,7 +242,7 @@ impl Gate for Acceptor {
         socket: mio::net::TcpStream,
         address: SocketAddr,
     ) -> Option<(mio::net::TcpStream, u64)> {
-        let metrics = &self.front.crew.metrics;
+        let metrics = &self.front.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
             count(&metrics.handshakes_refused, "reason", "handshakes");
@@ -257,7 +259,7 @@ impl Gate for Acceptor {
     }
 
     fn leave(&self, peer: u64) {
-        self.front.crew.metrics.handshakes_in_progress.dec();
+        self.front.entrance.metrics.handshakes_in_progress.dec();
         self.handshakes.leave(peer);
     }
 
@@ -270,7 +272,7 @@ impl Gate for Acceptor {
 
     fn hand_over(&self, handoff: Handoff) {
         // Its worker has ended, in a drain or by a fault: the client comes back, to another node.
-        if let Some(socket) = self.front.crew.hand_over(handoff) {
+        if let Some(socket) = self.front.entrance.workers.hand_over(handoff) {
             refuse(socket);
         }
     }

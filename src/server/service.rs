@@ -4,7 +4,8 @@
 //! Every refusal is counted by reason, answered with one line that repeats nothing of the request,
 //! and logged at debug level.
 
-use super::admission::{Admission, Full, Permit};
+use super::Entrance;
+use super::admission::{Full, Permit};
 use super::first_read;
 use super::origin::Allowed;
 use super::page;
@@ -17,20 +18,18 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
 use crate::transport::handshake::{self, Head, Offer};
-use crate::worker::{Accepted, Crew};
+use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
 #[derive(Debug)]
 pub(super) struct Front {
-    pub(super) crew: Arc<Crew>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) entrance: Entrance,
     router: Router,
     allowed: Allowed,
     uri_bytes: usize,
@@ -106,16 +105,15 @@ fn retry_after() -> HeaderValue {
 }
 
 impl Front {
-    pub(super) fn new(crew: Arc<Crew>, admission: Arc<Admission>) -> Result<Self, String> {
-        let config = &crew.config;
+    pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
+        let config = &entrance.config;
         Ok(Self {
             router: Router::new(&config.routes_or_default())?,
             allowed: Allowed::new(&config.origin.allowed)?,
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
             visits: AtomicU64::new(0),
-            crew,
-            admission,
+            entrance,
         })
     }
 
@@ -144,7 +142,7 @@ impl Front {
                 .unwrap_or_else(|refused| self.refuse(refused)),
             Err(refused) => self.refuse(refused),
         };
-        if self.crew.is_closing() {
+        if self.entrance.is_closing() {
             // RFC 9112 §9.6: the next request belongs to another node.
             let close = HeaderValue::from_static("close");
             response.headers_mut().append(CONNECTION, close);
@@ -169,7 +167,7 @@ impl Front {
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
     /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
-        let fields_max = self.crew.config.limits.headers;
+        let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
         let (offer, upgrade) = self.judge(first.target, &first.head, peer).ok()??;
         let Upgrade { role, room, permit } = upgrade;
@@ -177,7 +175,7 @@ impl Front {
         Some(Accepted {
             length: first.length,
             answer: handshake::answer(&offer),
-            passage: self.crew.place(room.as_ref()),
+            passage: self.entrance.workers.place(room.as_ref()),
             role,
             room,
         })
@@ -201,7 +199,7 @@ impl Front {
         let Some(visitor) = self.visitor(path) else {
             return Ok(None);
         };
-        if self.crew.is_closing() {
+        if self.entrance.is_closing() {
             return Err(Refused::later(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "draining",
@@ -216,16 +214,20 @@ impl Front {
                 "origin not allowed",
             ));
         }
-        let permit = self.admission.enter(peer).map_err(|full| match full {
-            Full::Node => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Refused::later(status, "connections", "too many connections")
-            }
-            Full::Address => {
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                Refused::later(status, "address", "too many connections from this address")
-            }
-        })?;
+        let permit = self
+            .entrance
+            .admission
+            .enter(peer)
+            .map_err(|full| match full {
+                Full::Node => {
+                    let status = StatusCode::SERVICE_UNAVAILABLE;
+                    Refused::later(status, "connections", "too many connections")
+                }
+                Full::Address => {
+                    let status = StatusCode::TOO_MANY_REQUESTS;
+                    Refused::later(status, "address", "too many connections from this address")
+                }
+            })?;
         let upgrade = Upgrade {
             role: visitor.role,
             room: visitor.room,
@@ -278,7 +280,7 @@ impl Front {
 
     fn refuse(&self, refused: Refused) -> Response<Body<Bytes>> {
         count(
-            &self.crew.metrics.handshakes_refused,
+            &self.entrance.metrics.handshakes_refused,
             "reason",
             refused.label,
         );

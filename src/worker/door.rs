@@ -281,7 +281,7 @@ impl<C: Consumers> Worker<C> {
             leftover: Bytes::copy_from_slice(bytes.get(accepted.length..).unwrap_or_default()),
             role: accepted.role,
             room: accepted.room,
-            passage: Some(accepted.passage),
+            passage: accepted.passage,
             peer: arrival.peer,
         };
         if is_mine {

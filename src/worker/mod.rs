@@ -15,7 +15,6 @@ mod agenda;
 mod client;
 pub mod connection;
 mod containment;
-mod crew;
 mod door;
 mod fan_out;
 mod gathering;
@@ -24,17 +23,16 @@ pub mod outbound;
 mod parting;
 mod plane;
 pub mod rate_limit;
-#[cfg(test)]
-mod regressions;
 mod report;
 mod rooms;
 mod settle;
 pub mod slab;
 pub mod timers;
 mod turn;
+mod workers;
 
-pub use crew::{Crew, Error};
 pub use door::{Accepted, Door, Gate};
+pub use workers::{Ended, Workers};
 
 use crate::broker::ledger::Ledger;
 use crate::broker::placement::Passage;
@@ -63,8 +61,8 @@ pub struct Handoff {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// Its way to the worker that was chosen for it, if one was.
-    pub passage: Option<Passage>,
+    /// Its way to the worker that was chosen for it.
+    pub passage: Passage,
     /// Given back through [`OnClose`] when the connection is gone.
     pub peer: u64,
 }

@@ -108,7 +108,7 @@ impl<C: Consumers> Plane<C> {
             now: self.now,
             expiry: self.expiry,
             encode,
-            visitor: None,
+            caller: None,
             is_opening: false,
             greeting: None,
             asked: 0,

@@ -239,6 +239,6 @@ fn each_half_of_a_room_on_two_workers_gets_one_order_and_few_writes() {
     let ledger = node.settled(None);
     assert_eq!((ledger.expected, ledger.dropped_total()), (550, 0));
     // The other worker may take the first messages before the last have been said.
-    let writes = node.crew.metrics.writes.get();
+    let writes = node.metrics.writes.get();
     assert!(writes <= 5 * 3 + 5 * 50, "{writes}");
 }

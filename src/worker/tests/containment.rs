@@ -39,19 +39,14 @@ fn a_panic_closes_its_connection_with_1011_is_counted_and_nothing_else_notices()
     assert_eq!(tripped.hear_close(), CloseReason::Internal.code());
     assert_eq!(tripped.receive(), None);
     drop(tripped);
-    assert_eq!(node.crew.metrics.panics.get(), 1);
-    assert!(
-        node.crew
-            .metrics
-            .text()
-            .contains("supportal_panics_total 1")
-    );
+    assert_eq!(node.metrics.panics.get(), 1);
+    assert!(node.metrics.text().contains("supportal_panics_total 1"));
 
     // With the bytes of its handshake, too.
     let mut eager = node.echo(masked(Opcode::Text, TRIP));
     assert_eq!(eager.hear_close(), CloseReason::Internal.code());
     drop(eager);
-    assert_eq!(node.crew.metrics.panics.get(), 2);
+    assert_eq!(node.metrics.panics.get(), 2);
 
     one.send(&say("3"));
     for peer in [&mut one, &mut two] {
@@ -70,9 +65,9 @@ fn a_member_that_panics_leaves_its_room() {
     let name = room("left");
     let mut stays = node.join_on(0, &name);
     let (mut peer, socket) = node.pair();
-    node.crew.hand_over(Handoff {
-        role: Role::Echo,
-        ..handoff(socket, Some(&name))
+    node.workers.hand_over(Handoff {
+        role: chat::echo(),
+        ..node.handoff(socket, Some(&name))
     });
     until("both to join", || node.members(&name) == 2);
     peer.send(&masked(Opcode::Text, TRIP));
@@ -182,15 +177,20 @@ fn a_worker_that_ends_by_a_fault_holds_up_nobody_and_leaves_no_member_and_no_res
     near.send(&burst);
     until("the stall", || node.paused_by_mailbox() > 0);
     let fault = Box::new(|_| panic!("asked for by a test"));
-    assert!(node.crew.link(1).send(Order::Audit(None, fault)).is_none());
+    assert!(
+        node.workers
+            .link(1)
+            .send(Order::Audit(None, fault))
+            .is_none()
+    );
     drop(thaw);
     for number in 0..50 {
         assert_eq!(near.hear(), number.to_string());
     }
-    until("the end of that worker", || !node.crew.is_whole());
+    until("the end of that worker", || !node.workers.is_whole());
     assert_eq!(node.members(&name), 1);
     node.settled(None);
-    let metrics = &node.crew.metrics;
+    let metrics = &node.metrics;
     let explained = metrics.deliveries_delivered.get()
         + metrics
             .deliveries_dropped

@@ -11,8 +11,7 @@ fn a_drain_closes_everybody_spread_over_the_grace() {
         .map(|index| node.join_on(index % 2, &room(&format!("drain-{index}"))))
         .collect();
     let clock = Clock::start();
-    node.crew.close_all(CloseReason::GoingAway, GRACE);
-    assert!(node.crew.is_draining());
+    node.workers.drain(CloseReason::GoingAway, GRACE);
     let mut closed: Vec<Millis> = std::thread::scope(|scope| {
         let ends: Vec<_> = peers
             .into_iter()
@@ -30,10 +29,10 @@ fn a_drain_closes_everybody_spread_over_the_grace() {
     closed.sort_unstable();
     let spread = closed[39].since(closed[0]);
     assert!(spread > GRACE / 4, "all at once: {closed:?}");
-    node.crew.join(Millis::NEVER);
+    node.workers.join();
     assert_eq!(node.gone(), 40);
-    assert_eq!(node.crew.metrics.connections.get(), 0);
-    assert_eq!(node.crew.broker.rooms(), 0);
+    assert_eq!(node.metrics.connections.get(), 0);
+    assert_eq!(node.broker.rooms(), 0);
 }
 
 #[test]
@@ -44,8 +43,8 @@ fn a_drain_delivers_what_was_published_in_front_of_the_close() {
     let thaw = node.freeze(0);
     let burst: Vec<u8> = (0..20).flat_map(|n| say(&n.to_string())).collect();
     one.send(&burst);
-    node.crew
-        .close_all(CloseReason::Restart, Duration::from_secs(5));
+    node.workers
+        .drain(CloseReason::Restart, Duration::from_secs(5));
     drop(thaw);
     for peer in [&mut one, &mut two] {
         for number in 0..20 {
@@ -61,9 +60,10 @@ fn a_connection_that_comes_during_a_drain_is_told_so() {
     let mut first = node.join_on(0, &room("first"));
     let (mut late, socket) = node.pair();
     let thaw = node.freeze(0);
-    node.crew
-        .close_all(CloseReason::GoingAway, Duration::from_secs(5));
-    node.crew.hand_over(handoff(socket, Some(&room("late"))));
+    node.workers
+        .drain(CloseReason::GoingAway, Duration::from_secs(5));
+    node.workers
+        .hand_over(node.handoff(socket, Some(&room("late"))));
     drop(thaw);
     assert_eq!(late.hear_close(), CloseReason::GoingAway.code());
     assert_eq!(first.hear_close(), CloseReason::GoingAway.code());
@@ -76,18 +76,18 @@ fn what_a_slow_reader_has_not_taken_at_the_deadline_is_dropped_for_shutdown() {
     let node = Node::start(1, |config| config.queue.capacity = 50);
     let name = room("slow");
     let peer = node.join_slowly(&name);
-    let found = node.crew.broker.find(&name).expect("the room");
+    let found = node.broker.find(&name).expect("the room");
     let publication = large();
     let mut published = 0;
     until("the queue to be full", || {
-        node.crew.broker.publish(&found, &publication, None);
+        node.broker.publish(&found, &publication, None);
         published += 1;
         node.audit(None).queued == 50
     });
-    node.crew
-        .close_all(CloseReason::GoingAway, Duration::from_millis(200));
-    node.crew.join(Millis::NEVER);
-    let metrics = &node.crew.metrics;
+    node.workers
+        .drain(CloseReason::GoingAway, Duration::from_millis(200));
+    node.workers.join();
+    let metrics = &node.metrics;
     let dropped = |cause| {
         metrics
             .deliveries_dropped
@@ -107,7 +107,7 @@ fn what_a_slow_reader_has_not_taken_at_the_deadline_is_dropped_for_shutdown() {
 }
 
 fn dropped(node: &Node, cause: &'static str) -> u64 {
-    let series = &node.crew.metrics.deliveries_dropped;
+    let series = &node.metrics.deliveries_dropped;
     series.get_or_create(&[("cause", cause)]).get()
 }
 
@@ -117,10 +117,10 @@ fn behind(node: &Node, name: &RoomName) -> Peer {
     /// Looks without a change, until the kernel takes no more.
     const STILL: usize = 50;
     let peer = node.join_on(0, name);
-    let found = node.crew.broker.find(name).expect("the room");
+    let found = node.broker.find(name).expect("the room");
     let (mut delivered, mut looks) = (0, 0);
     until("the queue to be full", || {
-        node.crew.broker.publish(&found, &large(), None);
+        node.broker.publish(&found, &large(), None);
         let account = node.audit(None);
         let is_still = account.queued == 50 && account.delivered == delivered;
         delivered = account.delivered;
@@ -135,12 +135,12 @@ fn a_drain_writes_what_waits_before_the_close_frame() {
     let node = Node::start(1, |config| config.queue.capacity = 50);
     let mut peer = behind(&node, &room("slow"));
     let before = node.audit(None).delivered;
-    node.crew
-        .close_all(CloseReason::Restart, Duration::from_secs(60));
+    node.workers
+        .drain(CloseReason::Restart, Duration::from_secs(60));
     assert_eq!(peer.hear_close(), CloseReason::Restart.code());
     drop(peer);
-    node.crew.join(Millis::NEVER);
-    assert_eq!(node.crew.metrics.deliveries_delivered.get(), before + 50);
+    node.workers.join();
+    assert_eq!(node.metrics.deliveries_delivered.get(), before + 50);
     assert_eq!(
         (dropped(&node, "closed"), dropped(&node, "shutdown")),
         (0, 0)
@@ -151,17 +151,17 @@ fn a_drain_writes_what_waits_before_the_close_frame() {
 fn who_reads_on_at_the_last_moment_hears_why_it_ends() {
     let node = Node::start(1, |config| config.queue.capacity = 50);
     let mut peer = behind(&node, &room("slow"));
-    node.crew
-        .close_all(CloseReason::Restart, Duration::from_secs(5));
+    node.workers
+        .drain(CloseReason::Restart, Duration::from_secs(5));
     until("the backlog to be given up", || {
         node.audit(None).queued <= 1
     });
     assert_eq!(peer.hear_close(), CloseReason::Restart.code());
     drop(peer);
-    node.crew.join(Millis::NEVER);
+    node.workers.join();
     assert!(dropped(&node, "shutdown") > 0);
     assert_eq!(dropped(&node, "closed"), 0);
-    let closed = &node.crew.metrics.connections_closed;
+    let closed = &node.metrics.connections_closed;
     assert_eq!(closed.get_or_create(&[("reason", "restart")]).get(), 1);
 }
 
@@ -170,22 +170,22 @@ fn what_is_too_old_is_not_written_in_a_drain_either() {
     let node = Node::start(1, |config| config.queue.capacity = 50);
     let name = room("old");
     let mut peer = node.join_on(0, &name);
-    let found = node.crew.broker.find(&name).expect("the room");
-    let soon = node.crew.clock.now() + Duration::from_millis(2_000);
+    let found = node.broker.find(&name).expect("the room");
+    let soon = node.clock.now() + Duration::from_millis(2_000);
     until("the queue to be full", || {
         let publication = Publication {
             deadline: soon,
             ..large()
         };
-        node.crew.broker.publish(&found, &publication, None);
-        node.audit(None).queued == 50 || node.crew.clock.now() >= soon
+        node.broker.publish(&found, &publication, None);
+        node.audit(None).queued == 50 || node.clock.now() >= soon
     });
-    node.crew
-        .close_all(CloseReason::Restart, Duration::from_secs(60));
-    until("the backlog to be too old", || node.crew.clock.now() > soon);
+    node.workers
+        .drain(CloseReason::Restart, Duration::from_secs(60));
+    until("the backlog to be too old", || node.clock.now() > soon);
     assert_eq!(peer.hear_close(), CloseReason::Restart.code());
     drop(peer);
-    node.crew.join(Millis::NEVER);
+    node.workers.join();
     assert!(dropped(&node, "expired") > 0);
     assert_eq!(
         (dropped(&node, "closed"), dropped(&node, "shutdown")),
@@ -200,12 +200,12 @@ fn without_a_grace_everybody_is_told_all_the_same() {
     let peers: Vec<_> = (0..300)
         .map(|index| node.join_on(index % 2, &room(&format!("drain-{}", index / 3))))
         .collect();
-    node.crew.close_all(CloseReason::Restart, Duration::ZERO);
+    node.workers.drain(CloseReason::Restart, Duration::ZERO);
     for mut peer in peers {
         assert_eq!(peer.hear_close(), CloseReason::Restart.code());
     }
-    node.crew.join(Millis::NEVER);
-    let closed = &node.crew.metrics.connections_closed;
+    node.workers.join();
+    let closed = &node.metrics.connections_closed;
     assert_eq!(closed.get_or_create(&[("reason", "restart")]).get(), 300);
 }
 
@@ -234,8 +234,8 @@ fn a_reply_under_way_is_waited_for_and_the_others_are_not() {
     );
     asks.send(&say("a question"));
     assert_eq!(asks.hear(), "a question");
-    node.crew
-        .close_all(CloseReason::Restart, Duration::from_secs(60));
+    node.workers
+        .drain(CloseReason::Restart, Duration::from_secs(60));
     assert_eq!(idle.hear_close(), CloseReason::Restart.code());
     let pieces = questions.recv_timeout(PATIENCE).expect("a question");
     for piece in [Piece::Text("an answer".to_owned()), Piece::End] {

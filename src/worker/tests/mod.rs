@@ -6,13 +6,15 @@ mod drain;
 mod fairness;
 mod order;
 mod quiet;
-pub(super) mod rig;
+mod regressions;
+mod rig;
 mod spread;
 mod stall;
 
 use super::*;
-use crate::assistant::Assistant;
-use crate::broker::Publication;
+use crate::assistant::{Assistant, Dispatcher};
+use crate::broker::{Publication, Wake};
+use crate::chat;
 use crate::config;
 use crate::transport::{Opcode, encoder};
 use socket2::SockRef;
@@ -80,7 +82,10 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Workers and what they share.
 struct Node {
-    crew: Arc<Crew>,
+    workers: Workers,
+    broker: Arc<Broker>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     gone: Arc<AtomicU64>,
     listener: TcpListener,
     runtime: tokio::runtime::Runtime,
@@ -124,17 +129,29 @@ impl Node {
         let assistant = dispatcher(runtime.handle(), &config.assistant);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
-        let crew = Crew::start(
-            Arc::new(config),
-            Arc::new(Metrics::new()),
-            assistant,
-            Arc::new(move |_| {
+        let posts = (0..config.server.workers).map(|_| Post::new().expect("descriptors"));
+        let posts: Vec<Post> = posts.collect();
+        let wake = |post: &Post| {
+            let link = Arc::clone(&post.link);
+            Box::new(move || link.wake()) as Wake
+        };
+        let wakes = posts.iter().map(wake).collect();
+        let supplies = Supplies {
+            broker: Arc::new(Broker::new(&config.broker, wakes, None)),
+            config: Arc::new(config),
+            clock: Clock::start(),
+            metrics: Arc::new(Metrics::new()),
+            on_close: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
-        )
-        .expect("threads");
+        };
+        let (config, metrics) = (Arc::clone(&supplies.config), Arc::clone(&supplies.metrics));
+        let consumers = move || chat::Set::new(&config, &metrics, &assistant);
         Self {
-            crew,
+            broker: Arc::clone(&supplies.broker),
+            metrics: Arc::clone(&supplies.metrics),
+            clock: supplies.clock,
+            workers: Workers::start(posts, supplies, consumers).expect("threads"),
             gone,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             runtime,
@@ -154,14 +171,27 @@ impl Node {
         (Peer(ours), theirs)
     }
 
+    /// A chat connection on its way to a worker.
+    fn handoff(&self, socket: TcpStream, name: Option<&RoomName>) -> Handoff {
+        Handoff {
+            socket: mio::net::TcpStream::from_std(socket),
+            answer: Vec::new(),
+            leftover: Bytes::new(),
+            role: chat::guide(),
+            room: name.cloned(),
+            passage: self.workers.place(name),
+            peer: 0,
+        }
+    }
+
     /// A chat connection on this worker, whatever its room would prefer.
     fn join_on(&self, worker: usize, name: &RoomName) -> Peer {
         let before = self.members(name);
         let (peer, socket) = self.pair();
         assert!(
-            self.crew
+            self.workers
                 .link(worker)
-                .send(Order::Open(Box::new(handoff(socket, Some(name)))))
+                .send(Order::Open(Box::new(self.handoff(socket, Some(name)))))
                 .is_none()
         );
         until("the member to join", || self.members(name) > before);
@@ -179,7 +209,7 @@ impl Node {
         SockRef::from(&socket)
             .set_send_buffer_size(small)
             .expect("a socket option");
-        self.crew.hand_over(handoff(socket, Some(name)));
+        self.workers.hand_over(self.handoff(socket, Some(name)));
         until("the member to join", || self.members(name) > before);
         peer
     }
@@ -187,16 +217,16 @@ impl Node {
     /// An echo connection with bytes that came with its handshake.
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
-        self.crew.hand_over(Handoff {
-            role: Role::Echo,
+        self.workers.hand_over(Handoff {
+            role: chat::echo(),
             leftover: Bytes::from(leftover),
-            ..handoff(socket, None)
+            ..self.handoff(socket, None)
         });
         peer
     }
 
     fn members(&self, name: &RoomName) -> usize {
-        self.crew.broker.find(name).map_or(0, |room| room.members())
+        self.broker.find(name).map_or(0, |room| room.members())
     }
 
     fn gone(&self) -> u64 {
@@ -205,7 +235,7 @@ impl Node {
 
     fn audit(&self, name: Option<&RoomName>) -> Ledger {
         let mut whole = Ledger::default();
-        for report in self.runtime.block_on(self.crew.audit(name)) {
+        for report in self.runtime.block_on(self.workers.audit(name)) {
             whole += report.ledger;
         }
         whole
@@ -216,8 +246,8 @@ impl Node {
     fn settled(&self, name: Option<&RoomName>) -> Ledger {
         let mut whole = Ledger::default();
         until("the account to settle", || {
-            let mailboxes = self.crew.broker.mailboxes();
-            let idle = (0..self.crew.len()).all(|worker| mailboxes.is_empty(worker));
+            let mailboxes = self.broker.mailboxes();
+            let idle = (0..self.workers.count()).all(|worker| mailboxes.is_empty(worker));
             whole = self.audit(name);
             assert_eq!(whole.unexplained(), 0, "{whole:?}");
             idle && whole.queued == 0
@@ -235,7 +265,7 @@ impl Node {
             assert!(thawed.recv().is_err());
         });
         assert!(
-            self.crew
+            self.workers
                 .link(worker)
                 .send(Order::Audit(None, block))
                 .is_none()
@@ -245,8 +275,7 @@ impl Node {
     }
 
     fn paused_by_mailbox(&self) -> u64 {
-        self.crew
-            .metrics
+        self.metrics
             .reads_paused
             .get_or_create(&[("reason", "mailbox")])
             .get()
@@ -255,22 +284,10 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.crew.close_all(CloseReason::GoingAway, Duration::ZERO);
+        self.workers.drain(CloseReason::GoingAway, Duration::ZERO);
         if !std::thread::panicking() {
-            self.crew.join(Millis::NEVER);
+            self.workers.join();
         }
-    }
-}
-
-fn handoff(socket: TcpStream, name: Option<&RoomName>) -> Handoff {
-    Handoff {
-        socket: mio::net::TcpStream::from_std(socket),
-        answer: Vec::new(),
-        leftover: Bytes::new(),
-        role: Role::Chat,
-        room: name.cloned(),
-        passage: None,
-        peer: 0,
     }
 }
 

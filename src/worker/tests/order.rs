@@ -13,16 +13,16 @@ fn django() -> Node {
 
 fn visit(node: &Node, name: &RoomName) -> Peer {
     let (peer, socket) = node.pair();
-    let visit = Visit {
+    let visit = chat::Visit {
         business_id: "1".to_owned(),
         session_id: "visit".to_owned(),
         error: None,
         answers: true,
         prompts: name.clone(),
     };
-    node.crew.hand_over(Handoff {
-        role: Role::Visit(Box::new(visit)),
-        ..handoff(socket, Some(name))
+    node.workers.hand_over(Handoff {
+        role: chat::django(visit),
+        ..node.handoff(socket, Some(name))
     });
     peer
 }
@@ -61,14 +61,14 @@ fn connections_handed_over_together_are_all_taken_with_one_wake() {
     let name = room("storm");
     let pairs = [node.pair(), node.pair(), node.pair()];
     let peers = pairs.map(|(peer, socket)| {
-        node.crew.hand_over(handoff(socket, Some(&name)));
+        node.workers.hand_over(node.handoff(socket, Some(&name)));
         peer
     });
     drop(thaw);
     until("all to join", || node.members(&name) == 3);
     // The worker has taken those, so the next one wakes it again.
     let (peer, socket) = node.pair();
-    node.crew.hand_over(handoff(socket, Some(&name)));
+    node.workers.hand_over(node.handoff(socket, Some(&name)));
     until("the fourth to join", || node.members(&name) == 4);
     drop((peers, peer));
 }

@@ -11,12 +11,12 @@ fn every_member_of_a_spread_room_gets_every_message_once_and_in_one_order() {
     let peers: Vec<_> = (0..MEMBERS)
         .map(|index| {
             let (peer, socket) = node.pair();
-            node.crew.hand_over(handoff(socket, Some(&name)));
+            node.workers.hand_over(node.handoff(socket, Some(&name)));
             until("the member to join", || node.members(&name) == index + 1);
             peer
         })
         .collect();
-    let found = node.crew.broker.find(&name).expect("the room");
+    let found = node.broker.find(&name).expect("the room");
     assert!((0..2).all(|worker| found.slot_on(worker).is_some()));
     let heard = std::thread::scope(|scope| {
         let ends: Vec<_> = peers
@@ -85,11 +85,11 @@ fn what_a_leaver_had_waiting_is_taken_off_its_rooms_account() {
     let node = Node::start(1, |_| {});
     let name = room("leaver");
     let (mut stays, mut slow) = (node.join_on(0, &name), node.join_slowly(&name));
-    let found = node.crew.broker.find(&name).expect("the room");
+    let found = node.broker.find(&name).expect("the room");
     let publication = large();
     let mut published = 0;
     until("a backlog", || {
-        node.crew.broker.publish(&found, &publication, None);
+        node.broker.publish(&found, &publication, None);
         published += 1;
         stays.receive();
         node.audit(Some(&name)).queued > 3
@@ -117,7 +117,7 @@ impl Chance {
 }
 
 /// Publishes whenever the room has members; the deliveries the broker said are owed.
-fn publish(node: &Crew, name: &RoomName, done: &AtomicU64) -> u64 {
+fn publish(node: &Node, name: &RoomName, done: &AtomicU64) -> u64 {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, br#"{"message":"x"}"#),
         deadline: node.clock.now() + Duration::from_secs(60),
@@ -150,12 +150,12 @@ fn joins_and_leaves_of_every_kind_under_publishing_leave_no_residue() {
     let opened = 150;
     let owed: u64 = std::thread::scope(|scope| {
         let publishers: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| publish(&node.crew, &name, &done)))
+            .map(|_| scope.spawn(|| publish(&node, &name, &done)))
             .collect();
         let mut peers = Vec::new();
         for _ in 0..opened {
             let (peer, socket) = node.pair();
-            node.crew.hand_over(handoff(socket, Some(&name)));
+            node.workers.hand_over(node.handoff(socket, Some(&name)));
             peers.push(peer);
             if peers.len() < 8 {
                 continue;
@@ -189,7 +189,7 @@ fn joins_and_leaves_of_every_kind_under_publishing_leave_no_residue() {
     until("all to be buried", || node.gone() == opened);
     let ledger = node.settled(None);
     assert_eq!(ledger.expected, owed, "what the broker owed, seed {seed}");
-    assert_eq!(node.crew.broker.rooms(), 0);
-    assert_eq!(node.crew.metrics.unexplained.get(), 0, "seed {seed}");
+    assert_eq!(node.broker.rooms(), 0);
+    assert_eq!(node.metrics.unexplained.get(), 0, "seed {seed}");
     assert!(ledger.delivered > 0 && owed > 0);
 }

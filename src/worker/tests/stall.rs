@@ -24,14 +24,14 @@ fn a_full_mailbox_of_another_worker_stalls_the_publisher_and_loses_nothing() {
     let burst: Vec<u8> = (0..200).flat_map(|n| say(&n.to_string())).collect();
     near.send(&burst);
     until("the stall", || node.paused_by_mailbox() > 0);
-    assert_eq!(node.crew.broker.publications(), CAPACITY);
+    assert_eq!(node.broker.publications(), CAPACITY);
     // Connections of the same worker go on with rooms that are not full.
     for number in 0..50 {
         other.send(&say(&number.to_string()));
         assert_eq!(other.hear(), number.to_string());
         assert_eq!(friend.hear(), number.to_string());
     }
-    assert_eq!(node.crew.broker.publications(), CAPACITY + 50);
+    assert_eq!(node.broker.publications(), CAPACITY + 50);
     // More input than was kept waits in the socket.
     near.send(&say("last"));
     drop(thaw);
@@ -60,7 +60,12 @@ fn the_end_of_a_stream_that_came_during_a_stall_is_noticed() {
     for _ in 0..2 {
         let (done, is_done) = mpsc::channel();
         let reply = Box::new(move |_| assert!(done.send(()).is_ok()));
-        assert!(node.crew.link(0).send(Order::Audit(None, reply)).is_none());
+        assert!(
+            node.workers
+                .link(0)
+                .send(Order::Audit(None, reply))
+                .is_none()
+        );
         is_done.recv_timeout(PATIENCE).expect("a turn");
     }
     drop(thaw);

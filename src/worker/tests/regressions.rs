@@ -1,17 +1,18 @@
 //! One test per fault that was found in this module, named for it. They drive a whole worker with a
 //! clock of their own.
 
-use super::connection::{Connection, Reading, Rules, Surroundings, Verdict};
-use super::outbound::{Outbound, Sent};
-use super::tests::rig::{Rig, masked, read};
-use super::{Handoff, Order};
+use super::rig::{Rig, masked, read};
 use crate::broker::Publication;
+use crate::broker::Verdict;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use crate::config::{Config, Overflow};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{Kind, Opcode, encoder};
+use crate::worker::connection::{Connection, Reading, Rules, Surroundings};
+use crate::worker::outbound::{Outbound, Sent};
+use crate::worker::{Handoff, Order};
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -77,7 +78,10 @@ fn a_flood_of_pings_and_a_message_never_finished_are_counted_by_kind() {
         .unwrap();
     rig.settle_at(10);
     rig.settle_at(30_200);
-    for kind in [super::connection::PINGS, super::connection::STALL] {
+    for kind in [
+        crate::worker::connection::PINGS,
+        crate::worker::connection::STALL,
+    ] {
         let violations = &rig.worker.plane.metrics.violations;
         let counter = violations.get_or_create(&[("kind", kind)]);
         assert_eq!(counter.get(), 1, "{kind}");
@@ -261,7 +265,7 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
     };
     let frames = vec![frame; 10];
     let bytes: Vec<u8> = frames.iter().flat_map(|one| one.frame.to_vec()).collect();
-    let batch = super::outbound::Batch {
+    let batch = crate::worker::outbound::Batch {
         frames: &frames,
         bytes: &bytes,
     };

@@ -1,0 +1,102 @@
+//! The end of a node, in order: not ready, notice, closes, the last answers.
+
+use super::Parts;
+use crate::protocol::CloseReason;
+use crate::server::Visitors;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// After `server.drain_notice`: load balancers still send clients until they have seen `/ready`.
+    Announced,
+    /// At once: nobody sends clients here but themselves.
+    Unannounced,
+}
+
+/// Once the connections are gone, requests that came before the listener closed have this long: more
+/// than a round trip, and a connection that never says anything does not hold the exit for longer.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// A stop leaves the workers this long to say 1012 to everybody whose socket takes it.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+impl Parts {
+    /// Ends everything within `server.drain_grace`; `stop` cuts that short.
+    pub(super) async fn end(
+        &self,
+        ending: Ending,
+        mut visitors: Visitors,
+        stop: impl Future<Output = ()>,
+    ) {
+        // Not ready first: who asks sends nobody any more by the time that the listener closes.
+        self.draining.send_replace(true);
+        let (settings, clock) = (&self.config.server, self.clock);
+        let (grace, deadline) = (settings.drain_grace, clock.now() + settings.drain_grace);
+        let notice = match ending {
+            Ending::Announced => settings.notice(),
+            Ending::Unannounced => Duration::ZERO,
+        };
+        let connections = self.metrics.connections.get();
+        tracing::info!(connections, ?notice, ?grace, "draining");
+        let (workers, bridge) = (Arc::clone(&self.workers), self.bridge.clone());
+        let mut joined = tokio::task::spawn_blocking(move || {
+            workers.join();
+            // Last: what the members said to the end is on its way to the other nodes.
+            if let Some(bridge) = bridge {
+                bridge.shutdown(deadline);
+            }
+        });
+        let in_order = async {
+            // Without a notice nobody is let in after the first "not ready".
+            if !notice.is_zero() {
+                tokio::time::sleep(notice).await;
+            }
+            let left = deadline.since(clock.now());
+            self.close(left - self.for_bridge(left));
+            // Half of the time: an apology must still find the members of its room.
+            let replies = self.assistant.shutdown(left / 2);
+            let ended = tokio::select! {
+                ended = &mut joined => ended,
+                ended = async { replies.await; std::future::pending().await } => ended,
+            };
+            if ended.is_err() {
+                tracing::error!("waiting for the workers failed");
+            }
+            let left = deadline.since(clock.now()).min(LAST_ANSWERS);
+            // Whoever has not asked by then is not answered.
+            drop(tokio::time::timeout(left, visitors.recv()).await);
+        };
+        let is_stopped = tokio::select! {
+            biased;
+            () = pin!(stop) => true,
+            () = in_order => false,
+        };
+        if is_stopped {
+            tracing::warn!("stopped before the drain was done");
+            self.close(Duration::ZERO);
+            drop(tokio::time::timeout(STOP_MAX, joined).await);
+        }
+        tracing::info!(left = self.metrics.connections.get(), "stopped");
+    }
+
+    /// Takes nobody new any more and has all connections closed, spread over `grace`.
+    fn close(&self, grace: Duration) {
+        self.closing.send_replace(true);
+        if let Some(bridge) = &self.bridge {
+            bridge.close(&self.broker);
+        }
+        self.workers.drain(CloseReason::Restart, grace);
+    }
+
+    /// What of the time `left` is kept for the bridge, once nobody says anything any more: as long as a
+    /// Redis may take, but not most of a short grace.
+    fn for_bridge(&self, left: Duration) -> Duration {
+        if self.bridge.is_none() {
+            return Duration::ZERO;
+        }
+        (self.config.bridge.command_timeout * 2).min(left / 5)
+    }
+}

@@ -1,0 +1,239 @@
+//! The composition root: builds every part of a node from its configuration, runs it, and ends it in order.
+//!
+//! The only module that knows all parts. Each part is given what it needs and no more: the server an
+//! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
+
+mod ending;
+
+pub use ending::Ending;
+
+use crate::admin::{self, Admin, Sources};
+use crate::assistant::{self, Dispatcher};
+use crate::bridge::{self, Bridge};
+use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::chat;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::server::admission::Admission;
+use crate::server::{self, Entrance, Visitors};
+use crate::worker::{self, Door, Link, Post, Supplies, Workers};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// Why a node cannot start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The public side cannot be opened.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// The operator's listener cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    /// The assistant cannot be started.
+    #[error(transparent)]
+    Assistant(#[from] assistant::Error),
+    /// The bridge cannot be built.
+    #[error(transparent)]
+    Bridge(#[from] bridge::Error),
+    /// The system gives no descriptor or no thread.
+    #[error("cannot start the workers")]
+    Workers(#[source] io::Error),
+    /// There is no worker to listen.
+    #[error(transparent)]
+    Listen(#[from] worker::Ended),
+    /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
+    #[error("a worker thread ended; whoever supervises this process starts it anew")]
+    WorkerEnded,
+}
+
+/// One server: its parts, and how they end.
+#[derive(Debug)]
+pub struct Node {
+    address: SocketAddr,
+    /// The public way in, until a worker listens.
+    door: Door,
+    visitors: Visitors,
+    admin: Admin,
+    parts: Parts,
+}
+
+/// What has to be ended.
+#[derive(Debug)]
+struct Parts {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    broker: Arc<Broker>,
+    workers: Arc<Workers>,
+    assistant: Dispatcher,
+    bridge: Option<Arc<Bridge>>,
+    /// Not ready for more; all goes on.
+    draining: watch::Sender<bool>,
+    /// Nobody new is taken any more.
+    closing: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
+    /// offers" must have been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Clients wait
+    /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
+    ///
+    /// # Errors
+    /// When an address, a thread, a descriptor or a file that the configuration names cannot be had.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the worker threads running; they end with the process.
+    pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let (listener, address) = server::listen(&config)?;
+        let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
+        let limits = &config.limits;
+        let admission = Arc::new(Admission::new(
+            limits.connections,
+            limits.connections_per_ip,
+        ));
+        let parts = Parts::start(config, metrics, assistant, &admission)?;
+        let entrance = Entrance {
+            config: Arc::clone(&parts.config),
+            metrics: Arc::clone(&parts.metrics),
+            workers: Arc::clone(&parts.workers),
+            admission,
+            closing: parts.closing.subscribe(),
+        };
+        let (door, visitors) = entrance.open(listener)?;
+        let admin = Admin::bind(parts.sources()).await?;
+        Ok(Self {
+            address,
+            door,
+            visitors,
+            admin,
+            parts,
+        })
+    }
+
+    /// The address of the public listener, with the port that the system chose if it was 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of the operator's listener, likewise.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.address()
+    }
+
+    /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
+    /// ([`notice`](crate::config::Server::notice)), the listener closes once everybody who waits there is let in, and
+    /// all connections are closed with 1012, spread over two thirds of what is left of `server.drain_grace`; what
+    /// is queued for them is written. Returns when the last one is gone or the grace is over. `stop` ends that at
+    /// once. The operator is answered until the end.
+    ///
+    /// # Errors
+    /// When a worker thread has ended: the others are drained, then the process is better begun anew.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the worker threads and the operator's listener running; they end with the process.
+    pub async fn run(
+        self,
+        drain: impl Future<Output = Ending>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let parts = self.parts;
+        parts.workers.listen(self.door)?;
+        let admin = tokio::spawn(self.admin.run());
+        let (ending, is_whole) = tokio::select! {
+            ending = drain => (ending, true),
+            // Some rooms cannot be joined any more: nobody is to be let in for them.
+            () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
+        };
+        parts.end(ending, self.visitors, stop).await;
+        admin.abort();
+        if is_whole {
+            Ok(())
+        } else {
+            Err(Error::WorkerEnded)
+        }
+    }
+}
+
+/// Done when a worker thread is no more.
+async fn worker_ended(workers: &Workers) {
+    /// How long rooms may be without their worker before anybody notices.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    while workers.is_whole() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Parts {
+    /// Starts the bridge and the workers. What a connection held is given back to `admission`.
+    fn start(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        assistant: Dispatcher,
+        admission: &Arc<Admission>,
+    ) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
+        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
+            .map(|_| Post::new())
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(Error::Workers)?;
+        let broker = Arc::new(Broker::new(
+            &config.broker,
+            posts.iter().map(|post| wake(&post.link)).collect(),
+            bridge.as_deref().map(Bridge::uplink),
+        ));
+        if let Some(bridge) = &bridge {
+            bridge.run(&broker)?;
+        }
+        let leaving = Arc::clone(admission);
+        let supplies = Supplies {
+            config: Arc::clone(&config),
+            clock,
+            broker: Arc::clone(&broker),
+            metrics: Arc::clone(&metrics),
+            on_close: Arc::new(move |peer| leaving.leave(peer)),
+        };
+        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let workers = Workers::start(posts, supplies, consumers).map_err(Error::Workers)?;
+        Ok(Self {
+            config,
+            clock,
+            metrics,
+            broker,
+            workers: Arc::new(workers),
+            assistant,
+            bridge,
+            draining: watch::Sender::new(false),
+            closing: watch::Sender::new(false),
+        })
+    }
+
+    /// What the operator is answered from.
+    fn sources(&self) -> Sources {
+        Sources {
+            config: Arc::clone(&self.config),
+            clock: self.clock,
+            metrics: Arc::clone(&self.metrics),
+            broker: Arc::clone(&self.broker),
+            workers: Arc::clone(&self.workers),
+            assistant: self.assistant.clone(),
+            bridge: self.bridge.clone(),
+            draining: self.draining.subscribe(),
+        }
+    }
+}
+
+/// Ends the sleep of a worker that has mail.
+fn wake(link: &Arc<Link>) -> Wake {
+    let link = Arc::clone(link);
+    Box::new(move || link.wake())
+}

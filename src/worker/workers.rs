@@ -1,0 +1,206 @@
+//! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
+
+use super::connection::{PINGS, STALL};
+use super::{Door, Handoff, Link, Order, Post, Report, Supplies, spawn};
+use crate::broker::Consumers;
+use crate::broker::ledger::Cause;
+use crate::broker::placement::Passage;
+use crate::clock::Millis;
+use crate::metrics::{Labelled, Metrics};
+use crate::name::RoomName;
+use crate::protocol::{CloseReason, ErrorCode};
+use crate::transport::ViolationKind;
+use mio::net::TcpStream;
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Longest an audit waits for one worker: a worker answers at the end of its turn.
+const AUDIT_MAX: Duration = Duration::from_secs(2);
+
+/// The workers of one node.
+pub struct Workers {
+    links: Vec<Arc<Link>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What each of them was given.
+    supplies: Supplies,
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers")
+            .field("count", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes every series of the closed sets appear at zero: an alert on a rate must not wait for the
+/// first event.
+fn declare(metrics: &Metrics) {
+    let all = |metric: &Labelled, name: &'static str, values: &[&'static str]| {
+        for value in values {
+            drop(metric.get_or_create(&[(name, value)]));
+        }
+    };
+    all(
+        &metrics.deliveries_dropped,
+        "cause",
+        &Cause::ALL.map(Cause::label),
+    );
+    all(
+        &metrics.connections_closed,
+        "reason",
+        &CloseReason::ALL.map(CloseReason::label),
+    );
+    all(
+        &metrics.connections_closed,
+        "reason",
+        &["asked", "gone", "shutdown"],
+    );
+    all(
+        &metrics.commands_refused,
+        "reason",
+        &ErrorCode::ALL.map(ErrorCode::label),
+    );
+    all(
+        &metrics.violations,
+        "kind",
+        &ViolationKind::ALL.map(ViolationKind::label),
+    );
+    all(&metrics.violations, "kind", &[PINGS, STALL]);
+    all(&metrics.commands, "kind", &["user", "system"]);
+    all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
+}
+
+/// There is no worker to listen.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker that was to listen has ended")]
+pub struct Ended;
+
+impl Workers {
+    /// Starts a thread for each of the `posts`, with consumers of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start<C: Consumers>(
+        posts: Vec<Post>,
+        supplies: Supplies,
+        consumers: impl Fn() -> C,
+    ) -> io::Result<Self> {
+        declare(&supplies.metrics);
+        let links = posts.iter().map(|post| Arc::clone(&post.link)).collect();
+        let threads = posts
+            .into_iter()
+            .enumerate()
+            .map(|(id, post)| spawn(id, post, supplies.clone(), consumers()))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            links,
+            threads: Mutex::new(threads),
+            supplies,
+        })
+    }
+
+    /// How many there are: at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Has a worker accept connections until the drain.
+    ///
+    /// # Errors
+    /// When that worker has ended.
+    pub fn listen(&self, door: Door) -> Result<(), Ended> {
+        let order = Order::Listen(Box::new(door));
+        let refused = self
+            .links
+            .first()
+            .is_none_or(|link| link.send(order).is_some());
+        if refused { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Chooses the worker of a new connection. It counts there from now on.
+    #[must_use]
+    pub fn place(&self, room: Option<&RoomName>) -> Passage {
+        self.supplies.broker.place(room, self.supplies.clock.now())
+    }
+
+    /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
+    pub fn hand_over(&self, handoff: Handoff) -> Option<TcpStream> {
+        let link = self.links.get(handoff.passage.worker())?;
+        match link.send(Order::Open(Box::new(handoff)))? {
+            Order::Open(handoff) => {
+                (self.supplies.on_close)(handoff.peer);
+                Some(handoff.socket)
+            }
+            _ => None,
+        }
+    }
+
+    /// A worker's link, so that a test decides who gets what.
+    #[cfg(test)]
+    pub(super) fn link(&self, worker: usize) -> &Link {
+        self.links.get(worker).expect("a worker of this node")
+    }
+
+    /// Do all worker threads run? Without one, the rooms that live on it cannot be joined.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.threads.lock().iter().any(JoinHandle::is_finished)
+    }
+
+    /// Closes the listener and all connections, these spread over `grace`; worker threads end when theirs are
+    /// gone, at the latest when the grace is over. Called again, the last grace counts.
+    pub fn drain(&self, reason: CloseReason, grace: Duration) {
+        let deadline: Millis = self.supplies.clock.now() + grace;
+        for link in &self.links {
+            // A worker that has ended has nobody left to close.
+            drop(link.send(Order::Drain { reason, deadline }));
+        }
+    }
+
+    /// Waits for the worker threads to end, which they do after [`Workers::drain`]. Blocks.
+    pub fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+                self.supplies.metrics.panics.inc();
+            }
+        }
+    }
+
+    /// The workers' accounts, of one room or of everything; a worker that does not answer within two seconds
+    /// is left out.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed, so nothing is lost.
+    pub async fn audit(&self, room: Option<&RoomName>) -> Vec<Report> {
+        let answers: Vec<_> = self
+            .links
+            .iter()
+            .map(|link| {
+                let (sender, receiver) = oneshot::channel();
+                let reply = Box::new(move |report| {
+                    // The asker may have gone away; then nobody needs the report.
+                    drop(sender.send(report));
+                });
+                // A worker that has ended does not answer: its end of the channel goes here.
+                drop(link.send(Order::Audit(room.cloned(), reply)));
+                receiver
+            })
+            .collect();
+        let mut reports = Vec::with_capacity(answers.len());
+        for answer in answers {
+            if let Ok(Ok(report)) = tokio::time::timeout(AUDIT_MAX, answer).await {
+                reports.push(report);
+            }
+        }
+        reports
+    }
+}
