@@ -172,6 +172,7 @@ pub mod assistant;
 pub mod bridge;
 
 // Floor 4
+pub mod chat;
 pub mod worker;
 
 // Floor 5

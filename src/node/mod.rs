@@ -11,6 +11,7 @@ use crate::admin::{self, Admin, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::chat;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -198,11 +199,11 @@ impl Parts {
             config: Arc::clone(&config),
             clock,
             broker: Arc::clone(&broker),
-            assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
-        let workers = Workers::start(posts, supplies).map_err(Error::Workers)?;
+        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let workers = Workers::start(posts, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
             clock,

@@ -8,10 +8,11 @@
 //! Bounded by the gate in number (`limits.handshakes`), by the door's patience (`server.handshake_timeout`) in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
+use super::Handoff;
 use super::port::{Port, Ready, TcpPort};
 use super::turn::{TIMER_MAX, Worker};
-use super::{Handoff, Role};
 use crate::broker::placement::Passage;
+use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -136,7 +137,7 @@ impl<P: Port> Door<P> {
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Begins to listen.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ use super::port::Port;
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
 use super::turn::Worker;
+use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
@@ -245,7 +246,7 @@ impl Offered {
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes what a room has been told to its members, to about `budget` of them; what of the budget
     /// that took.
     pub(super) fn write_room(&mut self, key: u64, budget: u64) -> u64 {

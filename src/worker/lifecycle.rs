@@ -4,14 +4,13 @@ use super::Handoff;
 use super::client::{Client, Ended, ReadSide, Seat, Stage};
 use super::connection::Connection;
 use super::outbound::Sent;
-use super::plane::Role;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::ConnectionKey;
 use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
+use crate::broker::{Consumers, Publication, Verdict};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -83,7 +82,7 @@ impl Drain {
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes a connection over from another thread.
     pub(super) fn open(&mut self, mut handoff: Handoff<P::Socket>) {
         let key = self.clients.reserve();
@@ -134,7 +133,11 @@ impl<P: Port> Worker<P> {
         // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
-        self.greet(key, &answer);
+        let (greeting, end) = self.contained_opening(|worker| worker.begun(key));
+        self.greet(key, &answer, greeting.as_ref());
+        if let Some(reason) = end {
+            self.close(key, reason);
+        }
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
@@ -149,25 +152,64 @@ impl<P: Port> Worker<P> {
 
     /// Welcomes the members of a room that have waited for it.
     pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
-        let Self {
-            rooms,
-            clients,
-            plane,
-            ..
-        } = self;
+        let Self { rooms, clients, .. } = self;
         let Some(local) = rooms.get_mut(key_of(slot)) else {
             return;
         };
+        let mut joined = Vec::new();
         for member in &local.members {
             let Some(key) = clients.key_at(member.index) else {
                 continue;
             };
             if let Some(client) = clients.at_mut(member.index)
                 && std::mem::take(&mut client.unwelcomed)
-                && let Some(greeting) = plane.greeting(&client.role, Some(&local.room))
             {
-                plane.direct(ConnectionKey(key), greeting);
+                joined.push(key);
             }
+        }
+        for key in joined {
+            self.contained(key, Self::joined);
+        }
+    }
+
+    /// Tells a connection's consumer that other nodes are heard in its room.
+    fn joined(&mut self, key: u64) {
+        let Self {
+            rooms,
+            clients,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let Some(local) = local else {
+            return;
+        };
+        let verdict = plane.joined(key, &mut client.role, &local.room);
+        if let Verdict::Close(reason) = verdict {
+            self.close(key, reason);
+        }
+    }
+
+    /// Begins a connection for its consumer: what leaves with the 101, and why the connection ends if it does.
+    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<CloseReason>) {
+        let Self {
+            rooms,
+            clients,
+            plane,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return (None, None);
+        };
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = local.map(|local| &local.room);
+        let role = &mut client.role;
+        match plane.open(key, role, room, !client.unwelcomed) {
+            (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
+            (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
         }
     }
 
@@ -186,23 +228,12 @@ impl<P: Port> Worker<P> {
 
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
-    fn greet(&mut self, key: u64, answer: &[u8]) {
-        let Self {
-            clients,
-            rooms,
-            plane,
-            ..
-        } = self;
+    fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
+        let Self { clients, plane, .. } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
         let seat = client.seat.map(|seat| seat.room);
-        let local = seat.and_then(|room| rooms.at_mut(room));
-        let greeting = if client.unwelcomed {
-            None // It comes with the room's confirmation.
-        } else {
-            plane.greeting(&client.role, local.map(|local| &*local.room))
-        };
         let (now, mut sent) = (plane.now, Sent::default());
         let mut change = Change {
             expected: u64::from(greeting.is_some()),
@@ -211,7 +242,6 @@ impl<P: Port> Worker<P> {
         let Client {
             socket, connection, ..
         } = client;
-        let greeting = greeting.as_ref();
         let outbound = &mut connection.outbound;
         if outbound
             .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
@@ -384,13 +414,9 @@ impl<P: Port> Worker<P> {
         let Some(client) = clients.get_mut(key) else {
             return false;
         };
-        let room = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let name = match (&client.role, room) {
-            (Role::Visit(visit), _) => &visit.prompts,
-            (_, Some(local)) => local.room.name(),
-            _ => return false,
-        };
-        plane.assistant.is_answering(name)
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = local.map(|local| &*local.room);
+        plane.consumers.is_answering(&client.role, room)
     }
 
     /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.

@@ -3,6 +3,7 @@
 use super::gathering::GATHER_BYTES_MAX;
 use super::port::Port;
 use super::turn::{EVENTS, Worker};
+use crate::broker::Consumers;
 
 /// What the small rooms may take of a turn, in writes.
 pub(super) const SMALL_ROOMS: u64 = 512;
@@ -10,7 +11,7 @@ pub(super) const SMALL_ROOMS: u64 = 512;
 /// What the large rooms may take of a turn, in writes.
 const PORTION: u64 = 64;
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes small rooms, within what is left of their budget.
     pub(super) fn write_small_rooms(&mut self, budget: &mut u64) {
         while *budget > 0

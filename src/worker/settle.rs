@@ -5,7 +5,7 @@
 //! until it has been written. Connections that end leave their rooms after that, and are written first
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
-use super::client::{Ended, Stage};
+use super::client::{Ended, Seat, Stage};
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
@@ -13,9 +13,11 @@ use super::portions::SMALL_ROOMS;
 use super::rooms::{Change, key_of, low_half};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::Parcel;
 use crate::broker::ledger::Cause;
+use crate::broker::room::Room;
+use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
+use std::sync::Arc;
 
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
@@ -23,7 +25,7 @@ const ROUNDS: usize = 16;
 /// What connections that leave their rooms may take of a turn, in writes, of all that end at once.
 const LEAVES: u64 = 64;
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
@@ -304,18 +306,26 @@ impl<P: Port> Worker<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.stage = Stage::Left;
-        let Some(seat) = client.seat.take() else {
-            return;
+        let is_first = std::mem::replace(&mut client.stage, Stage::Left) != Stage::Left;
+        let room = match client.seat.take() {
+            Some(seat) => self.stand(key, seat),
+            None => None,
         };
+        if is_first {
+            self.contained_closing(key, room.as_ref());
+        }
+    }
+
+    /// Gives a seat back; the room that it was in.
+    fn stand(&mut self, key: u64, seat: Seat) -> Option<Arc<Room>> {
+        let client = self.clients.get_mut(key)?;
         if client.connection.outbound.queued() > 0
             && let Some(room) = self.rooms.key_at(seat.room)
         {
             self.left_with_backlog.insert(key, room);
         }
-        let Some(local) = self.rooms.at_mut(seat.room) else {
-            return;
-        };
+        let local = self.rooms.at_mut(seat.room)?;
+        let room = Arc::clone(&local.room);
         let clients = &mut self.clients;
         local.remove(seat.position, |index, position| {
             let neighbour = clients.at_mut(index);
@@ -323,7 +333,7 @@ impl<P: Port> Worker<P> {
                 seat.position = position;
             }
         });
-        if self.plane.broker.leave(&local.room, self.plane.worker)
+        if self.plane.broker.leave(&room, self.plane.worker)
             && let Some(key) = self.rooms.key_at(seat.room)
             && let Some(local) = self.rooms.remove(key)
         {
@@ -335,5 +345,6 @@ impl<P: Port> Worker<P> {
                 self.done += load.unwrap_or_default();
             }
         }
+        Some(room)
     }
 }

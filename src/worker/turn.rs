@@ -15,7 +15,7 @@ use super::timers::Timers;
 use super::{Link, OnClose, Order, Post, Report, Supplies};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
-use crate::broker::{ConnectionKey, Parcel};
+use crate::broker::{Consumers, Parcel};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -46,14 +46,14 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
-pub(super) struct Worker<P: Port> {
+pub(super) struct Worker<P: Port, C: Consumers> {
     pub(super) port: P,
     link: Arc<Link<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
     pub(super) on_close: OnClose,
-    pub(super) plane: Plane,
+    pub(super) plane: Plane<C>,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
     pub(super) clients: Slab<Client<P::Socket>>,
@@ -96,7 +96,7 @@ pub(super) struct Worker<P: Port> {
     pub(super) counted: Ledger,
 }
 
-impl<P: Port> Drop for Worker<P> {
+impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
         self.plane.broker.placement().ended(self.plane.worker);
@@ -119,8 +119,8 @@ impl<P: Port> Drop for Worker<P> {
     }
 }
 
-impl<P: Port> Worker<P> {
-    pub(super) fn new(id: usize, post: Post<P>, supplies: &Supplies) -> Self {
+impl<P: Port, C: Consumers> Worker<P, C> {
+    pub(super) fn new(id: usize, post: Post<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         let now = post.port.now();
         Self {
@@ -129,7 +129,7 @@ impl<P: Port> Worker<P> {
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
-            plane: Plane::new(id, now, supplies),
+            plane: Plane::new(id, now, supplies, consumers),
             rules: Rules::new(config),
             bounds: Bounds {
                 capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
@@ -318,7 +318,7 @@ impl<P: Port> Worker<P> {
     fn listen(
         &mut self,
         key: u64,
-        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_>) -> Reading,
+        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_, C>) -> Reading,
     ) {
         let Self {
             clients,
@@ -334,15 +334,9 @@ impl<P: Port> Worker<P> {
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
-        let mut speaker = Speaker {
-            plane,
-            connection: ConnectionKey(key),
-            role: &client.role,
-            room,
-            asked: 0,
-        };
+        let mut speaker = Speaker::new(plane, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
-        client.asked = client.asked.saturating_add(speaker.asked);
+        client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
             self.agenda.touch(key);
         }
