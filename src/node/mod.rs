@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::server::admission::Admission;
 use crate::server::{self, Entrance, Visitors};
-use crate::worker::{self, Door, Link, Post, Supplies, Workers};
+use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub enum Error {
 pub struct Node {
     address: SocketAddr,
     /// The public way in, until a worker listens.
-    door: Door,
+    door: Listener,
     visitors: Visitors,
     admin: Admin,
     parts: Parts,
@@ -182,13 +182,13 @@ impl Parts {
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
-        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| Post::over_tcp(clock))
+        let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
+            .map(|_| WorkerSlot::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(
             &config.broker,
-            posts.iter().map(|post| wake(&post.link)).collect(),
+            slots.iter().map(|slot| wake(&slot.handle)).collect(),
             bridge.as_deref().map(Bridge::uplink),
         ));
         if let Some(bridge) = &bridge {
@@ -203,7 +203,7 @@ impl Parts {
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
         let consumers = || chat::Set::new(&config, &metrics, &assistant);
-        let workers = Workers::start(posts, supplies, consumers).map_err(Error::Workers)?;
+        let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
             clock,
@@ -233,7 +233,7 @@ impl Parts {
 }
 
 /// Ends the sleep of a worker that has mail.
-fn wake(link: &Arc<Link>) -> Wake {
+fn wake(link: &Arc<WorkerHandle>) -> Wake {
     let link = Arc::clone(link);
     Box::new(move || link.wake())
 }

@@ -14,7 +14,7 @@ mod service;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::worker::{Door, Workers};
+use crate::worker::{Listener, Workers};
 use accept::Acceptor;
 use admission::Admission;
 use mio::net::TcpListener;
@@ -79,12 +79,12 @@ impl Entrance {
     ///
     /// # Errors
     /// When the routes contradict each other.
-    pub fn open(self, listener: TcpListener) -> Result<(Door, Visitors), Error> {
+    pub fn open(self, listener: TcpListener) -> Result<(Listener, Visitors), Error> {
         let patience = self.config.server.handshake_timeout;
         let front = Front::new(self).map_err(Error::Routes)?;
         let (visit, visitors) = mpsc::channel(1);
         let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
-        Ok((Door::new(listener, gate, patience), visitors))
+        Ok((Listener::new(listener, gate, patience), visitors))
     }
 
     /// Does this node take nobody new any more?

@@ -21,7 +21,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         if catch_unwind(AssertUnwindSafe(|| work(self, key))).is_ok() {
             return;
         }
-        self.plane.metrics.panics.inc();
+        self.context.metrics.panics.inc();
         tracing::error!(
             connection = key,
             "a connection's code panicked; it is closed with 1011"
@@ -41,7 +41,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(begun) => begun,
             Err(_) => {
-                self.plane.metrics.panics.inc();
+                self.context.metrics.panics.inc();
                 tracing::error!(
                     "a consumer panicked as its connection began; it is closed with 1011"
                 );
@@ -52,13 +52,15 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Lets a connection's consumer know that the connection is gone. A panic in there is counted.
     pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
-        let Self { clients, plane, .. } = self;
+        let Self {
+            clients, context, ..
+        } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
-        let work = AssertUnwindSafe(|| plane.closed(key, &mut client.role, room));
+        let work = AssertUnwindSafe(|| context.closed(key, &mut client.role, room));
         if catch_unwind(work).is_err() {
-            plane.metrics.panics.inc();
+            context.metrics.panics.inc();
             tracing::error!(
                 connection = key,
                 "a consumer panicked as its connection ended"
@@ -78,7 +80,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             if catch_unwind(AssertUnwindSafe(work)).is_ok() {
                 return;
             }
-            self.plane.metrics.panics.inc();
+            self.context.metrics.panics.inc();
             tracing::error!("the delivery of a parcel panicked; it is dropped");
             if let Some((deliveries, bytes)) = self.in_hand.take() {
                 self.done.add(bytes);
@@ -97,7 +99,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(spent) => spent,
             Err(_) => {
-                self.plane.metrics.panics.inc();
+                self.context.metrics.panics.inc();
                 let key = self.offered.member.take();
                 match key.and_then(|index| self.clients.key_at(index)) {
                     Some(key) => self.cut_off(key, room),
@@ -158,7 +160,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             let client = self.clients.at_mut(index);
             queued += client.map_or(0, |client| client.connection.outbound.queued());
         }
-        settle_account(&mut self.plane.ledger, queued);
+        balance(&mut self.context.ledger, queued);
         let mut held = self.apart.load;
         for index in 0..self.rooms.places() {
             let Some(local) = self.rooms.at_mut(index) else {
@@ -186,7 +188,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             if let Some(local) = self.rooms.at_mut(index) {
                 let mut ledger = local.ledger.read();
-                settle_account(&mut ledger, queued);
+                balance(&mut ledger, queued);
                 local.ledger.set(&ledger);
             }
         }
@@ -205,22 +207,22 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 continue;
             };
             for _ in &local.members {
-                self.plane.broker.leave(&local.room, self.plane.worker);
+                self.context.broker.leave(&local.room, self.context.worker);
             }
             self.account_missed(local.owed());
         }
         // Behind the rooms: from here on nobody finds a member of one here.
-        let mailboxes = self.plane.broker.mailboxes();
-        let parcels = mailboxes.close(self.plane.worker);
+        let mailboxes = self.context.broker.mailboxes();
+        let parcels = mailboxes.close(self.context.worker);
         let missed = parcels.iter().map(Parcel::deliveries).sum();
         self.account_missed(missed);
-        settle_account(&mut self.plane.ledger, 0);
+        balance(&mut self.context.ledger, 0);
         self.report();
     }
 }
 
 /// Books `queued`, and what is nowhere else, as dropped.
-fn settle_account(ledger: &mut Ledger, queued: u64) {
+fn balance(ledger: &mut Ledger, queued: u64) {
     ledger.queued = queued;
     let missing = ledger.unexplained();
     // Counted as delivered, and not yet as expected.

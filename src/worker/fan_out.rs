@@ -254,7 +254,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             rooms,
             clients,
             bounds,
-            plane,
+            context,
             offered,
             blob,
             mixed,
@@ -279,9 +279,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             (None, None) => return 0,
         };
-        fan_out.expire(plane.now);
+        fan_out.expire(context.now);
         let mut counter = Counter {
-            now: plane.now,
+            now: context.now,
             bounds,
             clients,
             offered,
@@ -364,13 +364,13 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 apart,
                 clients,
                 bounds,
-                plane,
+                context,
                 offered,
                 mixed,
                 ..
             } = self;
             let mut counter = Counter {
-                now: plane.now,
+                now: context.now,
                 bounds,
                 clients,
                 offered,
@@ -396,7 +396,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             rooms,
             clients,
             bounds,
-            plane,
+            context,
             offered,
             mixed,
             done,
@@ -409,14 +409,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             return 0;
         };
         let mut counter = Counter {
-            now: plane.now,
+            now: context.now,
             bounds,
             clients,
             offered,
             mixed,
         };
         if let Some(fan_out) = &mut local.fan_out {
-            fan_out.expire(plane.now);
+            fan_out.expire(context.now);
             let asides = fan_out.asides_of(key);
             if !asides.is_empty() || fan_out.awaits(seat.position) {
                 let frames = fan_out.awaits(seat.position).then_some(member);
@@ -429,7 +429,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         if let Some(gathering) = &mut local.gathering {
             let mut share = FanOut::default();
             gathering.take_share(key, member, &mut share);
-            share.expire(plane.now);
+            share.expire(context.now);
             let asides = 0..share.asides.len();
             counter.serve_asides(&mut share, key, Some(member), asides);
             *done += share.load;

@@ -88,7 +88,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let key = self.clients.reserve();
         if let Err(error) = self.port.watch(&mut handoff.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            count(&self.plane.metrics.connections_closed, "reason", "gone");
+            count(&self.context.metrics.connections_closed, "reason", "gone");
             self.clients.release(key);
             (self.on_close)(handoff.peer);
             return;
@@ -108,7 +108,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             passage,
             peer,
         } = handoff;
-        let now = self.plane.now;
+        let now = self.context.now;
         let mut client = Client {
             socket,
             connection: Connection::new(now),
@@ -127,12 +127,12 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
-        self.plane.broker.placement().arrived(self.plane.worker);
+        self.context.broker.placement().arrived(self.context.worker);
         drop(passage);
         self.clients.fill(key, client);
         // Who reads the greeting is counted.
-        self.plane.metrics.connections.inc();
-        self.plane.metrics.connections_opened.inc();
+        self.context.metrics.connections.inc();
+        self.context.metrics.connections_opened.inc();
         let (greeting, end) = self.contained_opening(|worker| worker.begun(key));
         self.greet(key, &answer, greeting.as_ref());
         if let Some(reason) = end {
@@ -177,7 +177,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             rooms,
             clients,
-            plane,
+            context,
             ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
@@ -187,7 +187,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Some(local) = local else {
             return;
         };
-        let verdict = plane.joined(key, &mut client.role, &local.room);
+        let verdict = context.joined(key, &mut client.role, &local.room);
         if let Verdict::Close(reason) = verdict {
             self.close(key, reason);
         }
@@ -198,7 +198,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             rooms,
             clients,
-            plane,
+            context,
             ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
@@ -207,7 +207,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let room = local.map(|local| &local.room);
         let role = &mut client.role;
-        match plane.open(key, role, room, !client.unwelcomed) {
+        match context.open(key, role, room, !client.unwelcomed) {
             (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
             (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
         }
@@ -229,12 +229,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
     fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
-        let Self { clients, plane, .. } = self;
+        let Self {
+            clients, context, ..
+        } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
         let seat = client.seat.map(|seat| seat.room);
-        let (now, mut sent) = (plane.now, Sent::default());
+        let (now, mut sent) = (context.now, Sent::default());
         let mut change = Change {
             expected: u64::from(greeting.is_some()),
             ..Change::default()
@@ -275,9 +277,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Takes a seat in a room; are its members welcomed already?
     fn join(&mut self, name: &RoomName, key: u64) -> (Seat, bool) {
-        let Self { rooms, plane, .. } = self;
+        let Self { rooms, context, .. } = self;
         let slot = slot_of(rooms.next_key());
-        let joined = plane.broker.join(name, plane.worker, || slot);
+        let joined = context.broker.join(name, context.worker, || slot);
         let room = if joined.first_on_worker {
             rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
@@ -295,7 +297,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// one order, and the replies to its questions within `assistant.timeout`. Once both are
     /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -311,7 +313,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             return;
         }
-        let wait = self.plane.finishing(client.asked > 0);
+        let wait = self.context.finishing(client.asked > 0);
         if wait.is_zero() {
             client.connection.part(now);
             self.note_end(key);
@@ -334,7 +336,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Ends a connection from this side.
     pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -356,7 +358,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Closes the connections that are due while the node drains.
     pub(super) fn step_drain(&mut self) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(mut drain) = self.drain.take() else {
             return;
         };
@@ -408,7 +410,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             clients,
             rooms,
-            plane,
+            context,
             ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
@@ -416,7 +418,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         };
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let room = local.map(|local| &*local.room);
-        plane.consumers.is_answering(&client.role, room)
+        context.consumers.is_answering(&client.role, room)
     }
 
     /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.
@@ -480,12 +482,12 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 continue;
             };
             count(
-                &self.plane.metrics.connections_closed,
+                &self.context.metrics.connections_closed,
                 "reason",
                 ended.label(),
             );
-            self.plane.metrics.connections.dec();
-            self.plane.broker.placement().left(self.plane.worker);
+            self.context.metrics.connections.dec();
+            self.context.broker.placement().left(self.context.worker);
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),

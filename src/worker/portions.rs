@@ -84,6 +84,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         !self.agenda.is_busy()
             || waited >= local.members.len() as u64
             || gathering.load.bytes >= GATHER_BYTES_MAX
-            || self.plane.broker.mailboxes().is_full(self.plane.worker)
+            || self.context.broker.mailboxes().is_full(self.context.worker)
     }
 }

@@ -1,7 +1,7 @@
 //! What a worker says about itself: counts to the shared metrics, answers to audits.
 
 use super::Report;
-use super::plane::Tally;
+use super::context::Tally;
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
@@ -19,17 +19,17 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             bytes_written,
             writes,
             accepted,
-        } = std::mem::take(&mut self.plane.tally);
-        self.plane.consumers.end_turn();
-        let metrics = &self.plane.metrics;
+        } = std::mem::take(&mut self.context.tally);
+        self.context.consumers.end_turn();
+        let metrics = &self.context.metrics;
         metrics.bytes_read.inc_by(bytes_read);
         metrics.bytes_written.inc_by(bytes_written);
         metrics.writes.inc_by(writes);
-        let ledger = self.plane.ledger;
+        let ledger = self.context.ledger;
         let work = ledger.expected - self.counted.expected + accepted * ACCEPT;
-        let plane = &self.plane;
-        let placement = plane.broker.placement();
-        placement.worked(plane.worker, plane.now, work);
+        let context = &self.context;
+        let placement = context.broker.placement();
+        placement.worked(context.worker, context.now, work);
         if ledger != self.counted {
             publish_ledger(metrics, &self.counted, &ledger);
             self.counted = ledger;
@@ -49,10 +49,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     pub(super) fn room_ledger(&mut self, name: &RoomName) -> Ledger {
         let slot = self
-            .plane
+            .context
             .broker
             .find(name)
-            .and_then(|room| room.slot_on(self.plane.worker));
+            .and_then(|room| room.slot_on(self.context.worker));
         let local = slot.and_then(|slot| self.rooms.get_mut(key_of(slot)));
         local.map(|local| local.ledger.read()).unwrap_or_default()
     }

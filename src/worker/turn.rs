@@ -1,18 +1,18 @@
-//! The loop of a worker: what happens in one turn, and in which order.
+//! The loop of a worker: what happens in one turn, and in which instruction.
 
 use super::agenda::Agenda;
 use super::client::{Client, Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
-use super::door::Door;
+use super::context::{Speaker, WorkerContext};
 use super::fan_out::Offered;
 use super::gathering::{FanOut, Gathering, Load};
 use super::lifecycle::Drain;
-use super::plane::{Plane, Speaker};
+use super::listener::Listener;
 use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::rooms::LocalRoom;
 use super::slab::Slab;
 use super::timers::Timers;
-use super::{Link, OnClose, Order, Post, Report, Supplies};
+use super::{Instruction, OnClose, Report, Supplies, WorkerHandle, WorkerSlot};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
 use crate::broker::{Consumers, Parcel};
@@ -48,18 +48,18 @@ type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
 pub(super) struct Worker<P: Port, C: Consumers> {
     pub(super) port: P,
-    link: Arc<Link<P>>,
+    handle: Arc<WorkerHandle<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
     pub(super) on_close: OnClose,
-    pub(super) plane: Plane<C>,
+    pub(super) context: WorkerContext<C>,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
     pub(super) clients: Slab<Client<P::Socket>>,
     pub(super) rooms: Slab<LocalRoom>,
     /// Where connections come in, on the worker that listens.
-    pub(super) door: Option<Door<P>>,
+    pub(super) listener: Option<Listener<P>>,
     pub(super) timers: Timers,
     /// The read buffer, lent for one event.
     pub(super) buffer: Vec<u8>,
@@ -99,37 +99,37 @@ pub(super) struct Worker<P: Port, C: Consumers> {
 impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
-        self.plane.broker.placement().ended(self.plane.worker);
+        self.context.broker.placement().ended(self.context.worker);
         if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
-            tracing::error!("a worker that ended could not put its affairs in order");
+            tracing::error!("a worker that ended could not put its affairs in instruction");
         }
-        for order in self.link.end() {
-            if let Order::Open(handoff) = order {
+        for instruction in self.handle.end() {
+            if let Instruction::Open(handoff) = instruction {
                 (self.on_close)(handoff.peer);
             }
         }
         for index in 0..self.clients.places() {
             if let Some(client) = self.clients.at_mut(index) {
                 (self.on_close)(client.peer);
-                self.plane.metrics.connections.dec();
-                let placement = self.plane.broker.placement();
-                placement.left(self.plane.worker);
+                self.context.metrics.connections.dec();
+                let placement = self.context.broker.placement();
+                placement.left(self.context.worker);
             }
         }
     }
 }
 
 impl<P: Port, C: Consumers> Worker<P, C> {
-    pub(super) fn new(id: usize, post: Post<P>, supplies: &Supplies, consumers: C) -> Self {
+    pub(super) fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
-        let now = post.port.now();
+        let now = slot.port.now();
         Self {
-            port: post.port,
-            link: post.link,
+            port: slot.port,
+            handle: slot.handle,
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
-            plane: Plane::new(id, now, supplies, consumers),
+            context: WorkerContext::new(id, now, supplies, consumers),
             rules: Rules::new(config),
             bounds: Bounds {
                 capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
@@ -138,7 +138,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             },
             clients: Slab::default(),
             rooms: Slab::default(),
-            door: None,
+            listener: None,
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
@@ -177,23 +177,23 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.
     pub(super) fn is_done(&self) -> bool {
-        self.drain.is_some() && self.clients.is_empty() && self.door.is_none()
+        self.drain.is_some() && self.clients.is_empty() && self.listener.is_none()
     }
 
     /// One turn at `now`, with the events of a poll; `begun` is the same by the clock.
     pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &P::Events) {
         self.begun = begun;
         self.turned = now;
-        self.plane.begin_turn(now, self.port.wall());
+        self.context.begin_turn(now, self.port.wall());
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.timers.expire(now, &mut self.fired);
-        self.take_orders();
+        self.take_instructions();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
             match ready.key {
                 WAKE => {}
-                LISTEN => self.knocked(),
+                LISTEN => self.accept_ready(),
                 key => self.contained(key, |worker, key| worker.on_ready(key, ready)),
             }
         }
@@ -211,20 +211,20 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             // Reading may have taken its time, and what has become too old meanwhile is not written.
             self.take_time();
         }
-        self.settle();
+        self.deliver_mailbox();
         self.reap();
         self.report();
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
-        let mailboxes = self.plane.broker.mailboxes();
+        let mailboxes = self.context.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.
-        if self.agenda.is_urgent() || !mailboxes.is_empty(self.plane.worker) {
+        if self.agenda.is_urgent() || !mailboxes.is_empty(self.context.worker) {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next(self.plane.now);
-        let next = match &self.door {
-            Some(door) => door.sooner(self.plane.now, next),
+        let next = self.timers.next(self.context.now);
+        let next = match &self.listener {
+            Some(listener) => listener.sooner(self.context.now, next),
             None => next,
         };
         if self.drain.is_some() {
@@ -237,20 +237,20 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes the time again, in the middle of a turn.
     pub(super) fn take_time(&mut self) {
         let passed = self.port.now().since(self.begun);
-        self.plane.now = self.plane.now.max(self.turned + passed);
+        self.context.now = self.context.now.max(self.turned + passed);
     }
 
-    fn take_orders(&mut self) {
-        for order in self.link.take() {
-            match order {
-                Order::Open(handoff) => self.open(*handoff),
-                Order::Listen(door) => self.listen_at(*door),
-                Order::Drain { reason, deadline } => {
+    fn take_instructions(&mut self) {
+        for instruction in self.handle.take() {
+            match instruction {
+                Instruction::Open(handoff) => self.open(*handoff),
+                Instruction::Listen(listener) => self.listen_at(*listener),
+                Instruction::Drain { reason, deadline } => {
                     self.shut();
                     let connections = self.clients.len() as u64;
-                    self.drain = Some(Drain::new(reason, self.plane.now, deadline, connections));
+                    self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
                 }
-                Order::Audit(room, reply) => self.audits.push((room, reply)),
+                Instruction::Audit(room, reply) => self.audits.push((room, reply)),
             }
         }
     }
@@ -289,7 +289,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             match client.socket.read(&mut self.buffer) {
                 Ok(0) => return self.finish(key),
                 Ok(count) => {
-                    self.plane.tally.bytes_read += count as u64;
+                    self.context.tally.bytes_read += count as u64;
                     let mut buffer = std::mem::take(&mut self.buffer);
                     if let Some(input) = buffer.get_mut(..count) {
                         self.feed(key, input);
@@ -323,7 +323,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             clients,
             rooms,
-            plane,
+            context,
             rules,
             ..
         } = self;
@@ -332,9 +332,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         };
         let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let now = plane.now;
+        let now = context.now;
         let room = local.map(|local| &local.room);
-        let mut speaker = Speaker::new(plane, key, &mut client.role, room);
+        let mut speaker = Speaker::new(context, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
         client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
@@ -345,13 +345,13 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             Reading::Stalled => {
                 // Once per pause, not for every look at a mailbox that is still full.
                 if !was_held {
-                    count(&plane.metrics.reads_paused, "reason", "mailbox");
+                    count(&context.metrics.reads_paused, "reason", "mailbox");
                 }
                 client.leave_unread();
                 self.agenda.stall(key);
             }
             Reading::Slowed(until) => {
-                count(&plane.metrics.reads_paused, "reason", "bytes");
+                count(&context.metrics.reads_paused, "reason", "bytes");
                 client.slowed = until;
                 client.leave_unread();
             }
@@ -380,7 +380,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Sets a connection's timer, unless an earlier one is set.
     pub(super) fn arm(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -393,7 +393,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     }
 
     fn run_timers(&mut self) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let mut fired = std::mem::take(&mut self.fired);
         for key in fired.drain(..) {
             self.contained(key, |worker, key| worker.on_timer(key, now));
@@ -403,7 +403,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     fn on_timer(&mut self, key: u64, now: Millis) {
         let Some(client) = self.clients.get_mut(key) else {
-            return self.on_patience(key);
+            return self.on_arrival_timer(key);
         };
         if now < client.armed {
             return; // Left over from before an earlier one was set.
@@ -430,7 +430,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
         if client.begins_to_end() {
             if client.connection.ending() == Some(CloseReason::Policy) {
-                count(&self.plane.metrics.violations, "kind", STALL);
+                count(&self.context.metrics.violations, "kind", STALL);
             }
             self.agenda.end(key);
         }

@@ -130,14 +130,14 @@ impl Node {
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let clock = Clock::start();
-        let post = |_| Post::over_tcp(clock).expect("descriptors");
-        let posts = (0..config.server.workers).map(post);
-        let posts: Vec<Post> = posts.collect();
-        let wake = |post: &Post| {
-            let link = Arc::clone(&post.link);
-            Box::new(move || link.wake()) as Wake
+        let slot = |_| WorkerSlot::over_tcp(clock).expect("descriptors");
+        let slots = (0..config.server.workers).map(slot);
+        let slots: Vec<WorkerSlot> = slots.collect();
+        let wake = |slot: &WorkerSlot| {
+            let handle = Arc::clone(&slot.handle);
+            Box::new(move || handle.wake()) as Wake
         };
-        let wakes = posts.iter().map(wake).collect();
+        let wakes = slots.iter().map(wake).collect();
         let supplies = Supplies {
             broker: Arc::new(Broker::new(&config.broker, wakes, None)),
             config: Arc::new(config),
@@ -153,7 +153,7 @@ impl Node {
             broker: Arc::clone(&supplies.broker),
             metrics: Arc::clone(&supplies.metrics),
             clock: supplies.clock,
-            workers: Workers::start(posts, supplies, consumers).expect("threads"),
+            workers: Workers::start(slots, supplies, consumers).expect("threads"),
             gone,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             runtime,
@@ -192,8 +192,10 @@ impl Node {
         let (peer, socket) = self.pair();
         assert!(
             self.workers
-                .link(worker)
-                .send(Order::Open(Box::new(self.handoff(socket, Some(name)))))
+                .handle(worker)
+                .send(Instruction::Open(Box::new(
+                    self.handoff(socket, Some(name))
+                )))
                 .is_none()
         );
         until("the member to join", || self.members(name) > before);
@@ -268,8 +270,8 @@ impl Node {
         });
         assert!(
             self.workers
-                .link(worker)
-                .send(Order::Audit(None, block))
+                .handle(worker)
+                .send(Instruction::Audit(None, block))
                 .is_none()
         );
         has_stopped.recv_timeout(PATIENCE).expect("a frozen worker");

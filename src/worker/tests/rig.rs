@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::transport::{Opcode, encoder};
 use crate::worker::turn::Worker;
-use crate::worker::{Handoff, Link, Order, Port, Post, Supplies, TcpPort};
+use crate::worker::{Handoff, Instruction, Port, Supplies, TcpPort, WorkerHandle, WorkerSlot};
 use bytes::Bytes;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// A worker without a thread.
 pub(in crate::worker) struct Rig {
     pub(in crate::worker) worker: Worker<TcpPort, chat::Set>,
-    pub(in crate::worker) post: Arc<Link>,
+    pub(in crate::worker) handle: Arc<WorkerHandle>,
     pub(in crate::worker) broker: Arc<Broker>,
     pub(in crate::worker) left: Arc<AtomicU64>,
     listener: TcpListener,
@@ -51,10 +51,10 @@ impl Rig {
             }),
         };
         let consumers = chat::Set::new(&supplies.config, &supplies.metrics, &assistant);
-        let post = Post::over_tcp(supplies.clock).unwrap();
+        let slot = WorkerSlot::over_tcp(supplies.clock).unwrap();
         Self {
-            post: Arc::clone(&post.link),
-            worker: Worker::new(0, post, &supplies, consumers),
+            handle: Arc::clone(&slot.handle),
+            worker: Worker::new(0, slot, &supplies, consumers),
             broker,
             left,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -67,6 +67,7 @@ impl Rig {
         let peer = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         let (socket, _) = self.listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
+        socket.set_nodelay(true).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let handoff = Handoff {
             socket: mio::net::TcpStream::from_std(socket),
@@ -86,7 +87,11 @@ impl Rig {
 
     pub(in crate::worker) fn open(&mut self, room: Option<&str>) -> TcpStream {
         let (peer, handoff) = self.handoff(room);
-        assert!(self.post.send(Order::Open(Box::new(handoff))).is_none());
+        assert!(
+            self.handle
+                .send(Instruction::Open(Box::new(handoff)))
+                .is_none()
+        );
         self.turn_at(self.now.0);
         peer
     }

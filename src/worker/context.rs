@@ -29,7 +29,7 @@ pub(super) struct Tally {
 
 /// Shared by the connections of one worker.
 #[derive(Debug)]
-pub(super) struct Plane<C> {
+pub(super) struct WorkerContext<C> {
     pub(super) worker: usize,
     pub(super) broker: Arc<Broker>,
     pub(super) consumers: C,
@@ -54,7 +54,7 @@ fn encode(is_text: bool, payload: &[u8]) -> Bytes {
     encoder::frame(opcode, payload)
 }
 
-impl<C: Consumers> Plane<C> {
+impl<C: Consumers> WorkerContext<C> {
     pub(super) fn new(worker: usize, now: Millis, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         Self {
@@ -157,12 +157,12 @@ pub(super) struct Speaker<'a, C> {
 
 impl<'a, C: Consumers> Speaker<'a, C> {
     pub(super) fn new(
-        plane: &'a mut Plane<C>,
+        context: &'a mut WorkerContext<C>,
         key: u64,
         role: &'a mut Role,
         room: Option<&'a Arc<Room>>,
     ) -> Self {
-        let (consumers, cx, metrics) = plane.present(key, room);
+        let (consumers, cx, metrics) = context.present(key, room);
         Self {
             consumers,
             role,

@@ -27,7 +27,7 @@ const LEAVES: u64 = 64;
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn deliver_mailbox(&mut self) {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
         for _ in 0..ROUNDS {
             // Who ends during this round may have published in it: it leaves in the next one.
@@ -58,8 +58,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes what is in the mailbox.
     fn take_parcels(&mut self) {
         let mut parcels = std::mem::take(&mut self.parcels);
-        let mailboxes = self.plane.broker.mailboxes();
-        let bytes = mailboxes.swap(self.plane.worker, &mut parcels);
+        let mailboxes = self.context.broker.mailboxes();
+        let bytes = mailboxes.swap(self.context.worker, &mut parcels);
         self.held += Load {
             parcels: parcels.len(),
             bytes,
@@ -70,18 +70,18 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Is there anything in the mailbox that has not been taken?
     pub(super) fn has_parcels(&self) -> bool {
-        let mailboxes = self.plane.broker.mailboxes();
-        mailboxes.len(self.plane.worker) > self.held.parcels
+        let mailboxes = self.context.broker.mailboxes();
+        mailboxes.len(self.context.worker) > self.held.parcels
     }
 
     /// Makes room in the mailbox for what has been dealt with, and lets those go on that waited for it.
     fn release(&mut self) {
         let done = std::mem::take(&mut self.done);
         self.held -= done;
-        let mailboxes = self.plane.broker.mailboxes();
-        mailboxes.release(self.plane.worker, done.parcels, done.bytes);
+        let mailboxes = self.context.broker.mailboxes();
+        mailboxes.release(self.context.worker, done.parcels, done.bytes);
         // Whoever is in a room of this worker waits for this mailbox at least.
-        if mailboxes.is_full(self.plane.worker) {
+        if mailboxes.is_full(self.context.worker) {
             return;
         }
         for key in self.agenda.take_stalled() {
@@ -186,7 +186,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     pub(super) fn account_missed(&mut self, deliveries: u64) {
         let mut change = Change::dropped(Cause::Closed, deliveries);
         change.expected = deliveries;
-        change.apply(&mut self.plane.ledger);
+        change.apply(&mut self.context.ledger);
     }
 
     /// `queue.overflow = "disconnect"`: what waits is dropped in favour of the close frame.
@@ -206,7 +206,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Writes what a connection has waiting; the close frame only once it has left its room.
     fn flush(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let room = self.room_of(key);
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -251,12 +251,12 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             .wrapping_sub(sent.unqueued);
         change.drop(Cause::Capacity, sent.capacity);
         change.drop(Cause::Expired, sent.expired);
-        change.apply(&mut self.plane.ledger);
+        change.apply(&mut self.context.ledger);
         if let Some(local) = room.and_then(|room| self.rooms.at_mut(room)) {
             local.ledger.add(&change);
         }
-        self.plane.tally.bytes_written += sent.bytes;
-        self.plane.tally.writes += sent.calls;
+        self.context.tally.bytes_written += sent.bytes;
+        self.context.tally.writes += sent.calls;
     }
 
     /// The room in whose account a connection's deliveries are: the one it is in, or has left with
@@ -333,7 +333,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 seat.position = position;
             }
         });
-        if self.plane.broker.leave(&room, self.plane.worker)
+        if self.context.broker.leave(&room, self.context.worker)
             && let Some(key) = self.rooms.key_at(seat.room)
             && let Some(local) = self.rooms.remove(key)
         {
