@@ -99,7 +99,7 @@
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
-//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Door`] |
+//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
 //! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |
@@ -176,6 +176,7 @@ mod assistant;
 mod bridge;
 
 // Floor 4
+mod chat;
 mod worker;
 
 // Floor 5

@@ -11,12 +11,13 @@ use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::chat;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::server::admission::Admission;
 use crate::server::{self, Entrance, Visitors};
-use crate::worker::{self, Door, Link, Post, Supplies, Workers};
+use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub enum Error {
 pub struct Node {
     address: SocketAddr,
     /// The public way in, until a worker listens.
-    door: Door,
+    door: Listener,
     visitors: Visitors,
     admin: AdminListener,
     parts: NodeParts,
@@ -180,13 +181,13 @@ impl NodeParts {
     ) -> Result<Self, Error> {
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
-        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| Post::over_tcp(clock))
+        let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
+            .map(|_| WorkerSlot::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(
             &config.broker,
-            posts.iter().map(|post| wake(&post.link)).collect(),
+            slots.iter().map(|slot| wake(&slot.handle)).collect(),
             bridge.iter().flat_map(|bridge| bridge.uplinks()),
         ));
         if let Some(bridge) = &bridge {
@@ -197,11 +198,11 @@ impl NodeParts {
             config: Arc::clone(&config),
             clock,
             broker: Arc::clone(&broker),
-            assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
-        let workers = Workers::start(posts, supplies).map_err(Error::Workers)?;
+        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
             clock,
@@ -231,7 +232,7 @@ impl NodeParts {
 }
 
 /// Ends the sleep of a worker that has mail.
-fn wake(link: &Arc<Link>) -> Wake {
+fn wake(link: &Arc<WorkerHandle>) -> Wake {
     let link = Arc::clone(link);
     Box::new(move || link.wake())
 }

@@ -16,7 +16,7 @@ mod service;
 pub use entrance::Entrance;
 
 use crate::config::Config;
-use crate::worker::Door;
+use crate::worker::Listener;
 use accept::Acceptor;
 use mio::net::TcpListener;
 use service::Front;
@@ -64,10 +64,10 @@ pub type Visitors = mpsc::Receiver<Infallible>;
 ///
 /// # Errors
 /// When the routes contradict each other.
-pub fn open(entrance: Entrance, listener: TcpListener) -> Result<(Door, Visitors), Error> {
+pub fn open(entrance: Entrance, listener: TcpListener) -> Result<(Listener, Visitors), Error> {
     let patience = entrance.config.server.handshake_timeout;
     let front = Front::new(entrance).map_err(Error::Routes)?;
     let (visit, visitors) = mpsc::channel(1);
     let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
-    Ok((Door::new(listener, gate, patience), visitors))
+    Ok((Listener::new(listener, gate, patience), visitors))
 }
