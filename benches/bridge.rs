@@ -8,23 +8,23 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use supportal::bridge::Bridge;
-use supportal::bridge::envelope::{
-    CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
-};
-use supportal::bridge::origins::Origins;
-use supportal::bridge::streams::Announcement;
-use supportal::bridge::streams::follower::{Follower, Position, StreamStep};
-use supportal::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
-use supportal::broker::room::{Room, RoomSlot};
-use supportal::broker::{Broker, Publication, Wake};
-use supportal::clock::{Clock, Millis};
+use supportal::RoomName;
 use supportal::config::redis::RedisAddress;
 use supportal::config::{BridgeMode, Config};
-use supportal::metrics::Metrics;
-use supportal::name::RoomName;
-use supportal::redis::shard::link_of;
-use supportal::transport::{Opcode, encoder};
+use supportal::internal::bridge::Bridge;
+use supportal::internal::bridge::Origins;
+use supportal::internal::bridge::envelope::{
+    CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+};
+use supportal::internal::bridge::streams::Announcement;
+use supportal::internal::bridge::streams::{Back, Load, Unconfirmed};
+use supportal::internal::bridge::streams::{Follower, Position, StreamStep};
+use supportal::internal::broker::{Broker, Publication, Wake};
+use supportal::internal::broker::{Room, RoomSlot};
+use supportal::internal::clock::{Clock, Millis};
+use supportal::internal::metrics::Metrics;
+use supportal::internal::redis::link_of;
+use supportal::internal::transport::{Opcode, encoder};
 
 const HEAD: Head = Head {
     node: NodeId([7; 16]),
@@ -141,6 +141,7 @@ fn streams(criterion: &mut Criterion) {
     let publication = Publication {
         frame,
         deadline: Millis(60_000),
+        event: None,
     };
     let (mut number, mut earlier, mut ready) = (0, Vec::new(), Vec::new());
     criterion.bench_function("streams/say_and_come_back", |bencher| {
@@ -166,8 +167,8 @@ fn broker(is_bridged: bool) -> (Arc<Broker>, Arc<Room>) {
     let metrics = Arc::new(Metrics::new());
     let bridge = Bridge::new(&config, &metrics, Clock::start()).expect("a bridge");
     let wakes = vec![Box::new(|| {}) as Wake];
-    let uplink = bridge.as_ref().map(Bridge::uplink);
-    let broker = Arc::new(Broker::new(&config.broker, wakes, uplink));
+    let uplinks = bridge.iter().map(Bridge::uplink);
+    let broker = Arc::new(Broker::new(&config.broker, wakes, uplinks));
     let name = RoomName::chat("1", "bench").expect("a legal name");
     let room = broker.join(&name, 0, RoomSlot::default).room;
     (broker, room)
@@ -179,6 +180,7 @@ fn push(criterion: &mut Criterion) {
         let publication = Publication {
             frame: frame(),
             deadline: Millis(60_000),
+            event: None,
         };
         let mut parcels = Vec::new();
         criterion.bench_function(&format!("publish/{name}"), |bencher| {

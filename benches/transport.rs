@@ -4,7 +4,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::Duration;
-use supportal::transport::{Decoder, Input, Limits, Opcode, encoder};
+use supportal::internal::transport::{Decoder, Input, Limits, Opcode, encoder};
 
 const LIMITS: Limits = Limits {
     message_bytes: 65_536,

@@ -8,12 +8,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supportal::bridge;
-use supportal::channels;
-use supportal::config::banner::{Facts, banner};
-use supportal::config::budget::worst_case_memory;
+use supportal::banner::{Facts, Memory, banner};
+use supportal::budget::worst_case_memory;
+use supportal::config::Config;
 use supportal::config::document::{self, Format};
 use supportal::config::load::Loader;
+use supportal::internal::{bridge, channels};
 
 /// Exit code for flags and configuration (EX_USAGE of sysexits(3)).
 pub(crate) const EXIT_CONFIG: u8 = 64;
@@ -57,7 +57,7 @@ enum Command {
     Serve,
     /// Checks the configuration; prints limits and the worst case of memory.
     Check {
-        /// Also connects to every Redis of `bridge.urls` and `bridge.channels.hosts`, sends a canary
+        /// Also connects to every Redis of `bridge.urls` and `channels.hosts`, sends a canary
         /// through, and listens for other nodes (2.5 s).
         #[arg(long)]
         redis: bool,
@@ -162,37 +162,41 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         facts.workers(&loaded.config),
         facts.connections(&loaded.config),
     );
+    let sum = worst_case_memory(&loaded.config, connections, workers);
+    let memory = Memory {
+        total: sum.total,
+        per_connection: sum.per_connection,
+    };
     let mut text = "the configuration is good\n\n".to_owned();
-    for line in banner(&loaded, &facts) {
+    for line in banner(&loaded, &facts, memory) {
         text.push_str(&format!("{line}\n"));
     }
     text.push_str("\nlimits\n");
     text.push_str(&document::render_limits(&loaded));
     text.push_str(&format!(
-        "\nmemory at worst, {connections} connections and {workers} workers\n{}\n",
-        worst_case_memory(&loaded.config, connections, workers)
+        "\nmemory at worst, {connections} connections and {workers} workers\n{sum}\n"
     ));
     if !redis {
         return print(&text);
     }
-    let (found, is_good) = check_redis(&loaded.config.bridge);
+    let (found, is_good) = check_redis(&loaded.config);
     let printed = print(&format!("{text}\n{found}"));
     if is_good { printed } else { ExitCode::FAILURE }
 }
 
 /// What every Redis is like, and whether the bridge would work over all of them.
-fn check_redis(settings: &supportal::config::Bridge) -> (String, bool) {
+fn check_redis(config: &Config) -> (String, bool) {
     let (mut text, mut is_good) = (String::new(), true);
     for (found, title, is_off) in [
         (
-            bridge::probe::probe(settings),
+            bridge::probe::probe(&config.bridge),
             "redis",
             "bridge.mode is \"off\": none is used",
         ),
         (
-            channels::probe::probe(settings),
+            channels::probe::probe(config),
             "redis of the channel layer",
-            "bridge.channels.enabled is false: none is used",
+            "channels.enabled is false: none is used",
         ),
     ] {
         text.push_str(&format!("{title}\n"));

@@ -37,13 +37,15 @@
 //!
 //! # Floors
 //!
-//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy.rs`
+//! A module imports only from lower floors; modules of one floor are strangers. `tests/tidy/`
 //! checks that, and which crates a module may name.
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
 //! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
 //! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
+//! | 6 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
+//! | 6 | [`banner`] | What the operator should know at start, and what the machine offers. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
@@ -59,7 +61,8 @@
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
 //! The modules of floor 7 are the binary's. The list of modules below is in the
-//! same order, from the ground up.
+//! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
+//! finds whatever nobody uses any more.
 //!
 //! # Life of one message
 //!
@@ -68,13 +71,14 @@
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
 //! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
-//! 4. The event is encoded once, frame header included ([`protocol::Writer`],
+//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
-//!    The reply comes back by step 5.
+//!    The reply comes back by the room's name
+//!    ([`broker::Broker::publish_by_name`]), whether anybody is left in it here or not.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
 //!    to each member with one call; what is for one member alone (an error, a pong) goes out among
 //!    them, in its place. Rooms of more than 64 members are written in portions, one room after the other,
@@ -92,15 +96,15 @@
 //!
 //! # What is bounded by what
 //!
-//! [`config::budget::worst_case_memory`] adds all of it up, and `supportal check` prints the sum.
+//! [`budget::worst_case_memory`] adds all of it up, and `supportal check` prints the sum.
 //!
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
-//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Door`] |
+//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
-//! | the operator's connections | [`config::ADMIN_CONNECTIONS`], and as many answered once | [`admin`] |
+//! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |
 //! | an incoming message | `limits.message_bytes`, `limits.fragments`, `limits.message_timeout` | [`transport::decoder`], [`worker::connection`] |
 //! | its text | `chat.text_bytes_max` | [`protocol`] |
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
@@ -140,7 +144,7 @@
 //! | Who has ended its side still gets what it waits for | `tests/slow.rs` `a_question_and_a_half_close_get_the_echo_and_the_reply` |
 //! | A client is held and read no further than its bounds | `tests/bounds.rs` |
 //! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
-//! | Every bound counts in the worst case of memory | `src/config/budget.rs` `every_bound_of_a_configuration_moves_the_sum` |
+//! | Every bound counts in the worst case of memory | `src/budget/tests.rs` `every_bound_of_a_configuration_moves_the_sum`, `every_bound_of_a_part_is_in_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
@@ -154,33 +158,123 @@
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
 // Floor 0
-pub mod clock;
+mod clock;
 pub mod config;
-pub mod metrics;
-pub mod name;
-pub mod sync;
+mod metrics;
+mod name;
+mod sync;
 
 // Floor 1
-pub mod http;
-pub mod protocol;
-pub mod telemetry;
+mod http;
+mod protocol;
+mod telemetry;
 
 // Floor 2
-pub mod broker;
-pub mod redis;
-pub mod transport;
+mod broker;
+mod redis;
+mod transport;
 
 // Floor 3
-pub mod assistant;
-pub mod bridge;
-pub mod channels;
+mod assistant;
+mod bridge;
+mod channels;
 
 // Floor 4
-pub mod worker;
+mod chat;
+mod worker;
 
 // Floor 5
-pub mod admin;
-pub mod server;
+mod admin;
+mod server;
 
 // Floor 6
+pub mod banner;
+pub mod budget;
 pub mod node;
+
+// What an assistant of a program's own is written against.
+pub use assistant::{Assistant, Failure, Piece, Question, Replies};
+pub use name::RoomName;
+
+/// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
+/// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.
+#[doc(hidden)]
+pub mod internal {
+    pub mod bridge {
+        pub use crate::bridge::Bridge;
+        pub use crate::bridge::origins::Origins;
+        pub mod envelope {
+            pub use crate::bridge::envelope::{
+                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+            };
+        }
+        pub mod probe {
+            pub use crate::bridge::probe::probe;
+        }
+        pub mod streams {
+            pub use crate::bridge::streams::Announcement;
+            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
+            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        }
+    }
+    pub mod broker {
+        pub use crate::broker::ledger::{Cause, Ledger};
+        pub use crate::broker::mailbox::Mailbox;
+        pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::{Broker, Parcel, Publication, Wake};
+    }
+    pub mod channels {
+        pub use crate::channels::codec::{DEPTH_MAX, VALUES_MAX};
+        pub use crate::channels::scripts::Commands;
+        pub use crate::channels::{
+            Codec, Map, Mapping, Outcome, Receivers, Score, To, Unwritable, Value,
+        };
+        pub mod probe {
+            pub use crate::channels::probe::probe;
+        }
+    }
+    pub mod clock {
+        pub use crate::clock::{Clock, Millis};
+    }
+    pub mod metrics {
+        pub use crate::metrics::{Metrics, markdown};
+    }
+    pub mod protocol {
+        pub use crate::protocol::command::is_blank;
+        pub use crate::protocol::{
+            Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer,
+        };
+        pub mod close {
+            pub use crate::protocol::close::markdown;
+        }
+    }
+    pub mod redis {
+        pub use crate::redis::shard::link_of;
+    }
+    pub mod server {
+        pub use crate::server::origin::Allowed;
+        pub use crate::server::route::{Match, Router, match_django};
+    }
+    pub mod telemetry {
+        pub use crate::telemetry::init;
+    }
+    pub mod transport {
+        pub use crate::transport::{
+            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+        };
+        pub mod encoder {
+            pub use crate::transport::encoder::frame;
+        }
+        pub mod handshake {
+            pub use crate::transport::handshake::{
+                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+            };
+        }
+    }
+    pub mod worker {
+        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::rate_limit::{Rate, TokenBucket};
+        pub use crate::worker::timers::Timers;
+    }
+}

@@ -3,17 +3,17 @@
 mod cli;
 mod signals;
 
-use signals::{End, Signals};
+use signals::Signals;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use supportal::banner::{Facts, Line, Memory, banner};
+use supportal::budget::worst_case_memory;
 use supportal::config::Config;
-use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
-use supportal::metrics::Metrics;
+use supportal::internal::telemetry;
 use supportal::node::{Ending, Node};
-use supportal::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
@@ -58,22 +58,22 @@ fn main() -> ExitCode {
 }
 
 fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
-    let (end, stop) = signals.wait()?;
-    let drain = async {
-        match end.await {
-            End::InOrder => Ending::Announced,
-            End::WithoutNotice => Ending::Unannounced,
-        }
-    };
+    let (drain, stop) = signals.wait()?;
     let facts = Facts::gather();
-    for Line { is_warning, text } in banner(loaded, &facts) {
+    let config = facts.resolve(&loaded.config);
+    let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
+    let memory = Memory {
+        total: memory.total,
+        per_connection: memory.per_connection,
+    };
+    for Line { is_warning, text } in banner(loaded, &facts, memory) {
         if is_warning {
             warn!("{text}");
         } else {
             info!("{text}");
         }
     }
-    serve(Arc::new(facts.resolve(&loaded.config)), drain, stop)
+    serve(Arc::new(config), drain, stop)
 }
 
 /// Binds, says where, and serves until a signal: the first drains, the second stops.
@@ -84,8 +84,7 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
-        let metrics = Arc::new(Metrics::new());
-        let node = Node::start(config, metrics).await?;
+        let node = Node::start(config).await?;
         info!(public = %node.address(), admin = %node.admin_address()?, "listening");
         // A task of its own: with several control threads the main one only waits.
         Ok(tokio::spawn(node.run(drain, stop)).await??)

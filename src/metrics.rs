@@ -168,7 +168,7 @@ impl Metrics {
     #[must_use]
     #[rustfmt::skip]
     pub fn new() -> Self {
-        let mut table = Table { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
+        let mut table = MetricTable { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
         table.build("Version of this build");
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
@@ -220,7 +220,7 @@ impl Metrics {
             bridge_recalled: table.counter("bridge_recalled", "Own publications that were delivered here because they did not come back within `bridge.order_timeout`"),
             bridge_awaited: table.gauge("bridge_awaited", "Own publications that wait for their place in the order of all nodes"),
             bridge_rooms: table.gauges("bridge_rooms", "state", "Rooms `ordered` with all nodes, those `alone` meanwhile, and of both those `reading` what they missed"),
-            channels_up: table.gauges("channels_up", "host", "1 while a canary comes back over this Redis of the Django site in time, by its place in bridge.channels.hosts"),
+            channels_up: table.gauges("channels_up", "host", "1 while a canary comes back over this Redis of the Django site in time, by its place in channels.hosts"),
             channels_changes: table.labelled("channels_changes", "state", "Changes of a Redis of the site between up and down, by the new state"),
             channels_canary: table.seconds("channels_canary", "host", "Time of the last canary through Redis and back"),
             channels_groups: table.gauges("channels_groups", "state", "Rooms that are to be groups of the site, and those that are"),
@@ -269,12 +269,12 @@ pub fn markdown() -> String {
 /// A row of the manual's table: exposed name without prefix, kind, help.
 type Row = (String, &'static str, &'static str);
 
-struct Table {
+struct MetricTable {
     registry: Registry,
     rows: Vec<Row>,
 }
 
-impl Table {
+impl MetricTable {
     fn build(&mut self, help: &'static str) {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         self.registry.register("build", help, Info::new(version));

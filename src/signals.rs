@@ -7,6 +7,7 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use std::io;
+use supportal::node::Ending;
 use tokio::sync::watch;
 
 /// These keep their meaning: faults of the code, job control, and what is ignored anyway.
@@ -27,31 +28,22 @@ const LEFT_ALONE: [Signal; 13] = [
     Signal::SIGPIPE,
 ];
 
-/// How the server is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// In order, as long as that takes.
-    InOrder,
-    /// The same, but load balancers need not notice first.
-    WithoutNotice,
-}
-
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     /// The first asks for the end in order, a second one for the end.
-    End(End),
+    End(Ending),
     /// Nothing; the operator is told why.
     Nothing(&'static str),
 }
 
 fn meaning(signal: Signal) -> Meaning {
     match signal {
-        Signal::SIGTERM | Signal::SIGQUIT => Meaning::End(End::InOrder),
+        Signal::SIGTERM | Signal::SIGQUIT => Meaning::End(Ending::Announced),
         // Power fails, or a container is halted (LXC). By its name: only Linux has it.
-        power if power.as_str() == "SIGPWR" => Meaning::End(End::InOrder),
+        power if power.as_str() == "SIGPWR" => Meaning::End(Ending::Announced),
         // A key of somebody who looks on: no balancer has to be told first.
-        Signal::SIGINT => Meaning::End(End::WithoutNotice),
+        Signal::SIGINT => Meaning::End(Ending::Unannounced),
         Signal::SIGHUP => Meaning::Nothing(
             "nothing is reloaded: settings are read at the start alone, and there is no log file to open again; going on",
         ),
@@ -72,8 +64,8 @@ pub(crate) struct Signals {
 
 /// What has been asked so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked {
-    first: Option<End>,
+struct SignalsSoFar {
+    first: Option<Ending>,
     again: bool,
 }
 
@@ -108,8 +100,10 @@ impl Signals {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn wait(self) -> io::Result<(impl Future<Output = End>, impl Future<Output = ()>)> {
-        let (asked, mut drain) = watch::channel(Asked::default());
+    pub(crate) fn wait(
+        self,
+    ) -> io::Result<(impl Future<Output = Ending>, impl Future<Output = ()>)> {
+        let (asked, mut drain) = watch::channel(SignalsSoFar::default());
         let mut stop = drain.clone();
         std::thread::Builder::new()
             .name("signals".to_owned())
@@ -125,7 +119,7 @@ impl Signals {
         let drain = async move {
             let asked = drain.wait_for(|asked| asked.first.is_some()).await;
             match asked.map(|asked| asked.first) {
-                Ok(first) => first.unwrap_or(End::InOrder),
+                Ok(first) => first.unwrap_or(Ending::Announced),
                 Err(_nobody_waits) => std::future::pending().await,
             }
         };
@@ -138,7 +132,7 @@ impl Signals {
     }
 }
 
-fn hear(signal: Signal, asked: &watch::Sender<Asked>) {
+fn hear(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
     let name = signal.as_str();
     match meaning(signal) {
         Meaning::Nothing(text) => tracing::info!(signal = name, "{text}"),

@@ -19,6 +19,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Most bytes of lines waiting; about 5,000 lines. As many again may be in the writer's hands.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
+/// The lines waiting and those in the writer's hands.
+pub(crate) const BUFFERS_BYTES: usize = 2 * WAITING_BYTES_MAX;
 /// A buffer grown by a burst is given back above this size.
 const KEPT_BYTES: usize = 64 * 1024;
 /// Longest the exit waits for lines that are still to be written.
@@ -50,7 +52,7 @@ pub fn lines_dropped() -> u64 {
 #[derive(Debug)]
 #[must_use = "lines that wait when the guard is dropped are written then"]
 pub struct Guard {
-    lines: Arc<Lines>,
+    lines: Arc<LineQueue>,
 }
 
 impl Drop for Guard {
@@ -72,11 +74,11 @@ pub fn init(log: &Log) -> Result<Guard, Error> {
     let is_terminal = io::stderr().is_terminal();
     let is_colored = is_terminal && log.format == LogFormat::Text;
     let form = match log.format {
-        LogFormat::Json => Form::Json,
-        LogFormat::Text if is_colored => Form::Colored,
-        LogFormat::Text => Form::Plain,
+        LogFormat::Json => LineForm::Json,
+        LogFormat::Text if is_colored => LineForm::Colored,
+        LogFormat::Text => LineForm::Plain,
     };
-    let lines = Arc::new(Lines::new(form));
+    let lines = Arc::new(LineQueue::new(form));
     spawn_writer(Arc::clone(&lines), io::stderr()).map_err(Error::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(Sink(Arc::clone(&lines)));
     let registry = tracing_subscriber::registry().with(levels);
@@ -105,16 +107,16 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 
 /// Lines on their way to standard error.
 #[derive(Debug)]
-struct Lines {
-    state: Mutex<State>,
+struct LineQueue {
+    state: Mutex<QueueState>,
     /// Wakes the writer when lines wait, and a flush when none do.
     changed: Condvar,
-    form: Form,
+    form: LineForm,
 }
 
 /// How the lines look, as far as escaping is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum LineForm {
     Plain,
     /// Colours are escape sequences: ESC passes. The formatter escapes it in messages and fields.
     Colored,
@@ -122,15 +124,15 @@ enum Form {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: Vec<u8>,
     is_writing: bool,
 }
 
-impl Lines {
-    fn new(form: Form) -> Self {
+impl LineQueue {
+    fn new(form: LineForm) -> Self {
         Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(QueueState::default()),
             changed: Condvar::new(),
             form,
         }
@@ -166,13 +168,13 @@ impl Lines {
 
     fn flush(&self, timeout: Duration) {
         let mut state = self.state.lock();
-        let busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        let busy = |state: &mut QueueState| state.is_writing || !state.waiting.is_empty();
         // What does not leave in time is lost with the process; nobody is left to be told.
         let _timed_out = self.changed.wait_while_for(&mut state, busy, timeout);
     }
 }
 
-fn spawn_writer(lines: Arc<Lines>, mut out: impl Write + Send + 'static) -> io::Result<()> {
+fn spawn_writer(lines: Arc<LineQueue>, mut out: impl Write + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
@@ -193,10 +195,10 @@ fn spawn_writer(lines: Arc<Lines>, mut out: impl Write + Send + 'static) -> io::
 /// tracing-subscriber 0.3.23 escapes ESC, BEL, BS, FF, DEL and the second set of control characters
 /// in most places, but lets line feeds, carriage returns and NUL through, and everything in the
 /// values of text fields.
-fn escape(line: &[u8], form: Form) -> Cow<'_, [u8]> {
+fn escape(line: &[u8], form: LineForm) -> Cow<'_, [u8]> {
     let body = line.strip_suffix(b"\n").unwrap_or(line);
     let text = String::from_utf8_lossy(body);
-    let is_bad = |c: char| c.is_control() && !(form == Form::Colored && c == '\u{1b}');
+    let is_bad = |c: char| c.is_control() && !(form == LineForm::Colored && c == '\u{1b}');
     if !text.contains(is_bad) {
         return Cow::Borrowed(line);
     }
@@ -205,17 +207,17 @@ fn escape(line: &[u8], form: Form) -> Cow<'_, [u8]> {
         match form {
             _ if !is_bad(c) => escaped.push(c),
             // Control characters occur only inside strings there, where this is JSON's own escape.
-            Form::Json => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-            Form::Plain | Form::Colored => escaped.extend(c.escape_debug()),
+            LineForm::Json => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            LineForm::Plain | LineForm::Colored => escaped.extend(c.escape_debug()),
         }
     }
     escaped.push('\n');
     Cow::Owned(escaped.into_bytes())
 }
 
-/// Hands each event's line to [`Lines`]; the formatter writes an event in one call.
+/// Hands each event's line to [`LineQueue`]; the formatter writes an event in one call.
 #[derive(Debug)]
-struct Sink(Arc<Lines>);
+struct Sink(Arc<LineQueue>);
 
 impl Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -243,10 +245,10 @@ mod tests {
 
     fn line_of(format: LogFormat, log: impl FnOnce()) -> String {
         let form = match format {
-            LogFormat::Text => Form::Plain,
-            LogFormat::Json => Form::Json,
+            LogFormat::Text => LineForm::Plain,
+            LogFormat::Json => LineForm::Json,
         };
-        let lines = Arc::new(Lines::new(form));
+        let lines = Arc::new(LineQueue::new(form));
         let layer = tracing_subscriber::fmt::layer().with_writer(Sink(Arc::clone(&lines)));
         let registry =
             tracing_subscriber::registry().with(Targets::new().with_default(tracing::Level::INFO));
@@ -327,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_blocked_pipe_drops_lines_and_counts_them_and_blocks_nobody() {
-        let lines = Arc::new(Lines::new(Form::Plain));
+        let lines = Arc::new(LineQueue::new(LineForm::Plain));
         let (release, blocked) = mpsc::channel();
         spawn_writer(Arc::clone(&lines), Blocked(blocked)).unwrap();
         let before = lines_dropped();

@@ -369,7 +369,7 @@ fn help_and_version_exit_0() {
 #[test]
 fn check_prints_each_limit_once_and_none_of_what_is_off() {
     const STREAMS: &str = "[bridge]\nmode = \"streams\"\nurls = [\"redis://localhost\"]\n";
-    const CHANNELS: &str = "[bridge.channels]\nenabled = true\n";
+    const CHANNELS: &str = "[channels]\nenabled = true\n";
     const NOBODY: &str = "[assistant]\nkind = \"none\"\n";
     let off = ["history.", "bridge."];
     for (text, there, absent) in [
@@ -382,11 +382,11 @@ fn check_prints_each_limit_once_and_none_of_what_is_off() {
         (
             STREAMS,
             &["history.bytes_max", "bridge.order_timeout", "in Redis"],
-            &["bridge.channels."],
+            &["channels."],
         ),
         (
             CHANNELS,
-            &["bridge.channels.capacity", "bridge.outbox_bytes"],
+            &["channels.capacity", "bridge.outbox_bytes"],
             &["history.", "bridge.order_timeout"],
         ),
     ] {
@@ -396,7 +396,7 @@ fn check_prints_each_limit_once_and_none_of_what_is_off() {
             .stdout
             .split_once("\nlimits\n")
             .expect("a list of limits");
-        for key in supportal::config::keys::KEYS {
+        for key in supportal::config::keys::all() {
             let line = format!("  {} = ", key.path);
             let times = limits.matches(key.path).count()
                 - limits.matches(&format!("{}_", key.path)).count();

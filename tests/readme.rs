@@ -5,9 +5,9 @@ use crate::manual::{lines_of, pages, read, section};
 use crate::support::repository;
 use std::collections::BTreeSet;
 use std::process::Command;
-use supportal::config::budget::{Bytes, worst_case_memory};
+use supportal::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
-use supportal::protocol::ErrorCode;
+use supportal::internal::protocol::ErrorCode;
 
 /// Compares a section with the code; on a difference prints what to paste.
 #[track_caller]
@@ -21,7 +21,10 @@ fn assert_section(name: &str, from_code: &str) {
 
 #[test]
 fn the_close_codes_are_the_codes_own() {
-    assert_section("close-codes", &supportal::protocol::close::markdown());
+    assert_section(
+        "close-codes",
+        &supportal::internal::protocol::close::markdown(),
+    );
 }
 
 /// Every setting as the binary's own table.
@@ -65,7 +68,7 @@ fn the_configuration_keys_are_the_codes_own() {
 
 #[test]
 fn the_metrics_are_the_codes_own() {
-    assert_section("metrics", &supportal::metrics::markdown());
+    assert_section("metrics", &supportal::internal::metrics::markdown());
 }
 
 /// The words of a text that begin with `prefix`, full stops at their end cut off. Paths are one word.
@@ -77,7 +80,7 @@ fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
 
 #[test]
 fn every_metric_that_is_named_exists() {
-    let table = supportal::metrics::markdown();
+    let table = supportal::internal::metrics::markdown();
     let mut named = 0;
     for (path, text) in pages() {
         for word in words(&text, "supportal_") {

@@ -15,9 +15,8 @@ use pprof::{Frames, ProfilerGuardBuilder};
 use supportal::config::Config;
 use supportal::config::banner::Facts;
 use supportal::config::load::Loader;
-use supportal::metrics::Metrics;
 use supportal::node::{Ending, Node};
-use supportal::telemetry;
+use supportal::internal::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
@@ -51,7 +50,7 @@ fn main() -> Outcome<()> {
 async fn serve(config: Arc<Config>, file: String, seconds: Duration) -> Outcome<()> {
     let mut begin = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let node = Node::start(config, Arc::new(Metrics::new())).await?;
+    let node = Node::start(config).await?;
     tracing::info!(public = %node.address(), admin = %node.admin_address()?, "listening");
     tokio::spawn(async move {
         begin.recv().await;

@@ -5,11 +5,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use supportal::channels::codec::{DEPTH_MAX, VALUES_MAX};
-use supportal::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
+use supportal::internal::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
+use supportal::internal::channels::{DEPTH_MAX, VALUES_MAX};
 use supportal::config::channels::{Channels, Format, Layer};
 use supportal::config::{Dialect, Secret};
-use supportal::protocol::Stamp;
+use supportal::internal::protocol::Stamp;
 
 const NOW: u64 = 1_700_000_000;
 

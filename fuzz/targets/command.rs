@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::cell::RefCell;
 use supportal::config::Dialect;
-use supportal::protocol::command::is_blank;
-use supportal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
+use supportal::internal::protocol::is_blank;
+use supportal::internal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
 
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -71,9 +71,10 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// An event is JSON that says what was said.
 fn check_echo(dialect: Dialect, command: &Command<'_>) {
-    let stamp = Stamp::new(1_704_110_400, 97_401);
+    let mut stamp = Stamp::new(1_704_110_400, 97_401);
     let writer = Writer::new(dialect);
-    let mut event = written(|out| writer.echo(out, command, &stamp));
+    let said = command.event(stamp.moment());
+    let mut event = written(|out| writer.event(out, &said, &mut stamp));
     if command.json.is_some() {
         // Numbers of Python: NaN and Infinity are no JSON.
         return;

@@ -16,7 +16,6 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// One run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Again {
-    /// Scenario and flags.
     pub(crate) flags: Vec<String>,
     /// The core it may use.
     pub(crate) core: Option<usize>,
@@ -28,9 +27,7 @@ pub(crate) struct Again {
 
 impl Again {
     /// Starts it; [`Running::finish`] gives the figures.
-    ///
-    /// # Errors
-    /// It cannot be started.
+    /// Errors: It cannot be started.
     pub(crate) fn start(&self) -> Result<Running, String> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("loadtest-{}-{number}.json", std::process::id());
@@ -59,9 +56,7 @@ impl Again {
     }
 
     /// Starts it and waits.
-    ///
-    /// # Errors
-    /// It left no figures.
+    /// Errors: It left no figures.
     pub(crate) fn run(&self) -> Result<Value, String> {
         self.start()?.finish()
     }
@@ -77,9 +72,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Waits for the end; the report as JSON.
-    ///
-    /// # Errors
-    /// It took too long or left no figures.
+    /// Errors: It took too long or left no figures.
     pub(crate) fn finish(mut self) -> Result<Value, String> {
         let clock = Clock::start();
         let status = loop {

@@ -19,7 +19,7 @@ pub(crate) enum Phase {
     Handshaking,
     /// Upgraded; the contract's own greeting is not over.
     Greeting,
-    /// It can be used.
+    /// The connection can be used.
     Open,
     /// We have sent a close frame.
     Closing,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
 pub(crate) enum End {
     /// We closed and the server did, too.
     Ours,
-    /// It never opened.
+    /// The connection never opened.
     Refused(String),
     /// The server ended it.
     Theirs(String),
@@ -279,7 +279,7 @@ impl Client {
     fn chat(&mut self, json: &[u8], traffic: &mut Traffic, now: u64) -> bool {
         if json.starts_with(b"{\"error\"") {
             let text = String::from_utf8_lossy(json.get(..160.min(json.len())).unwrap_or_default());
-            *traffic.totals.errors.entry(text.into_owned()).or_default() += 1;
+            traffic.totals.errors.count(text);
             let room = traffic.rooms.get_mut(self.receiver.room as usize);
             if let (Some(_), Some(room)) = (self.receiver.slot, room) {
                 room.refused += 1;

@@ -24,7 +24,6 @@ pub(crate) mod opcode {
 pub(crate) struct Frame {
     /// Operation code, lower four bits of the first byte.
     pub(crate) opcode: u8,
-    /// Last fragment.
     pub(crate) last: bool,
     /// Masking key, if the frame is masked.
     pub(crate) mask: Option<[u8; 4]>,

@@ -14,9 +14,7 @@ use std::time::Duration;
 const OVERHEAD: Duration = Duration::from_secs(180);
 
 /// The means to restart; a managed server is started, and the options point to it.
-///
-/// # Errors
-/// No server.
+/// Errors: No server.
 pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, String> {
     if options.pid.is_some() {
         return Err("--pid: a deploy replaces that process; leave it out".to_owned());
@@ -51,9 +49,7 @@ pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, S
 }
 
 /// One run with each client, and the two beside each other.
-///
-/// # Errors
-/// A run left no figures.
+/// Errors: A run left no figures.
 pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), String> {
     let flags = without(std::env::args().skip(1), &["--client", "--json", "--html"]);
     let mut reports = Vec::new();

@@ -1,6 +1,7 @@
 //! One thread, one poll, a slab of connections. The scenario's driver calls [`Engine::turn`] and reads the notices.
 
 use crate::client::{Client, End, Phase};
+use crate::clock::MILLISECOND;
 use crate::handshake;
 use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
@@ -12,13 +13,15 @@ use std::time::Duration;
 
 /// Connections in flight at most while opening: below the smallest usual listen backlog (128).
 pub(crate) const CONNECT_WINDOW: usize = 100;
+/// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
+const POLL_STEP: u64 = 1_500_000;
 /// Poll tokens from here on are not connections'.
 const STRANGERS: usize = usize::MAX / 2;
 /// An answered poll longer than this was waiting, not work.
 const POLL_WORK_MAX: u64 = 10_000;
 
 /// A connection to be opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted {
     pub(crate) room: u32,
     pub(crate) slot: Option<u16>,
@@ -44,7 +47,6 @@ pub(crate) struct Engine {
     wanted: VecDeque<Wanted>,
     in_flight: usize,
     attempts: u32,
-    /// Shared state.
     pub(crate) traffic: Traffic,
     /// Time spent working since the last reset.
     pub(crate) busy: u64,
@@ -83,9 +85,7 @@ impl Engine {
     }
 
     /// Polls a socket that is no connection of a chat, too; it shows in `strangers` under this number.
-    ///
-    /// # Errors
-    /// The poll does not take it.
+    /// Errors: The poll does not take it.
     pub(crate) fn watch(&self, socket: &mut mio::net::TcpStream, number: usize) -> io::Result<()> {
         let registry = self.poll.registry();
         registry.register(socket, Token(STRANGERS + number), Interest::READABLE)
@@ -154,6 +154,17 @@ impl Engine {
         if let Err(end) = act(client, &mut self.traffic) {
             self.remove(id, &end);
         }
+    }
+
+    /// Polls until something is due at the latest, and handles what is ready.
+    pub(crate) fn turn_until(&mut self, due: u64, now: u64) -> io::Result<()> {
+        let wait = due.saturating_sub(now);
+        let wait = if wait < POLL_STEP {
+            0
+        } else {
+            wait - MILLISECOND
+        };
+        self.turn(Duration::from_nanos(wait))
     }
 
     /// Polls at most this long and handles what is ready. Notices of this turn are in `traffic.notices`.
@@ -261,7 +272,7 @@ impl Engine {
             Err(error) => {
                 self.free.push(id);
                 let why = format!("no socket: {error}");
-                *self.traffic.totals.refused.entry(why).or_default() += 1;
+                self.traffic.totals.refused.count(why);
                 let (group, room, person) = (wanted.group, wanted.room, wanted.person);
                 let ending = Ending {
                     id: usize::MAX,
@@ -311,6 +322,11 @@ impl Engine {
         Ok(socket)
     }
 
+    /// Sends a close frame.
+    pub(crate) fn close(&mut self, id: usize) {
+        self.with(id, |client, traffic| client.close(traffic));
+    }
+
     /// Ends a connection at once, without a close frame.
     pub(crate) fn drop_connection(&mut self, id: usize) {
         self.remove(id, &End::Ours);
@@ -339,13 +355,13 @@ impl Engine {
         match end {
             End::Ours => {}
             End::Refused(why) | End::Theirs(why) if self.forgiving => {
-                *totals.expected_ends.entry(why.clone()).or_default() += 1;
+                totals.expected_ends.count(why);
             }
-            End::Refused(why) => *totals.refused.entry(why.clone()).or_default() += 1,
+            End::Refused(why) => totals.refused.count(why),
             End::Theirs(why) if client.receiver.slow => {
-                *totals.slow_closed.entry(why.clone()).or_default() += 1;
+                totals.slow_closed.count(why);
             }
-            End::Theirs(why) => *totals.closed.entry(why.clone()).or_default() += 1,
+            End::Theirs(why) => totals.closed.count(why),
         }
         if client.person.is_some() && opened {
             self.traffic.parted(&client.receiver, client.outstanding);

@@ -2,8 +2,8 @@
 //! phases together, and makes one report of what they counted. Only this process looks at the server.
 
 use crate::clock::{Clock, SECOND, pause};
-use crate::latency::{histogram, recorded};
-use crate::report::{Part, Report, Slice};
+use crate::latency::Times;
+use crate::report::{Interval, Part, Report};
 use crate::run::{LINES_MAX, LOOK, Observer, Order, PULSE, Shared, Task, Word, read, write};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader};
@@ -33,7 +33,7 @@ struct Member {
 }
 
 #[derive(Debug)]
-enum Event {
+enum MemberEvent {
     Said(Word),
     /// Its output has ended, because of this.
     Gone(String),
@@ -43,7 +43,7 @@ enum Event {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     members: Vec<Member>,
-    events: Receiver<(usize, Event)>,
+    events: Receiver<(usize, MemberEvent)>,
     clock: Clock,
     next_pulse: u64,
     stop: Arc<AtomicBool>,
@@ -51,9 +51,7 @@ pub(crate) struct Fleet {
 }
 
 /// Runs the tasks in a process each.
-///
-/// # Errors
-/// A process ended, was silent or disagreed; or something that was asked for is not there. None of them is left behind.
+/// Errors: A process ended, was silent or disagreed; or something that was asked for is not there. None of them is left behind.
 pub(crate) fn run(
     tasks: Vec<Task>,
     mut observer: Observer,
@@ -156,14 +154,14 @@ impl Fleet {
         };
         member.heard = now;
         match event {
-            Event::Said(Word::Alive { opened }) => {
+            MemberEvent::Said(Word::Alive { opened }) => {
                 member.opened = opened;
                 Ok(None)
             }
-            Event::Said(Word::Failed(why)) => Err(fault(number, &why)),
-            Event::Said(word) => Ok(Some((number, word))),
-            Event::Gone(_) if member.done => Ok(None),
-            Event::Gone(why) => {
+            MemberEvent::Said(Word::Failed(why)) => Err(fault(number, &why)),
+            MemberEvent::Said(word) => Ok(Some((number, word))),
+            MemberEvent::Gone(_) if member.done => Ok(None),
+            MemberEvent::Gone(why) => {
                 let status = member.end(END_MAX);
                 Err(fault(number, &format!("it ended too early, {status}{why}")))
             }
@@ -200,7 +198,7 @@ impl Fleet {
 
     fn open(&mut self, observer: &mut Observer, all: u64) -> io::Result<()> {
         let (mut ready, mut connections, mut longest) = (0, 0, 0);
-        let mut handshakes = histogram();
+        let mut handshakes = Times::default();
         while ready < self.members.len() {
             match self.next()? {
                 Some((
@@ -214,7 +212,7 @@ impl Fleet {
                     ready += 1;
                     connections += more;
                     longest = nanos.max(longest);
-                    recorded::add(&mut handshakes, &theirs);
+                    handshakes += &theirs;
                 }
                 Some((number, _)) => return Err(fault(number, "it did not open its connections")),
                 None => {
@@ -235,7 +233,8 @@ impl Fleet {
     fn measure(&mut self, observer: &mut Observer) -> io::Result<()> {
         observer.begun()?;
         let start = self.clock.now();
-        let mut rows: Vec<VecDeque<Slice>> = self.members.iter().map(|_| VecDeque::new()).collect();
+        let mut rows: Vec<VecDeque<Interval>> =
+            self.members.iter().map(|_| VecDeque::new()).collect();
         let mut ended = 0;
         while ended < rows.len() {
             match self.next()? {
@@ -282,7 +281,7 @@ impl Fleet {
     }
 }
 
-fn heads(rows: &mut [VecDeque<Slice>]) -> Vec<Slice> {
+fn heads(rows: &mut [VecDeque<Interval>]) -> Vec<Interval> {
     rows.iter_mut().filter_map(VecDeque::pop_front).collect()
 }
 
@@ -291,7 +290,7 @@ fn fault(number: usize, what: &str) -> io::Error {
 }
 
 impl Member {
-    fn start(number: usize, event: SyncSender<(usize, Event)>, now: u64) -> io::Result<Self> {
+    fn start(number: usize, event: SyncSender<(usize, MemberEvent)>, now: u64) -> io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("part")
             .stdin(Stdio::piped())
@@ -306,7 +305,7 @@ impl Member {
                 let why = loop {
                     match read(&mut output) {
                         Ok(Some(word)) => {
-                            if event.send((number, Event::Said(word))).is_err() {
+                            if event.send((number, MemberEvent::Said(word))).is_err() {
                                 return;
                             }
                         }
@@ -315,7 +314,7 @@ impl Member {
                     }
                 };
                 // Nobody listens once the run has ended.
-                event.send((number, Event::Gone(why))).ok();
+                event.send((number, MemberEvent::Gone(why))).ok();
             });
         }
         Ok(Self {

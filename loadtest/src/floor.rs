@@ -16,7 +16,7 @@ const COMMAND_END: &[u8] = b",\"type\":\"user\"}";
 const EVENT_END: &[u8] = b",\"sender\":\"user\",\"timestamp\":\"2024-01-01T12:00:00Z\"}";
 
 #[derive(Debug)]
-struct Peer {
+struct Receiving {
     socket: TcpStream,
     /// Index of the room; none before the handshake.
     room: Option<u32>,
@@ -25,19 +25,19 @@ struct Peer {
 }
 
 #[derive(Debug, Default)]
-struct Room {
+struct FloorRoom {
     members: Vec<usize>,
     /// Frames of this turn, with `--coalesce`.
     turn: Vec<u8>,
 }
 
 #[derive(Debug)]
-struct Floor {
+struct FloorServer {
     poll: Poll,
-    peers: Vec<Option<Box<Peer>>>,
+    peers: Vec<Option<Box<Receiving>>>,
     free: Vec<usize>,
     names: HashMap<Box<[u8]>, u32>,
-    rooms: Vec<Room>,
+    rooms: Vec<FloorRoom>,
     dirty: Vec<u32>,
     coalesce: bool,
     /// Drop and duplicate every so many frames.
@@ -48,12 +48,10 @@ struct Floor {
 }
 
 /// Serves until killed.
-///
-/// # Errors
-/// The address cannot be listened on, or the poll fails.
+/// Errors: The address cannot be listened on, or the poll fails.
 pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
     let mut listener = TcpListener::bind(args.listen)?;
-    let mut floor = Floor {
+    let mut floor = FloorServer {
         poll: Poll::new()?,
         peers: Vec::new(),
         free: Vec::new(),
@@ -94,7 +92,7 @@ pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
     }
 }
 
-impl Floor {
+impl FloorServer {
     fn accept(&mut self, listener: &TcpListener) {
         while let Ok((mut socket, _)) = listener.accept() {
             let id = self.free.pop().unwrap_or_else(|| {
@@ -107,7 +105,7 @@ impl Floor {
                     .registry()
                     .register(&mut socket, Token(id), interest)
             });
-            let peer = Peer {
+            let peer = Receiving {
                 socket,
                 room: None,
                 waiting: Vec::new(),
@@ -214,7 +212,7 @@ impl Floor {
         let room = match self.names.get(name) {
             Some(&room) => room,
             None => {
-                self.rooms.push(Room::default());
+                self.rooms.push(FloorRoom::default());
                 let room = (self.rooms.len() - 1) as u32;
                 self.names.insert(name.into(), room);
                 room
@@ -305,7 +303,7 @@ impl Floor {
     }
 }
 
-impl Peer {
+impl Receiving {
     /// Sends, or queues without a limit what the socket does not take: a floor has no policy. False if the peer is gone.
     fn send(&mut self, bytes: &[u8]) -> bool {
         if !self.waiting.is_empty() {

@@ -1,25 +1,75 @@
 //! Histograms of nanoseconds, and the percentiles a report shows of them.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ops::{AddAssign, Deref, DerefMut};
 
 /// Longest latency told apart: a minute and a half, beyond the longest expiry in use.
 const LATENCY_MAX: u64 = 90_000_000_000;
 
-/// A histogram of nanoseconds, three significant digits.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, LATENCY_MAX, 3)
-        .expect("invariant: the bounds are constants that fit three digits")
+/// Recorded times in nanoseconds, three significant digits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Times(Histogram<u64>);
+
+impl Default for Times {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1_000, LATENCY_MAX, 3);
+        Self(histogram.expect("invariant: the bounds are constants that fit three digits"))
+    }
 }
 
-/// What was recorded so far; recording goes on in an empty one.
-pub(crate) fn take(of: &mut Histogram<u64>) -> Histogram<u64> {
-    std::mem::replace(of, histogram())
+impl Deref for Times {
+    type Target = Histogram<u64>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
-/// A quantile in milliseconds.
-pub(crate) fn millis(of: &Histogram<u64>, quantile: f64) -> f64 {
-    of.value_at_quantile(quantile) as f64 / 1e6
+impl DerefMut for Times {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl AddAssign<&Self> for Times {
+    fn add_assign(&mut self, other: &Self) {
+        let added = self.0.add(&other.0);
+        added.expect("invariant: all histograms of a run have the same bounds");
+    }
+}
+
+impl Times {
+    /// A quantile in milliseconds.
+    pub(crate) fn millis(&self, quantile: f64) -> f64 {
+        self.value_at_quantile(quantile) as f64 / 1e6
+    }
+
+    /// (percentile, milliseconds) pairs for a plot.
+    pub(crate) fn percentiles(&self) -> Vec<(f64, f64)> {
+        const POINTS: [f64; 13] = [
+            0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
+        ];
+        POINTS.map(|p| (p, self.millis(p / 100.0))).to_vec()
+    }
+}
+
+/// The pairs of value and count that were recorded: exact, and as short as it is sparse.
+impl Serialize for Times {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = self.iter_recorded();
+        serializer.collect_seq(values.map(|v| (v.value_iterated_to(), v.count_at_value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Times {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut times = Self::default();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            times.saturating_record_n(value, count);
+        }
+        Ok(times)
+    }
 }
 
 /// Percentiles in milliseconds.
@@ -34,57 +84,15 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn of(times: &Times) -> Self {
         Self {
-            count: histogram.len(),
-            p50_ms: millis(histogram, 0.5),
-            p90_ms: millis(histogram, 0.9),
-            p99_ms: millis(histogram, 0.99),
-            p999_ms: millis(histogram, 0.999),
-            max_ms: histogram.max() as f64 / 1e6,
+            count: times.len(),
+            p50_ms: times.millis(0.5),
+            p90_ms: times.millis(0.9),
+            p99_ms: times.millis(0.99),
+            p999_ms: times.millis(0.999),
+            max_ms: times.max() as f64 / 1e6,
         }
-    }
-}
-
-/// (percentile, milliseconds) pairs for a plot.
-pub(crate) fn percentile_curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
-    const POINTS: [f64; 13] = [
-        0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
-    ];
-    POINTS.map(|p| (p, millis(histogram, p / 100.0))).to_vec()
-}
-
-/// A histogram as the pairs of value and count that were recorded: exact, and as short as it is sparse.
-pub(crate) mod recorded {
-    use crate::latency::histogram;
-    use hdrhistogram::Histogram;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// For `#[serde(with)]`.
-    pub(crate) fn serialize<S: Serializer>(
-        histogram: &Histogram<u64>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let values = histogram.iter_recorded();
-        serializer
-            .collect_seq(values.map(|value| (value.value_iterated_to(), value.count_at_value())))
-    }
-
-    /// For `#[serde(with)]`.
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Histogram<u64>, D::Error> {
-        let mut histogram = histogram();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            histogram.saturating_record_n(value, count);
-        }
-        Ok(histogram)
-    }
-
-    /// Adds what the other one recorded.
-    pub(crate) fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
-        sum.add(other)
-            .expect("invariant: all histograms of a run have the same bounds");
     }
 }
 
@@ -94,11 +102,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_what_was_recorded() {
-        let mut histogram = histogram();
+        let mut times = Times::default();
         for i in 1..=1000 {
-            histogram.saturating_record(i * 1_000_000);
+            times.saturating_record(i * 1_000_000);
         }
-        let latency = Latency::of(&histogram);
+        let latency = Latency::of(&times);
         assert!((latency.p50_ms - 500.0).abs() < 1.0, "{latency:?}");
         assert!((latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
         assert!((latency.max_ms - 1000.0).abs() < 1.0, "{latency:?}");

@@ -17,11 +17,9 @@ pub(crate) struct Ledger {
     pub(crate) accepted: u64,
     /// Deliveries those should give.
     pub(crate) expected: u64,
-    /// Deliveries written.
     pub(crate) delivered: u64,
     /// Deliveries dropped, by cause.
     pub(crate) dropped: BTreeMap<String, u64>,
-    /// Deliveries waiting.
     pub(crate) queued: u64,
     /// What the server cannot account for.
     pub(crate) unexplained: i64,
@@ -43,9 +41,7 @@ impl Ledger {
 }
 
 /// Reads the ledger from an admin address such as `http://127.0.0.1:9000`.
-///
-/// # Errors
-/// Text that says what went wrong.
+/// Errors: Text that says what went wrong.
 pub(crate) fn fetch(admin: &str) -> Result<Ledger, String> {
     let host = admin.trim_start_matches("http://").trim_end_matches('/');
     let body = get(host, "/ledger").map_err(|error| format!("{admin}/ledger: {error}"))?;
@@ -53,9 +49,7 @@ pub(crate) fn fetch(admin: &str) -> Result<Ledger, String> {
 }
 
 /// Reads a path of an admin listener.
-///
-/// # Errors
-/// It is not there, or answers with another status than 200.
+/// Errors: It is not there, or answers with another status than 200.
 pub(crate) fn get(host: &str, path: &str) -> std::io::Result<String> {
     let other = |text: &str| std::io::Error::other(text.to_owned());
     let address = host

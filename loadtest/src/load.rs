@@ -15,7 +15,7 @@ const STALL: u64 = 5 * SECOND;
 const ONCE_BATCH: usize = 100;
 
 /// A group that runs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Crowd {
     group: Group,
     number: usize,
@@ -62,30 +62,19 @@ impl Crowd {
                     slot,
                     group: number,
                     slow,
-                    notify: false,
                     person,
-                    node: 0,
+                    ..Wanted::default()
                 });
             }
         }
         let shared = group.rooms_shared(part);
-        let shared = shared.into_iter().map(|room| first + room as u32);
-        let shared = shared.collect();
-        let (publishers, stopped, pauses) = (Vec::new(), Vec::new(), BinaryHeap::new());
+        let shared = shared.into_iter().map(|room| first + room as u32).collect();
         Self {
             group,
             number,
             shared,
-            publishers,
-            stopped,
-            publishing: false,
-            next: 0,
-            turn: 0,
-            pauses,
-            next_check: 0,
-            next_cycle: 0,
-            resting: false,
             people,
+            ..Self::default()
         }
     }
 
@@ -308,7 +297,6 @@ pub(crate) struct Lives {
     waiting: Vec<u32>,
     publishing: bool,
     next: u64,
-    /// Lives lived.
     pub(crate) ended: u64,
 }
 
@@ -361,10 +349,8 @@ impl Lives {
                 room,
                 slot: Some(0),
                 group,
-                slow: false,
                 notify: true,
-                person: None,
-                node: 0,
+                ..Wanted::default()
             });
             if self.storm.rate > 0.0 {
                 self.next = (self.next + (SECOND as f64 / self.storm.rate) as u64)
@@ -385,13 +371,13 @@ impl Lives {
                 }
                 let now = engine.traffic.clock.now();
                 if self.storm.silent {
-                    engine.with(id, |client, traffic| client.close(traffic));
+                    engine.close(id);
                 } else {
                     engine.with(id, |client, traffic| client.publish(traffic, now));
                 }
             }
             // Only connections of a storm ask for this notice.
-            Notice::Own(id) => engine.with(id, |client, traffic| client.close(traffic)),
+            Notice::Own(id) => engine.close(id),
             Notice::Gone { group, room, .. } if group == self.number => {
                 self.waiting.push(room);
                 self.ended += 1;

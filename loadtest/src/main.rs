@@ -1,6 +1,7 @@
 //! Load-test harness for Supportal Gateway: a second implementation of the wire contract, so it never imports the server.
 //! One thread is one poll loop over a slab of connections ([`engine`], [`client`]); a scenario is a [`plan::Plan`] that [`run`]
-//! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means. `README.md` is for its users.
+//! takes through its phases; [`verify`] checks every delivery; [`report`] says what it means; [`campaign`] takes many runs for one table.
+//! `README.md` is for its users, and has the map of the parts.
 
 mod again;
 mod axis;
@@ -33,6 +34,7 @@ mod scenario;
 mod server;
 mod share;
 mod sweep;
+mod tally;
 mod target;
 mod traffic;
 mod verify;
@@ -44,10 +46,11 @@ mod tests;
 use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
 use plan::Plan;
+use report::{Judged, exit_code, write_json};
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -98,14 +101,10 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     }
     let stop = stop_flag()?;
     if let Command::Compare(args) = &command {
-        let (folder, summary) = compare::run(args, &options, &stop)?;
-        print(&format!("{summary}\nResults: {}", folder.display()));
-        return Ok(ExitCode::SUCCESS);
+        return results(compare::run(args, &options, &stop)?);
     }
     if let Command::Sweep(args) = &command {
-        let (folder, text) = sweep::run(args, &options, &stop)?;
-        print(&format!("{text}\nResults: {}", folder.display()));
-        return Ok(ExitCode::SUCCESS);
+        return results(sweep::run(args, &options, &stop)?);
     }
     if let Command::Xnode(args) = &command {
         return across_nodes(args, &options, stop);
@@ -124,23 +123,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     };
     let report = one_run(&command, plan, shares, &options, restart, stop)?;
     print(&report.text());
-    if let Some(path) = &options.json {
-        write(
-            path,
-            &serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?,
-        )?;
-    }
-    if let Some(path) = &options.html {
-        write(path, &html::page(&report))?;
-    }
-    // Whoever stops a run has not found a fault.
-    Ok(
-        if report.interrupted.is_some() || report.failures().is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        },
-    )
+    report.files(&options)
 }
 
 /// `xnode`, once or as its whole table.
@@ -150,27 +133,17 @@ fn across_nodes(
     stop: Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
     if args.all {
-        let (folder, summary) = xnode::run_all(args, options, &stop)?;
-        print(&format!("{summary}\nResults: {}", folder.display()));
-        return Ok(ExitCode::SUCCESS);
+        return results(xnode::run_all(args, options, &stop)?);
     }
     let report = xnode::run(args, options, stop)?;
     print(&report.text());
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report.json()).map_err(|e| e.to_string())?;
-        write(path, &text)?;
-    }
-    if let Some(path) = &options.html {
-        write(path, &report.page())?;
-    }
-    // Whoever stops a run has not found a fault.
-    Ok(
-        if report.interrupted.is_some() || report.failures().is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        },
-    )
+    report.files(options)
+}
+
+/// The folder with the results of many runs, and their summary.
+fn results((folder, summary): (PathBuf, String)) -> Result<ExitCode, String> {
+    print(&format!("{summary}\nResults: {}", folder.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `deploy` with one client after the other.
@@ -184,20 +157,9 @@ fn both_clients(plan: &Plan, options: &Options) -> Result<ExitCode, String> {
             .is_some_and(Vec::is_empty)
     });
     if let Some(path) = &options.json {
-        write(
-            path,
-            &serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?,
-        )?;
+        write_json(path, &json)?;
     }
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    Ok(exit_code(good))
 }
 
 /// One scenario against one server, from this process or from as many as there are shares.
@@ -285,11 +247,7 @@ fn part() -> Result<ExitCode, String> {
     let run = Run::new(task, clock, Desk::Linked(link), stop).and_then(Run::run);
     voice.finish(run.as_ref().err());
     // The coordinator reports the fault.
-    Ok(if run.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(run.is_ok()))
 }
 
 /// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.

@@ -13,11 +13,9 @@ pub(crate) struct Process {
     pub(crate) cpu_nanos: u64,
     /// Time its threads could have run but waited for a core, in nanoseconds.
     pub(crate) wait_nanos: u64,
-    /// Resident bytes.
     pub(crate) rss_bytes: u64,
     /// Proportional share of them.
     pub(crate) pss_bytes: u64,
-    /// Open descriptors.
     pub(crate) descriptors: u64,
 }
 

@@ -14,9 +14,7 @@ pub(crate) fn our_flags() -> String {
 }
 
 /// This server, beside the running program unless told otherwise.
-///
-/// # Errors
-/// It is not there.
+/// Errors: It is not there.
 pub(crate) fn our_server(given: Option<&Path>) -> Result<PathBuf, String> {
     let program = match given {
         Some(path) => path.to_owned(),

@@ -2,11 +2,10 @@
 
 use crate::clock::SECOND;
 use crate::engine::{Engine, Wanted};
-use crate::latency::histogram;
+use crate::latency::Times;
 use crate::plan::{Comeback, Leaving};
-use crate::report::Returned;
+use crate::report::{Comings, Returned};
 use crate::traffic::Ending;
-use hdrhistogram::Histogram;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -15,7 +14,7 @@ const STOCK_PAUSE: u64 = 3 * SECOND;
 /// The stock page gives up after so many tries; a successful one resets the count.
 const STOCK_ATTEMPTS: u32 = 5;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Person {
     room: u32,
     slot: Option<u16>,
@@ -31,7 +30,7 @@ struct Person {
 }
 
 /// The people of one group.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct People {
     leaving: Leaving,
     group: usize,
@@ -43,7 +42,7 @@ pub(crate) struct People {
     next: u64,
     counts: (u64, u64, u64, u64),
     peak: (u64, u64, u64),
-    away: Histogram<u64>,
+    away: Times,
     first_loss: u64,
     last_back: u64,
     flips: u32,
@@ -57,19 +56,7 @@ impl People {
         Self {
             leaving,
             group,
-            persons: Vec::new(),
-            timers: BinaryHeap::new(),
-            ids: Vec::new(),
-            active: false,
-            next: 0,
-            counts: (0, 0, 0, 0),
-            peak: (0, 0, 0),
-            away: histogram(),
-            first_loss: 0,
-            last_back: 0,
-            flips: 0,
-            missed: 0,
-            over: false,
+            ..Self::default()
         }
     }
 
@@ -78,13 +65,8 @@ impl People {
         self.persons.push(Person {
             room,
             slot,
-            attempts: 0,
-            live: 0,
-            timers: 0,
-            lost_at: 0,
-            gave_up: false,
-            sent: 0,
             trying: 1,
+            ..Person::default()
         });
         (self.persons.len() - 1) as u32
     }
@@ -205,7 +187,7 @@ impl People {
                 self.flips += 1;
                 engine.cut(id, self.flips.is_multiple_of(2));
             } else {
-                engine.with(id, |client, traffic| client.close(traffic));
+                engine.close(id);
             }
         }
     }
@@ -230,10 +212,8 @@ impl People {
                 .slot
                 .filter(|_| person.live == 0 && person.trying == 1),
             group: self.group,
-            slow: false,
-            notify: false,
             person: Some(number),
-            node: 0,
+            ..Wanted::default()
         });
     }
 
@@ -257,19 +237,22 @@ impl People {
         let count =
             |want: &dyn Fn(&Person) -> bool| self.persons.iter().filter(|p| want(p)).count();
         let live: u32 = self.persons.iter().map(|p| p.live.saturating_sub(1)).sum();
-        Returned {
+        let counts = Comings {
             left,
             lost: ended.saturating_sub(left),
             attempts,
             failed,
             attempts_peak: self.peak.2,
-            away: self.away.clone(),
-            first_loss: self.first_loss,
-            last_back: self.last_back,
-            missed: self.missed,
+            missed_while_away: self.missed,
             gave_up: count(&|p| p.gave_up && p.live == 0),
             still_away: count(&|p| !p.gave_up && p.live == 0),
             extra_sockets: live as usize,
+        };
+        Returned {
+            counts,
+            away: self.away.clone(),
+            first_loss: self.first_loss,
+            last_back: self.last_back,
             may_give_up: self.leaving.comeback == Comeback::Stock,
         }
     }

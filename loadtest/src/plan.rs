@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How a group publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Drive {
     /// Not at all; once in the middle of the measurement everybody says one thing.
+    #[default]
     Once,
     /// As soon as its own message is back, with this many under way.
     Closed {
@@ -27,9 +28,10 @@ pub(crate) enum Drive {
 }
 
 /// How people come back. Times in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Comeback {
     /// As the stock page does: after 3 s, five times, and twice at once after an error.
+    #[default]
     Stock,
     /// Full jitter: anywhere from 0 to a bound that doubles with each failure.
     Jitter {
@@ -52,28 +54,24 @@ pub(crate) const JITTER: Comeback = Comeback::Jitter {
 };
 
 /// Connections that end and people who come back.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Leaving {
     /// Connections we end, a second.
     pub(crate) rate: f64,
     /// Without a close frame.
     pub(crate) abrupt: bool,
-    /// Publishers, too.
     pub(crate) publishers: bool,
-    /// How they return.
     pub(crate) comeback: Comeback,
 }
 
 /// Rooms of one kind.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Group {
-    /// Rooms.
     pub(crate) rooms: usize,
     /// Members of each.
     pub(crate) members: usize,
     /// Members that publish, the first of each room.
     pub(crate) publishers: usize,
-    /// How they do.
     pub(crate) drive: Drive,
     /// Members that stop reading, the last of each room.
     pub(crate) stopped: usize,
@@ -81,7 +79,7 @@ pub(crate) struct Group {
     pub(crate) cycle: Option<Duration>,
     /// Kernel receive buffer of those that stop; the system's default without.
     pub(crate) receive_buffer: Option<usize>,
-    /// It is there for what it does to the others: its latencies are not recorded.
+    /// The group is there for what it does to the others: its latencies are not recorded.
     pub(crate) background: bool,
     /// Its people leave and come back.
     pub(crate) leaving: Option<Leaving>,
@@ -96,11 +94,7 @@ impl Group {
             members,
             publishers,
             drive,
-            stopped: 0,
-            cycle: None,
-            receive_buffer: None,
-            background: false,
-            leaving: None,
+            ..Self::default()
         }
     }
 }
@@ -119,11 +113,8 @@ pub(crate) struct Storm {
 /// A scenario, ready to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Its name.
     pub(crate) name: String,
-    /// Groups of rooms.
     pub(crate) groups: Vec<Group>,
-    /// Short lives.
     pub(crate) storm: Option<Storm>,
     /// Bytes of a message's text.
     pub(crate) size: usize,

@@ -27,9 +27,9 @@ pub(crate) const PATH: &str = "/ws/chat/{business}/{room}/";
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ready {
-    /// It accepts a connection.
+    /// The server accepts a connection.
     Tcp,
-    /// It answers a WebSocket handshake with 101.
+    /// The server answers a WebSocket handshake with 101.
     #[default]
     Websocket,
 }
@@ -39,9 +39,7 @@ pub(crate) enum Ready {
 pub(crate) struct Spec {
     /// Line for `sh`, with `{port}` and `{admin}`.
     pub(crate) command: String,
-    /// Directory it starts in.
     pub(crate) directory: Option<PathBuf>,
-    /// The check.
     pub(crate) ready: Ready,
     /// Path of the check's handshake.
     pub(crate) path: String,
@@ -55,16 +53,13 @@ pub(crate) struct Spec {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Its WebSocket port.
     pub(crate) port: u16,
     /// The port it may serve its ledger on.
     pub(crate) admin: u16,
 }
 
 /// A port nobody listens on at this moment.
-///
-/// # Errors
-/// No port.
+/// Errors: No port.
 pub(crate) fn free_port() -> Result<u16, String> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -110,26 +105,20 @@ fn last_words(spec: &Spec) -> String {
 
 impl Server {
     /// Starts it on free ports and waits until it is ready.
-    ///
-    /// # Errors
-    /// Text that says why it is not there.
+    /// Errors: Text that says why it is not there.
     pub(crate) fn start(spec: &Spec) -> Result<Self, String> {
         Self::start_on(spec, free_port()?, free_port()?)
     }
 
     /// The same on these ports.
-    ///
-    /// # Errors
-    /// Text that says why it is not there.
+    /// Errors: Text that says why it is not there.
     pub(crate) fn start_on(spec: &Spec, port: u16, admin: u16) -> Result<Self, String> {
         let server = Self::spawn(spec, port, admin)?;
         server.wait_ready(spec)
     }
 
     /// Starts it without waiting.
-    ///
-    /// # Errors
-    /// Text that says why it is not there.
+    /// Errors: Text that says why it is not there.
     pub(crate) fn spawn(spec: &Spec, port: u16, admin: u16) -> Result<Self, String> {
         let line = spec
             .command

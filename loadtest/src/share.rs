@@ -26,9 +26,7 @@ impl Share {
 }
 
 /// The shares of as many processes as asked for, or of as few as have the descriptors for the plan.
-///
-/// # Errors
-/// Text that says why that is impossible and what to do.
+/// Errors: Text that says why that is impossible and what to do.
 pub(crate) fn shares(
     plan: &Plan,
     asked: Option<usize>,

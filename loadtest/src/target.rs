@@ -7,9 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// Where to connect, and as whom.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Target {
-    /// Resolved address.
     pub(crate) address: SocketAddr,
-    /// Host header.
     pub(crate) host: String,
     /// Path with `{business}` and `{room}`.
     pub(crate) path: String,

@@ -1,7 +1,12 @@
 //! The whole harness against its own floor: good runs are good, and a server that loses or repeats one frame in a thousand is caught.
 
 use crate::cli::{Cli, Command};
-use crate::{one_run, report::Report, scenario, share::shares};
+use crate::{
+    one_run,
+    report::{Judged, Report},
+    scenario,
+    share::shares,
+};
 use clap::Parser;
 use std::net::TcpListener;
 use std::sync::{Arc, atomic::AtomicBool};
@@ -63,7 +68,7 @@ fn an_interrupted_run_is_not_judged() {
             "{text}"
         );
         assert_eq!(report.failures().len(), 1, "{text}");
-        let page = crate::html::page(&report);
+        let page = report.page();
         assert!(page.contains(">interrupted<") && !page.contains(">failed<"));
     }
     let whole = until(&[], &["echo", "-c", "2"], Arc::new(AtomicBool::new(false)));
@@ -128,7 +133,7 @@ fn cut_connections_come_back_and_nothing_is_lost_without_a_cause() {
         ],
     ] {
         let report = against_floor(&[], scenario);
-        let returns = report.returns.as_ref().unwrap();
+        let returns = report.returns.as_ref().unwrap().counts;
         assert!(report.failures().is_empty(), "{}", report.text());
         assert!(
             returns.left > 10 && returns.attempts > 0,

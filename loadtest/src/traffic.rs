@@ -2,11 +2,11 @@
 
 use crate::clock::Clock;
 use crate::contract::Contract;
-use crate::latency::histogram;
+use crate::latency::Times;
 use crate::message::{Marker, Message};
+use crate::tally::{Tally, sum_of};
 use crate::verify::{Counts, Fit, Verify};
-use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// A room of this run.
 #[derive(Debug, Default)]
@@ -37,13 +37,12 @@ impl Room {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ending {
-    /// Its number until then.
     pub(crate) id: usize,
     /// The person of its group.
     pub(crate) person: Option<u32>,
     /// With a close frame.
     pub(crate) clean: bool,
-    /// It had been open.
+    /// The connection had been open.
     pub(crate) opened: bool,
 }
 
@@ -68,28 +67,24 @@ pub(crate) enum Notice {
 /// Counts besides verification.
 #[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Totals {
-    /// Messages published.
     pub(crate) published: u64,
     /// Frames that carry no message of this run: welcomes, assistants.
     pub(crate) unpublished_frames: u64,
-    /// Connections opened.
     pub(crate) opened: u64,
     /// Times a closed loop waited five seconds for its own message and began anew.
     pub(crate) stalls: u64,
     /// Sends left out because the server had stopped reading.
     pub(crate) not_sent: u64,
-    /// Bytes read.
     pub(crate) bytes_in: u64,
-    /// Bytes written.
     pub(crate) bytes_out: u64,
     /// Errors the server sent, by text.
-    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) errors: Tally,
     /// Connections that did not open, by reason.
-    pub(crate) refused: BTreeMap<String, u64>,
+    pub(crate) refused: Tally,
     /// Connections the server ended, by reason.
-    pub(crate) closed: BTreeMap<String, u64>,
+    pub(crate) closed: Tally,
     /// What a server that restarts ended or refused, by reason.
-    pub(crate) expected_ends: BTreeMap<String, u64>,
+    pub(crate) expected_ends: Tally,
     /// Deliveries under way to a connection when it ended.
     pub(crate) parted_under_way: u64,
     /// Messages whose publisher's connection ended before they came back.
@@ -99,7 +94,7 @@ pub(crate) struct Totals {
     /// Sends left out because no publisher was connected.
     pub(crate) nobody_there: u64,
     /// The same for slow readers.
-    pub(crate) slow_closed: BTreeMap<String, u64>,
+    pub(crate) slow_closed: Tally,
 }
 
 impl Totals {
@@ -108,58 +103,16 @@ impl Totals {
         let maps = [&self.errors, &self.refused, &self.closed];
         maps.iter().flat_map(|map| map.values()).sum()
     }
-
-    /// Adds another process's.
-    pub(crate) fn add(&mut self, other: Self) {
-        let Self {
-            published,
-            unpublished_frames,
-            opened,
-            stalls,
-            not_sent,
-            bytes_in,
-            bytes_out,
-            errors,
-            refused,
-            closed,
-            expected_ends,
-            parted_under_way,
-            parted_unsure,
-            parted_holes,
-            nobody_there,
-            slow_closed,
-        } = other;
-        self.published += published;
-        self.unpublished_frames += unpublished_frames;
-        self.opened += opened;
-        self.stalls += stalls;
-        self.not_sent += not_sent;
-        self.bytes_in += bytes_in;
-        self.bytes_out += bytes_out;
-        self.parted_under_way += parted_under_way;
-        self.parted_unsure += parted_unsure;
-        self.parted_holes += parted_holes;
-        self.nobody_there += nobody_there;
-        for (sum, part) in [
-            (&mut self.errors, errors),
-            (&mut self.refused, refused),
-            (&mut self.closed, closed),
-            (&mut self.expected_ends, expected_ends),
-            (&mut self.slow_closed, slow_closed),
-        ] {
-            for (why, n) in part {
-                *sum.entry(why).or_default() += n;
-            }
-        }
-    }
 }
 
+sum_of!(Totals: published unpublished_frames opened stalls not_sent bytes_in bytes_out errors refused closed expected_ends
+    parted_under_way parted_unsure parted_holes nobody_there slow_closed);
+
 /// What arrives on other nodes than the publisher's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Far {
     /// Latencies since the last sample.
-    pub(crate) latency: Histogram<u64>,
-    /// Deliveries.
+    pub(crate) latency: Times,
     pub(crate) delivered: u64,
     /// Waits for rooms to be reached again.
     pub(crate) recovery: Option<Recovery>,
@@ -201,27 +154,23 @@ impl Recovery {
 /// Shared by all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    /// The run's time.
     pub(crate) clock: Clock,
     /// What the server speaks.
     pub(crate) contract: Contract,
     /// Writes and finds messages.
     pub(crate) message: Message,
-    /// Sequences.
     pub(crate) verify: Verify,
-    /// Rooms by number.
     pub(crate) rooms: Vec<Room>,
     /// Latencies since the last sample.
-    pub(crate) latency: Histogram<u64>,
+    pub(crate) latency: Times,
     /// The same of receivers on other nodes than the publishers'.
     pub(crate) far: Far,
     /// Latencies of readers that stop at times, of the whole run.
-    pub(crate) slow_latency: Histogram<u64>,
+    pub(crate) slow_latency: Times,
     /// Handshake times since the last sample.
-    pub(crate) handshakes: Histogram<u64>,
+    pub(crate) handshakes: Times,
     /// How far behind its schedule the open loop sent.
-    pub(crate) lag: Histogram<u64>,
-    /// Other counts.
+    pub(crate) lag: Times,
     pub(crate) totals: Totals,
     /// What happened in this turn.
     pub(crate) notices: Vec<Notice>,
@@ -244,15 +193,11 @@ impl Traffic {
             message: Message::new(run, text_bytes),
             verify: Verify::default(),
             rooms: Vec::new(),
-            latency: histogram(),
-            far: Far {
-                latency: histogram(),
-                delivered: 0,
-                recovery: None,
-            },
-            slow_latency: histogram(),
-            handshakes: histogram(),
-            lag: histogram(),
+            latency: Times::default(),
+            far: Far::default(),
+            slow_latency: Times::default(),
+            handshakes: Times::default(),
+            lag: Times::default(),
             totals: Totals::default(),
             notices: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
@@ -355,13 +300,11 @@ impl Traffic {
 /// The receiving side of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Receiver {
-    /// Its room.
     pub(crate) room: u32,
     /// Its place among the room's publishers, if it publishes.
     pub(crate) slot: Option<u16>,
-    /// Its counters.
     pub(crate) place: crate::verify::Place,
-    /// It stops reading at times, so holes are expected.
+    /// The reader stops at times, so holes are expected.
     pub(crate) slow: bool,
     /// The node it is connected to; the publishers' is 0.
     pub(crate) node: u16,

@@ -1,6 +1,7 @@
 //! Checks every delivery per receiver and publisher: nothing lost, nothing twice, nothing out of order, nothing late.
 //! One `u32` per receiver and publisher; only a receiver with a hole in its sequence costs more.
 
+use crate::tally::sum_of;
 use std::collections::{HashMap, HashSet};
 
 /// Counts over the whole run, warm-up included: a message lost while warming up is lost all the same.
@@ -24,29 +25,7 @@ pub(crate) struct Counts {
     pub(crate) misrouted: u64,
 }
 
-impl Counts {
-    /// Adds another process's.
-    pub(crate) fn add(&mut self, other: &Self) {
-        let Self {
-            delivered,
-            lost,
-            missed_by_slow_readers,
-            duplicated,
-            out_of_order,
-            late,
-            corrupted,
-            misrouted,
-        } = other;
-        self.delivered += delivered;
-        self.lost += lost;
-        self.missed_by_slow_readers += missed_by_slow_readers;
-        self.duplicated += duplicated;
-        self.out_of_order += out_of_order;
-        self.late += late;
-        self.corrupted += corrupted;
-        self.misrouted += misrouted;
-    }
-}
+sum_of!(Counts: delivered lost missed_by_slow_readers duplicated out_of_order late corrupted misrouted);
 
 /// Where a receiver's counters lie.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,7 +41,7 @@ pub(crate) enum Fit {
     Next,
     /// Some before it are missing, for now: from the first, up to before the second.
     Gap(u32, u32),
-    /// It fills an earlier hole.
+    /// The delivery fills an earlier hole.
     Filled,
     /// Seen before.
     Again,
@@ -73,7 +52,6 @@ pub(crate) enum Fit {
 /// All receivers' sequences.
 #[derive(Debug, Default)]
 pub(crate) struct Verify {
-    /// What has been counted.
     pub(crate) counts: Counts,
     next: Vec<u32>,
     /// Holes as (first, past the last) by counter.

@@ -1,6 +1,7 @@
 //! `GET /history`: the newest messages of a room.
 
-use super::{JSON, Sources, TEXT, reply};
+use super::reply::{JSON, TEXT, reply};
+use super::sources::Sources;
 use crate::bridge::streams::{Kept, NoHistory};
 use crate::http;
 use crate::name::RoomName;

@@ -1,6 +1,7 @@
 //! `GET /ledger`: the account of deliveries, of the node or of one room.
 
-use super::{JSON, Sources, TEXT, reply};
+use super::reply::{JSON, TEXT, reply};
+use super::sources::Sources;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::http;
 use crate::name::RoomName;

@@ -1,6 +1,6 @@
 //! `GET /metrics`: every counter, in the format that is asked for.
 
-use super::Sources;
+use super::sources::Sources;
 use crate::metrics::Counter;
 use crate::telemetry;
 use hyper::HeaderMap;
@@ -9,14 +9,14 @@ use std::sync::atomic::Ordering;
 
 /// A text format that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum TextFormat {
     /// Prometheus' own, which every scraper reads.
     Text,
     /// OpenMetrics 1.0, for whoever names it and prefers nothing else.
     OpenMetrics,
 }
 
-impl Format {
+impl TextFormat {
     /// The one that a request prefers (RFC 9110 section 12.5.1). What it does not accept at all is no reason to
     /// answer nothing.
     pub(super) fn of(headers: &HeaderMap) -> Self {
@@ -220,12 +220,12 @@ mod tests {
         assert_eq!(counter.get(), 19_999);
     }
 
-    fn format(accept: &[&str]) -> Format {
+    fn format(accept: &[&str]) -> TextFormat {
         let mut headers = HeaderMap::new();
         for value in accept {
             headers.append(ACCEPT, value.parse().expect("a value"));
         }
-        Format::of(&headers)
+        TextFormat::of(&headers)
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
             &["application/openmetrics-text;q=0.5,*/*;q=0.1"],
             &["application/openmetrics-text;q=0.3,text/plain;q=0,*/*"],
         ] {
-            assert_eq!(format(accept), Format::OpenMetrics, "{accept:?}");
+            assert_eq!(format(accept), TextFormat::OpenMetrics, "{accept:?}");
         }
         for accept in [
             &[][..],
@@ -269,7 +269,7 @@ mod tests {
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain;version=0.0.4;q=0.3",
             ],
         ] {
-            assert_eq!(format(accept), Format::Text, "{accept:?}");
+            assert_eq!(format(accept), TextFormat::Text, "{accept:?}");
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
             # HELP a_build_info V.\n# TYPE a_build_info gauge\na_build_info{version=\"1\"} 1\n";
         assert_eq!(downgrade(open_metrics), text);
         assert_eq!(
-            Format::OpenMetrics.text(open_metrics.to_owned()),
+            TextFormat::OpenMetrics.text(open_metrics.to_owned()),
             open_metrics
         );
     }

@@ -14,34 +14,29 @@
 //! that is not ours is refused with 421: a page elsewhere may have its name point at this machine and read what is
 //! answered (DNS rebinding), and such a request names the page's host (`host`).
 //!
-//! Bounded by [`ADMIN_CONNECTIONS`] in number and by [`Timeouts`] in time. One connection more is answered once and
+//! Bounded by [`CONNECTIONS_MAX`] in number and by [`Timeouts`] in time. One connection more is answered once and
 //! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.
 
+mod health;
 mod history;
 mod host;
 mod ledger;
 mod metrics;
+mod reply;
+mod sources;
 
-use crate::assistant::Dispatcher;
-use crate::bridge::Bridge;
-use crate::broker::Broker;
-use crate::channels::Layer;
-use crate::clock::{Clock, Millis};
-use crate::config::{ADMIN_CONNECTIONS, Config, Secret};
-use crate::http::{self, End, Host, Pace, Timeouts};
-use crate::metrics::Metrics;
-use crate::redis::LinkReport;
-use crate::worker::Workers;
+pub use sources::Sources;
+
+use crate::config::Secret;
+use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
-};
+use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use reply::{JSON, TEXT, reply};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
@@ -49,11 +44,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
+/// Most connections: scrapers and operators, not clients. As many again are answered once each and closed, so
+/// that a probe never finds the listener full.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// What one of them holds: hyper's buffers, which are a head's, an answer, and the kernel's.
+pub(crate) const CONNECTION_BYTES: usize = 512 * 1024;
 
 /// The admin address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -63,43 +62,14 @@ pub struct Error {
     source: io::Error,
 }
 
-/// What the operator is answered from.
-#[derive(Debug)]
-pub struct Sources {
-    /// Settings.
-    pub config: Arc<Config>,
-    /// The node's time.
-    pub clock: Clock,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// Rooms.
-    pub broker: Arc<Broker>,
-    /// The data plane.
-    pub workers: Arc<Workers>,
-    /// Who answers customers.
-    pub assistant: Dispatcher,
-    /// The way to other nodes, if there is one.
-    pub bridge: Option<Arc<Bridge>>,
-    /// The way to Django, if there is one.
-    pub channels: Option<Arc<Layer>>,
-    /// True from the first moment of a drain: this node is not ready for more.
-    pub draining: watch::Receiver<bool>,
-}
-
-impl Sources {
-    fn is_draining(&self) -> bool {
-        *self.draining.borrow()
-    }
-}
-
 /// The admin listener.
 #[derive(Debug)]
-pub struct Admin {
+pub struct AdminListener {
     listener: TcpListener,
     sources: Arc<Sources>,
 }
 
-impl Admin {
+impl AdminListener {
     /// Binds `admin.listen`.
     ///
     /// # Errors
@@ -128,8 +98,8 @@ impl Admin {
     /// # Cancel safety
     /// Answers under way are finished by their own tasks.
     pub async fn run(self) {
-        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-        let mut brief: VecDeque<AbortHandle> = VecDeque::with_capacity(ADMIN_CONNECTIONS);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut brief: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS_MAX);
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -143,7 +113,7 @@ impl Admin {
             let is_brief = place.is_none();
             let served = tokio::spawn(serve(Arc::clone(&self.sources), stream, place));
             if is_brief {
-                if brief.len() == ADMIN_CONNECTIONS
+                if brief.len() == CONNECTIONS_MAX
                     && let Some(oldest) = brief.pop_front()
                 {
                     oldest.abort();
@@ -170,11 +140,11 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
     };
     let http = http::builder(&config.limits);
     let served = http::serve(&http, TokioIo::new(stream), &pace, pending(), answer).await;
-    if let End::Failed(error) = &served.end {
+    if let ServiceEnd::Failed(error) = &served.end {
         tracing::debug!(%error, "admin connection failed");
     }
-    if !matches!(served.end, End::Overdue(_)) {
-        let is_too_long = matches!(served.end, End::TooLong);
+    if !matches!(served.end, ServiceEnd::Overdue(_)) {
+        let is_too_long = matches!(served.end, ServiceEnd::TooLong);
         http::linger(served.io.into_inner(), is_too_long).await;
     }
     drop(place);
@@ -223,7 +193,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
             );
         }
         "/ready" => {
-            let (status, text) = readiness(sources);
+            let (status, text) = health::readiness(sources);
             return reply(status, TEXT, text);
         }
         _ => {}
@@ -245,10 +215,10 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
         "/health" => reply(
             StatusCode::OK,
             JSON,
-            format!("{:#}\n", health(sources).await),
+            format!("{:#}\n", health::health(sources).await),
         ),
         "/metrics" => {
-            let format = metrics::Format::of(request.headers());
+            let format = metrics::TextFormat::of(request.headers());
             let text = format.text(metrics::measure(sources));
             let mut response = reply(StatusCode::OK, format.content_type(), text);
             let vary = HeaderValue::from_static("accept");
@@ -263,15 +233,6 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
             "live ready health metrics ledger history\n".to_owned(),
         ),
     }
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }
 
 /// Is the one bearer token given (RFC 9110 section 11.4)? Compared in a time that depends on the lengths only.
@@ -291,133 +252,4 @@ fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
         .zip(expected)
         .fold(0, |sum, (a, b)| sum | (a ^ b));
     scheme.eq_ignore_ascii_case(SCHEME) && given.len() == expected.len() && differences == 0
-}
-
-/// Ready, ready but cut off from other nodes, or not ready for that reason.
-fn readiness(sources: &Sources) -> (StatusCode, String) {
-    let mut reasons = bridge_reasons(sources);
-    if !reasons.is_empty() && sources.config.bridge.required {
-        let text = format!("not ready: {}\n", reasons.join("; "));
-        return (StatusCode::SERVICE_UNAVAILABLE, text);
-    }
-    // Never a reason to take nobody: while settings change, it is one of every node.
-    reasons.extend(disagreements(sources));
-    if reasons.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
-    } else {
-        let text = format!("ready, degraded: {}\n", reasons.join("; "));
-        (StatusCode::OK, text)
-    }
-}
-
-/// Why other nodes, or Django, are not reached over a Redis.
-fn bridge_reasons(sources: &Sources) -> Vec<String> {
-    let (nodes, django) = link_reports(sources);
-    let nodes = reasons("redis", nodes);
-    nodes.chain(reasons("django", django)).collect()
-}
-
-/// How each Redis of `bridge.urls` is, and each of `bridge.channels.hosts`.
-fn link_reports(sources: &Sources) -> (Vec<LinkReport>, Vec<LinkReport>) {
-    let nodes = sources.bridge.as_deref().map(Bridge::reports);
-    let django = sources.channels.as_ref().map(|layer| layer.reports());
-    (nodes.unwrap_or_default(), django.unwrap_or_default())
-}
-
-/// Which other nodes have other settings.
-fn disagreements(sources: &Sources) -> Vec<String> {
-    let bridge = sources.bridge.as_ref();
-    bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
-}
-
-fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
-    let down = reports.into_iter().enumerate();
-    down.filter(|(_, report)| !report.is_up)
-        .map(move |(index, report)| {
-            let reason = match report.reason.as_str() {
-                "" => "connecting",
-                reason => reason,
-            };
-            format!("{what} {index} is down: {reason}")
-        })
-}
-
-/// The bridge's part of `/health`.
-fn bridge_health(sources: &Sources) -> Value {
-    if sources.bridge.is_none() && sources.channels.is_none() {
-        return json!({ "mode": "off" });
-    }
-    let now = sources.clock.now();
-    let (nodes, django) = link_reports(sources);
-    let others = sources
-        .bridge
-        .as_ref()
-        .map_or(0, |bridge| bridge.others().1);
-    json!({
-        "mode": sources.config.bridge.mode,
-        "redis": links(&nodes, now),
-        "other_nodes": others,
-        "django": links(&django, now),
-    })
-}
-
-fn links(reports: &[LinkReport], now: Millis) -> Vec<Value> {
-    reports
-        .iter()
-        .map(|report| {
-            json!({
-                "address": report.address,
-                "up": report.is_up,
-                "for_seconds": now.since(report.since).as_secs(),
-                "reason": report.reason,
-                "canary_milliseconds": report.canary.map(|took| took.as_secs_f64() * 1_000.0),
-                "rooms": report.rooms,
-                "confirmed": report.confirmed,
-                "outbox": report.outbox,
-            })
-        })
-        .collect()
-}
-
-async fn health(sources: &Sources) -> Value {
-    let reports = sources.workers.audit(None).await;
-    let answering = reports.len();
-    let mut reasons = Vec::new();
-    if sources.is_draining() {
-        reasons.push("draining".to_owned());
-    }
-    if answering < sources.workers.count() && !sources.is_draining() {
-        reasons.push(format!(
-            "{} of {} workers do not answer",
-            sources.workers.count() - answering,
-            sources.workers.count()
-        ));
-    }
-    reasons.extend(bridge_reasons(sources));
-    reasons.extend(disagreements(sources));
-    let unexplained: i64 = reports
-        .iter()
-        .map(|report| report.ledger.unexplained())
-        .sum();
-    if unexplained != 0 {
-        reasons.push(format!("the ledger has a residue of {unexplained}"));
-    }
-    let prompts = sources.assistant.counts();
-    json!({
-        "status": if reasons.is_empty() { "ok" } else { "degraded" },
-        "reasons": reasons,
-        "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": sources.clock.now().0 / 1_000,
-        "workers": { "running": answering, "configured": sources.workers.count() },
-        "connections": reports.iter().map(|report| report.connections).sum::<usize>(),
-        "rooms": sources.broker.rooms(),
-        "assistant": {
-            "kind": sources.config.assistant.kind,
-            "open": prompts.open,
-            "replied": prompts.replied,
-            "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
-            "busy": prompts.busy,
-        },
-        "bridge": bridge_health(sources),
-    })
 }

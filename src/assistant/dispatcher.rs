@@ -66,15 +66,15 @@ impl std::fmt::Debug for Dispatcher {
 struct Desk {
     handle: Handle,
     assistant: Arc<dyn Assistant>,
-    limits: Limits,
-    state: Mutex<State>,
+    limits: DeskLimits,
+    state: Mutex<DeskState>,
     /// True: what is being answered stops with an apology.
     stop: watch::Sender<bool>,
     idle: Notify,
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct DeskLimits {
     timeout: Duration,
     prompts: usize,
     prompts_per_room: usize,
@@ -82,9 +82,9 @@ struct Limits {
 }
 
 #[derive(Default)]
-struct State {
+struct DeskState {
     /// Rooms with a prompt waiting or being answered.
-    rooms: HashMap<RoomName, Room>,
+    rooms: HashMap<RoomName, RoomPrompts>,
     /// Rooms whose first prompt may start as soon as there is a free place, in turn.
     ready: VecDeque<RoomName>,
     running: usize,
@@ -95,7 +95,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Room {
+struct RoomPrompts {
     answering: bool,
     waiting: VecDeque<Prompt>,
 }
@@ -126,7 +126,7 @@ impl Dispatcher {
         Self(Some(Arc::new(Desk {
             handle: handle.clone(),
             assistant,
-            limits: Limits {
+            limits: DeskLimits {
                 timeout: config.timeout,
                 prompts: config.prompts,
                 prompts_per_room: config.prompts_per_room,
@@ -189,8 +189,8 @@ impl Dispatcher {
     }
 }
 
-impl State {
-    fn take_in(&mut self, prompt: Prompt, limits: Limits) -> Result<(), Prompt> {
+impl DeskState {
+    fn take_in(&mut self, prompt: Prompt, limits: DeskLimits) -> Result<(), Prompt> {
         let open = usize::try_from(self.counts.open).unwrap_or(usize::MAX);
         let in_room = self
             .rooms

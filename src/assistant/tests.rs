@@ -1,5 +1,6 @@
 //! The dispatcher with scripted backends: what a prompt ends in, and when.
 
+use super::dispatcher::Counts;
 use super::*;
 use crate::config;
 use std::sync::Arc;

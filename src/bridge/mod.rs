@@ -35,6 +35,7 @@ mod arrivals;
 mod canary;
 pub mod envelope;
 mod link;
+pub(crate) mod memory;
 mod mode;
 pub mod origins;
 mod outbox;
@@ -117,14 +118,11 @@ impl Bridge {
     /// The broker's way to the other nodes.
     #[must_use]
     pub fn uplink(&self) -> Box<dyn Uplink> {
+        let full = [("cause", "full")];
         Box::new(Forwarder {
             links: Arc::clone(&self.links),
             clock: self.clock,
-            full: self
-                .metrics
-                .bridge_dropped
-                .get_or_create(&[("cause", "full")])
-                .clone(),
+            full: self.metrics.bridge_dropped.get_or_create(&full).clone(),
         })
     }
 
@@ -234,13 +232,17 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    fn link(&self, room: &RoomName) -> Option<&SupervisedLink> {
+    fn link(&self, name: &RoomName) -> Option<&SupervisedLink> {
         self.links
-            .get(shard::link_of(room.as_str(), self.links.len()))
+            .get(shard::link_of(name.as_str(), self.links.len()))
     }
 }
 
 impl Uplink for Forwarder {
+    fn way(&self) -> Way {
+        Way::Nodes
+    }
+
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {
         let Some(SupervisedLink { link, mode, .. }) = self.link(room.name()) else {
             return Forwarded::Dropped;
@@ -252,21 +254,17 @@ impl Uplink for Forwarder {
         forwarded
     }
 
-    fn watch(&self, room: &Arc<Room>) -> u8 {
-        let Some(SupervisedLink { link, mode, .. }) = self.link(room.name()) else {
-            return Way::NONE;
-        };
-        let now = self.clock.now();
-        if link.rooms.watch(room.name(), now, || mode.room_state()) {
-            Way::NONE
-        } else {
-            Way::Nodes.bit()
-        }
+    fn watch(&self, name: &RoomName) -> bool {
+        self.link(name)
+            .is_none_or(|SupervisedLink { link, mode, .. }| {
+                let now = self.clock.now();
+                link.rooms.watch(name, now, || mode.room_state())
+            })
     }
 
-    fn unwatch(&self, room: &Arc<Room>) {
-        if let Some(SupervisedLink { link, .. }) = self.link(room.name()) {
-            link.rooms.unwatch(room.name(), self.clock.now());
+    fn unwatch(&self, name: &RoomName) {
+        if let Some(SupervisedLink { link, .. }) = self.link(name) {
+            link.rooms.unwatch(name, self.clock.now());
         }
     }
 }

@@ -231,7 +231,15 @@ mod tests {
             let room = broker.join(&name, 0, RoomSlot::default).room;
             for deadline in [Millis(0), Millis::NEVER, Millis::NEVER, Millis::NEVER] {
                 let frame = Bytes::from_static(b"\x81\x01x");
-                broker.publish(&room, &Publication { frame, deadline }, Some(0));
+                broker.publish(
+                    &room,
+                    &Publication {
+                        frame,
+                        deadline,
+                        event: None,
+                    },
+                    Some(0),
+                );
             }
             let runtime = Runtime::default();
             bridge.run(&broker, &runtime).unwrap();

@@ -1,12 +1,16 @@
 //! The mailboxes of all workers, and whom to wake.
 
 use super::Parcel;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, WAITERS_MAX};
 use crate::config;
 use std::fmt;
 
-/// Most workers: a mailbox keeps its waiting publishers in a 64-bit set.
-pub const WORKERS_MAX: usize = 64;
+pub use crate::config::WORKERS_MAX;
+
+const _: () = assert!(
+    WORKERS_MAX <= WAITERS_MAX,
+    "each worker waits in every mailbox"
+);
 
 /// Wakes a worker that sleeps in its poll.
 pub type Wake = Box<dyn Fn() + Send + Sync>;

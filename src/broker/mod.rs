@@ -10,8 +10,8 @@
 //! 1. the book of placements
 //! 2. a shard of the registry (dashmap guard)
 //! 3. a room's state
-//! 4. the uplink's rooms, in a mode that gives them an order of their own
-//! 5. a mailbox; the uplink's outbox
+//! 4. an uplink's rooms, in a mode that gives them an order of their own
+//! 5. a mailbox; an uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -20,6 +20,8 @@
 //! ask [`Broker::full_mailbox`] before they read more from their sockets; each can be past the check
 //! at the same time as the others, so the hard bound is the capacity plus the number of publishers.
 
+mod consumer;
+mod context;
 pub mod ledger;
 pub mod mailbox;
 mod mailboxes;
@@ -29,12 +31,15 @@ pub mod queue;
 pub mod room;
 pub mod uplink;
 
+pub use consumer::{Caller, Consumer, Consumers, Identity, Message, Payload, Role, Verdict};
+pub use context::Context;
 pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use parcel::Parcel;
 
 use crate::clock::Millis;
 use crate::config;
 use crate::name::RoomName;
+use crate::protocol::Event;
 use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
@@ -45,13 +50,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uplink::{Author, Uplink, Way};
 
-/// One event on its way to the members of a room.
+/// One event on its way to the members of a room: as the frame that the node's own dialect makes of
+/// it, and, where somebody reads events, as a value.
+///
+/// Whoever publishes renders at once, since every member on the node is written this frame: it is
+/// made once and shared. The event itself is kept only if [`Broker::wants_events`]: to keep it is an
+/// allocation and a copy of the text for each message, and on a node without a Django site nobody
+/// would look at it.
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// Header and payload, encoded once and shared by all members.
     pub frame: Bytes,
     /// When it stops being worth delivering; set at ingress.
     pub deadline: Millis,
+    /// What the frame says. `None` where nobody on this node reads it, and of what came as a frame:
+    /// from another node, from Django.
+    pub event: Option<Arc<Event<'static>>>,
+}
+
+impl Publication {
+    /// What it keeps alive, in bytes, as every bounded queue counts it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let event = self.event.as_ref().map_or(0, |event| event.bytes());
+        self.frame.len() + event
+    }
 }
 
 /// A connection within a worker: generation and place, as one number.
@@ -79,7 +102,8 @@ pub struct Broker {
     mailboxes: Mailboxes,
     placement: Arc<Placement>,
     spread_above: usize,
-    uplink: Option<Box<dyn Uplink>>,
+    uplinks: Vec<Box<dyn Uplink>>,
+    wants_events: bool,
     publications: AtomicU64,
     incarnations: AtomicU64,
 }
@@ -93,25 +117,34 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`].
+    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`], with these ways off
+    /// the node.
     #[must_use]
     pub fn new(
         settings: &config::Broker,
         wakes: Vec<Wake>,
-        uplink: Option<Box<dyn Uplink>>,
+        uplinks: impl IntoIterator<Item = Box<dyn Uplink>>,
     ) -> Self {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
         let mailboxes = Mailboxes::new(settings, wakes);
+        let uplinks: Vec<_> = uplinks.into_iter().collect();
         Self {
             rooms: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards),
             placement: Arc::new(Placement::new(mailboxes.workers())),
             mailboxes,
             spread_above: settings.spread_above,
-            uplink,
+            wants_events: uplinks.iter().any(|uplink| uplink.reads_events()),
+            uplinks,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
         }
+    }
+
+    /// Does anybody on this node read the event of a publication, beside its frame?
+    #[must_use]
+    pub fn wants_events(&self) -> bool {
+        self.wants_events
     }
 
     /// The mailboxes of the workers.
@@ -188,13 +221,7 @@ impl Broker {
             let seat = room.sit(worker, make_slot);
             (room, seat)
         } else {
-            let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-            let ways = self
-                .uplink
-                .as_ref()
-                .map_or(Way::NONE, |uplink| uplink.ways());
-            let room = Room::new(name.clone(), incarnation, ways);
-            match self.rooms.entry(ByName(Arc::new(room))) {
+            match self.rooms.entry(ByName(self.new_room(name))) {
                 Entry::Occupied(entry) => {
                     let room = Arc::clone(&entry.key().0);
                     let seat = room.sit(worker, make_slot);
@@ -211,12 +238,11 @@ impl Broker {
         if seat.first_on_worker {
             self.placement.hold_room(usize::from(worker), true);
         }
-        if seat.first_on_node
-            && let Some(uplink) = &self.uplink
-        {
-            let waits = uplink.watch(&room);
+        if seat.first_on_node && !self.uplinks.is_empty() {
+            let reaching = self.uplinks.iter().filter(|uplink| uplink.watch(name));
+            let ways = reaching.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
-            room.confirm(!waits, &self.mailboxes, Some(usize::from(worker)));
+            room.confirm(ways, &self.mailboxes, Some(usize::from(worker)));
         }
         Joined {
             room,
@@ -227,8 +253,16 @@ impl Broker {
         }
     }
 
+    /// A room of this name that is not in the registry, in its next incarnation.
+    fn new_room(&self, name: &RoomName) -> Arc<Room> {
+        let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        let ways = self.uplinks.iter();
+        let ways = ways.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
+        Arc::new(Room::new(name.clone(), incarnation, ways))
+    }
+
     /// What other nodes publish into this room reaches it from here on: members that wait for it are
-    /// welcomed. Called by the uplink, for any thread.
+    /// welcomed. Called by an uplink, for any thread.
     pub fn confirm(&self, room: &Room) {
         self.confirm_way(room, Way::Nodes);
     }
@@ -254,8 +288,8 @@ impl Broker {
             self.rooms.remove_if(room.name().as_str(), |key, ()| {
                 Arc::ptr_eq(&key.0, room) && room.is_empty()
             });
-            if let Some(uplink) = &self.uplink {
-                uplink.unwatch(room);
+            for uplink in &self.uplinks {
+                uplink.unwatch(room.name());
             }
         }
         last != Last::Not
@@ -267,9 +301,9 @@ impl Broker {
         room.full_mailbox(&self.mailboxes)
     }
 
-    /// Publishes into a room; `from` is the calling worker, if it is one. Returns the number of the
-    /// publication and the members it is for: none yet, if the uplink gives it back in an order of
-    /// its own. Never waits.
+    /// Publishes into a room, for those who have it at hand: a member's worker. `from` is the calling
+    /// worker, if it is one. Returns the number of the publication and the members it is for: none
+    /// yet, if an uplink gives it back in an order of its own. Never waits.
     pub fn publish(
         &self,
         room: &Arc<Room>,
@@ -284,6 +318,35 @@ impl Broker {
         self.offer(room, publication, Some(author.worker), Some(author))
     }
 
+    /// Publishes into the room of this name, whether it has members on this node or not: the uplinks
+    /// hear of it all the same. False if it reaches nobody: no member here, and no uplink took it.
+    /// Never waits; for any thread.
+    ///
+    /// A room without members exists for the length of this call, under the lock of its place in the
+    /// registry: it has an incarnation of its own, and nobody joins, leaves or publishes in between, so
+    /// what one thread publishes by name leaves the node in that order.
+    pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> bool {
+        // Published while the registry's guard is held: the room is not removed and followed by
+        // another of its name meanwhile, whose publications would be ahead of this one.
+        let found = self.rooms.get(name.as_str()).map(|entry| {
+            let room = &entry.key().0;
+            room.publish(publication, &self.mailboxes, None, &self.uplinks, None)
+        });
+        let published = found.unwrap_or_else(|| {
+            let entry = self.rooms.entry(ByName(self.new_room(name)));
+            let room = match &entry {
+                Entry::Occupied(entry) => &entry.key().0,
+                Entry::Vacant(entry) => &entry.key().0,
+            };
+            room.publish(publication, &self.mailboxes, None, &self.uplinks, None)
+        });
+        let reaches = published.members > 0 || published.is_forwarded;
+        if reaches {
+            self.count(published);
+        }
+        reaches
+    }
+
     fn offer(
         &self,
         room: &Arc<Room>,
@@ -291,8 +354,7 @@ impl Broker {
         from: Option<usize>,
         author: Option<Author>,
     ) -> (u64, u64) {
-        let uplink = self.uplink.as_deref();
-        self.count(room.publish(publication, &self.mailboxes, from, uplink, author))
+        self.count(room.publish(publication, &self.mailboxes, from, &self.uplinks, author))
     }
 
     fn count(&self, published: Published) -> (u64, u64) {
@@ -301,16 +363,14 @@ impl Broker {
         (published.sequence, published.members)
     }
 
-    /// A user's message that no other member is shown: the uplink alone hears of it.
+    /// A user's message that no other member is shown: the uplinks alone hear of it.
     pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
-        if let Some(uplink) = &self.uplink {
-            uplink.said(room, author, publication);
-        }
+        room.tell(&self.uplinks, publication, author);
     }
 
     /// Publishes what another node published: to local members only. As [`Broker::publish`].
     pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
-        self.count(room.publish(publication, &self.mailboxes, None, None, None))
+        self.count(room.publish(publication, &self.mailboxes, None, &[], None))
     }
 
     /// Publishes to local members what `take` chooses, under the room's lock: nothing else comes in

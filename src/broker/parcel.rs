@@ -72,7 +72,7 @@ impl Parcel {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Room { publication, .. } | Self::Direct { publication, .. } => {
-                publication.frame.len()
+                publication.bytes()
             }
             Self::Control { frame, .. } => frame.len(),
             Self::Answered { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,

@@ -1,4 +1,4 @@
-//! What all that use one Redis of `bridge.channels.hosts` share.
+//! What all that use one Redis of `channels.hosts` share.
 
 use super::scripts::{Score, Scores};
 use crate::broker::Broker;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One Redis of `bridge.channels.hosts`.
+/// One Redis of `channels.hosts`.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) label: &'static str,

@@ -101,6 +101,7 @@ impl Inbound {
                 let publication = Publication {
                     frame: encoder::frame(Opcode::Text, &self.payload),
                     deadline: layer.clock.now() + layer.expiry,
+                    event: None,
                 };
                 self.broker.deliver_remote(&room, &publication);
                 metrics.channels_delivered.inc();

@@ -18,15 +18,14 @@ use super::keys::{Local, Receivers, host_of};
 use super::random::{check_random, fill};
 use super::scripts::Commands;
 use super::user_queue::{CAUSES, Destination, UserQueue};
-use crate::broker::Publication;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::config::channels::Layer as Kind;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::protocol::Writer;
+use crate::protocol::{Event, Writer};
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport};
 use parking_lot::Mutex;
@@ -69,7 +68,7 @@ impl Layer {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Option<Arc<Self>>, Error> {
-        let channels = &config.bridge.channels;
+        let channels = &config.channels;
         if !channels.enabled {
             return Ok(None);
         }
@@ -93,7 +92,7 @@ impl Layer {
             channels.send_to.clone().map(Destination::Worker),
             channels.send_to_group.clone().map(Destination::Group),
         ];
-        let queue = |to| Arc::new(UserQueue::new(to, &config.bridge, metrics));
+        let queue = |to| Arc::new(UserQueue::new(to, config, metrics));
         let own = Receivers::new(channels.receivers, &mut fill);
         // Readable for consumers that hear several nodes, and different for each.
         let process = own.names().first().map_or("", String::as_str);
@@ -149,22 +148,28 @@ impl Layer {
     }
 
     /// A room has its first member. True if nobody need wait for Redis.
-    pub(crate) fn watch(&self, name: &RoomName) -> bool {
+    pub(super) fn watch(&self, name: &RoomName) -> bool {
         self.host(name)
             .is_none_or(|host| host.rooms.watch(name, self.clock.now(), || ()))
     }
 
     /// A room's last member has left.
-    pub(crate) fn unwatch(&self, name: &RoomName) {
+    pub(super) fn unwatch(&self, name: &RoomName) {
         if let Some(host) = self.host(name) {
             host.rooms.unwatch(name, self.clock.now());
         }
     }
 
     /// A user said this. Never waits.
-    pub(crate) fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
+    pub(super) fn said(
+        &self,
+        room: &Arc<Room>,
+        author: Author,
+        event: &Arc<Event<'static>>,
+        deadline: Millis,
+    ) {
         for queue in &self.queues {
-            queue.take(room, author, said);
+            queue.take(room, author, event, deadline);
         }
     }
 
@@ -216,7 +221,7 @@ impl Layer {
         member
     }
 
-    /// How each host is, in the order of `bridge.channels.hosts`.
+    /// How each host is, in the order of `channels.hosts`.
     pub(crate) fn reports(&self) -> Vec<LinkReport> {
         let waiting = self.queues.iter().map(|queue| queue.waiting()).sum();
         let hosts = self.hosts.iter();

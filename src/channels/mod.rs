@@ -38,6 +38,7 @@ mod inbound;
 pub mod keys;
 mod layer;
 mod link;
+pub(crate) mod memory;
 mod outbound;
 pub mod probe;
 mod random;
@@ -49,13 +50,12 @@ mod uplink;
 mod user_queue;
 mod wire;
 
-pub use codec::value::To;
-pub use codec::value::{Map, Value};
-pub use codec::{Codec, DjangoMessage, Poison, Unwritable};
-pub use event::{Ignored, Mapping, Outcome};
-pub use keys::{Keys, Receivers};
+pub use codec::value::{Map, To, Value};
+pub use codec::{Codec, Unwritable};
+pub use event::{Mapping, Outcome};
+pub use keys::Receivers;
 pub use layer::Layer;
-pub use scripts::{Score, Scores};
+pub use scripts::Score;
 
 #[cfg(test)]
 mod tests;

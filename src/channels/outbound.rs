@@ -1,8 +1,7 @@
 //! From the browser to Django: users' messages on their way to a worker or a group.
 //!
-//! Workers push what a user said into a bounded queue (`bridge.outbox_capacity`,
-//! `bridge.outbox_bytes`) and go on; this takes the text out of the frame, so that costs the
-//! data plane nothing. One [`Outbound`] for each destination, one message at a time: users' messages
+//! Workers push what a user said, as an event, into a bounded queue (`bridge.outbox_capacity`,
+//! `bridge.outbox_bytes`) and go on. One [`Outbound`] for each destination, one message at a time: users' messages
 //! arrive in the order in which they were accepted. A message waits for a host until it expires; once
 //! it is on the wire it is not sent again, since a worker would answer twice.
 
@@ -17,7 +16,7 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock;
 use crate::metrics::count;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, Event, Moment, Stamp};
 use crate::redis::NodeEnd;
 use crate::redis::client::RedisClient;
 use crate::redis::failure::CommandError;
@@ -158,11 +157,14 @@ impl Outbound {
         scores: &mut Scores,
         stop: &watch::Receiver<bool>,
     ) -> Result<(), Undelivered> {
-        let text = read(&said.publication.frame).ok_or(Undelivered::Dropped("unwritable"))?;
-        let (message, timestamp) = text;
-        let event = layer.mapping.write(said.room.name(), message, &timestamp);
+        let message = message(&said.event).ok_or(Undelivered::Dropped("unwritable"))?;
+        let Moment { second, micros } = said.event.moment;
+        let stamp = Stamp::new(second, micros);
+        let timestamp = std::str::from_utf8(stamp.text(layer.writer.dialect()));
+        let timestamp = timestamp.unwrap_or_default();
+        let event = layer.mapping.write(said.room.name(), message, timestamp);
         loop {
-            if said.publication.deadline <= layer.clock.now() {
+            if said.deadline <= layer.clock.now() {
                 return Err(Undelivered::Dropped("expired"));
             }
             if *stop.borrow() && !is_up(layer) {
@@ -280,39 +282,48 @@ fn tell(layer: &Layer, broker: &Broker, author: Author, cause: &'static str) {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, &payload),
         deadline: layer.clock.now() + layer.expiry,
+        event: None,
     };
     let Author { worker, connection } = author;
     broker.direct(worker, connection, publication, false, None);
 }
 
-/// What a user said and when, from the frame that the room was shown.
-fn read(frame: &[u8]) -> Option<(Value<'static>, String)> {
-    let head = match frame.get(1)? {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    let mut event = super::codec::text::read(frame.get(head..)?).ok()?;
-    let timestamp = match event.take("timestamp")? {
-        Value::Text(text) => text.into_owned(),
-        _ => return None,
-    };
-    Some((event.take("message")?, timestamp))
+/// What a user said; `None` if no message of Channels can say it.
+fn message<'e>(event: &'e Event<'_>) -> Option<Value<'e>> {
+    match &event.json {
+        Some(json) => super::codec::text::read_said(json),
+        None => Some(Value::from(&*event.text)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Sender;
+
+    fn said(text: &'static str, json: Option<&str>) -> Event<'static> {
+        Event {
+            json: json.map(|json| json.to_owned().into()),
+            ..Event::new(Sender::User, text, Moment::from((0, 0)))
+        }
+    }
 
     #[test]
-    fn a_text_is_taken_out_of_frames_of_every_length() {
-        for length in [0, 1, 200, 70_000] {
-            let text = "x".repeat(length);
-            let payload = format!(r#"{{"message":"{text}","sender":"user","timestamp":"T"}}"#);
-            let frame = encoder::frame(Opcode::Text, payload.as_bytes());
-            assert_eq!(read(&frame), Some((Value::from(text), "T".to_owned())));
-        }
-        assert_eq!(read(b"\x81"), None);
-        assert_eq!(read(b"\x81\x02[]"), None);
+    fn a_text_is_told_as_it_is_and_another_value_as_that_value() {
+        let text = said("\"quoted\", no JSON", None);
+        assert_eq!(message(&text), Some(Value::from("\"quoted\", no JSON")));
+        let number = said("5", Some("5"));
+        assert_eq!(message(&number), Some(Value::Integer(5)));
+        let list = said("[1, 'a']", Some("[1, \"a\"]"));
+        let values = vec![Value::Integer(1), Value::from("a")];
+        assert_eq!(message(&list), Some(Value::List(values)));
+    }
+
+    #[test]
+    fn what_no_message_of_channels_can_say_is_not_told() {
+        assert_eq!(message(&said("", Some(r#"["\ud800"]"#))), None);
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(message(&said("", Some(&nested(65)))), None);
+        assert!(message(&said("", Some(&nested(64)))).is_some());
     }
 }

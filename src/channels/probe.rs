@@ -7,7 +7,7 @@ use super::random::{check_random, fill};
 use super::scripts::{Commands, Scores};
 use super::wire;
 use crate::clock;
-use crate::config::Bridge;
+use crate::config::Config;
 use crate::config::channels::{Channels, Host, Layer};
 use crate::redis::Error;
 use crate::redis::client::{Connection, Received, RedisCommand};
@@ -52,13 +52,13 @@ fn names(settings: &Channels) -> Vec<(&'static str, String)> {
     names
 }
 
-/// Looks at every Redis of `bridge.channels.hosts`; `None` if there is no channel layer. Blocks, at
+/// Looks at every Redis of `channels.hosts`; `None` if there is no channel layer. Blocks, at
 /// most a few times `bridge.command_timeout` for each.
 ///
 /// # Errors
 /// When a file of certificates cannot be used, or the system gives no runtime or no random bytes.
-pub fn probe(settings: &Bridge) -> Result<Option<Found>, Error> {
-    let channels = &settings.channels;
+pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
+    let (channels, settings) = (&config.channels, &config.bridge);
     if !channels.enabled {
         return Ok(None);
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Messages taken from one receiver before the next one has its turn.
-const DRAIN: usize = 128;
+pub(super) const DRAIN: usize = 128;
 
 /// Starts to pull.
 pub(super) async fn core(

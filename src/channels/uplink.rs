@@ -1,38 +1,41 @@
 //! The broker's end of the channel layer: pushes and returns.
 
 use super::layer::Layer;
-use crate::broker::Publication;
 use crate::broker::room::Room;
-use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
+use crate::broker::uplink::{Author, Uplink, Way};
+use crate::clock::Millis;
+use crate::name::RoomName;
+use crate::protocol::Event;
 use std::sync::Arc;
 
-/// What rooms say and when they are wanted, on their way to Django.
+/// What users say and which rooms are wanted, on their way to Django: what else a room is shown stays here.
 #[derive(Debug)]
 pub(super) struct DjangoUplink(pub(super) Arc<Layer>);
 
 impl Uplink for DjangoUplink {
-    /// Django hears what users say, not everything that a room is shown.
-    fn forward(&self, _room: &Arc<Room>, _number: u64, _publication: &Publication) -> Forwarded {
-        Forwarded::Dropped
+    fn way(&self) -> Way {
+        Way::Django
     }
 
-    fn ways(&self) -> u8 {
-        Way::Django.bit()
+    fn reads_events(&self) -> bool {
+        self.0.destinations() > 0
     }
 
-    fn said(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
-        self.0.said(room, author, publication);
+    fn said(
+        &self,
+        room: &Arc<Room>,
+        author: Author,
+        event: &Arc<Event<'static>>,
+        deadline: Millis,
+    ) {
+        self.0.said(room, author, event, deadline);
     }
 
-    fn watch(&self, room: &Arc<Room>) -> u8 {
-        if self.0.watch(room.name()) {
-            Way::NONE
-        } else {
-            Way::Django.bit()
-        }
+    fn watch(&self, name: &RoomName) -> bool {
+        self.0.watch(name)
     }
 
-    fn unwatch(&self, room: &Arc<Room>) {
-        self.0.unwatch(room.name());
+    fn unwatch(&self, name: &RoomName) {
+        self.0.unwatch(name);
     }
 }

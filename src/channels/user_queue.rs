@@ -1,12 +1,13 @@
 //! What users said and Django has not got yet: a bounded queue for each destination
 //! (`bridge.outbox_capacity`, `bridge.outbox_bytes`). Workers push, and go on.
 
-use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
-use crate::config::Bridge;
+use crate::clock::Millis;
+use crate::config::Config;
 use crate::metrics::{Counter, Metrics, count};
+use crate::protocol::Event;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub(super) enum Destination {
 pub(super) struct Said {
     pub(super) room: Arc<Room>,
     pub(super) author: Author,
-    pub(super) publication: Publication,
+    pub(super) event: Arc<Event<'static>>,
+    pub(super) deadline: Millis,
 }
 
 /// What users said, on the way to one destination.
@@ -71,7 +73,7 @@ impl Taken<'_> {
         let Some(said) = self.said.pop_front() else {
             return false;
         };
-        let bytes = said.publication.frame.len();
+        let bytes = said.event.bytes();
         // Nobody waits for room here: a full queue drops.
         let _nobody = self.queue.mailbox.release(1, bytes);
         true
@@ -87,20 +89,26 @@ impl Drop for Taken<'_> {
 }
 
 impl UserQueue {
-    pub(super) fn new(to: Destination, settings: &Bridge, metrics: &Metrics) -> Self {
+    pub(super) fn new(to: Destination, config: &Config, metrics: &Metrics) -> Self {
         let label = [("cause", "outbox")];
         Self {
             to,
-            mailbox: Mailbox::new(settings.outbox_capacity, settings.outbox_bytes),
+            mailbox: Mailbox::new(config.bridge.outbox_capacity, config.bridge.outbox_bytes),
             filled: Notify::new(),
             full: metrics.channels_dropped.get_or_create(&label).clone(),
-            turned_away: settings.channels.tell_full.then(Mutex::default),
+            turned_away: config.channels.tell_full.then(Mutex::default),
             turn: AtomicUsize::new(0),
         }
     }
 
     /// Takes a message if there is room, and counts it if not.
-    pub(super) fn take(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
+    pub(super) fn take(
+        &self,
+        room: &Arc<Room>,
+        author: Author,
+        event: &Arc<Event<'static>>,
+        deadline: Millis,
+    ) {
         if self.mailbox.is_full() {
             self.full.inc();
             if let Some(authors) = &self.turned_away {
@@ -114,9 +122,10 @@ impl UserQueue {
         let said = Said {
             room: Arc::clone(room),
             author,
-            publication: publication.clone(),
+            event: Arc::clone(event),
+            deadline,
         };
-        if self.mailbox.push(said, publication.frame.len()) {
+        if self.mailbox.push(said, event.bytes()) {
             self.filled.notify_one();
         }
     }

@@ -1,42 +1,29 @@
 //! `[admin]`: the operator's listener, and what it may be.
 
+use super::setting::section;
 use super::validate::{Findings, is_loopback};
 use super::{Config, Secret};
-use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
-
-/// Most connections of the operator's listener: scrapers and operators, not clients. As many again are answered
-/// once each and closed, so that a probe never finds it full.
-pub const ADMIN_CONNECTIONS: usize = 64;
 
 /// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
 const TOKEN_BYTES_ADVISED: usize = 16;
 
-/// `[admin]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Address of the operator's listener.
-    pub listen: SocketAddr,
-    /// Bearer token; needed for any address but loopback.
-    pub token: Option<Secret>,
-    /// Names and addresses that requests may call the operator's listener by, beside loopback's.
-    pub hosts: Vec<String>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
-            token: None,
-            hosts: Vec::new(),
-        }
+section! {
+    /// The operator's listener.
+    ["admin"] Admin {
+        /// Address and port of the operator's listener.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9000)), restart;
+        /// Bearer token of the operator's listener; needed for any address but loopback. Prefer the environment to a file.
+        token: Option<Secret> = None, restart;
+        /// Names and addresses, without port, by which requests may call the operator's listener (`Host`); loopback's always may, and any address where it listens on more than loopback.
+        hosts: Vec<String> = Vec::new(), restart;
     }
 }
 
 /// The listener is not open by accident, and its token can be sent.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let admin = &config.admin;
+    admin.check_ranges(found);
     if overlap(admin.listen, config.server.listen) {
         let what = format!(
             "{} is taken by server.listen = {}",

@@ -1,10 +1,12 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
-use super::channels::{Channels, Host};
+use super::channels::Host;
 use super::redis::RedisAddress;
-use super::units;
+use super::setting::{
+    BYTES_MAX, CAPACITY_MAX, HOUR, Ranged, SHORT, choice, milliseconds, seconds, section,
+};
 use super::validate::Findings;
-use serde::{Deserialize, Serialize};
+use super::{Config, units};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,130 +16,78 @@ pub const LINKS_MAX: usize = 8;
 /// Longest prefix, so that a channel's name stays short beside a room's 88 bytes.
 const PREFIX_BYTES_MAX: usize = 64;
 
-/// Entries of an outbox and slots for arrivals; above this its bytes bound it alone.
-const CAPACITY_MAX: usize = 1 << 20;
+/// Below this a burst of the other nodes is lost (measured: 32 slots lose 98 of 100).
+const ARRIVALS_MIN: usize = 1024;
 
-/// `[bridge]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bridge {
+section! {
+    /// Other nodes, by way of Redis.
+    ["bridge"] Bridge {
+        /// How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again).
+        mode: BridgeMode = BridgeMode::Off, restart;
+        /// Redis deployments, as `redis://[[user]:password@][host][:port][/db]` (`rediss`: TLS; `-sentinel`, `-cluster`) or `unix:///path?db=0`; rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named.
+        urls: Vec<RedisAddress> = Vec::new(), restart;
+        /// What every channel and key begins with; the same on every node that belongs together.
+        prefix: String = "supportal".to_owned(), restart;
+        /// This node's name in logs and at Redis (CLIENT LIST); empty = `supportal`.
+        node: String = String::new(), restart;
+        /// File of PEM certificates that `rediss` trusts: authorities', or a server's own; unset = the system's.
+        ca_file: Option<PathBuf> = None, restart;
+        /// File of our own certificate (PEM), for a Redis that asks for one; with `client_key`.
+        client_cert: Option<PathBuf> = None, restart;
+        /// File of that certificate's private key (PEM, not encrypted).
+        client_key: Option<PathBuf> = None, restart;
+        /// A node without Redis takes nobody new: `/ready` says 503 instead of degraded.
+        required: bool = false, restart;
+        /// A room without members stays subscribed for this long.
+        #[serde(with = "units::duration")]
+        linger: Duration = seconds(10), restart, in ..=HOUR;
+        /// Longest a member's welcome waits for Redis to confirm the room's subscription.
+        #[serde(with = "units::duration")]
+        confirm_timeout: Duration = seconds(1), restart, in ..=HOUR;
+        /// Most publications on their way to one Redis; further ones stay on this node and are counted.
+        outbox_capacity: usize = 16 * 1024, restart, in 1..=CAPACITY_MAX;
+        /// Most bytes of publications on their way to one Redis.
+        outbox_bytes: usize = 16 * 1024 * 1024, restart, in ..=BYTES_MAX;
+        /// Most publications from one Redis that wait for this node; those it throws away are counted as gaps.
+        arrivals_capacity: usize = 16 * 1024, restart, in ARRIVALS_MIN..=CAPACITY_MAX;
+        /// Redis must connect, answer, and bring back a canary within this time.
+        #[serde(with = "units::duration")]
+        command_timeout: Duration = seconds(1), restart, in SHORT..=HOUR;
+        /// Longest pause between two attempts to connect to Redis.
+        #[serde(with = "units::duration")]
+        reconnect_max: Duration = milliseconds(250), restart, in SHORT..=HOUR;
+        /// Longest a message waits for its place in the order of all nodes; then its room goes on alone (`streams`).
+        #[serde(with = "units::duration")]
+        order_timeout: Duration = milliseconds(250), restart, in SHORT..=HOUR;
+    }
+}
+
+choice! {
     /// How nodes speak to each other.
-    pub mode: BridgeMode,
-    /// The Redis deployments; rooms are spread over them. The same list in the same order on every
-    /// node.
-    pub urls: Vec<RedisAddress>,
-    /// What every channel and key begins with. The same on every node that belongs together.
-    pub prefix: String,
-    /// This node's name in logs; empty = its process number.
-    pub node: String,
-    /// File of PEM certificates that `rediss://` trusts; unset = the system's.
-    pub ca_file: Option<PathBuf>,
-    /// File of our own certificate in PEM, for a Redis that asks for one; with `client_key`.
-    pub client_cert: Option<PathBuf>,
-    /// File of its private key in PEM.
-    pub client_key: Option<PathBuf>,
-    /// Is a node without Redis unfit for new connections? Then `/ready` says 503.
-    pub required: bool,
-    /// A room without members stays subscribed for this long.
-    #[serde(with = "units::duration")]
-    pub linger: Duration,
-    /// Longest a member's welcome waits for Redis to confirm the room's subscription.
-    #[serde(with = "units::duration")]
-    pub confirm_timeout: Duration,
-    /// Most publications on their way to one Redis.
-    pub outbox_capacity: usize,
-    /// Most bytes of them.
-    pub outbox_bytes: usize,
-    /// Most publications from one Redis that wait for this node.
-    pub arrivals_capacity: usize,
-    /// Redis must connect and answer within this time.
-    #[serde(with = "units::duration")]
-    pub command_timeout: Duration,
-    /// Longest pause between two attempts to connect.
-    #[serde(with = "units::duration")]
-    pub reconnect_max: Duration,
-    /// Longest a message waits for its place in the order of all nodes; then its room goes on alone.
-    #[serde(with = "units::duration")]
-    pub order_timeout: Duration,
-    /// A Django site's channel layer.
-    pub channels: Channels,
-}
-
-impl Default for Bridge {
-    fn default() -> Self {
-        Self {
-            mode: BridgeMode::Off,
-            urls: Vec::new(),
-            prefix: "supportal".to_owned(),
-            node: String::new(),
-            ca_file: None,
-            client_cert: None,
-            client_key: None,
-            required: false,
-            linger: Duration::from_secs(10),
-            confirm_timeout: Duration::from_secs(1),
-            outbox_capacity: 16 * 1024,
-            outbox_bytes: 16 * 1024 * 1024,
-            arrivals_capacity: 16 * 1024,
-            command_timeout: Duration::from_secs(1),
-            reconnect_max: Duration::from_millis(250),
-            order_timeout: Duration::from_millis(250),
-            channels: Channels::default(),
-        }
+    BridgeMode {
+        /// Not at all: one node alone.
+        Off = "off",
+        /// By publish and subscribe: what is lost on the way is counted.
+        Pubsub = "pubsub",
+        /// By streams: one order on all nodes, and what was missed is read again.
+        Streams = "streams",
     }
 }
 
-/// How nodes speak to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BridgeMode {
-    /// Not at all: one node alone.
-    Off,
-    /// By publish and subscribe: what is lost on the way is counted.
-    Pubsub,
-    /// By streams: one order on all nodes, and what was missed is read again.
-    Streams,
-}
-
-fn check_channels(channels: &Channels, found: &mut Findings) {
-    for (key, what, fix) in channels.faults() {
-        found.error(format!("bridge.channels.{key}"), what, fix);
-    }
-    let sends = [
-        ("bridge.channels.send_to", &channels.send_to),
-        ("bridge.channels.send_to_group", &channels.send_to_group),
-    ];
-    for (key, name) in sends {
-        if name.is_some() && !channels.enabled {
-            let fix = "set bridge.channels.enabled = true, or remove it";
-            found.warn(key, "has no effect: bridge.channels.enabled is false", fix);
-        }
-    }
-}
-
-fn check_sizes(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
-    found.at_least("bridge.outbox_capacity", bridge.outbox_capacity, 1);
-    found.at_most(
-        "bridge.outbox_capacity",
-        bridge.outbox_capacity,
-        CAPACITY_MAX,
-    );
+fn check_sizes(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
     // An outbox that nobody fills need not hold the largest event.
-    let is_used = bridge.mode != BridgeMode::Off || bridge.channels.enabled;
-    let least = if is_used { event_bytes } else { 1 };
-    found.at_least("bridge.outbox_bytes", bridge.outbox_bytes, least);
-    found.at_most("bridge.outbox_bytes", bridge.outbox_bytes, 1 << 30);
-    // Below this a burst of the other nodes is lost (measured: 32 slots lose 98 of 100).
-    found.at_least("bridge.arrivals_capacity", bridge.arrivals_capacity, 1024);
-    found.at_most(
-        "bridge.arrivals_capacity",
-        bridge.arrivals_capacity,
-        CAPACITY_MAX,
-    );
+    let is_used = bridge.mode != BridgeMode::Off || config.channels.enabled;
+    let least = if is_used { config.event_bytes() } else { 1 };
+    bridge
+        .outbox_bytes
+        .check(least.., "bridge.outbox_bytes", found);
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
+    bridge.check_ranges(found);
     let is_on = bridge.mode != BridgeMode::Off;
     if is_on && bridge.urls.is_empty() {
         let fix = "write urls = [\"redis://localhost:6379\"], or set bridge.mode = \"off\"";
@@ -147,8 +97,7 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
         let fix = "set bridge.mode = \"pubsub\", or remove it";
         found.warn("bridge.urls", "has no effect: bridge.mode is \"off\"", fix);
     }
-    found.at_most("bridge.urls", bridge.urls.len(), LINKS_MAX);
-    check_channels(&bridge.channels, found);
+    bridge.urls.len().check(..=LINKS_MAX, "bridge.urls", found);
     let legal = |text: &str| {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         text.len() <= PREFIX_BYTES_MAX && text.bytes().all(is_legal)
@@ -169,27 +118,14 @@ pub(super) fn check(bridge: &Bridge, event_bytes: usize, found: &mut Findings) {
             "write a name, such as \"supportal\"",
         );
     }
-    check_sizes(bridge, event_bytes, found);
-    let (least, most) = (Duration::from_millis(10), Duration::from_secs(3600));
-    for (key, value, min) in [
-        ("bridge.linger", bridge.linger, Duration::ZERO),
-        (
-            "bridge.confirm_timeout",
-            bridge.confirm_timeout,
-            Duration::ZERO,
-        ),
-        ("bridge.command_timeout", bridge.command_timeout, least),
-        ("bridge.reconnect_max", bridge.reconnect_max, least),
-        ("bridge.order_timeout", bridge.order_timeout, least),
-    ] {
-        found.duration(key, value, min, most);
-    }
-    check_tls(bridge, found);
+    check_sizes(config, found);
+    check_tls(config, found);
 }
 
 /// Files that nobody reads, and options that nobody obeys.
-fn check_tls(bridge: &Bridge, found: &mut Findings) {
-    let hosts = bridge.channels.hosts.iter().map(Host::address);
+fn check_tls(config: &Config, found: &mut Findings) {
+    let bridge = &config.bridge;
+    let hosts = config.channels.hosts.iter().map(Host::address);
     let is_tls = bridge.urls.iter().chain(hosts).any(RedisAddress::is_tls);
     for (key, file) in [
         ("bridge.ca_file", &bridge.ca_file),
@@ -212,10 +148,10 @@ fn check_tls(bridge: &Bridge, found: &mut Findings) {
         }
         _ => {}
     }
-    let hosts = bridge.channels.hosts.iter().map(Host::address);
+    let hosts = config.channels.hosts.iter().map(Host::address);
     for (key, addresses) in [
         ("bridge.urls", bridge.urls.iter().collect::<Vec<_>>()),
-        ("bridge.channels.hosts", hosts.collect()),
+        ("channels.hosts", hosts.collect()),
     ] {
         for (index, address) in addresses.into_iter().enumerate() {
             for option in &address.unused {

@@ -1,12 +1,13 @@
 //! Settings as documents: commented TOML, a Markdown table, environment variables.
 //!
-//! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them.
+//! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
+//! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
-use super::keys::{KEYS, Key, Kind, SECTIONS};
+use super::keys::{self, Key, Kind};
 use super::load::Loaded;
 use super::problem::Source;
 use super::value;
-use super::{AssistantKind, BridgeMode, Config};
+use super::{AssistantKind, BridgeMode, Config, SECTIONS};
 use toml::Value;
 
 /// The form of a document.
@@ -48,7 +49,7 @@ pub fn render_limits(loaded: &Loaded) -> String {
         values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
         source: &|_| None,
     };
-    KEYS.iter()
+    keys::all()
         .filter(|key| matches!(key.kind, Kind::Count | Kind::Duration))
         .filter(|key| is_on(key, &loaded.config))
         .filter_map(|key| Some((key, document.value(key)?)))
@@ -67,8 +68,8 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "bridge" if key.name() == "order_timeout" => is_streams,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
         // A channel layer goes by the same outboxes and timeouts.
-        "bridge" => config.bridge.mode != BridgeMode::Off || config.bridge.channels.enabled,
-        "bridge.channels" => config.bridge.channels.enabled,
+        "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
+        "channels" => config.channels.enabled,
         "assistant" => config.assistant.kind != AssistantKind::None,
         _ => true,
     }
@@ -107,17 +108,20 @@ impl Document<'_> {
             "# Settings of Supportal Gateway. Flags and the environment win over this file.\n\
              # Durations are texts with a unit (ms s m h d); sizes are bytes.\n"
                 .to_owned();
-        for (section, sentence) in SECTIONS {
+        for section in SECTIONS {
             text.push('\n');
-            let keys = || KEYS.iter().filter(|key| key.section() == *section);
-            if !section.is_empty() {
-                text.push_str(&format!("# {sentence}\n[{section}]\n"));
+            if !section.name.is_empty() {
+                text.push_str(&format!("# {}\n[{}]\n", section.doc, section.name));
             }
-            for key in keys().filter(|key| !matches!(key.kind, Kind::Tables(_))) {
+            let keys = section.keys.iter();
+            for key in keys
+                .clone()
+                .filter(|key| !matches!(key.kind, Kind::Tables(_)))
+            {
                 self.toml_key(key, &mut text);
             }
             // Sub-tables end their section, so they come after its keys.
-            for key in keys().filter(|key| matches!(key.kind, Kind::Tables(_))) {
+            for key in keys.filter(|key| matches!(key.kind, Kind::Tables(_))) {
                 self.toml_tables(key, &mut text);
             }
         }
@@ -158,7 +162,7 @@ impl Document<'_> {
 
     fn environment(&self) -> String {
         let mut text = String::new();
-        for key in KEYS {
+        for key in keys::all() {
             let name = key.environment();
             match (self.source)(key) {
                 None => text.push_str(&format!("# {}\n", key.doc)),
@@ -174,12 +178,13 @@ impl Document<'_> {
     }
 
     fn markdown(&self) -> String {
-        let has_sources = KEYS.iter().any(|key| (self.source)(key).is_some());
+        let has_sources = keys::all().any(|key| (self.source)(key).is_some());
         let value_heading = if has_sources { "Value" } else { "Default" };
         let source_heading = if has_sources { "From" } else { "Kind" };
-        let mut text =
-            format!("| Key | {value_heading} | {source_heading} | Meaning |\n|---|---|---|---|\n");
-        for key in KEYS {
+        let mut text = format!(
+            "| Key | {value_heading} | {source_heading} | Change | Meaning |\n|---|---|---|---|---|\n"
+        );
+        for key in keys::all() {
             let value = match self.value(key) {
                 Some(value) => format!("`{value}`").replace('|', "\\|"),
                 None if self.is_set(key) => "(hidden)".to_owned(),
@@ -188,8 +193,10 @@ impl Document<'_> {
             let third = (self.source)(key)
                 .map_or_else(|| key.kind.word().to_owned(), |source| source.to_string());
             text.push_str(&format!(
-                "| `{}` | {value} | {third} | {} |\n",
-                key.path, key.doc
+                "| `{}` | {value} | {third} | {} | {} |\n",
+                key.path,
+                key.change.word(),
+                key.doc
             ));
         }
         text
@@ -201,7 +208,7 @@ fn example_of(key: &Key) -> &'static str {
     match key.path {
         "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
         "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
-        "bridge.channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
+        "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
         _ => "",
     }
 }
@@ -305,7 +312,7 @@ mod tests {
 
     #[test]
     fn every_document_names_every_key() {
-        for key in KEYS {
+        for key in keys::all() {
             assert!(render_default(Format::Markdown).contains(&format!("| `{}` |", key.path)));
             assert!(render_default(Format::Environment).contains(&key.environment()));
         }

@@ -1,6 +1,6 @@
 //! Which variables of the environment are settings, which are somebody else's, and which are slips.
 
-use super::keys::{ENVIRONMENT_PREFIX, KEYS, Key, nearest};
+use super::keys::{self, ENVIRONMENT_PREFIX, Key, nearest};
 
 /// What an orchestrator adds behind the name of a service or a link for each of its ports.
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
@@ -66,6 +66,14 @@ fn is_port_of_service(name: &str) -> bool {
     })
 }
 
+/// The path of the key that a variable sets, by its name of today or from before it moved.
+pub(super) fn path_of(name: &str) -> Option<String> {
+    let path = name.strip_prefix(ENVIRONMENT_PREFIX)?.replace("__", ".");
+    let is_upper = !path.bytes().any(|byte| byte.is_ascii_lowercase());
+    let path = path.to_ascii_lowercase();
+    (is_upper && keys::find(keys::today(&path)).is_some()).then_some(path)
+}
+
 /// The setting that a name with a slip in it was probably meant for.
 pub(super) fn guess(name: &str) -> Option<&'static Key> {
     let rest = name.get(ENVIRONMENT_PREFIX.len()..).unwrap_or_default();
@@ -73,10 +81,16 @@ pub(super) fn guess(name: &str) -> Option<&'static Key> {
     // One underscore for two, or the reverse, is the usual slip.
     let flat = |path: &str| path.replace(['.', '_'], "");
     let path = word.replace("__", ".");
-    KEYS.iter()
-        .find(|key| flat(key.path) == flat(&word))
+    let flat_word = flat(&word);
+    let moved = flat_word.strip_prefix("bridge");
+    keys::all()
+        .find(|key| {
+            let flat_path = flat(key.path);
+            let is_moved = key.section() == "channels" && moved == Some(&flat_path);
+            is_moved || flat_path == flat_word
+        })
         .or_else(|| {
             let path = nearest(&path)?;
-            KEYS.iter().find(|key| key.path == path)
+            keys::all().find(|key| key.path == path)
         })
 }

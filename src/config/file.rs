@@ -1,6 +1,7 @@
 //! The TOML file: every key with its line.
 
-use super::keys::{self, Kind, SECTIONS};
+use super::SECTIONS;
+use super::keys::{self, Kind};
 use super::load::Layers;
 use super::problem::Source;
 use super::value;
@@ -58,10 +59,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
         let Some(value) = values.get(&name) else {
             continue;
         };
-        let is_section = SECTIONS
-            .iter()
-            .any(|(section, _)| !section.is_empty() && *section == name);
-        match (is_section, value, inner.map(Spanned::get_ref)) {
+        match (keys::is_section(&name), value, inner.map(Spanned::get_ref)) {
             (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
                 read_section(file, &name, key_spans, keys, layers);
             }
@@ -69,7 +67,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
                 layers.report(source, &name, "is a section", format!("write [{name}]"));
             }
             (false, Value::Table(_), _) if keys::find(&name).is_none() => {
-                let sections = SECTIONS.iter().map(|(section, _)| *section);
+                let sections = SECTIONS.iter().map(|section| section.name);
                 let fix = keys::nearest_of(&name, sections)
                     .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
                 layers.report(source, &format!("[{name}]"), "unknown section", fix);
@@ -92,14 +90,14 @@ fn read_section(
         };
         let path = format!("{section}.{name}");
         let inner = spans.get(name.as_str());
-        let is_section = SECTIONS.iter().any(|(section, _)| *section == path);
-        match (is_section, value, inner.map(Spanned::get_ref)) {
+        match (keys::is_section(&path), value, inner.map(Spanned::get_ref)) {
             (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
                 read_section(file, &path, key_spans, keys, layers);
             }
             (true, ..) => {
                 let source = file.at(span.start);
-                layers.report(source, &path, "is a section", format!("write [{path}]"));
+                let fix = format!("write [{}]", keys::today(&path));
+                layers.report(source, &path, "is a section", fix);
             }
             _ => read_key(file, &path, span.start, inner, value, layers),
         }
@@ -114,7 +112,7 @@ fn read_key(
     value: &Value,
     layers: &mut Layers,
 ) {
-    let Some(key) = keys::find(path) else {
+    let Some(key) = layers.find(path, &file.at(offset)) else {
         return layers.report_unknown(file.at(offset), path);
     };
     // An entry of an array of tables is reported at its own line.

@@ -3,7 +3,7 @@
 //! The input is explicit ([`Loader`]): nothing here reads the process's environment, so tests cannot
 //! disturb each other. Every mistake that can be found is found in one go; see [`Error`].
 
-use super::keys::{self, KEYS, Key, Kind};
+use super::keys::{self, Key, Kind};
 use super::problem::{Error, Problem, Source};
 use super::{AssistantKind, Config, environment, file, validate, value};
 use std::collections::BTreeMap;
@@ -95,7 +95,10 @@ impl Loader {
     fn read_environment(&self, layers: &mut Layers) {
         for (name, text) in self.given() {
             let source = || Source::Environment(name.clone());
-            let key = KEYS.iter().find(|key| key.environment() == *name);
+            let path = environment::path_of(name);
+            let key = path
+                .as_deref()
+                .and_then(|path| layers.find(path, &source()));
             let is_read = key.is_some() || [PORT, REDIS_URL].contains(&name.as_str());
             if is_read && text.contains(char::REPLACEMENT_CHARACTER) {
                 let fix = "write it in UTF-8";
@@ -135,7 +138,7 @@ impl Loader {
                 );
                 continue;
             };
-            match keys::find(path.trim()) {
+            match layers.find(path.trim(), &source) {
                 Some(key) => layers.set_text(key, text.trim(), source),
                 None => layers.report_unknown(source, path.trim()),
             }
@@ -178,9 +181,30 @@ pub(super) struct Layers {
     values: BTreeMap<&'static str, Value>,
     sources: BTreeMap<&'static str, Source>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// The name by which each key was given first, and where.
+    names: BTreeMap<&'static str, (String, Source)>,
 }
 
 impl Layers {
+    /// The key with this path, of today or from before it moved; an old one is warned of.
+    pub(super) fn find(&mut self, path: &str, source: &Source) -> Option<&'static Key> {
+        let key = keys::find(keys::today(path))?;
+        let given = || (path.to_owned(), source.clone());
+        let is_new = !self.names.contains_key(key.path);
+        let (name, first) = self.names.entry(key.path).or_insert_with(given);
+        let fix = format!("write {} alone", key.path);
+        if name.as_str() != path {
+            let what = format!("is the same key as {name}, which {first} gives");
+            self.report(source.clone(), path, what, fix);
+        } else if is_new && path != key.path {
+            let what = format!("is read as {}, its name since it moved", key.path);
+            let warning = Problem::new(source.clone(), path, what, fix);
+            self.warnings.push(warning);
+        }
+        Some(key)
+    }
+
     pub(super) fn report(
         &mut self,
         source: Source,
@@ -192,11 +216,8 @@ impl Layers {
     }
 
     pub(super) fn report_unknown(&mut self, source: Source, path: &str) {
-        let is_section = keys::SECTIONS
-            .iter()
-            .any(|(name, _)| !name.is_empty() && *name == path);
-        if is_section {
-            let fix = format!("set one of its keys: {path}.<key>");
+        if keys::is_section(path) {
+            let fix = format!("set one of its keys: {}.<key>", keys::today(path));
             return self.report(source, path, "is a section, not a key", fix);
         }
         let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -279,6 +300,7 @@ impl Layers {
         for (path, value) in std::mem::take(&mut self.values) {
             value::nest(&mut root, path, value);
         }
+        warnings.append(&mut self.warnings);
         let config: Config = match Value::Table(root).try_into() {
             Ok(config) => config,
             Err(_unreachable) => {

@@ -13,7 +13,17 @@
 //!
 //! What can be read and never matches is kept, matches nothing, and is named in a warning.
 
+use super::setting::section;
+use super::validate::Findings;
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+section! {
+    /// Which web pages may connect.
+    ["origin"] Origin {
+        /// Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check.
+        allowed: Vec<String> = Vec::new(), restart;
+    }
+}
 
 /// What an entry asks of an origin; texts are in lower case, IPv6 addresses without brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -399,4 +409,28 @@ fn host_advice(dot: &str, name: &str, is_web: bool) -> Option<Fault> {
         return Some(Fault::never(fix));
     }
     None
+}
+
+/// Entries that cannot be read, and what they do to each other.
+pub(super) fn check(origin: &Origin, found: &mut Findings) {
+    origin.check_ranges(found);
+    let allowed = &origin.allowed;
+    for entry in allowed {
+        let sentence = |what: &str| format!("{} {what}", shown(entry));
+        match Pattern::read(entry) {
+            Err(fault) => found.error("origin.allowed", sentence(&fault.what), fault.fix),
+            Ok((_, Some(fault))) => {
+                found.warn("origin.allowed", sentence(&fault.what), fault.fix);
+            }
+            Ok((_, None)) => {}
+        }
+    }
+    if allowed.len() > 1 && allowed.iter().any(|entry| entry == "*") {
+        let fix = "remove \"*\", or the others";
+        found.warn(
+            "origin.allowed",
+            "\"*\" makes the other entries pointless",
+            fix,
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Values with a unit in their text: durations are strings such as `"250ms"`, `"60s"`, `"5m"`,
-//! `"1h"`; a bare number is an error that shows the fix.
+//! `"1h"`; a bare number is an error that shows the fix. Sizes are bytes, and are shown in [`Bytes`].
 
+use std::fmt;
 use std::time::Duration;
 
 /// Parses `"250ms"`, `"60s"`, `"5m"`, `"1h"`, `"1d"`.
@@ -57,7 +58,7 @@ pub fn format_duration(duration: Duration) -> String {
 
 /// `#[serde(with = "units::duration")]`: a [`Duration`] as its text.
 pub mod duration {
-    use super::{Duration, format_duration, parse_duration};
+    use super::{Duration, fmt, format_duration, parse_duration};
     use serde::{Deserializer, Serializer, de};
 
     /// Writes the text of [`format_duration`].
@@ -76,7 +77,7 @@ pub mod duration {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
             type Value = Duration;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a duration with a unit, such as \"60s\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
@@ -96,7 +97,7 @@ pub mod duration {
 /// settings have for seconds.
 pub mod seconds {
     pub use super::duration::serialize;
-    use super::{Duration, parse_duration};
+    use super::{Duration, fmt, parse_duration};
     use serde::{Deserializer, de};
 
     /// Reads the text of [`parse_duration`], or a number of seconds.
@@ -107,7 +108,7 @@ pub mod seconds {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
             type Value = Duration;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a duration, such as \"60s\", or a number of seconds")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
@@ -127,6 +128,30 @@ pub mod seconds {
     }
 }
 
+/// A number of bytes for people: `64 KiB`, `1.5 GiB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, size) in [
+            ("TiB", 1_u64 << 40),
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+        ] {
+            if self.0 >= size {
+                let tenths = u128::from(self.0) * 10 / u128::from(size);
+                return match tenths % 10 {
+                    0 => write!(f, "{} {unit}", tenths / 10),
+                    tenth => write!(f, "{}.{tenth} {unit}", tenths / 10),
+                };
+            }
+        }
+        write!(f, "{} B", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +168,11 @@ mod tests {
         assert!(parse_duration("60").unwrap_err().contains("\"60s\""));
         assert!(parse_duration("-1s").is_err());
         assert!(parse_duration("99999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        let texts = [0, 1023, 1024, 1536, 64 << 20].map(|bytes| Bytes(bytes).to_string());
+        assert_eq!(texts, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB"]);
     }
 }

@@ -111,7 +111,7 @@ fn addresses(text: &str) -> Vec<&str> {
 
 /// Patterns and their capacities as a `settings.py` has them, as the list of tables that they stand for.
 pub(super) fn spread(key: &Key, value: Value) -> Value {
-    if key.path != "bridge.channels.channel_capacity" {
+    if key.path != "channels.channel_capacity" {
         return value;
     }
     let Value::Table(capacities) = value else {

@@ -28,13 +28,16 @@ const LINGER: Duration = Duration::from_secs(1);
 /// And up to this many bytes.
 const LINGER_BYTES: usize = 64 * 1024;
 
+/// A request beside its head and the kernel's buffers: hyper's state machine, the task, and the response.
+pub(crate) const REQUEST_BYTES: usize = 16 * 1024;
+
 /// The answer to a request line whose end is not waited for.
 const TOO_LONG: &[u8] =
     b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ServiceEnd {
     /// By HTTP's rules: closed by either side, or upgraded.
     Done,
     /// By what hyper says; the peer has been answered if it could be.
@@ -53,7 +56,7 @@ pub struct Served<I> {
     /// Bytes read of its peer that belong to no request.
     pub read: Bytes,
     /// Why no more is served.
-    pub end: End,
+    pub end: ServiceEnd,
 }
 
 /// hyper for both listeners: heads within `limits`, and a peer that has ended its side after a request is still
@@ -115,9 +118,9 @@ where
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(context) {
             return Poll::Ready(match result {
-                _ if pace.lock().is_too_long() => End::TooLong,
-                Ok(()) => End::Done,
-                Err(error) => End::Failed(error),
+                _ if pace.lock().is_too_long() => ServiceEnd::TooLong,
+                Ok(()) => ServiceEnd::Done,
+                Err(error) => ServiceEnd::Failed(error),
             });
         }
         let (deadline, phase) = {
@@ -127,7 +130,10 @@ where
         if alarm.deadline() != deadline {
             alarm.as_mut().reset(deadline);
         }
-        alarm.as_mut().poll(context).map(|()| End::Overdue(phase))
+        alarm
+            .as_mut()
+            .poll(context)
+            .map(|()| ServiceEnd::Overdue(phase))
     });
     let end = end.await;
     let parts = connection.into_parts();

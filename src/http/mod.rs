@@ -9,7 +9,8 @@ mod connection;
 mod pace;
 mod query;
 
-pub use authority::{BadHost, Host};
-pub use connection::{End, Served, builder, linger, serve};
+pub use authority::Host;
+pub(crate) use connection::REQUEST_BYTES;
+pub use connection::{ServiceEnd, builder, linger, serve};
 pub use pace::{Pace, Phase, Timeouts};
 pub use query::parameter;

@@ -1,6 +1,6 @@
 //! The end of a node, in order: not ready, notice, closes, the last answers.
 
-use super::Parts;
+use super::NodeParts;
 use crate::protocol::CloseReason;
 use crate::server::Visitors;
 use std::pin::pin;
@@ -23,7 +23,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// A stop leaves the workers this long to say 1012 to everybody whose socket takes it.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
-impl Parts {
+impl NodeParts {
     /// Ends everything within `server.drain_grace`; `stop` cuts that short.
     pub(super) async fn end(
         &self,

@@ -4,29 +4,28 @@
 //! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
 
 mod ending;
-mod uplinks;
 
 pub use ending::Ending;
 
-use crate::admin::{self, Admin, Sources};
+use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
+use crate::chat;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::{self, Entrance, Visitors};
-use crate::worker::{self, Door, Link, Post, Supplies, Workers};
+use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use uplinks::Uplinks;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +47,7 @@ pub enum Error {
     Workers(#[source] io::Error),
     /// There is no worker to listen.
     #[error(transparent)]
-    Listen(#[from] worker::Ended),
+    Listen(#[from] worker::NobodyListens),
     /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
     #[error("a worker thread ended; whoever supervises this process starts it anew")]
     WorkerEnded,
@@ -59,15 +58,15 @@ pub enum Error {
 pub struct Node {
     address: SocketAddr,
     /// The public way in, until a worker listens.
-    door: Door,
+    door: Listener,
     visitors: Visitors,
-    admin: Admin,
-    parts: Parts,
+    admin: AdminListener,
+    parts: NodeParts,
 }
 
 /// What has to be ended.
 #[derive(Debug)]
-struct Parts {
+struct NodeParts {
     config: Arc<Config>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -86,7 +85,7 @@ struct Parts {
 
 impl Node {
     /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`Facts::resolve`](crate::config::banner::Facts::resolve)). Clients wait
+    /// offers" must have been resolved ([`Facts::resolve`](crate::banner::Facts::resolve)). Clients wait
     /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
     ///
     /// # Errors
@@ -94,7 +93,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let (listener, address) = server::listen(&config)?;
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
         let limits = &config.limits;
@@ -102,7 +101,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = Parts::start(config, metrics, assistant, &admission)?;
+        let parts = NodeParts::start(config, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -110,8 +109,8 @@ impl Node {
             admission,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = entrance.open(listener)?;
-        let admin = Admin::bind(parts.sources()).await?;
+        let (door, visitors) = server::open(entrance, listener)?;
+        let admin = AdminListener::bind(parts.sources()).await?;
         Ok(Self {
             address,
             door,
@@ -178,28 +177,29 @@ async fn worker_ended(workers: &Workers) {
     }
 }
 
-impl Parts {
+impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
-        metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
     ) -> Result<Self, Error> {
-        let clock = Clock::start();
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
-        let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| Post::over_tcp(clock))
+        let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
+            .map(|_| WorkerSlot::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(
             &config.broker,
-            posts.iter().map(|post| wake(&post.link)).collect(),
-            Uplinks::together([
+            slots.iter().map(|slot| wake(&slot.handle)).collect(),
+            [
                 bridge.as_deref().map(Bridge::uplink),
                 channels.as_ref().map(Layer::uplink),
-            ]),
+            ]
+            .into_iter()
+            .flatten(),
         ));
         let redis = Arc::new(redis::Runtime::default());
         let end = redis.end();
@@ -211,11 +211,11 @@ impl Parts {
             config: Arc::clone(&config),
             clock,
             broker: Arc::clone(&broker),
-            assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
-        let workers = Workers::start(posts, supplies).map_err(Error::Workers)?;
+        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
             clock,
@@ -248,7 +248,7 @@ impl Parts {
 }
 
 /// Ends the sleep of a worker that has mail.
-fn wake(link: &Arc<Link>) -> Wake {
+fn wake(link: &Arc<WorkerHandle>) -> Wake {
     let link = Arc::clone(link);
     Box::new(move || link.wake())
 }

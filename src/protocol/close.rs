@@ -57,7 +57,7 @@ pub enum CloseReason {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct CloseRow {
     code: u16,
     reason: &'static str,
     label: &'static str,
@@ -71,8 +71,8 @@ const fn row(
     reconnect: bool,
     reason: &'static str,
     meaning: &'static str,
-) -> Row {
-    Row {
+) -> CloseRow {
+    CloseRow {
         code,
         reason,
         label,
@@ -101,7 +101,7 @@ impl CloseReason {
     ];
 
     #[rustfmt::skip]
-    const fn row(self) -> Row {
+    const fn row(self) -> CloseRow {
         match self {
             Self::Normal => row(1000, "normal", false, "", "The client closed; the server answers with the client's own code."),
             Self::GoingAway => row(1001, "going_away", true, "server is draining", "This node stops; another one takes over."),

@@ -7,8 +7,10 @@
 use std::borrow::Cow;
 
 use super::error::ErrorCode;
-use super::json::{self, Members, Message, Reader, Type};
+use super::event::{Event, Sender};
+use super::json::{self, Members, MessageField, SimdReader, Type};
 use super::python::{self, Failure, Value};
+use super::stamp::Moment;
 use crate::config::Dialect;
 
 /// Messages above this many bytes do not leave their buffers behind. 64 KiB, the default of the
@@ -36,6 +38,19 @@ pub struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// What a room is shown of it, accepted at `moment`.
+    #[must_use]
+    pub fn event(&self, moment: Moment) -> Event<'_> {
+        let sender = match self.kind {
+            Kind::User => Sender::User,
+            Kind::System => Sender::System,
+        };
+        Event {
+            json: self.json.as_deref().map(Cow::Borrowed),
+            ..Event::new(sender, &self.text, moment)
+        }
+    }
+
     /// What `django` answers when it cannot store the message, as in a session that is missing.
     #[must_use]
     pub const fn failure(&self) -> ErrorCode {
@@ -68,7 +83,7 @@ impl From<ErrorCode> for Rejected {
 /// Parses commands, one after the other.
 #[derive(Debug)]
 pub struct Parser {
-    reader: Reader,
+    reader: SimdReader,
     /// The payload as it came, if it holds a backslash: undoing escapes would lose it for a second
     /// reading.
     original: Vec<u8>,
@@ -85,7 +100,7 @@ impl Parser {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            reader: Reader::new(),
+            reader: SimdReader::new(),
             original: Vec::new(),
         }
     }
@@ -152,9 +167,9 @@ impl Parser {
 fn parse_guide(members: Option<Members>, payload: &mut [u8]) -> Result<Command<'_>, Rejected> {
     let members = members.ok_or(ErrorCode::Format)?;
     let text = match members.message {
-        Message::Missing => return Err(ErrorCode::MissingField.into()),
-        Message::Other => return Err(ErrorCode::Format.into()),
-        Message::Text(text) => text,
+        MessageField::Missing => return Err(ErrorCode::MissingField.into()),
+        MessageField::Other => return Err(ErrorCode::Format.into()),
+        MessageField::Text(text) => text,
     };
     let kind = kind_of(members.kind).ok_or(ErrorCode::UnknownType)?;
     let text = text.read(payload).ok_or(ErrorCode::Format)?;
@@ -176,7 +191,7 @@ fn parse_django<'a>(
 ) -> Result<Command<'a>, Rejected> {
     match members {
         Some(Members {
-            message: Message::Text(text),
+            message: MessageField::Text(text),
             kind,
             is_beyond_python: false,
         }) if !text.is_broken => Ok(Command {

@@ -8,15 +8,15 @@
 //!
 //! ```
 //! use supportal::config::Dialect;
-//! use supportal::protocol::{Parser, Stamp, Writer};
+//! use supportal::protocol::{Moment, Parser, Stamp, Writer};
 //!
 //! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
 //! let mut parser = Parser::new();
 //! let command = parser.parse(Dialect::Guide, 1024, &mut payload).unwrap();
 //!
 //! let mut out = Vec::new();
-//! let stamp = Stamp::new(1_704_110_400, 0);
-//! Writer::new(Dialect::Guide).echo(&mut out, &command, &stamp);
+//! let event = command.event(Moment::from((1_704_110_400, 0)));
+//! Writer::new(Dialect::Guide).event(&mut out, &event, &mut Stamp::new(0, 0));
 //! assert_eq!(
 //!     out,
 //!     br#"{"message":"Hello","sender":"user","timestamp":"2024-01-01T12:00:00Z"}"#
@@ -31,11 +31,15 @@ pub(crate) mod escape;
 pub mod event;
 mod json;
 pub(crate) mod python;
+pub mod render;
+pub mod stamp;
 
 pub use close::CloseReason;
 pub use command::{Command, Kind, Parser, Rejected};
 pub use error::ErrorCode;
-pub use event::{APOLOGY, Sender, Stamp, Writer};
+pub use event::{Event, Sender};
+pub use render::{APOLOGY, Writer};
+pub use stamp::{Moment, Stamp};
 
 #[cfg(test)]
 mod tests;

@@ -86,7 +86,7 @@ impl Dict {
 }
 
 /// A list or dictionary whose end has not been read.
-enum Open {
+enum Unfinished {
     List(Vec<Value>),
     Dict(Dict, Text),
 }
@@ -98,8 +98,8 @@ pub(super) fn read(text: &str) -> Result<Value, Failure> {
 
 /// Reads one JSON text of at most `values_max` values.
 pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failure> {
-    let mut reader = Reader { rest: text };
-    let mut open: Vec<Open> = Vec::new();
+    let mut reader = PythonReader { rest: text };
+    let mut open: Vec<Unfinished> = Vec::new();
     let mut values = 0;
     loop {
         values += 1;
@@ -124,12 +124,12 @@ pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failu
                     Value::Dict(Dict::default())
                 }
                 (Some(b'['), _) => {
-                    open.push(Open::List(Vec::new()));
+                    open.push(Unfinished::List(Vec::new()));
                     continue;
                 }
                 _ => {
                     let key = reader.key()?;
-                    open.push(Open::Dict(Dict::default(), key));
+                    open.push(Unfinished::Dict(Dict::default(), key));
                     continue;
                 }
             }
@@ -143,22 +143,22 @@ pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failu
             reader.advance(1);
             value = match (open.pop(), next) {
                 (None, None) => return Ok(value),
-                (Some(Open::List(mut items)), Some(b',')) => {
+                (Some(Unfinished::List(mut items)), Some(b',')) => {
                     items.push(value);
-                    open.push(Open::List(items));
+                    open.push(Unfinished::List(items));
                     break;
                 }
-                (Some(Open::List(mut items)), Some(b']')) => {
+                (Some(Unfinished::List(mut items)), Some(b']')) => {
                     items.push(value);
                     Value::List(items)
                 }
-                (Some(Open::Dict(mut dict, key)), Some(b',')) => {
+                (Some(Unfinished::Dict(mut dict, key)), Some(b',')) => {
                     dict.insert(key, value);
                     reader.skip_space();
-                    open.push(Open::Dict(dict, reader.key()?));
+                    open.push(Unfinished::Dict(dict, reader.key()?));
                     break;
                 }
-                (Some(Open::Dict(mut dict, key)), Some(b'}')) => {
+                (Some(Unfinished::Dict(mut dict, key)), Some(b'}')) => {
                     dict.insert(key, value);
                     Value::Dict(dict)
                 }
@@ -168,11 +168,11 @@ pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failu
     }
 }
 
-struct Reader<'a> {
+struct PythonReader<'a> {
     rest: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PythonReader<'a> {
     fn first(&self) -> Option<u8> {
         self.rest.as_bytes().first().copied()
     }
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
     /// Four digits and, after a high surrogate, the escaped low one if it follows.
     fn code_point(&mut self) -> Result<u32, Failure> {
         let unit = self.four_digits()?;
-        let mut ahead = Reader { rest: self.rest };
+        let mut ahead = PythonReader { rest: self.rest };
         if (0xd800..0xdc00).contains(&unit) && ahead.accept("\\u") {
             let low = ahead.four_digits()?;
             if (0xdc00..0xe000).contains(&low) {

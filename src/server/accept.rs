@@ -8,7 +8,7 @@ use super::admission::{Admission, Permit, peer_of};
 use super::doorstep::Doorstep;
 use super::service::{Front, Upgrade};
 use crate::config::Config;
-use crate::http::{self, End, Pace, Phase, Timeouts};
+use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::{Gauge, count};
 use crate::worker::{Accepted, Gate, Handoff};
 use bytes::Bytes;
@@ -75,7 +75,7 @@ pub(super) struct Acceptor {
 
 /// What a connection is counted as while hyper serves it.
 #[derive(Debug)]
-enum Place {
+enum CountedAs {
     /// Not answered yet: one of `limits.handshakes`.
     Handshake { _permit: Permit, _gauge: Counted },
     /// Answered, and open for another request: one of `limits.kept_alive`.
@@ -122,7 +122,7 @@ impl Acceptor {
         left: Duration,
     ) {
         let peer = permit.peer();
-        let place = Mutex::new(Place::Handshake {
+        let place = Mutex::new(CountedAs::Handshake {
             _permit: permit,
             _gauge: Counted(self.front.entrance.metrics.handshakes_in_progress.clone()),
         });
@@ -161,7 +161,7 @@ impl Acceptor {
         self.count_failure(&served.end);
         let upgrade = upgrade.lock().take();
         match (upgrade, served.end) {
-            (Some(upgrade), End::Done) => {
+            (Some(upgrade), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
                 match stream.into_std() {
                     Ok(socket) => {
@@ -172,23 +172,23 @@ impl Acceptor {
                 }
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
-            (Some(_), _) | (None, End::Overdue(_)) => {}
+            (Some(_), _) | (None, ServiceEnd::Overdue(_)) => {}
             (None, end) => {
-                let is_too_long = matches!(end, End::TooLong);
+                let is_too_long = matches!(end, ServiceEnd::TooLong);
                 http::linger(served.io.into_stream(), is_too_long).await;
             }
         }
     }
 
     /// Gives a place among the handshakes back for one among the connections kept alive; false if there is none.
-    fn keep_alive(&self, place: &mut Place) -> bool {
-        if let Place::Handshake { .. } = place {
+    fn keep_alive(&self, place: &mut CountedAs) -> bool {
+        if let CountedAs::Handshake { .. } = place {
             let Ok(permit) = Arc::clone(&self.kept_alive).try_acquire_owned() else {
                 return false;
             };
             let gauge = self.front.entrance.metrics.connections_kept_alive.clone();
             gauge.inc();
-            *place = Place::KeptAlive {
+            *place = CountedAs::KeptAlive {
                 _permit: permit,
                 _gauge: Counted(gauge),
             };
@@ -196,12 +196,12 @@ impl Acceptor {
         true
     }
 
-    fn count_failure(&self, end: &End) {
+    fn count_failure(&self, end: &ServiceEnd) {
         let reason = match end {
-            End::Overdue(Phase::Head) => "timeout",
-            End::TooLong => "uri",
-            End::Failed(error) if error.is_parse_too_large() => "headers",
-            End::Failed(error) if error.is_parse() => "malformed",
+            ServiceEnd::Overdue(Phase::Head) => "timeout",
+            ServiceEnd::TooLong => "uri",
+            ServiceEnd::Failed(error) if error.is_parse_too_large() => "headers",
+            ServiceEnd::Failed(error) if error.is_parse() => "malformed",
             // Nothing was asked, or the peer went away: nothing was refused.
             _ => return,
         };

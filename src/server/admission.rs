@@ -28,7 +28,7 @@ pub enum Full {
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     total: usize,
     by_peer: HashMap<u64, u32, RandomState>,
 }
@@ -36,7 +36,7 @@ struct Open {
 /// Counts open connections.
 #[derive(Debug)]
 pub struct Admission {
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     most: usize,
     most_per_peer: usize,
 }

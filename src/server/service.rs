@@ -10,13 +10,15 @@ use super::first_read;
 use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router};
+use crate::broker::Role;
+use crate::chat::{self, Visit};
 use crate::config::{Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
 use crate::transport::handshake::{self, Head, Offer};
-use crate::worker::{Accepted, Role, Visit};
+use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
 use hyper::body::Incoming;
@@ -50,7 +52,7 @@ struct Visitor {
 }
 
 /// Why a request is not served.
-struct Refused {
+struct RefusedRequest {
     status: StatusCode,
     reason: &'static str,
     label: &'static str,
@@ -66,7 +68,7 @@ enum Hint {
     RetryAfter,
 }
 
-impl Refused {
+impl RefusedRequest {
     const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
         Self {
             status,
@@ -86,7 +88,7 @@ impl Refused {
     }
 }
 
-impl From<handshake::Refusal> for Refused {
+impl From<handshake::Refusal> for RefusedRequest {
     fn from(refusal: handshake::Refusal) -> Self {
         Self {
             status: refusal.status(),
@@ -124,7 +126,7 @@ impl Front {
     ) -> Response<Body<Bytes>> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
-            return self.refuse(Refused::new(StatusCode::BAD_REQUEST, "host", reason));
+            return self.refuse(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
@@ -149,17 +151,25 @@ impl Front {
     }
 
     /// What is no WebSocket's.
-    fn page(method: &Method, uri: &Uri) -> Result<Response<Body<Bytes>>, Refused> {
+    fn page(method: &Method, uri: &Uri) -> Result<Response<Body<Bytes>>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
         if is_server && matches!(*method, Method::GET | Method::HEAD) {
             let reason = "a request target begins with /";
-            return Err(Refused::new(StatusCode::BAD_REQUEST, "malformed", reason));
+            return Err(RefusedRequest::new(
+                StatusCode::BAD_REQUEST,
+                "malformed",
+                reason,
+            ));
         }
         let path = if is_server { "/" } else { uri.path() };
         let response = page::respond(method, path, uri.query());
         let response = response.map(|response| response.map(Body::new));
-        response.ok_or(Refused::new(StatusCode::NOT_FOUND, "path", "not found"))
+        response.ok_or(RefusedRequest::new(
+            StatusCode::NOT_FOUND,
+            "path",
+            "not found",
+        ))
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
@@ -185,9 +195,9 @@ impl Front {
         target: &str,
         head: &Head<'_>,
         peer: u64,
-    ) -> Result<Option<(Offer, Upgrade)>, Refused> {
+    ) -> Result<Option<(Offer, Upgrade)>, RefusedRequest> {
         if target.len() > self.uri_bytes {
-            return Err(Refused::new(
+            return Err(RefusedRequest::new(
                 StatusCode::URI_TOO_LONG,
                 "uri",
                 "request target too long",
@@ -198,7 +208,7 @@ impl Front {
             return Ok(None);
         };
         if self.entrance.is_closing() {
-            return Err(Refused::later(
+            return Err(RefusedRequest::later(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "draining",
                 "draining, try another node",
@@ -206,7 +216,7 @@ impl Front {
         }
         let offer = handshake::check(head)?;
         if !self.allowed.admits(head.value("origin")) {
-            return Err(Refused::new(
+            return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
                 "origin not allowed",
@@ -219,11 +229,15 @@ impl Front {
             .map_err(|full| match full {
                 Full::Node => {
                     let status = StatusCode::SERVICE_UNAVAILABLE;
-                    Refused::later(status, "connections", "too many connections")
+                    RefusedRequest::later(status, "connections", "too many connections")
                 }
                 Full::Address => {
                     let status = StatusCode::TOO_MANY_REQUESTS;
-                    Refused::later(status, "address", "too many connections from this address")
+                    RefusedRequest::later(
+                        status,
+                        "address",
+                        "too many connections from this address",
+                    )
                 }
             })?;
         let upgrade = Upgrade {
@@ -244,11 +258,11 @@ impl Front {
         let matched = self.router.match_path(path)?;
         Some(match matched.handler {
             Handler::Chat => Visitor {
-                role: Role::Chat,
+                role: chat::guide(),
                 room: matched.room,
             },
             Handler::Echo => Visitor {
-                role: Role::Echo,
+                role: chat::echo(),
                 room: None,
             },
         })
@@ -262,21 +276,21 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = Role::Visit(Box::new(Visit {
+        let role = chat::django(Visit {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
             // A business number too long to exist: nothing sent there gets more than an error.
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
-        }));
+        });
         Visitor {
             role,
             room: joined.room,
         }
     }
 
-    fn refuse(&self, refused: Refused) -> Response<Body<Bytes>> {
+    fn refuse(&self, refused: RefusedRequest) -> Response<Body<Bytes>> {
         count(
             &self.entrance.metrics.handshakes_refused,
             "reason",

@@ -1,27 +1,38 @@
-//! Which rooms are written in this turn, and how much of each.
+//! What is to do in this turn or the next: which rooms are written and how much of each, and which
+//! connections want something.
 //!
 //! Rooms of no more members than a poll reads from are small: they are written whole, in the order in
 //! which they were told something, up to a budget in all. Of the others there is one portion in a turn, to
 //! one room after the other; between portions the worker polls, reads, accepts and writes small rooms, so
 //! nobody waits for a large fan-out to end. What a room is told meanwhile is gathered, and leaves in
 //! one write.
+//!
+//! The lists keep their memory, so a turn allocates nothing. A key may be of a connection that is gone by
+//! the time its turn comes.
 
-use super::port::Port;
-use super::turn::{EVENTS, Worker};
+use super::client::Ended;
+use super::turn::EVENTS;
 use std::collections::VecDeque;
 
-/// What the small rooms may take of a turn, in writes.
-pub(super) const SMALL_ROOMS: u64 = 512;
-
-/// What the large rooms may take of a turn, in writes.
-const PORTION: u64 = 64;
-
-/// Rooms that have something to be written, by key; each is in one of the lists once.
+/// The work lists of a worker, by key.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// Those that were told something, and have not been found to be large.
+    /// Rooms that were told something, and have not been found to be large. A room is in one of the two
+    /// lists once, as long as it has something to be written.
     small: VecDeque<u64>,
     large: VecDeque<u64>,
+    /// Connections with something to write besides publications.
+    touched: Vec<u64>,
+    /// Connections to read from although no event says so.
+    unread: Vec<u64>,
+    /// Connections whose input waits for a mailbox.
+    stalled: Vec<u64>,
+    /// Connections that end, in the order in which they leave their rooms.
+    ending: VecDeque<u64>,
+    /// How many of those may leave: all they have said has been taken from the mailbox.
+    may_leave: usize,
+    /// Connections to be removed at the end of the turn.
+    gone: Vec<(u64, Ended)>,
     /// Events that the worker has seen.
     seen: u64,
     /// The last poll had as many as it can have: others may be waiting.
@@ -29,95 +40,124 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// Puts a room that was idle into line.
-    pub(super) fn add(&mut self, room: u64) {
-        self.small.push_back(room);
-    }
-
     /// Notes how many events a poll had.
     pub(super) fn polled(&mut self, events: usize) {
         self.seen += events as u64;
         self.is_busy = events >= EVENTS;
     }
 
+    /// How many events the worker has seen.
     pub(super) fn seen(&self) -> u64 {
         self.seen
     }
-}
 
-impl<P: Port> Worker<P> {
-    /// Writes small rooms, within what is left of their budget.
-    pub(super) fn write_small_rooms(&mut self, budget: &mut u64) {
-        while *budget > 0
-            && let Some(room) = self.agenda.small.pop_front()
-        {
-            if self.is_large(room) {
-                self.agenda.large.push_back(room);
-                continue;
-            }
-            let spent =
-                self.contained_writing(Some(room), |worker| worker.write_room(room, u64::MAX));
-            *budget = budget.saturating_sub(spent);
-            if self.has_work(room) {
-                self.agenda.small.push_front(room);
-            }
-        }
+    /// Others may be waiting to be read.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
-    /// Writes a portion to the members of large rooms.
-    pub(super) fn write_large_rooms(&mut self) {
-        if self.agenda.large.is_empty() {
-            return;
-        }
-        self.take_time();
-        let mut budget = PORTION;
-        for _ in 0..self.agenda.large.len() {
-            let Some(room) = self.agenda.large.pop_front() else {
-                break;
-            };
-            if self.is_due(room) {
-                let spent =
-                    self.contained_writing(Some(room), |worker| worker.write_room(room, budget));
-                budget = budget.saturating_sub(spent);
-            }
-            if self.has_work(room) {
-                self.agenda.large.push_back(room);
-            }
-            if budget == 0 {
-                break;
-            }
-        }
+    /// Is there something that cannot wait for an event?
+    pub(super) fn is_urgent(&self) -> bool {
+        !(self.unread.is_empty()
+            && self.touched.is_empty()
+            && self.ending.is_empty()
+            && self.gone.is_empty())
     }
 
-    fn has_work(&mut self, room: u64) -> bool {
-        self.rooms
-            .get_mut(room)
-            .is_some_and(|local| !local.is_idle())
+    /// Puts a room that was idle into line.
+    pub(super) fn add_room(&mut self, room: u64) {
+        self.small.push_back(room);
     }
 
-    /// Does writing this room take more than reading a whole poll does?
-    fn is_large(&mut self, room: u64) -> bool {
-        self.rooms.get_mut(room).is_some_and(|local| {
-            let gathering = local.gathering.as_ref();
-            let is_told = gathering.is_some_and(|gathering| !gathering.pending.is_empty());
-            is_told && local.members.len() > EVENTS
-        })
+    /// The next room that is not known to be large.
+    pub(super) fn next_room(&mut self) -> Option<u64> {
+        self.small.pop_front()
     }
 
-    /// Should a large room be written now? While others are waiting to be read, some of whom may be
-    /// about to speak in it, the fan-out waits for about as long as it will take, in events for
-    /// writes: so if all its members speak at once, each gets one write and not one for each poll.
-    fn is_due(&mut self, room: u64) -> bool {
-        let Some(local) = self.rooms.get_mut(room) else {
-            return false;
-        };
-        let Some(gathering) = local.gathering.as_ref().filter(|_| local.fan_out.is_none()) else {
-            return true;
-        };
-        let waited = self.agenda.seen - gathering.since;
-        !self.agenda.is_busy
-            || waited >= local.members.len() as u64
-            || gathering.load.bytes >= super::gathering::GATHER_BYTES_MAX
-            || self.plane.broker.mailboxes().is_full(self.plane.worker)
+    /// Lets a room go first that has not been written whole.
+    pub(super) fn put_first(&mut self, room: u64) {
+        self.small.push_front(room);
+    }
+
+    /// Puts a room into line that takes more than a poll's worth of writes.
+    pub(super) fn add_large(&mut self, room: u64) {
+        self.large.push_back(room);
+    }
+
+    /// The large room whose portion is due.
+    pub(super) fn next_large(&mut self) -> Option<u64> {
+        self.large.pop_front()
+    }
+
+    /// Large rooms in line.
+    pub(super) fn large_rooms(&self) -> usize {
+        self.large.len()
+    }
+
+    /// Something waits to be written to this connection.
+    pub(super) fn touch(&mut self, connection: u64) {
+        self.touched.push(connection);
+    }
+
+    pub(super) fn next_touched(&mut self) -> Option<u64> {
+        self.touched.pop()
+    }
+
+    /// This connection's socket may hold bytes that no event will announce.
+    pub(super) fn read_again(&mut self, connection: u64) {
+        self.unread.push(connection);
+    }
+
+    pub(super) fn take_unread(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// This connection goes on when a mailbox has room.
+    pub(super) fn stall(&mut self, connection: u64) {
+        self.stalled.push(connection);
+    }
+
+    pub(super) fn take_stalled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.stalled)
+    }
+
+    /// This connection leaves its room once what it has said is out.
+    pub(super) fn end(&mut self, connection: u64) {
+        self.ending.push_back(connection);
+    }
+
+    /// The mailbox is about to be taken: all who end by now may leave after that.
+    pub(super) fn let_leave(&mut self) {
+        self.may_leave = self.ending.len();
+    }
+
+    /// The next connection that may leave its room.
+    pub(super) fn next_leaver(&mut self) -> Option<u64> {
+        self.may_leave = self.may_leave.checked_sub(1)?;
+        self.ending.pop_front()
+    }
+
+    /// Does anybody end who may not leave yet?
+    fn has_talkers(&self) -> bool {
+        self.ending.len() > self.may_leave
+    }
+
+    /// Has everybody who ends left?
+    pub(super) fn have_all_left(&self) -> bool {
+        self.ending.is_empty()
+    }
+
+    /// Is nobody left with something to write besides publications, and does nobody end who may not leave yet?
+    pub(super) fn is_written(&self) -> bool {
+        self.touched.is_empty() && !self.has_talkers()
+    }
+
+    /// This connection is to be removed at the end of the turn.
+    pub(super) fn mark_gone(&mut self, connection: u64, ended: Ended) {
+        self.gone.push((connection, ended));
+    }
+
+    pub(super) fn take_gone(&mut self) -> Vec<(u64, Ended)> {
+        std::mem::take(&mut self.gone)
     }
 }

@@ -1,7 +1,7 @@
 //! One tenant of the slab: a socket, its state machine, and its seat in a room.
 
 use super::connection::Connection;
-use super::plane::Role;
+use crate::broker::Role;
 use crate::clock::Millis;
 
 /// A member's place: which room, and where in its list. A seated room is alive, so its index in the
@@ -29,19 +29,67 @@ pub(super) struct Client<S> {
     pub(super) slowed: Millis,
     /// The poll says when the socket can be written to: asked for once it could not.
     pub(super) watched: bool,
-    /// The socket may hold bytes that no event will announce again.
-    pub(super) unread: bool,
-    /// The peer has sent its last byte.
-    pub(super) finished: bool,
+    pub(super) incoming: ReadSide,
     /// Questions that are not answered yet; enough of them are told from more.
     pub(super) asked: u16,
     /// Its welcome waits until the other nodes' publications reach its room.
     pub(super) unwelcomed: bool,
-    /// It takes no more deliveries: it has left its room, or never had one and is ending.
-    pub(super) left: bool,
+    pub(super) stage: Stage,
+}
+
+/// What the socket of a connection may still hold for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadSide {
+    /// Nothing that an event will not announce.
+    Drained,
+    /// Perhaps bytes that no event will announce again.
+    Unread,
+    /// Nothing ever: the peer has sent its last byte.
+    Finished,
+}
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It takes part in its room.
+    Open,
+    /// It says nothing more, and gets what its room was told before: it leaves after that.
+    Ending,
+    /// It takes no more deliveries: it has left its room, or never had one. The close frame may go out.
+    Left,
 }
 
 impl<S> Client<S> {
+    /// The socket may hold bytes that no event will announce again.
+    pub(super) fn leave_unread(&mut self) {
+        if self.incoming == ReadSide::Drained {
+            self.incoming = ReadSide::Unread;
+        }
+    }
+
+    /// Is it to be read although no event says so? That is asked once.
+    pub(super) fn take_unread(&mut self) -> bool {
+        let is_unread = self.incoming == ReadSide::Unread;
+        if is_unread {
+            self.incoming = ReadSide::Drained;
+        }
+        is_unread
+    }
+
+    /// Has the peer sent its last byte?
+    pub(super) fn is_finished(&self) -> bool {
+        self.incoming == ReadSide::Finished
+    }
+
+    /// Has it begun to end since this was asked last?
+    pub(super) fn begins_to_end(&mut self) -> bool {
+        let begins = self.stage == Stage::Open && !self.connection.is_open();
+        if begins {
+            self.stage = Stage::Ending;
+        }
+        begins
+    }
+
     /// Must reading wait for something other than the socket?
     pub(super) fn is_paused(&self) -> bool {
         self.is_slowed() || self.connection.is_held()

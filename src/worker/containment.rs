@@ -7,19 +7,21 @@ use super::port::Port;
 use super::rooms::LocalRoom;
 use super::slab::index_of;
 use super::turn::{BUFFER_BYTES, Worker};
-use crate::broker::Parcel;
 use crate::broker::ledger::{Cause, Ledger};
+use crate::broker::room::Room;
+use crate::broker::{Consumers, Parcel, Publication};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
     /// and nothing else notices.
     pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {
         if catch_unwind(AssertUnwindSafe(|| work(self, key))).is_ok() {
             return;
         }
-        self.plane.metrics.panics.inc();
+        self.context.metrics.panics.inc();
         tracing::error!(
             connection = key,
             "a connection's code panicked; it is closed with 1011"
@@ -29,6 +31,41 @@ impl<P: Port> Worker<P> {
         }
         self.forget(key);
         self.close(key, CloseReason::Internal);
+    }
+
+    /// Begins a connection; a panic of its consumer ends it with 1011, once its 101 is written.
+    pub(super) fn contained_opening(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> (Option<Publication>, Option<CloseReason>),
+    ) -> (Option<Publication>, Option<CloseReason>) {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(begun) => begun,
+            Err(_) => {
+                self.context.metrics.panics.inc();
+                tracing::error!(
+                    "a consumer panicked as its connection began; it is closed with 1011"
+                );
+                (None, Some(CloseReason::Internal))
+            }
+        }
+    }
+
+    /// Lets a connection's consumer know that the connection is gone. A panic in there is counted.
+    pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
+        let Self {
+            clients, context, ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
+        let work = AssertUnwindSafe(|| context.closed(key, &mut client.role, room));
+        if catch_unwind(work).is_err() {
+            context.metrics.panics.inc();
+            tracing::error!(
+                connection = key,
+                "a consumer panicked as its connection ended"
+            );
+        }
     }
 
     /// Delivers parcels; one whose delivery panics is dropped, and the rest is delivered.
@@ -43,7 +80,7 @@ impl<P: Port> Worker<P> {
             if catch_unwind(AssertUnwindSafe(work)).is_ok() {
                 return;
             }
-            self.plane.metrics.panics.inc();
+            self.context.metrics.panics.inc();
             tracing::error!("the delivery of a parcel panicked; it is dropped");
             if let Some((deliveries, bytes)) = self.in_hand.take() {
                 self.done.add(bytes);
@@ -62,7 +99,7 @@ impl<P: Port> Worker<P> {
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(spent) => spent,
             Err(_) => {
-                self.plane.metrics.panics.inc();
+                self.context.metrics.panics.inc();
                 let key = self.offered.member.take();
                 match key.and_then(|index| self.clients.key_at(index)) {
                     Some(key) => self.cut_off(key, room),
@@ -95,7 +132,8 @@ impl<P: Port> Worker<P> {
             client.connection.outbound = Outbound::default();
         }
         self.depart(key);
-        self.doom(key, Ended::Closed(CloseReason::Internal));
+        self.agenda
+            .mark_gone(key, Ended::Closed(CloseReason::Internal));
     }
 
     /// Drops what a room was to be told, or what was for connections in none.
@@ -122,7 +160,7 @@ impl<P: Port> Worker<P> {
             let client = self.clients.at_mut(index);
             queued += client.map_or(0, |client| client.connection.outbound.queued());
         }
-        settle_account(&mut self.plane.ledger, queued);
+        balance(&mut self.context.ledger, queued);
         let mut held = self.apart.load;
         for index in 0..self.rooms.places() {
             let Some(local) = self.rooms.at_mut(index) else {
@@ -140,13 +178,17 @@ impl<P: Port> Worker<P> {
                 queued += client.map_or(0, |client| client.connection.outbound.queued());
             }
             let room = self.rooms.key_at(index);
-            for (&key, _) in self.leavers.iter().filter(|(_, left)| Some(**left) == room) {
+            for (&key, _) in self
+                .left_with_backlog
+                .iter()
+                .filter(|(_, left)| Some(**left) == room)
+            {
                 let client = self.clients.get_mut(key);
                 queued += client.map_or(0, |client| client.connection.outbound.queued());
             }
             if let Some(local) = self.rooms.at_mut(index) {
                 let mut ledger = local.ledger.read();
-                settle_account(&mut ledger, queued);
+                balance(&mut ledger, queued);
                 local.ledger.set(&ledger);
             }
         }
@@ -165,22 +207,22 @@ impl<P: Port> Worker<P> {
                 continue;
             };
             for _ in &local.members {
-                self.plane.broker.leave(&local.room, self.plane.worker);
+                self.context.broker.leave(&local.room, self.context.worker);
             }
             self.account_missed(local.owed());
         }
         // Behind the rooms: from here on nobody finds a member of one here.
-        let mailboxes = self.plane.broker.mailboxes();
-        let parcels = mailboxes.close(self.plane.worker);
+        let mailboxes = self.context.broker.mailboxes();
+        let parcels = mailboxes.close(self.context.worker);
         let missed = parcels.iter().map(Parcel::deliveries).sum();
         self.account_missed(missed);
-        settle_account(&mut self.plane.ledger, 0);
+        balance(&mut self.context.ledger, 0);
         self.report();
     }
 }
 
 /// Books `queued`, and what is nowhere else, as dropped.
-fn settle_account(ledger: &mut Ledger, queued: u64) {
+fn balance(ledger: &mut Ledger, queued: u64) {
     ledger.queued = queued;
     let missing = ledger.unexplained();
     // Counted as delivered, and not yet as expected.

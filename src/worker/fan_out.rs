@@ -7,6 +7,7 @@ use super::port::Port;
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
 use super::turn::Worker;
+use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
@@ -245,7 +246,7 @@ impl Offered {
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes what a room has been told to its members, to about `budget` of them; what of the budget
     /// that took.
     pub(super) fn write_room(&mut self, key: u64, budget: u64) -> u64 {
@@ -253,7 +254,7 @@ impl<P: Port> Worker<P> {
             rooms,
             clients,
             bounds,
-            plane,
+            context,
             offered,
             blob,
             mixed,
@@ -278,9 +279,9 @@ impl<P: Port> Worker<P> {
             }
             (None, None) => return 0,
         };
-        fan_out.expire(plane.now);
+        fan_out.expire(context.now);
         let mut counter = Counter {
-            now: plane.now,
+            now: context.now,
             bounds,
             clients,
             offered,
@@ -312,7 +313,7 @@ impl<P: Port> Worker<P> {
         }
         while let Some(index) = self.offered.broken.pop() {
             if let Some(key) = self.clients.key_at(index) {
-                self.doom(key, Ended::Gone);
+                self.agenda.mark_gone(key, Ended::Gone);
             }
         }
         while let Some(index) = self.offered.overflowed.pop() {
@@ -363,13 +364,13 @@ impl<P: Port> Worker<P> {
                 apart,
                 clients,
                 bounds,
-                plane,
+                context,
                 offered,
                 mixed,
                 ..
             } = self;
             let mut counter = Counter {
-                now: plane.now,
+                now: context.now,
                 bounds,
                 clients,
                 offered,
@@ -395,7 +396,7 @@ impl<P: Port> Worker<P> {
             rooms,
             clients,
             bounds,
-            plane,
+            context,
             offered,
             mixed,
             done,
@@ -408,14 +409,14 @@ impl<P: Port> Worker<P> {
             return 0;
         };
         let mut counter = Counter {
-            now: plane.now,
+            now: context.now,
             bounds,
             clients,
             offered,
             mixed,
         };
         if let Some(fan_out) = &mut local.fan_out {
-            fan_out.expire(plane.now);
+            fan_out.expire(context.now);
             let asides = fan_out.asides_of(key);
             if !asides.is_empty() || fan_out.awaits(seat.position) {
                 let frames = fan_out.awaits(seat.position).then_some(member);
@@ -428,7 +429,7 @@ impl<P: Port> Worker<P> {
         if let Some(gathering) = &mut local.gathering {
             let mut share = FanOut::default();
             gathering.take_share(key, member, &mut share);
-            share.expire(plane.now);
+            share.expire(context.now);
             let asides = 0..share.asides.len();
             counter.serve_asides(&mut share, key, Some(member), asides);
             *done += share.load;

@@ -1,17 +1,16 @@
 //! How connections come and go: taken over, closed, drained, buried.
 
 use super::Handoff;
-use super::client::{Client, Ended, Seat};
+use super::client::{Client, Ended, ReadSide, Seat, Stage};
 use super::connection::Connection;
 use super::outbound::Sent;
-use super::plane::Role;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::ConnectionKey;
 use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
+use crate::broker::{Consumers, Publication, Verdict};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -83,13 +82,13 @@ impl Drain {
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes a connection over from another thread.
     pub(super) fn open(&mut self, mut handoff: Handoff<P::Socket>) {
         let key = self.clients.reserve();
         if let Err(error) = self.port.watch(&mut handoff.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            count(&self.plane.metrics.connections_closed, "reason", "gone");
+            count(&self.context.metrics.connections_closed, "reason", "gone");
             self.clients.release(key);
             (self.on_close)(handoff.peer);
             return;
@@ -109,7 +108,7 @@ impl<P: Port> Worker<P> {
             passage,
             peer,
         } = handoff;
-        let now = self.plane.now;
+        let now = self.context.now;
         let mut client = Client {
             socket,
             connection: Connection::new(now),
@@ -119,23 +118,26 @@ impl<P: Port> Worker<P> {
             armed,
             slowed: Millis::NEVER,
             watched: false,
-            unread: false,
-            finished: false,
+            incoming: ReadSide::Drained,
             asked: 0,
             unwelcomed: false,
-            left: false,
+            stage: Stage::Open,
         };
         if let Some((seat, confirmed)) = room.map(|name| self.join(&name, key)) {
             client.seat = Some(seat);
             client.unwelcomed = !confirmed;
         }
-        self.plane.broker.placement().arrived(self.plane.worker);
+        self.context.broker.placement().arrived(self.context.worker);
         drop(passage);
         self.clients.fill(key, client);
         // Who reads the greeting is counted.
-        self.plane.metrics.connections.inc();
-        self.plane.metrics.connections_opened.inc();
-        self.greet(key, &answer);
+        self.context.metrics.connections.inc();
+        self.context.metrics.connections_opened.inc();
+        let (greeting, end) = self.contained_opening(|worker| worker.begun(key));
+        self.greet(key, &answer, greeting.as_ref());
+        if let Some(reason) = end {
+            self.close(key, reason);
+        }
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
@@ -150,25 +152,64 @@ impl<P: Port> Worker<P> {
 
     /// Welcomes the members of a room that have waited for it.
     pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
-        let Self {
-            rooms,
-            clients,
-            plane,
-            ..
-        } = self;
+        let Self { rooms, clients, .. } = self;
         let Some(local) = rooms.get_mut(key_of(slot)) else {
             return;
         };
+        let mut joined = Vec::new();
         for member in &local.members {
             let Some(key) = clients.key_at(member.index) else {
                 continue;
             };
             if let Some(client) = clients.at_mut(member.index)
                 && std::mem::take(&mut client.unwelcomed)
-                && let Some(greeting) = plane.greeting(&client.role, Some(&local.room))
             {
-                plane.direct(ConnectionKey(key), greeting);
+                joined.push(key);
             }
+        }
+        for key in joined {
+            self.contained(key, Self::joined);
+        }
+    }
+
+    /// Tells a connection's consumer that other nodes are heard in its room.
+    fn joined(&mut self, key: u64) {
+        let Self {
+            rooms,
+            clients,
+            context,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return;
+        };
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let Some(local) = local else {
+            return;
+        };
+        let verdict = context.joined(key, &mut client.role, &local.room);
+        if let Verdict::Close(reason) = verdict {
+            self.close(key, reason);
+        }
+    }
+
+    /// Begins a connection for its consumer: what leaves with the 101, and why the connection ends if it does.
+    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<CloseReason>) {
+        let Self {
+            rooms,
+            clients,
+            context,
+            ..
+        } = self;
+        let Some(client) = clients.get_mut(key) else {
+            return (None, None);
+        };
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = local.map(|local| &local.room);
+        let role = &mut client.role;
+        match context.open(key, role, room, !client.unwelcomed) {
+            (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
+            (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
         }
     }
 
@@ -187,24 +228,15 @@ impl<P: Port> Worker<P> {
 
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
-    fn greet(&mut self, key: u64, answer: &[u8]) {
+    fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
         let Self {
-            clients,
-            rooms,
-            plane,
-            ..
+            clients, context, ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
         let seat = client.seat.map(|seat| seat.room);
-        let local = seat.and_then(|room| rooms.at_mut(room));
-        let greeting = if client.unwelcomed {
-            None // It comes with the room's confirmation.
-        } else {
-            plane.greeting(&client.role, local.map(|local| &*local.room))
-        };
-        let (now, mut sent) = (plane.now, Sent::default());
+        let (now, mut sent) = (context.now, Sent::default());
         let mut change = Change {
             expected: u64::from(greeting.is_some()),
             ..Change::default()
@@ -212,14 +244,13 @@ impl<P: Port> Worker<P> {
         let Client {
             socket, connection, ..
         } = client;
-        let greeting = greeting.as_ref();
         let outbound = &mut connection.outbound;
         if outbound
             .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
         }
         let overflow = std::mem::take(&mut sent.overflow);
         self.watch_writes(key);
@@ -240,15 +271,15 @@ impl<P: Port> Worker<P> {
         client.watched = true;
         if let Err(error) = self.port.watch_writes(&mut client.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
         }
     }
 
     /// Takes a seat in a room; are its members welcomed already?
     fn join(&mut self, name: &RoomName, key: u64) -> (Seat, bool) {
-        let Self { rooms, plane, .. } = self;
+        let Self { rooms, context, .. } = self;
         let slot = slot_of(rooms.next_key());
-        let joined = plane.broker.join(name, plane.worker, || slot);
+        let joined = context.broker.join(name, context.worker, || slot);
         let room = if joined.first_on_worker {
             rooms.insert(LocalRoom::new(joined.room, joined.sequence))
         } else {
@@ -266,11 +297,11 @@ impl<P: Port> Worker<P> {
     /// one order, and the replies to its questions within `assistant.timeout`. Once both are
     /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.finished = true;
+        client.incoming = ReadSide::Finished;
         if client.connection.is_held() {
             return; // Its kept input goes first; `resume` comes here again.
         }
@@ -278,14 +309,14 @@ impl<P: Port> Worker<P> {
             // A close frame that is not out yet goes first; `flush` sees that nobody is waited for.
             if client.connection.has_said_close() {
                 let ended = client.ended();
-                self.doom(key, ended);
+                self.agenda.mark_gone(key, ended);
             }
             return;
         }
-        let wait = self.plane.finishing(client.asked > 0);
+        let wait = self.context.finishing(client.asked > 0);
         if wait.is_zero() {
             client.connection.part(now);
-            self.ending.push(key);
+            self.note_end(key);
         } else {
             client.connection.listen(now + wait);
         }
@@ -298,33 +329,36 @@ impl<P: Port> Worker<P> {
             return;
         };
         client.asked = client.asked.saturating_sub(1);
-        if client.asked == 0 && client.finished && client.connection.is_open() {
+        if client.asked == 0 && client.is_finished() && client.connection.is_open() {
             self.finish(key);
         }
     }
 
     /// Ends a connection from this side.
     pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         if client.connection.is_open() {
             client.connection.close(now, reason);
-            self.ending.push(key);
-            self.touched.push(key);
+            self.note_end(key);
+            self.agenda.touch(key);
             self.arm(key);
         }
     }
 
-    /// Marks a connection to be removed at the end of the turn.
-    pub(super) fn doom(&mut self, key: u64, ended: Ended) {
-        self.doomed.push((key, ended));
+    /// Has a connection leave its room soon if it has begun to end.
+    pub(super) fn note_end(&mut self, key: u64) {
+        let client = self.clients.get_mut(key);
+        if client.is_some_and(Client::begins_to_end) {
+            self.agenda.end(key);
+        }
     }
 
     /// Closes the connections that are due while the node drains.
     pub(super) fn step_drain(&mut self) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(mut drain) = self.drain.take() else {
             return;
         };
@@ -345,8 +379,8 @@ impl<P: Port> Worker<P> {
             self.stop_listening();
             // Not before all have left their rooms, some in each turn: what a socket takes of its close
             // frame still goes out.
-            if self.ending.is_empty() && self.leaving.is_empty() {
-                self.each_client(|worker, key| worker.doom(key, Ended::Shutdown));
+            if self.agenda.have_all_left() {
+                self.each_client(|worker, key| worker.agenda.mark_gone(key, Ended::Shutdown));
             }
         }
         self.drain = Some(drain);
@@ -376,19 +410,15 @@ impl<P: Port> Worker<P> {
         let Self {
             clients,
             rooms,
-            plane,
+            context,
             ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
             return false;
         };
-        let room = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let name = match (&client.role, room) {
-            (Role::Visit(visit), _) => &visit.prompts,
-            (_, Some(local)) => local.room.name(),
-            _ => return false,
-        };
-        plane.assistant.is_answering(name)
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = local.map(|local| &*local.room);
+        context.consumers.is_answering(&client.role, room)
     }
 
     /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.
@@ -410,7 +440,7 @@ impl<P: Port> Worker<P> {
         };
         let dropped = client.connection.outbound.abandon_queue();
         if dropped > 0 {
-            self.touched.push(key);
+            self.agenda.touch(key);
             let change = Change {
                 queued: 0u64.wrapping_sub(dropped),
                 ..Change::dropped(Cause::Shutdown, dropped)
@@ -420,16 +450,16 @@ impl<P: Port> Worker<P> {
     }
 
     /// Removes the connections that are gone.
-    pub(super) fn bury(&mut self) {
-        for (key, ended) in std::mem::take(&mut self.doomed) {
+    pub(super) fn reap(&mut self) {
+        for (key, ended) in self.agenda.take_gone() {
             let held = self.clients.get_mut(key).is_some_and(|client| {
                 client.connection.is_held()
                     && client.connection.is_open()
                     && ended == Ended::Gone
-                    && client.finished
+                    && client.is_finished()
             });
             if held {
-                continue; // Its kept input goes first; `resume` dooms it again.
+                continue; // Its kept input goes first; `resume` marks it again.
             }
             if ended == Ended::Gone {
                 // Nobody reads what its room has been told.
@@ -445,19 +475,19 @@ impl<P: Port> Worker<P> {
                 _ => ended,
             };
             self.abandon(key, ended);
-            self.leavers.remove(&key);
+            self.left_with_backlog.remove(&key);
             // Closing the socket ends its registration (epoll(7), kqueue(2)): we hold its only
             // descriptor. An event of it that has been fetched already finds another generation.
             let Some(client) = self.clients.remove(key) else {
                 continue;
             };
             count(
-                &self.plane.metrics.connections_closed,
+                &self.context.metrics.connections_closed,
                 "reason",
                 ended.label(),
             );
-            self.plane.metrics.connections.dec();
-            self.plane.broker.placement().left(self.plane.worker);
+            self.context.metrics.connections.dec();
+            self.context.broker.placement().left(self.context.worker);
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),

@@ -1,7 +1,7 @@
 //! The data plane: one thread per core, each with a poll, a slab of connections and its members of
 //! every room. No task, no buffer and no allocated timer for an idle connection.
 //!
-//! One worker listens ([`Door`]): it accepts sockets, and the server's [`Gate`] says which handshakes are
+//! One worker listens ([`Listener`]): it accepts sockets, and the server's [`Gate`] says which handshakes are
 //! good; all that takes longer than one read goes to the control plane. A worker is handed a socket and the
 //! 101 it is owed ([`Handoff`]); from then on it reads, decodes, publishes, and writes what rooms and assistants
 //! send. Called from `server`; calls down into `broker`, `assistant`, `protocol`, `transport`.
@@ -15,32 +15,31 @@ mod agenda;
 mod client;
 pub mod connection;
 mod containment;
-mod door;
+mod context;
+mod deliver;
 mod fan_out;
 mod gathering;
 mod lifecycle;
+mod listener;
+pub(crate) mod memory;
 pub mod outbound;
-mod plane;
 pub mod port;
+mod portions;
 pub mod rate_limit;
-mod reply;
 mod report;
 mod rooms;
-mod settle;
 pub mod slab;
 pub mod timers;
 mod turn;
 mod workers;
 
-pub use door::{Accepted, Door, Gate};
-pub use plane::{Role, Visit};
+pub use listener::{Accepted, Gate, Listener};
 pub use port::{Port, TcpPort};
-pub use workers::{Ended, Workers};
+pub use workers::{NobodyListens, Workers};
 
-use crate::assistant::Dispatcher;
-use crate::broker::Broker;
 use crate::broker::ledger::Ledger;
 use crate::broker::placement::Passage;
+use crate::broker::{Broker, Consumers, Role};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -90,11 +89,11 @@ pub struct Report {
 }
 
 /// What a worker is told from outside its thread.
-pub enum Order<P: Port = TcpPort> {
+pub enum Instruction<P: Port = TcpPort> {
     /// Take over a connection.
     Open(Box<Handoff<P::Socket>>),
     /// Accept connections, until the drain.
-    Listen(Box<Door<P>>),
+    Listen(Box<Listener<P>>),
     /// Close every connection, spread evenly until shortly before the deadline, then end.
     Drain {
         /// What the clients are told.
@@ -106,7 +105,7 @@ pub enum Order<P: Port = TcpPort> {
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
 }
 
-impl<P: Port> fmt::Debug for Order<P> {
+impl<P: Port> fmt::Debug for Instruction<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open(_) => "Open",
@@ -117,46 +116,46 @@ impl<P: Port> fmt::Debug for Order<P> {
     }
 }
 
-/// The other threads' end of a worker. Orders are bounded by who sends them: connections by
+/// The other threads' end of a worker. Instructions are bounded by who sends them: connections by
 /// `limits.connections`, the rest by the admin listener.
 #[derive(Debug)]
-pub struct Link<P: Port = TcpPort> {
-    /// `None` once the worker has ended: nobody would take an order any more.
-    orders: Mutex<Option<Vec<Order<P>>>>,
+pub struct WorkerHandle<P: Port = TcpPort> {
+    /// `None` once the worker has ended: nobody would take an instruction any more.
+    instructions: Mutex<Option<Vec<Instruction<P>>>>,
     waker: P::Waker,
 }
 
-impl<P: Port> Link<P> {
-    /// Gives an order and wakes the worker, unless an order before it has not been taken yet: whoever gave that
+impl<P: Port> WorkerHandle<P> {
+    /// Gives an instruction and wakes the worker, unless an instruction before it has not been taken yet: whoever gave that
     /// one wakes. Gives it back if the worker has ended.
     #[must_use = "a connection that nobody takes has to be given up"]
-    pub fn send(&self, order: Order<P>) -> Option<Order<P>> {
-        let mut orders = self.orders.lock();
-        let Some(waiting) = orders.as_mut() else {
-            return Some(order);
+    pub fn send(&self, instruction: Instruction<P>) -> Option<Instruction<P>> {
+        let mut instructions = self.instructions.lock();
+        let Some(waiting) = instructions.as_mut() else {
+            return Some(instruction);
         };
         let is_first = waiting.is_empty();
-        waiting.push(order);
+        waiting.push(instruction);
         // The guard goes first: the wake may hand the core to the worker, which wants the lock.
-        drop(orders);
+        drop(instructions);
         if is_first {
             self.wake();
         }
         None
     }
 
-    /// Takes the orders given so far.
-    fn take(&self) -> Vec<Order<P>> {
-        self.orders
+    /// Takes the instructions given so far.
+    fn take(&self) -> Vec<Instruction<P>> {
+        self.instructions
             .lock()
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
     }
 
-    /// Takes the last orders; later ones go back to who gives them.
-    fn end(&self) -> Vec<Order<P>> {
-        self.orders.lock().take().unwrap_or_default()
+    /// Takes the last instructions; later ones go back to who gives them.
+    fn end(&self) -> Vec<Instruction<P>> {
+        self.instructions.lock().take().unwrap_or_default()
     }
 
     /// Ends the worker's sleep.
@@ -167,15 +166,15 @@ impl<P: Port> Link<P> {
     }
 }
 
-/// A worker before its thread runs: its poll exists, so others can be given its [`Link`].
+/// A worker before its thread runs: its poll exists, so others can be given its [`WorkerHandle`].
 #[derive(Debug)]
-pub struct Post<P: Port = TcpPort> {
+pub struct WorkerSlot<P: Port = TcpPort> {
     port: P,
     /// The other threads' end.
-    pub link: Arc<Link<P>>,
+    pub handle: Arc<WorkerHandle<P>>,
 }
 
-impl Post {
+impl WorkerSlot {
     /// A worker over TCP.
     ///
     /// # Errors
@@ -186,14 +185,14 @@ impl Post {
     }
 }
 
-impl<P: Port> Post<P> {
+impl<P: Port> WorkerSlot<P> {
     /// A worker over this port; `waker` ends its wait.
     #[must_use]
     pub fn new(port: P, waker: P::Waker) -> Self {
         Self {
             port,
-            link: Arc::new(Link {
-                orders: Mutex::new(Some(Vec::new())),
+            handle: Arc::new(WorkerHandle {
+                instructions: Mutex::new(Some(Vec::new())),
                 waker,
             }),
         }
@@ -212,8 +211,6 @@ pub struct Supplies {
     pub clock: Clock,
     /// Rooms.
     pub broker: Arc<Broker>,
-    /// Who answers, if anybody.
-    pub assistant: Dispatcher,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Gives back what a connection held.
@@ -226,18 +223,24 @@ impl fmt::Debug for Supplies {
     }
 }
 
-/// Starts worker number `id` on its own thread, which ends after [`Order::Drain`].
+/// Starts worker number `id` on its own thread, which ends after [`Instruction::Drain`].
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn spawn(id: usize, post: Post, supplies: Supplies) -> io::Result<JoinHandle<()>> {
+pub fn spawn(
+    id: usize,
+    slot: WorkerSlot,
+    supplies: Supplies,
+    consumers: impl Consumers,
+) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
+        .stack_size(memory::STACK_BYTES)
         .spawn(move || {
             if supplies.config.server.pin_workers {
                 affinity::pin(id);
             }
-            turn::Worker::new(id, post, &supplies).run();
+            turn::Worker::new(id, slot, &supplies, consumers).run();
         })
 }
 

@@ -1,43 +1,35 @@
 //! What a worker says about itself: counts to the shared metrics, answers to audits.
 
 use super::Report;
-use super::plane::Tally;
+use super::context::Tally;
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
+use crate::broker::Consumers;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Adds the turn's counts to the shared metrics and answers audits.
     pub(super) fn report(&mut self) {
         let Tally {
-            users,
-            systems,
             bytes_read,
             bytes_written,
             writes,
             accepted,
-        } = std::mem::take(&mut self.plane.tally);
-        let metrics = &self.plane.metrics;
-        for (kind, number) in [("user", users), ("system", systems)] {
-            if number > 0 {
-                metrics
-                    .commands
-                    .get_or_create(&[("kind", kind)])
-                    .inc_by(number);
-            }
-        }
+        } = std::mem::take(&mut self.context.tally);
+        self.context.consumers.end_turn();
+        let metrics = &self.context.metrics;
         metrics.bytes_read.inc_by(bytes_read);
         metrics.bytes_written.inc_by(bytes_written);
         metrics.writes.inc_by(writes);
-        let ledger = self.plane.ledger;
+        let ledger = self.context.ledger;
         let work = ledger.expected - self.counted.expected + accepted * ACCEPT;
-        let plane = &self.plane;
-        let placement = plane.broker.placement();
-        placement.worked(plane.worker, plane.now, work);
+        let context = &self.context;
+        let placement = context.broker.placement();
+        placement.worked(context.worker, context.now, work);
         if ledger != self.counted {
             publish_ledger(metrics, &self.counted, &ledger);
             self.counted = ledger;
@@ -57,10 +49,10 @@ impl<P: Port> Worker<P> {
 
     pub(super) fn room_ledger(&mut self, name: &RoomName) -> Ledger {
         let slot = self
-            .plane
+            .context
             .broker
             .find(name)
-            .and_then(|room| room.slot_on(self.plane.worker));
+            .and_then(|room| room.slot_on(self.context.worker));
         let local = slot.and_then(|slot| self.rooms.get_mut(key_of(slot)));
         local.map(|local| local.ledger.read()).unwrap_or_default()
     }

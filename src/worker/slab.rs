@@ -41,6 +41,9 @@ pub fn index_of(key: u64) -> u32 {
 }
 
 impl<T> Slab<T> {
+    /// Bytes of one place.
+    pub(crate) const PLACE_BYTES: usize = size_of::<Place<T>>();
+
     /// Tenants.
     #[must_use]
     pub fn len(&self) -> usize {

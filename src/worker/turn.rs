@@ -1,26 +1,26 @@
-//! The loop of a worker: what happens in one turn, and in which order.
+//! The loop of a worker: what happens in one turn, and in which instruction.
 
 use super::agenda::Agenda;
-use super::client::{Client, Ended};
+use super::client::{Client, Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
-use super::door::Door;
+use super::context::{Speaker, WorkerContext};
 use super::fan_out::Offered;
 use super::gathering::{FanOut, Gathering, Load};
 use super::lifecycle::Drain;
-use super::plane::{Plane, Speaker};
+use super::listener::Listener;
 use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::rooms::LocalRoom;
 use super::slab::Slab;
 use super::timers::Timers;
-use super::{Link, OnClose, Order, Post, Report, Supplies};
+use super::{Instruction, OnClose, Report, Supplies, WorkerHandle, WorkerSlot};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
-use crate::broker::{ConnectionKey, Parcel};
+use crate::broker::{Consumers, Parcel};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -46,20 +46,20 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
-pub(super) struct Worker<P: Port> {
+pub(super) struct Worker<P: Port, C: Consumers> {
     pub(super) port: P,
-    link: Arc<Link<P>>,
+    handle: Arc<WorkerHandle<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
     pub(super) on_close: OnClose,
-    pub(super) plane: Plane,
+    pub(super) context: WorkerContext<C>,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
     pub(super) clients: Slab<Client<P::Socket>>,
     pub(super) rooms: Slab<LocalRoom>,
     /// Where connections come in, on the worker that listens.
-    pub(super) door: Option<Door<P>>,
+    pub(super) listener: Option<Listener<P>>,
     pub(super) timers: Timers,
     /// The read buffer, lent for one event.
     pub(super) buffer: Vec<u8>,
@@ -71,23 +71,11 @@ pub(super) struct Worker<P: Port> {
     pub(super) held: Load,
     /// Deliveries and bytes of the parcel that is being delivered.
     pub(super) in_hand: Option<(u64, usize)>,
-    /// Rooms to be written.
     pub(super) agenda: Agenda,
     /// What is for connections that are in no room.
     pub(super) apart: FanOut,
-    /// Connections with something to write besides publications.
-    pub(super) touched: Vec<u64>,
-    /// Connections that end once this turn's publications are out.
-    pub(super) ending: Vec<u64>,
-    /// Those of them that may leave: all they have said has been taken from the mailbox.
-    pub(super) leaving: VecDeque<u64>,
     /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
-    pub(super) leavers: HashMap<u64, u64>,
-    /// Connections whose input waits for a mailbox.
-    pub(super) stalled: Vec<u64>,
-    /// Connections to read from although no event says so.
-    pub(super) again: Vec<u64>,
-    pub(super) doomed: Vec<(u64, Ended)>,
+    pub(super) left_with_backlog: HashMap<u64, u64>,
     fired: Vec<u64>,
     pub(super) audits: Vec<AuditReply>,
     pub(super) drain: Option<Drain>,
@@ -108,40 +96,40 @@ pub(super) struct Worker<P: Port> {
     pub(super) counted: Ledger,
 }
 
-impl<P: Port> Drop for Worker<P> {
+impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
-        self.plane.broker.placement().ended(self.plane.worker);
+        self.context.broker.placement().ended(self.context.worker);
         if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
-            tracing::error!("a worker that ended could not put its affairs in order");
+            tracing::error!("a worker that ended could not put its affairs in instruction");
         }
-        for order in self.link.end() {
-            if let Order::Open(handoff) = order {
+        for instruction in self.handle.end() {
+            if let Instruction::Open(handoff) = instruction {
                 (self.on_close)(handoff.peer);
             }
         }
         for index in 0..self.clients.places() {
             if let Some(client) = self.clients.at_mut(index) {
                 (self.on_close)(client.peer);
-                self.plane.metrics.connections.dec();
-                let placement = self.plane.broker.placement();
-                placement.left(self.plane.worker);
+                self.context.metrics.connections.dec();
+                let placement = self.context.broker.placement();
+                placement.left(self.context.worker);
             }
         }
     }
 }
 
-impl<P: Port> Worker<P> {
-    pub(super) fn new(id: usize, post: Post<P>, supplies: &Supplies) -> Self {
+impl<P: Port, C: Consumers> Worker<P, C> {
+    pub(super) fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
-        let now = post.port.now();
+        let now = slot.port.now();
         Self {
-            port: post.port,
-            link: post.link,
+            port: slot.port,
+            handle: slot.handle,
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
-            plane: Plane::new(id, now, supplies),
+            context: WorkerContext::new(id, now, supplies, consumers),
             rules: Rules::new(config),
             bounds: Bounds {
                 capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
@@ -150,7 +138,7 @@ impl<P: Port> Worker<P> {
             },
             clients: Slab::default(),
             rooms: Slab::default(),
-            door: None,
+            listener: None,
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
@@ -159,13 +147,7 @@ impl<P: Port> Worker<P> {
             in_hand: None,
             agenda: Agenda::default(),
             apart: FanOut::default(),
-            touched: Vec::new(),
-            ending: Vec::new(),
-            leaving: VecDeque::new(),
-            leavers: HashMap::new(),
-            stalled: Vec::new(),
-            again: Vec::new(),
-            doomed: Vec::new(),
+            left_with_backlog: HashMap::new(),
             fired: Vec::new(),
             audits: Vec::new(),
             drain: None,
@@ -195,29 +177,30 @@ impl<P: Port> Worker<P> {
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.
     pub(super) fn is_done(&self) -> bool {
-        self.drain.is_some() && self.clients.is_empty() && self.door.is_none()
+        self.drain.is_some() && self.clients.is_empty() && self.listener.is_none()
     }
 
     /// One turn at `now`, with the events of a poll; `begun` is the same by the clock.
     pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &P::Events) {
         self.begun = begun;
         self.turned = now;
-        self.plane.begin_turn(now, self.port.wall());
+        self.context.begin_turn(now, self.port.wall());
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.timers.expire(now, &mut self.fired);
-        self.take_orders();
+        self.take_instructions();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
             match ready.key {
                 WAKE => {}
-                LISTEN => self.knocked(),
+                LISTEN => self.accept_ready(),
                 key => self.contained(key, |worker, key| worker.on_ready(key, ready)),
             }
         }
         self.agenda.polled(count);
-        count += self.again.len();
-        for key in std::mem::take(&mut self.again) {
+        let unread = self.agenda.take_unread();
+        count += unread.len();
+        for key in unread {
             // To the end: it may have been announced while this connection could not be read.
             self.contained(key, |worker, key| worker.read(key, true));
         }
@@ -228,22 +211,20 @@ impl<P: Port> Worker<P> {
             // Reading may have taken its time, and what has become too old meanwhile is not written.
             self.take_time();
         }
-        self.settle();
-        self.bury();
+        self.deliver_mailbox();
+        self.reap();
         self.report();
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
-        let waiting = [&self.again, &self.ending, &self.touched];
-        let waits = waiting.iter().any(|keys| !keys.is_empty()) || !self.leaving.is_empty();
-        let mailboxes = self.plane.broker.mailboxes();
+        let mailboxes = self.context.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.
-        if waits || !self.doomed.is_empty() || !mailboxes.is_empty(self.plane.worker) {
+        if self.agenda.is_urgent() || !mailboxes.is_empty(self.context.worker) {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next(self.plane.now);
-        let next = match &self.door {
-            Some(door) => door.sooner(self.plane.now, next),
+        let next = self.timers.next(self.context.now);
+        let next = match &self.listener {
+            Some(listener) => listener.sooner(self.context.now, next),
             None => next,
         };
         if self.drain.is_some() {
@@ -256,20 +237,20 @@ impl<P: Port> Worker<P> {
     /// Takes the time again, in the middle of a turn.
     pub(super) fn take_time(&mut self) {
         let passed = self.port.now().since(self.begun);
-        self.plane.now = self.plane.now.max(self.turned + passed);
+        self.context.now = self.context.now.max(self.turned + passed);
     }
 
-    fn take_orders(&mut self) {
-        for order in self.link.take() {
-            match order {
-                Order::Open(handoff) => self.open(*handoff),
-                Order::Listen(door) => self.listen_at(*door),
-                Order::Drain { reason, deadline } => {
+    fn take_instructions(&mut self) {
+        for instruction in self.handle.take() {
+            match instruction {
+                Instruction::Open(handoff) => self.open(*handoff),
+                Instruction::Listen(listener) => self.listen_at(*listener),
+                Instruction::Drain { reason, deadline } => {
                     self.shut();
                     let connections = self.clients.len() as u64;
-                    self.drain = Some(Drain::new(reason, self.plane.now, deadline, connections));
+                    self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
                 }
-                Order::Audit(room, reply) => self.audits.push((room, reply)),
+                Instruction::Audit(room, reply) => self.audits.push((room, reply)),
             }
         }
     }
@@ -279,11 +260,11 @@ impl<P: Port> Worker<P> {
             return self.on_arrival(key, ready);
         };
         if ready.has_failed {
-            self.doom(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Gone);
             return;
         }
         if ready.is_writable && !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         if ready.is_readable || ready.is_read_closed {
             self.read(key, ready.is_read_closed);
@@ -297,18 +278,18 @@ impl<P: Port> Worker<P> {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
-            if client.finished {
+            if client.is_finished() {
                 return;
             }
             if client.is_paused() || !client.connection.may_read() {
-                client.unread = true;
+                client.leave_unread();
                 return;
             }
-            client.unread = false;
+            client.incoming = ReadSide::Drained;
             match client.socket.read(&mut self.buffer) {
                 Ok(0) => return self.finish(key),
                 Ok(count) => {
-                    self.plane.tally.bytes_read += count as u64;
+                    self.context.tally.bytes_read += count as u64;
                     let mut buffer = std::mem::take(&mut self.buffer);
                     if let Some(input) = buffer.get_mut(..count) {
                         self.feed(key, input);
@@ -321,10 +302,10 @@ impl<P: Port> Worker<P> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.doom(key, Ended::Gone),
+                Err(_) => return self.agenda.mark_gone(key, Ended::Gone),
             }
         }
-        self.again.push(key);
+        self.agenda.read_again(key);
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
@@ -337,52 +318,44 @@ impl<P: Port> Worker<P> {
     fn listen(
         &mut self,
         key: u64,
-        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_>) -> Reading,
+        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_, C>) -> Reading,
     ) {
         let Self {
             clients,
             rooms,
-            plane,
+            context,
             rules,
             ..
         } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
-        let was_open = client.connection.is_open();
         let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let now = plane.now;
+        let now = context.now;
         let room = local.map(|local| &local.room);
-        let mut speaker = Speaker {
-            plane,
-            connection: ConnectionKey(key),
-            role: &client.role,
-            room,
-            asked: 0,
-        };
+        let mut speaker = Speaker::new(context, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
-        client.asked = client.asked.saturating_add(speaker.asked);
+        client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         match reading {
             Reading::Open | Reading::Awaiting => {}
             Reading::Stalled => {
                 // Once per pause, not for every look at a mailbox that is still full.
                 if !was_held {
-                    count(&plane.metrics.reads_paused, "reason", "mailbox");
+                    count(&context.metrics.reads_paused, "reason", "mailbox");
                 }
-                client.unread = true;
-                self.stalled.push(key);
+                client.leave_unread();
+                self.agenda.stall(key);
             }
             Reading::Slowed(until) => {
-                count(&plane.metrics.reads_paused, "reason", "bytes");
+                count(&context.metrics.reads_paused, "reason", "bytes");
                 client.slowed = until;
-                client.unread = true;
+                client.leave_unread();
             }
-            Reading::Ending if was_open => self.ending.push(key),
-            Reading::Ending => {}
+            Reading::Ending => self.note_end(key),
         }
         self.arm(key);
     }
@@ -398,16 +371,16 @@ impl<P: Port> Worker<P> {
         if client.is_paused() {
             return;
         }
-        if client.finished {
+        if client.is_finished() {
             self.finish(key);
-        } else if std::mem::take(&mut client.unread) {
-            self.again.push(key);
+        } else if client.take_unread() {
+            self.agenda.read_again(key);
         }
     }
 
     /// Sets a connection's timer, unless an earlier one is set.
     pub(super) fn arm(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
@@ -420,7 +393,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn run_timers(&mut self) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let mut fired = std::mem::take(&mut self.fired);
         for key in fired.drain(..) {
             self.contained(key, |worker, key| worker.on_timer(key, now));
@@ -430,7 +403,7 @@ impl<P: Port> Worker<P> {
 
     fn on_timer(&mut self, key: u64, now: Millis) {
         let Some(client) = self.clients.get_mut(key) else {
-            return self.on_patience(key);
+            return self.on_arrival_timer(key);
         };
         if now < client.armed {
             return; // Left over from before an earlier one was set.
@@ -438,14 +411,13 @@ impl<P: Port> Worker<P> {
         client.armed = Millis::NEVER;
         if client.slowed <= now {
             client.slowed = Millis::NEVER;
-            if std::mem::take(&mut client.unread) {
-                self.again.push(key);
+            if client.take_unread() {
+                self.agenda.read_again(key);
             }
         }
-        let was_open = client.connection.is_open();
         let alive = client.connection.on_timer(now, &self.rules);
         if !client.connection.outbound.is_idle() {
-            self.touched.push(key);
+            self.agenda.touch(key);
         }
         if alive.is_none() {
             if !client.connection.has_said_close() {
@@ -453,14 +425,14 @@ impl<P: Port> Worker<P> {
                 client.socket.forsake();
             }
             let ended = client.ended();
-            self.doom(key, ended);
+            self.agenda.mark_gone(key, ended);
             return;
         }
-        if was_open && !client.connection.is_open() {
+        if client.begins_to_end() {
             if client.connection.ending() == Some(CloseReason::Policy) {
-                count(&self.plane.metrics.violations, "kind", STALL);
+                count(&self.context.metrics.violations, "kind", STALL);
             }
-            self.ending.push(key);
+            self.agenda.end(key);
         }
         self.arm(key);
     }

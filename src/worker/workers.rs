@@ -1,7 +1,8 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
 use super::connection::{PINGS, STALL};
-use super::{Door, Handoff, Link, Order, Post, Report, Supplies, spawn};
+use super::{Handoff, Instruction, Listener, Report, Supplies, WorkerHandle, WorkerSlot, spawn};
+use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
 use crate::clock::Millis;
@@ -23,7 +24,7 @@ const AUDIT_MAX: Duration = Duration::from_secs(2);
 
 /// The workers of one node.
 pub struct Workers {
-    links: Vec<Arc<Link>>,
+    handles: Vec<Arc<WorkerHandle>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What each of them was given.
     supplies: Supplies,
@@ -32,7 +33,7 @@ pub struct Workers {
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workers")
-            .field("count", &self.links.len())
+            .field("count", &self.handles.len())
             .finish_non_exhaustive()
     }
 }
@@ -78,23 +79,27 @@ fn declare(metrics: &Metrics) {
 /// There is no worker to listen.
 #[derive(Debug, thiserror::Error)]
 #[error("the worker that was to listen has ended")]
-pub struct Ended;
+pub struct NobodyListens;
 
 impl Workers {
-    /// Starts a thread for each of the `posts`.
+    /// Starts a thread for each of the `slots`, with consumers of its own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(posts: Vec<Post>, supplies: Supplies) -> io::Result<Self> {
+    pub fn start<C: Consumers>(
+        slots: Vec<WorkerSlot>,
+        supplies: Supplies,
+        consumers: impl Fn() -> C,
+    ) -> io::Result<Self> {
         declare(&supplies.metrics);
-        let links = posts.iter().map(|post| Arc::clone(&post.link)).collect();
-        let threads = posts
+        let handles = slots.iter().map(|slot| Arc::clone(&slot.handle)).collect();
+        let threads = slots
             .into_iter()
             .enumerate()
-            .map(|(id, post)| spawn(id, post, supplies.clone()))
+            .map(|(id, slot)| spawn(id, slot, supplies.clone(), consumers()))
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
-            links,
+            handles,
             threads: Mutex::new(threads),
             supplies,
         })
@@ -103,20 +108,20 @@ impl Workers {
     /// How many there are: at least one.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.links.len()
+        self.handles.len()
     }
 
     /// Has a worker accept connections until the drain.
     ///
     /// # Errors
     /// When that worker has ended.
-    pub fn listen(&self, door: Door) -> Result<(), Ended> {
-        let order = Order::Listen(Box::new(door));
+    pub fn listen(&self, listener: Listener) -> Result<(), NobodyListens> {
+        let instruction = Instruction::Listen(Box::new(listener));
         let refused = self
-            .links
+            .handles
             .first()
-            .is_none_or(|link| link.send(order).is_some());
-        if refused { Err(Ended) } else { Ok(()) }
+            .is_none_or(|handle| handle.send(instruction).is_some());
+        if refused { Err(NobodyListens) } else { Ok(()) }
     }
 
     /// Chooses the worker of a new connection. It counts there from now on.
@@ -127,9 +132,9 @@ impl Workers {
 
     /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
     pub fn hand_over(&self, handoff: Handoff) -> Option<TcpStream> {
-        let link = self.links.get(handoff.passage.worker())?;
-        match link.send(Order::Open(Box::new(handoff)))? {
-            Order::Open(handoff) => {
+        let handle = self.handles.get(handoff.passage.worker())?;
+        match handle.send(Instruction::Open(Box::new(handoff)))? {
+            Instruction::Open(handoff) => {
                 (self.supplies.on_close)(handoff.peer);
                 Some(handoff.socket)
             }
@@ -137,10 +142,10 @@ impl Workers {
         }
     }
 
-    /// A worker's link, so that a test decides who gets what.
+    /// A worker's handle, so that a test decides who gets what.
     #[cfg(test)]
-    pub(super) fn link(&self, worker: usize) -> &Link {
-        self.links.get(worker).expect("a worker of this node")
+    pub(super) fn handle(&self, worker: usize) -> &WorkerHandle {
+        self.handles.get(worker).expect("a worker of this node")
     }
 
     /// Do all worker threads run? Without one, the rooms that live on it cannot be joined.
@@ -153,9 +158,9 @@ impl Workers {
     /// gone, at the latest when the grace is over. Called again, the last grace counts.
     pub fn drain(&self, reason: CloseReason, grace: Duration) {
         let deadline: Millis = self.supplies.clock.now() + grace;
-        for link in &self.links {
+        for handle in &self.handles {
             // A worker that has ended has nobody left to close.
-            drop(link.send(Order::Drain { reason, deadline }));
+            drop(handle.send(Instruction::Drain { reason, deadline }));
         }
     }
 
@@ -177,16 +182,16 @@ impl Workers {
     /// Nothing is changed, so nothing is lost.
     pub async fn audit(&self, room: Option<&RoomName>) -> Vec<Report> {
         let answers: Vec<_> = self
-            .links
+            .handles
             .iter()
-            .map(|link| {
+            .map(|handle| {
                 let (sender, receiver) = oneshot::channel();
                 let reply = Box::new(move |report| {
                     // The asker may have gone away; then nobody needs the report.
                     drop(sender.send(report));
                 });
                 // A worker that has ended does not answer: its end of the channel goes here.
-                drop(link.send(Order::Audit(room.cloned(), reply)));
+                drop(handle.send(Instruction::Audit(room.cloned(), reply)));
                 receiver
             })
             .collect();

@@ -283,7 +283,7 @@ fn no_command_shows_a_part_of_a_password_also_when_the_address_is_broken() {
             format!("rediss://127.0.0.1:1?password={password}"),
             format!("redis://127.0.0.1:1?pasword={password}"),
         ] {
-            let hosts = format!("bridge.channels.hosts=[{{ address = {url:?}, x = 1 }}]");
+            let hosts = format!("channels.hosts=[{{ address = {url:?}, x = 1 }}]");
             let set = format!("bridge.urls={url}");
             for (command, variable, flags) in [
                 ("check", Some("REDIS_URL"), vec![]),

@@ -56,10 +56,10 @@ fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
     for layer in LAYERS {
         let redis = Redis::start(&[]);
         let port = redis.address().port();
-        let layer_setting = format!("bridge.channels.layer={layer}");
+        let layer_setting = format!("channels.layer={layer}");
         let hosts = json!([format!("redis://chat:secret@127.0.0.1:{port}")]);
         let setting = setting(&hosts);
-        let sets = ["bridge.channels.enabled=true", &layer_setting, &setting];
+        let sets = ["channels.enabled=true", &layer_setting, &setting];
         let arguments: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
         let output = check_redis(&arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -74,7 +74,7 @@ fn the_rights_that_the_check_prints_are_enough_and_each_is_needed() {
         for part in ["version ", "ping ", "canary ", "chat_BUSINESS_SESSION"] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        let gateway = node_at(layer, &hosts, &["bridge.channels.send_to_group=users"]);
+        let gateway = node_at(layer, &hosts, &["channels.send_to_group=users"]);
         until_up(&gateway);
         let mut site = site(layer, &[&redis], &json!({}));
         site.order(&json!({ "do": "join_quietly", "group": "users" }));

@@ -9,10 +9,10 @@ fn both_ways(layer: &str, hosts: &[&Redis], options: &Value, settings: &[&str]) 
     let mut site = site(layer, hosts, options);
     let to = if layer == "core" {
         site.order(&runworker());
-        "bridge.channels.send_to=supportal"
+        "channels.send_to=supportal"
     } else {
         site.order(&json!({ "do": "join_quietly", "group": "users" }));
-        "bridge.channels.send_to_group=users"
+        "channels.send_to_group=users"
     };
     let settings = [settings, &[to]].concat();
     let gateway = node(layer, hosts, &settings);
@@ -38,7 +38,7 @@ fn messages_are_encrypted_both_ways() {
     for layer in LAYERS {
         let redis = Redis::start(&[]);
         let options = json!({ "symmetric_encryption_keys": ["new", "old"] });
-        let keys = "bridge.channels.symmetric_encryption_keys=[\"new\", \"old\"]";
+        let keys = "channels.symmetric_encryption_keys=[\"new\", \"old\"]";
         both_ways(layer, &[&redis], &options, &[keys]);
     }
 }
@@ -51,7 +51,7 @@ fn a_key_that_is_being_replaced_is_still_understood() {
         &[&redis],
         &json!({ "symmetric_encryption_keys": ["old"] }),
     );
-    let keys = "bridge.channels.symmetric_encryption_keys=[\"new\", \"old\"]";
+    let keys = "channels.symmetric_encryption_keys=[\"new\", \"old\"]";
     let gateway = node("core", &[&redis], &[keys]);
     let mut client = gateway.join("abc");
     site.group_send("chat_1_abc", "with the old key");
@@ -63,7 +63,7 @@ fn messages_are_json_both_ways() {
     for layer in LAYERS {
         let redis = Redis::start(&[]);
         let options = json!({ "serializer_format": "json" });
-        let format = "bridge.channels.serializer_format=json";
+        let format = "channels.serializer_format=json";
         both_ways(layer, &[&redis], &options, &[format]);
     }
 }
@@ -80,10 +80,7 @@ fn groups_are_sharded_over_two_redis() {
 fn a_prefix_and_its_random_bytes_are_the_sites() {
     let redis = Redis::start(&[]);
     let options = json!({ "prefix": "site", "random_prefix_length": 3 });
-    let settings = [
-        "bridge.channels.prefix=site",
-        "bridge.channels.random_prefix_length=3",
-    ];
+    let settings = ["channels.prefix=site", "channels.random_prefix_length=3"];
     both_ways("core", &[&redis], &options, &settings);
     let redis = Redis::start(&[]);
     both_ways(
@@ -148,7 +145,7 @@ fn unknown_types_are_counted_and_nobody_is_dropped() {
 fn an_event_closes_a_rooms_connections_with_its_code() {
     let redis = Redis::start(&[]);
     let mut site = site("core", &[&redis], &json!({}));
-    let settings = ["bridge.channels.close_types=[\"chat.close\"]"];
+    let settings = ["channels.close_types=[\"chat.close\"]"];
     let gateway = node("core", &[&redis], &settings);
     let mut clients = [gateway.join("abc"), gateway.join("abc")];
     let mut other = gateway.join("other");

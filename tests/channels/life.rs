@@ -36,7 +36,7 @@ fn a_membership_outlives_group_expiry() {
     let redis = Redis::start(&[]);
     let options = json!({ "group_expiry": 2 });
     let mut site = site("core", &[&redis], &options);
-    let gateway = node("core", &[&redis], &["bridge.channels.group_expiry=2"]);
+    let gateway = node("core", &[&redis], &["channels.group_expiry=2"]);
     let mut client = gateway.join("abc");
     wait::pass(Duration::from_secs(5));
     site.group_send("chat_1_abc", "still a member");
@@ -100,7 +100,7 @@ fn redis_comes_late_goes_and_comes_back() {
 fn a_redis_that_hangs_is_noticed_and_holds_nobody_up() {
     for layer in LAYERS {
         let mut redis = Redis::start(&[]);
-        let settings = ["bridge.channels.send_to_group=users"];
+        let settings = ["channels.send_to_group=users"];
         let gateway = node(layer, &[&redis], &settings);
         let mut client = gateway.join("abc");
         redis.blow(Blow::Stop);
@@ -131,7 +131,7 @@ fn a_full_or_read_only_redis_is_named_as_the_reason() {
 #[test]
 fn users_messages_wait_for_redis_until_they_expire() {
     let mut redis = Redis::absent(&[]);
-    let settings = ["bridge.channels.send_to=supportal"];
+    let settings = ["channels.send_to=supportal"];
     let gateway = node_at("core", &urls(&[&redis]), &settings);
     let mut client = gateway.join("abc");
     for number in 0..10 {
@@ -149,8 +149,8 @@ fn users_messages_wait_for_redis_until_they_expire() {
 fn users_messages_that_expire_are_dropped_and_counted() {
     let redis = Redis::absent(&[]);
     let settings = [
-        "bridge.channels.send_to=supportal",
-        "bridge.channels.tell_full=true",
+        "channels.send_to=supportal",
+        "channels.tell_full=true",
         "queue.expiry=500ms",
     ];
     let gateway = node_at("core", &urls(&[&redis]), &settings);
@@ -169,8 +169,8 @@ fn users_messages_that_expire_are_dropped_and_counted() {
 fn who_finds_the_outbox_full_is_told_so_while_redis_is_still_away() {
     let redis = Redis::absent(&[]);
     let settings = [
-        "bridge.channels.send_to=supportal",
-        "bridge.channels.tell_full=true",
+        "channels.send_to=supportal",
+        "channels.tell_full=true",
         "bridge.outbox_capacity=1",
     ];
     let gateway = node_at("core", &urls(&[&redis]), &settings);

@@ -22,7 +22,7 @@ const NODE: [&str; 5] = [
     "limits.messages_per_second=0",
     "queue.capacity=100000",
     "queue.bytes_max=67108864",
-    "bridge.channels.enabled=true",
+    "channels.enabled=true",
 ];
 
 /// Both layers.
@@ -39,7 +39,7 @@ fn node(layer: &str, hosts: &[&Redis], settings: &[&str]) -> Gateway {
 /// A node of the channel layer on these hosts.
 #[track_caller]
 fn node_at(layer: &str, hosts: &Value, settings: &[&str]) -> Gateway {
-    let layer = format!("bridge.channels.layer={layer}");
+    let layer = format!("channels.layer={layer}");
     let hosts = setting(hosts);
     let mut all = NODE.to_vec();
     all.extend([layer.as_str(), &hosts]);
@@ -50,7 +50,7 @@ fn node_at(layer: &str, hosts: &Value, settings: &[&str]) -> Gateway {
 /// Hosts as a setting: TOML has another sign in its tables than JSON.
 fn setting(hosts: &Value) -> String {
     let written = hosts.to_string().replace("\":", "\" = ");
-    format!("bridge.channels.hosts={written}")
+    format!("channels.hosts={written}")
 }
 
 fn urls(hosts: &[&Redis]) -> Value {

@@ -51,8 +51,8 @@ fn a_thousand_users_messages_reach_a_worker_in_order() {
     let mut site = site("core", &[&redis], &json!({ "capacity": 2_000 }));
     site.order(&runworker());
     let settings = [
-        "bridge.channels.send_to=supportal",
-        "bridge.channels.capacity=2000",
+        "channels.send_to=supportal",
+        "channels.capacity=2000",
         "bridge.node=n1",
     ];
     let gateway = node("core", &[&redis], &settings);
@@ -86,10 +86,7 @@ fn a_thousand_users_messages_reach_a_group_in_order() {
         let redis = Redis::start(&[]);
         let mut site = site(layer, &[&redis], &json!({ "capacity": 2_000 }));
         site.order(&json!({ "do": "join_quietly", "group": "users" }));
-        let settings = [
-            "bridge.channels.send_to_group=users",
-            "bridge.channels.capacity=2000",
-        ];
+        let settings = ["channels.send_to_group=users", "channels.capacity=2000"];
         let gateway = node(layer, &[&redis], &settings);
         let mut client = gateway.join("abc");
         for number in 0..1_000 {
@@ -107,7 +104,7 @@ fn a_worker_answers_into_the_room() {
     let redis = Redis::start(&[]);
     let mut site = site("core", &[&redis], &json!({}));
     site.order(&runworker());
-    let gateway = node("core", &[&redis], &["bridge.channels.send_to=supportal"]);
+    let gateway = node("core", &[&redis], &["channels.send_to=supportal"]);
     let (mut asker, mut other) = (gateway.join("abc"), gateway.join("abc"));
     say(&mut asker, "answer me");
     expect(&mut other, "answer me");
@@ -124,7 +121,7 @@ fn a_worker_hears_users_whom_no_other_member_is_shown() {
     let mut site = site("core", &[&redis], &json!({}));
     site.order(&runworker());
     let settings = [
-        "bridge.channels.send_to=supportal",
+        "channels.send_to=supportal",
         "chat.dialect=django",
         "chat.deliver=sender",
         "chat.exists=[{business_id=1}]",
@@ -167,11 +164,7 @@ fn between_nodes_and_from_django_everything_arrives_once() {
     let mut site = site("core", &[&redis], &json!({}));
     site.order(&runworker());
     let urls = format!("bridge.urls={}", redis.url());
-    let settings = [
-        "bridge.mode=pubsub",
-        &urls,
-        "bridge.channels.send_to=supportal",
-    ];
+    let settings = ["bridge.mode=pubsub", &urls, "channels.send_to=supportal"];
     let nodes = [
         node("core", &[&redis], &settings),
         node("core", &[&redis], &settings),
@@ -193,9 +186,9 @@ fn between_nodes_and_from_django_everything_arrives_once() {
 fn a_channel_that_is_full_is_counted_and_its_user_told() {
     let redis = Redis::start(&[]);
     let settings = [
-        "bridge.channels.send_to=nobody-listens",
-        "bridge.channels.channel_capacity=[{pattern=\"nobody*\", capacity=5}]",
-        "bridge.channels.tell_full=true",
+        "channels.send_to=nobody-listens",
+        "channels.channel_capacity=[{pattern=\"nobody*\", capacity=5}]",
+        "channels.tell_full=true",
     ];
     let gateway = node("core", &[&redis], &settings);
     let mut client = gateway.join("abc");

@@ -7,7 +7,7 @@ mod model;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Event, Outcome};
-use supportal::transport::{self, Decoder, Incoming, Kind, Limits, Violation};
+use supportal::internal::transport::{self, Decoder, Incoming, Kind, Limits, Violation};
 
 /// One frame as a client, honest or not, might write it.
 #[derive(Arbitrary, Debug)]

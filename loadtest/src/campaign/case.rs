@@ -76,13 +76,10 @@ pub(crate) enum Against {
 pub(crate) struct Case {
     /// Name for `--only`.
     pub(crate) name: String,
-    /// Heading.
     pub(crate) title: String,
-    /// Scenario and flags.
     pub(crate) flags: Vec<String>,
     /// Seconds measured; 0 where the flags say.
     pub(crate) seconds: f64,
-    /// Columns.
     pub(crate) metrics: Cow<'static, [Metric]>,
     pub(crate) baseline: Baseline,
     pub(crate) goals: Cow<'static, [Goal]>,
@@ -104,9 +101,7 @@ impl Case {
 }
 
 /// Refuses what is no case's name.
-///
-/// # Errors
-/// The first such name, and all there are.
+/// Errors: The first such name, and all there are.
 pub(crate) fn check_names(known: &[Case], only: &[String]) -> Result<(), String> {
     let names: Vec<&str> = known.iter().map(|case| case.name.as_str()).collect();
     let is_known = |name: &&String| names.contains(&name.as_str());

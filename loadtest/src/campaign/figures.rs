@@ -1,10 +1,10 @@
-//! Figures out of a report's JSON.
+//! Values out of a report's JSON.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Figures by name.
-pub(crate) type Figures = BTreeMap<String, f64>;
+/// Values by name.
+pub(crate) type Values = BTreeMap<String, f64>;
 
 /// One figure; percentiles of nothing are none.
 pub(crate) fn figure(report: &Value, pointer: &str) -> Option<f64> {
@@ -19,7 +19,7 @@ pub(crate) fn figure(report: &Value, pointer: &str) -> Option<f64> {
 }
 
 /// Those of these names and places that are there.
-pub(crate) fn read(report: &Value, places: &[(&str, &str)]) -> Figures {
+pub(crate) fn read(report: &Value, places: &[(&str, &str)]) -> Values {
     let of = |&(name, place): &(&str, &str)| Some((name.to_owned(), figure(report, place)?));
     places.iter().filter_map(of).collect()
 }

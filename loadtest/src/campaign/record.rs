@@ -2,8 +2,9 @@
 //! there, so that no table mixes rounds of different hours.
 
 use super::case::{Baseline, Case};
-use super::figures::{Figures, sentences};
+use super::figures::{Values, sentences};
 use crate::machine::Machine;
+use crate::report::Stated;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub(crate) struct Measurement {
     pub(crate) round: usize,
     /// Tries; the quietest is kept.
     pub(crate) tries: usize,
-    pub(crate) values: Figures,
+    pub(crate) values: Values,
     /// Goals that the run states itself.
     pub(crate) goals: Vec<Stated>,
     pub(crate) failures: Vec<String>,
@@ -32,29 +33,20 @@ pub(crate) struct Measurement {
     pub(crate) report: Value,
 }
 
-/// A goal that a run states itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Stated {
-    pub(crate) what: String,
-    pub(crate) value: Option<f64>,
-    pub(crate) at_most: f64,
-    /// The median of the rounds is judged, not the worst of them.
-    #[serde(default)]
-    pub(crate) is_ratio: bool,
-}
-
 impl Measurement {
+    /// No figures, because of this.
+    fn none(why: String) -> Self {
+        Self {
+            error: Some(why),
+            ..Self::default()
+        }
+    }
+
     /// Of one report; whose it is, the caller knows.
-    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Figures) -> Self {
+    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Values) -> Self {
         let mut report = match report {
             Ok(report) => report,
-            Err(why) => {
-                let error = Some(why);
-                return Self {
-                    error,
-                    ..Self::default()
-                };
-            }
+            Err(why) => return Self::none(why),
         };
         let goals = report.get("goals").cloned().unwrap_or_default();
         let measured = Self {
@@ -246,6 +238,7 @@ impl Campaign {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::case::OURS;
     use super::*;
 
     /// Case, peer, round, value of the metric `cpu`.
@@ -300,8 +293,6 @@ pub(super) mod tests {
         }
         campaign
     }
-
-    use crate::campaign::OURS;
 
     #[test]
     fn a_case_measured_again_replaces_all_of_it_and_leaves_the_others() {

@@ -176,7 +176,8 @@ fn goals_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
         writeln!(
             out,
             "\n### Goals\n\nMedians of ratios taken round by round, with their range; of what is no ratio and is stated by the run \
-             itself, the worst round.\n\n{heads}\n{rows}"
+             itself, the worst round.\n\n{heads}\n{rows}",
+            rows = rows.trim_end()
         )
         .ok();
     }
@@ -345,9 +346,9 @@ pub(super) fn readme(campaign: &Campaign) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::case::metric;
-    use super::super::record::Stated;
     use super::super::record::tests::{Row, campaign};
     use super::*;
+    use crate::report::Stated;
 
     fn judged(goals: &[(Against, f64)]) -> Case {
         let goal = |(against, limit): &(Against, f64)| Goal {

@@ -1,10 +1,10 @@
 //! The work of a campaign: every case, peer and round, and the folder with what came of it.
 
 use super::case::Case;
-use super::figures::Figures;
+use super::figures::Values;
 use super::record::{Campaign, Compared, Measurement, Slice};
 use super::table;
-use crate::cli::{self, Options};
+use crate::cli::{CampaignFlags, Options};
 use crate::clock::{Clock, SECOND};
 use crate::machine::{Machine, revision, today};
 use serde_json::Value;
@@ -21,9 +21,7 @@ pub(crate) trait Bench {
     fn meets(&self, case: &Case, peer: &str) -> bool;
 
     /// One measurement: the generator's report. What must be kept of a failed one goes into the folder.
-    ///
-    /// # Errors
-    /// Why there is none.
+    /// Errors: Why there is none.
     fn measure(
         &self,
         case: &Case,
@@ -33,12 +31,12 @@ pub(crate) trait Bench {
     ) -> Result<Value, String>;
 
     /// The figures of one report.
-    fn figures(&self, report: &Value) -> Figures;
+    fn figures(&self, report: &Value) -> Values;
 }
 
 /// What is to be measured.
 pub(crate) struct Work<'a> {
-    pub(crate) flags: &'a cli::Campaign,
+    pub(crate) flags: &'a CampaignFlags,
     pub(crate) options: &'a Options,
     /// The folder's name, where the flags do not say.
     pub(crate) name: &'static str,
@@ -51,9 +49,7 @@ pub(crate) struct Work<'a> {
 
 impl Work<'_> {
     /// Does it; the folder with the results, and the text of its summary.
-    ///
-    /// # Errors
-    /// The folder cannot be read or written.
+    /// Errors: The folder cannot be read or written.
     pub(crate) fn run(mut self) -> Result<(PathBuf, String), String> {
         let name = self.flags.name.as_deref().unwrap_or(self.name);
         let folder = self.flags.out.join(format!("{}-{name}", today()));
@@ -143,17 +139,14 @@ impl Work<'_> {
             say(&format!(
                 "{done}/{all} round {turn} {name} {peer}: {figures}  [{minutes}:{seconds:02} left]"
             ));
-            let slice_number = slice.number;
-            campaign.add(
-                slice,
-                Measurement {
-                    slice: slice_number,
-                    case: case.name.clone(),
-                    peer: peer.to_owned(),
-                    round,
-                    ..measured
-                },
-            );
+            let measured = Measurement {
+                slice: slice.number,
+                case: case.name.clone(),
+                peer: peer.to_owned(),
+                round,
+                ..measured
+            };
+            campaign.add(slice, measured);
             write(campaign, folder)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Flags of what measures cases against servers in turns.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Campaign {
+pub(crate) struct CampaignFlags {
     /// These cases; a wrong name lists them.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Campaign {
     pub(crate) quiet: f64,
 }
 
-impl Campaign {
+impl CampaignFlags {
     /// Cores of the servers and of this program, where there are two.
     pub(crate) fn cores(&self) -> (Option<usize>, Option<usize>) {
         let many = std::thread::available_parallelism().map_or(1, usize::from);
@@ -73,7 +73,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "loadtest/peers/peers.toml")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) campaign: Campaign,
+    pub(crate) campaign: CampaignFlags,
 }
 
 /// Flags of `sweep`.
@@ -141,6 +141,17 @@ pub(crate) enum FaultKind {
     Failover,
 }
 
+impl FaultKind {
+    /// As the flag has it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::KillRedis => "kill-redis",
+            Self::StopRedis => "stop-redis",
+            Self::Failover => "failover",
+        }
+    }
+}
+
 /// Flags of `xnode`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Xnode {
@@ -202,7 +213,7 @@ pub(crate) struct Xnode {
     #[arg(long, default_value = "loadtest/peers")]
     pub(crate) peers: PathBuf,
     #[command(flatten)]
-    pub(crate) campaign: Campaign,
+    pub(crate) campaign: CampaignFlags,
 }
 
 impl Xnode {

@@ -5,7 +5,7 @@ mod scenarios;
 mod values;
 
 use crate::contract::Contract;
-pub(crate) use campaigns::{Campaign, Compare, FaultKind, Servers, Sweep, Xnode};
+pub(crate) use campaigns::{CampaignFlags, Compare, FaultKind, Servers, Sweep, Xnode};
 use clap::{Args, Parser, Subcommand};
 pub(crate) use scenarios::{
     Beside, Broadcast, Chat, Churn, ClientKind, Connect, Deploy, Echo, Fanout, Flap, Floor, Slow,

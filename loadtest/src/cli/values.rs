@@ -6,9 +6,7 @@ use std::time::Duration;
 pub(crate) const PROCESSES_MAX: usize = 16;
 
 /// A number of processes.
-///
-/// # Errors
-/// Text that says the bounds.
+/// Errors: Text that says the bounds.
 pub(super) fn processes(text: &str) -> Result<usize, String> {
     let number = text.parse().ok();
     number
@@ -17,9 +15,7 @@ pub(super) fn processes(text: &str) -> Result<usize, String> {
 }
 
 /// A number with a unit: ms, s, m or h.
-///
-/// # Errors
-/// Text that shows the right form.
+/// Errors: Text that shows the right form.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write for example 500ms, 10s, 10m or 2h");
     let at = text

@@ -80,7 +80,7 @@ const fn over_python(limit: f64) -> Goal {
 }
 
 /// Name, title, flags, seconds, columns, baseline, goals.
-type Row = (
+type CaseRow = (
     &'static str,
     &'static str,
     &'static str,
@@ -91,7 +91,7 @@ type Row = (
 );
 
 #[rustfmt::skip]
-const ROWS: &[Row] = &[
+const ROWS: &[CaseRow] = &[
     ("echo-200", "echo, 200 connections", "echo -c 200", 2.0, DELIVERIES, FLOOR,
         &[to(CPU, "floor", 1.12), over_python(60.0)]),
     ("echo-2000", "echo, 2,000 connections", "echo -c 2000", 2.0, DELIVERIES, FLOOR,

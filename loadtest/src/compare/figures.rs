@@ -1,6 +1,6 @@
 //! From a generator's report to the figures of a table.
 
-use crate::campaign::{Figures, figure, read};
+use crate::campaign::{Values, figure, read};
 use serde_json::Value;
 
 /// Name in the raw data, place in the report.
@@ -21,7 +21,7 @@ const PLACES: &[(&str, &str)] = &[
 ];
 
 /// All figures that the report has.
-pub(crate) fn figures(report: &Value) -> Figures {
+pub(crate) fn figures(report: &Value) -> Values {
     let at = |pointer: &str| figure(report, pointer);
     let mut figures = read(report, PLACES);
     let mut set = |name: &str, value: Option<f64>| {

@@ -6,7 +6,7 @@ mod figures;
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, Figures, OURS, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, OURS, Values, Work, check_names};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
 pub(crate) use figures::figures;
@@ -26,9 +26,7 @@ struct Comparison<'a> {
 }
 
 /// Runs it; the folder with the results, and the text of its summary.
-///
-/// # Errors
-/// Wrong flags, or nothing could be measured.
+/// Errors: Wrong flags, or nothing could be measured.
 pub(crate) fn run(
     args: &Compare,
     options: &Options,
@@ -173,7 +171,7 @@ impl Bench for Comparison<'_> {
         report
     }
 
-    fn figures(&self, report: &Value) -> Figures {
+    fn figures(&self, report: &Value) -> Values {
         figures(report)
     }
 }

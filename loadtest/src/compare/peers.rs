@@ -68,7 +68,7 @@ pub(crate) struct Peer {
     /// Left out of `--all` unless named.
     #[serde(default)]
     pub(crate) optional: bool,
-    /// It has an admin listener with a ledger on `{admin}`.
+    /// The peer has an admin listener with a ledger on `{admin}`.
     #[serde(default)]
     pub(crate) ledger: bool,
     #[serde(skip)]
@@ -148,9 +148,7 @@ impl Peer {
 pub(super) const COALESCE: &str = "floor-coalesce";
 
 /// The built-in ones and those of `file`, if it is there.
-///
-/// # Errors
-/// The file is wrong, or a name is there twice.
+/// Errors: The file is wrong, or a name is there twice.
 pub(crate) fn load(file: &Path, supportal: Option<&Path>) -> Result<Vec<Peer>, String> {
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
     let me = quoted(&me);

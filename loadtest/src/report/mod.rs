@@ -1,5 +1,7 @@
 //! The figures of a run; [`verdict`] judges them, [`text`] shows them.
 
+mod judged;
+mod page;
 mod part;
 mod reconcile;
 mod returns;
@@ -11,10 +13,13 @@ use crate::ledger::Ledger;
 use crate::measure::Process;
 use crate::traffic::Totals;
 use crate::verify::Counts;
-pub(crate) use part::{Generator, Part, Slice, Used, Window};
-pub(crate) use returns::{Returned, Returns};
+pub(crate) use judged::{
+    Faults, Judged, Lines, Stated, WAITED_MAX, busy_warning, count, exit_code, interrupted,
+    loop_warnings, write_json,
+};
+pub(crate) use part::{Generator, Interval, Part, Used, Window};
+pub(crate) use returns::{Comings, Returned, Returns};
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How the note of a restart begins that did not work: the verdict takes it for a failure.
 pub(crate) const FAILED: &str = "restart failed: ";
@@ -113,15 +118,6 @@ pub(crate) struct Report {
     pub(crate) interrupted: Option<String>,
 }
 
-/// How far a run came, if it was stopped before all of it was measured.
-pub(crate) fn interrupted(stop: &AtomicBool, seconds: f64, planned: f64) -> Option<String> {
-    // The loop looks at the clock every few milliseconds.
-    let is_part = stop.load(Ordering::Relaxed) && seconds + 0.001 < planned;
-    is_part.then(|| {
-        format!("after {seconds:.1} s of {planned:.1} s: the figures are of a part and not judged")
-    })
-}
-
 /// What a soak must hold besides losing nothing.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct SoakLimits {
@@ -129,43 +125,4 @@ pub(crate) struct SoakLimits {
     pub(crate) rss_growth_bytes: u64,
     /// Connections that come and go, so that descriptors may vary by twice as many.
     pub(crate) lanes: usize,
-}
-
-/// A whole number with separators.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-impl Report {
-    /// The figures with what they were judged to be.
-    pub(crate) fn json(&self) -> serde_json::Value {
-        let mut json = serde_json::to_value(self).unwrap_or_default();
-        if let Some(json) = json.as_object_mut() {
-            let verdict =
-                serde_json::json!({"failures": self.failures(), "warnings": self.warnings()});
-            json.insert("verdict".to_owned(), verdict);
-            json.insert("books".to_owned(), serde_json::json!(self.reconciled()));
-        }
-        json
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1_234_567), "1,234,567");
-    }
 }

@@ -1,16 +1,15 @@
 //! What one generator process knows of a run. The report is made from the parts of all of them, or from the only one.
 
 use super::returns::Returned;
-use crate::latency::{histogram, recorded};
+use crate::latency::Times;
 use crate::measure::Process;
 use crate::traffic::Totals;
 use crate::verify::Counts;
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// What happened since the slice before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Slice {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Interval {
     /// Nanoseconds from the start of the measurement to its end.
     pub(crate) at: u64,
     /// Its length in nanoseconds.
@@ -24,10 +23,8 @@ pub(crate) struct Slice {
     pub(crate) lost: u64,
     /// Errors, refusals and closes of the server since then.
     pub(crate) errors: u64,
-    #[serde(with = "recorded")]
-    pub(crate) latency: Histogram<u64>,
-    #[serde(with = "recorded")]
-    pub(crate) handshakes: Histogram<u64>,
+    pub(crate) latency: Times,
+    pub(crate) handshakes: Times,
 }
 
 /// The measured window of one process.
@@ -39,14 +36,13 @@ pub(crate) struct Window {
     pub(crate) lives: u64,
     /// Time the loop worked.
     pub(crate) busy: u64,
-    /// CPU time.
     pub(crate) cpu: u64,
     /// Time it could have run but had no core.
     pub(crate) waited: u64,
 }
 
 /// All one process knows besides its slices.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) window: Window,
     pub(crate) connections: usize,
@@ -55,10 +51,8 @@ pub(crate) struct Part {
     pub(crate) lost_explained: u64,
     pub(crate) totals: Totals,
     pub(crate) returned: Option<Returned>,
-    #[serde(with = "recorded")]
-    pub(crate) lag: Histogram<u64>,
-    #[serde(with = "recorded")]
-    pub(crate) slow_latency: Histogram<u64>,
+    pub(crate) lag: Times,
+    pub(crate) slow_latency: Times,
     pub(crate) notes: Vec<String>,
 }
 
@@ -119,21 +113,21 @@ impl Part {
         window.cpu += more.cpu;
         window.waited += more.waited;
         self.connections += other.connections;
-        self.verification.add(&other.verification);
+        self.verification += other.verification;
         self.lost_explained += other.lost_explained;
-        self.totals.add(other.totals);
+        self.totals += other.totals;
         match (&mut self.returned, other.returned) {
             (Some(ours), Some(theirs)) => ours.add(&theirs),
             (ours @ None, theirs) => *ours = theirs,
             (Some(_), None) => {}
         }
-        recorded::add(&mut self.lag, &other.lag);
-        recorded::add(&mut self.slow_latency, &other.slow_latency);
+        self.lag += &other.lag;
+        self.slow_latency += &other.slow_latency;
         self.notes.extend(other.notes);
     }
 }
 
-impl Slice {
+impl Interval {
     /// The same interval of several processes as one; its rates are the sum of theirs.
     pub(crate) fn sum(slices: &[Self]) -> Rates {
         let mut all = Rates::default();
@@ -146,15 +140,15 @@ impl Slice {
             all.connections += slice.connections;
             all.lost += slice.lost;
             all.errors += slice.errors;
-            recorded::add(&mut all.latency, &slice.latency);
-            recorded::add(&mut all.opened_in, &slice.handshakes);
+            all.latency += &slice.latency;
+            all.opened_in += &slice.handshakes;
         }
         all
     }
 }
 
 /// An interval of all processes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rates {
     pub(crate) at: u64,
     pub(crate) deliveries: f64,
@@ -163,25 +157,9 @@ pub(crate) struct Rates {
     pub(crate) connections: usize,
     pub(crate) lost: u64,
     pub(crate) errors: u64,
-    pub(crate) latency: Histogram<u64>,
+    pub(crate) latency: Times,
     /// Time that handshakes took.
-    pub(crate) opened_in: Histogram<u64>,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self {
-            at: 0,
-            deliveries: 0.0,
-            published: 0.0,
-            handshakes: 0.0,
-            connections: 0,
-            lost: 0,
-            errors: 0,
-            latency: histogram(),
-            opened_in: histogram(),
-        }
-    }
+    pub(crate) opened_in: Times,
 }
 
 /// What the server used in the window, of its two ends.
@@ -195,24 +173,21 @@ pub(crate) struct Used {
 mod tests {
     use super::*;
 
-    fn filled(values: impl Iterator<Item = u64>) -> Histogram<u64> {
-        let mut histogram = histogram();
+    fn filled(values: impl Iterator<Item = u64>) -> Times {
+        let mut histogram = Times::default();
         values.for_each(|value| histogram.saturating_record(value));
         histogram
     }
 
-    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Slice {
-        Slice {
+    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
+        Interval {
             at: nanos,
             nanos,
             delivered,
-            published: 1,
-            opened: 0,
             connections: 10,
             lost: 1,
-            errors: 0,
             latency: filled(values),
-            handshakes: histogram(),
+            ..Interval::default()
         }
     }
 
@@ -225,20 +200,15 @@ mod tests {
                 ..Window::default()
             },
             connections: 5,
-            command_bytes: 80,
             verification: Counts {
                 delivered,
                 lost,
                 ..Counts::default()
             },
-            lost_explained: 0,
-            totals: Totals::default(),
-            returned: None,
-            lag: histogram(),
-            slow_latency: histogram(),
             notes: vec!["odd".to_owned()],
+            ..Part::default()
         };
-        part.totals.errors.insert("no".to_owned(), lost);
+        (0..lost).for_each(|_| part.totals.errors.count("no"));
         part
     }
 
@@ -251,7 +221,7 @@ mod tests {
             values.chain([0, 999, 1_000, u64::MAX, 89_999_999_999]),
         );
         let text = serde_json::to_string(&slice).unwrap();
-        let back: Slice = serde_json::from_str(&text).unwrap();
+        let back: Interval = serde_json::from_str(&text).unwrap();
         assert_eq!(back.latency, slice.latency);
         assert_eq!(back.latency.max(), slice.latency.max());
     }
@@ -260,7 +230,7 @@ mod tests {
     fn slices_of_one_interval_add_up() {
         let fast = slice(1_000_000_000, 900, (0..90).map(|_| 1_000_000));
         let slow = slice(2_000_000_000, 200, (0..10).map(|_| 9_000_000));
-        let all = Slice::sum(&[fast, slow]);
+        let all = Interval::sum(&[fast, slow]);
         assert!((all.deliveries - 1000.0).abs() < 1e-6);
         assert_eq!((all.connections, all.lost, all.latency.len()), (20, 2, 100));
         assert!((all.latency.value_at_quantile(0.99) as f64 / 9e6 - 1.0).abs() < 0.001);

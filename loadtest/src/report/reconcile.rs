@@ -17,7 +17,7 @@ pub(crate) struct Reconciled {
 
 /// Our own book.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ours {
+struct OurBook {
     published: u64,
     received: u64,
     /// Messages on their way in when their publisher was cut, and those answered with an error.
@@ -26,7 +26,7 @@ struct Ours {
     may_be_unread: u64,
 }
 
-fn reconcile(ours: Ours, before: &Ledger, after: &Ledger) -> Reconciled {
+fn reconcile(ours: OurBook, before: &Ledger, after: &Ledger) -> Reconciled {
     let accepted = after.accepted.saturating_sub(before.accepted);
     let written = after.delivered.saturating_sub(before.delivered);
     let never_accepted = ours.published.saturating_sub(accepted);
@@ -43,7 +43,7 @@ fn reconcile(ours: Ours, before: &Ledger, after: &Ledger) -> Reconciled {
 }
 
 impl Report {
-    /// Ours beside the server's; nothing where there is no ledger, where nobody reads (`connect --silent`), or where the server ended
+    /// OurBook beside the server's; nothing where there is no ledger, where nobody reads (`connect --silent`), or where the server ended
     /// connections itself: a restart has a new ledger, and what a closed reader had not read yet only its kernel knew.
     pub(crate) fn reconciled(&self) -> Option<Reconciled> {
         let (before, after) = self
@@ -60,9 +60,9 @@ impl Report {
         }
         // Each life has a welcome that may be cut, too.
         let returns = self.returns.as_ref();
-        let away = returns.map_or(0, |r| r.missed_while_away + r.left);
+        let away = returns.map_or(0, |r| r.counts.missed_while_away + r.counts.left);
         let errors = t.errors.values().sum::<u64>();
-        let ours = Ours {
+        let ours = OurBook {
             published: t.published,
             // Welcomes, errors and assistants' replies are deliveries of the ledger as well.
             received: self.verification.delivered + t.unpublished_frames + errors,
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn equal_books_leave_nothing() {
-        let ours = Ours {
+        let ours = OurBook {
             published: 10,
             received: 100,
-            ..Ours::default()
+            ..OurBook::default()
         };
         let found = reconcile(ours, &ledger(5, 50), &ledger(15, 150));
         assert_eq!(
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_a_cut_explains_is_no_residue_and_the_rest_is() {
-        let ours = Ours {
+        let ours = OurBook {
             published: 12,
             received: 90,
             may_be_unknown: 1,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn nobody_reads_what_was_not_written() {
-        let ours = Ours {
+        let ours = OurBook {
             published: 10,
             received: 101,
             may_be_unknown: 50,

@@ -1,89 +1,128 @@
 //! What the figures are judged to be.
 
-use super::{FAILED, Report, count};
+use super::judged::{Faults, Judged, Lines, WAITED_MAX, busy_warning, count, loop_warnings};
+use super::{FAILED, Report, page};
 use crate::measure::Process;
+use serde_json::{Value, json};
 
 const MIB: f64 = 1_048_576.0;
 /// Descriptors a server may open for itself after its start: a log, an admin connection.
 const DESCRIPTORS_SPARE: u64 = 8;
 
-/// Share of a core above which the generator, not the server, sets the pace.
-const BUSY_MAX: f64 = 0.9;
-/// Share of the time without a core above which a shared machine, not the server, makes the latencies.
-const WAITED_MAX: f64 = 0.05;
-
-impl Report {
-    /// Sentences that make the run fail; empty if all is well.
-    pub(crate) fn failures(&self) -> Vec<String> {
-        if let Some(how_far) = &self.interrupted {
-            return vec![format!("interrupted {how_far}")];
-        }
-        let v = &self.verification;
-        let mut failures = Vec::new();
-        let mut fail = |number: u64, what: &str| {
-            if number > 0 {
-                failures.push(format!("{} {what}", count(number)));
-            }
-        };
-        fail(
-            v.lost.saturating_sub(self.lost_explained),
-            "deliveries lost without an error from the server",
-        );
-        fail(v.duplicated, "deliveries came twice");
-        fail(v.out_of_order, "deliveries came out of order");
-        fail(v.late, "deliveries came after their expiry");
-        fail(v.corrupted, "deliveries did not hold what was sent");
-        fail(v.misrouted, "deliveries came to the wrong room");
-        fail(
-            self.totals.closed.values().sum(),
-            "connections were ended by the server",
-        );
-        fail(
-            self.totals.refused.values().sum(),
-            "connections were refused",
-        );
-        fail(
-            self.figures.wanted.saturating_sub(self.opened_at_least()) as u64,
-            "connections never opened",
-        );
-        if let Some(ledger) = &self.ledger_after {
-            fail(
-                ledger.unexplained.unsigned_abs(),
-                "deliveries the server's ledger cannot explain",
-            );
-            fail(
-                ledger.residue().unsigned_abs(),
-                "deliveries missing from the ledger's own sum",
-            );
-        }
-        let failed = self.notes.iter().filter(|note| note.starts_with(FAILED));
-        failures.extend(failed.cloned());
-        let residue = self.reconciled().map_or(0, |books| books.residue);
-        if residue > 0 {
-            let n = count(residue);
-            failures.push(format!(
-                "{n} messages or deliveries are in one book only, the server's or ours, without a cause"
-            ));
-        }
-        self.soak_failures(&mut failures);
-        if let Some(returns) = self.returns.as_ref().filter(|returns| !returns.may_give_up) {
-            let absent = returns.gave_up + returns.still_away;
-            if absent > 0 {
-                failures.push(format!("{absent} people did not come back"));
-            }
-        }
-        if self.ledger_before.is_some() && self.ledger_after.is_none() {
-            failures.push("the server's ledger could not be read at the end".to_owned());
-        }
-        if self.memory.empty.is_some() && self.memory.end.is_none() {
-            failures.push("the server's process was gone at the end".to_owned());
-        }
-        if self.figures.deliveries == 0 && self.figures.lives == 0 {
-            failures.push("nothing was delivered".to_owned());
-        }
-        failures
+impl Judged for Report {
+    fn name(&self) -> &str {
+        &self.scenario
     }
 
+    fn interrupted(&self) -> Option<&str> {
+        self.interrupted.as_deref()
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let (v, t) = (&self.verification, &self.totals);
+        let mut faults = Faults::default();
+        let lost = v.lost.saturating_sub(self.lost_explained);
+        faults.some(lost, "deliveries lost without an error from the server");
+        faults.deliveries(v);
+        let closed = t.closed.values().sum();
+        faults.some(closed, "connections were ended by the server");
+        faults.some(t.refused.values().sum(), "connections were refused");
+        let opened = if self.figures.lives > 0 {
+            self.figures.wanted
+        } else {
+            self.figures.connections
+        };
+        let unopened = self.figures.wanted.saturating_sub(opened);
+        faults.some(unopened as u64, "connections never opened");
+        if let Some(ledger) = &self.ledger_after {
+            let (unexplained, residue) = (ledger.unexplained, ledger.residue());
+            let what = "deliveries the server's ledger cannot explain";
+            faults.some(unexplained.unsigned_abs(), what);
+            let what = "deliveries missing from the ledger's own sum";
+            faults.some(residue.unsigned_abs(), what);
+        }
+        let failed = self.notes.iter().filter(|note| note.starts_with(FAILED));
+        faults.0.extend(failed.cloned());
+        faults.some(
+            self.reconciled().map_or(0, |books| books.residue),
+            "messages or deliveries are in one book only, the server's or ours, without a cause",
+        );
+        self.soak_failures(&mut faults.0);
+        let returns = self.returns.as_ref().filter(|returns| !returns.may_give_up);
+        let absent = returns.map_or(0, |returns| {
+            returns.counts.gave_up + returns.counts.still_away
+        });
+        faults.some(absent as u64, "people did not come back");
+        let mut say = |is_so: bool, what: &str| faults.0.extend(is_so.then(|| what.to_owned()));
+        say(
+            self.ledger_before.is_some() && self.ledger_after.is_none(),
+            "the server's ledger could not be read at the end",
+        );
+        say(
+            self.memory.empty.is_some() && self.memory.end.is_none(),
+            "the server's process was gone at the end",
+        );
+        say(
+            self.figures.deliveries == 0 && self.figures.lives == 0,
+            "nothing was delivered",
+        );
+        faults.0
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.notes.clone();
+        warnings.retain(|note| !note.starts_with(FAILED));
+        let of = match self.generators.len() {
+            ..=1 => String::new(),
+            several => format!("the busiest of {several} processes, "),
+        };
+        warnings.extend(busy_warning(self.figures.generator_busy, &of));
+        let waited = [
+            ("the generator", Some(self.figures.generator_waited)),
+            ("the server", self.figures.server_waited),
+        ];
+        for (who, share) in waited {
+            if let Some(share) = share.filter(|share| *share > WAITED_MAX) {
+                let percent = share * 100.0;
+                warnings.push(format!(
+                    "{who} waited for a core {percent:.0} % of the time: other programs ran; \
+                     rates and latencies are the machine's, CPU per delivery somewhat"
+                ));
+            }
+        }
+        warnings.extend(loop_warnings(self.open_loop, &self.lag, &self.totals));
+        let mut some = |number: u64, what: &str| {
+            warnings.extend((number > 0).then(|| format!("{} {what}", count(number))));
+        };
+        some(
+            self.totals.not_sent,
+            "sends left out: the server had stopped reading",
+        );
+        some(
+            self.lost_explained,
+            "deliveries missing because the server refused their message or its publisher was cut",
+        );
+        warnings
+    }
+
+    fn lines(&self, lines: &mut Lines) {
+        self.all_lines(lines);
+    }
+
+    fn cards(&self) -> String {
+        page::cards(self)
+    }
+
+    fn plots(&self) -> String {
+        page::plots(self)
+    }
+
+    fn beside(&self) -> Option<(&'static str, Value)> {
+        Some(("books", json!(self.reconciled())))
+    }
+}
+
+impl Report {
     /// Memory and descriptors over a long run. Medians of a fifth each, so that one busy moment is no growth.
     fn soak_failures(&self, failures: &mut Vec<String>) {
         let Some(limits) = self.soak else {
@@ -127,68 +166,6 @@ impl Report {
                 closed.descriptors, empty.descriptors
             ));
         }
-    }
-
-    fn opened_at_least(&self) -> usize {
-        if self.figures.lives > 0 {
-            self.figures.wanted
-        } else {
-            self.figures.connections
-        }
-    }
-
-    /// Sentences a reader must know before believing the figures.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.notes.clone();
-        warnings.retain(|note| !note.starts_with(FAILED));
-        let busy = self.figures.generator_busy;
-        if busy > BUSY_MAX {
-            warnings.push(format!(
-                "THE GENERATOR WAS THE LIMIT ({}{:.0} % busy): rates and latencies are its own, \
-                 not the server's; CPU per delivery still holds",
-                match self.generators.len() {
-                    ..=1 => String::new(),
-                    several => format!("the busiest of {several} processes, "),
-                },
-                busy * 100.0
-            ));
-        }
-        let waited = [
-            ("the generator", Some(self.figures.generator_waited)),
-            ("the server", self.figures.server_waited),
-        ];
-        for (who, share) in waited {
-            if let Some(share) = share.filter(|share| *share > WAITED_MAX) {
-                warnings.push(format!(
-                    "{who} waited for a core {:.0} % of the time: other programs ran; \
-                     rates and latencies are the machine's, CPU per delivery somewhat",
-                    share * 100.0
-                ));
-            }
-        }
-        if self.open_loop && self.lag.p99_ms > 2.0 {
-            warnings.push(format!(
-                "the open loop ran behind its schedule (p99 {:.1} ms); latencies count from the schedule",
-                self.lag.p99_ms
-            ));
-        }
-        if self.totals.stalls > 0 {
-            let n = count(self.totals.stalls);
-            warnings.push(format!("{n} closed loops waited 5 s for their own message"));
-        }
-        if self.totals.not_sent > 0 {
-            let n = count(self.totals.not_sent);
-            warnings.push(format!(
-                "{n} sends left out: the server had stopped reading"
-            ));
-        }
-        if self.lost_explained > 0 {
-            let n = count(self.lost_explained);
-            warnings.push(format!(
-                "{n} deliveries missing because the server refused their message or its publisher was cut"
-            ));
-        }
-        warnings
     }
 }
 

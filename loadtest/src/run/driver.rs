@@ -4,11 +4,10 @@ use super::link::{Link, Order, Settings, Task, Word};
 use super::observer::Observer;
 use crate::clock::{Clock, MILLISECOND, SECOND, nanos};
 use crate::engine::Engine;
-use crate::latency::take;
 use crate::load::{Crowd, Lives};
 use crate::measure;
 use crate::plan::Plan;
-use crate::report::{Part, Report, Returned, Slice, Window};
+use crate::report::{Interval, Part, Report, Returned, Window};
 use crate::share::Share;
 use crate::traffic::{Notice, Traffic};
 use std::io;
@@ -26,14 +25,12 @@ pub(super) const DRAIN_MAX: u64 = 15 * SECOND;
 pub(super) const QUIET: u64 = 500 * MILLISECOND;
 /// The loop wakes at least this often.
 const TICK: u64 = 5 * MILLISECOND;
-/// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
-const POLL_STEP: u64 = 1_500_000;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
 /// What the counters stood at.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mark {
+struct Counted {
     at: u64,
     delivered: u64,
     published: u64,
@@ -82,7 +79,7 @@ impl Desk {
         }
     }
 
-    fn slice(&mut self, slice: Slice, last: bool) -> io::Result<()> {
+    fn slice(&mut self, slice: Interval, last: bool) -> io::Result<()> {
         let slice = Box::new(slice);
         match self {
             Self::Alone(observer) => observer.slices(std::slice::from_ref(&*slice)),
@@ -102,16 +99,14 @@ pub(crate) struct Run {
     pub(super) crowds: Vec<Crowd>,
     pub(super) lives: Option<Lives>,
     stop: Arc<AtomicBool>,
-    last: Mark,
+    last: Counted,
     pub(super) notes: Vec<String>,
     pub(super) desk: Desk,
 }
 
 impl Run {
     /// Ready to begin.
-    ///
-    /// # Errors
-    /// No poll.
+    /// Errors: No poll.
     pub(crate) fn new(
         task: Task,
         clock: Clock,
@@ -141,16 +136,14 @@ impl Run {
             crowds: Vec::new(),
             lives: None,
             stop,
-            last: Mark::default(),
+            last: Counted::default(),
             notes: Vec::new(),
             desk,
         })
     }
 
     /// Runs it. The report; none if another process makes it.
-    ///
-    /// # Errors
-    /// The poll failed, a process or ledger that was asked for is not there, or the other process is not.
+    /// Errors: The poll failed, a process or ledger that was asked for is not there, or the other process is not.
     pub(crate) fn run(mut self) -> io::Result<Option<Report>> {
         if let Desk::Alone(observer) = &mut self.desk {
             observer.before()?;
@@ -197,8 +190,8 @@ impl Run {
             lost_explained,
             totals: std::mem::take(&mut traffic.totals),
             returned,
-            lag: take(&mut traffic.lag),
-            slow_latency: take(&mut traffic.slow_latency),
+            lag: std::mem::take(&mut traffic.lag),
+            slow_latency: std::mem::take(&mut traffic.slow_latency),
             notes: std::mem::take(&mut self.notes),
         }
     }
@@ -213,20 +206,13 @@ impl Run {
         if let Desk::Linked(link) = &mut self.desk {
             link.pulse(now)?;
         }
-        let due = self
-            .crowds
-            .iter()
-            .map(Crowd::due)
-            .min()
-            .unwrap_or(u64::MAX)
-            .min(now + TICK);
-        let wait = due.saturating_sub(now);
-        let wait = if self.settings.spin || wait < POLL_STEP {
-            0
+        let due = self.crowds.iter().map(Crowd::due).min();
+        let due = due.unwrap_or(u64::MAX).min(now + TICK);
+        if self.settings.spin {
+            self.engine.turn(Duration::ZERO)?;
         } else {
-            wait - MILLISECOND
-        };
-        self.engine.turn(Duration::from_nanos(wait))?;
+            self.engine.turn_until(due, now)?;
+        }
         let start = self.engine.traffic.clock.now();
         let notices = std::mem::take(&mut self.engine.traffic.notices);
         for notice in notices {
@@ -384,8 +370,8 @@ impl Run {
         self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
     }
 
-    fn mark(&self) -> Mark {
-        Mark {
+    fn mark(&self) -> Counted {
+        Counted {
             at: self.engine.traffic.clock.now(),
             delivered: self.engine.traffic.verify.counts.delivered,
             published: self.engine.traffic.totals.published,
@@ -398,11 +384,11 @@ impl Run {
     }
 
     /// Hands over what happened since the last slice.
-    fn slice(&mut self, mark: Mark, start: u64, last: bool) -> io::Result<()> {
+    fn slice(&mut self, mark: Counted, start: u64, last: bool) -> io::Result<()> {
         let then = std::mem::replace(&mut self.last, mark);
         let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
-        let slice = Slice {
+        let slice = Interval {
             at: mark.at - start,
             nanos: mark.at - then.at,
             delivered: mark.delivered - then.delivered,
@@ -411,8 +397,8 @@ impl Run {
             connections,
             lost: traffic.verify.counts.lost,
             errors: traffic.totals.troubles(),
-            latency: take(&mut traffic.latency),
-            handshakes: take(&mut traffic.handshakes),
+            latency: std::mem::take(&mut traffic.latency),
+            handshakes: std::mem::take(&mut traffic.handshakes),
         };
         self.desk.slice(slice, last)
     }

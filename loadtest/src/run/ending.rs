@@ -148,8 +148,7 @@ impl Run {
     pub(super) fn close_all(&mut self) -> io::Result<()> {
         self.crowds.iter_mut().for_each(Crowd::over);
         for id in self.engine.ids() {
-            self.engine
-                .with(id, |client, traffic| client.close(traffic));
+            self.engine.close(id);
             if id % 256 == 0 {
                 self.turn(true)?;
             }

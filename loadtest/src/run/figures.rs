@@ -2,7 +2,7 @@
 
 use super::observer::Observer;
 use crate::clock::{MILLISECOND, seconds};
-use crate::latency::{Latency, percentile_curve};
+use crate::latency::Latency;
 use crate::report::{Figures, Generator, Part, Report};
 use std::io;
 
@@ -11,9 +11,7 @@ const CPU_MIN: u64 = 100 * MILLISECOND;
 
 impl Observer {
     /// The report of one run.
-    ///
-    /// # Errors
-    /// No parts.
+    /// Errors: No parts.
     pub(crate) fn report(self, parts: Vec<Part>) -> io::Result<Report> {
         let generators: Vec<Generator> = parts.iter().map(Part::generator).collect();
         let all = Part::sum(parts).ok_or_else(|| io::Error::other("no generator"))?;
@@ -43,7 +41,7 @@ impl Observer {
             soak: self.soak,
             interrupted: None,
             slow_latency: Latency::of(&all.slow_latency),
-            percentiles: percentile_curve(&self.latency),
+            percentiles: self.latency.percentiles(),
         })
     }
 

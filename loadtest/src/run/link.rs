@@ -4,12 +4,11 @@
 
 use crate::clock::SECOND;
 use crate::contract::Contract;
-use crate::latency::recorded;
+use crate::latency::Times;
 use crate::plan::Plan;
-use crate::report::{Part, Slice};
+use crate::report::{Interval, Part};
 use crate::share::Share;
 use crate::target::Target;
-use hdrhistogram::Histogram;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -79,20 +78,19 @@ pub(crate) enum Word {
     Opened {
         connections: usize,
         nanos: u64,
-        #[serde(with = "recorded")]
-        handshakes: Histogram<u64>,
+        handshakes: Times,
     },
     /// Warmed up.
     Begun,
     /// One more interval, perhaps the last.
-    Slice { slice: Box<Slice>, last: bool },
+    Slice { slice: Box<Interval>, last: bool },
     /// Its publishers have stopped and nothing has come for a while.
     Drained(Vec<Shared>),
     /// Every receiver's sequences have been compared with what was sent.
     Checked,
     /// Everything else it knows.
     Done(Box<Part>),
-    /// It cannot go on.
+    /// The generator cannot go on.
     Failed(String),
 }
 
@@ -117,9 +115,7 @@ impl Shared {
 }
 
 /// The next line; none at the end.
-///
-/// # Errors
-/// The pipe broke, or the line is none of ours.
+/// Errors: The pipe broke, or the line is none of ours.
 pub(crate) fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
     let mut line = String::new();
     if from.take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
@@ -131,9 +127,7 @@ pub(crate) fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<O
 }
 
 /// Writes one line.
-///
-/// # Errors
-/// The pipe broke.
+/// Errors: The pipe broke.
 pub(crate) fn write<T: Serialize>(to: &mut impl Write, what: &T) -> io::Result<()> {
     let mut line = serde_json::to_vec(what).map_err(io::Error::other)?;
     line.push(b'\n');
@@ -154,10 +148,8 @@ pub(crate) struct Link {
 
 impl Link {
     /// Listens on standard input and waits for the task. [`Order::Stop`] sets `stop`; when the input ends, so does the process.
-    ///
-    /// # Errors
-    /// There is no task.
-    pub(crate) fn open(stop: Arc<AtomicBool>) -> io::Result<(Self, Voice, Task)> {
+    /// Errors: There is no task.
+    pub(crate) fn open(stop: Arc<AtomicBool>) -> io::Result<(Self, LastWord, Task)> {
         let mut input = io::BufReader::new(io::stdin());
         let Some(Order::Begin(task)) = read(&mut input)? else {
             return Err(io::Error::other("no task: this is for the program itself"));
@@ -192,13 +184,11 @@ impl Link {
             heard: 0,
             next: 0,
         };
-        Ok((link, Voice { words, writer }, *task))
+        Ok((link, LastWord { words, writer }, *task))
     }
 
     /// Says something.
-    ///
-    /// # Errors
-    /// Nobody listens.
+    /// Errors: Nobody listens.
     pub(crate) fn tell(&self, word: Word) -> io::Result<()> {
         let gone = |_| io::Error::other("the coordinating process does not listen");
         self.words.send(word).map_err(gone)
@@ -210,9 +200,7 @@ impl Link {
     }
 
     /// Gives and takes signs of life.
-    ///
-    /// # Errors
-    /// The coordinator has been silent for too long.
+    /// Errors: The coordinator has been silent for too long.
     pub(super) fn pulse(&mut self, now: u64) -> io::Result<()> {
         if self.heard == 0 {
             self.heard = now;
@@ -243,12 +231,12 @@ impl Link {
 
 /// Has the last word.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct LastWord {
     words: SyncSender<Word>,
     writer: JoinHandle<()>,
 }
 
-impl Voice {
+impl LastWord {
     /// Waits until everything is written, after the fault if there was one. The [`Link`] must be gone.
     pub(crate) fn finish(self, fault: Option<&io::Error>) {
         if let Some(fault) = fault {

@@ -2,16 +2,15 @@
 //! started several of those.
 
 use super::restart::{Restart, Restarting};
-use super::watch::Watch;
+use super::watch::ServerWatch;
 use crate::cli::Options;
 use crate::clock::{MILLISECOND, SECOND, nanos, seconds};
-use crate::latency::{histogram, millis, recorded};
+use crate::latency::Times;
 use crate::ledger::{self, Ledger};
 use crate::measure::{self, Process};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Memory, Sample, Slice, SoakLimits, Used};
-use hdrhistogram::Histogram;
+use crate::report::{Interval, Memory, Sample, SoakLimits, Used};
 use std::io;
 
 /// Between two looks at a ledger that has not settled.
@@ -30,12 +29,12 @@ pub(crate) struct Observer {
     asked: bool,
     next: u64,
     progress: Progress,
-    watch: Watch,
+    watch: ServerWatch,
     pub(super) restarting: Option<Restarting>,
     pub(super) soak: Option<SoakLimits>,
     pub(super) samples: Vec<Sample>,
-    pub(super) latency: Histogram<u64>,
-    pub(super) handshakes: Histogram<u64>,
+    pub(super) latency: Times,
+    pub(super) handshakes: Times,
     ledger: Option<Ledger>,
     pub(super) before: Option<Ledger>,
     pub(super) after: Option<Ledger>,
@@ -57,13 +56,13 @@ impl Observer {
             asked: false,
             next: 0,
             progress: Progress::new(plan.name.clone(), plan.status_every),
-            watch: Watch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
+            watch: ServerWatch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
             admin,
             restarting: None,
             soak: None,
             samples: Vec::new(),
-            latency: histogram(),
-            handshakes: histogram(),
+            latency: Times::default(),
+            handshakes: Times::default(),
             ledger: None,
             before: None,
             after: None,
@@ -81,9 +80,7 @@ impl Observer {
     }
 
     /// Before the first connection.
-    ///
-    /// # Errors
-    /// A process or ledger that was asked for is not there.
+    /// Errors: A process or ledger that was asked for is not there.
     pub(crate) fn before(&mut self) -> io::Result<()> {
         self.before = self.fetch_ledger()?;
         self.ledger.clone_from(&self.before);
@@ -98,27 +95,23 @@ impl Observer {
     }
 
     /// All connections are open and the server is at rest. `nanos` is how long opening took.
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn opened(
         &mut self,
         connections: usize,
         nanos: u64,
-        handshakes: &Histogram<u64>,
+        handshakes: &Times,
     ) -> io::Result<()> {
         self.memory.connections = connections;
         self.memory.connect_seconds = seconds(nanos);
-        recorded::add(&mut self.handshakes, handshakes);
+        self.handshakes += handshakes;
         self.memory.opened = self.process()?;
         self.memory.tcp_opened_bytes = measure::tcp_memory();
         Ok(())
     }
 
     /// The measurement begins.
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn begun(&mut self) -> io::Result<()> {
         self.used.start = self.process()?;
         self.watch.ask();
@@ -127,9 +120,7 @@ impl Observer {
     }
 
     /// To be called again and again during the measurement.
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn tick(&mut self, elapsed: u64) -> io::Result<()> {
         if !self.asked && elapsed + self.every / 4 >= self.next {
             self.watch.ask();
@@ -148,10 +139,10 @@ impl Observer {
     }
 
     /// One more interval, of every process.
-    pub(crate) fn slices(&mut self, slices: &[Slice]) {
+    pub(crate) fn slices(&mut self, slices: &[Interval]) {
         self.asked = false;
         self.next += self.every;
-        let rates = Slice::sum(slices);
+        let rates = Interval::sum(slices);
         let (look, new) = self.watch.newest();
         let look = look.clone();
         match look.ledger {
@@ -165,8 +156,8 @@ impl Observer {
             deliveries: rates.deliveries,
             published: rates.published,
             handshakes: rates.handshakes,
-            p50_ms: millis(&rates.latency, 0.5),
-            p99_ms: millis(&rates.latency, 0.99),
+            p50_ms: rates.latency.millis(0.5),
+            p99_ms: rates.latency.millis(0.99),
             connections: rates.connections,
             tcp_buffer_bytes: look.tcp_buffer_bytes,
             server: look.process,
@@ -175,8 +166,8 @@ impl Observer {
             causes: ledger.map(|l| l.dropped.clone()).unwrap_or_default(),
             unexplained: ledger.map(|ledger| ledger.unexplained),
         };
-        recorded::add(&mut self.latency, &rates.latency);
-        recorded::add(&mut self.handshakes, &rates.opened_in);
+        self.latency += &rates.latency;
+        self.handshakes += &rates.opened_in;
         let duration = self.plan.duration.as_secs_f64();
         self.progress
             .measuring(&sample, duration, rates.lost, rates.errors);
@@ -184,18 +175,14 @@ impl Observer {
     }
 
     /// The measurement is over.
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn ended(&mut self) -> io::Result<()> {
         self.used.end = self.process()?;
         Ok(())
     }
 
     /// Reads the ledger. True once nothing is queued, or after so many looks; to be called every [`LOOK`].
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn settled(&mut self) -> io::Result<bool> {
         self.looks += 1;
         let settled = match self.fetch_ledger() {
@@ -219,9 +206,7 @@ impl Observer {
     }
 
     /// All connections are closed.
-    ///
-    /// # Errors
-    /// No such process.
+    /// Errors: No such process.
     pub(crate) fn closed(&mut self) -> io::Result<()> {
         self.memory.closed = self.process()?;
         self.progress.finish();

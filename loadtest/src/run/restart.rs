@@ -103,7 +103,7 @@ mod tests {
     fn a_server_that_does_not_come_back_is_said() {
         let folder = std::env::temp_dir().join(format!("loadtest-restart-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        // It runs once; the second start finds its trace and ends.
+        // The server runs once; the second start finds its trace and ends.
         let spec = Spec {
             command: "sh -c 'mkdir once && exec sleep 60'".to_owned(),
             directory: Some(folder.clone()),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// What one look saw.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Look {
+pub(super) struct ServerLook {
     pub(super) process: Option<Process>,
     pub(super) ledger: Option<Result<Ledger, String>>,
     pub(super) tcp_buffer_bytes: Option<u64>,
@@ -14,20 +14,20 @@ pub(super) struct Look {
 
 /// The thread's two ends.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ServerWatch {
     ask: Sender<()>,
-    looks: Receiver<Look>,
-    last: Look,
+    looks: Receiver<ServerLook>,
+    last: ServerLook,
 }
 
-impl Watch {
+impl ServerWatch {
     /// Starts the thread; it ends with the run.
     pub(super) fn start(pid: Option<u32>, admin: Option<String>) -> Self {
         let (ask, asked) = channel::<()>();
         let (tell, looks) = channel();
         std::thread::spawn(move || {
             while asked.recv().is_ok() {
-                let look = Look {
+                let look = ServerLook {
                     process: pid.and_then(measure::process_tree),
                     ledger: admin.as_deref().map(ledger::fetch),
                     tcp_buffer_bytes: measure::tcp_memory(),
@@ -40,7 +40,7 @@ impl Watch {
         Self {
             ask,
             looks,
-            last: Look::default(),
+            last: ServerLook::default(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// The newest look; each is told as new once.
-    pub(super) fn newest(&mut self) -> (&Look, bool) {
+    pub(super) fn newest(&mut self) -> (&ServerLook, bool) {
         let mut new = false;
         while let Ok(look) = self.looks.try_recv() {
             (self.last, new) = (look, true);

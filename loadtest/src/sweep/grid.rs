@@ -20,7 +20,6 @@ pub(crate) struct Cell {
     pub(crate) growth_mb: f64,
     /// Share of the time the generator or the server waited for a core: above 0.05 the latencies are the machine's.
     pub(crate) waited: f64,
-    /// The ledger's causes.
     pub(crate) dropped: Value,
     pub(crate) failures: Vec<String>,
 }

@@ -27,9 +27,7 @@ const TEXT_BYTES: usize = 1000;
 const RECEIVE_BUFFER: usize = 32_768;
 
 /// Runs it; the folder with the results, and the recommendation.
-///
-/// # Errors
-/// The server does not start.
+/// Errors: The server does not start.
 pub(crate) fn run(
     args: &Sweep,
     options: &Options,

@@ -2,34 +2,15 @@
 
 use super::grid::{Cell, Grid};
 
-/// What a map shows.
-struct Map {
-    title: &'static str,
-    digits: usize,
-    value: fn(&Cell) -> f64,
-}
+/// What a map shows: title, digits, figure.
+type Map = (&'static str, usize, fn(&Cell) -> f64);
 
+#[rustfmt::skip]
 const MAPS: [Map; 4] = [
-    Map {
-        title: "Dropped of the stalling readers' deliveries, %",
-        digits: 2,
-        value: |cell| cell.loss_percent,
-    },
-    Map {
-        title: "p99 of those who read, ms",
-        digits: 1,
-        value: |cell| cell.healthy_p99_ms,
-    },
-    Map {
-        title: "p99 age of what stalling readers got, ms",
-        digits: 0,
-        value: |cell| cell.stalled_p99_ms,
-    },
-    Map {
-        title: "Growth of resident memory, MB",
-        digits: 2,
-        value: |cell| cell.growth_mb,
-    },
+    ("Dropped of the stalling readers' deliveries, %", 2, |cell| cell.loss_percent),
+    ("p99 of those who read, ms", 1, |cell| cell.healthy_p99_ms),
+    ("p99 age of what stalling readers got, ms", 0, |cell| cell.stalled_p99_ms),
+    ("Growth of resident memory, MB", 2, |cell| cell.growth_mb),
 ];
 
 /// Distinct values in order of appearance.
@@ -91,9 +72,9 @@ pub(super) fn html(grid: &Grid) -> String {
         grid.stall_seconds,
         crate::html::escape(&grid.recommendation)
     );
-    for map in &MAPS {
-        let most = grid.cells.iter().map(map.value).fold(1e-9, f64::max);
-        body += &format!("<h2>{}</h2><div class=row>", map.title);
+    for (title, digits, of) in MAPS {
+        let most = grid.cells.iter().map(of).fold(1e-9, f64::max);
+        body += &format!("<h2>{title}</h2><div class=row>");
         for rate in &rates {
             body += &format!("<table><caption>{rate} messages/s</caption><tr><th>capacity</th>");
             for expiry in &expiries {
@@ -106,7 +87,9 @@ pub(super) fn html(grid: &Grid) -> String {
                     let cell = grid.cells.iter().find(|cell| {
                         cell.capacity == *capacity && &cell.expiry == expiry && cell.rate == *rate
                     });
-                    body += &cell.map_or("<td></td>".to_owned(), |cell| square(map, cell, most));
+                    body += &cell.map_or("<td></td>".to_owned(), |cell| {
+                        square(of(cell), digits, most)
+                    });
                 }
                 body += "</tr>";
             }
@@ -120,10 +103,7 @@ pub(super) fn html(grid: &Grid) -> String {
 }
 
 /// One cell, the redder the worse; the square root keeps small values apart.
-fn square(map: &Map, cell: &Cell, most: f64) -> String {
-    let value = (map.value)(cell);
-    let share = (value.max(0.0) / most).sqrt();
-    let hue = 130.0 * (1.0 - share);
-    let digits = map.digits;
+fn square(value: f64, digits: usize, most: f64) -> String {
+    let hue = 130.0 * (1.0 - (value.max(0.0) / most).sqrt());
     format!("<td style=\"background:hsl({hue:.0} 70% 82%)\">{value:.digits$}</td>")
 }

@@ -4,8 +4,7 @@
 use super::store::command;
 use crate::clock::SECOND;
 use crate::engine::Engine;
-use crate::latency::histogram;
-use hdrhistogram::Histogram;
+use crate::latency::Times;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -26,7 +25,7 @@ pub(super) struct Bare {
     next: u64,
     turn: usize,
     /// Round trips since the last sample.
-    pub(super) latency: Histogram<u64>,
+    pub(super) latency: Times,
     /// Publications.
     pub(super) sent: u64,
     /// Of these, come back.
@@ -35,9 +34,7 @@ pub(super) struct Bare {
 
 impl Bare {
     /// Connects twice and subscribes to as many channels as there are rooms.
-    ///
-    /// # Errors
-    /// Redis is not there.
+    /// Errors: Redis is not there.
     pub(super) fn open(
         address: SocketAddr,
         channels: usize,
@@ -64,7 +61,7 @@ impl Bare {
             interval: ((SECOND as f64 / rate.max(0.001)) as u64).max(1),
             next: u64::MAX,
             turn: 0,
-            latency: histogram(),
+            latency: Times::default(),
             sent: 0,
             received: 0,
         })
@@ -86,9 +83,7 @@ impl Bare {
     }
 
     /// Publishes what is due; its time counts from when it was due.
-    ///
-    /// # Errors
-    /// Redis is gone.
+    /// Errors: Redis is gone.
     pub(super) fn tick(&mut self, now: u64) -> io::Result<()> {
         while self.next <= now {
             let payload = payload(self.next, self.payload_bytes);
@@ -113,9 +108,7 @@ impl Bare {
     }
 
     /// Reads what came at this time.
-    ///
-    /// # Errors
-    /// Redis is gone.
+    /// Errors: Redis is gone.
     pub(super) fn readable(&mut self, now: u64) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         loop {

@@ -81,9 +81,7 @@ pub(super) struct Page {
 
 impl Page {
     /// That of now.
-    ///
-    /// # Errors
-    /// The admin listener does not answer.
+    /// Errors: The admin listener does not answer.
     pub(super) fn fetch(admin: &str) -> Result<Self, String> {
         Ok(Self {
             counters: Counters::fetch(admin)?,

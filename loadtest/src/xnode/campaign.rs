@@ -2,7 +2,7 @@
 
 use crate::again::Again;
 use crate::campaign::{
-    Against, Baseline, Bench, Case, Compared, Figures, Goal, Metric, OURS, Work, check_names,
+    Against, Baseline, Bench, Case, Compared, Goal, Metric, OURS, Values, Work, check_names,
     figure, metric, read,
 };
 use crate::cli::{Options, Servers, Xnode};
@@ -36,7 +36,7 @@ const COLUMNS: &[Metric] = &[
 ];
 
 /// Who is measured beside ours, and what is judged besides what each run states itself.
-type Beside = Option<(&'static str, &'static [Goal])>;
+type OtherServers = Option<(&'static str, &'static [Goal])>;
 
 const fn goal(metric: &'static str, against: Against, limit: f64) -> Goal {
     let metric = Cow::Borrowed(metric);
@@ -47,21 +47,21 @@ const fn goal(metric: &'static str, against: Against, limit: f64) -> Goal {
     }
 }
 
-const BUN: Beside = Some((
+const BUN: OtherServers = Some((
     "bun",
     &[goal(CPU, Against::Peer(Cow::Borrowed("bun")), 1.0)],
 ));
 /// Deliveries for a CPU second of nodes and Redis, 100 times Python's.
-const PYTHON: Beside = Some((
+const PYTHON: OtherServers = Some((
     "channels",
     &[goal(CPU, Against::Over(Cow::Borrowed("channels")), 100.0)],
 ));
 /// group_send to browser at 50 messages/s.
-const PYTHON_P50: Beside = Some(("channels", &[goal(FAR_P50, Against::Value, 0.6)]));
+const PYTHON_P50: OtherServers = Some(("channels", &[goal(FAR_P50, Against::Value, 0.6)]));
 
 /// Name, title, flags, seconds (0: as long as the faults take), who is beside, measured once whatever `--rounds` says.
 #[rustfmt::skip]
-const ROWS: &[(&str, &str, &str, f64, Beside, bool)] = &[
+const ROWS: &[(&str, &str, &str, f64, OtherServers, bool)] = &[
     ("latency", "1,000 subscribers in 100 rooms, 1,000 messages/s, 10,000 deliveries/s",
         "--rooms 100 --members 10 --rate 1000", 15.0, None, false),
     ("latency-busy", "the same at 4,000 messages/s, 40,000 deliveries/s",
@@ -116,15 +116,13 @@ fn known() -> Vec<Case> {
     cases.collect()
 }
 
-struct Crossing<'a> {
+struct BridgeBench<'a> {
     args: &'a Xnode,
     options: &'a Options,
 }
 
 /// Runs it; the folder with the results, and the table.
-///
-/// # Errors
-/// Wrong flags, or the folder cannot be written.
+/// Errors: Wrong flags, or the folder cannot be written.
 pub(crate) fn run(
     args: &Xnode,
     options: &Options,
@@ -140,7 +138,7 @@ pub(crate) fn run(
     } else {
         cases.retain(|case| flags.only.contains(&case.name));
     }
-    let bench = Crossing { args, options };
+    let bench = BridgeBench { args, options };
     let peers = Servers::value_variants().iter().map(|servers| Compared {
         name: name(*servers),
         version: servers.text().to_owned(),
@@ -177,7 +175,7 @@ fn knows(program: &Path, mode: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-impl Bench for Crossing<'_> {
+impl Bench for BridgeBench<'_> {
     fn meets(&self, case: &Case, peer: &str) -> bool {
         peer == OURS || case.baseline == Baseline::Peer(peer.to_owned().into())
     }
@@ -208,7 +206,7 @@ impl Bench for Crossing<'_> {
         again.run()
     }
 
-    fn figures(&self, report: &Value) -> Figures {
+    fn figures(&self, report: &Value) -> Values {
         figures(report)
     }
 }
@@ -228,7 +226,7 @@ const PLACES: &[(&str, &str)] = &[
     ("unexplained", "/unexplained/across_nodes"),
 ];
 
-fn figures(report: &Value) -> Figures {
+fn figures(report: &Value) -> Values {
     let at = |pointer: &str| figure(report, pointer);
     let mut figures = read(report, PLACES);
     let mut set = |name: &str, value: Option<f64>| {

@@ -2,16 +2,15 @@
 
 use super::bare::Bare;
 use super::books::{self, Disagreement, Losses, NodeBook, Ours, Page};
-use super::fault::{Event, Look, Seen};
-use super::outcome::{Cpu, Latencies, Mark, Outcome, Sample};
+use super::fault::{BridgeLook, FaultEvent, Seen};
+use super::outcome::{Cpu, CrossSample, Latencies, Mark, Outcome};
 use super::speech::Speech;
-use super::watch::Watch;
+use super::watch::BridgeWatch;
 use crate::clock::{MILLISECOND, SECOND, nanos};
 use crate::engine::{Engine, Wanted};
-use crate::latency::histogram;
+use crate::latency::Times;
 use crate::measure;
 use crate::traffic::{Notice, Recovery};
-use hdrhistogram::Histogram;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +23,6 @@ const OPEN_STALL: u64 = 15 * SECOND;
 const SETTLE: u64 = SECOND;
 /// The loop wakes at least this often.
 const TICK: u64 = 2 * MILLISECOND;
-/// A poll wakes up to this much late, so closer deadlines are polled for without sleeping.
-const POLL_STEP: u64 = 1_500_000;
 /// Without a delivery for this long, nothing more comes.
 const QUIET: u64 = SECOND;
 /// Longest wait for the books to agree: nodes say the last number of a quiet room after two seconds.
@@ -64,7 +61,7 @@ impl Size {
 
 /// The loop and what belongs to it.
 #[derive(Debug)]
-pub(super) struct Drive {
+pub(super) struct Crossing {
     pub(super) engine: Engine,
     pub(super) size: Size,
     pub(super) speech: Speech,
@@ -72,46 +69,24 @@ pub(super) struct Drive {
     pub(super) admins: Vec<String>,
     pub(super) processes: (Vec<u32>, Option<u32>),
     pub(super) stop: Arc<AtomicBool>,
+    pub(super) so_far: SoFar,
+}
+
+/// What the loop has seen so far.
+#[derive(Debug, Default)]
+pub(super) struct SoFar {
     voices: Vec<(u32, usize)>,
     calm: Latencies,
     hit: Latencies,
-    samples: Vec<Sample>,
-    looks: Vec<Look>,
+    samples: Vec<CrossSample>,
+    looks: Vec<BridgeLook>,
     seen: Vec<Seen>,
     last: Mark,
 }
 
-impl Drive {
-    pub(super) fn new(
-        engine: Engine,
-        size: Size,
-        speech: Speech,
-        admins: Vec<String>,
-        processes: (Vec<u32>, Option<u32>),
-        stop: Arc<AtomicBool>,
-    ) -> Self {
-        Self {
-            engine,
-            size,
-            speech,
-            bare: None,
-            admins,
-            processes,
-            stop,
-            voices: Vec::new(),
-            calm: Latencies::new(),
-            hit: Latencies::new(),
-            samples: Vec::new(),
-            looks: Vec::new(),
-            seen: Vec::new(),
-            last: Mark::default(),
-        }
-    }
-
+impl Crossing {
     /// Opens all connections.
-    ///
-    /// # Errors
-    /// They do not open.
+    /// Errors: They do not open.
     pub(super) fn connect(&mut self) -> Result<(), String> {
         for _ in 0..self.size.rooms {
             let room = self.engine.add_room(1);
@@ -120,11 +95,8 @@ impl Drive {
                 self.engine.want(Wanted {
                     room,
                     slot: speaks.then_some(0),
-                    group: 0,
-                    slow: false,
-                    notify: false,
-                    person: None,
                     node: self.size.node_of(member),
+                    ..Wanted::default()
                 });
             }
         }
@@ -141,13 +113,11 @@ impl Drive {
     }
 
     /// The measurement and everything around it; the connections are open.
-    ///
-    /// # Errors
-    /// The loop, Redis' bare connection or an admin listener failed.
+    /// Errors: The loop, Redis' bare connection or an admin listener failed.
     pub(super) fn run(
         mut self,
-        watch: &Watch,
-        events: &Receiver<Event>,
+        watch: &BridgeWatch,
+        events: &Receiver<FaultEvent>,
         begin: impl FnOnce(),
     ) -> Result<(Outcome, Engine), String> {
         let pages = self.pages()?;
@@ -160,7 +130,7 @@ impl Drive {
         self.rest(nanos(self.size.warmup))?;
         self.forget();
         let start = self.mark();
-        self.last = start.clone();
+        self.so_far.last = start.clone();
         begin();
         self.measure(&start, watch, events)?;
         let end = self.mark();
@@ -178,16 +148,16 @@ impl Drive {
         self.close()?;
         let totals = &self.engine.traffic.totals;
         let mut refused = totals.refused.clone();
-        refused.extend(totals.closed.clone());
-        refused.extend(totals.errors.clone());
+        refused += totals.closed.clone();
+        refused += totals.errors.clone();
         let outcome = Outcome {
             start,
             end,
-            calm: self.calm,
-            hit: self.hit,
-            samples: self.samples,
-            looks: self.looks,
-            seen: self.seen,
+            calm: self.so_far.calm,
+            hit: self.so_far.hit,
+            samples: self.so_far.samples,
+            looks: self.so_far.looks,
+            seen: self.so_far.seen,
             losses,
             disagreement,
             nodes,
@@ -208,26 +178,16 @@ impl Drive {
     fn turn(&mut self) -> Result<u64, String> {
         let now = self.now();
         let bare = self.bare.as_ref().map_or(u64::MAX, Bare::due);
-        let wait = self
-            .speech
-            .due()
-            .min(bare)
-            .min(now + TICK)
-            .saturating_sub(now);
-        let wait = if wait < POLL_STEP {
-            0
-        } else {
-            wait - MILLISECOND
-        };
+        let due = self.speech.due().min(bare).min(now + TICK);
         let text = |error: io::Error| error.to_string();
-        self.engine.turn(Duration::from_nanos(wait)).map_err(text)?;
+        self.engine.turn_until(due, now).map_err(text)?;
         let start = self.now();
         for notice in std::mem::take(&mut self.engine.traffic.notices) {
             if let Notice::Opened(id) = notice
                 && let Some(client) = self.engine.client(id)
                 && (client.receiver.slot.is_some() || self.size.is_spoken)
             {
-                self.voices.push((client.receiver.room, id));
+                self.so_far.voices.push((client.receiver.room, id));
             }
         }
         if let Some(bare) = &mut self.bare {
@@ -251,7 +211,7 @@ impl Drive {
 
     /// One for each room, in their order.
     fn voices(&self) -> Vec<(u32, usize)> {
-        let mut voices = self.voices.clone();
+        let mut voices = self.so_far.voices.clone();
         voices.sort_unstable();
         voices.dedup_by_key(|(room, _)| *room);
         voices
@@ -271,8 +231,8 @@ impl Drive {
     fn measure(
         &mut self,
         start: &Mark,
-        watch: &Watch,
-        events: &Receiver<Event>,
+        watch: &BridgeWatch,
+        events: &Receiver<FaultEvent>,
     ) -> Result<(), String> {
         let duration = nanos(self.size.duration);
         let mut next = start.at + SAMPLE;
@@ -291,23 +251,23 @@ impl Drive {
     }
 
     /// Takes in what the other threads have seen.
-    fn look(&mut self, watch: &Watch, events: &Receiver<Event>) {
-        self.looks.extend(watch.looks());
+    fn look(&mut self, watch: &BridgeWatch, events: &Receiver<FaultEvent>) {
+        self.so_far.looks.extend(watch.looks());
         for event in events.try_iter() {
             match event {
-                Event::Struck(struck) => {
+                FaultEvent::Struck(struck) => {
                     self.slice();
                     self.note_recovery();
                     let rooms = self.far_rooms();
                     let recovery = Recovery::begin(struck, rooms.into_iter());
                     self.engine.traffic.far.recovery = Some(recovery);
-                    self.seen.push(Seen {
+                    self.so_far.seen.push(Seen {
                         struck,
                         ..Seen::default()
                     });
                 }
-                Event::Over(over) => {
-                    if let Some(seen) = self.seen.last_mut() {
+                FaultEvent::Over(over) => {
+                    if let Some(seen) = self.so_far.seen.last_mut() {
                         seen.over = Some(over);
                     }
                 }
@@ -316,7 +276,11 @@ impl Drive {
         let recovery = self.engine.traffic.far.recovery.as_ref();
         let is_whole = recovery.is_some_and(|recovery| recovery.whole.is_some());
         // Messages of other rooms may be reached while Redis still stands: those said before.
-        let is_over = self.seen.last().is_some_and(|seen| seen.over.is_some());
+        let is_over = self
+            .so_far
+            .seen
+            .last()
+            .is_some_and(|seen| seen.over.is_some());
         if is_whole && is_over {
             self.slice();
             self.note_recovery();
@@ -325,7 +289,7 @@ impl Drive {
 
     fn note_recovery(&mut self) {
         let recovery = self.engine.traffic.far.recovery.take();
-        if let (Some(recovery), Some(seen)) = (recovery, self.seen.last_mut()) {
+        if let (Some(recovery), Some(seen)) = (recovery, self.so_far.seen.last_mut()) {
             (seen.first, seen.whole) = (recovery.first, recovery.whole);
         }
     }
@@ -340,31 +304,28 @@ impl Drive {
 
     /// Puts the latencies since the last call where they belong.
     fn slice(&mut self) -> Latencies {
-        let take = |of: &mut Histogram<u64>| std::mem::replace(of, histogram());
         let traffic = &mut self.engine.traffic;
+        let bare = self.bare.as_mut().map(|bare| &mut bare.latency);
         let slice = Latencies {
-            near: take(&mut traffic.latency),
-            far: take(&mut traffic.far.latency),
-            bare: self
-                .bare
-                .as_mut()
-                .map_or_else(histogram, |bare| take(&mut bare.latency)),
+            near: std::mem::take(&mut traffic.latency),
+            far: std::mem::take(&mut traffic.far.latency),
+            bare: bare.map(std::mem::take).unwrap_or_default(),
         };
         match traffic.far.recovery {
-            Some(_) => self.hit.add(&slice),
-            None => self.calm.add(&slice),
+            Some(_) => self.so_far.hit.add(&slice),
+            None => self.so_far.calm.add(&slice),
         }
         slice
     }
 
     fn sample(&mut self, mark: &Mark, start: u64) {
         let slice = self.slice();
-        let then = std::mem::replace(&mut self.last, mark.clone());
+        let then = std::mem::replace(&mut self.so_far.last, mark.clone());
         let seconds = (mark.at.saturating_sub(then.at) as f64 / 1e9).max(1e-9);
-        let p99 = |of: &Histogram<u64>| of.value_at_quantile(0.99) as f64 / 1e6;
-        let states = self.looks.last().map(|look| look.nodes.as_slice());
+        let p99 = |of: &Times| of.millis(0.99);
+        let states = self.so_far.looks.last().map(|look| look.nodes.as_slice());
         let states = states.unwrap_or_default();
-        self.samples.push(Sample {
+        self.so_far.samples.push(CrossSample {
             at: mark.at.saturating_sub(start) as f64 / 1e9,
             near_per_second: (mark.near - then.near) as f64 / seconds,
             far_per_second: (mark.far - then.far) as f64 / seconds,
@@ -456,8 +417,7 @@ impl Drive {
 
     fn close(&mut self) -> Result<(), String> {
         for id in self.engine.ids() {
-            self.engine
-                .with(id, |client, traffic| client.close(traffic));
+            self.engine.close(id);
         }
         let start = self.now();
         while self.engine.connections() > 0 && self.turn()? - start < 5 * SECOND {}

@@ -50,8 +50,8 @@ impl Schedule {
 
 /// One fault, in nanoseconds of the run's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
-    /// It begins.
+pub(super) enum FaultEvent {
+    /// The fault begins.
     Struck(u64),
     /// Redis, or its successor, is there again.
     Over(u64),
@@ -62,7 +62,7 @@ pub(super) fn start(
     schedule: Schedule,
     mut store: Store,
     clock: Clock,
-    tell: Sender<Event>,
+    tell: Sender<FaultEvent>,
     stop: Arc<AtomicBool>,
 ) -> JoinHandle<(Store, Result<(), String>)> {
     std::thread::spawn(move || {
@@ -91,7 +91,7 @@ fn strike(
     schedule: Schedule,
     store: &mut Store,
     clock: Clock,
-    tell: &Sender<Event>,
+    tell: &Sender<FaultEvent>,
 ) -> Result<(), String> {
     let struck = clock.now();
     match schedule.kind {
@@ -99,7 +99,7 @@ fn strike(
         FaultKind::StopRedis => store.hold(true),
     }
     // The loop ends only after this thread.
-    tell.send(Event::Struck(struck)).ok();
+    tell.send(FaultEvent::Struck(struck)).ok();
     match schedule.kind {
         FaultKind::KillRedis => {
             pause(schedule.away);
@@ -111,14 +111,14 @@ fn strike(
         }
         FaultKind::Failover => store.until_promoted()?,
     }
-    tell.send(Event::Over(clock.now())).ok();
+    tell.send(FaultEvent::Over(clock.now())).ok();
     Ok(())
 }
 
 /// What one node said about its bridge at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct State {
-    /// It answered, and every Redis of its is up.
+    /// The node answered, and every Redis of it is up.
     pub(super) is_up: bool,
     /// Publications on their way to Redis.
     pub(super) outbox: u64,
@@ -126,7 +126,7 @@ pub(super) struct State {
 
 /// What all nodes said.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Look {
+pub(super) struct BridgeLook {
     pub(super) at: u64,
     pub(super) nodes: Vec<State>,
 }
@@ -158,7 +158,7 @@ pub(super) struct Seen {
 }
 
 /// The report of one fault: `until` is when the next one began.
-pub(super) fn told(seen: Seen, until: u64, looks: &[Look], begun: u64) -> Strike {
+pub(super) fn told(seen: Seen, until: u64, looks: &[BridgeLook], begun: u64) -> Strike {
     let after = |at: u64| at.saturating_sub(seen.struck) as f64 / 1e9;
     let looks = || {
         let from = looks.iter().skip_while(move |look| look.at < seen.struck);
@@ -166,12 +166,12 @@ pub(super) fn told(seen: Seen, until: u64, looks: &[Look], begun: u64) -> Strike
     };
     let nodes = looks().map(|look| look.nodes.len()).max().unwrap_or(0);
     let down = |node: usize| {
-        let is_down = |look: &&Look| look.nodes.get(node).is_some_and(|state| !state.is_up);
+        let is_down = |look: &&BridgeLook| look.nodes.get(node).is_some_and(|state| !state.is_up);
         looks().find(is_down).map(|look| look.at)
     };
     let noticed: Option<Vec<u64>> = (0..nodes).map(down).collect();
     let noticed = noticed.and_then(|times| times.into_iter().max());
-    let all_up = |look: &&Look| look.nodes.iter().all(|state| state.is_up);
+    let all_up = |look: &&BridgeLook| look.nodes.iter().all(|state| state.is_up);
     // The first look after the last one with a node that is down.
     let last_down = looks().filter(|look| !all_up(look)).last();
     let from = last_down.map_or(seen.over.unwrap_or(seen.struck), |look| look.at);
@@ -191,9 +191,9 @@ mod tests {
     use super::*;
     use crate::clock::SECOND;
 
-    fn look(at: u64, up: &[bool]) -> Look {
+    fn look(at: u64, up: &[bool]) -> BridgeLook {
         let state = |&is_up: &bool| State { is_up, outbox: 0 };
-        Look {
+        BridgeLook {
             at: at * SECOND,
             nodes: up.iter().map(state).collect(),
         }

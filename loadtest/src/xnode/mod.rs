@@ -17,24 +17,26 @@ mod store;
 mod text;
 mod watch;
 
+use crate::campaign::command;
 use crate::cli::{FaultKind, Options, Servers, Xnode};
 use crate::clock::{Clock, MILLISECOND, nanos};
 use crate::engine::Engine;
 use crate::latency::Latency;
+use crate::report::Stated;
 use crate::traffic::Traffic;
 use bare::Bare;
 pub(crate) use campaign::run as run_all;
-use drive::{Drive, Size};
-use fault::{Event, Schedule};
+use drive::{Crossing, Size, SoFar};
+use fault::{FaultEvent, Schedule, Seen, told};
 use outcome::Outcome;
-use report::{Asked, Frame, Goal, Report};
+use report::{Asked, CrossReport};
 use speech::{Pace, Speech};
 use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use watch::Watch;
+use watch::BridgeWatch;
 
 /// Text of a message where the flags do not say.
 const TEXT_BYTES: usize = 64;
@@ -48,14 +50,12 @@ const TRAVEL: u64 = 50 * MILLISECOND;
 const OUTBOX: f64 = 16_384.0;
 
 /// One run.
-///
-/// # Errors
-/// Something could not be started or broke; a run that only shows losses is no error.
+/// Errors: Something could not be started or broke; a run that only shows losses is no error.
 pub(crate) fn run(
     args: &Xnode,
     options: &Options,
     stop: Arc<AtomicBool>,
-) -> Result<Report, String> {
+) -> Result<CrossReport, String> {
     let cores = args.campaign.cores();
     if let Some(core) = cores.1 {
         pin(core);
@@ -82,15 +82,16 @@ pub(crate) fn run(
     let planned = size.duration.as_secs_f64();
     let engine = engine(&stage, options, clock, size.is_spoken)?;
     let speech = Speech::new(stage.mouth(args)?, pace, size.members, &options.business);
-    let processes = stage.processes();
-    let mut drive = Drive::new(
+    let mut drive = Crossing {
         engine,
         size,
         speech,
-        stage.admins(),
-        processes,
-        Arc::clone(&stop),
-    );
+        bare: None,
+        admins: stage.admins(),
+        processes: stage.processes(),
+        stop: Arc::clone(&stop),
+        so_far: SoFar::default(),
+    };
     drive.connect()?;
     if let (Pace::Open(rate), None, Some(redis)) = (pace, schedule, stage.redis()) {
         let bytes = drive.engine.traffic.message.command_bytes();
@@ -114,7 +115,7 @@ struct Measured {
 }
 
 fn measure(
-    drive: Drive,
+    drive: Crossing,
     stage: &mut Stage,
     schedule: Option<Schedule>,
     clock: Clock,
@@ -124,8 +125,8 @@ fn measure(
     } else {
         Vec::new()
     };
-    let watch = Watch::start(watched, clock);
-    let (tell, events): (Sender<Event>, Receiver<Event>) = channel();
+    let watch = BridgeWatch::start(watched, clock);
+    let (tell, events): (Sender<FaultEvent>, Receiver<FaultEvent>) = channel();
     let ended = Arc::new(AtomicBool::new(false));
     let mut striking = None;
     let store = schedule.and_then(|_| stage.store.take());
@@ -194,49 +195,41 @@ fn judge(
     schedule: Option<Schedule>,
     pace: Pace,
     measured: Measured,
-) -> Report {
+) -> CrossReport {
     let Measured {
         outcome,
         engine,
         notes,
     } = measured;
     let struck = outcome.seen.iter().skip(1).map(|seen| seen.struck);
-    let ends = struck.chain([u64::MAX]);
-    let begun = outcome.start.at;
-    let strikes = outcome.seen.iter().zip(ends);
-    let strikes = strikes
-        .map(|(seen, until)| fault::told(*seen, until, &outcome.looks, begun))
-        .collect();
-    let frame = Frame {
-        asked: Asked {
-            command: crate::campaign::command(),
-            seed: options.seed,
-            rooms: args.rooms,
-            members: args.members,
-            group_send: args.group_send,
-            rate: match pace {
-                Pace::Open(rate) => Some(rate),
-                Pace::Closed(_) => None,
-            },
-            window: args.window,
-            text_bytes: options.size.unwrap_or(TEXT_BYTES),
-            expiry_seconds: options.expiry.as_secs_f64(),
+    let strikes = outcome.seen.iter().zip(struck.chain([u64::MAX]));
+    let told = |(seen, until): (&Seen, u64)| told(*seen, until, &outcome.looks, outcome.start.at);
+    let strikes = strikes.map(told).collect();
+    let asked = Asked {
+        command: command(),
+        seed: options.seed,
+        rooms: args.rooms,
+        members: args.members,
+        group_send: args.group_send,
+        rate: match pace {
+            Pace::Open(rate) => Some(rate),
+            Pace::Closed(_) => None,
         },
-        facts: stage.facts.clone(),
+        window: args.window,
+        text_bytes: options.size.unwrap_or(TEXT_BYTES),
+        expiry_seconds: options.expiry.as_secs_f64(),
+    };
+    let mut report = CrossReport {
         lag: Latency::of(&engine.traffic.lag),
-        verification: engine.traffic.verify.counts.clone(),
-        totals: engine.traffic.totals.clone(),
+        verification: engine.traffic.verify.counts,
+        totals: engine.traffic.totals,
         strikes,
         strikes_wanted: schedule.map_or(0, |schedule| schedule.times),
-        fault: schedule.map(|schedule| match schedule.kind {
-            FaultKind::KillRedis => "kill-redis",
-            FaultKind::StopRedis => "stop-redis",
-            FaultKind::Failover => "failover",
-        }),
+        fault: args.fault.map(FaultKind::text),
         must_not_lose: keeps_everything(args),
         notes,
+        ..CrossReport::of(outcome, asked, stage.facts.clone())
     };
-    let mut report = Report::new(frame, outcome);
     report.goals = goals(args, &report);
     report
 }
@@ -247,7 +240,7 @@ fn keeps_everything(args: &Xnode) -> bool {
 }
 
 /// What this run's figures should be.
-fn goals(args: &Xnode, report: &Report) -> Vec<Goal> {
+fn goals(args: &Xnode, report: &CrossReport) -> Vec<Stated> {
     if args.servers != Servers::Supportal || args.group_send {
         return Vec::new();
     }
@@ -255,9 +248,15 @@ fn goals(args: &Xnode, report: &Report) -> Vec<Goal> {
     let within = report.losses.within_nodes as f64;
     let whole = report.longest(|strike| strike.whole);
     let ratio = report.hit.near.p99_ms / report.latency.near.p99_ms;
+    let v = &report.verification;
     let mut goals = Vec::new();
     let mut goal = |what: &str, value: Option<f64>, at_most: f64| {
-        goals.push(Goal::at_most(what, value, at_most));
+        goals.push(Stated {
+            what: what.to_owned(),
+            value,
+            at_most,
+            is_ratio: args.fault.is_none(),
+        });
     };
     match args.fault {
         None => {
@@ -270,42 +269,23 @@ fn goals(args: &Xnode, report: &Report) -> Vec<Goal> {
         Some(FaultKind::KillRedis) => {
             goal("all rooms reached again after a kill, s", whole, 2.0);
             if keeps_everything(args) {
-                goal(
-                    "messages lost across nodes",
-                    Some(report.losses.across_nodes as f64),
-                    0.0,
-                );
-                goal(
-                    "duplicates",
-                    Some(report.verification.duplicated as f64),
-                    0.0,
-                );
+                let across = report.losses.across_nodes as f64;
+                goal("messages lost across nodes", Some(across), 0.0);
+                goal("duplicates", Some(v.duplicated as f64), 0.0);
             }
         }
         Some(FaultKind::StopRedis) => {
-            goal(
-                "noticed after, s",
-                report.longest(|strike| strike.noticed),
-                3.0,
-            );
+            let noticed = report.longest(|strike| strike.noticed);
+            goal("noticed after, s", noticed, 3.0);
             goal("p99 within a node, times that before", Some(ratio), 1.2);
-            goal(
-                "publications in an outbox",
-                Some(report.outbox_max as f64),
-                outbox(args),
-            );
-            goal(
-                "deliveries older than their expiry",
-                Some(report.verification.late as f64),
-                0.0,
-            );
+            let most = Some(report.outbox_max as f64);
+            goal("publications in an outbox", most, outbox(args));
+            let late = Some(v.late as f64);
+            goal("deliveries older than their expiry", late, 0.0);
         }
         Some(FaultKind::Failover) => {
-            goal(
-                "all rooms reached again after the master's end, s",
-                whole,
-                3.0,
-            );
+            let what = "all rooms reached again after the master's end, s";
+            goal(what, whole, 3.0);
         }
     }
     goal("deliveries lost within nodes", Some(within), 0.0);

@@ -1,40 +1,30 @@
 //! What a run across nodes has seen: counters, latencies, the series.
 
 use super::books::{Disagreement, Losses, NodeBook};
-use super::fault::{Look, Seen};
-use crate::latency::histogram;
-use crate::latency::recorded;
-use hdrhistogram::Histogram;
+use super::fault::{BridgeLook, Seen};
+use crate::latency::Times;
+use crate::tally::Tally;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Latencies of one part of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Latencies {
-    pub(super) near: Histogram<u64>,
-    pub(super) far: Histogram<u64>,
-    pub(super) bare: Histogram<u64>,
+    pub(super) near: Times,
+    pub(super) far: Times,
+    pub(super) bare: Times,
 }
 
 impl Latencies {
-    pub(super) fn new() -> Self {
-        Self {
-            near: histogram(),
-            far: histogram(),
-            bare: histogram(),
-        }
-    }
-
     pub(super) fn add(&mut self, other: &Self) {
-        recorded::add(&mut self.near, &other.near);
-        recorded::add(&mut self.far, &other.far);
-        recorded::add(&mut self.bare, &other.bare);
+        self.near += &other.near;
+        self.far += &other.far;
+        self.bare += &other.bare;
     }
 }
 
 /// One point of the series.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Sample {
+pub(crate) struct CrossSample {
     /// Seconds since the measurement began.
     pub(crate) at: f64,
     pub(crate) near_per_second: f64,
@@ -77,12 +67,12 @@ pub(super) struct Outcome {
     pub(super) calm: Latencies,
     /// From each blow until all rooms were reached again.
     pub(super) hit: Latencies,
-    pub(super) samples: Vec<Sample>,
-    pub(super) looks: Vec<Look>,
+    pub(super) samples: Vec<CrossSample>,
+    pub(super) looks: Vec<BridgeLook>,
     pub(super) seen: Vec<Seen>,
     pub(super) losses: Losses,
     pub(super) disagreement: Disagreement,
     pub(super) nodes: Vec<NodeBook>,
     pub(super) bare: (u64, u64),
-    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) refused: Tally,
 }

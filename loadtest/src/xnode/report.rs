@@ -2,20 +2,16 @@
 
 use super::books::{Disagreement, Losses, NodeBook};
 use super::fault::Strike;
-use super::outcome::{Latencies, Outcome, Sample};
+use super::outcome::{CrossSample, Latencies, Outcome};
 use super::stage::Facts;
-use crate::latency::{Latency, percentile_curve, recorded};
+use crate::clock::seconds;
+use crate::latency::{Latency, Times};
 use crate::machine::Machine;
-use crate::report::count;
+use crate::report::{Faults, Judged, Lines, Stated, WAITED_MAX, busy_warning, loop_warnings};
+use crate::tally::Tally;
 use crate::traffic::Totals;
 use crate::verify::Counts;
 use serde::Serialize;
-use std::collections::BTreeMap;
-
-/// Share of a core above which the generator sets the pace.
-const BUSY_MAX: f64 = 0.9;
-/// Share of the time without a core above which latencies are the machine's; all servers share one core, so they wait for each other.
-const WAITED_MAX: f64 = 0.05;
 
 /// Latencies by where the receiver was.
 #[derive(Debug, Clone, Serialize)]
@@ -102,43 +98,6 @@ impl Cost {
     }
 }
 
-/// A figure beside what it should be.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Goal {
-    pub(crate) what: String,
-    pub(crate) value: Option<f64>,
-    pub(crate) at_most: f64,
-    /// Of several runs the median is judged, not the worst.
-    pub(crate) is_ratio: bool,
-}
-
-impl Goal {
-    pub(super) fn at_most(what: &str, value: Option<f64>, at_most: f64) -> Self {
-        Self {
-            what: what.to_owned(),
-            value,
-            at_most,
-            is_ratio: what.contains("bare Redis"),
-        }
-    }
-
-    /// Reached; a figure that could not be taken is not.
-    pub(crate) fn is_met(&self) -> bool {
-        self.value.is_some_and(|value| value <= self.at_most)
-    }
-
-    fn text(&self) -> String {
-        let value = self
-            .value
-            .map_or("none".to_owned(), |value| format!("{value:.3}"));
-        let verdict = if self.is_met() { "met" } else { "MISSED" };
-        format!(
-            "{}: {value}, at most {}  {verdict}",
-            self.what, self.at_most
-        )
-    }
-}
-
 /// How the run was asked for.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Asked {
@@ -155,7 +114,7 @@ pub(crate) struct Asked {
 
 /// Everything known about a run.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct CrossReport {
     pub(crate) scenario: &'static str,
     pub(crate) asked: Asked,
     pub(crate) facts: Facts,
@@ -182,10 +141,10 @@ pub(crate) struct Report {
     pub(crate) strikes_wanted: usize,
     /// Losses are what the bridge's mode promises not to have.
     pub(crate) must_not_lose: bool,
-    pub(crate) trouble: BTreeMap<String, u64>,
+    pub(crate) trouble: Tally,
     pub(crate) notes: Vec<String>,
-    pub(crate) goals: Vec<Goal>,
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) goals: Vec<Stated>,
+    pub(crate) samples: Vec<CrossSample>,
     pub(crate) bare_sent: u64,
     pub(crate) bare_lost: u64,
     pub(crate) percentiles: Vec<(&'static str, Vec<(f64, f64)>)>,
@@ -193,69 +152,49 @@ pub(crate) struct Report {
     pub(crate) interrupted: Option<String>,
 }
 
-/// What the report adds to what the loop has seen.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) asked: Asked,
-    pub(super) facts: Facts,
-    pub(super) lag: Latency,
-    pub(super) verification: Counts,
-    pub(super) totals: Totals,
-    pub(super) strikes: Vec<Strike>,
-    pub(super) strikes_wanted: usize,
-    pub(super) fault: Option<&'static str>,
-    pub(super) must_not_lose: bool,
-    pub(super) notes: Vec<String>,
-}
-
-impl Report {
-    /// Of one run.
-    pub(super) fn new(frame: Frame, outcome: Outcome) -> Self {
+impl CrossReport {
+    /// What the loop has seen; what only the flags and the loop's engine know is still missing.
+    pub(super) fn of(outcome: Outcome, asked: Asked, facts: Facts) -> Self {
         let latency = Paths::of(&outcome.calm);
         let (a, b) = (&outcome.start, &outcome.end);
-        let most = outcome.looks.iter().flat_map(|look| &look.nodes);
-        let mut all = Latencies {
-            near: outcome.calm.near.clone(),
-            far: outcome.calm.far.clone(),
-            bare: outcome.calm.bare.clone(),
-        };
-        recorded::add(&mut all.near, &outcome.hit.near);
-        recorded::add(&mut all.far, &outcome.hit.far);
+        let states = outcome.looks.iter().flat_map(|look| &look.nodes);
+        let mut all = outcome.calm.clone();
+        all.add(&outcome.hit);
         let percentiles = [("near", &all.near), ("far", &all.far), ("bare", &all.bare)];
         let percentiles = percentiles.into_iter().filter(|(_, of)| !of.is_empty());
         Self {
             scenario: "xnode",
             machine: Machine::here(),
-            seconds: b.at.saturating_sub(a.at) as f64 / 1e9,
+            asked,
+            facts,
+            seconds: seconds(b.at.saturating_sub(a.at)),
             near: b.near.saturating_sub(a.near),
             far: b.far.saturating_sub(a.far),
             published: b.published.saturating_sub(a.published),
             added: Added::of(&latency),
             latency,
             hit: Paths::of(&outcome.hit),
+            lag: Latency::of(&Times::default()),
             cost: Cost::of(&outcome),
+            verification: Counts::default(),
+            totals: Totals::default(),
             losses: outcome.losses,
             unexplained: outcome.disagreement,
-            outbox_max: most.map(|state| state.outbox).max().unwrap_or(0),
+            outbox_max: states.map(|state| state.outbox).max().unwrap_or(0),
+            fault: None,
+            strikes: Vec::new(),
+            strikes_wanted: 0,
+            must_not_lose: false,
             bare_sent: outcome.bare.0,
             bare_lost: outcome.bare.0.saturating_sub(outcome.bare.1),
             percentiles: percentiles
-                .map(|(name, of)| (name, percentile_curve(of)))
+                .map(|(name, of)| (name, of.percentiles()))
                 .collect(),
             nodes: outcome.nodes,
             trouble: outcome.refused,
-            samples: outcome.samples,
-            asked: frame.asked,
-            facts: frame.facts,
-            lag: frame.lag,
-            verification: frame.verification,
-            totals: frame.totals,
-            fault: frame.fault,
-            strikes: frame.strikes,
-            strikes_wanted: frame.strikes_wanted,
-            must_not_lose: frame.must_not_lose,
-            notes: frame.notes,
+            notes: Vec::new(),
             goals: Vec::new(),
+            samples: outcome.samples,
             interrupted: None,
         }
     }
@@ -265,126 +204,86 @@ impl Report {
         let times: Option<Vec<f64>> = self.strikes.iter().map(of).collect();
         times.and_then(|times| times.into_iter().reduce(f64::max))
     }
+}
 
-    /// Sentences that make the run fail; empty if all is well.
-    pub(crate) fn failures(&self) -> Vec<String> {
-        if let Some(how_far) = &self.interrupted {
-            return vec![format!("interrupted {how_far}")];
-        }
-        let mut failures = Vec::new();
-        let mut fail = |number: u64, what: &str| {
-            if number > 0 {
-                failures.push(format!("{} {what}", count(number)));
-            }
-        };
-        let v = &self.verification;
-        fail(self.losses.within_nodes, "deliveries lost within a node");
-        if self.fault.is_none() || self.must_not_lose {
-            fail(self.losses.across_nodes, "messages lost between the nodes");
-        }
-        fail(v.duplicated, "deliveries came twice");
-        fail(v.out_of_order, "deliveries came out of order");
-        fail(v.late, "deliveries came after their expiry");
-        fail(v.corrupted, "deliveries did not hold what was sent");
-        fail(v.misrouted, "deliveries came to the wrong room");
-        let u = &self.unexplained;
-        for (number, what) in [
-            (
-                u.across_nodes,
-                "cross-node losses without a count, or counts without a loss",
-            ),
-            (
-                u.deliveries,
-                "deliveries in one book only, the nodes' or ours",
-            ),
-            (
-                u.messages,
-                "messages in one book only, the first node's or ours",
-            ),
-            (u.ledgers, "deliveries the nodes' ledgers cannot explain"),
-        ] {
-            fail(number.unsigned_abs(), what);
-        }
-        fail(
-            self.trouble.values().sum(),
-            "connections refused or ended, or errors",
-        );
-        fail(self.bare_lost, "bare publications of Redis lost");
-        fail(
-            self.strikes_wanted.saturating_sub(self.strikes.len()) as u64,
-            "faults did not happen",
-        );
-        let never = self.strikes.iter().filter(|strike| strike.whole.is_none());
-        fail(
-            never.count() as u64,
-            "faults after which not all rooms were reached again",
-        );
-        if self.far == 0 {
-            failures.push("nothing was delivered across nodes".to_owned());
-        }
-        failures
+impl Judged for CrossReport {
+    fn name(&self) -> &str {
+        self.scenario
     }
 
-    /// Sentences a reader must know before believing the figures.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    fn interrupted(&self) -> Option<&str> {
+        self.interrupted.as_deref()
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Faults::default();
+        let (losses, u) = (&self.losses, &self.unexplained);
+        faults.some(losses.within_nodes, "deliveries lost within a node");
+        if self.fault.is_none() || self.must_not_lose {
+            let what = "messages lost between the nodes";
+            faults.some(losses.across_nodes, what);
+        }
+        faults.deliveries(&self.verification);
+        let what = "cross-node losses without a count, or counts without a loss";
+        faults.some(u.across_nodes.unsigned_abs(), what);
+        let what = "deliveries in one book only, the nodes' or ours";
+        faults.some(u.deliveries.unsigned_abs(), what);
+        let what = "messages in one book only, the first node's or ours";
+        faults.some(u.messages.unsigned_abs(), what);
+        let what = "deliveries the nodes' ledgers cannot explain";
+        faults.some(u.ledgers.unsigned_abs(), what);
+        let trouble = self.trouble.values().sum();
+        faults.some(trouble, "connections refused or ended, or errors");
+        faults.some(self.bare_lost, "bare publications of Redis lost");
+        let missing = self.strikes_wanted.saturating_sub(self.strikes.len());
+        faults.some(missing as u64, "faults did not happen");
+        let never = self.strikes.iter().filter(|strike| strike.whole.is_none());
+        let what = "faults after which not all rooms were reached again";
+        faults.some(never.count() as u64, what);
+        if self.far == 0 {
+            faults
+                .0
+                .push("nothing was delivered across nodes".to_owned());
+        }
+        faults.0
+    }
+
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = self.notes.clone();
-        let busy = self.cost.generator_busy;
-        if busy > BUSY_MAX && self.asked.window.is_some() {
+        let cost = &self.cost;
+        if self.asked.window.is_some() {
+            warnings.extend(busy_warning(cost.generator_busy, ""));
+        }
+        if cost.generator_waited > WAITED_MAX {
+            let percent = cost.generator_waited * 100.0;
             warnings.push(format!(
-                "THE GENERATOR WAS THE LIMIT ({:.0} % busy): rates and latencies are its own; CPU per delivery still holds",
-                busy * 100.0
+                "the generator waited for a core {percent:.0} % of the time: other programs ran"
             ));
         }
-        if self.cost.generator_waited > WAITED_MAX {
-            warnings.push(format!(
-                "the generator waited for a core {:.0} % of the time: other programs ran",
-                self.cost.generator_waited * 100.0
-            ));
-        }
-        if self.asked.rate.is_some() && self.lag.p99_ms > 2.0 {
-            warnings.push(format!(
-                "the open loop ran behind its schedule (p99 {:.1} ms); latencies count from the schedule",
-                self.lag.p99_ms
-            ));
-        }
-        if self.totals.stalls > 0 {
-            let n = count(self.totals.stalls);
-            warnings.push(format!("{n} closed loops waited 5 s for what did not come"));
-        }
+        let is_open = self.asked.rate.is_some();
+        warnings.extend(loop_warnings(is_open, &self.lag, &self.totals));
         warnings
     }
 
-    /// Goals as lines.
-    pub(crate) fn goal_lines(&self) -> Vec<String> {
-        self.goals.iter().map(Goal::text).collect()
+    fn lines(&self, lines: &mut Lines) {
+        self.all_lines(lines);
     }
 
-    /// The figures with what they were judged to be.
-    pub(crate) fn json(&self) -> serde_json::Value {
-        let mut json = serde_json::to_value(self).unwrap_or_default();
-        if let Some(json) = json.as_object_mut() {
-            let missed: Vec<&str> = self
-                .goals
-                .iter()
-                .filter(|goal| !goal.is_met())
-                .map(|goal| goal.what.as_str())
-                .collect();
-            let verdict = serde_json::json!({
-                "failures": self.failures(), "warnings": self.warnings(), "goals_missed": missed,
-            });
-            json.insert("verdict".to_owned(), verdict);
-        }
-        json
+    fn plots(&self) -> String {
+        self.all_plots()
+    }
+
+    fn goals(&self) -> &[Stated] {
+        &self.goals
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::latency::histogram;
 
     fn latency(values: &[u64]) -> Latency {
-        let mut histogram = histogram();
+        let mut histogram = Times::default();
         for value in values {
             histogram.saturating_record(value * 1_000);
         }
@@ -405,13 +304,5 @@ pub(super) mod tests {
         assert_eq!(Added::of(&paths).unwrap().in_bare_p99, None);
         paths.near = latency(&[]);
         assert_eq!(Added::of(&paths), None);
-    }
-
-    #[test]
-    fn a_goal_without_a_figure_is_missed() {
-        assert!(Goal::at_most("a", Some(2.0), 2.0).is_met());
-        assert!(!Goal::at_most("a", Some(2.1), 2.0).is_met());
-        let none = Goal::at_most("a", None, 2.0);
-        assert!(!none.is_met() && none.text().contains("MISSED"));
     }
 }

@@ -28,9 +28,7 @@ pub(super) struct Speaker {
 
 impl Speaker {
     /// Starts it.
-    ///
-    /// # Errors
-    /// It cannot be started.
+    /// Errors: It cannot be started.
     pub(super) fn start(mut command: Command) -> Result<Self, String> {
         let mut process = command
             .stdin(Stdio::piped())
@@ -130,9 +128,7 @@ impl Speech {
     }
 
     /// Says what is due.
-    ///
-    /// # Errors
-    /// The Python process has ended.
+    /// Errors: The Python process has ended.
     pub(super) fn tick(&mut self, engine: &mut Engine, now: u64) -> Result<(), String> {
         if !self.speaking || self.voices.is_empty() {
             return Ok(());

@@ -54,15 +54,12 @@ pub(crate) struct Facts {
     pub(crate) settings: Vec<String>,
     /// Who may use which core.
     pub(crate) pinning: String,
-    /// Who speaks.
     pub(crate) speaks: String,
 }
 
 impl Stage {
     /// That of the flags.
-    ///
-    /// # Errors
-    /// Something does not start, or the flags do not fit each other.
+    /// Errors: Something does not start, or the flags do not fit each other.
     pub(super) fn set(
         args: &Xnode,
         options: &Options,
@@ -206,9 +203,7 @@ impl Stage {
     }
 
     /// Who speaks.
-    ///
-    /// # Errors
-    /// The Python process does not start.
+    /// Errors: The Python process does not start.
     pub(super) fn mouth(&self, args: &Xnode) -> Result<Mouth, String> {
         if !args.group_send {
             return Ok(Mouth::Sockets);

@@ -25,9 +25,7 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     /// A new one.
-    ///
-    /// # Errors
-    /// The system has no room for it.
+    /// Errors: The system has no room for it.
     pub(super) fn new() -> Result<Self, String> {
         let clock = Clock::start().epoch();
         let name = format!("loadtest-xnode-{}-{clock:x}", std::process::id());
@@ -62,9 +60,7 @@ pub(super) struct Store {
 
 impl Store {
     /// One Redis in this folder.
-    ///
-    /// # Errors
-    /// There is none on this machine, or it does not start.
+    /// Errors: There is none on this machine, or it does not start.
     pub(super) fn start(
         folder: &Path,
         appendonly: bool,
@@ -82,9 +78,7 @@ impl Store {
     }
 
     /// A master, a replica, and three Sentinels that take it for dead after 500 ms.
-    ///
-    /// # Errors
-    /// As [`Store::start`], or they do not find each other.
+    /// Errors: As [`Store::start`], or they do not find each other.
     pub(super) fn start_watched(
         folder: &Path,
         appendonly: bool,
@@ -142,9 +136,7 @@ impl Store {
     }
 
     /// Starts the master again at its address and waits until it takes connections.
-    ///
-    /// # Errors
-    /// It does not start.
+    /// Errors: It does not start.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.master = Some(Server::start_on(&self.spec, self.port, 0)?);
         Ok(())
@@ -159,9 +151,7 @@ impl Store {
     }
 
     /// Waits until the replica is a master.
-    ///
-    /// # Errors
-    /// It does not become one.
+    /// Errors: It does not become one.
     pub(super) fn until_promoted(&self) -> Result<(), String> {
         self.until("the replica to become the master", |store| {
             store.replica_says(&["ROLE"]).contains("master\r\n")
@@ -210,20 +200,12 @@ fn redis(
     more: &str,
     core: Option<usize>,
 ) -> Result<Spec, String> {
-    let folder = folder.join(name);
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let appendonly = if appendonly { "yes" } else { "no" };
-    Ok(Spec {
-        command: format!(
-            "redis-server --port {{port}} --bind 127.0.0.1 --save '' --appendonly {appendonly} --dir . \
-             --repl-diskless-sync-delay 0 {more}"
-        ),
-        directory: Some(folder.clone()),
-        ready: Ready::Tcp,
-        path: String::new(),
-        core,
-        log: Some(folder.join("log.txt")),
-    })
+    let command = format!(
+        "redis-server --port {{port}} --bind 127.0.0.1 --save '' --appendonly {appendonly} --dir . \
+         --repl-diskless-sync-delay 0 {more}"
+    );
+    spec(folder.join(name), command, core)
 }
 
 fn sentinel(
@@ -233,21 +215,28 @@ fn sentinel(
     core: Option<usize>,
 ) -> Result<Spec, String> {
     let folder = folder.join(format!("sentinel-{number}"));
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let text = format!(
         "bind 127.0.0.1\ndir .\n\
          sentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
          sentinel down-after-milliseconds {MASTER} 500\n\
          sentinel failover-timeout {MASTER} 2000\n"
     );
+    let command = "redis-server sentinel.conf --sentinel --port {port}".to_owned();
+    let spec = spec(folder.clone(), command, core)?;
     std::fs::write(folder.join("sentinel.conf"), text).map_err(|error| error.to_string())?;
+    Ok(spec)
+}
+
+/// A server in a folder of its own.
+fn spec(folder: PathBuf, command: String, core: Option<usize>) -> Result<Spec, String> {
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     Ok(Spec {
-        command: "redis-server sentinel.conf --sentinel --port {port}".to_owned(),
-        directory: Some(folder.clone()),
+        command,
         ready: Ready::Tcp,
-        path: String::new(),
         core,
         log: Some(folder.join("log.txt")),
+        directory: Some(folder),
+        ..Spec::default()
     })
 }
 

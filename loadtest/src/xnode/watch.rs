@@ -1,6 +1,6 @@
 //! What the nodes say about their bridge: looked at by a thread of its own during the run, and counted before and after it.
 
-use super::fault::{Look, State};
+use super::fault::{BridgeLook, State};
 use crate::clock::{Clock, pause};
 use crate::ledger::get;
 use serde_json::Value;
@@ -40,16 +40,16 @@ pub(super) fn state(admin: &str) -> State {
 
 /// The thread and its end of the channel.
 #[derive(Debug)]
-pub(super) struct Watch {
-    looks: Receiver<Look>,
+pub(super) struct BridgeWatch {
+    looks: Receiver<BridgeLook>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
+impl BridgeWatch {
     /// Looks at these admin listeners until it is dropped.
     pub(super) fn start(admins: Vec<String>, clock: Clock) -> Self {
-        let (tell, looks): (Sender<Look>, _) = channel();
+        let (tell, looks): (Sender<BridgeLook>, _) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -57,7 +57,7 @@ impl Watch {
                 let nodes = admins.iter().map(|admin| state(admin)).collect();
                 // The moment after: nothing was noticed, or healthy, sooner than said.
                 let at = clock.now();
-                if tell.send(Look { at, nodes }).is_err() {
+                if tell.send(BridgeLook { at, nodes }).is_err() {
                     return;
                 }
                 pause(EVERY);
@@ -71,16 +71,16 @@ impl Watch {
     }
 
     /// What was seen since the last call.
-    pub(super) fn looks(&self) -> impl Iterator<Item = Look> {
+    pub(super) fn looks(&self) -> impl Iterator<Item = BridgeLook> {
         self.looks.try_iter()
     }
 }
 
-impl Drop for Watch {
+impl Drop for BridgeWatch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It cannot panic on what it reads, and nothing depends on it any more.
+            // The thread cannot panic on what it reads, and nothing depends on it any more.
             thread.join().ok();
         }
     }
@@ -92,9 +92,7 @@ pub(super) struct Counters(BTreeMap<String, f64>);
 
 impl Counters {
     /// Those of now.
-    ///
-    /// # Errors
-    /// The admin listener does not answer.
+    /// Errors: The admin listener does not answer.
     pub(super) fn fetch(admin: &str) -> Result<Self, String> {
         let text =
             get(host(admin), "/metrics").map_err(|error| format!("{admin}/metrics: {error}"))?;

@@ -29,7 +29,7 @@ use toml::Spanned;
 
 /// One question with its answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct KnowledgeEntry {
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) keywords: Vec<String>,
@@ -41,21 +41,21 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Knowledge {
     /// At least one.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<KnowledgeEntry>,
     /// What is said when nothing fits, for all (`None`) or for one business.
     pub(super) unknown: BTreeMap<Option<String>, String>,
 }
 
 /// A broken rule and its line, from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct KnowledgeProblem {
     pub(super) line: u32,
     pub(super) text: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct KnowledgeFile {
     unknown: Option<Spanned<String>>,
     #[serde(default)]
     entry: Vec<RawEntry>,
@@ -82,8 +82,8 @@ struct RawEntry {
 }
 
 /// Reads a TOML knowledge file.
-pub(super) fn from_toml(text: &str) -> Result<Knowledge, Problem> {
-    let file: File = toml::from_str(text).map_err(|error| {
+pub(super) fn from_toml(text: &str) -> Result<Knowledge, KnowledgeProblem> {
+    let file: KnowledgeFile = toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         problem(text, start, error.message())
     })?;
@@ -104,7 +104,7 @@ impl Knowledge {
         section: Option<String>,
         unknown: Option<Spanned<String>>,
         entries: Vec<RawEntry>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), KnowledgeProblem> {
         if let Some(unknown) = unknown {
             let unknown = filled(text, "unknown", unknown)?;
             self.unknown.insert(section.clone(), unknown);
@@ -122,7 +122,7 @@ impl Knowledge {
                 }
                 None => section.clone(),
             };
-            self.entries.push(Entry {
+            self.entries.push(KnowledgeEntry {
                 question: filled(text, "question", raw.question)?,
                 answer: filled(text, "answer", raw.answer)?,
                 keywords: raw.keywords,
@@ -132,9 +132,9 @@ impl Knowledge {
         Ok(())
     }
 
-    fn finish(self) -> Result<Self, Problem> {
+    fn finish(self) -> Result<Self, KnowledgeProblem> {
         if self.entries.is_empty() {
-            return Err(Problem {
+            return Err(KnowledgeProblem {
                 line: 1,
                 text: "no entry; add one, or set assistant.kind = \"none\"".to_owned(),
             });
@@ -143,7 +143,7 @@ impl Knowledge {
     }
 }
 
-fn filled(text: &str, key: &str, value: Spanned<String>) -> Result<String, Problem> {
+fn filled(text: &str, key: &str, value: Spanned<String>) -> Result<String, KnowledgeProblem> {
     let start = value.span().start;
     let trimmed = value.get_ref().trim();
     if trimmed.is_empty() {
@@ -152,7 +152,7 @@ fn filled(text: &str, key: &str, value: Spanned<String>) -> Result<String, Probl
     Ok(trimmed.to_owned())
 }
 
-fn business_id(text: &str, start: usize, id: &str) -> Result<(), Problem> {
+fn business_id(text: &str, start: usize, id: &str) -> Result<(), KnowledgeProblem> {
     if is_business_id(id) {
         return Ok(());
     }
@@ -160,9 +160,9 @@ fn business_id(text: &str, start: usize, id: &str) -> Result<(), Problem> {
     Err(problem(text, start, &what))
 }
 
-fn problem(text: &str, start: usize, what: &str) -> Problem {
+fn problem(text: &str, start: usize, what: &str) -> KnowledgeProblem {
     let before = text.bytes().take(start);
-    Problem {
+    KnowledgeProblem {
         line: line(before.filter(|byte| *byte == b'\n').count()),
         text: what.to_owned(),
     }
@@ -173,8 +173,8 @@ fn line(index: usize) -> u32 {
 }
 
 /// Reads a Markdown knowledge file.
-pub(super) fn from_markdown(text: &str) -> Result<Knowledge, Problem> {
-    let mut reader = Reader::default();
+pub(super) fn from_markdown(text: &str) -> Result<Knowledge, KnowledgeProblem> {
+    let mut reader = KnowledgeReader::default();
     let mut fenced = false;
     for (index, row) in text.lines().enumerate() {
         let line = line(index);
@@ -196,20 +196,20 @@ pub(super) fn from_markdown(text: &str) -> Result<Knowledge, Problem> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct KnowledgeReader {
     knowledge: Knowledge,
     business: Option<String>,
     question: Option<(u32, String)>,
     answer: String,
 }
 
-impl Reader {
+impl KnowledgeReader {
     fn text(&mut self, row: &str) {
         self.answer.push_str(row);
         self.answer.push('\n');
     }
 
-    fn end_entry(&mut self) -> Result<(), Problem> {
+    fn end_entry(&mut self) -> Result<(), KnowledgeProblem> {
         let answer = std::mem::take(&mut self.answer).trim().to_owned();
         // Text before the first question is an introduction for those who edit the file.
         let Some((line, question)) = self.question.take() else {
@@ -217,13 +217,13 @@ impl Reader {
         };
         if question.is_empty() || answer.is_empty() {
             let text = "a question without text or without an answer under it".to_owned();
-            return Err(Problem { line, text });
+            return Err(KnowledgeProblem { line, text });
         }
         let business = self.business.clone();
         if question.eq_ignore_ascii_case("(unknown)") {
             self.knowledge.unknown.insert(business, answer);
         } else {
-            self.knowledge.entries.push(Entry {
+            self.knowledge.entries.push(KnowledgeEntry {
                 question,
                 answer,
                 keywords: Vec::new(),
@@ -234,7 +234,7 @@ impl Reader {
     }
 }
 
-fn section(line: u32, heading: &str) -> Result<Option<String>, Problem> {
+fn section(line: u32, heading: &str) -> Result<Option<String>, KnowledgeProblem> {
     let mut words = heading.split_whitespace();
     let (first, second) = (words.next().unwrap_or_default(), words.next());
     match second {
@@ -247,7 +247,7 @@ fn section(line: u32, heading: &str) -> Result<Option<String>, Problem> {
                 return Ok(None);
             }
             let text = format!("`{id}` is no business id: 1 to 18 digits without a leading zero");
-            Err(Problem { line, text })
+            Err(KnowledgeProblem { line, text })
         }
         _ => Ok(None),
     }

@@ -14,7 +14,7 @@ mod words;
 
 use super::{Assistant, Error, Failure, Piece, Question, Replies};
 use bm25::{Embedder, EmbedderBuilder, Scorer, TokenEmbedder, Tokenizer};
-use knowledge::{Entry, Knowledge};
+use knowledge::{Knowledge, KnowledgeEntry};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -292,7 +292,7 @@ impl Index {
     }
 }
 
-fn document(entry: &Entry) -> String {
+fn document(entry: &KnowledgeEntry) -> String {
     let asked = format!("{}\n{}\n", entry.question, entry.keywords.join("\n"));
     asked.repeat(QUESTION_WEIGHT) + &entry.answer
 }

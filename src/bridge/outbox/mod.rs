@@ -49,7 +49,7 @@ pub(super) enum What {
 impl Outgoing {
     fn bytes(&self) -> usize {
         match &self.what {
-            What::Message(publication) => publication.frame.len(),
+            What::Message(publication) => publication.bytes(),
             What::Mark | What::Hello => 0,
         }
     }

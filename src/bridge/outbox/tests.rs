@@ -23,6 +23,7 @@ fn outgoing(room: &Arc<Room>, number: u64, deadline: u64) -> Outgoing {
     let publication = Publication {
         frame: Bytes::from_static(b"\x81\x01x"),
         deadline: Millis(deadline),
+        event: None,
     };
     Outgoing {
         room: Arc::clone(room),

@@ -103,6 +103,7 @@ async fn deliver(
         // A copy: a slice would keep the library's whole read buffer alive.
         frame: Bytes::copy_from_slice(frame),
         deadline: link.clock.now() + left,
+        event: None,
     };
     broker.deliver_remote(room, &publication);
     link.metrics.bridge_delivered.inc();

@@ -42,9 +42,11 @@ mod recall;
 mod redis_streams;
 mod refused;
 pub(super) mod room_order;
-mod scripts;
+pub(super) mod scripts;
 pub mod unconfirmed;
 
-pub use history::{Kept, KeptMessage, NoHistory};
+pub use history::{Kept, NoHistory};
+pub(super) use reads::READS;
 pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
 pub use scripts::Announcement;
+pub(super) use scripts::PAGE_BYTES;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 /// Rooms that are read from one Redis at the same time. A round trip each, so that ten thousand
 /// rooms that begin a session are read within a second.
-pub(super) const READS: usize = 16;
+pub(in crate::bridge) const READS: usize = 16;
 
 /// The reading connection of one session.
 pub(in crate::bridge) struct Reads {

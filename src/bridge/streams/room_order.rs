@@ -244,6 +244,7 @@ impl RoomOrder {
             frame: Bytes::copy_from_slice(frame),
             // Another node's clock or settings must not keep it here for longer than ours do.
             deadline: context.now + left.min(context.expiry),
+            event: None,
         });
     }
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// Appends and publishes.
-pub(super) const APPEND: &str = include_str!("append.lua");
+pub(in crate::bridge) const APPEND: &str = include_str!("append.lua");
 
 /// Reads the tail, and what is after a position.
 pub(super) const READ: &str = include_str!("read.lua");
@@ -27,7 +27,7 @@ pub(super) const READ: &str = include_str!("read.lua");
 pub(super) const PAGE_ENTRIES: usize = 128;
 
 /// Bytes in one page, and one message more.
-pub(super) const PAGE_BYTES: usize = 256 * 1024;
+pub(in crate::bridge) const PAGE_BYTES: usize = 256 * 1024;
 
 /// Bytes before the envelope of an announcement.
 const PLACE_BYTES: usize = 24;

@@ -48,12 +48,12 @@ impl Load {
 
     fn add(&self, publication: &Publication) {
         self.entries.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(publication.frame.len(), Relaxed);
+        self.bytes.fetch_add(publication.bytes(), Relaxed);
     }
 
     fn remove(&self, publication: &Publication) {
         self.entries.fetch_sub(1, Relaxed);
-        self.bytes.fetch_sub(publication.frame.len(), Relaxed);
+        self.bytes.fetch_sub(publication.bytes(), Relaxed);
     }
 }
 
@@ -238,6 +238,7 @@ mod tests {
         Publication {
             frame: Bytes::copy_from_slice(&number.to_be_bytes()),
             deadline: Millis::NEVER,
+            event: None,
         }
     }
 

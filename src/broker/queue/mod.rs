@@ -59,6 +59,10 @@ pub struct Delivery {
     pub tag: u32,
 }
 
+/// What a delivery costs beside the bytes of its frame: its entry, in a queue that doubles as it grows, and
+/// the shared frame's header.
+pub(crate) const DELIVERY_BYTES: usize = 2 * size_of::<Delivery>() + 32;
+
 /// What became of the delivery offered to [`Queue::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a dropped delivery is counted or it is lost silently"]

@@ -13,7 +13,7 @@ pub const VALUES_MAX: usize = 65_536;
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Poison {
     /// Longer than `message_bytes`.
-    #[error("longer than bridge.channels.message_bytes")]
+    #[error("longer than channels.message_bytes")]
     TooLong,
     /// It ends before what it announces.
     #[error("ends before what it announces")]
@@ -110,6 +110,6 @@ pub enum Unwritable {
     #[error("the key __asgi_channel__ is the layer's own")]
     Recipients,
     /// Longer than `message_bytes`.
-    #[error("longer than bridge.channels.message_bytes")]
+    #[error("longer than channels.message_bytes")]
     TooLong,
 }

@@ -5,7 +5,7 @@
 //! but what these functions make: an undecodable message ends the Python consumer that happens to
 //! read it.
 //!
-//! Limits: `bridge.channels.message_bytes`, [`DEPTH_MAX`], [`VALUES_MAX`].
+//! Limits: `channels.message_bytes`, [`DEPTH_MAX`], [`VALUES_MAX`].
 
 use std::borrow::Cow;
 

@@ -27,6 +27,14 @@ pub(in crate::channels) fn read(bytes: &[u8]) -> Result<Map<'static>, Poison> {
     }
 }
 
+/// Reads what a user said, where that was no text: JSON as our own writer made it, and as deep and as
+/// large as it may be within a message of ours, beside the sender and the time.
+pub(in crate::channels) fn read_said(json: &str) -> Option<Value<'static>> {
+    const BESIDE: usize = 3;
+    let value = python::read_at_most(json, VALUES_MAX - BESIDE).ok()?;
+    convert(value, 1).ok()
+}
+
 fn convert(value: python::Value, depth: usize) -> Result<Value<'static>, Poison> {
     let is_open = matches!(value, python::Value::List(_) | python::Value::Dict(_));
     if is_open && depth > DEPTH_MAX {

@@ -2,12 +2,14 @@
 //! (`tests/channels/vectors.json`), against poison, and against arbitrary bytes.
 
 mod event;
+pub(super) mod names;
 mod poison;
 mod properties;
 mod vectors;
 
+use super::Codec;
 use super::codec::value::{Map, Value};
-use super::{Codec, DjangoMessage, Poison};
+use super::codec::{DjangoMessage, Poison};
 use crate::config::channels::{Channels, Format, Layer};
 
 /// What the recorder's random numbers are made of.

@@ -2,10 +2,12 @@
 
 use serde_json::Value as Json;
 
+use super::super::codec::Poison;
 use super::super::crypto::Keyring;
-use super::super::keys::{host_of, is_channel_name, is_group_name, non_local};
+use super::super::keys::{host_of, non_local};
 use super::super::scripts::{Commands, SEND};
-use super::super::{Codec, Map, Poison, Receivers, Score, To, Value};
+use super::super::{Codec, Map, Receivers, Score, To, Value};
+use super::names::{is_channel_name, is_group_name};
 use super::{NOW, RANDOM, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{ChannelCapacity, Channels, Format, Host, Layer};

@@ -1,4 +1,4 @@
-//! `[bridge.channels]`: the channel layer of a Django site.
+//! `[channels]`: the channel layer of a Django site.
 //!
 //! The first keys have the names, meanings and defaults of `CHANNEL_LAYERS["default"]["CONFIG"]` in
 //! a `settings.py` (`channels_redis` 4.3), so that they can be copied over; the rest is ours. Both
@@ -10,8 +10,10 @@ mod host;
 pub use capacity::ChannelCapacity;
 pub use host::Host;
 
+use super::keys::Kind;
+use super::setting::{choice, kinds, seconds, section};
+use super::validate::Findings;
 use super::{Secret, units};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Longest random prefix; channels_redis itself sets no bound, 12 bytes are its default.
@@ -31,102 +33,78 @@ const PREFIX_BYTES_MAX: usize = 64;
 /// Names of Channels are shorter than this, in characters.
 const NAME_CHARS: usize = 100;
 
-/// `[bridge.channels]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Channels {
-    /// Speak to a Django site at all.
-    pub enabled: bool,
-    /// The site's `BACKEND`.
-    pub layer: Layer,
-    /// Redis servers, in the site's order: the order decides which holds what.
-    pub hosts: Vec<Host>,
-    /// What every key begins with.
-    pub prefix: String,
-    /// A message not read within this time is dropped; whole seconds.
-    #[serde(with = "units::seconds")]
-    pub expiry: Duration,
-    /// A membership not renewed within this time ends; whole seconds.
-    #[serde(with = "units::seconds")]
-    pub group_expiry: Duration,
-    /// Most messages waiting in one receiver's key.
-    pub capacity: usize,
-    /// Other capacities for channels whose name matches; the first match counts.
-    pub channel_capacity: Vec<ChannelCapacity>,
-    /// The first encrypts, all of them are tried; none = not encrypted.
-    pub symmetric_encryption_keys: Vec<Secret>,
-    /// Random bytes before each message (layer `core`).
-    pub random_prefix_length: usize,
-    /// Form of a message.
-    pub serializer_format: Format,
-
-    /// Types of events that are shown to the clients of the group's room.
-    pub deliver_types: Vec<String>,
-    /// Types of events that close the connections of the group's room.
-    pub close_types: Vec<String>,
-    /// `send.error.message` shows the whole event, as the Python consumer does, or its text only.
-    pub full_error: bool,
-    /// General channel (`runworker`) that gets every user's message; unset = none.
-    pub send_to: Option<String>,
-    /// Group that gets every user's message; unset = none.
-    pub send_to_group: Option<String>,
-    /// The `type` of what is sent there.
-    pub send_type: String,
-    /// Is a user told whose message could not be sent there?
-    pub tell_full: bool,
-    /// Virtual receive channels of this node; each has room for `capacity` messages (layer `core`).
-    pub receivers: usize,
-    /// Longest message that is read or written, in bytes.
-    pub message_bytes: usize,
-}
-
-impl Default for Channels {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            layer: Layer::Core,
-            hosts: vec![Host::default()],
-            prefix: "asgi".to_owned(),
-            expiry: Duration::from_secs(60),
-            group_expiry: Duration::from_secs(86_400),
-            capacity: 100,
-            channel_capacity: Vec::new(),
-            symmetric_encryption_keys: Vec::new(),
-            random_prefix_length: 12,
-            serializer_format: Format::Msgpack,
-            deliver_types: vec!["chat.message".to_owned(), "chat_message".to_owned()],
-            close_types: Vec::new(),
-            full_error: true,
-            send_to: None,
-            send_to_group: None,
-            send_type: "chat.message".to_owned(),
-            tell_full: false,
-            receivers: 8,
-            message_bytes: 1024 * 1024,
-        }
+section! {
+    /// A Django site's channel layer; the first keys are those of CHANNEL_LAYERS' CONFIG in its settings.py.
+    ["channels"] Channels {
+        /// Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members.
+        enabled: bool = false, restart;
+        /// The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too.
+        layer: Layer = Layer::Core, restart;
+        /// The site's `hosts` in its order: URLs, `[host, port]`, or tables as channels_redis takes them.
+        hosts: Vec<Host> = vec![Host::default()], restart;
+        /// What every key of the site begins with.
+        prefix: String = "asgi".to_owned(), restart;
+        /// A message that nobody took within this time is dropped; whole seconds, a bare number too.
+        #[serde(with = "units::seconds")]
+        expiry: Duration = seconds(60), restart;
+        /// A membership that is not renewed within this time ends; ours are renewed four times as often.
+        #[serde(with = "units::seconds")]
+        group_expiry: Duration = seconds(86_400), restart;
+        /// Most messages waiting for one process; what does not fit is counted, and refused as the layer does.
+        capacity: usize = 100, restart;
+        /// The first encrypts, all are tried; none = messages are not encrypted.
+        symmetric_encryption_keys: Vec<Secret> = Vec::new(), restart;
+        /// Random bytes in front of each message (layer `core`).
+        random_prefix_length: usize = 12, restart;
+        /// Form of a message: `msgpack` or `json`.
+        serializer_format: Format = Format::Msgpack, restart;
+        /// Types of events that the members of a room are shown.
+        deliver_types: Vec<String> = vec!["chat.message".to_owned(), "chat_message".to_owned()], restart;
+        /// Types of events that close a room's connections, with the event's `code` or 4500.
+        close_types: Vec<String> = Vec::new(), restart;
+        /// `send.error.message` shows the whole event, as the Python consumer does, instead of its text alone.
+        full_error: bool = true, restart;
+        /// Channel of a worker (`manage.py runworker NAME`) that gets every user's message (layer `core`); unset = none.
+        send_to: Option<String> = None, restart;
+        /// Group that gets every user's message; never one of chat consumers; unset = none.
+        send_to_group: Option<String> = None, restart;
+        /// The `type` of what is sent there: the consumer's method, with `_` for `.`.
+        send_type: String = "chat.message".to_owned(), restart;
+        /// A user whose message was taken on and could not be sent there is told so by an error frame.
+        tell_full: bool = false, restart;
+        /// Channels this node receives on, each with room for `capacity` messages (layer `core`).
+        receivers: usize = 8, restart;
+        /// Longest message in bytes that is read or written.
+        message_bytes: usize = 1024 * 1024, restart;
+        /// Other capacities by the channel's name, the first match counting: a shell `pattern`, or a `regex` for its beginning.
+        channel_capacity: Vec<ChannelCapacity> = Vec::new(), restart;
     }
 }
 
-/// Which channel layer of `channels_redis`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Layer {
-    /// `channels_redis.core.RedisChannelLayer`.
-    #[serde(alias = "channels_redis.core.RedisChannelLayer")]
-    Core,
-    /// `channels_redis.pubsub.RedisPubSubChannelLayer`.
-    #[serde(alias = "channels_redis.pubsub.RedisPubSubChannelLayer")]
-    Pubsub,
+kinds! {
+    Vec<ChannelCapacity> => Kind::Tables(&["pattern", "regex", "capacity"]),
 }
 
-/// Form of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// MessagePack.
-    Msgpack,
-    /// JSON as Python's `json.dumps` writes it.
-    Json,
+choice! {
+    /// Which channel layer of `channels_redis`.
+    Layer {
+        /// `channels_redis.core.RedisChannelLayer`.
+        #[serde(alias = "channels_redis.core.RedisChannelLayer")]
+        Core = "core",
+        /// `channels_redis.pubsub.RedisPubSubChannelLayer`.
+        #[serde(alias = "channels_redis.pubsub.RedisPubSubChannelLayer")]
+        Pubsub = "pubsub",
+    }
+}
+
+choice! {
+    /// Form of a message.
+    Format {
+        /// MessagePack.
+        Msgpack = "msgpack",
+        /// JSON as Python's `json.dumps` writes it.
+        Json = "json",
+    }
 }
 
 /// One mistake: the key, what is wrong, and the fix.
@@ -250,6 +228,24 @@ impl Channels {
                 format!("{:?} is a type that no consumer accepts", self.send_type),
                 "write a type such as \"chat.message\"",
             ));
+        }
+    }
+}
+
+/// Ranges, names, and what has no effect.
+pub(super) fn check(channels: &Channels, found: &mut Findings) {
+    channels.check_ranges(found);
+    for (key, what, fix) in channels.faults() {
+        found.error(format!("channels.{key}"), what, fix);
+    }
+    let sends = [
+        ("channels.send_to", &channels.send_to),
+        ("channels.send_to_group", &channels.send_to_group),
+    ];
+    for (key, name) in sends {
+        if name.is_some() && !channels.enabled {
+            let fix = "set channels.enabled = true, or remove it";
+            found.warn(key, "has no effect: channels.enabled is false", fix);
         }
     }
 }

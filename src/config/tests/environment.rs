@@ -2,13 +2,13 @@
 
 use super::{assert_refused, environment, file, load_environment, load_sets};
 use crate::config::Config;
-use crate::config::keys::KEYS;
+use crate::config::keys;
 use crate::config::load::Loader;
 
 /// A value that is legal and no default, for every kind of list and for some others.
 const FILE: &str = "[server]\nlisten = \"127.0.0.1:8123\"\n[origin]\nallowed = [\"a.example\"]\n\
     [queue]\ncapacity = 7\n[bridge]\nmode = \"pubsub\"\nurls = [\"redis://h\"]\nprefix = \"site\"\n\
-    [bridge.channels]\nsymmetric_encryption_keys = [\"k\"]\nhosts = [\"redis://d\"]\n\
+    [channels]\nsymmetric_encryption_keys = [\"k\"]\nhosts = [\"redis://d\"]\n\
     [admin]\ntoken = \"0123456789abcdef0123456789abcdef\"\n";
 
 #[test]
@@ -24,7 +24,7 @@ fn an_empty_variable_is_not_given_for_every_key() {
         loader.load().unwrap_or_else(|error| panic!("{error}"))
     };
     let wanted = load(environment(&[]));
-    let names = KEYS.iter().map(crate::config::keys::Key::environment);
+    let names = keys::all().map(keys::Key::environment);
     let names = names.chain(["PORT", "REDIS_URL", "SUPPORTAL_NO_SUCH_KEY"].map(str::to_owned));
     for name in names {
         for empty in ["", " ", "\t", "\n", " \r\n "] {
@@ -33,10 +33,7 @@ fn an_empty_variable_is_not_given_for_every_key() {
             assert_eq!(loaded.warnings, wanted.warnings, "{name}={empty:?}");
         }
     }
-    let all: Vec<String> = KEYS
-        .iter()
-        .map(crate::config::keys::Key::environment)
-        .collect();
+    let all: Vec<String> = keys::all().map(keys::Key::environment).collect();
     let all: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "")).collect();
     assert_eq!(load(environment(&all)).config, wanted.config);
     assert_eq!(load_environment(&all).unwrap().config, Config::default());
@@ -77,8 +74,8 @@ fn an_empty_set_of_a_list_does_not_empty_the_list() {
     for key in [
         "origin.allowed",
         "bridge.urls",
-        "bridge.channels.hosts",
-        "bridge.channels.symmetric_encryption_keys",
+        "channels.hosts",
+        "channels.symmetric_encryption_keys",
     ] {
         let set = format!("{key}=");
         assert_refused(&set, load_sets(&[&set]), &[key, "is empty", "write []"]);
@@ -168,12 +165,9 @@ fn a_slip_stops_the_start_and_names_the_nearest_key() {
         ("SUPPORTAL_ROUTE", "SUPPORTAL_ROUTES"),
         (
             "SUPPORTAL_BRIDGE_CHANNELS_SEND_TO",
-            "SUPPORTAL_BRIDGE__CHANNELS__SEND_TO",
+            "SUPPORTAL_CHANNELS__SEND_TO",
         ),
-        (
-            "SUPPORTAL_BRIDGE__CHANNELS_SEND_TO",
-            "SUPPORTAL_BRIDGE__CHANNELS__SEND_TO",
-        ),
+        ("SUPPORTAL_CHANNELS_SEND_TO", "SUPPORTAL_CHANNELS__SEND_TO"),
         ("SUPPORTAL_BRIDGE_URLS", "SUPPORTAL_BRIDGE__URLS"),
         ("SUPPORTAL_LOG_LEVEL", "SUPPORTAL_LOG__LEVEL"),
     ] {

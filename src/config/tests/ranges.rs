@@ -1,6 +1,6 @@
 //! Every key of a kind has the bounds of its kind, new keys included.
 
-use super::super::keys::{KEYS, Kind};
+use super::super::keys::{self, Kind};
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
@@ -13,7 +13,7 @@ const MAY_BE_ZERO: [&str; 4] = [
 
 #[test]
 fn every_duration_has_a_shortest_and_a_longest() {
-    let durations = KEYS.iter().filter(|key| key.kind == Kind::Duration);
+    let durations = keys::all().filter(|key| key.kind == Kind::Duration);
     let mut count = 0;
     for key in durations {
         let path = key.path;
@@ -22,7 +22,7 @@ fn every_duration_has_a_shortest_and_a_longest() {
             assert_refused(path, load_sets(&[&format!("{path}={text}")]), &[path]);
         }
         // The site's settings have bare numbers of seconds.
-        let bare = if path.starts_with("bridge.channels.") {
+        let bare = if path.starts_with("channels.") {
             "-5"
         } else {
             "5"

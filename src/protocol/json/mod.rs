@@ -1,6 +1,6 @@
 //! One JSON object, of which two members are read and all others are only judged.
 //!
-//! Two readers: [`Reader`] is the hot path, every message comes by there. What it refuses is read by
+//! Two readers: [`SimdReader`] is the hot path, every message comes by there. What it refuses is read by
 //! [`read`]: strict by RFC 8259, in one pass, without allocation or recursion. What nobody reads is never
 //! converted there, so a number may have any size and a string any escape; hostile input costs what any
 //! other of its length does. What the first one accepts says the same to both.
@@ -12,7 +12,7 @@ mod string;
 use std::ops::Range;
 
 use super::python;
-pub(super) use simd::Reader;
+pub(super) use simd::SimdReader;
 use string::{UNIT_BYTES, is_surrogate, low_surrogate, repeat, run_of_plain, unescape, unit};
 
 /// Deepest nesting, the outermost object counted: what the Python consumer reads.
@@ -23,7 +23,7 @@ const WORD_BYTES_MAX: usize = 7;
 
 /// A string as it is in the payload, without its quotes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Text {
+pub(super) struct TextPlace {
     range: Range<usize>,
     /// Holds at least one escape.
     is_escaped: bool,
@@ -31,7 +31,7 @@ pub(super) struct Text {
     pub(super) is_broken: bool,
 }
 
-impl Text {
+impl TextPlace {
     /// The text itself, its escapes undone in place; half a surrogate pair becomes U+FFFD. `None` if
     /// the payload is not UTF-8.
     pub(super) fn read<'a>(&self, payload: &'a mut [u8]) -> Option<&'a str> {
@@ -68,18 +68,18 @@ fn is_escaped_word(written: &[u8], word: &[u8]) -> bool {
 /// A member's value.
 #[derive(Clone, Debug)]
 enum Value {
-    Text(Text),
+    Text(TextPlace),
     Other,
 }
 
 /// The member `message`.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Message {
+pub(super) enum MessageField {
     /// The object has none.
     #[default]
     Missing,
     /// A string.
-    Text(Text),
+    Text(TextPlace),
     /// Any other value.
     Other,
 }
@@ -101,7 +101,7 @@ pub(super) enum Type {
 /// What an object says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Members {
-    pub(super) message: Message,
+    pub(super) message: MessageField,
     pub(super) kind: Type,
     /// Holds an integer of more digits than Python reads.
     pub(super) is_beyond_python: bool,
@@ -126,8 +126,8 @@ pub(super) fn read(payload: &[u8]) -> Option<Members> {
             let value = scanner.value()?;
             if name.is(payload, b"message") {
                 members.message = match value {
-                    Value::Text(text) => Message::Text(text),
-                    Value::Other => Message::Other,
+                    Value::Text(text) => MessageField::Text(text),
+                    Value::Other => MessageField::Other,
                 };
             } else if name.is(payload, b"type") {
                 members.kind = match value {
@@ -182,7 +182,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A member's name and the colon, and the white space behind it.
-    fn name(&mut self) -> Option<Text> {
+    fn name(&mut self) -> Option<TextPlace> {
         let name = self.string()?;
         self.skip_space();
         self.expect(b':')?;
@@ -261,7 +261,7 @@ impl<'a> Scanner<'a> {
 
     /// An object or an array, whose members nobody reads.
     fn nested(&mut self) -> Option<()> {
-        let mut open = Open::default();
+        let mut open = OpenContainers::default();
         loop {
             match self.first()? {
                 bracket @ (b'{' | b'[') => {
@@ -300,9 +300,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn string(&mut self) -> Option<Text> {
+    fn string(&mut self) -> Option<TextPlace> {
         self.expect(b'"')?;
-        let mut text = Text::default();
+        let mut text = TextPlace::default();
         let start = self.at;
         let mut is_ascii = true;
         loop {
@@ -347,12 +347,12 @@ impl<'a> Scanner<'a> {
 }
 
 /// Which brackets are open, one bit each.
-struct Open {
+struct OpenContainers {
     objects: [u64; DEPTH_MAX.div_ceil(64)],
     levels: usize,
 }
 
-impl Default for Open {
+impl Default for OpenContainers {
     fn default() -> Self {
         Self {
             objects: [0; DEPTH_MAX.div_ceil(64)],
@@ -361,7 +361,7 @@ impl Default for Open {
     }
 }
 
-impl Open {
+impl OpenContainers {
     fn push(&mut self, is_object: bool) -> Option<()> {
         // One level is the outermost object's.
         if self.levels + 1 >= DEPTH_MAX {

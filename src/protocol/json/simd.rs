@@ -4,25 +4,25 @@ use std::fmt;
 
 use simd_json::{Buffers, Node, Tape};
 
-use super::{Members, Message, Text, Type};
+use super::{Members, MessageField, TextPlace, Type};
 
 /// Deepest nesting that this reader takes. Half of simd-json's default: the stack it keeps per level is
 /// the worker's for good. Deeper payloads go to the second reader.
 const DEPTH_MAX: usize = 512;
 
 /// Reads with buffers that it keeps, as long as the longest payload so far.
-pub(in crate::protocol) struct Reader {
+pub(in crate::protocol) struct SimdReader {
     buffers: Buffers,
     tape: Tape<'static>,
 }
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for SimdReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").finish_non_exhaustive()
+        f.debug_struct("SimdReader").finish_non_exhaustive()
     }
 }
 
-impl Reader {
+impl SimdReader {
     /// A reader with small buffers.
     pub(in crate::protocol) fn new() -> Self {
         Self {
@@ -62,8 +62,8 @@ fn find_members(nodes: &[Node<'_>], start: usize) -> Option<Members> {
         match *name {
             "message" => {
                 members.message = match value {
-                    Node::String(text) => Message::Text(place(text, start)),
-                    _ => Message::Other,
+                    Node::String(text) => MessageField::Text(place(text, start)),
+                    _ => MessageField::Other,
                 }
             }
             "type" => {
@@ -86,10 +86,10 @@ fn find_members(nodes: &[Node<'_>], start: usize) -> Option<Members> {
 
 /// Where a text is. By its place, not as a reference: that would keep the payload borrowed for the
 /// second reader too.
-fn place(text: &str, start: usize) -> Text {
+fn place(text: &str, start: usize) -> TextPlace {
     let at = text.as_ptr().addr().wrapping_sub(start);
-    Text {
+    TextPlace {
         range: at..at.wrapping_add(text.len()),
-        ..Text::default()
+        ..TextPlace::default()
     }
 }

@@ -159,12 +159,14 @@ proptest! {
     ) {
         prop_assume!(!command::is_blank(&text));
         let kind = if system { "system" } else { "user" };
-        let stamp = Stamp::new(1_704_110_400, 97_401);
+        let moment = Moment::from((1_704_110_400, 97_401));
         for dialect in BOTH {
             let mut payload = serde_json::to_vec(&serde_json::json!({"message": text, "type": kind}))?;
             let command = parse(dialect, TEXT_BYTES_MAX, &mut payload).expect("valid");
             prop_assert_eq!(&command.text, &text);
-            let event = written(|out| Writer::new(dialect).echo(out, &command, &stamp));
+            let event = command.event(moment);
+            let mut stamp = Stamp::new(0, 0);
+            let event = written(|out| Writer::new(dialect).event(out, &event, &mut stamp));
             let value: Value = serde_json::from_str(&event)?;
             let prefix = if system && dialect == Dialect::Django { "System message: " } else { "" };
             let shown = format!("{prefix}{text}");

@@ -7,7 +7,7 @@ use super::json::{written_string, written_value};
 use super::{BOTH, TEXT_BYTES_MAX, outcome};
 use crate::config::Dialect;
 use crate::protocol::command::KEEP_BYTES_MAX;
-use crate::protocol::json::{self, Members, Message, Reader, Type};
+use crate::protocol::json::{self, Members, MessageField, SimdReader, Type};
 use crate::protocol::{Command, Parser, Rejected};
 
 /// All that a reader says of a payload; every command is made of that.
@@ -21,9 +21,9 @@ struct Said {
 
 fn said(members: &Members, payload: &mut [u8]) -> Said {
     let (message, is_broken) = match &members.message {
-        Message::Missing => (None, false),
-        Message::Other => (Some(None), false),
-        Message::Text(text) => (
+        MessageField::Missing => (None, false),
+        MessageField::Other => (Some(None), false),
+        MessageField::Text(text) => (
             Some(Some(text.read(payload).expect("UTF-8").to_string())),
             text.is_broken,
         ),
@@ -38,7 +38,7 @@ fn said(members: &Members, payload: &mut [u8]) -> Said {
 
 fn by_the_first(payload: &[u8]) -> Option<Said> {
     let mut payload = payload.to_vec();
-    let members = Reader::new().read(&mut payload)?;
+    let members = SimdReader::new().read(&mut payload)?;
     Some(said(&members, &mut payload))
 }
 
@@ -243,7 +243,7 @@ proptest! {
                 continue;
             }
             let mut read = payload.to_vec();
-            let _: Option<Members> = Reader::new().read(&mut read);
+            let _: Option<Members> = SimdReader::new().read(&mut read);
             prop_assert_eq!(read, payload);
         }
     }

@@ -92,7 +92,7 @@ fn existing() -> Vec<Exists> {
 /// Every frame the consumer would send, with the timestamp blotted out.
 fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
     let writer = Writer::new(Dialect::Django);
-    let stamp = Stamp::new(1_795_379_571, 97_401);
+    let mut stamp = Stamp::new(1_795_379_571, 97_401);
     let join = django::join(&existing(), business_id, session_id);
     let mut frames = vec![written(|out| match join.error {
         Some(text) => writer.connection_error(out, text),
@@ -102,7 +102,8 @@ fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
         let mut payload = text.into_bytes();
         match parse(Dialect::Django, TEXT_BYTES_MAX, &mut payload) {
             Ok(command) if join.answers => {
-                frames.push(written(|out| writer.echo(out, &command, &stamp)));
+                let event = command.event(stamp.moment());
+                frames.push(written(|out| writer.event(out, &event, &mut stamp)));
                 if command.kind == Kind::User {
                     frames.push(written(|out| {
                         writer.message(out, Sender::Assistant, "Canned answer.", &stamp);

@@ -18,11 +18,11 @@ use crate::name::{self, RoomName};
 /// The routes of a configuration.
 #[derive(Clone, Debug)]
 pub struct Router {
-    patterns: Vec<Pattern>,
+    patterns: Vec<PathPattern>,
 }
 
 #[derive(Clone, Debug)]
-struct Pattern {
+struct PathPattern {
     segments: Vec<Segment>,
     handler: Handler,
 }
@@ -66,9 +66,9 @@ impl Router {
     ///
     /// One sentence that names the path and the fix.
     pub fn new(routes: &[Route]) -> Result<Self, String> {
-        let mut patterns: Vec<Pattern> = Vec::with_capacity(routes.len());
+        let mut patterns: Vec<PathPattern> = Vec::with_capacity(routes.len());
         for route in routes {
-            let pattern = Pattern::parse(route)?;
+            let pattern = PathPattern::parse(route)?;
             if let Some(twin) = patterns.iter().position(|other| other.overlaps(&pattern)) {
                 let twin = routes.get(twin).map_or("", |route| &route.path);
                 let path = &route.path;
@@ -88,7 +88,7 @@ impl Router {
     }
 }
 
-impl Pattern {
+impl PathPattern {
     fn parse(route: &Route) -> Result<Self, String> {
         let path = &route.path;
         let refuse = |rule: &str| Err(format!("route {path:?}: {rule}"));

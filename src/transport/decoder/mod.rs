@@ -16,6 +16,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+use super::encoder::CONTROL_BYTES_MAX;
 use super::{Kind, Limits, Opcode, Violation, ViolationKind};
 use fastwebsockets::unmask;
 use head::{Begun, HEAD_BYTES_MAX, Head};
@@ -107,6 +108,11 @@ struct Message {
     checked: usize,
     fragments: usize,
 }
+
+/// What a partial message occupies beside its payload: the notes on it, a head cut off in the middle, and the
+/// payload of a control frame among its fragments.
+pub(crate) const PARTIAL_BYTES: usize = 512;
+const _: () = assert!(size_of::<Partial>() + HEAD_BYTES_MAX + CONTROL_BYTES_MAX <= PARTIAL_BYTES);
 
 enum Step<'b> {
     /// Nothing is whole yet.

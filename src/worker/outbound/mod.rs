@@ -278,7 +278,7 @@ impl Outbound {
             }
         }
         if queue.is_empty() {
-            self.settle();
+            self.free_if_idle();
         }
     }
 
@@ -363,7 +363,7 @@ impl Outbound {
     }
 
     /// Gives the memory back if nothing waits.
-    fn settle(&mut self) {
+    fn free_if_idle(&mut self) {
         if self.backlog.as_ref().is_some_and(|backlog| {
             backlog.queue.is_empty()
                 && backlog.current.is_none()

@@ -63,6 +63,7 @@ fn publication(number: u32, padding: usize, deadline: u64) -> Publication {
     Publication {
         frame: encoder::frame(Opcode::Text, payload.as_bytes()),
         deadline: Millis(deadline),
+        event: None,
     }
 }
 

@@ -120,7 +120,7 @@ fn a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all
             .copied()
             .collect();
         expected.extend(&row.end);
-        let writes = rig.worker.plane.metrics.writes.get();
+        let writes = rig.worker.context.metrics.writes.get();
         assert!(
             writes <= 3 * MEMBERS as u64,
             "{}: {writes} writes",
@@ -139,7 +139,7 @@ fn a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all
             let due = if alone { 0 } else { said };
             assert_eq!(brief(&ear.heard), vec!["ok"; due], "{}: {index}", row.name);
         }
-        let ledger = rig.worker.plane.ledger;
+        let ledger = rig.worker.context.ledger;
         assert_eq!(
             (ledger.unexplained(), ledger.dropped_total()),
             (0, 0),
@@ -164,8 +164,8 @@ fn an_echo_connection_hears_messages_and_pongs_in_order_in_few_writes() {
         ear.listen(peer);
         assert_eq!(brief(&ear.heard), ["ok", "pong:1", "ok"].repeat(30));
     }
-    assert!(rig.worker.plane.metrics.writes.get() <= 6);
-    assert_eq!(rig.worker.plane.ledger.delivered, 120);
+    assert!(rig.worker.context.metrics.writes.get() <= 6);
+    assert_eq!(rig.worker.context.ledger.delivered, 120);
 }
 
 #[test]
@@ -179,7 +179,11 @@ fn a_reader_that_is_behind_gets_its_asides_in_their_place() {
     SockRef::from(&handoff.socket)
         .set_send_buffer_size(4 * 1024)
         .unwrap();
-    assert!(rig.post.send(Order::Open(Box::new(handoff))).is_none());
+    assert!(
+        rig.handle
+            .send(Instruction::Open(Box::new(handoff)))
+            .is_none()
+    );
     let mut witness = rig.open(Some("a"));
     let padded = text(&format!(r#"{{"message":"ok{}"}}"#, " ".repeat(2_000)));
     let rounds = 3_000;
@@ -199,8 +203,8 @@ fn a_reader_that_is_behind_gets_its_asides_in_their_place() {
         turns += 1;
         rig.turn_at(turns / 10);
         other.listen(&mut witness);
-        most_queued = most_queued.max(rig.worker.plane.ledger.queued);
-        assert_eq!(rig.worker.plane.ledger.unexplained(), 0);
+        most_queued = most_queued.max(rig.worker.context.ledger.queued);
+        assert_eq!(rig.worker.context.ledger.unexplained(), 0);
         // It reads nothing until much waits for it.
         if other.heard.len() == rounds {
             ear.listen(&mut peer);

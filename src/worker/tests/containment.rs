@@ -66,7 +66,7 @@ fn a_member_that_panics_leaves_its_room() {
     let mut stays = node.join_on(0, &name);
     let (mut peer, socket) = node.pair();
     node.workers.hand_over(Handoff {
-        role: Role::Echo,
+        role: chat::echo(),
         ..node.handoff(socket, Some(&name))
     });
     until("both to join", || node.members(&name) == 2);
@@ -102,9 +102,9 @@ fn a_panic_while_a_room_is_written_cuts_off_that_member_and_the_others_hear_ever
                 );
             }
             assert_eq!(rig.broker.find(&room("a")).unwrap().members(), members - 1);
-            let metrics = &rig.worker.plane.metrics;
+            let metrics = &rig.worker.context.metrics;
             assert_eq!((metrics.panics.get(), metrics.unexplained.get()), (1, 0));
-            let ledger = rig.worker.plane.ledger;
+            let ledger = rig.worker.context.ledger;
             assert_eq!(ledger.expected, 2 * members as u64 + u64::from(asides));
             assert_eq!(ledger.dropped_total(), 2 + u64::from(asides), "{ledger:?}");
             assert_eq!(rig.worker.room_ledger(&room("a")).unexplained(), 0);
@@ -126,7 +126,7 @@ fn a_panic_while_a_leaver_is_written_to_lets_it_leave() {
     finish(&mut rig);
     assert_eq!(rig.broker.find(&room("a")).unwrap().members(), 199);
     assert_eq!(hear(&mut peers[2]).len(), 2);
-    assert_eq!(rig.worker.plane.metrics.panics.get(), 1);
+    assert_eq!(rig.worker.context.metrics.panics.get(), 1);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_panic_while_an_echo_is_written_cuts_off_that_connection_alone() {
     finish(&mut rig);
     assert_eq!(hear(&mut other), ["whole"]);
     assert_eq!(rig.worker.clients.len(), 1);
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!((ledger.delivered, ledger.dropped_total()), (1, 1));
 }
 
@@ -162,9 +162,9 @@ fn a_panic_while_a_publication_is_delivered_drops_it_and_delivers_the_rest() {
     for peer in &mut peers {
         assert_eq!(hear(peer), ["one", "two"]);
     }
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!((ledger.expected, ledger.delivered), (9, 6));
-    assert_eq!(rig.worker.plane.metrics.panics.get(), 1);
+    assert_eq!(rig.worker.context.metrics.panics.get(), 1);
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn a_worker_that_ends_by_a_fault_holds_up_nobody_and_leaves_no_member_and_no_res
     let fault = Box::new(|_| panic!("asked for by a test"));
     assert!(
         node.workers
-            .link(1)
-            .send(Order::Audit(None, fault))
+            .handle(1)
+            .send(Instruction::Audit(None, fault))
             .is_none()
     );
     drop(thaw);

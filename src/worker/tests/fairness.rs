@@ -18,7 +18,11 @@ pub(super) fn crowd(rig: &mut Rig, name: &str, members: usize) -> Vec<TcpStream>
     let mut peers = Vec::new();
     for _ in 0..members {
         let (peer, handoff) = rig.handoff(Some(name));
-        assert!(rig.post.send(Order::Open(Box::new(handoff))).is_none());
+        assert!(
+            rig.handle
+                .send(Instruction::Open(Box::new(handoff)))
+                .is_none()
+        );
         peers.push(peer);
     }
     rig.turn_at(rig.now.0);
@@ -29,6 +33,7 @@ pub(super) fn publish(rig: &Rig, name: &str, text: &str, deadline: Millis) {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, text.as_bytes()),
         deadline,
+        event: None,
     };
     let room = rig.broker.find(&room(name)).expect("a room with members");
     rig.broker.publish(&room, &publication, Some(0));
@@ -44,7 +49,7 @@ pub(super) fn hear(peer: &mut TcpStream) -> Vec<String> {
 pub(super) fn finish(rig: &mut Rig) {
     while !rig.broker.mailboxes().is_empty(0) {
         rig.turn_at(rig.now.0);
-        assert_eq!(rig.worker.plane.ledger.unexplained(), 0);
+        assert_eq!(rig.worker.context.ledger.unexplained(), 0);
     }
 }
 
@@ -55,11 +60,11 @@ fn small_rooms_are_answered_while_a_large_fan_out_is_written() {
     let mut pair = crowd(&mut rig, "pair", 2);
     publish(&rig, "many", "long", Millis::NEVER);
     rig.turn_at(1);
-    let begun = rig.worker.plane.ledger.delivered;
+    let begun = rig.worker.context.ledger.delivered;
     assert!(begun > 0 && begun < MANY as u64, "{begun}");
     pair[0].write_all(&say("hello")).unwrap();
     let late = crowd(&mut rig, "pair", 1);
-    let delivered = rig.worker.plane.ledger.delivered;
+    let delivered = rig.worker.context.ledger.delivered;
     assert!(delivered < MANY as u64, "it goes on: {delivered}");
     for peer in &mut pair {
         assert_eq!(hear(peer).len(), 1, "answered meanwhile");
@@ -84,7 +89,7 @@ fn what_many_members_say_at_once_costs_each_of_them_one_write() {
         finish(&mut rig);
         rig.turn_at(1);
         finish(&mut rig);
-        let writes = rig.worker.plane.metrics.writes.get();
+        let writes = rig.worker.context.metrics.writes.get();
         assert_eq!(writes, members as u64, "{members} members");
         for peer in &mut peers {
             assert_eq!(hear(peer).len(), members);
@@ -116,7 +121,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
     publish(&rig, "a", "short", Millis(now + 10_000));
     publish(&rig, "a", "long", Millis(now + 60_000));
     rig.turn_at(now);
-    let before = rig.worker.plane.ledger.delivered / 2;
+    let before = rig.worker.context.ledger.delivered / 2;
     assert!(before > 0 && before < MANY as u64);
     rig.now = Millis(now + 20_000);
     finish(&mut rig);
@@ -125,7 +130,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
         all.map(|texts| texts.iter().filter(|one| *one == text).count())
             .collect::<Vec<_>>()
     };
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!(ledger.expected, 2 * MANY as u64);
     assert_eq!(ledger.dropped[1], MANY as u64 - before, "expired");
     assert_eq!(ledger.delivered, MANY as u64 + before);
@@ -136,7 +141,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
     rig.turn_at(rig.now.0);
     rig.now = Millis(rig.now.0 + 20_000);
     finish(&mut rig);
-    let after = rig.worker.plane.ledger;
+    let after = rig.worker.context.ledger;
     assert_eq!(after.expected, 3 * MANY as u64);
     assert!(after.dropped[1] > ledger.dropped[1] && after.delivered > ledger.delivered);
 }
@@ -167,7 +172,7 @@ fn who_closes_hears_first_what_was_published_before() {
         assert_eq!(heard.last().unwrap(), last);
         assert!(byes >= 1, "its own at least");
     }
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!(ledger.unexplained(), 0);
     assert_eq!(ledger.dropped_total(), 0, "{ledger:?}");
 }
@@ -185,7 +190,7 @@ fn publishers_wait_for_a_mailbox_that_a_large_room_fills_and_nothing_is_lost() {
     peers[0].write_all(&said).unwrap();
     until("all to be heard", || {
         rig.turn_at(1);
-        rig.worker.plane.ledger.delivered == 40 * MANY as u64
+        rig.worker.context.ledger.delivered == 40 * MANY as u64
     });
     finish(&mut rig);
     for peer in &mut peers {
@@ -215,7 +220,7 @@ fn when_a_large_room_is_closed_small_rooms_are_answered_meanwhile() {
     for peer in &mut many {
         assert_eq!(hear(peer), ["last", "close:4000"]);
     }
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
 }
 
@@ -333,7 +338,7 @@ impl Party {
             ),
             Step::Turn => {
                 self.rig.turn_at(1);
-                let ledger = self.rig.worker.plane.ledger;
+                let ledger = self.rig.worker.context.ledger;
                 assert_eq!(ledger.unexplained(), 0, "{ledger:?}");
                 for guest in self.guests.iter_mut().chain(&mut self.gone) {
                     guest.ear.listen(&mut guest.peer);
@@ -388,7 +393,7 @@ impl Party {
         }
         let room = self.rig.worker.room_ledger(&room("party"));
         assert_eq!(room.unexplained(), 0, "{room:?}");
-        assert_eq!(self.rig.worker.plane.ledger.queued, 0);
+        assert_eq!(self.rig.worker.context.ledger.queued, 0);
     }
 }
 

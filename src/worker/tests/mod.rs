@@ -12,8 +12,9 @@ mod spread;
 mod stall;
 
 use super::*;
-use crate::assistant::Assistant;
+use crate::assistant::{Assistant, Dispatcher};
 use crate::broker::{Publication, Wake};
+use crate::chat;
 use crate::config;
 use crate::transport::{Opcode, encoder};
 use socket2::SockRef;
@@ -129,29 +130,30 @@ impl Node {
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let clock = Clock::start();
-        let post = |_| Post::over_tcp(clock).expect("descriptors");
-        let posts = (0..config.server.workers).map(post);
-        let posts: Vec<Post> = posts.collect();
-        let wake = |post: &Post| {
-            let link = Arc::clone(&post.link);
-            Box::new(move || link.wake()) as Wake
+        let slot = |_| WorkerSlot::over_tcp(clock).expect("descriptors");
+        let slots = (0..config.server.workers).map(slot);
+        let slots: Vec<WorkerSlot> = slots.collect();
+        let wake = |slot: &WorkerSlot| {
+            let handle = Arc::clone(&slot.handle);
+            Box::new(move || handle.wake()) as Wake
         };
-        let wakes = posts.iter().map(wake).collect();
+        let wakes = slots.iter().map(wake).collect();
         let supplies = Supplies {
             broker: Arc::new(Broker::new(&config.broker, wakes, None)),
             config: Arc::new(config),
             clock,
-            assistant,
             metrics: Arc::new(Metrics::new()),
             on_close: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
         };
+        let (config, metrics) = (Arc::clone(&supplies.config), Arc::clone(&supplies.metrics));
+        let consumers = move || chat::Set::new(&config, &metrics, &assistant);
         Self {
             broker: Arc::clone(&supplies.broker),
             metrics: Arc::clone(&supplies.metrics),
             clock: supplies.clock,
-            workers: Workers::start(posts, supplies).expect("threads"),
+            workers: Workers::start(slots, supplies, consumers).expect("threads"),
             gone,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             runtime,
@@ -177,7 +179,7 @@ impl Node {
             socket: mio::net::TcpStream::from_std(socket),
             answer: Vec::new(),
             leftover: Bytes::new(),
-            role: Role::Chat,
+            role: chat::guide(),
             room: name.cloned(),
             passage: self.workers.place(name),
             peer: 0,
@@ -190,8 +192,10 @@ impl Node {
         let (peer, socket) = self.pair();
         assert!(
             self.workers
-                .link(worker)
-                .send(Order::Open(Box::new(self.handoff(socket, Some(name)))))
+                .handle(worker)
+                .send(Instruction::Open(Box::new(
+                    self.handoff(socket, Some(name))
+                )))
                 .is_none()
         );
         until("the member to join", || self.members(name) > before);
@@ -218,7 +222,7 @@ impl Node {
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
         self.workers.hand_over(Handoff {
-            role: Role::Echo,
+            role: chat::echo(),
             leftover: Bytes::from(leftover),
             ..self.handoff(socket, None)
         });
@@ -266,8 +270,8 @@ impl Node {
         });
         assert!(
             self.workers
-                .link(worker)
-                .send(Order::Audit(None, block))
+                .handle(worker)
+                .send(Instruction::Audit(None, block))
                 .is_none()
         );
         has_stopped.recv_timeout(PATIENCE).expect("a frozen worker");
@@ -296,6 +300,7 @@ fn large() -> Publication {
     Publication {
         frame: encoder::frame(Opcode::Binary, &[7; 60_000]),
         deadline: Millis::NEVER,
+        event: None,
     }
 }
 

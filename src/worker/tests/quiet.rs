@@ -88,7 +88,7 @@ impl Scene {
 
     fn turn(&mut self) {
         self.rig.turn_at(self.rig.now.0);
-        let ledger = self.rig.worker.plane.ledger;
+        let ledger = self.rig.worker.context.ledger;
         assert_eq!(ledger.unexplained(), 0, "{ledger:?}");
     }
 
@@ -165,11 +165,11 @@ impl Scene {
         const STEP: u64 = 250;
         self.rest();
         let deadline = Millis(self.rig.now.0 + 10_000);
-        let order = Order::Drain {
+        let instruction = Instruction::Drain {
             reason: CloseReason::GoingAway,
             deadline,
         };
-        assert!(self.rig.post.send(order).is_none());
+        assert!(self.rig.handle.send(instruction).is_none());
         while !self.rig.worker.is_done() {
             self.turn();
             self.rig.now = Millis(self.rig.now.0 + STEP);
@@ -179,8 +179,8 @@ impl Scene {
         self.turn();
         let worker = &self.rig.worker;
         assert_eq!((worker.held, worker.done), <(Load, Load)>::default());
-        assert!(worker.leavers.is_empty());
-        assert_eq!(worker.plane.ledger.queued, 0);
+        assert!(worker.left_with_backlog.is_empty());
+        assert_eq!(worker.context.ledger.queued, 0);
         let broker = &self.rig.broker;
         assert_eq!((broker.rooms(), broker.placement().connections(0)), (0, 0));
         assert_eq!(broker.placement().load(0, Millis::NEVER), 0);
@@ -215,7 +215,7 @@ fn the_answer_to_a_close_frame_is_read_although_the_byte_rate_is_used_up() {
     peers[0].write_all(&burst).unwrap();
     until("the byte rate to be used up", || {
         rig.turn_at(1);
-        let paused = &rig.worker.plane.metrics.reads_paused;
+        let paused = &rig.worker.context.metrics.reads_paused;
         paused.get_or_create(&[("reason", "bytes")]).get() > 0
     });
     // What it says from here on is not read.
@@ -262,7 +262,7 @@ fn a_reply_that_a_large_room_has_not_been_written_yet_reaches_who_stayed_for_it_
         ear.listen(peer);
         assert!(ear.ended);
     }
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
 }
 
@@ -295,17 +295,17 @@ fn nothing_is_written_to_who_is_gone_and_what_it_was_owed_is_closed() {
     let mut peers = crowd(&mut rig, "large", 200);
     publish(&rig, "large", "under way", Millis::NEVER);
     rig.turn_at(1);
-    let writes = rig.worker.plane.metrics.writes.get();
+    let writes = rig.worker.context.metrics.writes.get();
     assert_eq!(writes, 64, "a portion, newest first");
     publish(&rig, "large", "late", Millis::NEVER);
     // Closed with something unread: a reset.
     peers.truncate(150);
     rig.turn_at(1);
     assert_eq!(rig.broker.find(&room("large")).unwrap().members(), 150);
-    let portion = rig.worker.plane.metrics.writes.get() - writes;
+    let portion = rig.worker.context.metrics.writes.get() - writes;
     assert!(portion <= 64, "{portion}");
     finish(&mut rig);
-    let ledger = rig.worker.plane.ledger;
+    let ledger = rig.worker.context.ledger;
     assert_eq!(
         (ledger.expected, ledger.delivered),
         (400, 350),

@@ -2,13 +2,14 @@
 
 use crate::assistant::Dispatcher;
 use crate::broker::{Broker, Wake};
+use crate::chat;
 use crate::clock::{Clock, Millis};
 use crate::config::{AssistantKind, Config};
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::transport::{Opcode, encoder};
 use crate::worker::turn::Worker;
-use crate::worker::{Handoff, Link, Order, Port, Post, Role, Supplies, TcpPort};
+use crate::worker::{Handoff, Instruction, Port, Supplies, TcpPort, WorkerHandle, WorkerSlot};
 use bytes::Bytes;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 /// A worker without a thread.
 pub(in crate::worker) struct Rig {
-    pub(in crate::worker) worker: Worker<TcpPort>,
-    pub(in crate::worker) post: Arc<Link>,
+    pub(in crate::worker) worker: Worker<TcpPort, chat::Set>,
+    pub(in crate::worker) handle: Arc<WorkerHandle>,
     pub(in crate::worker) broker: Arc<Broker>,
     pub(in crate::worker) left: Arc<AtomicU64>,
     listener: TcpListener,
@@ -44,16 +45,16 @@ impl Rig {
             config: Arc::new(config),
             clock: Clock::start(),
             broker: Arc::clone(&broker),
-            assistant,
             metrics: Arc::new(Metrics::new()),
             on_close: Arc::new(move |_peer| {
                 leaving.fetch_add(1, Ordering::Relaxed);
             }),
         };
-        let post = Post::over_tcp(supplies.clock).unwrap();
+        let consumers = chat::Set::new(&supplies.config, &supplies.metrics, &assistant);
+        let slot = WorkerSlot::over_tcp(supplies.clock).unwrap();
         Self {
-            post: Arc::clone(&post.link),
-            worker: Worker::new(0, post, &supplies),
+            handle: Arc::clone(&slot.handle),
+            worker: Worker::new(0, slot, &supplies, consumers),
             broker,
             left,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -66,15 +67,16 @@ impl Rig {
         let peer = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         let (socket, _) = self.listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
+        socket.set_nodelay(true).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let handoff = Handoff {
             socket: mio::net::TcpStream::from_std(socket),
             answer: Vec::new(),
             leftover: Bytes::new(),
             role: if room.is_some() {
-                Role::Chat
+                chat::guide()
             } else {
-                Role::Echo
+                chat::echo()
             },
             room: room.map(|name| RoomName::chat("1", name).unwrap()),
             passage: self.broker.place(None, self.now),
@@ -85,7 +87,11 @@ impl Rig {
 
     pub(in crate::worker) fn open(&mut self, room: Option<&str>) -> TcpStream {
         let (peer, handoff) = self.handoff(room);
-        assert!(self.post.send(Order::Open(Box::new(handoff))).is_none());
+        assert!(
+            self.handle
+                .send(Instruction::Open(Box::new(handoff)))
+                .is_none()
+        );
         self.turn_at(self.now.0);
         peer
     }

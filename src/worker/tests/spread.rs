@@ -121,6 +121,7 @@ fn publish(node: &Node, name: &RoomName, done: &AtomicU64) -> u64 {
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, br#"{"message":"x"}"#),
         deadline: node.clock.now() + Duration::from_secs(60),
+        event: None,
     };
     let mut owed = 0;
     while done.load(Ordering::SeqCst) == 0 {

@@ -62,8 +62,8 @@ fn the_end_of_a_stream_that_came_during_a_stall_is_noticed() {
         let reply = Box::new(move |_| assert!(done.send(()).is_ok()));
         assert!(
             node.workers
-                .link(0)
-                .send(Order::Audit(None, reply))
+                .handle(0)
+                .send(Instruction::Audit(None, reply))
                 .is_none()
         );
         is_done.recv_timeout(PATIENCE).expect("a turn");

@@ -16,7 +16,7 @@ fn at(millis: u64) -> Millis {
 
 /// What a connection told the worker around it.
 #[derive(Debug, Default)]
-struct Listener {
+struct Around {
     /// Answers to `ready`, in order; true once they are used up.
     room: VecDeque<bool>,
     heard: Vec<String>,
@@ -25,7 +25,7 @@ struct Listener {
     violations: Vec<&'static str>,
 }
 
-impl Surroundings for Listener {
+impl Surroundings for Around {
     fn ready(&mut self) -> bool {
         self.room.pop_front().unwrap_or(true)
     }
@@ -59,7 +59,7 @@ impl Surroundings for Listener {
 struct Desk {
     connection: Connection,
     rules: Rules,
-    around: Listener,
+    around: Around,
 }
 
 impl Desk {
@@ -70,7 +70,7 @@ impl Desk {
         Self {
             connection: Connection::new(START),
             rules: Rules::new(&config),
-            around: Listener::default(),
+            around: Around::default(),
         }
     }
 

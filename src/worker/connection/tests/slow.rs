@@ -33,6 +33,7 @@ impl Desk {
         let publication = crate::broker::Publication {
             frame: Bytes::from(vec![b'x'; length]),
             deadline: Millis::NEVER,
+            event: None,
         };
         let batch = crate::worker::outbound::Batch {
             frames: std::slice::from_ref(&publication),

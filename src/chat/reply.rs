@@ -8,7 +8,7 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::{self, Clock};
 use crate::name::RoomName;
-use crate::protocol::{APOLOGY, Sender, Stamp, Writer};
+use crate::protocol::{APOLOGY, Event, Moment, Sender, Stamp, Writer};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,15 @@ pub(super) struct Envelope {
 
 impl Envelope {
     fn seal(&self, text: &str) -> Publication {
-        let (second, micros) = clock::wall();
+        let event = Event::new(Sender::Assistant, text, Moment::from(clock::wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
-        self.writer.message(
-            &mut payload,
-            Sender::Assistant,
-            text,
-            &Stamp::new(second, micros),
-        );
+        self.writer
+            .event(&mut payload, &event, &mut Stamp::new(0, 0));
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.clock.now() + self.expiry,
+            // An assistant's answers are for members and other nodes, who are written the frame.
+            event: None,
         }
     }
 }
@@ -42,7 +40,7 @@ impl Envelope {
 #[derive(Debug)]
 pub(super) struct RoomReply {
     pub(super) broker: Arc<Broker>,
-    /// Found anew when the reply comes: its members may have left and others come meanwhile.
+    /// Its name: members may have left and come meanwhile, here and on other nodes.
     pub(super) room: RoomName,
     pub(super) asker: Author,
     pub(super) envelope: Envelope,
@@ -50,8 +48,12 @@ pub(super) struct RoomReply {
 
 impl ReplyTo for RoomReply {
     fn reply(self: Box<Self>, text: String) {
-        if let Some(room) = self.broker.find(&self.room) {
-            self.broker.publish(&room, &self.envelope.seal(&text), None);
+        let publication = self.envelope.seal(&text);
+        if !self.broker.publish_by_name(&self.room, &publication) {
+            // Nobody is left: the delivery is owed to the asker, whose worker drops and counts it.
+            let Author { worker, connection } = self.asker;
+            self.broker
+                .direct(worker, connection, publication, false, None);
         }
         // Behind the reply, for an asker that stays for nothing else.
         self.broker.answered(self.asker);

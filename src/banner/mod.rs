@@ -1,15 +1,18 @@
 //! What the operator should know at start: addresses, limits, worst-case memory, and advice.
 //!
-//! Pure: the machine's facts are an argument, the caller logs the lines.
+//! Pure: the machine's facts and the sum of its memory are arguments, the caller logs the lines.
 
-use super::budget::{Bytes, worst_case_memory};
-use super::load::Loaded;
-use super::validate::{WORKERS_MAX, is_loopback};
-use super::{ADMIN_CONNECTIONS, Config, Dialect};
+mod machine;
+
+use crate::admin;
+use crate::config::load::Loaded;
+use crate::config::units::Bytes;
+use crate::config::validate::is_loopback;
+use crate::config::{Config, Dialect, WORKERS_MAX};
 use std::fmt;
 
 /// Descriptors for listeners, polls, the log, files, and the operator's connections.
-const DESCRIPTORS_RESERVED: u64 = 64 + 2 * ADMIN_CONNECTIONS as u64;
+const DESCRIPTORS_RESERVED: u64 = 64 + 2 * admin::CONNECTIONS_MAX as u64;
 /// Below this many descriptors a chat server is a toy, and the default of many systems is 1024.
 const DESCRIPTORS_ADVISED: u64 = 4096;
 
@@ -69,6 +72,15 @@ fn requests(config: &Config) -> u64 {
     limits.handshakes.saturating_add(limits.kept_alive) as u64
 }
 
+/// Memory when every client does its worst, as the caller has summed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of all.
+    pub total: u64,
+    /// Of these, what each connection costs.
+    pub per_connection: u64,
+}
+
 /// One line of the banner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -103,10 +115,9 @@ impl fmt::Display for Line {
 
 /// The lines of the banner, warnings last.
 #[must_use]
-pub fn banner(loaded: &Loaded, facts: &Facts) -> Vec<Line> {
+pub fn banner(loaded: &Loaded, facts: &Facts, memory: Memory) -> Vec<Line> {
     let config = &loaded.config;
     let (workers, connections) = (facts.workers(config), facts.connections(config));
-    let memory = worst_case_memory(config, connections, workers);
     let mut lines = vec![
         Line::info(format!("supportal {}", env!("CARGO_PKG_VERSION"))),
         Line::info(format!(
@@ -132,7 +143,7 @@ pub fn banner(loaded: &Loaded, facts: &Facts) -> Vec<Line> {
     let advice = [
         origin_advice(config),
         descriptors_advice(config, facts),
-        memory_advice(config, facts),
+        memory_advice(config, facts, memory),
         dialect_advice(config),
     ];
     lines.extend(advice.into_iter().flatten().map(Line::warn));
@@ -168,14 +179,14 @@ fn descriptors_advice(config: &Config, facts: &Facts) -> Option<String> {
     })
 }
 
-fn memory_advice(config: &Config, facts: &Facts) -> Option<String> {
+fn memory_advice(config: &Config, facts: &Facts, memory: Memory) -> Option<String> {
     let available = facts.memory_bytes?;
-    let (workers, connections) = (facts.workers(config), facts.connections(config));
-    let memory = worst_case_memory(config, connections, workers);
     if memory.total <= available {
         return None;
     }
-    let fixed = worst_case_memory(config, 0, workers).total;
+    let connections = facts.connections(config) as u64;
+    let grown = memory.per_connection.saturating_mul(connections);
+    let fixed = memory.total.saturating_sub(grown);
     let fitting = available.saturating_sub(fixed) / memory.per_connection.max(1);
     Some(format!(
         "memory at worst {} is more than the {} there are; {}",
@@ -208,8 +219,18 @@ mod tests {
         memory_bytes: None,
     };
 
+    /// What a node takes for itself and for each connection.
+    const FIXED: u64 = 1 << 30;
+    const EACH: u64 = 1 << 20;
+
     fn texts(loaded: &Loaded, facts: &Facts) -> String {
-        let lines: Vec<String> = banner(loaded, facts).iter().map(Line::to_string).collect();
+        let connections = facts.connections(&loaded.config) as u64;
+        let memory = Memory {
+            total: FIXED + EACH * connections,
+            per_connection: EACH,
+        };
+        let lines = banner(loaded, facts, memory);
+        let lines: Vec<String> = lines.iter().map(Line::to_string).collect();
         lines.join("\n")
     }
 

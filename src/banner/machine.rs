@@ -1,6 +1,6 @@
 //! What the machine offers: cores, open files, memory.
 
-use super::banner::Facts;
+use super::Facts;
 use std::fs::read_to_string;
 
 /// Open files asked for at most: one million connections. Without an end, a container whose hard

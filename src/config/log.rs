@@ -1,10 +1,42 @@
-//! The levels of `log.level`.
+//! `[log]`: what is logged, and how; the levels of `log.level`.
+
+use super::setting::{choice, section};
+use super::validate::Findings;
+
+section! {
+    /// What is logged, and how.
+    ["log"] Log {
+        /// Log lines for people (`text`) or one object a line (`json`), on standard error.
+        format: LogFormat = LogFormat::Text, restart;
+        /// Levels per module, as in `info,supportal::worker=debug` (off error warn info debug trace).
+        level: String = "info".to_owned(), restart;
+    }
+}
+
+choice! {
+    /// Form of a log line.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// What types cannot say.
+pub(super) fn check(log: &Log, found: &mut Findings) {
+    log.check_ranges(found);
+    if let Err(what) = check_level(&log.level) {
+        let fix = "write levels such as \"info\" or \"info,supportal::worker=debug\"";
+        found.error("log.level", what, fix);
+    }
+}
 
 /// `level` or `module=level`, separated by commas.
 ///
 /// Strict on purpose: the subscriber's own parser takes a misspelt level for the name of a module
 /// and logs nothing.
-pub(super) fn check_level(text: &str) -> Result<(), String> {
+fn check_level(text: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     if text.trim().is_empty() {
         return Err("is empty".to_owned());

@@ -5,13 +5,14 @@
 //! another room's gets it by [`Gate::hand_over`]. Whatever takes longer than one read (half a head, the chat page,
 //! a refusal) goes to the control plane with the bytes read so far, as if they had not been read.
 //!
-//! Bounded by the gate in number (`limits.handshakes`), by the door's patience (`server.handshake_timeout`) in
+//! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
+use super::Handoff;
 use super::port::{Port, Ready, TcpPort};
 use super::turn::{TIMER_MAX, Worker};
-use super::{Handoff, Role};
 use crate::broker::placement::Passage;
+use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -80,39 +81,43 @@ struct Arrival<S> {
 }
 
 /// The way in of one node.
-pub struct Door<P: Port = TcpPort> {
-    listener: P::Listening,
+pub struct Listener<P: Port = TcpPort> {
+    listening: P::Listening,
     gate: Arc<dyn Gate<P::Socket>>,
-    patience: Duration,
+    handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
     arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
     /// The listener may have more than has been accepted.
-    knocked: bool,
+    accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
     failed: Option<(Millis, Duration)>,
     /// Nobody new is to come: it closes once nobody waits at the listener.
     is_closing: bool,
 }
 
-impl<P: Port> fmt::Debug for Door<P> {
+impl<P: Port> fmt::Debug for Listener<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door")
-            .field("listener", &self.listener)
+        f.debug_struct("Listener")
+            .field("listening", &self.listening)
             .field("arrivals", &self.arrivals.len())
             .finish_non_exhaustive()
     }
 }
 
-impl<P: Port> Door<P> {
-    /// A door that nobody listens at yet. A client must have sent its whole request head within `patience`.
+impl<P: Port> Listener<P> {
+    /// A listener of no worker yet. A client must have sent its whole request head within `handshake_timeout`.
     #[must_use]
-    pub fn new(listener: P::Listening, gate: Arc<dyn Gate<P::Socket>>, patience: Duration) -> Self {
+    pub fn new(
+        listening: P::Listening,
+        gate: Arc<dyn Gate<P::Socket>>,
+        handshake_timeout: Duration,
+    ) -> Self {
         Self {
-            listener,
+            listening,
             gate,
-            patience,
+            handshake_timeout,
             arrivals: HashMap::default(),
-            knocked: false,
+            accept_ready: false,
             failed: None,
             is_closing: false,
         }
@@ -129,89 +134,89 @@ impl<P: Port> Door<P> {
     pub(super) fn sooner(&self, now: Millis, next: Option<Duration>) -> Option<Duration> {
         let own = match self.failed {
             Some((due, _)) => due.since(now),
-            None if self.knocked => Duration::ZERO,
+            None if self.accept_ready => Duration::ZERO,
             None => return next,
         };
         Some(next.map_or(own, |next| next.min(own)))
     }
 }
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Begins to listen.
     ///
     /// # Panics
     /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
-    pub(super) fn listen_at(&mut self, mut door: Door<P>) {
+    pub(super) fn listen_at(&mut self, mut listener: Listener<P>) {
         self.port
-            .listen(&mut door.listener)
+            .listen(&mut listener.listening)
             .expect("invariant: at the start a poll can watch one more socket");
-        self.door = Some(door);
+        self.listener = Some(listener);
     }
 
     /// The listener says that somebody is there.
-    pub(super) fn knocked(&mut self) {
-        if let Some(door) = &mut self.door {
-            door.knocked = true;
+    pub(super) fn accept_ready(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.accept_ready = true;
         }
     }
 
     /// Accepts who is there. Errors back off instead of spinning: without a free descriptor, accept fails at
     /// once, and the listener will not say again that somebody waits.
     pub(super) fn accept(&mut self) {
-        let now = self.plane.now;
+        let now = self.context.now;
         for _ in 0..BATCH {
-            let Some(door) = &mut self.door else {
+            let Some(listener) = &mut self.listener else {
                 return;
             };
-            if !door.knocked || door.failed.is_some_and(|(due, _)| now < due) {
+            if !listener.accept_ready || listener.failed.is_some_and(|(due, _)| now < due) {
                 return;
             }
-            match self.port.accept(&door.listener) {
+            match self.port.accept(&listener.listening) {
                 Ok((socket, address)) => {
-                    door.recovered();
-                    self.plane.tally.accepted += 1;
+                    listener.recovered();
+                    self.context.tally.accepted += 1;
                     self.arrive(socket, address);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    door.recovered();
-                    door.knocked = false;
-                    if door.is_closing {
+                    listener.recovered();
+                    listener.accept_ready = false;
+                    if listener.is_closing {
                         self.stop_listening();
                     }
                 }
                 Err(error) => {
                     let kind = kind_of(&error);
-                    count(&self.plane.metrics.accept_errors, "kind", kind);
+                    count(&self.context.metrics.accept_errors, "kind", kind);
                     if kind == "aborted" {
                         continue;
                     }
-                    if door.failed.is_none() {
+                    if listener.failed.is_none() {
                         tracing::warn!(%error, "cannot accept connections; trying again (raise the descriptor limit if it says too many open files)");
                     }
-                    let pause = door.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
+                    let pause = listener.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
                     let pause = pause.min(BACK_OFF.1);
-                    door.failed = Some((now + pause, pause));
+                    listener.failed = Some((now + pause, pause));
                 }
             }
         }
     }
 
     fn arrive(&mut self, socket: P::Socket, address: SocketAddr) {
-        let Some(door) = &mut self.door else {
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        let Some((mut socket, peer)) = door.gate.admit(socket, address) else {
+        let Some((mut socket, peer)) = listener.gate.admit(socket, address) else {
             return;
         };
         let key = self.clients.reserve();
         if let Err(error) = self.port.watch(&mut socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             self.clients.release(key);
-            door.gate.leave(peer);
+            listener.gate.leave(peer);
             return;
         }
-        let now = self.plane.now;
-        let deadline = now + door.patience;
+        let now = self.context.now;
+        let deadline = now + listener.handshake_timeout;
         let armed = deadline.min(now + TIMER_MAX);
         self.timers.arm(armed, key);
         let arrival = Arrival {
@@ -220,15 +225,15 @@ impl<P: Port> Worker<P> {
             deadline,
             armed,
         };
-        door.arrivals.insert(key, arrival);
+        listener.arrivals.insert(key, arrival);
     }
 
     /// Something happened to a socket whose client had not spoken.
     pub(super) fn on_arrival(&mut self, key: u64, ready: Ready) {
-        let Some(door) = &mut self.door else {
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        let Some(arrival) = door.arrivals.get_mut(&key) else {
+        let Some(arrival) = listener.arrivals.get_mut(&key) else {
             return;
         };
         let space = self.buffer.get_mut(..FIRST_READ).unwrap_or_default();
@@ -238,26 +243,26 @@ impl<P: Port> Worker<P> {
             Ok(count) => {
                 // More may be there, or the end, that no event will announce again.
                 let more = count == FIRST_READ || ready.is_read_closed;
-                self.hear(key, count, more);
+                self.on_first_bytes(key, count, more);
             }
         }
     }
 
     /// Acts on a client's first bytes, which are in the read buffer.
-    fn hear(&mut self, key: u64, count: usize, more: bool) {
-        let Some(door) = &mut self.door else {
+    fn on_first_bytes(&mut self, key: u64, count: usize, more: bool) {
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        let Some(arrival) = door.arrivals.get(&key) else {
+        let Some(arrival) = listener.arrivals.get(&key) else {
             return;
         };
         let bytes = self.buffer.get(..count).unwrap_or_default();
         // Still an arrival meanwhile, so that a panic in there leaves one to forget.
-        let accepted = door.gate.accept(bytes, arrival.peer);
-        let Some(mut arrival) = door.arrivals.remove(&key) else {
+        let accepted = listener.gate.accept(bytes, arrival.peer);
+        let Some(mut arrival) = listener.arrivals.remove(&key) else {
             return;
         };
-        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.plane.worker;
+        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.context.worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
             self.clients.release(key);
@@ -265,11 +270,13 @@ impl<P: Port> Worker<P> {
         }
         let Some(accepted) = accepted else {
             let (read, left) = (Bytes::copy_from_slice(bytes), arrival.deadline);
-            let left = left.since(self.plane.now);
-            door.gate.serve(arrival.socket, read, arrival.peer, left);
+            let left = left.since(self.context.now);
+            listener
+                .gate
+                .serve(arrival.socket, read, arrival.peer, left);
             return;
         };
-        door.gate.leave(arrival.peer);
+        listener.gate.leave(arrival.peer);
         let handoff = Handoff {
             socket: arrival.socket,
             answer: accepted.answer,
@@ -282,20 +289,20 @@ impl<P: Port> Worker<P> {
         if is_mine {
             self.begin(key, handoff, arrival.armed);
             if more {
-                self.again.push(key);
+                self.agenda.read_again(key);
             }
         } else {
-            door.gate.hand_over(handoff);
+            listener.gate.hand_over(handoff);
         }
     }
 
     /// A timer fired for a key that is no connection's: a client may have been silent for too long.
-    pub(super) fn on_patience(&mut self, key: u64) {
-        let now = self.plane.now;
-        let Some(door) = &mut self.door else {
+    pub(super) fn on_arrival_timer(&mut self, key: u64) {
+        let now = self.context.now;
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        let Some(arrival) = door.arrivals.get_mut(&key) else {
+        let Some(arrival) = listener.arrivals.get_mut(&key) else {
             return;
         };
         if now < arrival.deadline {
@@ -303,18 +310,22 @@ impl<P: Port> Worker<P> {
             self.timers.arm(arrival.armed, key);
             return;
         }
-        count(&self.plane.metrics.handshakes_refused, "reason", "timeout");
+        count(
+            &self.context.metrics.handshakes_refused,
+            "reason",
+            "timeout",
+        );
         tracing::debug!(reason = "timeout", "request refused");
         self.forget(key);
     }
 
     /// Drops a client that has not become a connection, if this key is one's.
     pub(super) fn forget(&mut self, key: u64) {
-        let Some(door) = &mut self.door else {
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        if let Some(arrival) = door.arrivals.remove(&key) {
-            door.gate.leave(arrival.peer);
+        if let Some(arrival) = listener.arrivals.remove(&key) {
+            listener.gate.leave(arrival.peer);
             self.clients.release(key);
         }
     }
@@ -322,22 +333,23 @@ impl<P: Port> Worker<P> {
     /// Closes the listener as soon as everybody who waits there has been accepted: what the kernel has let in is
     /// answered, not reset.
     pub(super) fn shut(&mut self) {
-        if let Some(door) = &mut self.door {
-            door.is_closing = true;
-            door.knocked = true;
+        if let Some(listener) = &mut self.listener {
+            listener.is_closing = true;
+            listener.accept_ready = true;
         }
     }
 
     /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
     pub(super) fn stop_listening(&mut self) {
-        let Some(door) = self.door.take() else {
+        let Some(listener) = self.listener.take() else {
             return;
         };
-        for (key, mut arrival) in door.arrivals {
+        for (key, mut arrival) in listener.arrivals {
             self.clients.release(key);
             self.port.unwatch(&mut arrival.socket);
-            let left = arrival.deadline.since(self.plane.now);
-            door.gate
+            let left = arrival.deadline.since(self.context.now);
+            listener
+                .gate
                 .serve(arrival.socket, Bytes::new(), arrival.peer, left);
         }
     }

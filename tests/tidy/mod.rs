@@ -1,9 +1,13 @@
 //! The style, tested: floors, crates, lengths, words, leftovers. It reads text, not syntax: rustfmt
 //! (which `tests/run` checks first) makes that reliable enough.
 
+mod circles;
+mod names;
+mod source;
+
 use crate::support::repository;
+use source::{Source, identifier, is_word, product, sources, test_files};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// Longest file.
 const FILE_LINES_MAX: usize = 500;
@@ -13,9 +17,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
     (7, &["main", "cli", "signals"]),
-    (6, &["node"]),
+    (6, &["node", "budget", "banner"]),
     (5, &["server", "admin"]),
-    (4, &["worker"]),
+    (4, &["chat", "worker"]),
     (3, &["bridge", "channels", "assistant", "auth"]),
     (2, &["broker", "redis", "transport", "http_client"]),
     (1, &["protocol", "telemetry", "http"]),
@@ -24,6 +28,9 @@ const FLOORS: &[(usize, &[&str])] = &[
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
 const BINARY: &[&str] = &["main", "cli", "signals"];
+
+/// The library's modules that are for its users, from the ground up.
+const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
 
 /// Modules that may name the runtime; `worker` only where it answers the control plane.
 const ASYNCHRONOUS: &[&str] = &[
@@ -79,7 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("percent_encoding", &["config"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["channels", "config"]),
-    ("rlimit", &["main", "server", "config"]),
+    ("rlimit", &["banner"]),
     ("rmp", &["channels"]),
     ("rustls", &["redis"]),
     ("rustls_native_certs", &["redis"]),
@@ -101,66 +108,6 @@ const BANNED: &[&str] = &[
 ];
 const BANNED_EXCEPT: &[&str] = &["Handler"];
 
-/// One source file of ours.
-struct Source {
-    path: PathBuf,
-    text: String,
-}
-
-impl Source {
-    /// Path from the root of the repository.
-    fn name(&self) -> String {
-        self.path
-            .strip_prefix(repository())
-            .unwrap_or(&self.path)
-            .display()
-            .to_string()
-    }
-
-    /// The module of `src/` it belongs to, `None` for other folders and for `lib.rs`.
-    fn module(&self) -> Option<String> {
-        let inside = self.path.strip_prefix(repository().join("src")).ok()?;
-        let first = inside.iter().next()?.to_str()?;
-        let module = first.strip_suffix(".rs").unwrap_or(first);
-        (module != "lib").then(|| module.to_owned())
-    }
-
-    /// Line numbers and lines, comments cut off.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate();
-        lines.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
-    }
-}
-
-/// Every Rust file we wrote.
-fn sources() -> Vec<Source> {
-    let mut sources = Vec::new();
-    for folder in ["src", "tests", "benches", "loadtest", "flamegraphs", "fuzz"] {
-        collect(&repository().join(folder), &mut sources);
-    }
-    assert!(sources.len() > 10, "found only {} files", sources.len());
-    sources
-}
-
-fn collect(folder: &Path, sources: &mut Vec<Source>) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for path in entries.map(|entry| entry.expect("an entry").path()) {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
-            collect(&path, sources);
-        } else if name.ends_with(".rs") {
-            let text = fs::read_to_string(&path).expect("UTF-8 source");
-            sources.push(Source { path, text });
-        }
-    }
-}
-
 #[track_caller]
 fn report(faults: &[String]) {
     assert!(
@@ -176,17 +123,6 @@ fn floor(module: &str) -> Option<usize> {
         .iter()
         .find(|(_, modules)| modules.contains(&module))
         .map(|(floor, _)| *floor)
-}
-
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
-/// The identifier at the start of `text`.
-fn identifier(text: &str) -> &str {
-    text.split(|character| !is_word(character))
-        .next()
-        .unwrap_or_default()
 }
 
 /// Modules named as `crate::module`, `crate::{module, …}`, or `supportal::module` in `main.rs`.
@@ -225,7 +161,9 @@ fn imports(code: &str, root: &str) -> Vec<String> {
 fn imports_go_down_the_floors() {
     let mut faults = Vec::new();
     for source in sources() {
-        let Some(module) = source.module() else {
+        // A test of the workers runs them with the consumers that they have in a node.
+        let is_test = source.name().contains("/tests/");
+        let Some(module) = source.module().filter(|_| !is_test) else {
             continue;
         };
         let Some(own) = floor(&module) else {
@@ -270,16 +208,20 @@ fn the_import_reader_understands_groups_and_paths() {
 }
 
 #[test]
-fn the_library_lists_its_modules_from_the_highest_floor_down_or_up() {
+fn the_library_lists_its_modules_from_the_lowest_floor_up_and_shows_few() {
     let text = fs::read_to_string(repository().join("src/lib.rs")).expect("src/lib.rs");
-    let listed = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let floors: Vec<usize> = listed
-        .map(|module| floor(module).unwrap_or_else(|| panic!("`{module}` has no floor")))
-        .collect();
-    let down = floors.is_sorted_by(|one, next| one >= next);
-    assert!(floors.is_sorted() || down, "not in floor order: {floors:?}");
+    let (mut floors, mut public) = (Vec::new(), Vec::new());
+    for line in text.lines().filter_map(|line| line.strip_suffix(';')) {
+        let shown = line.strip_prefix("pub mod ");
+        public.extend(shown);
+        if let Some(module) = shown.or_else(|| line.strip_prefix("mod ")) {
+            floors.push(floor(module).unwrap_or_else(|| panic!("`{module}` has no floor")));
+        }
+    }
+    assert!(floors.len() > 10, "found only {floors:?}");
+    assert!(floors.is_sorted(), "not in floor order: {floors:?}");
+    // The compiler finds what nobody uses, but not in a public module.
+    assert_eq!(public, PUBLIC);
 }
 
 #[test]
@@ -470,5 +412,42 @@ fn the_load_test_does_not_know_the_server() {
     assert!(
         !depends,
         "loadtest is the second implementation of the contract"
+    );
+}
+
+#[test]
+fn nothing_is_decided_by_a_metric() {
+    // What it reads is for the log alone.
+    const LOGS: &[&str] = &["src/node/ending.rs"];
+    let (sources, mut faults, mut logged) = (sources(), Vec::new(), Vec::new());
+    let tests = test_files(&sources);
+    for source in &sources {
+        let name = source.name();
+        if !name.starts_with("src/") || tests.iter().any(|test| source.path.starts_with(test)) {
+            continue;
+        }
+        let code: String = product(&source.text).split_whitespace().collect();
+        for reading in [".get()", ".inner()"] {
+            for (at, _) in code.match_indices(reading) {
+                let before = code.split_at(at).0.rsplit([';', '{', '}', '=']);
+                if before
+                    .into_iter()
+                    .next()
+                    .is_none_or(|said| !said.contains("metrics."))
+                {
+                    continue;
+                }
+                if LOGS.contains(&name.as_str()) {
+                    logged.push(name.clone());
+                } else {
+                    faults.push(format!("{name}: reads a metric"));
+                }
+            }
+        }
+    }
+    report(&faults);
+    assert!(
+        LOGS.iter()
+            .all(|file| logged.iter().any(|name| name == file))
     );
 }

@@ -5,17 +5,19 @@
 //! until it has been written. Connections that end leave their rooms after that, and are written first
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
-use super::agenda::SMALL_ROOMS;
-use super::client::Ended;
+use super::client::{Ended, Seat, Stage};
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
+use super::portions::SMALL_ROOMS;
 use super::rooms::{Change, key_of, low_half};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::Parcel;
 use crate::broker::ledger::Cause;
+use crate::broker::room::Room;
+use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
+use std::sync::Arc;
 
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
@@ -23,28 +25,27 @@ const ROUNDS: usize = 16;
 /// What connections that leave their rooms may take of a turn, in writes, of all that end at once.
 const LEAVES: u64 = 64;
 
-impl<P: Port> Worker<P> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn deliver_mailbox(&mut self) {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
         for _ in 0..ROUNDS {
             // Who ends during this round may have published in it: it leaves in the next one.
-            self.leaving.extend(self.ending.drain(..));
+            self.agenda.let_leave();
             self.take_parcels();
-            // The lists keep their memory, so a turn allocates nothing.
             self.contained_writing(None, Self::write_apart);
             self.write_small_rooms(&mut budget);
             while leaves > 0
-                && let Some(key) = self.leaving.pop_front()
+                && let Some(key) = self.agenda.next_leaver()
             {
                 leaves = leaves.saturating_sub(self.leave(key));
-                self.touched.push(key);
+                self.agenda.touch(key);
             }
-            while let Some(key) = self.touched.pop() {
+            while let Some(key) = self.agenda.next_touched() {
                 self.contained(key, Self::flush);
             }
             self.release();
-            if !self.has_parcels() && self.ending.is_empty() && self.touched.is_empty() {
+            if !self.has_parcels() && self.agenda.is_written() {
                 break;
             }
         }
@@ -57,8 +58,8 @@ impl<P: Port> Worker<P> {
     /// Takes what is in the mailbox.
     fn take_parcels(&mut self) {
         let mut parcels = std::mem::take(&mut self.parcels);
-        let mailboxes = self.plane.broker.mailboxes();
-        let bytes = mailboxes.swap(self.plane.worker, &mut parcels);
+        let mailboxes = self.context.broker.mailboxes();
+        let bytes = mailboxes.swap(self.context.worker, &mut parcels);
         self.held += Load {
             parcels: parcels.len(),
             bytes,
@@ -69,21 +70,21 @@ impl<P: Port> Worker<P> {
 
     /// Is there anything in the mailbox that has not been taken?
     pub(super) fn has_parcels(&self) -> bool {
-        let mailboxes = self.plane.broker.mailboxes();
-        mailboxes.len(self.plane.worker) > self.held.parcels
+        let mailboxes = self.context.broker.mailboxes();
+        mailboxes.len(self.context.worker) > self.held.parcels
     }
 
     /// Makes room in the mailbox for what has been dealt with, and lets those go on that waited for it.
     fn release(&mut self) {
         let done = std::mem::take(&mut self.done);
         self.held -= done;
-        let mailboxes = self.plane.broker.mailboxes();
-        mailboxes.release(self.plane.worker, done.parcels, done.bytes);
+        let mailboxes = self.context.broker.mailboxes();
+        mailboxes.release(self.context.worker, done.parcels, done.bytes);
         // Whoever is in a room of this worker waits for this mailbox at least.
-        if mailboxes.is_full(self.plane.worker) {
+        if mailboxes.is_full(self.context.worker) {
             return;
         }
-        for key in std::mem::take(&mut self.stalled) {
+        for key in self.agenda.take_stalled() {
             self.contained(key, |worker, key| worker.resume(key, false));
         }
     }
@@ -144,7 +145,7 @@ impl<P: Port> Worker<P> {
     /// Keeps what is for one connection alone until its room is written.
     fn set_aside(&mut self, connection: u64, content: Content) {
         let client = self.clients.get_mut(connection);
-        let Some(client) = client.filter(|client| !client.left) else {
+        let Some(client) = client.filter(|client| client.stage != Stage::Left) else {
             let aside = Aside::new(connection, 0, content);
             self.done.add(aside.len());
             self.account_missed(u64::from(aside.is_event()));
@@ -172,7 +173,7 @@ impl<P: Port> Worker<P> {
         } = self;
         let local = rooms.get_mut(room)?;
         if local.is_idle() {
-            agenda.add(room);
+            agenda.add_room(room);
         }
         Some(local.gathering.get_or_insert_with(|| {
             let mut gathering = spare.pop().unwrap_or_default();
@@ -185,7 +186,7 @@ impl<P: Port> Worker<P> {
     pub(super) fn account_missed(&mut self, deliveries: u64) {
         let mut change = Change::dropped(Cause::Closed, deliveries);
         change.expected = deliveries;
-        change.apply(&mut self.plane.ledger);
+        change.apply(&mut self.context.ledger);
     }
 
     /// `queue.overflow = "disconnect"`: what waits is dropped in favour of the close frame.
@@ -205,14 +206,14 @@ impl<P: Port> Worker<P> {
 
     /// Writes what a connection has waiting; the close frame only once it has left its room.
     fn flush(&mut self, key: u64) {
-        let now = self.plane.now;
+        let now = self.context.now;
         let room = self.room_of(key);
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let mut sent = Sent::default();
         let outbound = &mut client.connection.outbound;
-        let flushed = if client.left {
+        let flushed = if client.stage == Stage::Left {
             outbound.flush(now, true, &mut client.socket.last_write(), &mut sent)
         } else {
             outbound.flush(now, false, &mut client.socket, &mut sent)
@@ -224,17 +225,17 @@ impl<P: Port> Worker<P> {
                 // The peer reads the close frame, then the end; its own end is waited for, since what
                 // it sends to a closed socket would take the close frame away.
                 client.connection.said_close(now);
-                if client.socket.end().is_err() || client.finished {
+                if client.socket.end().is_err() || client.is_finished() {
                     let ended = client.ended();
-                    self.doom(key, ended);
-                } else if std::mem::take(&mut client.unread) {
+                    self.agenda.mark_gone(key, ended);
+                } else if client.take_unread() {
                     // Its answer may be behind what was not read while the connection had to wait.
-                    self.again.push(key);
+                    self.agenda.read_again(key);
                 }
             }
             Err(_) => {
                 let ended = client.ended();
-                self.doom(key, ended);
+                self.agenda.mark_gone(key, ended);
             }
         }
         self.account(room, Change::default(), sent);
@@ -250,12 +251,12 @@ impl<P: Port> Worker<P> {
             .wrapping_sub(sent.unqueued);
         change.drop(Cause::Capacity, sent.capacity);
         change.drop(Cause::Expired, sent.expired);
-        change.apply(&mut self.plane.ledger);
+        change.apply(&mut self.context.ledger);
         if let Some(local) = room.and_then(|room| self.rooms.at_mut(room)) {
             local.ledger.add(&change);
         }
-        self.plane.tally.bytes_written += sent.bytes;
-        self.plane.tally.writes += sent.calls;
+        self.context.tally.bytes_written += sent.bytes;
+        self.context.tally.writes += sent.calls;
     }
 
     /// The room in whose account a connection's deliveries are: the one it is in, or has left with
@@ -264,7 +265,7 @@ impl<P: Port> Worker<P> {
         if let Some(seat) = self.clients.get_mut(key)?.seat {
             return Some(seat.room);
         }
-        let room = *self.leavers.get(&key)?;
+        let room = *self.left_with_backlog.get(&key)?;
         self.rooms.get_mut(room).map(|_there| index_of(room))
     }
 
@@ -305,18 +306,26 @@ impl<P: Port> Worker<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.left = true;
-        let Some(seat) = client.seat.take() else {
-            return;
+        let is_first = std::mem::replace(&mut client.stage, Stage::Left) != Stage::Left;
+        let room = match client.seat.take() {
+            Some(seat) => self.stand(key, seat),
+            None => None,
         };
+        if is_first {
+            self.contained_closing(key, room.as_ref());
+        }
+    }
+
+    /// Gives a seat back; the room that it was in.
+    fn stand(&mut self, key: u64, seat: Seat) -> Option<Arc<Room>> {
+        let client = self.clients.get_mut(key)?;
         if client.connection.outbound.queued() > 0
             && let Some(room) = self.rooms.key_at(seat.room)
         {
-            self.leavers.insert(key, room);
+            self.left_with_backlog.insert(key, room);
         }
-        let Some(local) = self.rooms.at_mut(seat.room) else {
-            return;
-        };
+        let local = self.rooms.at_mut(seat.room)?;
+        let room = Arc::clone(&local.room);
         let clients = &mut self.clients;
         local.remove(seat.position, |index, position| {
             let neighbour = clients.at_mut(index);
@@ -324,7 +333,7 @@ impl<P: Port> Worker<P> {
                 seat.position = position;
             }
         });
-        if self.plane.broker.leave(&local.room, self.plane.worker)
+        if self.context.broker.leave(&room, self.context.worker)
             && let Some(key) = self.rooms.key_at(seat.room)
             && let Some(local) = self.rooms.remove(key)
         {
@@ -336,5 +345,6 @@ impl<P: Port> Worker<P> {
                 self.done += load.unwrap_or_default();
             }
         }
+        Some(room)
     }
 }

@@ -1,0 +1,217 @@
+//! Worst-case memory: every bound of a configuration, summed with the parts' own constants.
+//!
+//! An upper bound, not a forecast: it is what clients that do their worst can make the node hold. An
+//! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
+//! because the same machine (and the same container limit) pays for it.
+
+use crate::admin;
+use crate::bridge::memory as link;
+use crate::broker::queue::DELIVERY_BYTES;
+use crate::broker::room::ROOM_BYTES;
+use crate::channels::memory as channel_layer;
+use crate::config::{AssistantKind, BridgeMode, Config};
+use crate::http::REQUEST_BYTES;
+use crate::telemetry;
+use crate::transport::decoder::PARTIAL_BYTES;
+use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
+use std::fmt;
+
+pub use crate::config::units::Bytes;
+
+/// What a receive buffer holds beyond its bound: the kernel takes the segment that passes it, of up to
+/// 64 KiB (loopback, or joined by the network card).
+const SEGMENT_BYTES: usize = 64 * 1024;
+/// The program, its allocator's spare pages and the page's files.
+const PROCESS_BYTES: usize = 24 * 1024 * 1024;
+
+/// One addend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addend {
+    /// What it is.
+    pub name: &'static str,
+    /// How many there are.
+    pub count: u64,
+    /// Bytes of one.
+    pub each: u64,
+}
+
+impl Addend {
+    /// Bytes of all.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.count.saturating_mul(self.each)
+    }
+}
+
+/// The sum and its addends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// Every bound, the process's own memory first.
+    pub addends: Vec<Addend>,
+    /// Of these, how many bytes grow with each connection.
+    pub per_connection: u64,
+    /// Bytes of all addends.
+    pub total: u64,
+    /// What the rooms of that many connections make Redis keep, if a history is kept: not in the
+    /// total, since it is another process' memory.
+    pub redis: Option<Addend>,
+}
+
+/// Sums what `connections` clients and `workers` threads may occupy at most.
+#[must_use]
+pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) -> MemoryBudget {
+    let (limits, queue, assistant) = (&config.limits, &config.queue, &config.assistant);
+    let queue_bytes = queue
+        .bytes_max
+        .saturating_add(queue.capacity.saturating_mul(DELIVERY_BYTES));
+    let prompts = match assistant.kind {
+        AssistantKind::None => 0,
+        AssistantKind::Faq => assistant.prompts,
+    };
+    let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
+        config
+            .broker
+            .mailbox_capacity
+            .saturating_mul(DELIVERY_BYTES),
+    );
+    // A prompt is a text; its reply may be as long.
+    let prompt_bytes = config.chat.text_bytes_max.saturating_mul(2);
+    // The kernel books a buffer at twice what was asked for (socket(7)).
+    let send_bytes = limits.send_buffer_bytes.saturating_mul(2);
+    let receive_bytes = limits
+        .receive_buffer_bytes
+        .saturating_mul(2)
+        .saturating_add(SEGMENT_BYTES);
+    let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
+    let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let request_bytes = head_bytes
+        .saturating_add(REQUEST_BYTES)
+        .saturating_add(send_bytes)
+        .saturating_add(receive_bytes);
+    #[rustfmt::skip]
+    let mut addends = vec![
+        addend("process and allocator", 1, PROCESS_BYTES),
+        addend("log lines waiting for standard error", 1, telemetry::BUFFERS_BYTES),
+        addend("the operator's connections", admin::CONNECTIONS_MAX * 2, admin::CONNECTION_BYTES),
+        addend("workers: stack, buffers", workers, WORKER_BYTES),
+        addend("mailboxes between workers", workers, mailbox_bytes),
+        addend("kernel: connections not yet accepted", backlog, receive_bytes),
+        addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
+        addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
+        addend("prompts and their replies", prompts, prompt_bytes),
+    ];
+    #[rustfmt::skip]
+    let each_connection = [
+        addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
+        addend("partial messages", connections, limits.message_bytes.saturating_add(PARTIAL_BYTES)),
+        addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
+        addend("queues of slow readers", connections, queue_bytes),
+        addend("kernel: send buffers", connections, send_bytes),
+        addend("kernel: receive buffers", connections, receive_bytes),
+    ];
+    let per_connection = each_connection
+        .iter()
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    addends.extend(bridge(config));
+    addends.extend(each_connection);
+    let total = addends
+        .iter()
+        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
+    MemoryBudget {
+        addends,
+        per_connection,
+        total,
+        redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
+            // The newest is kept whatever its size, and counts as the appending function weighs it.
+            let newest = (config.event_bytes() / 4).saturating_mul(5) + link::ENTRY_BYTES;
+            let kept = config.history.bytes_max.max(newest);
+            let room_bytes = kept.saturating_add(link::ROOM_BYTES);
+            addend("rooms", connections, room_bytes)
+        }),
+    }
+}
+
+/// The ways to other nodes and to a Django site.
+fn bridge(config: &Config) -> Vec<Addend> {
+    let [(hosts, host_bytes), (sends, said_bytes)] = django(config);
+    let links = match config.bridge.mode {
+        BridgeMode::Off => 0,
+        BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.len(),
+    };
+    let streams = if config.bridge.mode == BridgeMode::Streams {
+        links
+    } else {
+        0
+    };
+    let outgoing = config
+        .bridge
+        .outbox_capacity
+        .saturating_mul(link::OUTGOING_BYTES);
+    let outbox_bytes = config.bridge.outbox_bytes.saturating_add(outgoing);
+    let arrivals = config.bridge.arrivals_capacity;
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("Django: hosts, and messages from them", hosts, host_bytes),
+        addend("Django: users' messages", sends, said_bytes),
+        addend("bridge: connections to Redis", links, link::LINK_BYTES),
+        addend("bridge: outboxes", links, outbox_bytes),
+        addend("bridge: arrivals", links, arrivals.saturating_mul(link::ARRIVAL_BYTES)),
+        addend("bridge: messages that are to come back in order", streams, outbox_bytes),
+        addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(config.limits.message_bytes.saturating_mul(4)))),
+    ];
+    addends
+}
+
+/// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
+/// of each.
+fn django(config: &Config) -> [(usize, usize); 2] {
+    let (bridge, channels) = (&config.bridge, &config.channels);
+    if !channels.enabled {
+        return [(0, 0); 2];
+    }
+    let host_bytes = channels
+        .message_bytes
+        .saturating_mul(channel_layer::MESSAGES)
+        .saturating_add(channel_layer::HOST_BYTES);
+    let sends = [&channels.send_to, &channels.send_to_group];
+    let said = bridge.outbox_capacity.saturating_mul(DELIVERY_BYTES);
+    [
+        (channels.hosts.len(), host_bytes),
+        (
+            sends.into_iter().flatten().count(),
+            bridge.outbox_bytes.saturating_add(said),
+        ),
+    ]
+}
+
+fn addend(name: &'static str, count: usize, each: usize) -> Addend {
+    Addend {
+        name,
+        count: count as u64,
+        each: each as u64,
+    }
+}
+
+impl fmt::Display for MemoryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A part that is off has none.
+        for addend in self.addends.iter().filter(|addend| addend.count > 0) {
+            let (count, each) = (addend.count, Bytes(addend.each));
+            let sum = Bytes(addend.bytes()).to_string();
+            writeln!(f, "  {sum:>12}  {} ({count} x {each})", addend.name)?;
+        }
+        write!(f, "  {:>12}  in all", Bytes(self.total).to_string())?;
+        if let Some(rooms) = &self.redis {
+            let (count, each) = (rooms.count, Bytes(rooms.each));
+            let sum = Bytes(rooms.bytes()).to_string();
+            write!(
+                f,
+                "\n\nmemory at worst, in Redis\n  {sum:>12}  {count} rooms that spoke within the history's time ({each} each)"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Every bound is in the sum.
+
+use super::*;
+use crate::config::channels::Host;
+use crate::config::keys::{self, Key, Kind};
+use crate::config::redis::RedisAddress;
+
+#[test]
+fn the_total_is_the_sum_of_the_lines() {
+    let budget = worst_case_memory(&Config::default(), 10_000, 2);
+    assert_eq!(
+        budget.total,
+        budget.addends.iter().map(Addend::bytes).sum::<u64>()
+    );
+}
+
+#[test]
+fn one_more_connection_costs_per_connection() {
+    let config = Config::default();
+    let (ten, eleven) = (
+        worst_case_memory(&config, 10, 2),
+        worst_case_memory(&config, 11, 2),
+    );
+    assert_eq!(eleven.total - ten.total, ten.per_connection);
+}
+
+/// Numbers that bound no memory of their own, and why.
+const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
+    (
+        "counted by who asks for the sum",
+        &["server.workers", "limits.connections"],
+    ),
+    (
+        "rates",
+        &[
+            "limits.pings_per_second",
+            "limits.messages_per_second",
+            "limits.messages_burst",
+            "limits.bytes_per_second",
+            "limits.refusals",
+        ],
+    ),
+    (
+        "a share of what another key bounds",
+        &[
+            "limits.connections_per_ip",
+            "limits.handshakes_per_ip",
+            "limits.headers",
+            "limits.fragments",
+            "limits.unsent_bytes",
+            "history.capacity",
+            "assistant.prompts_per_room",
+            "assistant.concurrency",
+        ],
+    ),
+    (
+        "no memory, or another process' beyond our caps",
+        &[
+            "server.control_threads",
+            "broker.spread_above",
+            "channels.capacity",
+            "channels.random_prefix_length",
+            "channels.receivers",
+        ],
+    ),
+];
+
+/// Everything that costs memory is on.
+fn full() -> Config {
+    let mut config = Config::default();
+    config.bridge.mode = BridgeMode::Streams;
+    config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
+    config.channels.enabled = true;
+    config.channels.send_to = Some("worker".to_owned());
+    config
+}
+
+/// The sum of ten connections and two workers, with what Redis keeps.
+fn sum(config: &Config) -> u64 {
+    let budget = worst_case_memory(config, 10, 2);
+    budget.total + budget.redis.map_or(0, |rooms| rooms.bytes())
+}
+
+/// The configuration with one more of this key.
+fn one_more(config: &Config, key: &Key) -> Config {
+    let mut values = toml::Table::try_from(config).unwrap();
+    let mut section = &mut values;
+    for name in key.section().split('.') {
+        section = section[name].as_table_mut().unwrap();
+    }
+    let toml::Value::Integer(number) = &mut section[key.name()] else {
+        panic!("{} is no number", key.path);
+    };
+    *number += 1;
+    toml::Value::Table(values).try_into().unwrap()
+}
+
+#[test]
+fn every_bound_of_a_configuration_moves_the_sum() {
+    let (config, mut seen) = (full(), 0);
+    for key in keys::all().filter(|key| key.kind == Kind::Count) {
+        let within = WITHIN_OTHERS
+            .iter()
+            .find(|(_, keys)| keys.contains(&key.path));
+        let moves = sum(&one_more(&config, key)) > sum(&config);
+        assert_eq!(moves, within.is_none(), "{}: {within:?}", key.path);
+        seen += usize::from(within.is_some());
+    }
+    let listed: usize = WITHIN_OTHERS.iter().map(|(_, keys)| keys.len()).sum();
+    assert_eq!(seen, listed);
+    let change: [fn(&mut Config); 3] = [
+        |config| {
+            config
+                .bridge
+                .urls
+                .push(RedisAddress::parse("redis://b").unwrap())
+        },
+        |config| config.channels.hosts.push(Host::default()),
+        |config| config.channels.send_to_group = Some("group".to_owned()),
+    ];
+    for change in change {
+        let mut more = full();
+        change(&mut more);
+        assert!(sum(&more) > sum(&config));
+    }
+}
+
+/// A number written into the sum in the place of a part's own would stand still when the part's bound changes.
+#[test]
+fn every_bound_of_a_part_is_in_the_sum() {
+    let config = full();
+    let (limits, bridge) = (&config.limits, &config.bridge);
+    let budget = worst_case_memory(&config, 10, 2);
+    let head = limits.header_bytes + limits.uri_bytes;
+    let kernel = 2 * (limits.send_buffer_bytes + limits.receive_buffer_bytes) + SEGMENT_BYTES;
+    let queue = config.queue.bytes_max + config.queue.capacity * DELIVERY_BYTES;
+    let outbox = bridge.outbox_bytes + bridge.outbox_capacity * link::OUTGOING_BYTES;
+    let page = link::PAGE_BYTES + 4 * limits.message_bytes;
+    for (name, count, each) in [
+        (
+            "log lines waiting for standard error",
+            1,
+            telemetry::BUFFERS_BYTES,
+        ),
+        (
+            "the operator's connections",
+            2 * admin::CONNECTIONS_MAX,
+            admin::CONNECTION_BYTES,
+        ),
+        ("workers: stack, buffers", 2, WORKER_BYTES),
+        (
+            "handshakes, with the kernel's buffers",
+            limits.handshakes,
+            head + REQUEST_BYTES + kernel,
+        ),
+        (
+            "connections: slot and room",
+            10,
+            CONNECTION_BYTES + ROOM_BYTES,
+        ),
+        ("partial messages", 10, limits.message_bytes + PARTIAL_BYTES),
+        (
+            "input kept back while a mailbox is full (one read)",
+            10,
+            KEPT_BACK_BYTES,
+        ),
+        ("queues of slow readers", 10, queue),
+        ("bridge: connections to Redis", 1, link::LINK_BYTES),
+        ("bridge: outboxes", 1, outbox),
+        (
+            "bridge: arrivals",
+            1,
+            bridge.arrivals_capacity * link::ARRIVAL_BYTES,
+        ),
+        ("bridge: gaps being read", 1, link::GAPS * page),
+        (
+            "Django: hosts, and messages from them",
+            1,
+            channel_layer::HOST_BYTES + channel_layer::MESSAGES * config.channels.message_bytes,
+        ),
+    ] {
+        let found = budget.addends.iter().find(|addend| addend.name == name);
+        assert_eq!(found, Some(&addend(name, count, each)));
+    }
+    let kept = config.history.bytes_max + link::ROOM_BYTES;
+    assert_eq!(budget.redis, Some(addend("rooms", 10, kept)));
+}
+
+#[test]
+fn a_partial_message_and_input_kept_back_are_held_at_once() {
+    let config = Config::default();
+    let budget = worst_case_memory(&config, 1, 1);
+    let kernel = 2 * (config.limits.send_buffer_bytes + config.limits.receive_buffer_bytes);
+    let without = config.queue.bytes_max + kernel + SEGMENT_BYTES;
+    let input = budget.per_connection - without as u64;
+    assert!(input >= (config.limits.message_bytes + KEPT_BACK_BYTES) as u64);
+}
+
+#[test]
+fn what_redis_keeps_is_counted_for_a_history_alone_and_moves_with_its_bound() {
+    let mut config = Config::default();
+    assert_eq!(worst_case_memory(&config, 10, 2).redis, None);
+    config.bridge.mode = BridgeMode::Streams;
+    config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
+    let before = worst_case_memory(&config, 10, 2);
+    config.history.bytes_max += 1;
+    let after = worst_case_memory(&config, 10, 2);
+    let bytes = |budget: &MemoryBudget| budget.redis.map(|rooms| rooms.bytes());
+    assert_eq!(bytes(&after), bytes(&before).map(|bytes| bytes + 10));
+    assert_eq!(after.total, before.total, "another process' memory");
+    config.history.bytes_max = 4096;
+    let small = bytes(&worst_case_memory(&config, 10, 2));
+    assert!(
+        small > Some(10 * config.limits.message_bytes as u64),
+        "{small:?}"
+    );
+    assert!(before.to_string().contains("10 rooms"), "{before}");
+}
+
+#[test]
+fn what_is_off_is_not_listed() {
+    let mut config = Config::default();
+    config.assistant.kind = AssistantKind::None;
+    let text = worst_case_memory(&config, 10, 2).to_string();
+    for part in ["bridge", "Django", "prompts", "Redis", " 0 x"] {
+        assert!(!text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn sums_do_not_overflow() {
+    let mut config = Config::default();
+    config.queue.bytes_max = usize::MAX;
+    assert_eq!(worst_case_memory(&config, usize::MAX, 2).total, u64::MAX);
+}

@@ -1,0 +1,222 @@
+//! How a setting is declared: once, with all there is to know of it.
+//!
+//! ```text
+//! section! {
+//!     /// What one subscriber's socket has not taken yet.
+//!     ["queue"] Queue {
+//!         /// Most deliveries waiting for one subscriber.
+//!         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
+//!     }
+//! }
+//! ```
+//!
+//! The sentence is the key's meaning, unit and zero included; the type says its kind; then its default, whether a
+//! change takes a restart or is taken while the node runs (`live`), and the range that is legal for it alone. Of this come
+//! the struct with its serde form, its `Default`, the [`Key`](super::keys::Key)s that loader and documents go by, and
+//! the checks of ranges. What relates several keys is checked by hand (`validate`).
+
+use super::Secret;
+use super::channels::Host;
+use super::keys::Kind;
+use super::redis::RedisAddress;
+use super::units::format_duration;
+use super::validate::Findings;
+use std::net::SocketAddr;
+use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A type of values: which kind of key has it.
+pub(super) trait Setting {
+    const KIND: Kind;
+}
+
+/// Kinds by type.
+macro_rules! kinds {
+    ($($type:ty => $kind:expr,)+) => {$(
+        impl $crate::config::setting::Setting for $type {
+            const KIND: $crate::config::keys::Kind = $kind;
+        }
+    )+};
+}
+pub(super) use kinds;
+
+kinds! {
+    usize => Kind::Count,
+    u32 => Kind::Count,
+    bool => Kind::Switch,
+    String => Kind::Text,
+    Option<String> => Kind::Text,
+    Option<PathBuf> => Kind::Text,
+    Duration => Kind::Duration,
+    SocketAddr => Kind::Address,
+    Vec<String> => Kind::List,
+    Option<Secret> => Kind::Secret,
+    Vec<Secret> => Kind::Secrets,
+    Vec<RedisAddress> => Kind::Urls,
+    Vec<Host> => Kind::Hosts,
+}
+
+/// A value of which there may be too little or too much; each method says what is wrong, and the fix.
+pub(super) trait Ranged: PartialOrd + Sized {
+    /// Of less than the least.
+    fn too_little(&self, least: &Self) -> (String, String);
+
+    /// Of more than the most.
+    fn too_much(&self, most: &Self) -> (String, String);
+
+    /// Checks one key.
+    fn check(&self, range: impl RangeBounds<Self>, key: &str, found: &mut Findings) {
+        let (least, most) = (range.start_bound(), range.end_bound());
+        let (what, fix) = match (least, most) {
+            (Bound::Included(least), _) if self < least => self.too_little(least),
+            (_, Bound::Included(most)) if self > most => self.too_much(most),
+            _ => return,
+        };
+        found.error(key, what, fix);
+    }
+}
+
+/// Numbers.
+macro_rules! ranged_numbers {
+    ($($number:ty),+) => {$(
+        impl Ranged for $number {
+            fn too_little(&self, least: &Self) -> (String, String) {
+                (format!("{self} is too small"), format!("write at least {least}"))
+            }
+
+            fn too_much(&self, most: &Self) -> (String, String) {
+                (format!("{self} is too large"), format!("write at most {most}"))
+            }
+        }
+    )+};
+}
+
+ranged_numbers!(usize, u32);
+
+impl Ranged for Duration {
+    fn too_little(&self, least: &Self) -> (String, String) {
+        let what = match self.is_zero() {
+            true => "must be longer than zero".to_owned(),
+            false => format!("{} is too short", format_duration(*self)),
+        };
+        (
+            what,
+            format!("write at least \"{}\"", format_duration(*least)),
+        )
+    }
+
+    fn too_much(&self, most: &Self) -> (String, String) {
+        let most = format_duration(*most);
+        let fix = format!("check the unit; write at most \"{most}\"");
+        (format!("is longer than {most}"), fix)
+    }
+}
+
+/// The shortest wait that is no slip.
+pub(super) const SHORT: Duration = milliseconds(10);
+/// The longest wait for another node or Redis.
+pub(super) const HOUR: Duration = seconds(3600);
+/// The longest wait in a server; a longer one is a slip in the unit.
+pub(super) const DAY: Duration = seconds(24 * 3600);
+/// Deadlines and waits: above zero, and no longer than anybody means.
+pub(super) const WAIT: RangeInclusive<Duration> = SHORT..=DAY;
+/// Entries of a queue, mailbox or outbox; above this it is bounded by its bytes alone.
+pub(super) const CAPACITY_MAX: usize = 1 << 20;
+/// Sizes end up in 32-bit lengths and in sums of them.
+pub(super) const BYTES_MAX: usize = 1 << 30;
+
+/// A time of so many seconds.
+pub(super) const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A time of so many milliseconds.
+pub(super) const fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// When a new value counts, in the words of a declaration.
+macro_rules! change {
+    (live) => {
+        $crate::config::keys::Applies::Live
+    };
+    (restart) => {
+        $crate::config::keys::Applies::Restart
+    };
+}
+pub(super) use change;
+
+/// Declares a section; see the module.
+macro_rules! section {
+    (
+        #[doc = $sentence:literal]
+        [$section:literal] $type:ident {$(
+            #[doc = $doc:literal]
+            $(#[$serde:meta])*
+            $name:ident: $field:ty = $default:expr, $change:ident $(, in $range:expr)?;
+        )+}
+    ) => {
+        #[doc = $sentence]
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $type {$(
+            #[doc = $doc]
+            $(#[$serde])*
+            pub $name: $field,
+        )+}
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl $type {
+            /// This section and its keys, as documents list them.
+            pub(super) const SECTION: $crate::config::keys::SectionKeys = $crate::config::keys::SectionKeys {
+                name: $section,
+                doc: $sentence.trim_ascii(),
+                keys: &[$($crate::config::keys::Key {
+                    path: concat!($section, ".", stringify!($name)),
+                    kind: <$field as $crate::config::setting::Setting>::KIND,
+                    change: $crate::config::setting::change!($change),
+                    doc: $doc.trim_ascii(),
+                },)+],
+            };
+
+            /// Checks each key against its own range.
+            pub(super) fn check_ranges(&self, _found: &mut $crate::config::validate::Findings) {
+                $($(
+                    let key = concat!($section, ".", stringify!($name));
+                    $crate::config::setting::Ranged::check(&self.$name, $range, key, _found);
+                )?)+
+            }
+        }
+    };
+}
+pub(super) use section;
+
+/// Declares an enum whose words may be written as a value.
+macro_rules! choice {
+    (
+        $(#[$note:meta])*
+        $type:ident {$(
+            $(#[$variant_note:meta])*
+            $variant:ident = $word:literal,
+        )+}
+    ) => {
+        $(#[$note])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub enum $type {$(
+            $(#[$variant_note])*
+            #[serde(rename = $word)]
+            $variant,
+        )+}
+
+        $crate::config::setting::kinds! {
+            $type => $crate::config::keys::Kind::Choice(&[$($word),+]),
+        }
+    };
+}
+pub(super) use choice;

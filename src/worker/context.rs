@@ -1,0 +1,218 @@
+//! What a worker's connections share: the way into rooms, the consumers, the counters; and
+//! [`Speaker`], which hands one connection's messages to its consumer.
+
+use super::Supplies;
+use super::connection::Surroundings;
+use crate::broker::ledger::Ledger;
+use crate::broker::room::Room;
+use crate::broker::uplink::Author;
+use crate::broker::{
+    Broker, ConnectionKey, Consumers, Context, Message, Publication, Role, Verdict,
+};
+use crate::clock::{Clock, Millis};
+use crate::config::BridgeMode;
+use crate::metrics::{Metrics, count};
+use crate::transport::{Kind, Opcode, encoder};
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Plain counters of one turn, added to the shared metrics at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) bytes_read: u64,
+    pub(super) bytes_written: u64,
+    pub(super) writes: u64,
+    pub(super) accepted: u64,
+}
+
+/// Shared by the connections of one worker.
+#[derive(Debug)]
+pub(super) struct WorkerContext<C> {
+    pub(super) worker: usize,
+    pub(super) broker: Arc<Broker>,
+    pub(super) consumers: C,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) ledger: Ledger,
+    pub(super) tally: Tally,
+    pub(super) now: Millis,
+    pub(super) clock: Clock,
+    expiry: Duration,
+    /// How long an own message may take to come back in the order of all nodes.
+    order_timeout: Duration,
+    assistant_timeout: Duration,
+}
+
+/// A payload as a frame, for those who do not know frames.
+fn encode(is_text: bool, payload: &[u8]) -> Bytes {
+    let opcode = if is_text {
+        Opcode::Text
+    } else {
+        Opcode::Binary
+    };
+    encoder::frame(opcode, payload)
+}
+
+impl<C: Consumers> WorkerContext<C> {
+    pub(super) fn new(worker: usize, now: Millis, supplies: &Supplies, consumers: C) -> Self {
+        let config = &supplies.config;
+        Self {
+            worker,
+            broker: Arc::clone(&supplies.broker),
+            consumers,
+            metrics: Arc::clone(&supplies.metrics),
+            ledger: Ledger::default(),
+            tally: Tally::default(),
+            now,
+            clock: supplies.clock,
+            expiry: config.queue.expiry,
+            order_timeout: match config.bridge.mode {
+                BridgeMode::Streams => config.bridge.order_timeout,
+                BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
+            },
+            assistant_timeout: config.assistant.timeout,
+        }
+    }
+
+    /// Takes the turn's time.
+    pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
+        self.now = now;
+        self.consumers.begin_turn(second, micros);
+    }
+
+    /// How long a peer that has ended its side is still given what it waits for.
+    pub(super) fn finishing(&self, has_asked: bool) -> Duration {
+        if has_asked {
+            self.order_timeout + self.assistant_timeout
+        } else {
+            self.order_timeout
+        }
+    }
+
+    /// The consumers, one connection as they see it, and the counters.
+    fn present<'a>(
+        &'a mut self,
+        key: u64,
+        room: Option<&'a Arc<Room>>,
+    ) -> (&'a mut C, Context<'a>, &'a Metrics) {
+        let cx = Context {
+            broker: &self.broker,
+            author: Author {
+                worker: self.worker,
+                connection: ConnectionKey(key),
+            },
+            room,
+            clock: self.clock,
+            now: self.now,
+            expiry: self.expiry,
+            encode,
+            caller: None,
+            is_opening: false,
+            greeting: None,
+            asked: 0,
+        };
+        (&mut self.consumers, cx, &self.metrics)
+    }
+
+    /// Begins a connection whose 101 is not written yet: what leaves with it, and whether the connection stays.
+    /// `is_confirmed`: other nodes are heard in its room already.
+    pub(super) fn open(
+        &mut self,
+        key: u64,
+        role: &mut Role,
+        room: Option<&Arc<Room>>,
+        is_confirmed: bool,
+    ) -> (Option<Publication>, Verdict) {
+        let (consumers, mut cx, _) = self.present(key, room);
+        cx.is_opening = true;
+        let mut verdict = consumers.open(role, &mut cx);
+        if is_confirmed && verdict == Verdict::Done {
+            verdict = consumers.joined(role, &mut cx);
+        }
+        (cx.greeting, verdict)
+    }
+
+    /// Other nodes are heard in the room from here on.
+    pub(super) fn joined(&mut self, key: u64, role: &mut Role, room: &Arc<Room>) -> Verdict {
+        let (consumers, mut cx, _) = self.present(key, Some(room));
+        consumers.joined(role, &mut cx)
+    }
+
+    /// Lets a consumer know that its connection is gone.
+    pub(super) fn closed(&mut self, key: u64, role: &mut Role, room: Option<&Arc<Room>>) {
+        let (consumers, mut cx, _) = self.present(key, room);
+        consumers.close(role, &mut cx);
+    }
+}
+
+/// One connection's messages on their way to its consumer.
+#[derive(Debug)]
+pub(super) struct Speaker<'a, C> {
+    consumers: &'a mut C,
+    role: &'a mut Role,
+    cx: Context<'a>,
+    metrics: &'a Metrics,
+}
+
+impl<'a, C: Consumers> Speaker<'a, C> {
+    pub(super) fn new(
+        context: &'a mut WorkerContext<C>,
+        key: u64,
+        role: &'a mut Role,
+        room: Option<&'a Arc<Room>>,
+    ) -> Self {
+        let (consumers, cx, metrics) = context.present(key, room);
+        Self {
+            consumers,
+            role,
+            cx,
+            metrics,
+        }
+    }
+
+    /// Questions that the connection asked meanwhile.
+    pub(super) fn asked(&self) -> u16 {
+        self.cx.asked
+    }
+}
+
+impl<C: Consumers> Surroundings for Speaker<'_, C> {
+    fn ready(&mut self) -> bool {
+        let (broker, own) = (self.cx.broker, self.cx.author.worker);
+        let mailboxes = broker.mailboxes();
+        // Asked again after registering: the mailbox may have been emptied in between.
+        loop {
+            let full = match self.cx.room {
+                Some(room) => broker.full_mailbox(room),
+                None => mailboxes.is_full(own).then_some(own),
+            };
+            match full {
+                None => return true,
+                Some(worker) if worker == own => return false,
+                Some(worker) if mailboxes.wait(worker, own) => return false,
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
+        #[cfg(test)]
+        super::tests::trip(payload);
+        let message = Message::new(kind == Kind::Text, payload);
+        self.consumers.message(self.role, &mut self.cx, message)
+    }
+
+    fn pong(&mut self, frame: Bytes) {
+        let Author { worker, connection } = self.cx.author;
+        self.cx.broker.control(worker, connection, frame);
+    }
+
+    fn too_many(&mut self) {
+        self.consumers.too_many(self.role, &mut self.cx);
+    }
+
+    fn violation(&mut self, label: &'static str) {
+        count(&self.metrics.violations, "kind", label);
+    }
+}
