@@ -8,7 +8,7 @@ use supportal::RoomName;
 use supportal::config::channels::{Channels, Format};
 use supportal::config::{Dialect, Secret};
 use supportal::internal::channels::Commands;
-use supportal::internal::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
+use supportal::internal::channels::{DjangoCodec, Map, Mapping, Receivers, Score, To, Value};
 use supportal::internal::protocol::Stamp;
 
 const NOW: u64 = 1_700_000_000;
@@ -51,7 +51,7 @@ fn cases() -> [(&'static str, Channels); 3] {
 fn codec(criterion: &mut Criterion) {
     let member = ["specific.0123456789abcdef0123456789abcdef!chat_1_session-123".to_owned()];
     for (name, settings) in cases() {
-        let codec = Codec::new(&settings);
+        let codec = DjangoCodec::new(&settings);
         for bytes in [100, 4000] {
             let event = event(bytes);
             let message = codec.encode(&event, To::Many(&member), NOW, &mut fill);
@@ -78,7 +78,7 @@ fn codec(criterion: &mut Criterion) {
 
 /// The densest message that is accepted, and one that is refused at once.
 fn hostile(criterion: &mut Criterion) {
-    let codec = Codec::new(&Channels::default());
+    let codec = DjangoCodec::new(&Channels::default());
     let mut message = vec![0; 12];
     message.extend_from_slice(&[0x81, 0xa1, b'a', 0xdd, 0, 0, 0xff, 0xfe]);
     message.extend(std::iter::repeat_n(0xc0, 0xfffe));

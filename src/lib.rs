@@ -228,7 +228,7 @@ pub mod internal {
         pub use crate::channels::codec::{DEPTH_MAX, VALUES_MAX};
         pub use crate::channels::scripts::Commands;
         pub use crate::channels::{
-            Codec, Map, Mapping, Outcome, Receivers, Score, To, Unwritable, Value,
+            DjangoCodec, Map, Mapping, Outcome, Receivers, Score, To, Unwritable, Value,
         };
         pub mod probe {
             pub use crate::channels::probe::probe;

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use supportal::internal::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
+use supportal::internal::channels::{DjangoCodec, Map, Mapping, Outcome, To, Unwritable, Value};
 use supportal::internal::channels::{DEPTH_MAX, VALUES_MAX};
 use supportal::config::channels::{Channels, Format, Layer};
 use supportal::config::{Dialect, Secret};
@@ -14,7 +14,7 @@ use supportal::internal::protocol::Stamp;
 const NOW: u64 = 1_700_000_000;
 
 struct Case {
-    codec: Codec,
+    codec: DjangoCodec,
     guide: Mapping,
 }
 
@@ -33,7 +33,7 @@ fn case(bits: u8) -> Case {
         ..Channels::default()
     };
     Case {
-        codec: Codec::new(&channels),
+        codec: DjangoCodec::new(&channels),
         guide: Mapping::new(&channels, Dialect::Guide, "n1"),
     }
 }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`keys`] | What is it called, who holds it, and whose is it? |
 //! | [`codec`] | What do the bytes of a message say? |
-//! | [`crypto`] | Who may read and write them? |
+//! | [`codec::crypto`] | Who may read and write them? |
 //! | [`scripts`] | Which commands make Redis do it? |
 //! | [`event`] | What does a client see of it, and a worker of a client? |
 //!
@@ -30,7 +30,6 @@
 //! runs them and keeps what they said).
 
 pub mod codec;
-pub mod crypto;
 mod digests;
 pub mod event;
 mod host;
@@ -51,7 +50,7 @@ mod user_queue;
 mod wire;
 
 pub use codec::value::{Map, To, Value};
-pub use codec::{Codec, Unwritable};
+pub use codec::{DjangoCodec, Unwritable};
 pub use event::{Mapping, Outcome};
 pub use keys::Receivers;
 pub use layer::Layer;

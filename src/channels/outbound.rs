@@ -1,7 +1,7 @@
 //! From the browser to Django: users' messages on their way to a worker or a group.
 //!
 //! Workers push what a user said, as an event, into a bounded queue (`bridge.outbox_capacity`,
-//! `bridge.outbox_bytes`) and go on. One [`Outbound`] for each destination, one message at a time: users' messages
+//! `bridge.outbox_bytes`) and go on. One [`UserOutbound`] for each destination, one message at a time: users' messages
 //! arrive in the order in which they were accepted. A message waits for a host until it expires; once
 //! it is on the wire it is not sent again, since a worker would answer twice.
 
@@ -53,11 +53,11 @@ impl From<Unwritable> for Undelivered {
 
 /// What carries users' messages to one destination.
 #[derive(Clone, Debug)]
-pub(super) struct Outbound {
+pub(super) struct UserOutbound {
     queue: Arc<UserQueue>,
 }
 
-impl Outbound {
+impl UserOutbound {
     /// For one queue; nothing runs yet.
     pub(super) fn new(queue: &Arc<UserQueue>) -> Self {
         let queue = Arc::clone(queue);

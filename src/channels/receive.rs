@@ -140,19 +140,19 @@ pub(super) async fn pubsub(
     let connection = host.deployment.subscriber().await?;
     let messages = connection.client.messages();
     let canary = String::from_utf8_lossy(&layer.key("canary")).into_owned();
-    let listener = Listener {
+    let subscriber = GroupSubscriber {
         host: Arc::clone(host),
         layer: Arc::clone(layer),
         broker: Arc::clone(broker),
         canary: canary.clone(),
         budget: WaitBudget::new(layer.clock),
     };
-    let task = OwnedTask(tokio::spawn(listener.run(messages)));
+    let task = OwnedTask(tokio::spawn(subscriber.run(messages)));
     connection.client.subscribe(vec![canary]).await?;
     Ok((connection, task))
 }
 
-struct Listener {
+struct GroupSubscriber {
     host: Arc<Host>,
     layer: Arc<Layer>,
     broker: Arc<Broker>,
@@ -160,7 +160,7 @@ struct Listener {
     budget: WaitBudget,
 }
 
-impl Listener {
+impl GroupSubscriber {
     async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
         let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         loop {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::codec::value::Map;
 use super::codec::value::To;
-use super::codec::{Codec, Unwritable};
+use super::codec::{DjangoCodec, Unwritable};
 use super::keys::{Keys, Receivers, host_of, non_local};
 use crate::config::channels::Channels;
 use crate::redis::RedisCommand;
@@ -139,7 +139,7 @@ type Entry<'d, 'm> = (&'d Destination<'m>, Vec<u8>);
 pub struct Commands {
     channels: Channels,
     keys: Keys,
-    codec: Codec,
+    codec: DjangoCodec,
 }
 
 impl Commands {
@@ -149,7 +149,7 @@ impl Commands {
         Self {
             channels: channels.clone(),
             keys: Keys::new(&channels.prefix),
-            codec: Codec::new(channels),
+            codec: DjangoCodec::new(channels),
         }
     }
 
@@ -161,7 +161,7 @@ impl Commands {
 
     /// The codec they use.
     #[must_use]
-    pub const fn codec(&self) -> &Codec {
+    pub const fn codec(&self) -> &DjangoCodec {
         &self.codec
     }
 
@@ -209,7 +209,7 @@ impl Commands {
     /// left out: their node hears of it directly. No member, no batch.
     ///
     /// # Errors
-    /// As [`Codec::encode`].
+    /// As [`DjangoCodec::encode`].
     pub fn send_to_group<'m>(
         &self,
         members: impl IntoIterator<Item = &'m str>,
@@ -243,7 +243,7 @@ impl Commands {
     /// layer would send it; see [`host_of`].
     ///
     /// # Errors
-    /// As [`Codec::encode`].
+    /// As [`DjangoCodec::encode`].
     pub fn send(
         &self,
         channel: &str,
@@ -331,7 +331,7 @@ impl Commands {
     /// connections that heard it, ours among them.
     ///
     /// # Errors
-    /// As [`Codec::encode`].
+    /// As [`DjangoCodec::encode`].
     pub fn publish_to_group(
         &self,
         group: &str,
@@ -345,7 +345,7 @@ impl Commands {
     /// `pubsub`: a message for one channel, whose name already has the prefix.
     ///
     /// # Errors
-    /// As [`Codec::encode`].
+    /// As [`DjangoCodec::encode`].
     pub fn publish(
         &self,
         channel: &str,

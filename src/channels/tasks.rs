@@ -2,7 +2,7 @@
 
 use super::layer::Layer;
 use super::link::HostLink;
-use super::outbound::Outbound;
+use super::outbound::UserOutbound;
 use super::uplink::DjangoUplink;
 use crate::broker::Broker;
 use crate::broker::uplink::Uplink;
@@ -24,8 +24,11 @@ impl Layer {
             tasks.push(Box::pin(host.supervise(layer, broker, ending.clone())));
         }
         for queue in &self.queues {
-            let (outbound, layer, broker) =
-                (Outbound::new(queue), Arc::clone(self), Arc::clone(broker));
+            let (outbound, layer, broker) = (
+                UserOutbound::new(queue),
+                Arc::clone(self),
+                Arc::clone(broker),
+            );
             tasks.push(Box::pin(outbound.supervise(layer, broker, ending.clone())));
         }
         tasks

@@ -115,19 +115,19 @@ pub(crate) trait Connector: Debug + Send + Sync {
 }
 
 /// A connection's end, with the reason.
-type Ended = Pin<Box<dyn Future<Output = Failure> + Send + Sync>>;
+type ConnectionEnd = Pin<Box<dyn Future<Output = Failure> + Send + Sync>>;
 
 /// A client, and its end; dropping it ends the connection, and fails what its clones wait for.
 pub(crate) struct Connection {
     /// The client.
     pub(crate) client: Arc<dyn RedisClient>,
     /// Done when the connection is gone, with the reason.
-    ended: Ended,
+    ended: ConnectionEnd,
 }
 
 impl Connection {
     /// A connection that is over once `ended` is done, and is ended by dropping that.
-    pub(crate) fn new(client: Arc<dyn RedisClient>, ended: Ended) -> Self {
+    pub(crate) fn new(client: Arc<dyn RedisClient>, ended: ConnectionEnd) -> Self {
         Self { client, ended }
     }
 

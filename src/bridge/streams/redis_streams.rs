@@ -278,7 +278,7 @@ impl Streams {
         };
         let announcement = match Announcement::read(bytes) {
             Ok(announcement) => announcement,
-            Err(poison) => return reader.poison(link, poison, bytes),
+            Err(poison) => return reader.poison(poison, bytes),
         };
         let broker = &*reader.broker;
         let room = broker.named(name);

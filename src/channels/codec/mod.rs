@@ -9,14 +9,15 @@
 
 use std::borrow::Cow;
 
+pub(super) mod crypto;
 pub(super) mod fault;
 mod msgpack;
 pub(super) mod text;
 pub mod value;
 
+use self::crypto::Keyring;
 use self::msgpack::RECIPIENTS;
 use self::value::{Map, To, Value};
-use super::crypto::Keyring;
 use crate::config::Dialect;
 use crate::config::channels::{Channels, Format, Layer};
 pub use fault::{DEPTH_MAX, Poison, Unwritable, VALUES_MAX};
@@ -36,7 +37,7 @@ pub struct DjangoMessage<'a> {
 
 /// Reads and writes messages as one site's configuration says.
 #[derive(Clone, Debug)]
-pub struct Codec {
+pub struct DjangoCodec {
     layer: Layer,
     format: Format,
     random_prefix_length: usize,
@@ -46,7 +47,7 @@ pub struct Codec {
     message_bytes: usize,
 }
 
-impl Codec {
+impl DjangoCodec {
     /// The codec of a configuration.
     #[must_use]
     pub fn new(channels: &Channels) -> Self {

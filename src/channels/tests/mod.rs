@@ -7,7 +7,7 @@ mod poison;
 mod properties;
 mod vectors;
 
-use super::Codec;
+use super::DjangoCodec;
 use super::codec::value::{Map, Value};
 use super::codec::{DjangoMessage, Poison};
 use crate::config::channels::{Channels, Format, Layer};
@@ -36,7 +36,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 /// Reads a body of layer `pubsub`, which is nothing but the body.
 fn read(format: Format, body: &[u8]) -> Result<Map<'static>, Poison> {
-    let codec = Codec::new(&channels(Layer::Pubsub, format));
+    let codec = DjangoCodec::new(&channels(Layer::Pubsub, format));
     let mut scratch = Vec::new();
     let DjangoMessage { to, event } = codec.decode(body, NOW, &mut scratch)?;
     assert!(to.is_empty());

@@ -1,7 +1,7 @@
 //! What no reader should be given, and why it is refused.
 
 use super::super::codec::{DEPTH_MAX, DjangoMessage, Poison, VALUES_MAX};
-use super::super::{Codec, To, Unwritable, Value};
+use super::super::{DjangoCodec, To, Unwritable, Value};
 use super::{NOW, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{Channels, Format, Layer};
@@ -123,7 +123,7 @@ fn a_message_above_the_limit_is_not_looked_at() {
     assert_eq!(msgpack(&vec![0xc0; 100_000_000]), Err(Poison::TooLong));
     let mut event = super::Map::new();
     event.push("a", "x".repeat(limit));
-    let codec = Codec::new(&Channels::default());
+    let codec = DjangoCodec::new(&Channels::default());
     let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
     assert_eq!(written, Err(Unwritable::TooLong));
 }
@@ -133,7 +133,7 @@ fn recipients(format: Format, body: &[u8]) -> Result<Vec<String>, Poison> {
     let mut message = vec![0xab; 12];
     message.extend_from_slice(body);
     let mut scratch = Vec::new();
-    let codec = Codec::new(&channels(Layer::Core, format));
+    let codec = DjangoCodec::new(&channels(Layer::Core, format));
     let DjangoMessage { to, event } = codec.decode(&message, NOW, &mut scratch)?;
     assert_eq!(event.get("__asgi_channel__"), None);
     Ok(to.into_iter().map(|name| name.into_owned()).collect())
@@ -160,7 +160,7 @@ fn recipients_are_a_name_a_list_of_names_or_nobody() {
 
 #[test]
 fn what_is_shorter_than_its_random_prefix_is_truncated() {
-    let codec = Codec::new(&channels(Layer::Core, Format::Msgpack));
+    let codec = DjangoCodec::new(&channels(Layer::Core, Format::Msgpack));
     for length in 0..=12 {
         let mut scratch = Vec::new();
         let read = codec.decode(&[0x80; 12][..length], NOW, &mut scratch);
@@ -176,7 +176,7 @@ fn with_keys_only_tokens_are_read_and_only_in_time() {
     };
     let mut event = super::Map::new();
     event.push("type", "x");
-    let plain = Codec::new(&channels(Layer::Core, Format::Msgpack));
+    let plain = DjangoCodec::new(&channels(Layer::Core, Format::Msgpack));
     let plain = plain
         .encode(&event, To::Nobody, NOW, &mut fill)
         .expect("writable");
@@ -184,7 +184,7 @@ fn with_keys_only_tokens_are_read_and_only_in_time() {
         (Layer::Core, Err(Poison::Stale), Err(Poison::Stale)),
         (Layer::Pubsub, Ok(1), Ok(1)),
     ] {
-        let codec = Codec::new(&settings(layer));
+        let codec = DjangoCodec::new(&settings(layer));
         let message = codec
             .encode(&event, To::Nobody, NOW, &mut fill)
             .expect("writable");
@@ -208,7 +208,7 @@ fn what_python_could_not_read_is_not_written() {
     let write = |layer, format, key: &'static str, value: Value<'static>| {
         let mut event = super::Map::new();
         event.push(key, value);
-        let codec = Codec::new(&channels(layer, format));
+        let codec = DjangoCodec::new(&channels(layer, format));
         codec.encode(&event, To::Nobody, NOW, &mut fill).map(drop)
     };
     let bytes = || Value::Bytes(b"b".into());

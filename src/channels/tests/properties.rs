@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{Codec, Map, To, Value};
+use super::super::{DjangoCodec, Map, To, Value};
 use super::{NOW, channels, fill, owned};
 use crate::config::Secret;
 use crate::config::channels::{Channels, Format, Layer};
@@ -46,15 +46,15 @@ fn maps(values: impl Strategy<Value = Value<'static>>) -> impl Strategy<Value = 
     })
 }
 
-fn encrypted(layer: Layer, format: Format, keys: usize) -> Codec {
+fn encrypted(layer: Layer, format: Format, keys: usize) -> DjangoCodec {
     let keys = (0..keys).map(|key| Secret::new(key.to_string()));
-    Codec::new(&Channels {
+    DjangoCodec::new(&Channels {
         symmetric_encryption_keys: keys.collect(),
         ..channels(layer, format)
     })
 }
 
-fn round_trip(codec: &Codec, event: &Map<'static>, to: &[String]) {
+fn round_trip(codec: &DjangoCodec, event: &Map<'static>, to: &[String]) {
     let written = codec.encode(event, To::Many(to), NOW, &mut fill);
     let written = written.expect("writable");
     let mut scratch = Vec::new();

@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 
 use super::super::codec::Poison;
-use super::super::crypto::Keyring;
+use super::super::codec::crypto::Keyring;
 use super::super::keys::{host_of, non_local};
 use super::super::scripts::{Commands, SEND};
-use super::super::{Codec, Map, Receivers, Score, To, Value};
+use super::super::{DjangoCodec, Map, Receivers, Score, To, Value};
 use super::names::{is_channel_name, is_group_name};
 use super::{NOW, RANDOM, channels, fill, hex, read};
 use crate::config::Secret;
@@ -38,7 +38,7 @@ fn every_recorded_message_is_written_and_read_byte_for_byte() {
         let json = text(&row["dumps"]);
         let event = read(Format::Json, json.as_bytes()).expect("json.dumps");
         for (format, name) in [(Format::Msgpack, "msgpack"), (Format::Json, "json")] {
-            let codec = Codec::new(&channels(Layer::Core, format));
+            let codec = DjangoCodec::new(&channels(Layer::Core, format));
             let recorded = hex(text(&row[name]));
             let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
             assert_eq!(written.as_ref(), Ok(&recorded), "{name} of {json}");
@@ -48,7 +48,7 @@ fn every_recorded_message_is_written_and_read_byte_for_byte() {
                 .expect("readable");
             assert_eq!(arrival.event, event, "{name} of {json}");
 
-            let codec = Codec::new(&channels(Layer::Pubsub, format));
+            let codec = DjangoCodec::new(&channels(Layer::Pubsub, format));
             let written = codec.encode(&event, To::One("ignored"), NOW, &mut fill);
             assert_eq!(written.as_deref(), Ok(&recorded[12..]), "{name} of {json}");
         }
@@ -61,7 +61,7 @@ fn json_that_only_python_reads_is_read_and_written_back() {
         let (literal, dumped) = (text(&row[0]), text(&row[1]));
         let body = format!("{{\"v\": {literal}}}");
         let event = read(Format::Json, body.as_bytes()).expect("json.loads");
-        let codec = Codec::new(&channels(Layer::Pubsub, Format::Json));
+        let codec = DjangoCodec::new(&channels(Layer::Pubsub, Format::Json));
         let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
         assert_eq!(written.as_deref(), Ok(dumped.as_bytes()), "{literal}");
     }

@@ -14,7 +14,7 @@ use cbc::cipher::{BlockDecryptMut, BlockEncryptMut, InnerIvInit, KeyInit};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-use super::codec::fault::Poison;
+use super::fault::Poison;
 use crate::config::Secret;
 
 const VERSION: u8 = 0x80;
