@@ -4,11 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use supportal::internal::broker::Mailbox;
-use supportal::internal::broker::{Cause, Ledger};
-use supportal::internal::clock::Millis;
-use supportal::internal::worker::Timers;
-use supportal::internal::worker::{Rate, TokenBucket};
+use supportal::broker::ledger::{Cause, Ledger};
+use supportal::broker::mailbox::Mailbox;
+use supportal::clock::Millis;
+use supportal::worker::rate_limit::{Rate, TokenBucket};
+use supportal::worker::timers::Timers;
 
 /// As large as a parcel for a room.
 type Entry = [u64; 8];

@@ -8,23 +8,23 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use supportal::RoomName;
-use supportal::config::redis::RedisAddress;
-use supportal::config::{BridgeMode, Config};
-use supportal::internal::bridge::Bridge;
-use supportal::internal::bridge::Origins;
-use supportal::internal::bridge::envelope::{
+use supportal::bridge::Bridge;
+use supportal::bridge::envelope::{
     CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
 };
-use supportal::internal::bridge::link_of;
-use supportal::internal::bridge::streams::Announcement;
-use supportal::internal::bridge::streams::{Arrival, Follower, Position};
-use supportal::internal::bridge::streams::{Back, Load, Own};
-use supportal::internal::broker::{Broker, Publication, Wake};
-use supportal::internal::broker::{Room, RoomSlot};
-use supportal::internal::clock::{Clock, Millis};
-use supportal::internal::metrics::Metrics;
-use supportal::internal::transport::{Opcode, encoder};
+use supportal::bridge::origins::Origins;
+use supportal::bridge::place::link_of;
+use supportal::bridge::streams::Announcement;
+use supportal::bridge::streams::follower::{Arrival, Follower, Position};
+use supportal::bridge::streams::own::{Back, Load, Own};
+use supportal::broker::room::{Room, RoomSlot};
+use supportal::broker::{Broker, Publication, Wake};
+use supportal::clock::{Clock, Millis};
+use supportal::config::redis::RedisAddress;
+use supportal::config::{BridgeMode, Config};
+use supportal::metrics::Metrics;
+use supportal::name::RoomName;
+use supportal::transport::{Opcode, encoder};
 
 const HEAD: Head = Head {
     node: NodeId([7; 16]),

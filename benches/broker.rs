@@ -11,13 +11,13 @@ use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use supportal::RoomName;
+use supportal::broker::queue::Bounds;
+use supportal::broker::room::{Room, RoomSlot};
+use supportal::broker::{Broker, Parcel, Publication, Wake};
+use supportal::clock::Millis;
 use supportal::config;
-use supportal::internal::broker::Bounds;
-use supportal::internal::broker::{Broker, Parcel, Publication, Wake};
-use supportal::internal::broker::{Room, RoomSlot};
-use supportal::internal::clock::Millis;
-use supportal::internal::worker::{Batch, Outbound, Sent};
+use supportal::name::RoomName;
+use supportal::worker::outbound::{Batch, Outbound, Sent};
 
 const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 

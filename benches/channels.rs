@@ -4,12 +4,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use supportal::RoomName;
+use supportal::bridge::channels::scripts::Commands;
+use supportal::bridge::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
 use supportal::config::channels::{Channels, Format};
 use supportal::config::{Dialect, Secret};
-use supportal::internal::bridge::channels::Commands;
-use supportal::internal::bridge::channels::{Codec, Map, Mapping, Receivers, Score, To, Value};
-use supportal::internal::protocol::Stamp;
+use supportal::name::RoomName;
+use supportal::protocol::Stamp;
 
 const NOW: u64 = 1_700_000_000;
 

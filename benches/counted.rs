@@ -10,20 +10,20 @@ use std::io::{self, IoSlice, Write};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use supportal::RoomName;
+use supportal::broker::ledger::{Cause, Ledger};
+use supportal::broker::queue::{Bounds, Delivery, Queue, SLICES_MAX};
+use supportal::broker::room::RoomSlot;
+use supportal::broker::{Broker, Publication};
+use supportal::clock::Millis;
 use supportal::config::{self, Config, Dialect, Overflow};
-use supportal::internal::broker::RoomSlot;
-use supportal::internal::broker::{Bounds, Delivery, Queue, SLICES_MAX};
-use supportal::internal::broker::{Broker, Publication};
-use supportal::internal::broker::{Cause, Ledger};
-use supportal::internal::clock::Millis;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
-use supportal::internal::server::Router;
-use supportal::internal::transport::handshake::{self, Head};
-use supportal::internal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
-use supportal::internal::worker::Timers;
-use supportal::internal::worker::{Batch, Flushed, Outbound, Sent};
-use supportal::internal::worker::{Rate, TokenBucket};
+use supportal::name::RoomName;
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::server::route::Router;
+use supportal::transport::handshake::{self, Head};
+use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
+use supportal::worker::outbound::{Batch, Flushed, Outbound, Sent};
+use supportal::worker::rate_limit::{Rate, TokenBucket};
+use supportal::worker::timers::Timers;
 
 /// A case and what takes so many turns of it.
 type Case = (&'static str, fn(u32));

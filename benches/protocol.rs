@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use supportal::config::Dialect;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
 
 const DIALECTS: [(&str, Dialect); 2] = [("guide", Dialect::Guide), ("django", Dialect::Django)];
 

@@ -7,9 +7,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::time::Duration;
+use supportal::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+use supportal::clock::Millis;
 use supportal::config::Overflow;
-use supportal::internal::broker::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-use supportal::internal::clock::Millis;
 
 const CAPACITY: u32 = 100;
 const NOW: Millis = Millis(1_000);

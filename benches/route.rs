@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use supportal::config::{Config, Handler, Route};
-use supportal::internal::server::{Router, match_django};
+use supportal::server::route::{Router, match_django};
 
 const PATHS: [(&str, &str); 5] = [
     ("chat", "/ws/chat/42/session-0123456789abcdef/"),

@@ -4,7 +4,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::Duration;
-use supportal::internal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
+use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
 
 const LIMITS: Limits = Limits {
     message_bytes: 65_536,

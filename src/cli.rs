@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use supportal::bridge::probe::{self, Use};
 use supportal::config::banner::{Facts, banner};
 use supportal::config::budget::worst_case_memory;
 use supportal::config::document::{self, Format};
 use supportal::config::load::Loader;
-use supportal::internal::bridge::probe::{self, Use};
 
 /// Exit code for flags and configuration (EX_USAGE of sysexits(3)).
 pub(crate) const EXIT_CONFIG: u8 = 64;

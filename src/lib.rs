@@ -46,6 +46,7 @@
 //! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
+//! | 4 | [`chat`] | The consumers: what a message means. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
 //! | 3 | [`bridge`] | Other nodes, by way of Redis; the only user of fred. |
@@ -57,8 +58,7 @@
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
 //! The modules of floor 7 are the binary's. The list of modules below is in the
-//! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
-//! finds whatever nobody uses any more.
+//! same order, from the ground up.
 //!
 //! # Life of one message
 //!
@@ -66,7 +66,8 @@
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
-//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
+//!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
 //! 4. The event is encoded once, frame header included ([`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
@@ -153,111 +154,32 @@
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
 // Floor 0
-mod clock;
+pub mod clock;
 pub mod config;
-mod metrics;
-mod name;
-mod sync;
+pub mod metrics;
+pub mod name;
+pub mod sync;
 
 // Floor 1
-mod http;
-mod protocol;
-mod telemetry;
+pub mod http;
+pub mod protocol;
+pub mod telemetry;
 
 // Floor 2
-mod broker;
-mod transport;
+pub mod broker;
+pub mod transport;
 
 // Floor 3
-mod assistant;
-mod bridge;
+pub mod assistant;
+pub mod bridge;
 
 // Floor 4
-mod worker;
+pub mod chat;
+pub mod worker;
 
 // Floor 5
-mod admin;
-mod server;
+pub mod admin;
+pub mod server;
 
 // Floor 6
 pub mod node;
-
-// What an assistant of a program's own is written against.
-pub use assistant::{Assistant, Failure, Piece, Question, Replies};
-pub use name::RoomName;
-
-/// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
-/// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.
-#[doc(hidden)]
-pub mod internal {
-    pub mod bridge {
-        pub use crate::bridge::Bridge;
-        pub use crate::bridge::origins::Origins;
-        pub use crate::bridge::place::link_of;
-        pub mod channels {
-            pub use crate::bridge::channels::codec::{DEPTH_MAX, VALUES_MAX};
-            pub use crate::bridge::channels::scripts::Commands;
-            pub use crate::bridge::channels::{
-                Codec, Map, Mapping, Outcome, Receivers, Score, To, Unwritable, Value,
-            };
-        }
-        pub mod envelope {
-            pub use crate::bridge::envelope::{
-                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
-            };
-        }
-        pub mod probe {
-            pub use crate::bridge::probe::{Use, probe};
-        }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Arrival, Follower, Position};
-            pub use crate::bridge::streams::own::{Back, Load, Own};
-        }
-    }
-    pub mod broker {
-        pub use crate::broker::ledger::{Cause, Ledger};
-        pub use crate::broker::mailbox::Mailbox;
-        pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-        pub use crate::broker::room::{Room, RoomSlot};
-        pub use crate::broker::{Broker, Parcel, Publication, Wake};
-    }
-    pub mod clock {
-        pub use crate::clock::{Clock, Millis};
-    }
-    pub mod metrics {
-        pub use crate::metrics::{Metrics, markdown};
-    }
-    pub mod protocol {
-        pub use crate::protocol::command::is_blank;
-        pub use crate::protocol::{
-            Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer,
-        };
-        pub mod close {
-            pub use crate::protocol::close::markdown;
-        }
-    }
-    pub mod server {
-        pub use crate::server::origin::Allowed;
-        pub use crate::server::route::{Match, Router, match_django};
-    }
-    pub mod telemetry {
-        pub use crate::telemetry::init;
-    }
-    pub mod transport {
-        pub use crate::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, ViolationKind};
-        pub mod encoder {
-            pub use crate::transport::encoder::frame;
-        }
-        pub mod handshake {
-            pub use crate::transport::handshake::{
-                Head, Offer, Refusal, RefusalKind, accept, answer, check,
-            };
-        }
-    }
-    pub mod worker {
-        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
-        pub use crate::worker::rate_limit::{Rate, TokenBucket};
-        pub use crate::worker::timers::Timers;
-    }
-}

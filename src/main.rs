@@ -11,8 +11,9 @@ use std::sync::Arc;
 use supportal::config::Config;
 use supportal::config::banner::{Facts, Line, banner};
 use supportal::config::load::Loaded;
-use supportal::internal::telemetry;
+use supportal::metrics::Metrics;
 use supportal::node::{Ending, Node};
+use supportal::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
@@ -83,7 +84,8 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let runtime = runtime(config.server.control_threads)?;
     let outcome = runtime.block_on(async {
-        let node = Node::start(config).await?;
+        let metrics = Arc::new(Metrics::new());
+        let node = Node::start(config, metrics).await?;
         info!(public = %node.address(), admin = %node.admin_address()?, "listening");
         // A task of its own: with several control threads the main one only waits.
         Ok(tokio::spawn(node.run(drain, stop)).await??)

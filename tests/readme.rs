@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use supportal::config::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
-use supportal::internal::protocol::ErrorCode;
+use supportal::protocol::ErrorCode;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).expect(path)
@@ -36,10 +36,7 @@ fn assert_section(name: &str, from_code: &str) {
 
 #[test]
 fn the_close_codes_are_the_codes_own() {
-    assert_section(
-        "close-codes",
-        &supportal::internal::protocol::close::markdown(),
-    );
+    assert_section("close-codes", &supportal::protocol::close::markdown());
 }
 
 #[test]
@@ -54,7 +51,7 @@ fn the_configuration_keys_are_the_codes_own() {
 
 #[test]
 fn the_metrics_are_the_codes_own() {
-    assert_section("metrics", &supportal::internal::metrics::markdown());
+    assert_section("metrics", &supportal::metrics::markdown());
 }
 
 #[test]

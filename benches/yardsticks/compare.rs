@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use supportal::config::Dialect;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::protocol::{Parser, Sender, Stamp, Writer};
 
 #[derive(Deserialize)]
 struct Command<'a> {

@@ -15,8 +15,9 @@ use pprof::{Frames, ProfilerGuardBuilder};
 use supportal::config::Config;
 use supportal::config::banner::Facts;
 use supportal::config::load::Loader;
+use supportal::metrics::Metrics;
 use supportal::node::{Ending, Node};
-use supportal::internal::telemetry;
+use supportal::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
@@ -50,7 +51,7 @@ fn main() -> Outcome<()> {
 async fn serve(config: Arc<Config>, file: String, seconds: Duration) -> Outcome<()> {
     let mut begin = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let node = Node::start(config).await?;
+    let node = Node::start(config, Arc::new(Metrics::new())).await?;
     tracing::info!(public = %node.address(), admin = %node.admin_address()?, "listening");
     tokio::spawn(async move {
         begin.recv().await;

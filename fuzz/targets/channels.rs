@@ -5,11 +5,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use supportal::internal::bridge::channels::{DEPTH_MAX, VALUES_MAX};
-use supportal::internal::bridge::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
+use supportal::bridge::channels::codec::{DEPTH_MAX, VALUES_MAX};
+use supportal::bridge::channels::{Codec, Map, Mapping, Outcome, To, Unwritable, Value};
 use supportal::config::channels::{Channels, Format, Layer};
 use supportal::config::{Dialect, Secret};
-use supportal::internal::protocol::Stamp;
+use supportal::protocol::Stamp;
 
 const NOW: u64 = 1_700_000_000;
 

@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::cell::RefCell;
 use supportal::config::Dialect;
-use supportal::internal::protocol::is_blank;
-use supportal::internal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
+use supportal::protocol::command::is_blank;
+use supportal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
 
 const TEXT_BYTES_MAX: usize = 4096;
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use supportal::internal::bridge::envelope::{Entry, Envelope, Writer};
+use supportal::bridge::envelope::{Entry, Envelope, Writer};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(envelope) = Envelope::read(bytes) else {

@@ -12,7 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
 use sha1::{Digest, Sha1};
-use supportal::internal::transport::handshake::{self, Head, Offer, Refusal, RefusalKind};
+use supportal::transport::handshake::{self, Head, Offer, Refusal, RefusalKind};
 
 /// Base64 whose last digit may hold bits that belong to no byte.
 const ANY_BITS: GeneralPurpose = GeneralPurpose::new(

@@ -6,8 +6,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use supportal::config::{CHAT_PATH, Handler, Route};
-use supportal::RoomName;
-use supportal::internal::server::{Match, Router, match_django};
+use supportal::name::RoomName;
+use supportal::server::route::{Match, Router, match_django};
 
 /// Business and session, as the contract reads a path.
 fn model(path: &str) -> Option<(String, String)> {

@@ -1,7 +1,6 @@
 //! `GET /history`: the newest messages of a room.
 
-use super::reply::{JSON, TEXT, reply};
-use super::sources::Sources;
+use super::{JSON, Sources, TEXT, reply};
 use crate::bridge::streams::{Kept, NoHistory};
 use crate::http;
 use crate::name::RoomName;

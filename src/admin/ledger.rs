@@ -1,7 +1,6 @@
 //! `GET /ledger`: the account of deliveries, of the node or of one room.
 
-use super::reply::{JSON, TEXT, reply};
-use super::sources::Sources;
+use super::{JSON, Sources, TEXT, reply};
 use crate::broker::ledger::{Cause, Ledger};
 use crate::http;
 use crate::name::RoomName;

@@ -1,6 +1,6 @@
 //! `GET /metrics`: every counter, in the format that is asked for.
 
-use super::sources::Sources;
+use super::Sources;
 use crate::metrics::Counter;
 use crate::telemetry;
 use hyper::HeaderMap;

@@ -17,26 +17,29 @@
 //! Bounded by [`ADMIN_CONNECTIONS`] in number and by [`Timeouts`] in time. One connection more is answered once and
 //! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.
 
-mod health;
 mod history;
 mod host;
 mod ledger;
 mod metrics;
-mod reply;
-mod sources;
 
-pub use sources::Sources;
-
-use crate::config::{ADMIN_CONNECTIONS, Secret};
+use crate::assistant::Dispatcher;
+use crate::bridge::{Bridge, Report as LinkReport};
+use crate::broker::Broker;
+use crate::clock::{Clock, Millis};
+use crate::config::{ADMIN_CONNECTIONS, Config, Secret};
 use crate::http::{self, End, Host, Pace, Timeouts};
+use crate::metrics::Metrics;
+use crate::worker::Workers;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, VARY, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, VARY, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use reply::{JSON, TEXT, reply};
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
@@ -44,8 +47,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The admin address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,33 @@ use tokio::task::AbortHandle;
 pub struct Error {
     address: SocketAddr,
     source: io::Error,
+}
+
+/// What the operator is answered from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The node's time.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Rooms.
+    pub broker: Arc<Broker>,
+    /// The data plane.
+    pub workers: Arc<Workers>,
+    /// Who answers customers.
+    pub assistant: Dispatcher,
+    /// The way to other nodes, if there is one.
+    pub bridge: Option<Arc<Bridge>>,
+    /// True from the first moment of a drain: this node is not ready for more.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Sources {
+    fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
 }
 
 /// The admin listener.
@@ -186,7 +219,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
             );
         }
         "/ready" => {
-            let (status, text) = health::readiness(sources);
+            let (status, text) = readiness(sources);
             return reply(status, TEXT, text);
         }
         _ => {}
@@ -208,7 +241,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
         "/health" => reply(
             StatusCode::OK,
             JSON,
-            format!("{:#}\n", health::health(sources).await),
+            format!("{:#}\n", health(sources).await),
         ),
         "/metrics" => {
             let format = metrics::Format::of(request.headers());
@@ -228,6 +261,15 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
     }
 }
 
+fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
 /// Is the one bearer token given (RFC 9110 section 11.4)? Compared in a time that depends on the lengths only.
 fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
     const SCHEME: &[u8] = b"bearer ";
@@ -245,4 +287,126 @@ fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
         .zip(expected)
         .fold(0, |sum, (a, b)| sum | (a ^ b));
     scheme.eq_ignore_ascii_case(SCHEME) && given.len() == expected.len() && differences == 0
+}
+
+/// Ready, ready but cut off from other nodes, or not ready for that reason.
+fn readiness(sources: &Sources) -> (StatusCode, String) {
+    let mut reasons = bridge_reasons(sources);
+    if !reasons.is_empty() && sources.config.bridge.required {
+        let text = format!("not ready: {}\n", reasons.join("; "));
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    // Never a reason to take nobody: while settings change, it is one of every node.
+    reasons.extend(disagreements(sources));
+    if reasons.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        let text = format!("ready, degraded: {}\n", reasons.join("; "));
+        (StatusCode::OK, text)
+    }
+}
+
+/// Why other nodes, or Django, are not reached over a Redis.
+fn bridge_reasons(sources: &Sources) -> Vec<String> {
+    let Some(bridge) = &sources.bridge else {
+        return Vec::new();
+    };
+    let nodes = reasons("redis", bridge.reports());
+    nodes
+        .chain(reasons("django", bridge.channel_reports()))
+        .collect()
+}
+
+/// Which other nodes have other settings.
+fn disagreements(sources: &Sources) -> Vec<String> {
+    let bridge = sources.bridge.as_ref();
+    bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
+}
+
+fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
+    let down = reports.into_iter().enumerate();
+    down.filter(|(_, report)| !report.is_up)
+        .map(move |(index, report)| {
+            let reason = match report.reason.as_str() {
+                "" => "connecting",
+                reason => reason,
+            };
+            format!("{what} {index} is down: {reason}")
+        })
+}
+
+/// The bridge's part of `/health`.
+fn bridge_health(sources: &Sources) -> Value {
+    let Some(bridge) = &sources.bridge else {
+        return json!({ "mode": "off" });
+    };
+    let now = sources.clock.now();
+    let (nodes, django) = (bridge.reports(), bridge.channel_reports());
+    json!({
+        "mode": sources.config.bridge.mode,
+        "redis": links(&nodes, now),
+        "other_nodes": bridge.others().1,
+        "django": links(&django, now),
+    })
+}
+
+fn links(reports: &[LinkReport], now: Millis) -> Vec<Value> {
+    reports
+        .iter()
+        .map(|report| {
+            json!({
+                "address": report.address,
+                "up": report.is_up,
+                "for_seconds": now.since(report.since).as_secs(),
+                "reason": report.reason,
+                "canary_milliseconds": report.canary.map(|took| took.as_secs_f64() * 1_000.0),
+                "rooms": report.rooms,
+                "confirmed": report.confirmed,
+                "outbox": report.outbox,
+            })
+        })
+        .collect()
+}
+
+async fn health(sources: &Sources) -> Value {
+    let reports = sources.workers.audit(None).await;
+    let answering = reports.len();
+    let mut reasons = Vec::new();
+    if sources.is_draining() {
+        reasons.push("draining".to_owned());
+    }
+    if answering < sources.workers.count() && !sources.is_draining() {
+        reasons.push(format!(
+            "{} of {} workers do not answer",
+            sources.workers.count() - answering,
+            sources.workers.count()
+        ));
+    }
+    reasons.extend(bridge_reasons(sources));
+    reasons.extend(disagreements(sources));
+    let unexplained: i64 = reports
+        .iter()
+        .map(|report| report.ledger.unexplained())
+        .sum();
+    if unexplained != 0 {
+        reasons.push(format!("the ledger has a residue of {unexplained}"));
+    }
+    let prompts = sources.assistant.counts();
+    json!({
+        "status": if reasons.is_empty() { "ok" } else { "degraded" },
+        "reasons": reasons,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": sources.clock.now().0 / 1_000,
+        "workers": { "running": answering, "configured": sources.workers.count() },
+        "connections": reports.iter().map(|report| report.connections).sum::<usize>(),
+        "rooms": sources.broker.rooms(),
+        "assistant": {
+            "kind": sources.config.assistant.kind,
+            "open": prompts.open,
+            "replied": prompts.replied,
+            "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
+            "busy": prompts.busy,
+        },
+        "bridge": bridge_health(sources),
+    })
 }

@@ -13,7 +13,7 @@ mod faq;
 #[cfg(test)]
 mod tests;
 
-pub use dispatcher::{Asked, Dispatcher};
+pub use dispatcher::{Asked, Counts, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 
 use crate::name::RoomName;

@@ -1,6 +1,5 @@
 //! The dispatcher with scripted backends: what a prompt ends in, and when.
 
-use super::dispatcher::Counts;
 use super::*;
 use crate::config;
 use std::sync::Arc;

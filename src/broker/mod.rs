@@ -20,6 +20,8 @@
 //! ask [`Broker::full_mailbox`] before they read more from their sockets; each can be past the check
 //! at the same time as the others, so the hard bound is the capacity plus the number of publishers.
 
+mod consumer;
+mod context;
 pub mod ledger;
 pub mod mailbox;
 mod mailboxes;
@@ -29,6 +31,8 @@ pub mod queue;
 pub mod room;
 pub mod uplink;
 
+pub use consumer::{Caller, Consumer, Consumers, Identity, Message, Payload, Role, Verdict};
+pub use context::Context;
 pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use parcel::Parcel;
 

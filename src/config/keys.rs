@@ -124,7 +124,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
 /// Every key of [`Config`](super::Config), in the order of the documents.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("routes", Kind::Tables(&["path", "handler"]), "Paths and what serves them (`chat` or `echo`); none = the guide's chat route."),
+    key("routes", Kind::Tables(&["path", "handler"]), "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route."),
 
     key("server.listen", Kind::Address, "Address and port of the public listener; `PORT` in the environment changes the port."),
     key("server.workers", Kind::Count, "Data-plane threads, at most 64; 0 = one per core."),

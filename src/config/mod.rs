@@ -158,6 +158,8 @@ pub enum Handler {
     Chat,
     /// Sends every message back as it came, text and binary (conformance suites).
     Echo,
+    /// Sends every message of a member to all members of the room as it came, text and binary.
+    Relay,
 }
 
 /// The chat route of the guide, served when `[[routes]]` names none.

@@ -9,7 +9,7 @@ mod connection;
 mod pace;
 mod query;
 
-pub use authority::Host;
-pub use connection::{End, builder, linger, serve};
+pub use authority::{BadHost, Host};
+pub use connection::{End, Served, builder, linger, serve};
 pub use pace::{Pace, Phase, Timeouts};
 pub use query::parameter;

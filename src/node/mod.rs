@@ -11,6 +11,7 @@ use crate::admin::{self, Admin, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::chat;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -87,7 +88,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
+    pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let (listener, address) = server::listen(&config)?;
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
         let limits = &config.limits;
@@ -95,7 +96,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = Parts::start(config, assistant, &admission)?;
+        let parts = Parts::start(config, metrics, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -103,7 +104,7 @@ impl Node {
             admission,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener)?;
+        let (door, visitors) = entrance.open(listener)?;
         let admin = Admin::bind(parts.sources()).await?;
         Ok(Self {
             address,
@@ -175,10 +176,11 @@ impl Parts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
+        metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
     ) -> Result<Self, Error> {
-        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
+        let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| Post::new())
@@ -197,11 +199,11 @@ impl Parts {
             config: Arc::clone(&config),
             clock,
             broker: Arc::clone(&broker),
-            assistant: assistant.clone(),
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
-        let workers = Workers::start(posts, supplies).map_err(Error::Workers)?;
+        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let workers = Workers::start(posts, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
             clock,

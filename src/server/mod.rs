@@ -6,25 +6,24 @@
 mod accept;
 pub mod admission;
 mod doorstep;
-mod entrance;
 mod first_read;
 pub mod origin;
 pub mod page;
 pub mod route;
 mod service;
 
-pub use entrance::Entrance;
-
 use crate::config::Config;
-use crate::worker::Door;
+use crate::metrics::Metrics;
+use crate::worker::{Door, Workers};
 use accept::Acceptor;
+use admission::Admission;
 use mio::net::TcpListener;
 use service::Front;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Why nobody can come in.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +58,37 @@ pub fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Error> {
 /// sender, and so does everybody who is served there.
 pub type Visitors = mpsc::Receiver<Infallible>;
 
-/// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
-/// serves. Must be called on the control plane's runtime.
-///
-/// # Errors
-/// When the routes contradict each other.
-pub fn open(entrance: Entrance, listener: TcpListener) -> Result<(Door, Visitors), Error> {
-    let patience = entrance.config.server.handshake_timeout;
-    let front = Front::new(entrance).map_err(Error::Routes)?;
-    let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
-    Ok((Door::new(listener, gate, patience), visitors))
+/// What letting clients in takes.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where connections go.
+    pub workers: Arc<Workers>,
+    /// Who may have one more connection; a worker gives back what a closed one held.
+    pub admission: Arc<Admission>,
+    /// True once this node takes nobody new any more.
+    pub closing: watch::Receiver<bool>,
+}
+
+impl Entrance {
+    /// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
+    /// serves. Must be called on the control plane's runtime.
+    ///
+    /// # Errors
+    /// When the routes contradict each other.
+    pub fn open(self, listener: TcpListener) -> Result<(Door, Visitors), Error> {
+        let patience = self.config.server.handshake_timeout;
+        let front = Front::new(self).map_err(Error::Routes)?;
+        let (visit, visitors) = mpsc::channel(1);
+        let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
+        Ok((Door::new(listener, gate, patience), visitors))
+    }
+
+    /// Does this node take nobody new any more?
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
 }

@@ -10,13 +10,15 @@ use super::first_read;
 use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router};
+use crate::broker::Role;
+use crate::chat::{self, Visit};
 use crate::config::{Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
 use crate::transport::handshake::{self, Head, Offer};
-use crate::worker::{Accepted, Role, Visit};
+use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
 use hyper::body::Incoming;
@@ -244,12 +246,16 @@ impl Front {
         let matched = self.router.match_path(path)?;
         Some(match matched.handler {
             Handler::Chat => Visitor {
-                role: Role::Chat,
+                role: chat::guide(),
                 room: matched.room,
             },
             Handler::Echo => Visitor {
-                role: Role::Echo,
+                role: chat::echo(),
                 room: None,
+            },
+            Handler::Relay => Visitor {
+                role: chat::relay(),
+                room: matched.room,
             },
         })
     }
@@ -262,14 +268,14 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = Role::Visit(Box::new(Visit {
+        let role = chat::django(Visit {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
             // A business number too long to exist: nothing sent there gets more than an error.
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
-        }));
+        });
         Visitor {
             role,
             room: joined.room,

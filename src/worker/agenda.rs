@@ -7,6 +7,7 @@
 //! one write.
 
 use super::turn::{EVENTS, Worker};
+use crate::broker::Consumers;
 use std::collections::VecDeque;
 
 /// What the small rooms may take of a turn, in writes.
@@ -44,7 +45,7 @@ impl Agenda {
     }
 }
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Writes small rooms, within what is left of their budget.
     pub(super) fn write_small_rooms(&mut self, budget: &mut u64) {
         while *budget > 0

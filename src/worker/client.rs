@@ -1,7 +1,7 @@
 //! One tenant of the slab: a socket, its state machine, and its seat in a room.
 
 use super::connection::Connection;
-use super::plane::Role;
+use crate::broker::Role;
 use crate::clock::Millis;
 use mio::net::TcpStream;
 

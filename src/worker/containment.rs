@@ -6,12 +6,12 @@ use super::outbound::Outbound;
 use super::rooms::LocalRoom;
 use super::slab::index_of;
 use super::turn::{BUFFER_BYTES, Worker};
-use crate::broker::Parcel;
 use crate::broker::ledger::{Cause, Ledger};
+use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
     /// and nothing else notices.
     pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {

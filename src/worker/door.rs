@@ -9,8 +9,9 @@
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
 use super::turn::{TIMER_MAX, Worker};
-use super::{Handoff, LISTEN, Role};
+use super::{Handoff, LISTEN};
 use crate::broker::placement::Passage;
+use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -137,7 +138,7 @@ impl Door {
     }
 }
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Begins to listen.
     ///
     /// # Panics

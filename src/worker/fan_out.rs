@@ -6,6 +6,7 @@ use super::outbound::{Batch, Sent};
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
 use super::turn::Worker;
+use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
@@ -238,7 +239,7 @@ impl Offered {
     }
 }
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Writes what a room has been told to its members, to about `budget` of them; what of the budget
     /// that took.
     pub(super) fn write_room(&mut self, key: u64, budget: u64) -> u64 {

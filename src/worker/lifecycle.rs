@@ -4,13 +4,12 @@ use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
 use super::outbound::Sent;
-use super::plane::Role;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::ConnectionKey;
 use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
+use crate::broker::{Consumers, Publication};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -83,7 +82,7 @@ impl Drain {
     }
 }
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Takes a connection over from another thread.
     pub(super) fn open(&mut self, mut handoff: Handoff) {
         let key = self.clients.reserve();
@@ -138,7 +137,11 @@ impl Worker {
         // Who reads the greeting is counted.
         self.plane.metrics.connections.inc();
         self.plane.metrics.connections_opened.inc();
-        self.greet(key, &answer);
+        let (greeting, end) = self.contained_opening(key);
+        self.greet(key, &answer, greeting.as_ref());
+        if let Some(reason) = end {
+            self.close(key, reason);
+        }
         self.arm(key);
         if let Some(drain) = &self.drain {
             let reason = drain.reason;
@@ -148,30 +151,6 @@ impl Worker {
                 let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
                 worker.feed(key, &mut bytes);
             });
-        }
-    }
-
-    /// Welcomes the members of a room that have waited for it.
-    pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
-        let Self {
-            rooms,
-            clients,
-            plane,
-            ..
-        } = self;
-        let Some(local) = rooms.get_mut(key_of(slot)) else {
-            return;
-        };
-        for member in &local.members {
-            let Some(key) = clients.key_at(member.index) else {
-                continue;
-            };
-            if let Some(client) = clients.at_mut(member.index)
-                && std::mem::take(&mut client.unwelcomed)
-                && let Some(greeting) = plane.greeting(&client.role, Some(&local.room))
-            {
-                plane.direct(ConnectionKey(key), greeting);
-            }
         }
     }
 
@@ -190,23 +169,12 @@ impl Worker {
 
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
-    fn greet(&mut self, key: u64, answer: &[u8]) {
-        let Self {
-            clients,
-            rooms,
-            plane,
-            ..
-        } = self;
+    fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
+        let Self { clients, plane, .. } = self;
         let Some(client) = clients.get_mut(key) else {
             return;
         };
         let seat = client.seat.map(|seat| seat.room);
-        let local = seat.and_then(|room| rooms.at_mut(room));
-        let greeting = if client.unwelcomed {
-            None // It comes with the room's confirmation.
-        } else {
-            plane.greeting(&client.role, local.map(|local| &*local.room))
-        };
         let (now, mut sent) = (plane.now, Sent::default());
         let mut change = Change {
             expected: u64::from(greeting.is_some()),
@@ -215,7 +183,6 @@ impl Worker {
         let Client {
             socket, connection, ..
         } = client;
-        let greeting = greeting.as_ref();
         let outbound = &mut connection.outbound;
         if outbound
             .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
@@ -388,13 +355,9 @@ impl Worker {
         let Some(client) = clients.get_mut(key) else {
             return false;
         };
-        let room = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let name = match (&client.role, room) {
-            (Role::Visit(visit), _) => &visit.prompts,
-            (_, Some(local)) => local.room.name(),
-            _ => return false,
-        };
-        plane.assistant.is_answering(name)
+        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = local.map(|local| &*local.room);
+        plane.consumers.is_answering(&client.role, room)
     }
 
     /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.

@@ -14,6 +14,7 @@ mod affinity;
 mod agenda;
 mod client;
 pub mod connection;
+mod consumer;
 mod containment;
 mod door;
 mod fan_out;
@@ -23,7 +24,6 @@ pub mod outbound;
 mod parting;
 mod plane;
 pub mod rate_limit;
-mod reply;
 mod report;
 mod rooms;
 mod settle;
@@ -33,13 +33,11 @@ mod turn;
 mod workers;
 
 pub use door::{Accepted, Door, Gate};
-pub use plane::{Role, Visit};
 pub use workers::{Ended, Workers};
 
-use crate::assistant::Dispatcher;
-use crate::broker::Broker;
 use crate::broker::ledger::Ledger;
 use crate::broker::placement::Passage;
+use crate::broker::{Broker, Consumers, Role};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -210,8 +208,6 @@ pub struct Supplies {
     pub clock: Clock,
     /// Rooms.
     pub broker: Arc<Broker>,
-    /// Who answers, if anybody.
-    pub assistant: Dispatcher,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Gives back what a connection held.
@@ -228,14 +224,19 @@ impl fmt::Debug for Supplies {
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn spawn(id: usize, post: Post, supplies: Supplies) -> io::Result<JoinHandle<()>> {
+pub fn spawn(
+    id: usize,
+    post: Post,
+    supplies: Supplies,
+    consumers: impl Consumers,
+) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker-{id}"))
         .spawn(move || {
             if supplies.config.server.pin_workers {
                 affinity::pin(id);
             }
-            turn::Worker::new(id, post, &supplies).run();
+            turn::Worker::new(id, post, &supplies, consumers).run();
         })
 }
 

@@ -1,56 +1,26 @@
-//! What a worker's connections share: the contract's codec, the way into rooms, the counters; and
-//! [`Speaker`], which gives one connection's messages their meaning.
+//! What a worker's connections share: the way into rooms, the consumers, the counters; and
+//! [`Speaker`], which hands one connection's messages to its consumer.
 
 use super::Supplies;
-use super::connection::{Surroundings, Verdict};
-use super::reply::{ConnectionReply, RoomReply};
-use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
+use super::connection::Surroundings;
 use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
-use crate::broker::{Broker, ConnectionKey, Publication};
+use crate::broker::{
+    Broker, ConnectionKey, Consumers, Context, Message, Publication, Role, Verdict,
+};
 use crate::clock::{self, Clock, Millis};
-use crate::config::{BridgeMode, Deliver, Dialect};
+use crate::config::BridgeMode;
 use crate::metrics::{Metrics, count};
-use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
 use crate::transport::{Kind, Opcode, encoder};
 
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a connection is for.
-#[derive(Debug)]
-pub enum Role {
-    /// The chat contract, as a member of a room.
-    Chat,
-    /// The chat contract in dialect `django`, which also takes in those who cannot join.
-    Visit(Box<Visit>),
-    /// Every message goes back as it came.
-    Echo,
-}
-
-/// A connection of dialect `django`.
-#[derive(Debug)]
-pub struct Visit {
-    /// The business as the path names it.
-    pub business_id: String,
-    /// The session as the path names it.
-    pub session_id: String,
-    /// The text of the connection error that replaces the welcome.
-    pub error: Option<&'static str>,
-    /// Are its commands answered, or does each one fail?
-    pub answers: bool,
-    /// The room its prompts are asked in; of its own if it could not join one.
-    pub prompts: RoomName,
-}
-
 /// Plain counters of one turn, added to the shared metrics at its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    pub(super) users: u64,
-    pub(super) systems: u64,
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) writes: u64,
@@ -59,53 +29,49 @@ pub(super) struct Tally {
 
 /// Shared by the connections of one worker.
 #[derive(Debug)]
-pub(super) struct Plane {
+pub(super) struct Plane<C> {
     pub(super) worker: usize,
     pub(super) broker: Arc<Broker>,
-    pub(super) assistant: Dispatcher,
+    pub(super) consumers: C,
     pub(super) metrics: Arc<Metrics>,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
     pub(super) now: Millis,
     pub(super) clock: Clock,
-    writer: Writer,
-    deliver: Deliver,
-    welcome: bool,
-    text_bytes_max: usize,
     expiry: Duration,
     /// How long an own message may take to come back in the order of all nodes.
     order_timeout: Duration,
     assistant_timeout: Duration,
-    parser: Parser,
-    stamp: Stamp,
-    scratch: Vec<u8>,
 }
 
-impl Plane {
-    pub(super) fn new(worker: usize, supplies: &Supplies) -> Self {
+/// A payload as a frame, for those who do not know frames.
+fn encode(is_text: bool, payload: &[u8]) -> Bytes {
+    let opcode = if is_text {
+        Opcode::Text
+    } else {
+        Opcode::Binary
+    };
+    encoder::frame(opcode, payload)
+}
+
+impl<C: Consumers> Plane<C> {
+    pub(super) fn new(worker: usize, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         Self {
             worker,
             broker: Arc::clone(&supplies.broker),
-            assistant: supplies.assistant.clone(),
+            consumers,
             metrics: Arc::clone(&supplies.metrics),
             ledger: Ledger::default(),
             tally: Tally::default(),
             now: supplies.clock.now(),
             clock: supplies.clock,
-            writer: Writer::new(config.chat.dialect),
-            deliver: config.chat.deliver,
-            welcome: config.chat.welcome,
-            text_bytes_max: config.chat.text_bytes_max,
             expiry: config.queue.expiry,
             order_timeout: match config.bridge.mode {
                 BridgeMode::Streams => config.bridge.order_timeout,
                 BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
             },
             assistant_timeout: config.assistant.timeout,
-            parser: Parser::new(),
-            stamp: Stamp::new(0, 0),
-            scratch: Vec::with_capacity(1024),
         }
     }
 
@@ -113,29 +79,7 @@ impl Plane {
     pub(super) fn begin_turn(&mut self, now: Millis) {
         self.now = now;
         let (second, micros) = clock::wall();
-        self.stamp.set(second, micros);
-    }
-
-    fn publication(&mut self) -> Publication {
-        let frame = encoder::frame(Opcode::Text, &self.scratch);
-        // One long message must not keep its size for good.
-        if self.scratch.capacity() > 64 * 1024 {
-            self.scratch = Vec::with_capacity(1024);
-        }
-        Publication {
-            frame,
-            deadline: self.now + self.expiry,
-        }
-    }
-
-    pub(super) fn direct(&mut self, connection: ConnectionKey, publication: Publication) {
-        self.broker.direct(
-            self.worker,
-            connection,
-            publication,
-            false,
-            Some(self.worker),
-        );
+        self.consumers.begin_turn(second, micros);
     }
 
     /// How long a peer that has ended its side is still given what it waits for.
@@ -147,208 +91,129 @@ impl Plane {
         }
     }
 
-    /// The greeting of a new connection, if it gets one.
-    pub(super) fn greeting(&mut self, role: &Role, room: Option<&Room>) -> Option<Publication> {
-        self.scratch.clear();
-        let (business_id, session_id) = match role {
-            Role::Echo => return None,
-            Role::Chat => room.map(|room| (room.name().business_id(), room.name().session_id()))?,
-            Role::Visit(visit) => (&*visit.business_id, &*visit.session_id),
+    /// The consumers, one connection as they see it, and the counters.
+    fn present<'a>(
+        &'a mut self,
+        key: u64,
+        room: Option<&'a Arc<Room>>,
+    ) -> (&'a mut C, Context<'a>, &'a Metrics) {
+        let cx = Context {
+            broker: &self.broker,
+            author: Author {
+                worker: self.worker,
+                connection: ConnectionKey(key),
+            },
+            room,
+            clock: self.clock,
+            now: self.now,
+            expiry: self.expiry,
+            encode,
+            caller: None,
+            is_opening: false,
+            greeting: None,
+            asked: 0,
         };
-        let error = match role {
-            Role::Visit(visit) => visit.error,
-            _ => None,
-        };
-        let (writer, scratch) = (self.writer, &mut self.scratch);
-        match error {
-            Some(error) => writer.connection_error(scratch, error),
-            None if !self.welcome => return None,
-            None => writer.welcome(scratch, business_id, session_id, &self.stamp),
+        (&mut self.consumers, cx, &self.metrics)
+    }
+
+    /// Begins a connection whose 101 is not written yet: what leaves with it, and whether the connection stays.
+    /// `is_confirmed`: other nodes are heard in its room already.
+    pub(super) fn open(
+        &mut self,
+        key: u64,
+        role: &mut Role,
+        room: Option<&Arc<Room>>,
+        is_confirmed: bool,
+    ) -> (Option<Publication>, Verdict) {
+        let (consumers, mut cx, _) = self.present(key, room);
+        cx.is_opening = true;
+        let mut verdict = consumers.open(role, &mut cx);
+        if is_confirmed && verdict == Verdict::Done {
+            verdict = consumers.joined(role, &mut cx);
         }
-        Some(self.publication())
+        (cx.greeting, verdict)
+    }
+
+    /// Other nodes are heard in the room from here on.
+    pub(super) fn joined(&mut self, key: u64, role: &mut Role, room: &Arc<Room>) -> Verdict {
+        let (consumers, mut cx, _) = self.present(key, Some(room));
+        consumers.joined(role, &mut cx)
+    }
+
+    /// Lets a consumer know that its connection is gone.
+    pub(super) fn closed(&mut self, key: u64, role: &mut Role, room: Option<&Arc<Room>>) {
+        let (consumers, mut cx, _) = self.present(key, room);
+        consumers.close(role, &mut cx);
     }
 }
 
-/// One connection's messages on their way into the system.
+/// One connection's messages on their way to its consumer.
 #[derive(Debug)]
-pub(super) struct Speaker<'a> {
-    pub(super) plane: &'a mut Plane,
-    pub(super) connection: ConnectionKey,
-    pub(super) role: &'a Role,
-    pub(super) room: Option<&'a Arc<Room>>,
-    /// Questions that it asked meanwhile.
-    pub(super) asked: u16,
+pub(super) struct Speaker<'a, C> {
+    consumers: &'a mut C,
+    role: &'a mut Role,
+    cx: Context<'a>,
+    metrics: &'a Metrics,
 }
 
-impl Speaker<'_> {
-    fn error(&mut self, code: ErrorCode) {
-        count(&self.plane.metrics.commands_refused, "reason", code.label());
-        self.plane.scratch.clear();
-        self.plane.writer.error(&mut self.plane.scratch, code);
-        let publication = self.plane.publication();
-        self.plane.direct(self.connection, publication);
+impl<'a, C: Consumers> Speaker<'a, C> {
+    pub(super) fn new(
+        plane: &'a mut Plane<C>,
+        key: u64,
+        role: &'a mut Role,
+        room: Option<&'a Arc<Room>>,
+    ) -> Self {
+        let (consumers, cx, metrics) = plane.present(key, room);
+        Self {
+            consumers,
+            role,
+            cx,
+            metrics,
+        }
     }
 
-    fn chat(&mut self, payload: &mut [u8]) -> Verdict {
-        let plane = &mut *self.plane;
-        let dialect = plane.writer.dialect();
-        let command = match plane.parser.parse(dialect, plane.text_bytes_max, payload) {
-            Ok(command) => command,
-            Err(Rejected::Error(code)) => {
-                self.error(code);
-                return Verdict::Done;
-            }
-            Err(Rejected::Ignored) => {
-                count(&plane.metrics.commands_refused, "reason", "ignored");
-                return Verdict::Done;
-            }
-        };
-        let is_user = command.kind == protocol::Kind::User;
-        // A session that does not exist: the package fails to store the message.
-        if let Role::Visit(visit) = self.role
-            && !visit.answers
-        {
-            let failure = command.failure();
-            self.error(failure);
-            return Verdict::Done;
-        }
-        plane.scratch.clear();
-        plane
-            .writer
-            .echo(&mut plane.scratch, &command, &plane.stamp);
-        let question = (is_user && plane.assistant.enabled()).then(|| command.text.to_string());
-        *(if is_user {
-            &mut plane.tally.users
-        } else {
-            &mut plane.tally.systems
-        }) += 1;
-        let publication = plane.publication();
-        let author = Author {
-            worker: plane.worker,
-            connection: self.connection,
-        };
-        match self.room {
-            Some(room) if plane.deliver == Deliver::Room => {
-                if is_user {
-                    plane.broker.say(room, &publication, author);
-                } else {
-                    plane.broker.publish(room, &publication, Some(plane.worker));
-                }
-            }
-            room => {
-                if let Some(room) = room.filter(|_| is_user) {
-                    plane.broker.say_alone(room, &publication, author);
-                }
-                plane.direct(self.connection, publication);
-            }
-        }
-        question.map_or(Verdict::Done, |text| self.ask(text))
-    }
-
-    fn ask(&mut self, text: String) -> Verdict {
-        let plane = &*self.plane;
-        let Some(name) = self.name() else {
-            return Verdict::Done;
-        };
-        let sequential = plane.writer.dialect() == Dialect::Django;
-        let envelope = super::reply::Envelope {
-            writer: plane.writer,
-            expiry: plane.expiry,
-            clock: plane.clock,
-        };
-        let asker = Author {
-            worker: plane.worker,
-            connection: self.connection,
-        };
-        let reply: Box<dyn ReplyTo> = match self.room.filter(|_| plane.deliver == Deliver::Room) {
-            Some(room) => Box::new(RoomReply {
-                broker: Arc::clone(&plane.broker),
-                room: room.name().clone(),
-                asker,
-                envelope,
-            }),
-            None => Box::new(ConnectionReply {
-                broker: Arc::clone(&plane.broker),
-                asker,
-                resume: sequential,
-                envelope,
-            }),
-        };
-        let waits = sequential && plane.deliver == Deliver::Sender;
-        match plane.assistant.ask(Prompt {
-            room: name.clone(),
-            text,
-            reply,
-        }) {
-            Asked::Off => return Verdict::Done,
-            Asked::Accepted => {}
-            // The apology is on its way like any reply, so a waiting connection is resumed by it.
-            Asked::Busy(prompt) => prompt.reply.apologise(),
-        }
-        self.asked = self.asked.saturating_add(1);
-        if waits { Verdict::Await } else { Verdict::Done }
-    }
-
-    fn name(&self) -> Option<&RoomName> {
-        match self.role {
-            Role::Chat => self.room.map(|room| room.name()),
-            Role::Visit(visit) => Some(&visit.prompts),
-            Role::Echo => None,
-        }
+    /// Questions that the connection asked meanwhile.
+    pub(super) fn asked(&self) -> u16 {
+        self.cx.asked
     }
 }
 
-impl Surroundings for Speaker<'_> {
+impl<C: Consumers> Surroundings for Speaker<'_, C> {
     fn ready(&mut self) -> bool {
-        let plane = &*self.plane;
-        let mailboxes = plane.broker.mailboxes();
+        let (broker, own) = (self.cx.broker, self.cx.author.worker);
+        let mailboxes = broker.mailboxes();
         // Asked again after registering: the mailbox may have been emptied in between.
         loop {
-            let full = match self.room {
-                Some(room) => plane.broker.full_mailbox(room),
-                None => mailboxes.is_full(plane.worker).then_some(plane.worker),
+            let full = match self.cx.room {
+                Some(room) => broker.full_mailbox(room),
+                None => mailboxes.is_full(own).then_some(own),
             };
             match full {
                 None => return true,
-                Some(worker) if worker == plane.worker => return false,
-                Some(worker) if mailboxes.wait(worker, plane.worker) => return false,
+                Some(worker) if worker == own => return false,
+                Some(worker) if mailboxes.wait(worker, own) => return false,
                 Some(_) => {}
             }
         }
     }
 
     fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
-        match (self.role, kind) {
-            (Role::Echo, kind) => {
-                #[cfg(test)]
-                super::tests::trip(payload);
-                let opcode = if kind == Kind::Text {
-                    Opcode::Text
-                } else {
-                    Opcode::Binary
-                };
-                let frame = encoder::frame(opcode, payload);
-                let deadline = self.plane.now + self.plane.expiry;
-                self.plane
-                    .direct(self.connection, Publication { frame, deadline });
-                Verdict::Done
-            }
-            (_, Kind::Binary) => Verdict::Close(CloseReason::Unsupported),
-            (_, Kind::Text) => self.chat(payload),
-        }
+        #[cfg(test)]
+        super::tests::trip(payload);
+        let message = Message::new(kind == Kind::Text, payload);
+        self.consumers.message(self.role, &mut self.cx, message)
     }
 
     fn pong(&mut self, frame: Bytes) {
-        self.plane
-            .broker
-            .control(self.plane.worker, self.connection, frame);
+        let Author { worker, connection } = self.cx.author;
+        self.cx.broker.control(worker, connection, frame);
     }
 
     fn too_many(&mut self) {
-        self.error(ErrorCode::TooMany);
+        self.consumers.too_many(self.role, &mut self.cx);
     }
 
     fn violation(&mut self, label: &'static str) {
-        count(&self.plane.metrics.violations, "kind", label);
+        count(&self.metrics.violations, "kind", label);
     }
 }

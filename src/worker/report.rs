@@ -4,31 +4,23 @@ use super::Report;
 use super::plane::Tally;
 use super::rooms::key_of;
 use super::turn::Worker;
+use crate::broker::Consumers;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Adds the turn's counts to the shared metrics and answers audits.
     pub(super) fn report(&mut self) {
         let Tally {
-            users,
-            systems,
             bytes_read,
             bytes_written,
             writes,
             accepted,
         } = std::mem::take(&mut self.plane.tally);
+        self.plane.consumers.end_turn();
         let metrics = &self.plane.metrics;
-        for (kind, number) in [("user", users), ("system", systems)] {
-            if number > 0 {
-                metrics
-                    .commands
-                    .get_or_create(&[("kind", kind)])
-                    .inc_by(number);
-            }
-        }
         metrics.bytes_read.inc_by(bytes_read);
         metrics.bytes_written.inc_by(bytes_written);
         metrics.writes.inc_by(writes);

@@ -6,17 +6,19 @@
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
 use super::agenda::SMALL_ROOMS;
-use super::client::Ended;
+use super::client::{Ended, Seat};
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
 use super::parting::Parting;
 use super::rooms::{Change, key_of, low_half};
 use super::slab::index_of;
 use super::turn::Worker;
-use crate::broker::Parcel;
 use crate::broker::ledger::Cause;
+use crate::broker::room::Room;
+use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
@@ -24,7 +26,7 @@ const ROUNDS: usize = 16;
 /// What connections that leave their rooms may take of a turn, in writes, of all that end at once.
 const LEAVES: u64 = 64;
 
-impl Worker {
+impl<C: Consumers> Worker<C> {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
@@ -306,18 +308,26 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        client.left = true;
-        let Some(seat) = client.seat.take() else {
-            return;
+        let is_first = !std::mem::replace(&mut client.left, true);
+        let room = match client.seat.take() {
+            Some(seat) => self.stand(key, seat),
+            None => None,
         };
+        if is_first {
+            self.contained_closing(key, room.as_ref());
+        }
+    }
+
+    /// Gives a seat back; the room that it was in.
+    fn stand(&mut self, key: u64, seat: Seat) -> Option<Arc<Room>> {
+        let client = self.clients.get_mut(key)?;
         if client.connection.outbound.queued() > 0
             && let Some(room) = self.rooms.key_at(seat.room)
         {
             self.leavers.insert(key, room);
         }
-        let Some(local) = self.rooms.at_mut(seat.room) else {
-            return;
-        };
+        let local = self.rooms.at_mut(seat.room)?;
+        let room = Arc::clone(&local.room);
         let clients = &mut self.clients;
         local.remove(seat.position, |index, position| {
             let neighbour = clients.at_mut(index);
@@ -325,7 +335,7 @@ impl Worker {
                 seat.position = position;
             }
         });
-        if self.plane.broker.leave(&local.room, self.plane.worker)
+        if self.plane.broker.leave(&room, self.plane.worker)
             && let Some(key) = self.rooms.key_at(seat.room)
             && let Some(local) = self.rooms.remove(key)
         {
@@ -337,5 +347,6 @@ impl Worker {
                 self.done += load.unwrap_or_default();
             }
         }
+        Some(room)
     }
 }

@@ -14,7 +14,7 @@ use super::timers::Timers;
 use super::{LISTEN, Link, OnClose, Order, Post, Report, Supplies, WAKE};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
-use crate::broker::{ConnectionKey, Parcel};
+use crate::broker::{Consumers, Parcel};
 use crate::clock::{Clock, Millis};
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -47,7 +47,7 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
-pub(super) struct Worker {
+pub(super) struct Worker<C: Consumers> {
     pub(super) poll: Poll,
     link: Arc<Link>,
     pub(super) clock: Clock,
@@ -55,7 +55,7 @@ pub(super) struct Worker {
     turned: Millis,
     begun: Millis,
     pub(super) on_close: OnClose,
-    pub(super) plane: Plane,
+    pub(super) plane: Plane<C>,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
     pub(super) clients: Slab<Client>,
@@ -110,7 +110,7 @@ pub(super) struct Worker {
     pub(super) counted: Ledger,
 }
 
-impl Drop for Worker {
+impl<C: Consumers> Drop for Worker<C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
         self.plane.broker.placement().ended(self.plane.worker);
@@ -133,8 +133,8 @@ impl Drop for Worker {
     }
 }
 
-impl Worker {
-    pub(super) fn new(id: usize, post: Post, supplies: &Supplies) -> Self {
+impl<C: Consumers> Worker<C> {
+    pub(super) fn new(id: usize, post: Post, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         let now = supplies.clock.now();
         Self {
@@ -144,7 +144,7 @@ impl Worker {
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
-            plane: Plane::new(id, supplies),
+            plane: Plane::new(id, supplies, consumers),
             rules: Rules::new(config),
             bounds: Bounds {
                 capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
@@ -340,7 +340,7 @@ impl Worker {
     fn listen(
         &mut self,
         key: u64,
-        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_>) -> Reading,
+        take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_, C>) -> Reading,
     ) {
         let Self {
             clients,
@@ -357,15 +357,9 @@ impl Worker {
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let now = plane.now;
         let room = local.map(|local| &local.room);
-        let mut speaker = Speaker {
-            plane,
-            connection: ConnectionKey(key),
-            role: &client.role,
-            room,
-            asked: 0,
-        };
+        let mut speaker = Speaker::new(plane, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
-        client.asked = client.asked.saturating_add(speaker.asked);
+        client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }

@@ -2,6 +2,7 @@
 
 use super::connection::{PINGS, STALL};
 use super::{Door, Handoff, Link, Order, Post, Report, Supplies, spawn};
+use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
 use crate::clock::Millis;
@@ -81,17 +82,21 @@ fn declare(metrics: &Metrics) {
 pub struct Ended;
 
 impl Workers {
-    /// Starts a thread for each of the `posts`.
+    /// Starts a thread for each of the `posts`, with consumers of its own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(posts: Vec<Post>, supplies: Supplies) -> io::Result<Self> {
+    pub fn start<C: Consumers>(
+        posts: Vec<Post>,
+        supplies: Supplies,
+        consumers: impl Fn() -> C,
+    ) -> io::Result<Self> {
         declare(&supplies.metrics);
         let links = posts.iter().map(|post| Arc::clone(&post.link)).collect();
         let threads = posts
             .into_iter()
             .enumerate()
-            .map(|(id, post)| spawn(id, post, supplies.clone()))
+            .map(|(id, post)| spawn(id, post, supplies.clone(), consumers()))
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             links,

@@ -5,7 +5,7 @@ use super::*;
 use crate::support::Blow;
 use crate::support::deployment::{Sealed, Watched, check_redis, cluster};
 use crate::support::redis::{Reply, free_port};
-use supportal::internal::bridge::link_of;
+use supportal::bridge::place::link_of;
 
 #[test]
 fn rooms_spread_over_several_redis_and_one_may_fail_alone() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::redis::{Conversation, Reply};
 use bytes::Bytes;
-use supportal::internal::bridge::envelope::{Entry, Head, NodeId, Writer};
+use supportal::bridge::envelope::{Entry, Head, NodeId, Writer};
 
 const ROOM: &str = "supportal:room:chat_1_abc";
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use supportal::internal::server::Allowed;
+use supportal::server::origin::Allowed;
 
 /// Entries that both read.
 const ENTRIES: [&str; 76] = [

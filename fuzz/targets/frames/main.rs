@@ -7,7 +7,7 @@ mod model;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Event, Outcome};
-use supportal::internal::transport::{Decoder, Flow, Kind, Limits, Receiver};
+use supportal::transport::{Decoder, Flow, Kind, Limits, Receiver};
 
 /// One frame as a client, honest or not, might write it.
 #[derive(Arbitrary, Debug)]

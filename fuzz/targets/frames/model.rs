@@ -1,6 +1,6 @@
 //! RFC 6455 as simply as it can be written: the whole stream at once, everything copied.
 
-use supportal::internal::transport::{Limits, ViolationKind};
+use supportal::transport::{Limits, ViolationKind};
 
 /// What a receiver gets.
 #[derive(Clone, Debug, PartialEq, Eq)]

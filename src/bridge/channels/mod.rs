@@ -47,10 +47,10 @@ mod text;
 pub mod value;
 mod wire;
 
-pub use codec::{Codec, To, Unwritable};
-pub use event::{Mapping, Outcome};
-pub use keys::Receivers;
-pub use scripts::Score;
+pub use codec::{Arrival, Codec, Poison, To, Unwritable};
+pub use event::{Ignored, Mapping, Outcome};
+pub use keys::{Keys, Receivers};
+pub use scripts::{Command, Score, Scores};
 pub use value::{Map, Value};
 
 #[cfg(test)]

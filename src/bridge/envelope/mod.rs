@@ -29,6 +29,9 @@ pub const HEAD_BYTES: usize = 33;
 /// Bytes of a message beside its frame.
 pub const MESSAGE_BYTES: usize = 22;
 
+/// Bytes of a mark.
+pub const MARK_BYTES: usize = 9;
+
 const MESSAGE: u8 = 1;
 const MARK: u8 = 2;
 const HELLO: u8 = 3;

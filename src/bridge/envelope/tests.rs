@@ -96,7 +96,7 @@ fn the_bytes_are_those_of_the_description() {
     expected.extend_from_slice(&[0, 0, 0, 4, 0x81, 2, b'h', b'i']);
     expected.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 3, 3]);
     assert_eq!(bytes, expected);
-    assert_eq!(bytes.len(), HEAD_BYTES + MESSAGE_BYTES + 4 + 9 + 1);
+    assert_eq!(bytes.len(), HEAD_BYTES + MESSAGE_BYTES + 4 + MARK_BYTES + 1);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) mod reads;
 mod refused;
 pub(super) mod scripts;
 
-pub use history::{Kept, NoHistory};
+pub use history::{Kept, KeptMessage, NoHistory};
 pub(super) use lane::Lane;
 pub use scripts::Announcement;
 

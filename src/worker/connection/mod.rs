@@ -10,6 +10,7 @@ pub use rules::{CLOSE_MAX, CLOSE_STILL, DISCARD_BYTES, LINGER, LINGER_SLOW, Rule
 
 use super::outbound::Outbound;
 use super::rate_limit::TokenBucket;
+use crate::broker::Verdict;
 use crate::clock::Millis;
 use crate::protocol::close::CloseReason;
 use crate::transport::{Decoder, Flow, Kind, Receiver, Violation, encoder};
@@ -22,17 +23,6 @@ pub const PINGS: &str = "pings";
 
 /// What is counted when a message begun is not complete in time.
 pub const STALL: &str = "stall";
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Dealt with.
-    Done,
-    /// The next message must wait for a reply to this one.
-    Await,
-    /// The connection ends.
-    Close(CloseReason),
-}
 
 /// What a connection asks of the worker around it while it reads.
 pub trait Surroundings {

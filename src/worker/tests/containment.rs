@@ -66,7 +66,7 @@ fn a_member_that_panics_leaves_its_room() {
     let mut stays = node.join_on(0, &name);
     let (mut peer, socket) = node.pair();
     node.workers.hand_over(Handoff {
-        role: Role::Echo,
+        role: chat::echo(),
         ..node.handoff(socket, Some(&name))
     });
     until("both to join", || node.members(&name) == 2);

@@ -12,8 +12,9 @@ mod spread;
 mod stall;
 
 use super::*;
-use crate::assistant::Assistant;
+use crate::assistant::{Assistant, Dispatcher};
 use crate::broker::{Publication, Wake};
+use crate::chat;
 use crate::config;
 use crate::transport::{Opcode, encoder};
 use socket2::SockRef;
@@ -139,17 +140,18 @@ impl Node {
             broker: Arc::new(Broker::new(&config.broker, wakes, None)),
             config: Arc::new(config),
             clock: Clock::start(),
-            assistant,
             metrics: Arc::new(Metrics::new()),
             on_close: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
         };
+        let (config, metrics) = (Arc::clone(&supplies.config), Arc::clone(&supplies.metrics));
+        let consumers = move || chat::Set::new(&config, &metrics, &assistant);
         Self {
             broker: Arc::clone(&supplies.broker),
             metrics: Arc::clone(&supplies.metrics),
             clock: supplies.clock,
-            workers: Workers::start(posts, supplies).expect("threads"),
+            workers: Workers::start(posts, supplies, consumers).expect("threads"),
             gone,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
             runtime,
@@ -175,7 +177,7 @@ impl Node {
             socket: mio::net::TcpStream::from_std(socket),
             answer: Vec::new(),
             leftover: Bytes::new(),
-            role: Role::Chat,
+            role: chat::guide(),
             room: name.cloned(),
             passage: self.workers.place(name),
             peer: 0,
@@ -216,7 +218,7 @@ impl Node {
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
         self.workers.hand_over(Handoff {
-            role: Role::Echo,
+            role: chat::echo(),
             leftover: Bytes::from(leftover),
             ..self.handoff(socket, None)
         });

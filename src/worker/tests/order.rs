@@ -13,7 +13,7 @@ fn django() -> Node {
 
 fn visit(node: &Node, name: &RoomName) -> Peer {
     let (peer, socket) = node.pair();
-    let visit = Visit {
+    let visit = chat::Visit {
         business_id: "1".to_owned(),
         session_id: "visit".to_owned(),
         error: None,
@@ -21,7 +21,7 @@ fn visit(node: &Node, name: &RoomName) -> Peer {
         prompts: name.clone(),
     };
     node.workers.hand_over(Handoff {
-        role: Role::Visit(Box::new(visit)),
+        role: chat::django(visit),
         ..node.handoff(socket, Some(name))
     });
     peer

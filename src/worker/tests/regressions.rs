@@ -3,13 +3,14 @@
 
 use super::rig::{Rig, masked, read};
 use crate::broker::Publication;
+use crate::broker::Verdict;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use crate::config::{Config, Overflow};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{Kind, Opcode, encoder};
-use crate::worker::connection::{Connection, Reading, Rules, Surroundings, Verdict};
+use crate::worker::connection::{Connection, Reading, Rules, Surroundings};
 use crate::worker::outbound::{Outbound, Sent};
 use crate::worker::{Handoff, Order};
 use bytes::Bytes;

@@ -2,13 +2,14 @@
 
 use crate::assistant::Dispatcher;
 use crate::broker::{Broker, Wake};
+use crate::chat;
 use crate::clock::{Clock, Millis};
 use crate::config::{AssistantKind, Config};
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::transport::{Opcode, encoder};
 use crate::worker::turn::Worker;
-use crate::worker::{Handoff, Link, Order, Post, Role, Supplies};
+use crate::worker::{Handoff, Link, Order, Post, Supplies};
 use bytes::Bytes;
 use mio::Events;
 use std::io::Read;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// A worker without a thread.
 pub(in crate::worker) struct Rig {
-    pub(in crate::worker) worker: Worker,
+    pub(in crate::worker) worker: Worker<chat::Set>,
     pub(in crate::worker) post: Arc<Link>,
     pub(in crate::worker) broker: Arc<Broker>,
     pub(in crate::worker) left: Arc<AtomicU64>,
@@ -45,16 +46,16 @@ impl Rig {
             config: Arc::new(config),
             clock: Clock::start(),
             broker: Arc::clone(&broker),
-            assistant,
             metrics: Arc::new(Metrics::new()),
             on_close: Arc::new(move |_peer| {
                 leaving.fetch_add(1, Ordering::Relaxed);
             }),
         };
+        let consumers = chat::Set::new(&supplies.config, &supplies.metrics, &assistant);
         let post = Post::new().unwrap();
         Self {
             post: Arc::clone(&post.link),
-            worker: Worker::new(0, post, &supplies),
+            worker: Worker::new(0, post, &supplies, consumers),
             broker,
             left,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -73,9 +74,9 @@ impl Rig {
             answer: Vec::new(),
             leftover: Bytes::new(),
             role: if room.is_some() {
-                Role::Chat
+                chat::guide()
             } else {
-                Role::Echo
+                chat::echo()
             },
             room: room.map(|name| RoomName::chat("1", name).unwrap()),
             passage: self.broker.place(None, self.now),

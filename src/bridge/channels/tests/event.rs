@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::event::Ignored;
 use super::super::text;
-use super::super::{Mapping, Outcome};
+use super::super::{Ignored, Mapping, Outcome};
 use super::{Map, Value};
 use crate::config::Dialect::{self, Django, Guide};
 use crate::config::channels::Channels;

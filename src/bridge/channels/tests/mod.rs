@@ -2,14 +2,12 @@
 //! (`tests/channels/vectors.json`), against poison, and against arbitrary bytes.
 
 mod event;
-pub(super) mod names;
 mod poison;
 mod properties;
 mod vectors;
 
-use super::Codec;
-use super::codec::{Arrival, Poison};
 use super::value::{Map, Value};
+use super::{Arrival, Codec, Poison};
 use crate::config::channels::{Channels, Format, Layer};
 
 /// What the recorder's random numbers are made of.

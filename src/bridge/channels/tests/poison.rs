@@ -1,7 +1,7 @@
 //! What no reader should be given, and why it is refused.
 
-use super::super::codec::{Arrival, DEPTH_MAX, Poison, VALUES_MAX};
-use super::super::{Codec, To, Unwritable, Value};
+use super::super::codec::{DEPTH_MAX, VALUES_MAX};
+use super::super::{Arrival, Codec, Poison, To, Unwritable, Value};
 use super::{NOW, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{Channels, Format, Layer};

@@ -2,12 +2,10 @@
 
 use serde_json::Value as Json;
 
-use super::super::codec::Poison;
 use super::super::encryption::Keyring;
-use super::super::keys::{host_of, non_local};
-use super::super::scripts::{Command, Commands, SEND};
-use super::super::{Codec, Map, Receivers, Score, To, Value};
-use super::names::{is_channel_name, is_group_name};
+use super::super::keys::{host_of, is_channel_name, is_group_name, non_local};
+use super::super::scripts::{Commands, SEND};
+use super::super::{Codec, Command, Map, Poison, Receivers, Score, To, Value};
 use super::{NOW, RANDOM, channels, fill, hex, read};
 use crate::config::Secret;
 use crate::config::channels::{ChannelCapacity, Channels, Format, Host, Layer};

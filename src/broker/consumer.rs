@@ -1,0 +1,227 @@
+//! What is above the data plane: a route names a [`Consumer`], which gives the messages of its
+//! connections their meaning.
+//!
+//! The broker owns the traits, a higher floor implements them, and a worker calls them. Whoever
+//! writes a consumer implements [`Consumer`]; a worker sees all consumers of the node as one value of
+//! type [`Consumers`], so that those the node comes with are called without a table of functions.
+
+use super::context::Context;
+use super::room::Room;
+use crate::name::RoomName;
+use crate::protocol::CloseReason;
+use std::any::Any;
+use std::fmt;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Dealt with.
+    Done,
+    /// The next message must wait for a reply to this one.
+    Await,
+    /// The connection ends.
+    Close(CloseReason),
+}
+
+impl Verdict {
+    /// The connection ends with this close code, without a reason: 1000 to 1003, 1007 to 1014, or 3000 to 4999
+    /// (RFC 6455 §7.4). Any other code becomes 1011, as a close frame may not carry it.
+    #[must_use]
+    pub const fn close(code: u16) -> Self {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::Close(CloseReason::Asked(code)),
+            _ => Self::Close(CloseReason::Internal),
+        }
+    }
+}
+
+/// One message of a client, whole and within `limits.message_bytes`.
+#[derive(Debug)]
+pub struct Message<'a> {
+    is_text: bool,
+    payload: &'a mut [u8],
+}
+
+impl<'a> Message<'a> {
+    /// A message; a text is valid UTF-8.
+    pub(crate) fn new(is_text: bool, payload: &'a mut [u8]) -> Self {
+        Self { is_text, payload }
+    }
+
+    /// Is it a text message? If not, it is a binary one.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.payload
+    }
+
+    /// Its text; `None` for a binary message.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.is_text
+            .then(|| str::from_utf8(self.payload).ok())
+            .flatten()
+    }
+
+    /// Its bytes, for a reader that changes them in place.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.payload
+    }
+}
+
+/// What is sent: a text or bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Payload<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// What serves a route. Each connection has a consumer of its own, so `self` is what it remembers of
+/// that connection.
+///
+/// Every method is called on the thread of the connection's worker, which serves thousands of others:
+/// it must not wait, and should return within microseconds. What has to wait belongs into a task
+/// (`Server::builder().route_async`).
+///
+/// # Panics
+/// A panic in here closes this one connection with 1011, is counted (`supportal_panics_total`) and
+/// logged; nothing else notices.
+pub trait Consumer: Send {
+    /// The connection begins: its 101 is about to be written, and it is a member of its room. What is
+    /// sent here leaves in one write with the 101. Called once, before everything else.
+    fn open(&mut self, _cx: &mut Context<'_>) -> Verdict {
+        Verdict::Done
+    }
+
+    /// From here on the connection hears what other nodes publish into its room: right after
+    /// [`Consumer::open`] on a node without a bridge, within a second or so with one. Called at most once;
+    /// messages may come before.
+    fn joined(&mut self, _cx: &mut Context<'_>) -> Verdict {
+        Verdict::Done
+    }
+
+    /// A message of the client, within its rates and limits.
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict;
+
+    /// The connection is gone, however it ended; what is sent to it now is dropped. Called once, last of all,
+    /// unless the worker's thread itself has ended.
+    fn close(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// What a connection is for: chosen with its handshake, kept by its worker to the end.
+pub struct Role {
+    /// Which of the node's consumers; the numbers are the [`Consumers`]' own.
+    pub(crate) kind: u8,
+    /// Place of its route among the node's.
+    pub(crate) route: u16,
+    /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
+    /// kept has 8 bytes for it, not 16.
+    pub(crate) state: Option<Box<State>>,
+}
+
+type State = Box<dyn Any + Send>;
+
+impl Role {
+    /// The role of a consumer that keeps nothing of a connection.
+    pub(crate) fn stateless(kind: u8) -> Self {
+        Self {
+            kind,
+            route: 0,
+            state: None,
+        }
+    }
+
+    /// The role of a consumer that keeps this of a connection.
+    pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
+        Self {
+            kind,
+            route: 0,
+            state: Some(Box::new(Box::new(state))),
+        }
+    }
+
+    /// What the consumer keeps, if it is of this type.
+    pub(crate) fn state<T: Any>(&self) -> Option<&T> {
+        self.state.as_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Role")
+            .field("kind", &self.kind)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All consumers of a node, as one worker calls them; each worker has a value of its own. The methods
+/// of a connection are [`Consumer`]'s, with the role that says whose they are.
+pub trait Consumers: Send + 'static {
+    /// A turn of the worker begins, at this second and microsecond of wall time.
+    fn begin_turn(&mut self, second: u64, micros: u32);
+
+    /// A turn of the worker ends: what was counted in it goes to the metrics.
+    fn end_turn(&mut self);
+
+    /// As [`Consumer::open`].
+    fn open(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict;
+
+    /// As [`Consumer::joined`].
+    fn joined(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict;
+
+    /// As [`Consumer::message`].
+    fn message(&mut self, role: &mut Role, cx: &mut Context<'_>, message: Message<'_>) -> Verdict;
+
+    /// A message was refused for its rate.
+    fn too_many(&mut self, role: &mut Role, cx: &mut Context<'_>);
+
+    /// As [`Consumer::close`].
+    fn close(&mut self, role: &mut Role, cx: &mut Context<'_>);
+
+    /// Is somebody being answered where a connection of this role, a member of `room`, hears it?
+    fn is_answering(&self, role: &Role, room: Option<&Room>) -> bool;
+}
+
+/// Who a client is. Nobody is asked yet, so every client is anonymous.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name; `None` for somebody anonymous.
+    pub user: Option<String>,
+}
+
+/// What a consumer is told of its connection.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// Who it is.
+    pub identity: Identity,
+    /// The typed parts of its path by name, decoded.
+    pub parameters: Vec<(String, String)>,
+    /// The room it joins.
+    pub room: Option<RoomName>,
+}

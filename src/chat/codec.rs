@@ -1,0 +1,227 @@
+//! What the chats of one worker share: the reader of commands, the writer of events, and what both
+//! dialects do with a message.
+
+use super::reply::{ConnectionReply, Envelope, RoomReply};
+use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
+use crate::broker::uplink::Author;
+use crate::broker::{Context, Message, Publication, Verdict};
+use crate::config::{Config, Deliver, Dialect};
+use crate::metrics::{Metrics, count};
+use crate::name::RoomName;
+use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
+use crate::transport::{Opcode, encoder};
+use std::sync::Arc;
+
+/// Bytes that the room for an event keeps from one event to the next.
+const SCRATCH_BYTES: usize = 1024;
+
+/// Above this it is given back: one long message must not keep its size for good.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// Commands of one turn, added to the shared metrics at its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    users: u64,
+    systems: u64,
+}
+
+/// The chat contract on one worker.
+#[derive(Debug)]
+pub(super) struct Codec {
+    assistant: Dispatcher,
+    metrics: Arc<Metrics>,
+    tally: Tally,
+    writer: Writer,
+    deliver: Deliver,
+    welcome: bool,
+    text_bytes_max: usize,
+    parser: Parser,
+    stamp: Stamp,
+    scratch: Vec<u8>,
+}
+
+impl Codec {
+    pub(super) fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
+        Self {
+            assistant: assistant.clone(),
+            metrics: Arc::clone(metrics),
+            tally: Tally::default(),
+            writer: Writer::new(config.chat.dialect),
+            deliver: config.chat.deliver,
+            welcome: config.chat.welcome,
+            text_bytes_max: config.chat.text_bytes_max,
+            parser: Parser::new(),
+            stamp: Stamp::new(0, 0),
+            scratch: Vec::with_capacity(SCRATCH_BYTES),
+        }
+    }
+
+    /// Takes the turn's time.
+    pub(super) fn begin_turn(&mut self, second: u64, micros: u32) {
+        self.stamp.set(second, micros);
+    }
+
+    /// Adds the turn's counts to the shared metrics.
+    pub(super) fn end_turn(&mut self) {
+        let Tally { users, systems } = std::mem::take(&mut self.tally);
+        for (kind, number) in [("user", users), ("system", systems)] {
+            if number > 0 {
+                let commands = &self.metrics.commands;
+                commands.get_or_create(&[("kind", kind)]).inc_by(number);
+            }
+        }
+    }
+
+    /// Is somebody being answered in this room?
+    pub(super) fn is_answering(&self, room: &RoomName) -> bool {
+        self.assistant.is_answering(room)
+    }
+
+    /// What is in the scratch as a publication.
+    fn publication(&mut self, cx: &Context<'_>) -> Publication {
+        let frame = encoder::frame(Opcode::Text, &self.scratch);
+        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
+            self.scratch = Vec::with_capacity(SCRATCH_BYTES);
+        }
+        cx.framed(frame)
+    }
+
+    /// Says what was joined, if clients are told.
+    pub(super) fn welcome(&mut self, cx: &mut Context<'_>, business_id: &str, session_id: &str) {
+        if self.welcome {
+            self.scratch.clear();
+            self.writer
+                .welcome(&mut self.scratch, business_id, session_id, &self.stamp);
+            let publication = self.publication(cx);
+            cx.send_ready(publication);
+        }
+    }
+
+    /// Says why nothing was joined.
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, error: &str) {
+        self.scratch.clear();
+        self.writer.connection_error(&mut self.scratch, error);
+        let publication = self.publication(cx);
+        cx.send_ready(publication);
+    }
+
+    /// Says that a message was refused for its rate.
+    pub(super) fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.error(cx, ErrorCode::TooMany);
+    }
+
+    fn error(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
+        count(&self.metrics.commands_refused, "reason", code.label());
+        self.scratch.clear();
+        self.writer.error(&mut self.scratch, code);
+        let publication = self.publication(cx);
+        cx.send_ready(publication);
+    }
+
+    /// Takes a message: an event for the room or its author, and a prompt for the room `prompts` if it is a
+    /// user's. Without `answers` the session does not exist: the package fails to store the message.
+    pub(super) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut message: Message<'_>,
+        answers: bool,
+        prompts: Option<&RoomName>,
+    ) -> Verdict {
+        if !message.is_text() {
+            return Verdict::Close(CloseReason::Unsupported);
+        }
+        let (dialect, bytes_max) = (self.writer.dialect(), self.text_bytes_max);
+        let payload = message.bytes_mut();
+        let command = match self.parser.parse(dialect, bytes_max, payload) {
+            Ok(command) => command,
+            Err(Rejected::Error(code)) => {
+                self.error(cx, code);
+                return Verdict::Done;
+            }
+            Err(Rejected::Ignored) => {
+                count(&self.metrics.commands_refused, "reason", "ignored");
+                return Verdict::Done;
+            }
+        };
+        let is_user = command.kind == protocol::Kind::User;
+        if !answers {
+            let failure = command.failure();
+            self.error(cx, failure);
+            return Verdict::Done;
+        }
+        self.scratch.clear();
+        self.writer.echo(&mut self.scratch, &command, &self.stamp);
+        let question = (is_user && self.assistant.enabled()).then(|| command.text.to_string());
+        if is_user {
+            self.tally.users += 1;
+        } else {
+            self.tally.systems += 1;
+        }
+        let publication = self.publication(cx);
+        self.deliver(cx, publication, is_user);
+        match (question, prompts) {
+            (Some(text), Some(room)) => self.ask(cx, room, text),
+            _ => Verdict::Done,
+        }
+    }
+
+    /// Sends an event to whom it is for.
+    fn deliver(&self, cx: &mut Context<'_>, publication: Publication, is_user: bool) {
+        match cx.room {
+            Some(room) if self.deliver == Deliver::Room => {
+                if is_user {
+                    cx.broker.say(room, &publication, cx.author);
+                } else {
+                    cx.publish_ready(&publication);
+                }
+            }
+            room => {
+                if let Some(room) = room.filter(|_| is_user) {
+                    cx.broker.say_alone(room, &publication, cx.author);
+                }
+                cx.send_ready(publication);
+            }
+        }
+    }
+
+    fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
+        let sequential = self.writer.dialect() == Dialect::Django;
+        let envelope = Envelope {
+            writer: self.writer,
+            expiry: cx.expiry,
+            clock: cx.clock,
+        };
+        let asker: Author = cx.author;
+        let broker = Arc::clone(cx.broker);
+        let reply: Box<dyn ReplyTo> = match cx.room.filter(|_| self.deliver == Deliver::Room) {
+            Some(room) => Box::new(RoomReply {
+                broker,
+                room: room.name().clone(),
+                asker,
+                envelope,
+            }),
+            None => Box::new(ConnectionReply {
+                broker,
+                asker,
+                resume: sequential,
+                envelope,
+            }),
+        };
+        match self.assistant.ask(Prompt {
+            room: name.clone(),
+            text,
+            reply,
+        }) {
+            Asked::Off => return Verdict::Done,
+            Asked::Accepted => {}
+            // The apology is on its way like any reply, so a waiting connection is resumed by it.
+            Asked::Busy(prompt) => prompt.reply.apologise(),
+        }
+        cx.asked = cx.asked.saturating_add(1);
+        if sequential && self.deliver == Deliver::Sender {
+            Verdict::Await
+        } else {
+            Verdict::Done
+        }
+    }
+}

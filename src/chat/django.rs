@@ -1,0 +1,59 @@
+//! The chat contract of `django_supportal` (dialect `django`): it also takes in those who cannot join, and tells
+//! them so.
+
+use super::codec::Codec;
+use crate::broker::{Consumer, Context, Message, Role, Verdict};
+use crate::name::RoomName;
+
+/// A connection of dialect `django`.
+#[derive(Debug)]
+pub struct Visit {
+    /// The business as the path names it.
+    pub business_id: String,
+    /// The session as the path names it.
+    pub session_id: String,
+    /// The text of the connection error that replaces the welcome.
+    pub error: Option<&'static str>,
+    /// Are its commands answered, or does each one fail?
+    pub answers: bool,
+    /// The room its prompts are asked in; of its own if it could not join one.
+    pub prompts: RoomName,
+}
+
+/// A visitor of a chat.
+#[derive(Debug)]
+pub(super) struct Django<'a> {
+    codec: &'a mut Codec,
+    /// `None` for a role without one, which `chat::django` does not make.
+    visit: Option<&'a Visit>,
+}
+
+impl<'a> Django<'a> {
+    pub(super) fn new(codec: &'a mut Codec, role: &'a Role) -> Self {
+        Self {
+            codec,
+            visit: role.state(),
+        }
+    }
+}
+
+impl Consumer for Django<'_> {
+    fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
+        if let Some(visit) = self.visit {
+            match visit.error {
+                Some(error) => self.codec.refuse(cx, error),
+                None => {
+                    let (business_id, session_id) = (&visit.business_id, &visit.session_id);
+                    self.codec.welcome(cx, business_id, session_id);
+                }
+            }
+        }
+        Verdict::Done
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        let answers = self.visit.is_none_or(|visit| visit.answers);
+        let prompts = self.visit.map(|visit| &visit.prompts);
+        self.codec.hear(cx, message, answers, prompts)
+    }
+}

@@ -1,0 +1,143 @@
+//! The consumers that a node comes with, and the place of a user's own among them: what a message
+//! means.
+//!
+//! | Consumer | What it does |
+//! |---|---|
+//! | [`guide`] | The chat contract of the guide, as a member of a room. |
+//! | [`django`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
+//! | [`echo`] | Every message goes back as it came. |
+//! | [`relay`] | Every message goes to all members of the room as it came. |
+//!
+//! Workers are strangers: they call [`broker::Consumers`], which [`Set`] implements, and `node`
+//! puts the two together. Not for sockets, timers, rates or queues (`worker`), and not for who may come in
+//! (`server`).
+
+mod codec;
+mod django;
+mod echo;
+mod guide;
+mod relay;
+mod reply;
+
+pub use django::Visit;
+
+use crate::assistant::Dispatcher;
+use crate::broker::room::Room;
+use crate::broker::{self, Consumer, Context, Message, Role, Verdict};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use codec::Codec;
+use django::Django;
+use echo::Echo;
+use guide::Guide;
+use relay::Relay;
+use std::sync::Arc;
+
+/// The numbers of the consumers in [`Role`]s.
+const GUIDE: u8 = 0;
+const DJANGO: u8 = 1;
+const ECHO: u8 = 2;
+const RELAY: u8 = 3;
+
+/// A member of a chat, as the guide has it.
+#[must_use]
+pub fn guide() -> Role {
+    Role::stateless(GUIDE)
+}
+
+/// Somebody who comes to a chat of dialect `django`.
+#[must_use]
+pub fn django(visit: Visit) -> Role {
+    Role::with(DJANGO, visit)
+}
+
+/// Somebody who wants every message back as it came (conformance suites).
+#[must_use]
+pub fn echo() -> Role {
+    Role::stateless(ECHO)
+}
+
+/// A member of a room whose members see each other's messages.
+#[must_use]
+pub fn relay() -> Role {
+    Role::stateless(RELAY)
+}
+
+/// All consumers of a node, for one worker.
+#[derive(Debug)]
+pub struct Set {
+    codec: Codec,
+}
+
+impl Set {
+    /// The consumers of a configuration.
+    #[must_use]
+    pub fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
+        Self {
+            codec: Codec::new(config, metrics, assistant),
+        }
+    }
+}
+
+/// Calls the consumer of a role. A `match`, so that each of those that a node comes with is called directly.
+macro_rules! call {
+    ($set:ident, $role:ident, $consumer:ident => $call:expr) => {
+        match $role.kind {
+            DJANGO => {
+                let mut $consumer = Django::new(&mut $set.codec, $role);
+                $call
+            }
+            ECHO => {
+                let mut $consumer = Echo;
+                $call
+            }
+            RELAY => {
+                let mut $consumer = Relay;
+                $call
+            }
+            _ => {
+                let mut $consumer = Guide::new(&mut $set.codec);
+                $call
+            }
+        }
+    };
+}
+
+impl broker::Consumers for Set {
+    fn begin_turn(&mut self, second: u64, micros: u32) {
+        self.codec.begin_turn(second, micros);
+    }
+
+    fn end_turn(&mut self) {
+        self.codec.end_turn();
+    }
+
+    fn open(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict {
+        call!(self, role, consumer => consumer.open(cx))
+    }
+
+    fn joined(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict {
+        call!(self, role, consumer => consumer.joined(cx))
+    }
+
+    fn message(&mut self, role: &mut Role, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        call!(self, role, consumer => consumer.message(cx, message))
+    }
+
+    fn too_many(&mut self, _role: &mut Role, cx: &mut Context<'_>) {
+        self.codec.too_many(cx);
+    }
+
+    fn close(&mut self, role: &mut Role, cx: &mut Context<'_>) {
+        call!(self, role, consumer => consumer.close(cx));
+    }
+
+    fn is_answering(&self, role: &Role, room: Option<&Room>) -> bool {
+        let name = match (role.state::<Visit>(), room) {
+            (Some(visit), _) => &visit.prompts,
+            (None, Some(room)) => room.name(),
+            (None, None) => return false,
+        };
+        self.codec.is_answering(name)
+    }
+}
