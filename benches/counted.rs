@@ -20,7 +20,7 @@ use supportal::name::RoomName;
 use supportal::protocol::{Parser, Sender, Stamp, Writer};
 use supportal::server::route::Router;
 use supportal::transport::handshake::{self, Head};
-use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
+use supportal::transport::{Decoder, Input, Limits, Opcode, encoder};
 use supportal::worker::outbound::{Batch, Flushed, Outbound, Sent};
 use supportal::worker::rate_limit::{Rate, TokenBucket};
 use supportal::worker::timers::Timers;
@@ -50,21 +50,6 @@ const CASES: [Case; 17] = [
 
 const TEXT: &str = "Where is my order, please? That parcel should be here by now.";
 
-struct Sink;
-
-impl Receiver for Sink {
-    fn ready(&mut self) -> bool {
-        true
-    }
-    fn message(&mut self, _kind: Kind, payload: &mut [u8]) -> Flow {
-        black_box(payload);
-        Flow::Continue
-    }
-    fn ping(&mut self, _payload: &[u8]) {}
-    fn pong(&mut self, _payload: &[u8]) {}
-    fn close(&mut self, _code: Option<u16>, _reason: &str) {}
-}
-
 /// A masked text frame, whole in one read.
 fn decode(payload: &[u8], turns: u32) {
     let limits = Limits {
@@ -83,8 +68,11 @@ fn decode(payload: &[u8], turns: u32) {
     let mut decoder = Decoder::default();
     for _ in 0..turns {
         buffer.copy_from_slice(black_box(&frame));
-        let consumed = decoder.decode(&limits, &mut buffer, &mut Sink);
-        assert_eq!(black_box(consumed), Ok(frame.len()));
+        let mut input = Input::new(&mut buffer);
+        while let Some(incoming) = decoder.next(&limits, &mut input, || true) {
+            assert!(black_box(incoming).is_ok());
+        }
+        assert!(black_box(input.rest()).is_empty());
     }
 }
 

@@ -4,7 +4,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::Duration;
-use supportal::transport::{Decoder, Flow, Kind, Limits, Opcode, Receiver, encoder};
+use supportal::transport::{Decoder, Input, Limits, Opcode, encoder};
 
 const LIMITS: Limits = Limits {
     message_bytes: 65_536,
@@ -13,21 +13,6 @@ const LIMITS: Limits = Limits {
 
 /// Bytes of a message; 145 is a chat message of usual length with its JSON around it.
 const SIZES: [usize; 6] = [1, 64, 145, 1024, 4096, 65_536];
-
-struct Sink;
-
-impl Receiver for Sink {
-    fn ready(&mut self) -> bool {
-        true
-    }
-    fn message(&mut self, _kind: Kind, payload: &mut [u8]) -> Flow {
-        black_box(payload);
-        Flow::Continue
-    }
-    fn ping(&mut self, _payload: &[u8]) {}
-    fn pong(&mut self, _payload: &[u8]) {}
-    fn close(&mut self, _code: Option<u16>, _reason: &str) {}
-}
 
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = encoder::frame(Opcode::Text, payload).to_vec();
@@ -52,8 +37,10 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 fn decode(frames: &mut [u8], piece: usize) {
     let mut decoder = Decoder::default();
     for piece in frames.chunks_mut(piece) {
-        let consumed = decoder.decode(&LIMITS, piece, &mut Sink);
-        black_box(consumed.is_ok());
+        let mut input = Input::new(piece);
+        while let Some(incoming) = decoder.next(&LIMITS, &mut input, || true) {
+            black_box(incoming.is_ok());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Supportal Gateway: the real-time server for customer-support chat.
 //!
-//! This page is the map. What the server does for its users is in `README.md`; here is how it is
-//! built, and why.
+//! This page is the map. What the server does for its users is in `README.md` and `docs/`; here is
+//! how it is built, and why.
 //!
 //! # In one picture
 //!

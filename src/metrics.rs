@@ -256,7 +256,7 @@ pub fn count(metric: &Labelled, name: &'static str, value: &'static str) {
     metric.get_or_create(&[(name, value)]).inc();
 }
 
-/// The table as Markdown, for the README.
+/// The table as Markdown, for the manual.
 #[must_use]
 pub fn markdown() -> String {
     let mut out = String::from("| metric | kind | meaning |\n|---|---|---|\n");
@@ -266,7 +266,7 @@ pub fn markdown() -> String {
     out
 }
 
-/// A row of the README's table: exposed name without prefix, kind, help.
+/// A row of the manual's table: exposed name without prefix, kind, help.
 type Row = (String, &'static str, &'static str);
 
 struct Table {

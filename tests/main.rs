@@ -40,11 +40,13 @@ mod limits; // rates, caps, sizes, timeouts
 #[cfg(test)]
 mod logs; // what never reaches the log
 #[cfg(test)]
+mod manual; // README and docs/: their length, their map, their links
+#[cfg(test)]
 mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to
 #[cfg(test)]
-mod readme; // the README's tables are the code's own
+mod readme; // the tables and commands of README and docs/ are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server
 #[cfg(test)]

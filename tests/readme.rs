@@ -1,36 +1,21 @@
-//! The README's tables are the code's own, its command lines parse, and what it names exists.
+//! The tables of README and manual are the code's own, and their command lines are legal.
+//! (What they link, and how long they are: `manual`.)
 
+use crate::manual::{lines_of, pages, read, section};
 use crate::support::repository;
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::process::Command;
 use supportal::config::budget::{Bytes, worst_case_memory};
 use supportal::config::load::Loader;
 use supportal::protocol::ErrorCode;
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(repository().join(path)).expect(path)
-}
-
-/// The README's text between `<!-- name -->` and `<!-- /name -->`.
-fn section(name: &str) -> String {
-    let readme = read("README.md");
-    let (start, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
-    let section = readme
-        .split_once(&start)
-        .and_then(|(_, rest)| rest.split_once(&end));
-    let Some((section, _)) = section else {
-        panic!("README.md has no section {start} … {end}")
-    };
-    section.trim().to_owned()
-}
-
 /// Compares a section with the code; on a difference prints what to paste.
 #[track_caller]
 fn assert_section(name: &str, from_code: &str) {
-    let (readme, code) = (section(name), from_code.trim());
+    let ((path, text), code) = (section(name), from_code.trim());
     assert!(
-        readme == code,
-        "README.md, between the markers of `{name}`, should be:\n\n{code}\n"
+        text == code,
+        "{path}, between the markers of `{name}`, should be:\n\n{code}\n"
     );
 }
 
@@ -39,14 +24,43 @@ fn the_close_codes_are_the_codes_own() {
     assert_section("close-codes", &supportal::protocol::close::markdown());
 }
 
-#[test]
-fn the_configuration_keys_are_the_codes_own() {
+/// Every setting as the binary's own table.
+fn settings() -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
     command
         .args(["config", "--format", "markdown", "--default"])
         .env_clear();
     let output = command.output().expect("the binary runs");
-    assert_section("config", &String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The key of a row of that table.
+fn key_of(row: &str) -> &str {
+    row.split('`').nth(1).expect("a key")
+}
+
+/// A key's section: what stands before its last dot, or the key itself.
+fn section_of(row: &str) -> &str {
+    let key = key_of(row);
+    key.rsplit_once('.').map_or(key, |(section, _)| section)
+}
+
+#[test]
+fn the_configuration_keys_are_the_codes_own() {
+    let table = settings();
+    let lines: Vec<&str> = table.lines().collect();
+    let (head, rows) = lines.split_at(2);
+    let sections: Vec<&[&str]> = rows
+        .chunk_by(|one, next| section_of(one) == section_of(next))
+        .collect();
+    for rows in &sections {
+        let name = format!("config {}", section_of(rows[0]));
+        assert_section(&name, &[head, rows].concat().join("\n"));
+    }
+    let shown = read("docs/configuration.md")
+        .matches("<!-- config ")
+        .count();
+    assert_eq!(shown, sections.len(), "a section that the code has not");
 }
 
 #[test]
@@ -54,15 +68,104 @@ fn the_metrics_are_the_codes_own() {
     assert_section("metrics", &supportal::metrics::markdown());
 }
 
+/// The words of a text that begin with `prefix`, full stops at their end cut off. Paths are one word.
+fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    let ends = |character: char| !character.is_ascii_alphanumeric() && !"_./-".contains(character);
+    let words = text.split(ends).map(|word| word.trim_end_matches('.'));
+    words.filter(move |word| word.starts_with(prefix))
+}
+
+#[test]
+fn every_metric_that_is_named_exists() {
+    let table = supportal::metrics::markdown();
+    let mut named = 0;
+    for (path, text) in pages() {
+        for word in words(&text, "supportal_") {
+            let is_one = ["`", "{"]
+                .iter()
+                .any(|end| table.contains(&format!("`{word}{end}")));
+            assert!(is_one, "{path}: no metric {word}");
+            named += 1;
+        }
+    }
+    assert!(named > 80, "{named} metrics named");
+}
+
+#[test]
+fn every_setting_that_is_named_exists() {
+    // A slip of the pen that is shown as one, a type of Django's events, and methods of `client.js`.
+    const NO_KEYS: [&str; 5] = [
+        "queue.capcity",
+        "chat.message",
+        "chat.addEventListener",
+        "chat.open",
+        "chat.send",
+    ];
+    let keys = settings();
+    let keys: Vec<&str> = keys.lines().skip(2).map(key_of).collect();
+    let sections: BTreeSet<&str> = keys
+        .iter()
+        .filter_map(|key| key.split_once('.'))
+        .map(|(section, _)| section)
+        .collect();
+    let mut named = 0;
+    for (path, text) in pages() {
+        for section in &sections {
+            let prefix = format!("{section}.");
+            for word in words(&text, &prefix) {
+                let is_key = keys
+                    .iter()
+                    .any(|key| *key == word || key.starts_with(&format!("{word}.")));
+                assert!(is_key || NO_KEYS.contains(&word), "{path}: no key {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 200, "{named} settings named");
+}
+
+/// The admin listener's paths are those of its source, in the order of the table.
+#[test]
+fn every_path_of_the_operators_listener_has_its_row() {
+    let (source, page) = (read("src/admin/mod.rs"), read("docs/operation.md"));
+    let (_, routes) = source.split_once("match path {").expect("the routes");
+    let routes: BTreeSet<&str> = routes
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"/"))
+        .filter_map(|line| line.split('"').next())
+        .collect();
+    let rows: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `/"))
+        .filter_map(|row| row.split(['`', '?']).next())
+        .collect();
+    assert_eq!(rows, routes);
+}
+
 #[test]
 fn every_error_text_has_its_row() {
-    let readme = read("README.md");
-    let mut rest = readme.as_str();
+    let wire = read("docs/wire.md");
+    let mut rest = wire.as_str();
     for code in ErrorCode::ALL {
         let row = format!("\n| `{}` | ", code.text());
         let found = rest.split_once(&row);
         rest = found.unwrap_or_else(|| panic!("no row{row} in order")).1;
     }
+}
+
+/// The manual shows the client as its own source does.
+#[test]
+fn the_example_of_the_browsers_client_is_its_own() {
+    let (wire, client) = (read("docs/wire.md"), read("src/server/page/client.js"));
+    let example = wire
+        .split_once("\n```js\n")
+        .and_then(|(_, rest)| rest.split_once("\n```"));
+    let (example, _) = example.expect("an example");
+    let shown: String = example
+        .lines()
+        .map(|line| format!("//   {line}\n"))
+        .collect();
+    assert!(client.contains(&shown), "client.js does not show:\n{shown}");
 }
 
 /// What one connection may occupy, and what the configuration for production may in all.
@@ -79,53 +182,16 @@ fn the_worst_cases_of_memory_that_are_named_are_the_codes_own() {
     });
     let each = Bytes(defaults.per_connection);
     let named = format!("and {each} in all for one that misbehaves");
-    assert!(read("README.md").contains(&named), "{named}");
+    assert!(read("docs/performance.md").contains(&named), "{named}");
     let gibibytes = (production.total + (1 << 29)) >> 30;
     let named = format!("{gibibytes} GiB if every client does its worst");
     assert!(read("config/production.toml").contains(&named), "{named}");
 }
 
-/// A command line of the README: variables before the program, words after it.
-struct Line {
-    text: String,
-    variables: Vec<(String, String)>,
-    arguments: Vec<String>,
-}
-
-/// The lines of the README's shell blocks that run `program`, without comments.
-fn lines_of(program: &str) -> Vec<Line> {
-    let readme = read("README.md");
-    let mut is_shell = false;
-    let mut lines = Vec::new();
-    for text in readme.lines().map(str::trim) {
-        if text.starts_with("```") {
-            is_shell = text == "```sh";
-            continue;
-        }
-        let mut words = text.split_whitespace().take_while(|word| *word != "#");
-        let mut variables = Vec::new();
-        let named = words.find(|word| match word.split_once('=') {
-            Some((name, value)) => {
-                variables.push((name.to_owned(), value.to_owned()));
-                false
-            }
-            None => true,
-        });
-        if is_shell && named == Some(program) {
-            lines.push(Line {
-                text: text.to_owned(),
-                variables,
-                arguments: words.map(str::to_owned).collect(),
-            });
-        }
-    }
-    lines
-}
-
 #[test]
 fn every_command_line_of_the_server_is_legal() {
     let lines = lines_of("supportal");
-    assert!(lines.len() > 5, "{} lines", lines.len());
+    assert!(lines.len() > 15, "{} lines", lines.len());
     for line in lines {
         let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
         // What connects is tested beside a Redis of its own (`bridge::deployments`).
@@ -149,52 +215,43 @@ fn every_command_line_of_the_server_is_legal() {
 #[test]
 fn every_step_of_the_test_command_exists() {
     let steps = read("tests/run");
-    for line in lines_of("tests/run") {
+    let lines = lines_of("tests/run");
+    assert!(lines.len() > 1, "{} lines", lines.len());
+    for line in lines {
         for step in line.arguments.iter().filter(|word| *word != "--list") {
             assert!(steps.contains(&format!("\nstep_{step}()")), "{}", line.text);
         }
     }
 }
 
-/// The texts between `open` and `close`.
-fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
-    let parts = text.split(open).skip(1);
-    parts.filter_map(|part| part.split(close).next()).collect()
-}
-
+/// `cargo test --test integration FILTER …` runs something: each filter is a module or a test.
 #[test]
-fn every_file_and_heading_that_is_linked_exists() {
-    let readme = read("README.md");
-    let headings: Vec<String> = readme
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()))
-        .map(|heading| heading.to_lowercase().replace(' ', "-").replace('\'', ""))
-        .collect();
-    for link in between(&readme, "](", ')') {
-        if let Some(heading) = link.strip_prefix('#') {
-            assert!(headings.iter().any(|known| known == heading), "#{heading}");
-        } else if !link.contains("://") {
-            assert!(repository().join(link).exists(), "{link}");
+fn every_filter_of_a_test_command_names_tests() {
+    let modules = read("tests/main.rs");
+    let mut named = 0;
+    for line in lines_of("cargo") {
+        let mut words = line.arguments.iter().map(String::as_str);
+        if !(words.next() == Some("test") && line.text.contains("--test integration")) {
+            continue;
+        }
+        for filter in words.filter(|word| !["--test", "integration", "--"].contains(word)) {
+            let module = format!("\nmod {filter};");
+            assert!(modules.contains(&module), "{}", line.text);
+            named += 1;
         }
     }
+    assert!(named > 5, "{named} filters");
 }
 
+/// `loadtest SCENARIO …`: its own README lists it.
 #[test]
-fn every_configuration_that_is_named_is_shipped_and_the_other_way_round() {
-    let readme = read("README.md");
-    for rest in between(&readme, "config/", '\0') {
-        let name: String = rest
-            .chars()
-            .take_while(|character| character.is_ascii_lowercase() || *character == '.')
-            .collect();
-        if let Some(name) = name.strip_suffix("toml").map(|stem| format!("{stem}toml")) {
-            assert!(repository().join("config").join(&name).exists(), "{name}");
-        }
-    }
-    for entry in std::fs::read_dir(repository().join("config")).expect("config/") {
-        let name = entry.expect("an entry").file_name();
-        let name = Path::new("config").join(name).display().to_string();
-        assert!(readme.contains(&name), "{name} is not in the README");
+fn every_scenario_of_the_load_generator_that_is_named_exists() {
+    let scenarios = read("loadtest/README.md");
+    let lines = lines_of("target/release/loadtest");
+    assert!(lines.len() > 2, "{} lines", lines.len());
+    for line in lines {
+        let row = format!("\n| `{}` ", line.arguments[0]);
+        assert!(scenarios.contains(&row), "{}", line.text);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Runs this program once more as a process of its own, pinned, and reads the figures it leaves.
 
 use crate::clock::{self, Clock, nanos};
+use crate::server::pinned;
 use serde_json::Value;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -35,20 +36,12 @@ impl Again {
         let name = format!("loadtest-{}-{number}.json", std::process::id());
         let json = std::env::temp_dir().join(name);
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = match self.core {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &core.to_string()]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
         let output = if self.loud {
             Stdio::inherit()
         } else {
             Stdio::piped()
         };
-        let child = command
+        let child = pinned(program, self.core)
             .args(&self.flags)
             .arg("--json")
             .arg(&json)

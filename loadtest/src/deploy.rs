@@ -1,11 +1,12 @@
 //! `deploy`: gives the run a server to replace, and compares the two kinds of client.
 
 use crate::again::Again;
+use crate::campaign::sentences;
 use crate::cli::{Deploy, Options};
-use crate::compare::{our_flags, our_server, quoted};
+use crate::ours::{our_flags, our_server, quoted};
 use crate::plan::Plan;
 use crate::run::{Managed, Restart};
-use crate::server::{Ready, Server, Spec};
+use crate::server::{PATH, Server, Spec};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -25,15 +26,12 @@ pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, S
     }
     let command = match &args.server_command {
         Some(command) => command.clone(),
-        None => format!("{} {}", quoted(&our_server(None)?), our_flags(1)),
+        None => format!("{} {}", quoted(&our_server(None)?), our_flags()),
     };
     let spec = Spec {
         command,
-        directory: None,
-        ready: Ready::Websocket,
-        path: "/ws/chat/{business}/{room}/".to_owned(),
-        core: None,
-        log: None,
+        path: PATH.to_owned(),
+        ..Spec::default()
     };
     let server = Server::start(&spec)?;
     options.url = format!("ws://127.0.0.1:{}", server.port);
@@ -100,10 +98,7 @@ pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), St
     }
     for (client, report) in &reports {
         for list in ["failures", "warnings"] {
-            let texts = report
-                .pointer(&format!("/verdict/{list}"))
-                .and_then(Value::as_array);
-            for text in texts.into_iter().flatten().filter_map(Value::as_str) {
+            for text in sentences(report, &format!("/verdict/{list}")) {
                 out += &format!("- {client}: {text}\n");
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, End, Phase};
 use crate::handshake;
+use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
@@ -15,27 +16,6 @@ pub(crate) const CONNECT_WINDOW: usize = 100;
 const STRANGERS: usize = usize::MAX / 2;
 /// An answered poll longer than this was waiting, not work.
 const POLL_WORK_MAX: u64 = 10_000;
-
-/// Where to connect, and as whom.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Target {
-    /// Resolved address.
-    pub(crate) address: SocketAddr,
-    /// Host header.
-    pub(crate) host: String,
-    /// Path with `{business}` and `{room}`.
-    pub(crate) path: String,
-    /// Value of `{business}`.
-    pub(crate) business: String,
-    /// The run's number, part of every room's name.
-    pub(crate) run: u16,
-    /// Whole header lines.
-    pub(crate) lines: String,
-    /// Loopback source addresses to rotate; the first one alone leaves the choice to the kernel.
-    pub(crate) sources: u32,
-    /// Source addresses before them, which other processes use.
-    pub(crate) first_source: u32,
-}
 
 /// A connection to be opened.
 #[derive(Debug, Clone, Copy)]

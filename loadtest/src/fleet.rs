@@ -2,9 +2,9 @@
 //! phases together, and makes one report of what they counted. Only this process looks at the server.
 
 use crate::clock::{Clock, SECOND, pause};
-use crate::report::{Part, Report, Slice, recorded};
+use crate::latency::{histogram, recorded};
+use crate::report::{Part, Report, Slice};
 use crate::run::{LINES_MAX, LOOK, Observer, Order, PULSE, Shared, Task, Word, read, write};
-use crate::traffic::histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader};
 use std::os::unix::process::CommandExt;

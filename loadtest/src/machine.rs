@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::SystemTime;
 
 /// Facts for the reader of a table.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -60,36 +59,5 @@ fn said(program: &str, flags: &[&str]) -> String {
 
 /// Today's date in UTC, `2024-01-31`.
 pub(crate) fn today() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    date(since.map_or(0, |since| since.as_secs() / 86_400))
-}
-
-/// The date this many days after 1 January 1970 (the algorithm of Howard Hinnant's `civil_from_days`).
-fn date(days: u64) -> String {
-    let z = days + 719_468;
-    let (era, of_era) = (z / 146_097, z % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_right_at_leap_days_and_year_ends() {
-        assert_eq!(date(0), "1970-01-01");
-        assert_eq!(date(11_016), "2000-02-29");
-        assert_eq!(date(19_722), "2023-12-31");
-        assert_eq!(date(19_723), "2024-01-01");
-    }
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }

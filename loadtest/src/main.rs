@@ -4,6 +4,7 @@
 
 mod again;
 mod axis;
+mod campaign;
 mod cli;
 mod client;
 mod clock;
@@ -16,11 +17,13 @@ mod fleet;
 mod floor;
 mod handshake;
 mod html;
+mod latency;
 mod ledger;
 mod load;
 mod machine;
 mod measure;
 mod message;
+mod ours;
 mod people;
 mod plan;
 mod progress;
@@ -30,6 +33,7 @@ mod scenario;
 mod server;
 mod share;
 mod sweep;
+mod target;
 mod traffic;
 mod verify;
 mod xnode;
@@ -39,16 +43,15 @@ mod tests;
 
 use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
-use engine::Target;
 use plan::Plan;
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
 use std::io;
-use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use target::{Target, target};
 
 /// Connections one source address serves: below the smallest default range of local ports (28,232).
 const PORTS_PER_SOURCE: usize = 20_000;
@@ -142,7 +145,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
 
 /// `xnode`, once or as its whole table.
 fn across_nodes(
-    args: &xnode::Xnode,
+    args: &cli::Xnode,
     options: &Options,
     stop: Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
@@ -298,52 +301,4 @@ fn stop_flag() -> Result<Arc<AtomicBool>, String> {
             .map_err(|error| format!("signals: {error}"))?;
     }
     Ok(stop)
-}
-
-/// Resolves `--url` and refuses what is not on this machine.
-fn target(options: &Options) -> Result<Target, String> {
-    let url = &options.url;
-    let rest = url
-        .strip_prefix("ws://")
-        .ok_or_else(|| format!("--url {url}: must start with ws://"))?;
-    let (host, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
-    let path = if path.len() > 1 {
-        path
-    } else {
-        "/ws/chat/{business}/{room}/"
-    };
-    let with_port = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let address = with_port
-        .to_socket_addrs()
-        .map_err(|error| format!("--url {url}: {error}"))?
-        .next()
-        .ok_or_else(|| format!("--url {url}: no address"))?;
-    if !address.ip().is_loopback() && !options.i_own_this_server {
-        return Err(format!(
-            "{address} is not on this machine; a load test of somebody else's server is an attack. \
-             If it is yours, say so with --i-own-this-server"
-        ));
-    }
-    let lines = options
-        .header
-        .iter()
-        .map(|line| format!("{line}\r\n"))
-        .collect();
-    Ok(Target {
-        address,
-        host: host.to_owned(),
-        path: options.contract.path(path),
-        business: options.business.clone(),
-        run: (std::process::id() ^ options.seed as u32) as u16,
-        lines,
-        sources: 1,
-        first_source: 0,
-    })
 }

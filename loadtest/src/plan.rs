@@ -1,5 +1,6 @@
 //! What a scenario consists of: groups of rooms with a way to publish, and a storm of short lives. The driver runs any mix.
 
+use crate::clock::{MILLISECOND, SECOND, nanos};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -43,6 +44,12 @@ pub(crate) enum Comeback {
         mean: u64,
     },
 }
+
+/// Our own client's pauses: full jitter from 0 to 500 ms, doubling up to 20 s.
+pub(crate) const JITTER: Comeback = Comeback::Jitter {
+    base: 500 * MILLISECOND,
+    most: 20 * SECOND,
+};
 
 /// Connections that end and people who come back.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -131,6 +138,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Nanoseconds between two samples of the measurement.
+    pub(crate) fn interval(&self) -> u64 {
+        (nanos(self.duration) / 240).clamp(500 * MILLISECOND, 10 * SECOND)
+    }
+
     /// Connections open at the same time.
     pub(crate) fn connections(&self) -> usize {
         self.groups

@@ -3,6 +3,7 @@
 
 use crate::clock::{self, Clock, SECOND};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,9 @@ const END_MAX: u64 = 5 * SECOND;
 /// The handshake of the readiness check; the key is the example of RFC 6455.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
+/// Route of the contract.
+pub(crate) const PATH: &str = "/ws/chat/{business}/{room}/";
+
 /// How to know that a server can be used.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,7 +35,7 @@ pub(crate) enum Ready {
 }
 
 /// What to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Spec {
     /// Line for `sh`, with `{port}` and `{admin}`.
     pub(crate) command: String,
@@ -68,20 +72,21 @@ pub(crate) fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no free port: {error}"))
 }
 
+/// A program, on one core if asked for.
+pub(crate) fn pinned(program: impl AsRef<OsStr>, core: Option<usize>) -> Command {
+    let Some(core) = core else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program);
+    command
+}
+
 /// `line` for `sh`, on one core if asked for.
 pub(crate) fn shell(line: &str, core: Option<usize>) -> Command {
-    match core {
-        Some(core) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &core.to_string(), "sh", "-c", line]);
-            command
-        }
-        None => {
-            let mut command = Command::new("sh");
-            command.args(["-c", line]);
-            command
-        }
-    }
+    let mut command = pinned("sh", core);
+    command.args(["-c", line]);
+    command
 }
 
 /// The line so that the server takes the shell's place: its process is the one that is measured. What only a shell can do stays as it is.
@@ -257,11 +262,9 @@ mod tests {
         let log = std::env::temp_dir().join(format!("loadtest-server-{}", std::process::id()));
         let spec = Spec {
             command: "echo no such port >&2; exit 7".to_owned(),
-            directory: None,
             ready: Ready::Tcp,
-            path: String::new(),
-            core: None,
             log: Some(log.clone()),
+            ..Spec::default()
         };
         let why = Server::start(&spec).unwrap_err();
         assert!(why.ends_with("exit status: 7: no such port"), "{why}");

@@ -1,12 +1,11 @@
 //! Which of a plan's connections one generator process makes. Rooms are numbered alike in every process, so a room that is
 //! too large for one can be shared: whoever receives in it checks the sequences of publishers elsewhere all the same.
 
+use crate::cli::PROCESSES_MAX;
 use crate::plan::{Drive, Group, Plan};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Most processes of one run.
-pub(crate) const PROCESSES_MAX: usize = 16;
 /// Descriptors of a process besides its connections.
 pub(crate) const DESCRIPTORS_SPARE: usize = 64;
 
@@ -147,8 +146,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::JITTER;
-    use crate::plan::{Leaving, Storm};
+    use crate::plan::{JITTER, Leaving, Storm};
     use std::time::Duration;
 
     fn plan(groups: Vec<Group>, lanes: usize) -> Plan {

@@ -2,19 +2,11 @@
 
 use crate::clock::Clock;
 use crate::contract::Contract;
+use crate::latency::histogram;
 use crate::message::{Marker, Message};
 use crate::verify::{Counts, Fit, Verify};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, HashSet};
-
-/// Longest latency told apart: a minute and a half, beyond the longest expiry in use.
-const LATENCY_MAX: u64 = 90_000_000_000;
-
-/// A histogram of nanoseconds, three significant digits.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, LATENCY_MAX, 3)
-        .expect("invariant: the bounds are constants that fit three digits")
-}
 
 /// A room of this run.
 #[derive(Debug, Default)]

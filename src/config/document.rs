@@ -1,6 +1,6 @@
 //! Settings as documents: commented TOML, a Markdown table, environment variables.
 //!
-//! `config/default.toml` and the README's table are these renderings; tests compare them.
+//! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them.
 
 use super::keys::{KEYS, Key, Kind, SECTIONS};
 use super::load::Loaded;
@@ -16,7 +16,7 @@ pub enum Format {
     Toml,
     /// `NAME=value` lines.
     Environment,
-    /// A table for the README.
+    /// A table for the manual.
     Markdown,
 }
 

@@ -1,4 +1,4 @@
-//! The one table of setting keys: loader, documents, `supportal config` and the README read it.
+//! The one table of setting keys: loader, documents, `supportal config` and the manual read it.
 
 /// What a key's value is, in the words of its error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -183,7 +183,7 @@ impl Parts {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let posts = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| Post::new())
+            .map(|_| Post::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(

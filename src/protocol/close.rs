@@ -3,7 +3,7 @@
 //! A client decides by range whether to come back: 4500–4999 say "do not", and so does 1000, the
 //! client's own; after everything else it comes back, after a random wait that grows.
 //! [`FINAL_CODES`] is that rule, for `client.js` too: a test compares the two.
-//! Source: RFC 6455 §7.4.1 and the IANA registry (1012, 1013). The README's table is
+//! Source: RFC 6455 §7.4.1 and the IANA registry (1012, 1013). The manual's table is
 //! [`markdown`], compared by a test.
 
 /// A reason in bytes: a close frame holds 125, two of them are the code (RFC 6455 §5.5).
@@ -156,7 +156,7 @@ impl CloseReason {
         self.row().reconnect
     }
 
-    /// What happened, for the README.
+    /// What happened, for the manual.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         self.row().meaning
@@ -175,7 +175,7 @@ const _: () = {
     }
 };
 
-/// The README's table of close codes.
+/// The manual's table of close codes.
 #[must_use]
 pub fn markdown() -> String {
     let mut table = String::from("| Code | Reason | Reconnect | Meaning |\n|--:|---|---|---|\n");

@@ -28,7 +28,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Every code, in the order of the table in the README.
+    /// Every code, in the order of the table in `docs/wire.md`.
     pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::Format,

@@ -11,7 +11,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod handshake;
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Incoming, Input};
 
 /// What a frame is (RFC 6455 section 5.2, `opcode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,35 +69,6 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Most frames of one message, the first and empty ones included.
     pub fragments: usize,
-}
-
-/// Does decoding go on after a message?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// With the next frame.
-    Continue,
-    /// It ends after this message; the bytes behind it stay unconsumed.
-    Stop,
-}
-
-/// Takes what the decoder finds, in the order of the bytes.
-pub trait Receiver {
-    /// Asked before each data frame (continuations included) starts. `false` stops decoding with
-    /// that frame's remaining bytes unconsumed and untouched: backpressure.
-    fn ready(&mut self) -> bool;
-
-    /// One whole message. A text is valid UTF-8. The slice may be modified in place.
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow;
-
-    /// A ping; at most 125 bytes.
-    fn ping(&mut self, payload: &[u8]);
-
-    /// A pong; at most 125 bytes.
-    fn pong(&mut self, payload: &[u8]);
-
-    /// A close frame with a legal code and a reason of at most 123 bytes. Decoding ends here:
-    /// whatever follows is consumed and ignored.
-    fn close(&mut self, code: Option<u16>, reason: &str);
 }
 
 /// The rule that a client broke, as a metric label.

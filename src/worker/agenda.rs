@@ -6,6 +6,7 @@
 //! nobody waits for a large fan-out to end. What a room is told meanwhile is gathered, and leaves in
 //! one write.
 
+use super::port::Port;
 use super::turn::{EVENTS, Worker};
 use crate::broker::Consumers;
 use std::collections::VecDeque;
@@ -45,7 +46,7 @@ impl Agenda {
     }
 }
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes small rooms, within what is left of their budget.
     pub(super) fn write_small_rooms(&mut self, budget: &mut u64) {
         while *budget > 0

@@ -3,7 +3,6 @@
 use super::connection::Connection;
 use crate::broker::Role;
 use crate::clock::Millis;
-use mio::net::TcpStream;
 
 /// A member's place: which room, and where in its list. A seated room is alive, so its index in the
 /// worker's table is enough.
@@ -17,8 +16,8 @@ pub(super) struct Seat {
 
 /// One connection of a worker.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) socket: TcpStream,
+pub(super) struct Client<S> {
+    pub(super) socket: S,
     pub(super) connection: Connection,
     pub(super) role: Role,
     pub(super) seat: Option<Seat>,
@@ -42,7 +41,7 @@ pub(super) struct Client {
     pub(super) left: bool,
 }
 
-impl Client {
+impl<S> Client<S> {
     /// Must reading wait for something other than the socket?
     pub(super) fn is_paused(&self) -> bool {
         self.is_slowed() || self.connection.is_held()
@@ -83,4 +82,4 @@ impl Ended {
 
 /// An idle connection is this and its share of a room: the figure behind
 /// `loadtest idle` and the worst case that `supportal check` prints.
-const _: () = assert!(size_of::<Client>() <= 176);
+const _: () = assert!(size_of::<Client<mio::net::TcpStream>>() <= 176);

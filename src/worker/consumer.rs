@@ -1,6 +1,7 @@
 //! What a worker tells the consumers besides messages: that a connection begins, that its room is
 //! heard everywhere, that the connection is gone. A panic in there costs that connection.
 
+use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
 use crate::broker::room::{Room, RoomSlot};
@@ -9,7 +10,7 @@ use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Welcomes the members of a room that have waited for it.
     pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
         let Self { rooms, clients, .. } = self;

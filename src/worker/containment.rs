@@ -3,6 +3,7 @@
 
 use super::client::Ended;
 use super::outbound::Outbound;
+use super::port::Port;
 use super::rooms::LocalRoom;
 use super::slab::index_of;
 use super::turn::{BUFFER_BYTES, Worker};
@@ -11,7 +12,7 @@ use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
     /// and nothing else notices.
     pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {

@@ -8,8 +8,9 @@
 //! Bounded by the gate in number (`limits.handshakes`), by the door's patience (`server.handshake_timeout`) in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
+use super::Handoff;
+use super::port::{Port, Ready, TcpPort};
 use super::turn::{TIMER_MAX, Worker};
-use super::{Handoff, LISTEN};
 use crate::broker::placement::Passage;
 use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
@@ -17,8 +18,6 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Token};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -37,10 +36,10 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 
 /// Who decides about clients that are no connections yet: the server. It is asked on a worker's thread, so it
 /// never waits.
-pub trait Gate: Send + Sync {
+pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
     /// May the handshake of this new socket begin? If so, the socket, and what its peer counts as: exactly one
     /// [`Gate::leave`] or [`Gate::serve`] follows. If not, the peer has been told.
-    fn admit(&self, socket: TcpStream, address: SocketAddr) -> Option<(TcpStream, u64)>;
+    fn admit(&self, socket: S, address: SocketAddr) -> Option<(S, u64)>;
 
     /// The handshake at the beginning of `bytes`, if all of it is there and nothing speaks against it;
     /// otherwise nothing has happened.
@@ -51,10 +50,10 @@ pub trait Gate: Send + Sync {
 
     /// Everything that is not accepted at once: the control plane serves this socket, `read` being what it has
     /// said already, and `left` the time it has for the rest of its request's head.
-    fn serve(&self, socket: TcpStream, read: Bytes, peer: u64, left: Duration);
+    fn serve(&self, socket: S, read: Bytes, peer: u64, left: Duration);
 
     /// A connection for the worker of another room.
-    fn hand_over(&self, handoff: Handoff);
+    fn hand_over(&self, handoff: Handoff<S>);
 }
 
 /// A handshake that was accepted.
@@ -73,8 +72,8 @@ pub struct Accepted {
 }
 
 /// A socket whose client has not spoken yet.
-struct Arrival {
-    socket: TcpStream,
+struct Arrival<S> {
+    socket: S,
     peer: u64,
     deadline: Millis,
     /// When its timer fires.
@@ -82,12 +81,12 @@ struct Arrival {
 }
 
 /// The way in of one node.
-pub struct Door {
-    listener: TcpListener,
-    gate: Arc<dyn Gate>,
+pub struct Door<P: Port = TcpPort> {
+    listener: P::Listening,
+    gate: Arc<dyn Gate<P::Socket>>,
     patience: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
-    arrivals: HashMap<u64, Arrival, RandomState>,
+    arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
     /// The listener may have more than has been accepted.
     knocked: bool,
     /// After a failed accept: when the next is due, and the pause before it.
@@ -96,7 +95,7 @@ pub struct Door {
     is_closing: bool,
 }
 
-impl fmt::Debug for Door {
+impl<P: Port> fmt::Debug for Door<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door")
             .field("listener", &self.listener)
@@ -105,10 +104,10 @@ impl fmt::Debug for Door {
     }
 }
 
-impl Door {
+impl<P: Port> Door<P> {
     /// A door that nobody listens at yet. A client must have sent its whole request head within `patience`.
     #[must_use]
-    pub fn new(listener: TcpListener, gate: Arc<dyn Gate>, patience: Duration) -> Self {
+    pub fn new(listener: P::Listening, gate: Arc<dyn Gate<P::Socket>>, patience: Duration) -> Self {
         Self {
             listener,
             gate,
@@ -138,15 +137,14 @@ impl Door {
     }
 }
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Begins to listen.
     ///
     /// # Panics
     /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
-    pub(super) fn listen_at(&mut self, mut door: Door) {
-        let registry = self.poll.registry();
-        registry
-            .register(&mut door.listener, LISTEN, Interest::READABLE)
+    pub(super) fn listen_at(&mut self, mut door: Door<P>) {
+        self.port
+            .listen(&mut door.listener)
             .expect("invariant: at the start a poll can watch one more socket");
         self.door = Some(door);
     }
@@ -169,7 +167,7 @@ impl<C: Consumers> Worker<C> {
             if !door.knocked || door.failed.is_some_and(|(due, _)| now < due) {
                 return;
             }
-            match door.listener.accept() {
+            match self.port.accept(&door.listener) {
                 Ok((socket, address)) => {
                     door.recovered();
                     self.plane.tally.accepted += 1;
@@ -199,7 +197,7 @@ impl<C: Consumers> Worker<C> {
         }
     }
 
-    fn arrive(&mut self, socket: TcpStream, address: SocketAddr) {
+    fn arrive(&mut self, socket: P::Socket, address: SocketAddr) {
         let Some(door) = &mut self.door else {
             return;
         };
@@ -207,8 +205,7 @@ impl<C: Consumers> Worker<C> {
             return;
         };
         let key = self.clients.reserve();
-        let (registry, token) = (self.poll.registry(), Token(key as usize));
-        if let Err(error) = registry.register(&mut socket, token, Interest::READABLE) {
+        if let Err(error) = self.port.watch(&mut socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             self.clients.release(key);
             door.gate.leave(peer);
@@ -228,7 +225,7 @@ impl<C: Consumers> Worker<C> {
     }
 
     /// Something happened to a socket whose client had not spoken.
-    pub(super) fn on_arrival(&mut self, key: u64, event: &mio::event::Event) {
+    pub(super) fn on_arrival(&mut self, key: u64, ready: Ready) {
         let Some(door) = &mut self.door else {
             return;
         };
@@ -237,11 +234,11 @@ impl<C: Consumers> Worker<C> {
         };
         let space = self.buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && !event.is_error() => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {}
             Ok(0) | Err(_) => self.forget(key),
             Ok(count) => {
                 // More may be there, or the end, that no event will announce again.
-                let more = count == FIRST_READ || event.is_read_closed();
+                let more = count == FIRST_READ || ready.is_read_closed;
                 self.hear(key, count, more);
             }
         }
@@ -265,8 +262,7 @@ impl<C: Consumers> Worker<C> {
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
             self.clients.release(key);
-            // It fails only for a socket that is not watched.
-            drop(self.poll.registry().deregister(&mut arrival.socket));
+            self.port.unwatch(&mut arrival.socket);
         }
         let Some(accepted) = accepted else {
             let (read, left) = (Bytes::copy_from_slice(bytes), arrival.deadline);
@@ -340,7 +336,7 @@ impl<C: Consumers> Worker<C> {
         };
         for (key, mut arrival) in door.arrivals {
             self.clients.release(key);
-            drop(self.poll.registry().deregister(&mut arrival.socket));
+            self.port.unwatch(&mut arrival.socket);
             let left = arrival.deadline.since(self.plane.now);
             door.gate
                 .serve(arrival.socket, Bytes::new(), arrival.peer, left);

@@ -3,6 +3,7 @@
 use super::client::{Client, Ended};
 use super::gathering::{FanOut, Gathering};
 use super::outbound::{Batch, Sent};
+use super::port::Port;
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
 use super::turn::Worker;
@@ -42,16 +43,16 @@ pub(super) struct Offered {
 }
 
 /// What serving members takes beside them.
-struct Counter<'a> {
+struct Counter<'a, S> {
     now: Millis,
     bounds: &'a Bounds,
-    clients: &'a mut Slab<Client>,
+    clients: &'a mut Slab<Client<S>>,
     offered: &'a mut Offered,
     /// The bytes of a member's frames and asides in a row.
     mixed: &'a mut Vec<u8>,
 }
 
-impl Counter<'_> {
+impl<S: io::Write> Counter<'_, S> {
     /// Offers a fan-out's frames to a member; `several` are their bytes in a row, if it is not one.
     fn serve(&mut self, fan_out: &mut FanOut, several: &[u8], member: Member) {
         let Self {
@@ -223,7 +224,13 @@ impl Counter<'_> {
 }
 
 impl Offered {
-    fn conclude(&mut self, index: u32, client: &Client, deliveries: u64, outcome: io::Result<()>) {
+    fn conclude<S>(
+        &mut self,
+        index: u32,
+        client: &Client<S>,
+        deliveries: u64,
+        outcome: io::Result<()>,
+    ) {
         match outcome {
             Ok(()) if client.watched || client.connection.outbound.is_idle() => {}
             Ok(()) => self.unwatched.push(index),
@@ -239,7 +246,7 @@ impl Offered {
     }
 }
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes what a room has been told to its members, to about `budget` of them; what of the budget
     /// that took.
     pub(super) fn write_room(&mut self, key: u64, budget: u64) -> u64 {

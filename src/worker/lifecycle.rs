@@ -4,6 +4,7 @@ use super::Handoff;
 use super::client::{Client, Ended, Seat};
 use super::connection::Connection;
 use super::outbound::Sent;
+use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -15,7 +16,6 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
-use mio::{Interest, Token};
 use std::time::Duration;
 
 /// A drain under way.
@@ -82,14 +82,11 @@ impl Drain {
     }
 }
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes a connection over from another thread.
-    pub(super) fn open(&mut self, mut handoff: Handoff) {
+    pub(super) fn open(&mut self, mut handoff: Handoff<P::Socket>) {
         let key = self.clients.reserve();
-        // Not for writing: a new socket can be written to, and to hear it would cost a turn.
-        let (socket, token) = (&mut handoff.socket, Token(key as usize));
-        let registry = self.poll.registry();
-        if let Err(error) = registry.register(socket, token, Interest::READABLE) {
+        if let Err(error) = self.port.watch(&mut handoff.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             count(&self.plane.metrics.connections_closed, "reason", "gone");
             self.clients.release(key);
@@ -101,7 +98,7 @@ impl<C: Consumers> Worker<C> {
 
     /// Begins a connection whose socket is watched under this reserved key; `armed` is when its timer fires, if
     /// one is set.
-    pub(super) fn begin(&mut self, key: u64, handoff: Handoff, armed: Millis) {
+    pub(super) fn begin(&mut self, key: u64, handoff: Handoff<P::Socket>, armed: Millis) {
         let Handoff {
             socket,
             answer,
@@ -208,10 +205,7 @@ impl<C: Consumers> Worker<C> {
             return;
         }
         client.watched = true;
-        let (socket, token) = (&mut client.socket, Token(key as usize));
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // If it can by now, this says so at once.
-        if let Err(error) = self.poll.registry().reregister(socket, token, interest) {
+        if let Err(error) = self.port.watch_writes(&mut client.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             self.doom(key, Ended::Gone);
         }
@@ -362,7 +356,7 @@ impl<C: Consumers> Worker<C> {
 
     /// Ends a connection whose time is the drain's: what waits is written as long as that lasts.
     fn close_in_drain(&mut self, key: u64, reason: CloseReason) {
-        let is_open = |client: &mut Client| client.connection.is_open();
+        let is_open = |client: &mut Client<P::Socket>| client.connection.is_open();
         if self.clients.get_mut(key).is_some_and(is_open) {
             self.close(key, reason);
             if let Some(client) = self.clients.get_mut(key) {

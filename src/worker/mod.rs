@@ -21,8 +21,8 @@ mod fan_out;
 mod gathering;
 mod lifecycle;
 pub mod outbound;
-mod parting;
 mod plane;
+pub mod port;
 pub mod rate_limit;
 mod report;
 mod rooms;
@@ -33,6 +33,7 @@ mod turn;
 mod workers;
 
 pub use door::{Accepted, Door, Gate};
+pub use port::{Port, TcpPort};
 pub use workers::{Ended, Workers};
 
 use crate::broker::ledger::Ledger;
@@ -51,9 +52,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// A connection on its way to its worker.
-pub struct Handoff {
+pub struct Handoff<S = <TcpPort as Port>::Socket> {
     /// The socket, watched by nobody else.
-    pub socket: mio::net::TcpStream,
+    pub socket: S,
     /// The 101, still to be written: it goes out together with the first frame.
     pub answer: Vec<u8>,
     /// Bytes of the peer's first frames that came with its handshake.
@@ -68,7 +69,7 @@ pub struct Handoff {
     pub peer: u64,
 }
 
-impl fmt::Debug for Handoff {
+impl<S> fmt::Debug for Handoff<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handoff")
             .field("role", &self.role)
@@ -87,11 +88,11 @@ pub struct Report {
 }
 
 /// What a worker is told from outside its thread.
-pub enum Order {
+pub enum Order<P: Port = TcpPort> {
     /// Take over a connection.
-    Open(Box<Handoff>),
+    Open(Box<Handoff<P::Socket>>),
     /// Accept connections, until the drain.
-    Listen(Box<Door>),
+    Listen(Box<Door<P>>),
     /// Close every connection, spread evenly until shortly before the deadline, then end.
     Drain {
         /// What the clients are told.
@@ -103,7 +104,7 @@ pub enum Order {
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
 }
 
-impl fmt::Debug for Order {
+impl<P: Port> fmt::Debug for Order<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open(_) => "Open",
@@ -117,17 +118,17 @@ impl fmt::Debug for Order {
 /// The other threads' end of a worker. Orders are bounded by who sends them: connections by
 /// `limits.connections`, the rest by the admin listener.
 #[derive(Debug)]
-pub struct Link {
+pub struct Link<P: Port = TcpPort> {
     /// `None` once the worker has ended: nobody would take an order any more.
-    orders: Mutex<Option<Vec<Order>>>,
-    waker: mio::Waker,
+    orders: Mutex<Option<Vec<Order<P>>>>,
+    waker: P::Waker,
 }
 
-impl Link {
+impl<P: Port> Link<P> {
     /// Gives an order and wakes the worker, unless an order before it has not been taken yet: whoever gave that
     /// one wakes. Gives it back if the worker has ended.
     #[must_use = "a connection that nobody takes has to be given up"]
-    pub fn send(&self, order: Order) -> Option<Order> {
+    pub fn send(&self, order: Order<P>) -> Option<Order<P>> {
         let mut orders = self.orders.lock();
         let Some(waiting) = orders.as_mut() else {
             return Some(order);
@@ -143,7 +144,7 @@ impl Link {
     }
 
     /// Takes the orders given so far.
-    fn take(&self) -> Vec<Order> {
+    fn take(&self) -> Vec<Order<P>> {
         self.orders
             .lock()
             .as_mut()
@@ -152,13 +153,13 @@ impl Link {
     }
 
     /// Takes the last orders; later ones go back to who gives them.
-    fn end(&self) -> Vec<Order> {
+    fn end(&self) -> Vec<Order<P>> {
         self.orders.lock().take().unwrap_or_default()
     }
 
     /// Ends the worker's sleep.
     pub fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
+        if let Err(error) = port::Waker::wake(&self.waker) {
             tracing::error!(%error, "a worker cannot be woken");
         }
     }
@@ -166,33 +167,34 @@ impl Link {
 
 /// A worker before its thread runs: its poll exists, so others can be given its [`Link`].
 #[derive(Debug)]
-pub struct Post {
-    poll: mio::Poll,
+pub struct Post<P: Port = TcpPort> {
+    port: P,
     /// The other threads' end.
-    pub link: Arc<Link>,
+    pub link: Arc<Link<P>>,
 }
 
-/// The token of the waker: no slab reaches this key.
-pub(crate) const WAKE: mio::Token = mio::Token(usize::MAX);
-
-/// The token of the listener: nor this one.
-pub(crate) const LISTEN: mio::Token = mio::Token(usize::MAX - 1);
-
 impl Post {
-    /// A poll and its waker.
+    /// A worker over TCP.
     ///
     /// # Errors
     /// When the kernel gives no descriptor.
-    pub fn new() -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), WAKE)?;
-        Ok(Self {
-            poll,
+    pub fn over_tcp(clock: Clock) -> io::Result<Self> {
+        let (port, waker) = TcpPort::new(clock)?;
+        Ok(Self::new(port, waker))
+    }
+}
+
+impl<P: Port> Post<P> {
+    /// A worker over this port; `waker` ends its wait.
+    #[must_use]
+    pub fn new(port: P, waker: P::Waker) -> Self {
+        Self {
+            port,
             link: Arc::new(Link {
                 orders: Mutex::new(Some(Vec::new())),
                 waker,
             }),
-        })
+        }
     }
 }
 

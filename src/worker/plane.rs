@@ -9,7 +9,7 @@ use crate::broker::uplink::Author;
 use crate::broker::{
     Broker, ConnectionKey, Consumers, Context, Message, Publication, Role, Verdict,
 };
-use crate::clock::{self, Clock, Millis};
+use crate::clock::{Clock, Millis};
 use crate::config::BridgeMode;
 use crate::metrics::{Metrics, count};
 use crate::transport::{Kind, Opcode, encoder};
@@ -55,7 +55,7 @@ fn encode(is_text: bool, payload: &[u8]) -> Bytes {
 }
 
 impl<C: Consumers> Plane<C> {
-    pub(super) fn new(worker: usize, supplies: &Supplies, consumers: C) -> Self {
+    pub(super) fn new(worker: usize, now: Millis, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         Self {
             worker,
@@ -64,7 +64,7 @@ impl<C: Consumers> Plane<C> {
             metrics: Arc::clone(&supplies.metrics),
             ledger: Ledger::default(),
             tally: Tally::default(),
-            now: supplies.clock.now(),
+            now,
             clock: supplies.clock,
             expiry: config.queue.expiry,
             order_timeout: match config.bridge.mode {
@@ -76,9 +76,8 @@ impl<C: Consumers> Plane<C> {
     }
 
     /// Takes the turn's time.
-    pub(super) fn begin_turn(&mut self, now: Millis) {
+    pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
         self.now = now;
-        let (second, micros) = clock::wall();
         self.consumers.begin_turn(second, micros);
     }
 

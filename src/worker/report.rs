@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::plane::Tally;
+use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
 use crate::broker::Consumers;
@@ -10,7 +11,7 @@ use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Adds the turn's counts to the shared metrics and answers audits.
     pub(super) fn report(&mut self) {
         let Tally {

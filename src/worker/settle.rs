@@ -9,7 +9,7 @@ use super::agenda::SMALL_ROOMS;
 use super::client::{Ended, Seat};
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
-use super::parting::Parting;
+use super::port::{Port, Socket as _};
 use super::rooms::{Change, key_of, low_half};
 use super::slab::index_of;
 use super::turn::Worker;
@@ -17,7 +17,6 @@ use crate::broker::ledger::Cause;
 use crate::broker::room::Room;
 use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
-use std::net::Shutdown;
 use std::sync::Arc;
 
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
@@ -26,7 +25,7 @@ const ROUNDS: usize = 16;
 /// What connections that leave their rooms may take of a turn, in writes, of all that end at once.
 const LEAVES: u64 = 64;
 
-impl<C: Consumers> Worker<C> {
+impl<P: Port, C: Consumers> Worker<P, C> {
     /// Empties the mailbox onto the sockets, and lets connections that waited for it go on.
     pub(super) fn settle(&mut self) {
         let (mut budget, mut leaves) = (SMALL_ROOMS, LEAVES);
@@ -216,7 +215,7 @@ impl<C: Consumers> Worker<C> {
         let mut sent = Sent::default();
         let outbound = &mut client.connection.outbound;
         let flushed = if client.left {
-            outbound.flush(now, true, &mut Parting(&client.socket), &mut sent)
+            outbound.flush(now, true, &mut client.socket.last_write(), &mut sent)
         } else {
             outbound.flush(now, false, &mut client.socket, &mut sent)
         };
@@ -227,7 +226,7 @@ impl<C: Consumers> Worker<C> {
                 // The peer reads the close frame, then the end; its own end is waited for, since what
                 // it sends to a closed socket would take the close frame away.
                 client.connection.said_close(now);
-                if client.socket.shutdown(Shutdown::Write).is_err() || client.finished {
+                if client.socket.end().is_err() || client.finished {
                     let ended = client.ended();
                     self.doom(key, ended);
                 } else if std::mem::take(&mut client.unread) {

@@ -8,19 +8,18 @@ use super::fan_out::Offered;
 use super::gathering::{FanOut, Gathering, Load};
 use super::lifecycle::Drain;
 use super::plane::{Plane, Speaker};
+use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::rooms::LocalRoom;
 use super::slab::Slab;
 use super::timers::Timers;
-use super::{LISTEN, Link, OnClose, Order, Post, Report, Supplies, WAKE};
+use super::{Link, OnClose, Order, Post, Report, Supplies};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
 use crate::broker::{Consumers, Parcel};
-use crate::clock::{Clock, Millis};
+use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use mio::{Events, Poll};
-use socket2::SockRef;
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,10 +46,9 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
-pub(super) struct Worker<C: Consumers> {
-    pub(super) poll: Poll,
-    link: Arc<Link>,
-    pub(super) clock: Clock,
+pub(super) struct Worker<P: Port, C: Consumers> {
+    pub(super) port: P,
+    link: Arc<Link<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
@@ -58,10 +56,10 @@ pub(super) struct Worker<C: Consumers> {
     pub(super) plane: Plane<C>,
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
-    pub(super) clients: Slab<Client>,
+    pub(super) clients: Slab<Client<P::Socket>>,
     pub(super) rooms: Slab<LocalRoom>,
     /// Where connections come in, on the worker that listens.
-    pub(super) door: Option<Door>,
+    pub(super) door: Option<Door<P>>,
     pub(super) timers: Timers,
     /// The read buffer, lent for one event.
     pub(super) buffer: Vec<u8>,
@@ -110,7 +108,7 @@ pub(super) struct Worker<C: Consumers> {
     pub(super) counted: Ledger,
 }
 
-impl<C: Consumers> Drop for Worker<C> {
+impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
         self.plane.broker.placement().ended(self.plane.worker);
@@ -133,18 +131,17 @@ impl<C: Consumers> Drop for Worker<C> {
     }
 }
 
-impl<C: Consumers> Worker<C> {
-    pub(super) fn new(id: usize, post: Post, supplies: &Supplies, consumers: C) -> Self {
+impl<P: Port, C: Consumers> Worker<P, C> {
+    pub(super) fn new(id: usize, post: Post<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
-        let now = supplies.clock.now();
+        let now = post.port.now();
         Self {
-            poll: post.poll,
+            port: post.port,
             link: post.link,
-            clock: supplies.clock,
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
-            plane: Plane::new(id, supplies, consumers),
+            plane: Plane::new(id, now, supplies, consumers),
             rules: Rules::new(config),
             bounds: Bounds {
                 capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
@@ -182,16 +179,16 @@ impl<C: Consumers> Worker<C> {
     }
 
     pub(super) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
+        let mut events = P::events(EVENTS);
         while !self.is_done() {
             let timeout = self.timeout();
-            if let Err(error) = self.poll.poll(&mut events, timeout)
+            if let Err(error) = self.port.wait(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
             {
                 tracing::error!(%error, "poll failed");
                 return;
             }
-            let now = self.clock.now();
+            let now = self.port.now();
             self.turn(now, now, &events);
         }
     }
@@ -202,20 +199,20 @@ impl<C: Consumers> Worker<C> {
     }
 
     /// One turn at `now`, with the events of a poll; `begun` is the same by the clock.
-    pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &Events) {
+    pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &P::Events) {
         self.begun = begun;
         self.turned = now;
-        self.plane.begin_turn(now);
+        self.plane.begin_turn(now, self.port.wall());
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.timers.expire(now, &mut self.fired);
         self.take_orders();
         let mut count = 0;
-        for event in events {
+        for ready in P::ready(events) {
             count += 1;
-            match event.token() {
+            match ready.key {
                 WAKE => {}
                 LISTEN => self.knocked(),
-                token => self.contained(token.0 as u64, |worker, key| worker.on_event(key, event)),
+                key => self.contained(key, |worker, key| worker.on_ready(key, ready)),
             }
         }
         self.agenda.polled(count);
@@ -258,7 +255,7 @@ impl<C: Consumers> Worker<C> {
 
     /// Takes the time again, in the middle of a turn.
     pub(super) fn take_time(&mut self) {
-        let passed = self.clock.now().since(self.begun);
+        let passed = self.port.now().since(self.begun);
         self.plane.now = self.plane.now.max(self.turned + passed);
     }
 
@@ -277,19 +274,19 @@ impl<C: Consumers> Worker<C> {
         }
     }
 
-    fn on_event(&mut self, key: u64, event: &mio::event::Event) {
+    fn on_ready(&mut self, key: u64, ready: Ready) {
         let Some(client) = self.clients.get_mut(key) else {
-            return self.on_arrival(key, event);
+            return self.on_arrival(key, ready);
         };
-        if event.is_error() {
+        if ready.has_failed {
             self.doom(key, Ended::Gone);
             return;
         }
-        if event.is_writable() && !client.connection.outbound.is_idle() {
+        if ready.is_writable && !client.connection.outbound.is_idle() {
             self.touched.push(key);
         }
-        if event.is_readable() || event.is_read_closed() {
-            self.read(key, event.is_read_closed());
+        if ready.is_readable || ready.is_read_closed {
+            self.read(key, ready.is_read_closed);
         }
     }
 
@@ -447,7 +444,7 @@ impl<C: Consumers> Worker<C> {
         if alive.is_none() {
             if !client.connection.has_said_close() {
                 // It reads nothing: what the kernel holds for it is given up too.
-                drop(SockRef::from(&client.socket).set_linger(Some(Duration::ZERO)));
+                client.socket.forsake();
             }
             let ended = client.ended();
             self.doom(key, ended);

@@ -1,5 +1,5 @@
 //! The decoder against a model of RFC 6455: sequences of frames, right and wrong, in any split and
-//! with a receiver that stops and starts.
+//! with a caller that stops and starts.
 #![no_main]
 
 mod model;
@@ -7,7 +7,7 @@ mod model;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Event, Outcome};
-use supportal::transport::{Decoder, Flow, Kind, Limits, Receiver};
+use supportal::transport::{self, Decoder, Incoming, Kind, Limits, Violation};
 
 /// One frame as a client, honest or not, might write it.
 #[derive(Arbitrary, Debug)]
@@ -158,32 +158,37 @@ impl Collector<'_> {
     fn answer(&mut self, bit: u8) -> bool {
         self.answers.next().unwrap_or(0) & bit != 0
     }
-}
 
-impl Receiver for Collector<'_> {
-    fn ready(&mut self) -> bool {
-        !self.answer(1)
-    }
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
-        self.events.push(match kind {
-            Kind::Text => Event::Text(payload.to_vec()),
-            Kind::Binary => Event::Binary(payload.to_vec()),
-        });
-        payload.fill(b'!');
-        if self.answer(2) {
-            Flow::Stop
-        } else {
-            Flow::Continue
+    /// Takes some of what is in `bytes`; how many of them were used.
+    fn decode(
+        &mut self,
+        decoder: &mut Decoder,
+        limits: &Limits,
+        bytes: &mut [u8],
+    ) -> Result<usize, Violation> {
+        let length = bytes.len();
+        let mut input = transport::Input::new(bytes);
+        while let Some(incoming) = decoder.next(limits, &mut input, || !self.answer(1)) {
+            let incoming = incoming?;
+            let is_message = matches!(incoming, Incoming::Message(..));
+            self.events.push(match incoming {
+                Incoming::Message(kind, payload) => {
+                    let copy = payload.to_vec();
+                    payload.fill(b'!');
+                    match kind {
+                        Kind::Text => Event::Text(copy),
+                        Kind::Binary => Event::Binary(copy),
+                    }
+                }
+                Incoming::Ping(payload) => Event::Ping(payload.to_vec()),
+                Incoming::Pong(payload) => Event::Pong(payload.to_vec()),
+                Incoming::Close(code, reason) => Event::Close(code, reason.to_owned()),
+            });
+            if is_message && self.answer(2) {
+                break;
+            }
         }
-    }
-    fn ping(&mut self, payload: &[u8]) {
-        self.events.push(Event::Ping(payload.to_vec()));
-    }
-    fn pong(&mut self, payload: &[u8]) {
-        self.events.push(Event::Pong(payload.to_vec()));
-    }
-    fn close(&mut self, code: Option<u16>, reason: &str) {
-        self.events.push(Event::Close(code, reason.to_owned()));
+        Ok(length - input.rest().len())
     }
 }
 
@@ -211,7 +216,7 @@ fn decode(bytes: &[u8], limits: &Limits, reads: &Reads) -> Outcome {
         loop {
             let before = waiting.clone();
             let found = collector.events.len();
-            let consumed = match decoder.decode(limits, &mut waiting, &mut collector) {
+            let consumed = match collector.decode(&mut decoder, limits, &mut waiting) {
                 Ok(consumed) => consumed,
                 Err(violation) => {
                     assert!(violation.reason.len() <= 123, "{violation:?}");

@@ -1,110 +1,29 @@
-//! What is measured: the rows of the published table, and the goals that hold for them.
+//! What `compare` measures: the rows of the published table with their goals, and those of `--growth`.
 
-use super::growth;
-use serde::{Deserialize, Serialize};
+use crate::campaign::{Against, Baseline, Case, Goal, Metric, metric};
+use std::borrow::Cow;
 
-/// A figure of one measurement.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Metric {
-    /// Key in the raw data.
-    pub(crate) key: &'static str,
-    /// Head of the column.
-    pub(crate) label: &'static str,
-    /// Digits after the point.
-    pub(crate) digits: usize,
-    /// A column with the ratio to the baseline follows.
-    pub(crate) ratio: bool,
-}
-
-/// What ratios are taken to: always the measurement of the same round.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Baseline {
-    /// Nothing.
-    #[default]
-    None,
-    /// The same case of this peer.
-    Peer(&'static str),
-    /// This case of the same peer.
-    Case(&'static str),
-}
-
-/// One row of flags, measured against every peer.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Case {
-    /// Name for `--only`.
-    pub(crate) name: String,
-    /// Heading.
-    pub(crate) title: String,
-    /// Scenario and flags.
-    pub(crate) flags: Vec<String>,
-    /// Seconds measured.
-    pub(crate) seconds: f64,
-    /// Columns.
-    #[serde(skip)]
-    pub(crate) metrics: &'static [Metric],
-    /// Ratios to what.
-    #[serde(skip)]
-    pub(crate) baseline: Baseline,
-    /// Heading of the table it shares with others; only this server is measured, and each row is compared with the first.
-    #[serde(skip)]
-    pub(crate) table: Option<&'static str>,
-    /// Worker threads of this server.
-    #[serde(skip)]
-    pub(crate) workers: usize,
-}
-
-/// What a measure must reach.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Goal {
-    pub(crate) case: &'static str,
-    pub(crate) metric: &'static str,
-    pub(crate) against: Against,
-    /// At most this, or for [`Against::Over`] at least.
-    pub(crate) limit: f64,
-}
-
-/// What the limit of a goal counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Against {
-    /// Ours divided by this peer's.
-    Peer(&'static str),
-    /// Ours divided by our own of this case.
-    Case(&'static str),
-    /// This peer's divided by ours: the more, the better.
-    Over(&'static str),
-    /// Ours itself.
-    Value,
-}
-
-pub(super) const fn metric(
-    key: &'static str,
-    label: &'static str,
-    digits: usize,
-    ratio: bool,
-) -> Metric {
-    Metric {
-        key,
-        label,
-        digits,
-        ratio,
-    }
-}
-
-pub(super) const MISSING: Metric = metric("missing", "missing", 0, false);
+const RATE: Metric = metric("deliveries_per_second", "deliveries/s", 0, false);
+const P50: Metric = metric("p50_ms", "p50 ms", 2, false);
+const P99: Metric = metric("p99_ms", "p99 ms", 2, false);
+const P999: Metric = metric("p999_ms", "p99.9 ms", 2, false);
+const MISSING: Metric = metric("missing", "missing", 0, false);
+const CPU: &str = "cpu_micros_per_delivery";
+const CPU_LABEL: &str = "CPU µs/delivery";
 const DELIVERIES: &[Metric] = &[
-    metric("deliveries_per_second", "deliveries/s", 0, false),
-    metric("cpu_micros_per_delivery", "CPU µs/delivery", 3, true),
-    metric("p50_ms", "p50 ms", 2, false),
-    metric("p99_ms", "p99 ms", 2, false),
-    metric("p999_ms", "p99.9 ms", 2, false),
+    RATE,
+    metric(CPU, CPU_LABEL, 3, true),
+    P50,
+    P99,
+    P999,
     MISSING,
 ];
 const OPEN: &[Metric] = &[
-    metric("deliveries_per_second", "deliveries/s", 0, false),
-    metric("cpu_micros_per_delivery", "CPU µs/delivery", 2, true),
+    RATE,
+    metric(CPU, CPU_LABEL, 2, true),
     metric("p50_ms", "p50 ms", 2, true),
     metric("p99_ms", "p99 ms", 2, true),
-    metric("p999_ms", "p99.9 ms", 2, false),
+    P999,
     MISSING,
 ];
 const IDLE: &[Metric] = &[
@@ -130,8 +49,37 @@ const SLOW: &[Metric] = &[
     metric("slow_closed", "slow closed", 0, false),
     MISSING,
 ];
+const GROWTH: &[Metric] = &[RATE, metric(CPU, CPU_LABEL, 2, true), P50, P99, MISSING];
 
-/// Name, title, flags, seconds, columns, baseline.
+/// Seconds of a case of `--growth`: the cheapest one uses some 200 ms of CPU time in them, which the kernel counts in steps of 10.
+const GROWTH_SECONDS: f64 = 2.0;
+/// Seconds of a case of the user's own.
+const CUSTOM_SECONDS: f64 = 5.0;
+
+const FLOOR: Baseline = Baseline::Peer(Cow::Borrowed("floor"));
+const COALESCE: Baseline = Baseline::Peer(Cow::Borrowed(super::peers::COALESCE));
+const NONE_STOPPED: Baseline = Baseline::Case(Cow::Borrowed("slow-none"));
+
+const fn goal(metric: &'static str, against: Against, limit: f64) -> Goal {
+    let metric = Cow::Borrowed(metric);
+    Goal {
+        metric,
+        against,
+        limit,
+    }
+}
+
+/// Ours to this peer's.
+const fn to(metric: &'static str, peer: &'static str, limit: f64) -> Goal {
+    goal(metric, Against::Peer(Cow::Borrowed(peer)), limit)
+}
+
+/// CPU of Django Channels over ours.
+const fn over_python(limit: f64) -> Goal {
+    goal(CPU, Against::Over(Cow::Borrowed("channels-uvicorn")), limit)
+}
+
+/// Name, title, flags, seconds, columns, baseline, goals.
 type Row = (
     &'static str,
     &'static str,
@@ -139,101 +87,146 @@ type Row = (
     f64,
     &'static [Metric],
     Baseline,
+    &'static [Goal],
 );
-
-const FLOOR: Baseline = Baseline::Peer("floor");
-const COALESCE: Baseline = Baseline::Peer("floor-coalesce");
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    ("echo-200", "echo, 200 connections", "echo -c 200", 2.0, DELIVERIES, FLOOR),
-    ("echo-2000", "echo, 2,000 connections", "echo -c 2000", 2.0, DELIVERIES, FLOOR),
-    ("fanout-1x1000", "fan-out, 1 room of 1,000", "fanout --rooms 1 --members 1000", 2.0, DELIVERIES, FLOOR),
-    ("fanout-100x10", "fan-out, 100 rooms of 10", "fanout --rooms 100 --members 10", 2.0, DELIVERIES, FLOOR),
+    ("echo-200", "echo, 200 connections", "echo -c 200", 2.0, DELIVERIES, FLOOR,
+        &[to(CPU, "floor", 1.12), over_python(60.0)]),
+    ("echo-2000", "echo, 2,000 connections", "echo -c 2000", 2.0, DELIVERIES, FLOOR,
+        &[to(CPU, "floor", 1.15)]),
+    ("fanout-1x1000", "fan-out, 1 room of 1,000", "fanout --rooms 1 --members 1000", 2.0, DELIVERIES, FLOOR,
+        &[to(CPU, "floor", 1.03), to(CPU, "bun", 1.0), to("p99_ms", "bun", 1.0)]),
+    ("fanout-100x10", "fan-out, 100 rooms of 10", "fanout --rooms 100 --members 10", 2.0, DELIVERIES, FLOOR,
+        &[to(CPU, "floor", 1.0), over_python(60.0)]),
     ("busy-1x1000", "busy room of 1,000: 10 publishers, window 4",
-        "fanout --rooms 1 --members 1000 --publishers 10 --window 4", 2.0, DELIVERIES, COALESCE),
+        "fanout --rooms 1 --members 1000 --publishers 10 --window 4", 2.0, DELIVERIES, COALESCE,
+        &[to(CPU, "floor-coalesce", 1.1), to(CPU, "bun", 1.0)]),
     ("open-5k", "open loop, 5,000 deliveries/s (10 rooms of 100)",
-        "fanout --rooms 10 --members 100 --rate 50", 3.0, OPEN, FLOOR),
+        "fanout --rooms 10 --members 100 --rate 50", 3.0, OPEN, FLOOR,
+        &[to("p50_ms", "floor", 1.1), to("p99_ms", "floor", 1.1)]),
     ("open-50k", "open loop, 50,000 deliveries/s (10 rooms of 100)",
-        "fanout --rooms 10 --members 100 --rate 500", 3.0, OPEN, FLOOR),
-    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 4.0, IDLE, FLOOR),
-    ("connect", "connect, upgrade, close", "connect --silent", 2.0, CONNECT, FLOOR),
-    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 4.0, SLOW, FLOOR),
-    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 4.0, SLOW, Baseline::Case("slow-none")),
+        "fanout --rooms 10 --members 100 --rate 500", 3.0, OPEN, FLOOR,
+        &[to("p50_ms", "floor", 1.1), to("p99_ms", "floor", 1.1)]),
+    ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 4.0, IDLE, FLOOR,
+        &[goal("idle_kib", Against::Value, 0.60)]),
+    ("connect", "connect, upgrade, close", "connect --silent", 2.0, CONNECT, FLOOR,
+        &[to("cpu_micros_per_life", "floor", 1.2), to("cpu_micros_per_life", "bun", 1.0)]),
+    ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 4.0, SLOW, FLOOR, &[]),
+    // 20 queues of `queue.bytes_max` (256 KiB).
+    ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 4.0, SLOW, NONE_STOPPED,
+        &[goal("p99_ms", Against::Case(Cow::Borrowed("slow-none")), 1.2), goal("growth_mb", Against::Value, 5.3)]),
 ];
 
-/// Every case of the table.
-pub(crate) fn all() -> Vec<Case> {
-    ROWS.iter()
-        .map(|&(name, title, flags, seconds, metrics, baseline)| Case {
+const CONNECTIONS: &str = "Growth: connections, 20,000 messages/s over all of them";
+const ROOMS: &str = "Growth: rooms of 10, 40,000 deliveries/s over all of them";
+const SPLIT: &str = "Growth: 100 members in more rooms, 20,000 deliveries/s";
+const SIZE: &str = "Growth: message size, 10 rooms of 10, 20,000 deliveries/s";
+const WORKERS: &str = "Growth: workers, 100 rooms of 10, 40,000 deliveries/s (the second shares a core with the generator)";
+
+/// Table, name, title, flags, workers. Each table changes one thing and is compared with its first row.
+#[rustfmt::skip]
+const GROWTH_ROWS: &[(&str, &str, &str, &str, usize)] = &[
+    (CONNECTIONS, "grow-connections-1k", "1,000 connections", "echo -c 1000 --rate 20000", 1),
+    (CONNECTIONS, "grow-connections-5k", "5,000 connections", "echo -c 5000 --rate 20000", 1),
+    (CONNECTIONS, "grow-connections-10k", "10,000 connections", "echo -c 10000 --rate 20000", 1),
+    (CONNECTIONS, "grow-connections-19k", "19,000 connections", "echo -c 19000 --rate 20000", 1),
+    (ROOMS, "grow-rooms-10", "10 rooms", "fanout --rooms 10 --members 10 --rate 4000", 1),
+    (ROOMS, "grow-rooms-100", "100 rooms", "fanout --rooms 100 --members 10 --rate 4000", 1),
+    (ROOMS, "grow-rooms-1000", "1,000 rooms", "fanout --rooms 1000 --members 10 --rate 4000", 1),
+    (SPLIT, "grow-split-1", "1 room of 100", "fanout --rooms 1 --members 100 --rate 200", 1),
+    (SPLIT, "grow-split-10", "10 rooms of 10", "fanout --rooms 10 --members 10 --rate 2000", 1),
+    (SPLIT, "grow-split-100", "100 rooms of 1", "fanout --rooms 100 --members 1 --rate 20000", 1),
+    (SIZE, "grow-size-64", "64 bytes", "fanout --rooms 10 --members 10 --rate 2000 --size 64", 1),
+    (SIZE, "grow-size-1k", "1 KiB", "fanout --rooms 10 --members 10 --rate 2000 --size 1024", 1),
+    (SIZE, "grow-size-16k", "16 KiB", "fanout --rooms 10 --members 10 --rate 2000 --size 16384", 1),
+    (WORKERS, "grow-workers-1", "1 worker", "fanout --rooms 100 --members 10 --rate 4000", 1),
+    (WORKERS, "grow-workers-2", "2 workers", "fanout --rooms 100 --members 10 --rate 4000", 2),
+];
+
+/// Every case, in the order of the tables: those of `--all`, then those of `--growth`, which share a [`Case::table`].
+pub(super) fn known() -> Vec<Case> {
+    let all = ROWS.iter().cloned();
+    let all = all.map(
+        |(name, title, flags, seconds, metrics, baseline, goals)| Case {
             name: name.to_owned(),
             title: title.to_owned(),
-            flags: flags.split_whitespace().map(str::to_owned).collect(),
+            flags: Case::words(flags),
             seconds,
-            metrics,
+            metrics: metrics.into(),
             baseline,
-            table: None,
+            goals: goals.into(),
             workers: 1,
-        })
+            ..Case::default()
+        },
+    );
+    let first = |table: &str| {
+        GROWTH_ROWS
+            .iter()
+            .find(|row| row.0 == table)
+            .map(|row| row.1)
+    };
+    let growth = GROWTH_ROWS.iter();
+    let growth = growth.map(|&(table, name, title, flags, workers)| Case {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        flags: Case::words(flags),
+        seconds: GROWTH_SECONDS,
+        metrics: GROWTH.into(),
+        baseline: first(table).map_or(Baseline::None, |name| Baseline::Case(name.into())),
+        table: Some(table.to_owned()),
+        workers,
+        ..Case::default()
+    });
+    let numbered = (0..).zip(all.chain(growth));
+    numbered
+        .map(|(place, case)| Case { place, ..case })
         .collect()
 }
 
-/// Those and the ones of `--growth`.
-pub(crate) fn known() -> Vec<Case> {
-    let mut all = all();
-    all.extend(growth::all());
-    all
-}
-
-/// A case of the user's own, named by its flags.
-pub(crate) fn custom(flags: &str, seconds: f64) -> Case {
-    let open = flags.contains("--rate");
+/// A case of the user's own, named by its flags; the last of the tables.
+pub(super) fn custom(flags: &str) -> Case {
+    let words = flags.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let is_open = flags.contains("--rate");
     Case {
-        name: flags
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join("-"),
+        name: words.join("-"),
         title: flags.to_owned(),
-        flags: flags.split_whitespace().map(str::to_owned).collect(),
-        seconds,
-        metrics: if open { OPEN } else { DELIVERIES },
+        flags: Case::words(flags),
+        seconds: CUSTOM_SECONDS,
+        metrics: if is_open { OPEN } else { DELIVERIES }.into(),
         baseline: FLOOR,
-        table: None,
         workers: 1,
+        place: usize::MAX,
+        ..Case::default()
     }
 }
 
-/// The goals.
-pub(crate) fn goals() -> Vec<Goal> {
-    use Against::{Case, Over, Peer, Value};
-    let goal = |case, metric, against, limit| Goal {
-        case,
-        metric,
-        against,
-        limit,
-    };
-    let cpu = "cpu_micros_per_delivery";
-    vec![
-        goal("echo-200", cpu, Peer("floor"), 1.12),
-        goal("echo-2000", cpu, Peer("floor"), 1.15),
-        goal("fanout-1x1000", cpu, Peer("floor"), 1.03),
-        goal("fanout-1x1000", cpu, Peer("bun"), 1.0),
-        goal("fanout-1x1000", "p99_ms", Peer("bun"), 1.0),
-        goal("fanout-100x10", cpu, Peer("floor"), 1.0),
-        goal("busy-1x1000", cpu, Peer("floor-coalesce"), 1.1),
-        goal("busy-1x1000", cpu, Peer("bun"), 1.0),
-        goal("open-5k", "p50_ms", Peer("floor"), 1.1),
-        goal("open-5k", "p99_ms", Peer("floor"), 1.1),
-        goal("open-50k", "p50_ms", Peer("floor"), 1.1),
-        goal("open-50k", "p99_ms", Peer("floor"), 1.1),
-        goal("idle-10000", "idle_kib", Value, 0.60),
-        goal("connect", "cpu_micros_per_life", Peer("floor"), 1.2),
-        goal("connect", "cpu_micros_per_life", Peer("bun"), 1.0),
-        goal("slow", "p99_ms", Case("slow-none"), 1.2),
-        // 20 queues of `queue.bytes_max` (256 KiB).
-        goal("slow", "growth_mb", Value, 5.3),
-        goal("echo-200", cpu, Over("channels-uvicorn"), 60.0),
-        goal("fanout-100x10", cpu, Over("channels-uvicorn"), 60.0),
-    ]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_table_are_compared_with_its_first() {
+        let all = known();
+        let named = |name: &str| all.iter().find(|case| case.name == name).unwrap();
+        let first = |name: &'static str| Baseline::Case(name.into());
+        for name in ["grow-connections-1k", "grow-connections-19k"] {
+            assert_eq!(named(name).baseline, first("grow-connections-1k"));
+        }
+        assert_eq!(named("grow-size-16k").baseline, first("grow-size-64"));
+    }
+
+    #[test]
+    fn every_goal_is_of_a_column() {
+        for case in known() {
+            for goal in case.goals.iter() {
+                assert!(
+                    case.metrics.iter().any(|m| m.key == goal.metric),
+                    "{goal:?}"
+                );
+            }
+        }
+    }
 }

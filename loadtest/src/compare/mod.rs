@@ -1,29 +1,20 @@
-//! `compare`: the same scenarios against several servers, in turns within one run (A B C, C B A, ...), each measurement with a fresh
-//! server on one core and a fresh generator on the other. Ratios are taken within a round: neighbours in time share the machine's mood.
+//! `compare`: the same scenarios against several servers, each measurement with a fresh server on one core and a fresh generator on the
+//! other.
 
-mod campaign;
 mod cases;
-mod choice;
-mod growth;
+mod figures;
 mod peers;
-mod table;
-mod values;
 
 use crate::again::Again;
+use crate::campaign::{Baseline, Bench, Case, Figures, OURS, Work, check_names};
 use crate::cli::{Compare, Options};
-use crate::clock::{Clock, SECOND};
-use crate::machine::{Machine, revision, today};
 use crate::server::Server;
-use campaign::{Campaign, Compared, Measurement, Slice};
-use cases::Case;
-use peers::Peer;
-pub(crate) use peers::{our_flags, our_server, quoted};
+pub(crate) use figures::figures;
+use peers::{COALESCE, Peer};
 use serde_json::Value;
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-pub(crate) use values::figures;
 
 /// Time a measurement may take beyond its warm-up and duration: opening, settling, draining, closing.
 const OVERHEAD: Duration = Duration::from_secs(120);
@@ -31,13 +22,7 @@ const OVERHEAD: Duration = Duration::from_secs(120);
 struct Comparison<'a> {
     args: &'a Compare,
     options: &'a Options,
-    cases: Vec<Case>,
     peers: Vec<Peer>,
-    campaign: Campaign,
-    slice: usize,
-    folder: PathBuf,
-    cores: (Option<usize>, Option<usize>),
-    stop: &'a AtomicBool,
 }
 
 /// Runs it; the folder with the results, and the text of its summary.
@@ -49,171 +34,131 @@ pub(crate) fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<(PathBuf, String), String> {
-    let cases = choice::cases(args, options)?;
-    let (peers, order) = choice::peers(args, &cases)?;
-    let cores = cores(args);
-    let name = args.name.clone().unwrap_or_else(|| "compare".to_owned());
-    let folder = args.out.join(format!("{}-{name}", today()));
-    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut campaign = if args.fresh {
-        Campaign::default()
-    } else {
-        Campaign::load(&folder)?
-    };
-    campaign.order = order;
-    let slice = campaign.next();
-    let mut comparison = Comparison {
+    let cases = cases(args)?;
+    let peers = peers::load(&args.file, args.campaign.supportal.as_deref())?;
+    let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
+    if let Some(wrong) = args
+        .peers
+        .iter()
+        .find(|name| !names.contains(&name.as_str()))
+    {
+        return Err(format!("--peers {wrong}: there are {}", names.join(", ")));
+    }
+    let bench = Comparison {
         args,
         options,
+        peers,
+    };
+    let peers = bench.peers.iter();
+    let met = peers.filter(|peer| cases.iter().any(|case| bench.meets(case, &peer.name)));
+    let peers: Vec<_> = met.map(Peer::compared).collect();
+    if peers.is_empty() {
+        return Err("no peer to measure: build this server, or say --supportal".to_owned());
+    }
+    Work {
+        flags: &args.campaign,
+        options,
+        name: "compare",
         cases,
         peers,
-        campaign,
-        slice,
-        folder,
-        cores,
+        bench: &bench,
         stop,
-    };
-    comparison.measure_all()?;
-    let mut summary = table::summary(&comparison.campaign);
-    if stop.load(Ordering::Relaxed) {
-        let note = "INTERRUPTED: the measurement under way is left out, the whole ones stand.";
-        summary = format!("{note}\n\n{summary}");
     }
-    Ok((comparison.folder, summary))
+    .run()
 }
 
-/// Core of the server and of the generator, where there are two.
-fn cores(args: &Compare) -> (Option<usize>, Option<usize>) {
-    let many = std::thread::available_parallelism().map_or(1, usize::from);
-    if args.no_pin || many < 2 {
-        return (None, None);
+/// The cases that the flags ask for, in the order of the table. One that another is compared with comes along.
+fn cases(args: &Compare) -> Result<Vec<Case>, String> {
+    let (known, only) = (cases::known(), &args.campaign.only);
+    check_names(&known, only)?;
+    let is_wanted = |case: &Case| match only.is_empty() {
+        true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
+        false => only.contains(&case.name),
+    };
+    let wanted = known.iter().filter(|case| is_wanted(case));
+    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
+    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone().into()));
+    let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();
+    let cases = known.into_iter();
+    let cases = cases.filter(|case| is_wanted(case) || is_beside(case));
+    let own = args.scenario.as_deref().map(cases::custom);
+    let cases: Vec<Case> = cases.chain(own).collect();
+    if cases.is_empty() {
+        let list = names.join(", ");
+        return Err(format!(
+            "say --all, --growth, --only with some of {list}, or --scenario \"echo -c 50\""
+        ));
     }
-    (Some(args.server_core), Some(args.generator_core))
+    Ok(cases)
 }
 
 impl Comparison<'_> {
-    /// What this start is, for the reader of its tables.
-    fn facts(&self) -> Slice {
-        let command: Vec<String> = std::env::args().skip(1).collect();
-        let revision = revision();
-        let peers = self.peers.iter().map(|peer| {
-            let version = peer.version_text();
-            Compared {
-                name: peer.name.clone(),
-                version: if version.is_empty() {
-                    revision.clone()
-                } else {
-                    version
-                },
-                kind: peer.kind,
-                note: peer.note.clone(),
-            }
-        });
-        Slice {
-            number: self.slice,
-            date: today(),
-            command: format!("loadtest {}", command.join(" ")),
-            peers: peers.collect(),
-            revision: revision.clone(),
-            machine: Machine::here(),
-            server_core: self.cores.0,
-            generator_core: self.cores.1,
-            rounds: self.args.rounds,
-            warmup_seconds: self.options.warmup.as_secs_f64(),
-            quiet: self.args.quiet,
-            cases: self.cases.clone(),
+    fn flags(&self, case: &Case, peer: &Peer, round: usize, server: &Server) -> Vec<String> {
+        let mut flags = case.flags.clone();
+        let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
+        flag(
+            "--url",
+            format!("ws://127.0.0.1:{}{}", server.port, peer.path),
+        );
+        flag("--contract", peer.kind.contract().flag());
+        flag("--pid", server.pid().to_string());
+        flag("--duration", format!("{}s", case.seconds));
+        flag(
+            "--warmup",
+            format!("{}s", self.options.warmup.as_secs_f64()),
+        );
+        flag("--seed", (self.options.seed + round as u64).to_string());
+        if peer.ledger {
+            flag("--admin", format!("http://127.0.0.1:{}", server.admin));
         }
+        if self.options.spin {
+            flags.push("--spin".to_owned());
+        }
+        flags
+    }
+}
+
+impl Bench for Comparison<'_> {
+    fn meets(&self, case: &Case, name: &str) -> bool {
+        let Some(peer) = self.peers.iter().find(|peer| peer.name == name) else {
+            return false;
+        };
+        if peer.skip.contains(&case.name) {
+            return false;
+        }
+        // The growth of others is nobody's question here.
+        if case.table.is_some() {
+            return name == OURS;
+        }
+        if case.baseline == Baseline::Peer(name.to_owned().into()) {
+            return true;
+        }
+        if self.args.peers.is_empty() {
+            // The second floor is there for the cases it is the baseline of.
+            return !peer.optional && name != COALESCE;
+        }
+        self.args.peers.contains(&peer.name)
     }
 
-    fn measure_all(&mut self) -> Result<(), String> {
-        let facts = self.facts();
-        let mut jobs: Vec<(usize, Case, Peer)> = Vec::new();
-        for round in 0..self.args.rounds {
-            for case in &self.cases {
-                let met = |peer: &&Peer| choice::meets(self.args, case, peer);
-                let mut order: Vec<&Peer> = self.peers.iter().filter(met).collect();
-                if round % 2 == 1 {
-                    order.reverse();
-                }
-                jobs.extend(
-                    order
-                        .iter()
-                        .map(|&peer| (round, case.clone(), peer.clone())),
-                );
-            }
-        }
-        let clock = Clock::start();
-        let all = jobs.len();
-        for (done, (round, case, peer)) in jobs.into_iter().enumerate() {
-            let measurement = self.quietest(&case, &peer, round);
-            // What was cut short is no measurement.
-            if self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let passed = clock.now() / SECOND;
-            let left = passed * (all - done - 1) as u64 / (done + 1) as u64;
-            say(&format!(
-                "{}/{all} round {} {} {}: {}  [{}:{:02} left]",
-                done + 1,
-                round + 1,
-                case.name,
-                peer.name,
-                table::brief(&case, &measurement),
-                left / 60,
-                left % 60
-            ));
-            if !self.campaign.slices.iter().any(|s| s.number == self.slice) {
-                self.campaign.slices.push(facts.clone());
-            }
-            self.campaign.add(measurement);
-            self.campaign.write(&self.folder)?;
-        }
-        Ok(())
-    }
-
-    /// Measures again, up to `--retries` times, while other programs took the cores; keeps the quietest.
-    fn quietest(&self, case: &Case, peer: &Peer, round: usize) -> Measurement {
-        let mut best: Option<(f64, Measurement)> = None;
-        for tries in 1..=self.args.retries + 1 {
-            let mut measurement = match self.measure(case, peer, round) {
-                Ok(report) => values::measurement(report),
-                Err(why) => values::no_measurement(why),
-            };
-            measurement.case.clone_from(&case.name);
-            measurement.peer.clone_from(&peer.name);
-            (measurement.slice, measurement.round) = (self.slice, round);
-            measurement.tries = tries;
-            let noise = measurement
-                .values
-                .get("waited")
-                .copied()
-                .unwrap_or(f64::INFINITY);
-            let failed = measurement.error.is_some();
-            if best.as_ref().is_none_or(|(least, _)| noise < *least) {
-                best = Some((noise, measurement));
-            }
-            let again = failed && tries == 1 || !failed && noise > self.args.quiet;
-            if !again || self.stop.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        best.map_or_else(
-            || values::no_measurement("not tried".to_owned()),
-            |(_, measurement)| measurement,
-        )
-    }
-
-    /// One measurement: the generator's report.
-    fn measure(&self, case: &Case, peer: &Peer, round: usize) -> Result<Value, String> {
-        let logs = self.folder.join("logs");
+    fn measure(
+        &self,
+        case: &Case,
+        name: &str,
+        round: usize,
+        folder: &Path,
+    ) -> Result<Value, String> {
+        let peer = self.peers.iter().find(|peer| peer.name == name);
+        let peer = peer.ok_or("no such peer")?;
+        let (servers, generator) = self.args.campaign.cores();
+        let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).map_err(|error| error.to_string())?;
-        let log = logs.join(format!("{}-{}.txt", case.name, peer.name));
+        let log = logs.join(format!("{}-{name}.txt", case.name));
         // Several workers need several cores; the generator shares one of them where there are only two.
-        let core = self.cores.0.filter(|_| case.workers < 2);
+        let core = servers.filter(|_| case.workers < 2);
         let server = Server::start(&peer.spec(core, case.workers, log.clone()))?;
         let again = Again {
             flags: self.flags(case, peer, round, &server),
-            core: self.cores.1,
+            core: generator,
             longest: Duration::from_secs_f64(case.seconds) + self.options.warmup + OVERHEAD,
             loud: false,
         };
@@ -228,32 +173,63 @@ impl Comparison<'_> {
         report
     }
 
-    fn flags(&self, case: &Case, peer: &Peer, round: usize, server: &Server) -> Vec<String> {
-        let mut flags = case.flags.clone();
-        let mut flag = |name: &str, value: String| {
-            flags.push(name.to_owned());
-            flags.push(value);
-        };
-        let url = format!("ws://127.0.0.1:{}{}", server.port, peer.path);
-        flag("--url", url);
-        flag("--contract", peer.kind.contract().flag());
-        flag("--pid", server.pid().to_string());
-        flag("--duration", format!("{}s", case.seconds));
-        let warmup = self.options.warmup.as_secs_f64();
-        flag("--warmup", format!("{warmup}s"));
-        flag("--seed", (self.options.seed + round as u64).to_string());
-        if peer.ledger {
-            flag("--admin", format!("http://127.0.0.1:{}", server.admin));
-        }
-        if self.options.spin {
-            flags.push("--spin".to_owned());
-        }
-        flags
+    fn figures(&self, report: &Value) -> Figures {
+        figures(report)
     }
 }
 
-/// A line of progress.
-fn say(line: &str) {
-    // Nobody reads a closed standard error; the results are files.
-    writeln!(std::io::stderr(), "{line}").ok();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn asked(flags: &str) -> (Compare, Options) {
+        let flags = ["loadtest", "compare"]
+            .into_iter()
+            .chain(flags.split_whitespace());
+        let cli = Cli::parse_from(flags);
+        let Command::Compare(args) = cli.command else {
+            panic!("compare")
+        };
+        (args, cli.options)
+    }
+
+    fn names(flags: &str) -> Vec<String> {
+        let cases = cases(&asked(flags).0).unwrap();
+        cases.into_iter().map(|case| case.name).collect()
+    }
+
+    #[test]
+    fn a_case_brings_along_what_it_is_compared_with() {
+        assert_eq!(names("--only slow"), ["slow-none", "slow"]);
+        let size = ["grow-size-64", "grow-size-16k"];
+        assert_eq!(names("--only grow-size-16k"), size);
+    }
+
+    #[test]
+    fn growth_is_apart_from_the_table() {
+        let is_growth = |name: &String| name.starts_with("grow-");
+        assert!(!names("--all").iter().any(is_growth));
+        assert!(names("--growth").iter().all(is_growth));
+        assert!(cases(&asked("--only no-such-case").0).is_err());
+        assert!(cases(&asked("").0).is_err());
+    }
+
+    #[test]
+    fn the_second_floor_is_measured_only_where_it_is_the_baseline() {
+        let (args, options) = asked("--only echo-200,busy-1x1000");
+        let peers = vec![Peer::named(COALESCE)];
+        let bench = Comparison {
+            args: &args,
+            options: &options,
+            peers,
+        };
+        let cases = cases(&args).unwrap();
+        let met: Vec<bool> = cases
+            .iter()
+            .map(|case| bench.meets(case, COALESCE))
+            .collect();
+        assert_eq!(met, [false, true]);
+    }
 }

@@ -1,12 +1,11 @@
 //! Who is compared: the peers of `peers.toml`, and those built in: this server and the floor.
 
+use crate::campaign::Compared;
 use crate::contract::Contract;
-use crate::server::{Ready, Spec, shell};
+use crate::ours::{OURS, our_server, quoted};
+use crate::server::{PATH, Ready, Spec, shell};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// Route of the contract.
-const PATH: &str = "/ws/chat/{business}/{room}/";
 
 /// What the server speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -107,7 +106,7 @@ impl Peer {
     /// How to start it; `workers` matters to this server only.
     pub(crate) fn spec(&self, core: Option<usize>, workers: usize, log: PathBuf) -> Spec {
         Spec {
-            command: with_workers(&self.command, workers),
+            command: self.command.replace("{workers}", &workers.to_string()),
             directory: self.directory.clone(),
             ready: self.ready,
             path: self.kind.contract().path(&self.path),
@@ -116,8 +115,19 @@ impl Peer {
         }
     }
 
+    /// As the tables show it.
+    pub(crate) fn compared(&self) -> Compared {
+        Compared {
+            name: self.name.clone(),
+            version: self.version_text(),
+            speaks: self.kind.text().to_owned(),
+            note: self.note.clone().unwrap_or_default(),
+            ..Compared::default()
+        }
+    }
+
     /// What its versions command prints, in one line.
-    pub(crate) fn version_text(&self) -> String {
+    fn version_text(&self) -> String {
         let Some(line) = &self.versions else {
             return String::new();
         };
@@ -136,46 +146,6 @@ impl Peer {
 
 /// The second floor.
 pub(super) const COALESCE: &str = "floor-coalesce";
-
-/// The server's flags in a comparison: no limits the other peers do not have, no assistant. Fewer handshakes at a time than by default (the
-/// generator has 100 under way) leave their descriptors to connections: 19,000 of them fit where 20,000 descriptors are allowed.
-const OURS: &str = "--listen 127.0.0.1:{port} --admin 127.0.0.1:{admin} --workers {workers} \
-    --set assistant.kind=none --set limits.connections_per_ip=0 --set limits.messages_per_second=0 \
-    --set limits.bytes_per_second=0 --set limits.handshakes=512";
-
-fn with_workers(command: &str, workers: usize) -> String {
-    command.replace("{workers}", &workers.to_string())
-}
-
-/// The server's flags in a comparison, still with `{port}` and `{admin}`.
-pub(crate) fn our_flags(workers: usize) -> String {
-    with_workers(OURS, workers)
-}
-
-/// This server, beside the running program unless told otherwise.
-///
-/// # Errors
-/// It is not there.
-pub(crate) fn our_server(given: Option<&Path>) -> Result<PathBuf, String> {
-    let program = match given {
-        Some(path) => path.to_owned(),
-        None => std::env::current_exe()
-            .map_err(|error| error.to_string())?
-            .with_file_name("supportal"),
-    };
-    let whole = program.canonicalize().map_err(|error| {
-        format!(
-            "{}: {error}; build it, or say --supportal",
-            program.display()
-        )
-    })?;
-    Ok(whole)
-}
-
-/// A path for `sh`.
-pub(crate) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
 
 /// The built-in ones and those of `file`, if it is there.
 ///

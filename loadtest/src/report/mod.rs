@@ -2,53 +2,22 @@
 
 mod part;
 mod reconcile;
+mod returns;
 mod text;
 mod verdict;
 
+use crate::latency::Latency;
 use crate::ledger::Ledger;
 use crate::measure::Process;
-use crate::people::Returns;
 use crate::traffic::Totals;
 use crate::verify::Counts;
-use hdrhistogram::Histogram;
-pub(crate) use part::{Generator, Part, Slice, Used, Window, recorded};
+pub(crate) use part::{Generator, Part, Slice, Used, Window};
+pub(crate) use returns::{Returned, Returns};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Percentiles in milliseconds.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) count: u64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p90_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p999_ms: f64,
-    pub(crate) max_ms: f64,
-}
-
-impl Latency {
-    /// Of a histogram of nanoseconds.
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-        Self {
-            count: histogram.len(),
-            p50_ms: at(0.5),
-            p90_ms: at(0.9),
-            p99_ms: at(0.99),
-            p999_ms: at(0.999),
-            max_ms: histogram.max() as f64 / 1e6,
-        }
-    }
-}
-
-/// (percentile, milliseconds) pairs for a plot.
-pub(crate) fn percentile_curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
-    [
-        0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
-    ]
-    .map(|p| (p, histogram.value_at_percentile(p) as f64 / 1e6))
-    .to_vec()
-}
+/// How the note of a restart begins that did not work: the verdict takes it for a failure.
+pub(crate) const FAILED: &str = "restart failed: ";
 
 /// One point of the series.
 #[derive(Debug, Clone, Serialize)]
@@ -198,17 +167,5 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
-    }
-
-    #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
-        let mut histogram = crate::traffic::histogram();
-        for i in 1..=1000 {
-            histogram.saturating_record(i * 1_000_000);
-        }
-        let latency = Latency::of(&histogram);
-        assert!((latency.p50_ms - 500.0).abs() < 1.0, "{latency:?}");
-        assert!((latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
-        assert!((latency.max_ms - 1000.0).abs() < 1.0, "{latency:?}");
     }
 }

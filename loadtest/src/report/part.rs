@@ -1,45 +1,12 @@
 //! What one generator process knows of a run. The report is made from the parts of all of them, or from the only one.
 
+use super::returns::Returned;
+use crate::latency::{histogram, recorded};
 use crate::measure::Process;
-use crate::people::Returned;
-use crate::traffic::{Totals, histogram};
+use crate::traffic::Totals;
 use crate::verify::Counts;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-
-/// A histogram as the pairs of value and count that were recorded: exact, and as short as it is sparse.
-pub(crate) mod recorded {
-    use crate::traffic::histogram;
-    use hdrhistogram::Histogram;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// For `#[serde(with)]`.
-    pub(crate) fn serialize<S: Serializer>(
-        histogram: &Histogram<u64>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let values = histogram.iter_recorded();
-        serializer
-            .collect_seq(values.map(|value| (value.value_iterated_to(), value.count_at_value())))
-    }
-
-    /// For `#[serde(with)]`.
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Histogram<u64>, D::Error> {
-        let mut histogram = histogram();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            histogram.saturating_record_n(value, count);
-        }
-        Ok(histogram)
-    }
-
-    /// Adds what the other one recorded.
-    pub(crate) fn add(sum: &mut Histogram<u64>, other: &Histogram<u64>) {
-        sum.add(other)
-            .expect("invariant: all histograms of a run have the same bounds");
-    }
-}
 
 /// What happened since the slice before.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The summary on the terminal.
 
-use super::{Latency, Report, count};
+use super::{Report, count};
+use crate::latency::Latency;
 
 impl Report {
     /// The summary.

@@ -1,8 +1,7 @@
 //! What the figures are judged to be.
 
-use super::{Report, count};
+use super::{FAILED, Report, count};
 use crate::measure::Process;
-use crate::run::FAILED;
 
 const MIB: f64 = 1_048_576.0;
 /// Descriptors a server may open for itself after its start: a log, an admin connection.

@@ -1,6 +1,8 @@
 //! The end of a run: wait for what is under way, check what never came, read the ledger, close.
 
-use super::{DRAIN_MAX, Desk, LOOK, Order, QUIET, Run, Shared, Word};
+use super::driver::{DRAIN_MAX, Desk, QUIET, Run, out_of_turn};
+use super::link::{Order, Shared, Word};
+use super::observer::LOOK;
 use crate::client::Phase;
 use crate::clock::SECOND;
 use crate::load::{Crowd, Lives};
@@ -86,7 +88,7 @@ impl Run {
         link.tell(Word::Drained(rooms))?;
         let all = match self.order()? {
             Order::Check(all) => all,
-            other => return Err(super::out_of_turn(&other)),
+            other => return Err(out_of_turn(&other)),
         };
         if alone {
             return Ok(());
@@ -131,7 +133,7 @@ impl Run {
             link.tell(Word::Checked)?;
             return match self.order()? {
                 Order::Close => Ok(()),
-                other => Err(super::out_of_turn(&other)),
+                other => Err(out_of_turn(&other)),
             };
         }
         while let Desk::Alone(observer) = &mut self.desk

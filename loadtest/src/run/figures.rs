@@ -1,9 +1,13 @@
 //! From what the processes counted and what the server used to the report.
 
-use super::{CPU_MIN, Observer};
-use crate::clock::seconds;
-use crate::report::{Figures, Generator, Latency, Part, Report, percentile_curve};
+use super::observer::Observer;
+use crate::clock::{MILLISECOND, seconds};
+use crate::latency::{Latency, percentile_curve};
+use crate::report::{Figures, Generator, Part, Report};
 use std::io;
+
+/// CPU time comes in steps of 10 ms; less than this is not worth dividing (10 % error).
+const CPU_MIN: u64 = 100 * MILLISECOND;
 
 impl Observer {
     /// The report of one run.

@@ -4,10 +4,11 @@
 
 use crate::clock::SECOND;
 use crate::contract::Contract;
-use crate::engine::Target;
+use crate::latency::recorded;
 use crate::plan::Plan;
-use crate::report::{Part, Slice, recorded};
+use crate::report::{Part, Slice};
 use crate::share::Share;
+use crate::target::Target;
 use hdrhistogram::Histogram;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes of one line at most: the counters of a million publishers.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -27,6 +29,15 @@ pub(crate) const PULSE: u64 = SECOND;
 /// A generator that hears nothing for so long ends: longer than the slowest restart of a server (60 s of drain).
 const SILENCE_MAX: u64 = 150 * SECOND;
 
+/// What the loop must know besides the plan.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Time at full load before the measurement.
+    pub(crate) warmup: Duration,
+    /// Never sleep in the poll.
+    pub(crate) spin: bool,
+}
+
 /// Everything a generator must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Task {
@@ -34,7 +45,7 @@ pub(crate) struct Task {
     pub(crate) share: Share,
     pub(crate) target: Target,
     pub(crate) contract: Contract,
-    pub(crate) settings: super::Settings,
+    pub(crate) settings: Settings,
     pub(crate) seed: u64,
     /// Deliveries older than this are late; nanoseconds.
     pub(crate) expiry: u64,

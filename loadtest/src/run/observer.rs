@@ -1,20 +1,21 @@
 //! The side of a run that looks at the server and gathers the figures: in the process that generates, or in the one that
 //! started several of those.
 
-use super::restart::Restarting;
+use super::restart::{Restart, Restarting};
 use super::watch::Watch;
-use super::{LOOK, Settings};
 use crate::cli::Options;
-use crate::clock::{SECOND, nanos, seconds};
+use crate::clock::{MILLISECOND, SECOND, nanos, seconds};
+use crate::latency::{histogram, millis, recorded};
 use crate::ledger::{self, Ledger};
 use crate::measure::{self, Process};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Memory, Sample, Slice, SoakLimits, Used, recorded};
-use crate::traffic::histogram;
+use crate::report::{Memory, Sample, Slice, SoakLimits, Used};
 use hdrhistogram::Histogram;
 use std::io;
 
+/// Between two looks at a ledger that has not settled.
+pub(crate) const LOOK: u64 = 200 * MILLISECOND;
 /// Looks at a ledger in which something is queued: five seconds of them.
 const LOOKS_MAX: u64 = 5 * SECOND / LOOK;
 
@@ -52,7 +53,7 @@ impl Observer {
             plan: plan.clone(),
             seed: options.seed,
             pid: options.pid,
-            every: Settings::interval(plan),
+            every: plan.interval(),
             asked: false,
             next: 0,
             progress: Progress::new(plan.name.clone(), plan.status_every),
@@ -164,8 +165,8 @@ impl Observer {
             deliveries: rates.deliveries,
             published: rates.published,
             handshakes: rates.handshakes,
-            p50_ms: rates.latency.value_at_quantile(0.5) as f64 / 1e6,
-            p99_ms: rates.latency.value_at_quantile(0.99) as f64 / 1e6,
+            p50_ms: millis(&rates.latency, 0.5),
+            p99_ms: millis(&rates.latency, 0.99),
             connections: rates.connections,
             tcp_buffer_bytes: look.tcp_buffer_bytes,
             server: look.process,
@@ -246,5 +247,39 @@ impl Observer {
             return Ok(None);
         };
         ledger::fetch(admin).map(Some).map_err(io::Error::other)
+    }
+
+    /// The server restarts in the middle, like this.
+    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
+        self.restarting = Some(Restarting::Waiting(restart));
+        self
+    }
+
+    /// Begins the restart when its time has come.
+    pub(super) fn restart_if_due(&mut self, elapsed: u64) {
+        let due = self.plan.restart.is_some_and(|at| elapsed >= nanos(at));
+        if !due {
+            return;
+        }
+        if let Some(Restarting::Waiting(_)) = &self.restarting
+            && let Some(Restarting::Waiting(restart)) = self.restarting.take()
+        {
+            let handle = std::thread::spawn(move || restart.act());
+            self.restarting = Some(Restarting::Running(handle));
+        }
+    }
+
+    /// Waits for it and notes what happened; the new server lives as long as the run.
+    pub(crate) fn end_of_restart(&mut self) {
+        let Some(Restarting::Running(handle)) = self
+            .restarting
+            .take_if(|it| matches!(it, Restarting::Running(_)))
+        else {
+            return;
+        };
+        if let Ok((server, text)) = handle.join() {
+            self.notes.push(text);
+            self.restarting = Some(Restarting::Done { _server: server });
+        }
     }
 }

@@ -1,16 +1,13 @@
 //! A deploy in the middle of a run: the server is replaced while the people are connected.
 
-use super::Observer;
-use crate::clock::{Clock, SECOND, nanos, pause};
+use crate::clock::{Clock, SECOND, pause};
+use crate::report::FAILED;
 use crate::server::{Server, Spec, shell};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A drain may take this long before it counts as a fault.
 const DRAIN_MAX: u64 = 60 * SECOND;
-
-/// How the note of a restart begins that did not work: the verdict takes it for a failure.
-pub(crate) const FAILED: &str = "restart failed: ";
 
 /// A server of ours that is ended and started anew.
 #[derive(Debug)]
@@ -43,7 +40,7 @@ pub(super) enum Restarting {
 
 impl Restart {
     /// Does it; the new server, and what happened.
-    fn act(self) -> (Option<Server>, String) {
+    pub(super) fn act(self) -> (Option<Server>, String) {
         let clock = Clock::start();
         let passed = || clock.now() as f64 / 1e9;
         match self {
@@ -84,42 +81,6 @@ impl Restart {
     }
 }
 
-impl Observer {
-    /// The server restarts in the middle, like this.
-    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
-        self.restarting = Some(Restarting::Waiting(restart));
-        self
-    }
-
-    /// Begins the restart when its time has come.
-    pub(super) fn restart_if_due(&mut self, elapsed: u64) {
-        let due = self.plan.restart.is_some_and(|at| elapsed >= nanos(at));
-        if !due {
-            return;
-        }
-        if let Some(Restarting::Waiting(_)) = &self.restarting
-            && let Some(Restarting::Waiting(restart)) = self.restarting.take()
-        {
-            let handle = std::thread::spawn(move || restart.act());
-            self.restarting = Some(Restarting::Running(handle));
-        }
-    }
-
-    /// Waits for it and notes what happened; the new server lives as long as the run.
-    pub(crate) fn end_of_restart(&mut self) {
-        let Some(Restarting::Running(handle)) = self
-            .restarting
-            .take_if(|it| matches!(it, Restarting::Running(_)))
-        else {
-            return;
-        };
-        if let Ok((server, text)) = handle.join() {
-            self.notes.push(text);
-            self.restarting = Some(Restarting::Done { _server: server });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,9 +108,7 @@ mod tests {
             command: "sh -c 'mkdir once && exec sleep 60'".to_owned(),
             directory: Some(folder.clone()),
             ready: crate::server::Ready::Tcp,
-            path: String::new(),
-            core: None,
-            log: None,
+            ..Spec::default()
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

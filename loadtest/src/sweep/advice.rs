@@ -1,6 +1,6 @@
 //! From the grid to a sentence: the smallest setting that drops no more than allowed, for each rate and for all of them.
 
-use super::{Cell, Grid};
+use super::grid::{Cell, Grid};
 
 /// Share of the time without a core that leaves the figures alone.
 const QUIET: f64 = 0.05;

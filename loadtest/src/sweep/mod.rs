@@ -2,16 +2,18 @@
 //! loses, how late it delivers, what it keeps in memory; and the smallest setting that loses no more than allowed.
 
 mod advice;
+mod grid;
 mod page;
 
 use crate::again::Again;
+use crate::campaign::{say, sentences};
 use crate::cli::{Options, Sweep};
-use crate::compare::{figures, our_flags, our_server, quoted};
+use crate::compare::figures;
 use crate::machine::{Machine, revision, today};
-use crate::server::{Ready, Server, Spec};
-use serde::Serialize;
+use crate::ours::{our_flags, our_server, quoted};
+use crate::server::{PATH, Server, Spec};
+use grid::{Cell, Grid};
 use serde_json::Value;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,43 +25,6 @@ const OVERHEAD: Duration = Duration::from_secs(90);
 const TEXT_BYTES: usize = 1000;
 /// Small enough that the server's queue, not the client's kernel, holds what is not read.
 const RECEIVE_BUFFER: usize = 32_768;
-
-/// One combination.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Cell {
-    pub(crate) capacity: u64,
-    pub(crate) expiry: String,
-    pub(crate) rate: f64,
-    /// Percent of the stalling readers' deliveries that were dropped.
-    pub(crate) loss_percent: f64,
-    /// p99 of those who read, in milliseconds.
-    pub(crate) healthy_p99_ms: f64,
-    /// p99 age of what stalling readers did get, in milliseconds.
-    pub(crate) stalled_p99_ms: f64,
-    /// Growth of resident memory, in MB.
-    pub(crate) growth_mb: f64,
-    /// Share of the time the generator or the server waited for a core: above 0.05 the latencies are the machine's.
-    pub(crate) waited: f64,
-    /// The ledger's causes.
-    pub(crate) dropped: Value,
-    pub(crate) failures: Vec<String>,
-}
-
-/// All of them.
-#[derive(Debug, Serialize)]
-pub(crate) struct Grid {
-    pub(crate) date: String,
-    pub(crate) revision: String,
-    pub(crate) machine: Machine,
-    pub(crate) stall_seconds: f64,
-    pub(crate) loss_max: f64,
-    /// Cells that were to be measured for each rate; fewer are there of an interrupted sweep.
-    pub(crate) settings: usize,
-    /// Cut short: the cell under way then is in no figure.
-    pub(crate) interrupted: bool,
-    pub(crate) cells: Vec<Cell>,
-    pub(crate) recommendation: String,
-}
 
 /// Runs it; the folder with the results, and the recommendation.
 ///
@@ -75,7 +40,7 @@ pub(crate) fn run(
         None => format!(
             "{} {} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
             quoted(&our_server(None)?),
-            our_flags(1)
+            our_flags()
         ),
     };
     let cells = measure_all(args, options, &command, stop)?;
@@ -124,12 +89,10 @@ fn measure_all(
                     return Ok(cells);
                 }
                 let cell = cell(capacity, expiry, rate, args.stalled, &report?);
-                let line = format!(
+                say(&format!(
                     "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
                     cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
-                );
-                // Nobody reads a closed standard error; the results are files.
-                writeln!(std::io::stderr(), "{line}").ok();
+                ));
                 cells.push(cell);
             }
         }
@@ -142,11 +105,9 @@ fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Resul
     let core = |core: usize| (many > 1).then_some(core);
     let spec = Spec {
         command,
-        directory: None,
-        ready: Ready::Websocket,
-        path: "/ws/chat/{business}/{room}/".to_owned(),
+        path: PATH.to_owned(),
         core: core(0),
-        log: None,
+        ..Spec::default()
     };
     let server = Server::start(&spec)?;
     let duration = options.duration.unwrap_or(DURATION);
@@ -180,9 +141,7 @@ fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) 
             .unwrap_or(0.0)
     };
     let due = at("/totals/published") * stalled as f64;
-    let failures = report
-        .pointer("/verdict/failures")
-        .and_then(Value::as_array);
+    let dropped = report.pointer("/ledger_after/dropped");
     Cell {
         capacity,
         expiry: expiry.to_owned(),
@@ -192,14 +151,7 @@ fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) 
         stalled_p99_ms: at("/slow_latency/p99_ms"),
         growth_mb: figures(report).get("growth_mb").copied().unwrap_or(0.0),
         waited: at("/figures/generator_waited").max(at("/figures/server_waited")),
-        dropped: report
-            .pointer("/ledger_after/dropped")
-            .cloned()
-            .unwrap_or_default(),
-        failures: failures
-            .into_iter()
-            .flatten()
-            .filter_map(|text| text.as_str().map(str::to_owned))
-            .collect(),
+        dropped: dropped.cloned().unwrap_or_default(),
+        failures: sentences(report, "/verdict/failures"),
     }
 }

@@ -1,6 +1,6 @@
 //! The grid as tables and as a heat map.
 
-use super::{Cell, Grid};
+use super::grid::{Cell, Grid};
 
 /// What a map shows.
 struct Map {

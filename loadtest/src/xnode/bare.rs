@@ -4,7 +4,7 @@
 use super::store::command;
 use crate::clock::SECOND;
 use crate::engine::Engine;
-use crate::traffic::histogram;
+use crate::latency::histogram;
 use hdrhistogram::Histogram;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,7 +1,7 @@
 //! What happens to Redis in the middle of a run: on a thread of its own, so that the loop goes on while a Redis starts.
 
-use super::flags::{FaultKind, Xnode};
 use super::store::Store;
+use crate::cli::{FaultKind, Xnode};
 use crate::clock::{Clock, MILLISECOND, nanos, pause};
 use serde::Serialize;
 use std::sync::Arc;

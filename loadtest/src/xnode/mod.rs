@@ -9,27 +9,23 @@ mod books;
 mod campaign;
 mod drive;
 mod fault;
-mod flags;
 mod outcome;
 mod report;
 mod speech;
 mod stage;
 mod store;
-mod table;
 mod text;
 mod watch;
 
-use crate::cli::Options;
+use crate::cli::{FaultKind, Options, Servers, Xnode};
 use crate::clock::{Clock, MILLISECOND, nanos};
 use crate::engine::Engine;
-use crate::report::Latency;
+use crate::latency::Latency;
 use crate::traffic::Traffic;
 use bare::Bare;
 pub(crate) use campaign::run as run_all;
 use drive::{Drive, Size};
 use fault::{Event, Schedule};
-pub(crate) use flags::Xnode;
-use flags::{FaultKind, Servers};
 use outcome::Outcome;
 use report::{Asked, Frame, Goal, Report};
 use speech::{Pace, Speech};
@@ -60,7 +56,7 @@ pub(crate) fn run(
     options: &Options,
     stop: Arc<AtomicBool>,
 ) -> Result<Report, String> {
-    let cores = args.cores();
+    let cores = args.campaign.cores();
     if let Some(core) = cores.1 {
         pin(core);
     }
@@ -172,7 +168,7 @@ fn engine(
             url: url.to_owned(),
             ..options.clone()
         };
-        crate::target(&options)
+        crate::target::target(&options)
     };
     let targets: Result<Vec<_>, String> =
         stage.nodes.iter().map(|node| target(&node.url)).collect();
@@ -211,13 +207,13 @@ fn judge(
     let strikes = strikes
         .map(|(seen, until)| fault::told(*seen, until, &outcome.looks, begun))
         .collect();
-    let command: Vec<String> = std::env::args().skip(1).collect();
     let frame = Frame {
         asked: Asked {
-            command: format!("loadtest {}", command.join(" ")),
+            command: crate::campaign::command(),
             seed: options.seed,
             rooms: args.rooms,
             members: args.members,
+            group_send: args.group_send,
             rate: match pace {
                 Pace::Open(rate) => Some(rate),
                 Pace::Closed(_) => None,

@@ -2,8 +2,8 @@
 
 use super::books::{Disagreement, Losses, NodeBook};
 use super::fault::{Look, Seen};
-use crate::report::recorded;
-use crate::traffic::histogram;
+use crate::latency::histogram;
+use crate::latency::recorded;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;

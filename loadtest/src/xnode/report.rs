@@ -4,8 +4,9 @@ use super::books::{Disagreement, Losses, NodeBook};
 use super::fault::Strike;
 use super::outcome::{Latencies, Outcome, Sample};
 use super::stage::Facts;
+use crate::latency::{Latency, percentile_curve, recorded};
 use crate::machine::Machine;
-use crate::report::{Latency, count, percentile_curve, recorded};
+use crate::report::count;
 use crate::traffic::Totals;
 use crate::verify::Counts;
 use serde::Serialize;
@@ -107,6 +108,8 @@ pub(crate) struct Goal {
     pub(crate) what: String,
     pub(crate) value: Option<f64>,
     pub(crate) at_most: f64,
+    /// Of several runs the median is judged, not the worst.
+    pub(crate) is_ratio: bool,
 }
 
 impl Goal {
@@ -115,6 +118,7 @@ impl Goal {
             what: what.to_owned(),
             value,
             at_most,
+            is_ratio: what.contains("bare Redis"),
         }
     }
 
@@ -142,6 +146,7 @@ pub(crate) struct Asked {
     pub(crate) seed: u64,
     pub(crate) rooms: usize,
     pub(crate) members: usize,
+    pub(crate) group_send: bool,
     pub(crate) rate: Option<f64>,
     pub(crate) window: Option<u32>,
     pub(crate) text_bytes: usize,
@@ -376,7 +381,7 @@ impl Report {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::traffic::histogram;
+    use crate::latency::histogram;
 
     fn latency(values: &[u64]) -> Latency {
         let mut histogram = histogram();

@@ -1,20 +1,17 @@
 //! The nodes of a run and the Redis between them: started here, or somebody else's that run already.
 
-use super::flags::{FaultKind, Servers, Xnode};
 use super::speech::{Mouth, Speaker};
 use super::store::{Folder, Store};
 use super::watch;
-use crate::cli::Options;
+use crate::cli::{FaultKind, Options, Servers, Xnode};
 use crate::clock::{Clock, SECOND, pause};
-use crate::compare::{our_flags, our_server, quoted};
-use crate::server::{Ready, Server, Spec, shell};
+use crate::ours::{our_flags, our_server, quoted};
+use crate::server::{PATH, Server, Spec, shell};
 use serde::Serialize;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Path of a room on every server that is started.
-const PATH: &str = "/ws/chat/{business}/{room}/";
 /// Nodes that are started.
 const NODES: usize = 2;
 /// Their bridges are up after this long or never.
@@ -134,10 +131,10 @@ impl Stage {
             let spec = Spec {
                 command: command.clone(),
                 directory: (args.servers != Servers::Supportal).then(|| args.peers.clone()),
-                ready: Ready::Websocket,
                 path: PATH.to_owned(),
                 core,
                 log: Some(folder.path().join(format!("node-{number}.txt"))),
+                ..Spec::default()
             };
             let server = Server::start(&spec)?;
             let admin = format!("http://127.0.0.1:{}", server.admin);
@@ -154,7 +151,7 @@ impl Stage {
         };
         let mut stage = Self {
             facts: Facts {
-                servers: servers(args.servers).to_owned(),
+                servers: args.servers.text().to_owned(),
                 mode: mode(args),
                 nodes: NODES,
                 redis: store.version(),
@@ -223,14 +220,6 @@ impl Stage {
     }
 }
 
-fn servers(servers: Servers) -> &'static str {
-    match servers {
-        Servers::Supportal => "supportal, one worker each",
-        Servers::Bun => "Bun with its Redis client, one process each",
-        Servers::Channels => "Django Channels, channels_redis.core, one uvicorn process each",
-    }
-}
-
 fn mode(args: &Xnode) -> String {
     match (args.servers, args.group_send) {
         (Servers::Supportal, true) => "bridge.channels".to_owned(),
@@ -249,9 +238,9 @@ fn command(args: &Xnode, options: &Options, redis: &str) -> Result<String, Strin
         Servers::Bun => Ok(format!("bun-redis/start {{port}} {redis}")),
         Servers::Channels => Ok(format!("channels/node {{port}} {redis}")),
         Servers::Supportal => {
-            let program = quoted(&our_server(args.supportal.as_deref())?);
+            let program = quoted(&our_server(args.campaign.supportal.as_deref())?);
             let mut settings = vec![format!("bridge.mode={}", args.mode)];
-            let mut line = format!("{program} {}", our_flags(1));
+            let mut line = format!("{program} {}", our_flags());
             if args.group_send {
                 settings = vec![
                     "bridge.channels.enabled=true".to_owned(),

@@ -3,7 +3,8 @@
 use super::outcome::Sample;
 use super::report::{Paths, Report};
 use crate::html::{Curve, NINES, STYLE, escape, plot};
-use crate::report::{Latency, count};
+use crate::latency::Latency;
+use crate::report::count;
 
 impl Report {
     /// The summary.

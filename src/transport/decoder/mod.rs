@@ -1,6 +1,7 @@
 //! Incremental decoder of client frames: any split of the same bytes gives the same events.
 //!
-//! Sans-IO: the caller reads into a buffer of its own and lends it. A whole, unfragmented frame in
+//! Sans-IO and pulled: the caller reads into a buffer of its own, lends it as an [`Input`], and asks for
+//! what is in it, one message or control frame at a time. A whole, unfragmented frame in
 //! that buffer is unmasked in place and handed over without a copy; anything else accumulates in
 //! a box that exists only while a frame or message is incomplete, so an idle connection holds
 //! eight bytes. What accumulates grows with what arrived, never by an announced length, and never
@@ -15,7 +16,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use super::{Flow, Kind, Limits, Opcode, Receiver, Violation, ViolationKind};
+use super::{Kind, Limits, Opcode, Violation, ViolationKind};
 use fastwebsockets::unmask;
 use head::{Begun, HEAD_BYTES_MAX, Head};
 
@@ -23,6 +24,54 @@ use head::{Begun, HEAD_BYTES_MAX, Head};
 #[derive(Debug, Default)]
 pub struct Decoder {
     partial: Option<Box<Partial>>,
+}
+
+/// Bytes lent to a [`Decoder`], and what of them is left.
+#[derive(Debug)]
+pub struct Input<'b> {
+    rest: &'b mut [u8],
+    /// What came in pieces, once its last piece is there.
+    assembled: Vec<u8>,
+}
+
+impl<'b> Input<'b> {
+    /// Input of these bytes; those that are decoded may be overwritten.
+    #[must_use]
+    pub fn new(bytes: &'b mut [u8]) -> Self {
+        Self {
+            rest: bytes,
+            assembled: Vec::new(),
+        }
+    }
+
+    /// The bytes that have not been used, untouched.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        self.rest
+    }
+
+    /// Cuts off the first `count` bytes, or as many as there are.
+    #[inline]
+    fn take(&mut self, count: usize) -> &'b mut [u8] {
+        let rest = std::mem::take(&mut self.rest);
+        let (taken, rest) = rest.split_at_mut(count.min(rest.len()));
+        self.rest = rest;
+        taken
+    }
+}
+
+/// What a client sent, whole: the payload is lent until the next one is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A message. A text is valid UTF-8. The slice may be modified in place.
+    Message(Kind, &'a mut [u8]),
+    /// A ping; at most 125 bytes.
+    Ping(&'a [u8]),
+    /// A pong; at most 125 bytes.
+    Pong(&'a [u8]),
+    /// A close frame with a legal code and a reason of at most 123 bytes: whatever follows is used up
+    /// and ignored.
+    Close(Option<u16>, &'a str),
 }
 
 /// What is incomplete.
@@ -59,61 +108,52 @@ struct Message {
     fragments: usize,
 }
 
-enum Step {
-    /// This many bytes were used; go on.
-    Next(usize),
-    /// This many bytes were used; the receiver wants no more.
-    Stop(usize),
-    /// A close frame: nothing behind it counts.
-    Closed,
-}
-
-impl Step {
-    fn after(self, bytes: usize) -> Self {
-        match self {
-            Self::Next(used) => Self::Next(bytes + used),
-            Self::Stop(used) => Self::Stop(bytes + used),
-            Self::Closed => Self::Closed,
-        }
-    }
+enum Step<'b> {
+    /// Nothing is whole yet.
+    Partial,
+    /// The caller takes no data frame now.
+    Refused,
+    /// A frame that lay in the input as a whole, unmasked.
+    InPlace(Opcode, &'b mut [u8]),
+    /// A control frame or message that came in pieces is in [`Input::assembled`]; its text has been
+    /// checked.
+    Assembled(Opcode),
 }
 
 impl Decoder {
-    /// Decodes as much of `input` as the receiver takes and returns the bytes consumed.
+    /// The next message or control frame in `input`, `None` if the bytes that are left hold no whole
+    /// one: then they have been used, and are kept where they are needed.
     ///
-    /// Less than all of `input` is consumed only if the receiver was not ready or said
-    /// [`Flow::Stop`]; the caller keeps `input[consumed..]`, which is untouched, and passes it
-    /// again. Consumed bytes may have been overwritten. After a close frame or a violation all
-    /// further bytes are consumed and ignored.
+    /// `takes_data` is asked before each data frame (continuations included) starts. `false` is
+    /// backpressure: the answer is `None`, and [`Input::rest`] begins with that frame's bytes, which
+    /// the caller passes again. It may be called again until it returns `None`, or left at any
+    /// point with what is left of the input. After a close frame or a violation all further bytes are
+    /// used up and ignored.
     ///
     /// # Errors
     ///
-    /// The first [`Violation`]; everything before it was received.
-    pub fn decode(
+    /// The first [`Violation`]; everything before it was returned.
+    pub fn next<'i>(
         &mut self,
         limits: &Limits,
-        input: &mut [u8],
-        receiver: &mut impl Receiver,
-    ) -> Result<usize, Violation> {
-        if self.partial.as_ref().is_some_and(|partial| partial.ended) {
-            return Ok(input.len());
-        }
-        let mut consumed = 0;
-        while let Some(rest) = input.get_mut(consumed..).filter(|rest| !rest.is_empty()) {
-            match self.step(limits, rest, receiver) {
-                Ok(Step::Next(bytes)) => consumed += bytes,
-                Ok(Step::Stop(bytes)) => return Ok(consumed + bytes),
-                Ok(Step::Closed) => {
-                    self.end();
-                    return Ok(input.len());
-                }
-                Err(violation) => {
-                    self.end();
-                    return Err(violation);
-                }
+        input: &'i mut Input<'_>,
+        mut takes_data: impl FnMut() -> bool,
+    ) -> Option<Result<Incoming<'i>, Violation>> {
+        while !input.rest.is_empty() {
+            let found = match self.step(limits, input, &mut takes_data) {
+                Ok(Step::Partial) => continue,
+                Ok(Step::Refused) => return None,
+                Ok(Step::InPlace(opcode, payload)) => whole(opcode, payload),
+                Ok(Step::Assembled(opcode)) => unchecked(opcode, &mut input.assembled),
+                Err(violation) => Err(violation),
+            };
+            if let Ok(Incoming::Close(..)) | Err(_) = found {
+                self.end();
+                input.rest = &mut [];
             }
+            return Some(found);
         }
-        Ok(consumed)
+        None
     }
 
     /// Has a message or a frame begun that is not complete?
@@ -142,38 +182,45 @@ impl Decoder {
     }
 
     /// One header with as much of its payload as there is, or one piece of a payload.
-    fn step(
+    fn step<'b>(
         &mut self,
         limits: &Limits,
-        rest: &mut [u8],
-        receiver: &mut impl Receiver,
-    ) -> Result<Step, Violation> {
+        input: &mut Input<'b>,
+        takes_data: &mut impl FnMut() -> bool,
+    ) -> Result<Step<'b>, Violation> {
         let held = match self.partial.as_deref() {
-            Some(partial) if partial.frame.is_some() => return self.feed(limits, rest, receiver),
+            Some(partial) if partial.ended => {
+                input.rest = &mut [];
+                return Ok(Step::Partial);
+            }
+            Some(partial) if partial.frame.is_some() => return self.feed(limits, input),
             Some(partial) => partial.head_bytes,
             None => 0,
         };
-        let Some(head) = self.parse_head(limits, rest)? else {
+        let Some(head) = self.parse_head(limits, input.rest)? else {
+            let rest = std::mem::take(&mut input.rest);
             self.keep_head(rest);
-            return Ok(Step::Next(rest.len()));
+            return Ok(Step::Partial);
         };
-        if !head.opcode.is_control() && !receiver.ready() {
-            return Ok(Step::Stop(0));
+        if !head.opcode.is_control() && !takes_data() {
+            return Ok(Step::Refused);
         }
         let skip = head.bytes - held;
-        let payload = rest.get_mut(skip..).unwrap_or_default();
         let alone = head.opcode.is_control() || (head.fin && head.opcode != Opcode::Continuation);
-        if alone && let Some(payload) = payload.get_mut(..head.payload_bytes) {
+        if alone && head.payload_bytes <= input.rest.len() - skip {
             self.forget_frame();
+            let frame = input.take(skip + head.payload_bytes);
+            let payload = frame.get_mut(skip..).unwrap_or_default();
             unmask(payload, head.mask);
-            let step = receive_whole(head.opcode, payload, receiver)?;
-            return Ok(step.after(skip));
+            return Ok(Step::InPlace(head.opcode, payload));
         }
+        input.take(skip);
         self.begin(&head);
-        Ok(self.feed(limits, payload, receiver)?.after(skip))
+        self.feed(limits, input)
     }
 
     /// The header made of the bytes kept and those of `rest`.
+    #[inline]
     fn parse_head(&self, limits: &Limits, rest: &[u8]) -> Result<Option<Head>, Violation> {
         let Some(partial) = self.partial.as_deref() else {
             return head::parse(rest, limits, None);
@@ -233,12 +280,7 @@ impl Decoder {
     }
 
     /// Takes the next piece of the open frame's payload, and what it completes.
-    fn feed(
-        &mut self,
-        limits: &Limits,
-        rest: &mut [u8],
-        receiver: &mut impl Receiver,
-    ) -> Result<Step, Violation> {
+    fn feed<'b>(&mut self, limits: &Limits, input: &mut Input<'b>) -> Result<Step<'b>, Violation> {
         let open = self.partial.as_deref_mut();
         let (frame, control, message) = open
             .and_then(|open| {
@@ -246,40 +288,34 @@ impl Decoder {
                 Some((frame, &mut open.control, open.message.as_mut()))
             })
             .expect("invariant: step and begin leave a frame open before they feed it");
-        let used = frame.remaining.min(rest.len());
-        let piece = rest.get_mut(..used).unwrap_or_default();
+        let piece = input.take(frame.remaining);
         unmask(piece, frame.mask);
-        frame.mask.rotate_left(used % 4);
-        frame.remaining -= used;
+        frame.mask.rotate_left(piece.len() % 4);
+        frame.remaining -= piece.len();
         let (opcode, complete, fin) = (frame.opcode, frame.remaining == 0, frame.fin);
 
         if opcode.is_control() {
             control.extend_from_slice(piece);
             if !complete {
-                return Ok(Step::Next(used));
+                return Ok(Step::Partial);
             }
-            let mut payload = std::mem::take(control);
+            input.assembled = std::mem::take(control);
             self.forget_frame();
-            return match receive_whole(opcode, &mut payload, receiver)? {
-                Step::Closed => Ok(Step::Closed),
-                _ => Ok(Step::Next(used)),
-            };
+            return Ok(Step::Assembled(opcode));
         }
         if let Some(message) = message {
             message.absorb(piece, limits)?;
         }
         if !complete {
-            return Ok(Step::Next(used));
+            return Ok(Step::Partial);
         }
         if !fin {
             self.forget_frame();
-            return Ok(Step::Next(used));
+            return Ok(Step::Partial);
         }
-        let message = self.partial.take().and_then(|partial| partial.message);
-        match message.map(|message| message.finish(receiver)) {
-            Some(Ok(Flow::Stop)) => Ok(Step::Stop(used)),
-            Some(Err(violation)) => Err(violation),
-            Some(Ok(Flow::Continue)) | None => Ok(Step::Next(used)),
+        match self.partial.take().and_then(|partial| partial.message) {
+            Some(message) => message.finish(input),
+            None => Ok(Step::Partial),
         }
     }
 }
@@ -317,46 +353,41 @@ impl Message {
         Ok(())
     }
 
-    fn finish(mut self, receiver: &mut impl Receiver) -> Result<Flow, Violation> {
+    fn finish<'b>(self, input: &mut Input<'b>) -> Result<Step<'b>, Violation> {
         if self.kind == Kind::Text && self.checked != self.payload.len() {
             return Err(NOT_UTF8);
         }
-        Ok(receiver.message(self.kind, &mut self.payload))
+        input.assembled = self.payload;
+        Ok(Step::Assembled(match self.kind {
+            Kind::Text => Opcode::Text,
+            Kind::Binary => Opcode::Binary,
+        }))
     }
 }
 
 const NOT_UTF8: Violation = Violation::new(ViolationKind::Utf8, "text is not UTF-8");
 
 /// A whole control frame or unfragmented message, unmasked.
-fn receive_whole(
-    opcode: Opcode,
-    payload: &mut [u8],
-    receiver: &mut impl Receiver,
-) -> Result<Step, Violation> {
-    let used = payload.len();
-    let kind = match opcode {
-        Opcode::Ping => {
-            receiver.ping(payload);
-            return Ok(Step::Next(used));
-        }
-        Opcode::Pong => {
-            receiver.pong(payload);
-            return Ok(Step::Next(used));
-        }
-        Opcode::Close => {
-            let (code, reason) = parse_close(payload)?;
-            receiver.close(code, reason);
-            return Ok(Step::Closed);
-        }
-        Opcode::Text => Kind::Text,
-        Opcode::Binary | Opcode::Continuation => Kind::Binary,
-    };
-    if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+#[inline]
+fn whole(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> {
+    if opcode == Opcode::Text && simdutf8::basic::from_utf8(payload).is_err() {
         return Err(NOT_UTF8);
     }
-    Ok(match receiver.message(kind, payload) {
-        Flow::Continue => Step::Next(used),
-        Flow::Stop => Step::Stop(used),
+    unchecked(opcode, payload)
+}
+
+/// The same, of a text that is known to be one.
+#[inline]
+fn unchecked(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> {
+    Ok(match opcode {
+        Opcode::Text => Incoming::Message(Kind::Text, payload),
+        Opcode::Binary | Opcode::Continuation => Incoming::Message(Kind::Binary, payload),
+        Opcode::Ping => Incoming::Ping(payload),
+        Opcode::Pong => Incoming::Pong(payload),
+        Opcode::Close => {
+            let (code, reason) = parse_close(payload)?;
+            Incoming::Close(code, reason)
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! The table of frames in pieces of every kind, backpressure and memory.
 
-use super::super::{Flow, Kind, Limits, Receiver, Violation};
-use super::Decoder;
+use super::super::{Kind, Limits, Violation};
+use super::{Decoder, Incoming, Input};
 
 #[path = "../../../tests/cases/frames/mod.rs"]
 pub(super) mod frames;
@@ -12,52 +12,56 @@ pub(super) const LIMITS: Limits = Limits {
     fragments: frames::FRAGMENTS,
 };
 
-/// Writes down what it receives; takes `messages` data frames before it is not ready.
+/// Writes down what it receives; takes `messages` data frames before it takes no more.
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) events: Vec<Event>,
-    ready: usize,
-    flow: Flow,
+    messages: usize,
+    /// Stops after each message.
+    stops: bool,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
         Self {
             events: Vec::new(),
-            ready: usize::MAX,
-            flow: Flow::Continue,
+            messages: usize::MAX,
+            stops: false,
         }
     }
 }
 
-impl Receiver for Recorder {
-    fn ready(&mut self) -> bool {
-        let ready = self.ready > 0;
-        self.ready = self.ready.saturating_sub(1);
-        ready
-    }
-
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
-        let copy = payload.to_vec();
-        // A receiver may overwrite what it was lent.
-        payload.fill(0xaa);
-        self.events.push(match kind {
-            Kind::Text => Event::Text(copy),
-            Kind::Binary => Event::Binary(copy),
-        });
-        self.flow
-    }
-
-    fn ping(&mut self, payload: &[u8]) {
-        self.events.push(Event::Ping(payload.to_vec()));
-    }
-
-    fn pong(&mut self, payload: &[u8]) {
-        self.events.push(Event::Pong(payload.to_vec()));
-    }
-
-    fn close(&mut self, code: Option<u16>, reason: &str) {
-        self.events.push(Event::Close(code, reason.to_owned()));
+impl Recorder {
+    /// Takes what is in `bytes`; how many of them were used.
+    fn decode(&mut self, decoder: &mut Decoder, bytes: &mut [u8]) -> Result<usize, Violation> {
+        let length = bytes.len();
+        let mut input = Input::new(bytes);
+        let messages = &mut self.messages;
+        let mut takes_data = || {
+            let takes = *messages > 0;
+            *messages = messages.saturating_sub(1);
+            takes
+        };
+        while let Some(incoming) = decoder.next(&LIMITS, &mut input, &mut takes_data) {
+            self.events.push(match incoming? {
+                Incoming::Message(kind, payload) => {
+                    let copy = payload.to_vec();
+                    // Whoever is lent a payload may overwrite it.
+                    payload.fill(0xaa);
+                    match kind {
+                        Kind::Text => Event::Text(copy),
+                        Kind::Binary => Event::Binary(copy),
+                    }
+                }
+                Incoming::Ping(payload) => Event::Ping(payload.to_vec()),
+                Incoming::Pong(payload) => Event::Pong(payload.to_vec()),
+                Incoming::Close(code, reason) => Event::Close(code, reason.to_owned()),
+            });
+            if self.stops {
+                break;
+            }
+        }
+        Ok(length - input.rest().len())
     }
 }
 
@@ -68,7 +72,7 @@ pub(super) fn run<'a>(
     let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
     for piece in pieces {
         let mut piece = piece.to_vec();
-        match decoder.decode(&LIMITS, &mut piece, &mut recorder) {
+        match recorder.decode(&mut decoder, &mut piece) {
             Ok(consumed) => assert_eq!(consumed, piece.len()),
             Err(violation) => return (recorder.events, Err(violation)),
         }
@@ -118,7 +122,7 @@ fn an_idle_decoder_holds_eight_bytes_and_nothing_else() {
     for case in cases().iter().filter(|case| case.end == End::Open) {
         let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
         for piece in case.bytes.chunks(3) {
-            let consumed = decoder.decode(&LIMITS, &mut piece.to_vec(), &mut recorder);
+            let consumed = recorder.decode(&mut decoder, &mut piece.to_vec());
             consumed.expect("legal");
         }
         assert_eq!(decoder.held_bytes(), 0, "{}", case.name);
@@ -131,7 +135,7 @@ fn an_announced_length_reserves_nothing() {
     let bytes = frame(0x82, &[0; 60_000]);
     let mut decoder = Decoder::default();
     let mut begun = bytes[..20].to_vec();
-    let consumed = decoder.decode(&LIMITS, &mut begun, &mut Recorder::default());
+    let consumed = Recorder::default().decode(&mut decoder, &mut begun);
     assert_eq!(consumed, Ok(20));
     assert!(decoder.in_message());
     assert!(decoder.held_bytes() < 256, "{}", decoder.held_bytes());
@@ -143,22 +147,20 @@ fn a_blocked_message_stays_untouched_and_comes_later() {
     for size in 1..=blocked.len() {
         let bytes = [frame(0x81, b"now"), frame(0x89, b"p"), blocked.clone()].concat();
         let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
-        recorder.ready = 1;
+        recorder.messages = 1;
         let mut kept: Vec<u8> = Vec::new();
         for piece in bytes.chunks(size) {
             kept.extend(piece);
             let before = kept.clone();
-            let consumed = decoder
-                .decode(&LIMITS, &mut kept, &mut recorder)
-                .expect("legal");
+            let consumed = recorder.decode(&mut decoder, &mut kept).expect("legal");
             assert_eq!(kept[consumed..], before[consumed..]);
             kept.drain(..consumed);
         }
         let now = [Event::Text(b"now".to_vec()), Event::Ping(b"p".to_vec())];
         assert_eq!(recorder.events, now);
         assert!(kept.len() >= b"later".len() && blocked.ends_with(&kept));
-        recorder.ready = 1;
-        let consumed = decoder.decode(&LIMITS, &mut kept, &mut recorder);
+        recorder.messages = 1;
+        let consumed = recorder.decode(&mut decoder, &mut kept);
         assert_eq!(consumed, Ok(kept.len()));
         assert_eq!(
             recorder.events.last(),
@@ -172,14 +174,14 @@ fn fragments_wait_too_but_controls_before_them_do_not() {
     let last = frame(0x80, b"end");
     let mut bytes = [frame(0x01, b"begin "), frame(0x8a, b""), last.clone()].concat();
     let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
-    recorder.ready = 1;
-    let consumed = decoder.decode(&LIMITS, &mut bytes, &mut recorder);
+    recorder.messages = 1;
+    let consumed = recorder.decode(&mut decoder, &mut bytes);
     assert_eq!(consumed, Ok(bytes.len() - last.len()));
     assert_eq!(recorder.events, [Event::Pong(vec![])]);
     assert!(decoder.in_message());
-    recorder.ready = 1;
-    decoder
-        .decode(&LIMITS, &mut last.clone(), &mut recorder)
+    recorder.messages = 1;
+    recorder
+        .decode(&mut decoder, &mut last.clone())
         .expect("legal");
     assert_eq!(
         recorder.events.last(),
@@ -197,10 +199,10 @@ fn stop_leaves_the_bytes_behind_the_message() {
         let mut bytes = [first.clone(), frame(0x89, b"p")].concat();
         let before = bytes.clone();
         let mut recorder = Recorder {
-            flow: Flow::Stop,
+            stops: true,
             ..Recorder::default()
         };
-        let consumed = Decoder::default().decode(&LIMITS, &mut bytes, &mut recorder);
+        let consumed = recorder.decode(&mut Decoder::default(), &mut bytes);
         assert_eq!(consumed, Ok(first.len()));
         assert_eq!(bytes[first.len()..], before[first.len()..]);
         assert_eq!(recorder.events, [Event::Text(b"one".to_vec())]);
@@ -211,11 +213,11 @@ fn stop_leaves_the_bytes_behind_the_message() {
 fn nothing_is_received_after_a_close_or_a_violation() {
     for (bytes, violates) in [(frame(0x88, b""), false), (frame(0xc1, b""), true)] {
         let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
-        let result = decoder.decode(&LIMITS, &mut bytes.clone(), &mut recorder);
+        let result = recorder.decode(&mut decoder, &mut bytes.clone());
         assert_eq!(result.is_err(), violates);
         let received = recorder.events.len();
         let mut late = frame(0x81, b"late");
-        let consumed = decoder.decode(&LIMITS, &mut late, &mut recorder);
+        let consumed = recorder.decode(&mut decoder, &mut late);
         assert_eq!(consumed, Ok(late.len()));
         assert_eq!(recorder.events.len(), received);
         assert!(!decoder.in_message());
@@ -228,9 +230,7 @@ fn a_dribble_grows_the_buffer_a_few_times_only() {
     let (mut decoder, mut recorder) = (Decoder::default(), Recorder::default());
     let (mut grown, mut held) = (0, 0);
     for byte in &bytes {
-        decoder
-            .decode(&LIMITS, &mut [*byte], &mut recorder)
-            .expect("legal");
+        recorder.decode(&mut decoder, &mut [*byte]).expect("legal");
         if decoder.held_bytes() > held {
             grown += 1;
             held = decoder.held_bytes();

@@ -13,7 +13,7 @@ use super::rate_limit::TokenBucket;
 use crate::broker::Verdict;
 use crate::clock::Millis;
 use crate::protocol::close::CloseReason;
-use crate::transport::{Decoder, Flow, Kind, Receiver, Violation, encoder};
+use crate::transport::{Decoder, Incoming, Input, Kind, Violation, encoder};
 use bytes::Bytes;
 use rules::SLOWEST;
 use std::time::Duration;
@@ -209,36 +209,85 @@ impl Connection {
             self.keep(input);
             return Reading::Awaiting;
         }
-        let mut decoder = std::mem::take(&mut self.decoder);
-        let mut ear = Ear {
-            connection: self,
-            now,
-            rules,
-            surroundings,
-            stalled: false,
-            end: None,
-        };
-        let decoded = decoder.decode(&rules.limits, input, &mut ear);
-        let (stalled, end) = (ear.stalled, ear.end.take());
-        self.decoder = decoder;
-        match (end, decoded) {
+        let mut input = Input::new(input);
+        while let Some(incoming) = self
+            .decoder
+            .next(&rules.limits, &mut input, || surroundings.ready())
+        {
+            match incoming {
+                Ok(Incoming::Message(kind, payload)) => {
+                    match self.message(now, rules, kind, payload, surroundings) {
+                        Verdict::Done => {}
+                        Verdict::Await => {
+                            self.awaiting = true;
+                            break;
+                        }
+                        Verdict::Close(reason) => self.close(now, reason),
+                    }
+                }
+                Ok(Incoming::Ping(payload)) => self.ping(now, rules, payload, surroundings),
+                Ok(Incoming::Pong(_)) => {}
+                // The peer's own code and reason go back to it, as uvicorn does (interop.md §3.1).
+                Ok(Incoming::Close(code, reason)) => {
+                    let frame = encoder::close(code, reason);
+                    self.end(now, Some(CloseReason::Normal), frame);
+                }
+                Err(violation) => self.violate(now, &violation, surroundings),
+            }
             // What came first is the reason, however the bytes were split.
-            (Some(End { reason, frame }), _) => self.end(now, Some(reason), frame),
-            (None, Err(violation)) => self.violate(now, &violation, surroundings),
-            (None, Ok(consumed)) => self.keep(input.get(consumed..).unwrap_or_default()),
+            if !self.is_open() {
+                return Reading::Ending;
+            }
         }
-        if !self.is_open() {
-            return Reading::Ending;
-        }
+        self.keep(input.rest());
         self.deadline = match (self.decoder.in_message(), self.deadline) {
             (false, _) => Millis::NEVER,
             (true, Millis::NEVER) => now + rules.message_timeout,
             (true, begun) => begun,
         };
-        match (stalled, self.awaiting) {
-            (_, true) => Reading::Awaiting,
-            (true, false) => Reading::Stalled,
-            (false, false) => Reading::Open,
+        match (self.awaiting, input.rest().is_empty()) {
+            (true, _) => Reading::Awaiting,
+            (false, true) => Reading::Open,
+            (false, false) => Reading::Stalled,
+        }
+    }
+
+    /// A message, which costs a token.
+    fn message(
+        &mut self,
+        now: Millis,
+        rules: &Rules,
+        kind: Kind,
+        payload: &mut [u8],
+        surroundings: &mut impl Surroundings,
+    ) -> Verdict {
+        // What begins behind this message has its own time.
+        self.deadline = Millis::NEVER;
+        if self.messages.take(now, rules.messages, 1) {
+            self.refusals = 0;
+            return surroundings.message(kind, payload);
+        }
+        self.refusals += 1;
+        surroundings.too_many();
+        if self.refusals >= rules.refusals {
+            Verdict::Close(CloseReason::TooMany)
+        } else {
+            Verdict::Done
+        }
+    }
+
+    fn ping(
+        &mut self,
+        now: Millis,
+        rules: &Rules,
+        payload: &[u8],
+        surroundings: &mut impl Surroundings,
+    ) {
+        if self.pings.take(now, rules.pings, 1) {
+            surroundings.pong(encoder::pong(payload));
+        } else {
+            surroundings.violation(PINGS);
+            self.close(now, CloseReason::Policy);
         }
     }
 
@@ -405,84 +454,6 @@ impl Connection {
         if self.deadline != Millis::NEVER {
             self.deadline = now + rules.message_timeout;
         }
-    }
-}
-
-struct End {
-    reason: CloseReason,
-    frame: Bytes,
-}
-
-/// The decoder's view of a connection: everything but the decoder itself.
-struct Ear<'a, S> {
-    connection: &'a mut Connection,
-    now: Millis,
-    rules: &'a Rules,
-    surroundings: &'a mut S,
-    stalled: bool,
-    end: Option<End>,
-}
-
-impl<S: Surroundings> Ear<'_, S> {
-    fn end(&mut self, reason: CloseReason) -> Flow {
-        let frame = encoder::close(Some(reason.code()), reason.reason());
-        self.end.get_or_insert(End { reason, frame });
-        Flow::Stop
-    }
-}
-
-impl<S: Surroundings> Receiver for Ear<'_, S> {
-    fn ready(&mut self) -> bool {
-        if self.end.is_some() || self.connection.awaiting {
-            return false;
-        }
-        self.stalled = !self.surroundings.ready();
-        !self.stalled
-    }
-
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Flow {
-        let connection = &mut *self.connection;
-        // What begins behind this message has its own time.
-        connection.deadline = Millis::NEVER;
-        if !connection.messages.take(self.now, self.rules.messages, 1) {
-            connection.refusals += 1;
-            self.surroundings.too_many();
-            if connection.refusals >= self.rules.refusals {
-                return self.end(CloseReason::TooMany);
-            }
-            return Flow::Continue;
-        }
-        connection.refusals = 0;
-        match self.surroundings.message(kind, payload) {
-            Verdict::Done => Flow::Continue,
-            Verdict::Await => {
-                connection.awaiting = true;
-                Flow::Stop
-            }
-            Verdict::Close(reason) => self.end(reason),
-        }
-    }
-
-    fn ping(&mut self, payload: &[u8]) {
-        if self.end.is_some() {
-            return;
-        }
-        if self.connection.pings.take(self.now, self.rules.pings, 1) {
-            self.surroundings.pong(encoder::pong(payload));
-        } else {
-            self.surroundings.violation(PINGS);
-            let _stop = self.end(CloseReason::Policy);
-        }
-    }
-
-    fn pong(&mut self, _payload: &[u8]) {}
-
-    fn close(&mut self, code: Option<u16>, reason: &str) {
-        // The peer's own code and reason go back to it, as uvicorn does (interop.md §3.1).
-        self.end.get_or_insert(End {
-            reason: CloseReason::Normal,
-            frame: encoder::close(code, reason),
-        });
     }
 }
 

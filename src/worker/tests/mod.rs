@@ -129,7 +129,9 @@ impl Node {
         let assistant = dispatcher(runtime.handle(), &config.assistant);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
-        let posts = (0..config.server.workers).map(|_| Post::new().expect("descriptors"));
+        let clock = Clock::start();
+        let post = |_| Post::over_tcp(clock).expect("descriptors");
+        let posts = (0..config.server.workers).map(post);
         let posts: Vec<Post> = posts.collect();
         let wake = |post: &Post| {
             let link = Arc::clone(&post.link);
@@ -139,7 +141,7 @@ impl Node {
         let supplies = Supplies {
             broker: Arc::new(Broker::new(&config.broker, wakes, None)),
             config: Arc::new(config),
-            clock: Clock::start(),
+            clock,
             metrics: Arc::new(Metrics::new()),
             on_close: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);

@@ -9,9 +9,8 @@ use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::transport::{Opcode, encoder};
 use crate::worker::turn::Worker;
-use crate::worker::{Handoff, Link, Order, Post, Supplies};
+use crate::worker::{Handoff, Link, Order, Port, Post, Supplies, TcpPort};
 use bytes::Bytes;
-use mio::Events;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use std::time::Duration;
 
 /// A worker without a thread.
 pub(in crate::worker) struct Rig {
-    pub(in crate::worker) worker: Worker<chat::Set>,
+    pub(in crate::worker) worker: Worker<TcpPort, chat::Set>,
     pub(in crate::worker) post: Arc<Link>,
     pub(in crate::worker) broker: Arc<Broker>,
     pub(in crate::worker) left: Arc<AtomicU64>,
@@ -52,7 +51,7 @@ impl Rig {
             }),
         };
         let consumers = chat::Set::new(&supplies.config, &supplies.metrics, &assistant);
-        let post = Post::new().unwrap();
+        let post = Post::over_tcp(supplies.clock).unwrap();
         Self {
             post: Arc::clone(&post.link),
             worker: Worker::new(0, post, &supplies, consumers),
@@ -95,10 +94,10 @@ impl Rig {
     /// One turn at this moment, with whatever the sockets say within 20 ms.
     pub(in crate::worker) fn turn_at(&mut self, millis: u64) {
         self.now = Millis(millis);
-        let mut events = Events::with_capacity(64);
+        let mut events = TcpPort::events(64);
         let patience = Some(Duration::from_millis(20));
-        self.worker.poll.poll(&mut events, patience).unwrap();
-        let begun = self.worker.clock.now();
+        self.worker.port.wait(&mut events, patience).unwrap();
+        let begun = self.worker.port.now();
         self.worker.turn(self.now, begun, &events);
     }
 

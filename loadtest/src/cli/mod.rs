@@ -1,0 +1,142 @@
+//! Flags.
+
+mod campaigns;
+mod scenarios;
+mod values;
+
+use crate::contract::Contract;
+pub(crate) use campaigns::{Campaign, Compare, FaultKind, Servers, Sweep, Xnode};
+use clap::{Args, Parser, Subcommand};
+pub(crate) use scenarios::{
+    Beside, Broadcast, Chat, Churn, ClientKind, Connect, Deploy, Echo, Fanout, Flap, Floor, Slow,
+    Soak,
+};
+use std::path::PathBuf;
+use std::time::Duration;
+use values::processes;
+pub(crate) use values::{PROCESSES_MAX, duration};
+
+/// Load-test harness for Supportal Gateway.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Flags of every scenario.
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Every connection alone in its room gets its own messages back.
+    Echo(Echo),
+    /// Rooms of many members; some of them publish.
+    Fanout(Fanout),
+    /// One room of all connections.
+    Broadcast(Broadcast),
+    /// Connections that do nothing: memory of each, then after one message each.
+    Idle,
+    /// Connections that come, say one thing and go.
+    Connect(Connect),
+    /// Two people in a room, at human pace.
+    Chat(Chat),
+    /// Small rooms, while a large one on the same server is busy: what the small ones notice.
+    Beside(Beside),
+    /// People who join and leave busy rooms.
+    Churn(Churn),
+    /// Networks that break: connections cut without a close frame, and clients that come back.
+    Flap(Flap),
+    /// The server is replaced while everybody is connected.
+    Deploy(Deploy),
+    /// Readers that stop: what the others notice and what the server keeps.
+    Slow(Slow),
+    /// Everything at once for long: residue, memory, descriptors.
+    Soak(Soak),
+    /// The same scenarios against several servers, in turns, as ratios.
+    Compare(Compare),
+    /// Two nodes and a Redis between them: what crossing costs, what is lost when Redis is hit.
+    Xnode(Box<Xnode>),
+    /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
+    Sweep(Sweep),
+    /// The server that does the least a server can: what the kernel costs.
+    Floor(Floor),
+    /// One of several processes of a run; the program starts it itself.
+    #[command(hide = true)]
+    Part,
+}
+
+/// Flags of every scenario.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
+    #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
+    pub(crate) url: String,
+    /// What the server speaks inside its frames.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) contract: Contract,
+    /// The server's admin listener, for its ledger: http://HOST:PORT.
+    #[arg(long, global = true)]
+    pub(crate) admin: Option<String>,
+    /// The server's process, for its CPU, memory and descriptors (its children are counted in).
+    #[arg(long, global = true)]
+    pub(crate) pid: Option<u32>,
+    /// Connections; each scenario has its own default.
+    #[arg(long, short = 'c', global = true)]
+    pub(crate) connections: Option<usize>,
+    /// How long to measure; each scenario has its own default.
+    #[arg(long, short = 'd', global = true, value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Time at full load before the measurement.
+    #[arg(long, global = true, default_value = "1s", value_parser = duration)]
+    pub(crate) warmup: Duration,
+    /// Open loop: this many messages a second in all, whatever comes back.
+    #[arg(long, global = true)]
+    pub(crate) rate: Option<f64>,
+    /// Bytes of each message's text.
+    #[arg(long, global = true)]
+    pub(crate) size: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Deliveries older than this are late (the server's queue.expiry).
+    #[arg(long, global = true, default_value = "60s", value_parser = duration)]
+    pub(crate) expiry: Duration,
+    /// Value of {business} in the path.
+    #[arg(long, global = true, default_value = "1")]
+    pub(crate) business: String,
+    /// One more header line for the handshake; may be repeated.
+    #[arg(long, global = true, value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Loopback source addresses to rotate (default: as many as the connections need).
+    #[arg(long, global = true)]
+    pub(crate) sources: Option<u32>,
+    /// Generator processes (default: as few as have the descriptors for all connections).
+    #[arg(long, global = true, value_parser = processes)]
+    pub(crate) processes: Option<usize>,
+    /// Never sleep in the poll: steadier latencies for a whole core.
+    #[arg(long, global = true)]
+    pub(crate) spin: bool,
+    /// Write the figures to this file.
+    #[arg(long, global = true)]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a self-contained page with plots to this file.
+    #[arg(long, global = true)]
+    pub(crate) html: Option<PathBuf>,
+    /// Allow a target that is not on this machine.
+    #[arg(long, global = true)]
+    pub(crate) i_own_this_server: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

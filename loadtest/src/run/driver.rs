@@ -1,0 +1,424 @@
+//! The loop of a run, or of this process's share of it: connect, settle, warm up, measure; `ending` has the rest.
+
+use super::link::{Link, Order, Settings, Task, Word};
+use super::observer::Observer;
+use crate::clock::{Clock, MILLISECOND, SECOND, nanos};
+use crate::engine::Engine;
+use crate::latency::take;
+use crate::load::{Crowd, Lives};
+use crate::measure;
+use crate::plan::Plan;
+use crate::report::{Part, Report, Returned, Slice, Window};
+use crate::share::Share;
+use crate::traffic::{Notice, Traffic};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Time for the server's welcome frames, and for it to join the members, after the last connection is open.
+const SETTLE: u64 = SECOND;
+/// The same where memory is the figure: allocators give back what they do not need within this time.
+const SETTLE_MEMORY: u64 = 3 * SECOND;
+/// Longest wait for what is under way at the end.
+pub(super) const DRAIN_MAX: u64 = 15 * SECOND;
+/// Without a delivery for this long, nothing more will come.
+pub(super) const QUIET: u64 = 500 * MILLISECOND;
+/// The loop wakes at least this often.
+const TICK: u64 = 5 * MILLISECOND;
+/// A poll wakes up to this much late (it counts in whole milliseconds), so closer deadlines are polled for without sleeping.
+const POLL_STEP: u64 = 1_500_000;
+/// Longest time for opening all connections without one of them opening.
+const OPEN_STALL: u64 = 15 * SECOND;
+
+/// What the counters stood at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    at: u64,
+    delivered: u64,
+    published: u64,
+    lives: u64,
+    opened: u64,
+    own_cpu: u64,
+    own_wait: u64,
+    busy: u64,
+}
+
+/// Where the figures go.
+#[derive(Debug)]
+pub(crate) enum Desk {
+    /// This process looks at the server and makes the report.
+    Alone(Box<Observer>),
+    /// Another one does, and says when each phase begins.
+    Linked(Link),
+}
+
+impl Desk {
+    fn opening(&mut self, opened: u64, all: u64) {
+        match self {
+            Self::Alone(observer) => observer.opening(opened, all),
+            Self::Linked(link) => link.opening(opened),
+        }
+    }
+
+    fn begun(&mut self) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.begun(),
+            Self::Linked(link) => link.tell(Word::Begun),
+        }
+    }
+
+    fn tick(&mut self, elapsed: u64) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.tick(elapsed),
+            Self::Linked(_) => Ok(()),
+        }
+    }
+
+    fn ended(&mut self) -> io::Result<()> {
+        match self {
+            Self::Alone(observer) => observer.ended(),
+            Self::Linked(_) => Ok(()), // told with the last slice
+        }
+    }
+
+    fn slice(&mut self, slice: Slice, last: bool) -> io::Result<()> {
+        let slice = Box::new(slice);
+        match self {
+            Self::Alone(observer) => observer.slices(std::slice::from_ref(&*slice)),
+            Self::Linked(link) => link.tell(Word::Slice { slice, last })?,
+        }
+        Ok(())
+    }
+}
+
+/// A plan that runs.
+#[derive(Debug)]
+pub(crate) struct Run {
+    plan: Plan,
+    share: Share,
+    settings: Settings,
+    pub(super) engine: Engine,
+    pub(super) crowds: Vec<Crowd>,
+    pub(super) lives: Option<Lives>,
+    stop: Arc<AtomicBool>,
+    last: Mark,
+    pub(super) notes: Vec<String>,
+    pub(super) desk: Desk,
+}
+
+impl Run {
+    /// Ready to begin.
+    ///
+    /// # Errors
+    /// No poll.
+    pub(crate) fn new(
+        task: Task,
+        clock: Clock,
+        desk: Desk,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let Task {
+            plan,
+            share,
+            target,
+            contract,
+            settings,
+            seed,
+            expiry,
+            ..
+        } = task;
+        let mut traffic = Traffic::new(clock, target.run, plan.size, seed, expiry);
+        traffic.contract = contract;
+        let mut engine = Engine::new(target, traffic)?;
+        engine.slow_buffer = plan.groups.iter().find_map(|group| group.receive_buffer);
+        engine.forgiving = plan.restart.is_some();
+        Ok(Self {
+            plan,
+            share,
+            settings,
+            engine,
+            crowds: Vec::new(),
+            lives: None,
+            stop,
+            last: Mark::default(),
+            notes: Vec::new(),
+            desk,
+        })
+    }
+
+    /// Runs it. The report; none if another process makes it.
+    ///
+    /// # Errors
+    /// The poll failed, a process or ledger that was asked for is not there, or the other process is not.
+    pub(crate) fn run(mut self) -> io::Result<Option<Report>> {
+        if let Desk::Alone(observer) = &mut self.desk {
+            observer.before()?;
+        }
+        let nanos = self.connect()?;
+        let connections = self.engine.connections();
+        self.opened(connections, nanos)?;
+        let window = self.measure()?;
+        self.drain()?;
+        self.agree()?;
+        let lost_explained = self.check();
+        let returned = self
+            .crowds
+            .iter()
+            .find_map(|crowd| Some(crowd.people()?.returned()));
+        self.settle()?;
+        self.close_all()?;
+        let part = self.part(connections, window, lost_explained, returned);
+        match self.desk {
+            Desk::Alone(mut observer) => {
+                observer.closed()?;
+                observer.report(vec![part]).map(Some)
+            }
+            Desk::Linked(link) => {
+                link.tell(Word::Done(Box::new(part)))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn part(
+        &mut self,
+        connections: usize,
+        window: Window,
+        lost_explained: u64,
+        returned: Option<Returned>,
+    ) -> Part {
+        let traffic = &mut self.engine.traffic;
+        Part {
+            window,
+            connections,
+            command_bytes: traffic.message.command_bytes(),
+            verification: traffic.verify.counts.clone(),
+            lost_explained,
+            totals: std::mem::take(&mut traffic.totals),
+            returned,
+            lag: take(&mut traffic.lag),
+            slow_latency: take(&mut traffic.slow_latency),
+            notes: std::mem::take(&mut self.notes),
+        }
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// One turn of the loop with all its consequences. `half` as in [`Crowd::tick`].
+    pub(super) fn turn(&mut self, half: bool) -> io::Result<u64> {
+        let now = self.engine.traffic.clock.now();
+        if let Desk::Linked(link) = &mut self.desk {
+            link.pulse(now)?;
+        }
+        let due = self
+            .crowds
+            .iter()
+            .map(Crowd::due)
+            .min()
+            .unwrap_or(u64::MAX)
+            .min(now + TICK);
+        let wait = due.saturating_sub(now);
+        let wait = if self.settings.spin || wait < POLL_STEP {
+            0
+        } else {
+            wait - MILLISECOND
+        };
+        self.engine.turn(Duration::from_nanos(wait))?;
+        let start = self.engine.traffic.clock.now();
+        let notices = std::mem::take(&mut self.engine.traffic.notices);
+        for notice in notices {
+            for crowd in &mut self.crowds {
+                crowd.notice(&mut self.engine, notice);
+            }
+            if let Some(lives) = &mut self.lives {
+                lives.notice(&mut self.engine, notice);
+            } else if let Notice::Own(id) = notice {
+                self.engine.drop_connection(id);
+            }
+        }
+        for crowd in &mut self.crowds {
+            crowd.tick(&mut self.engine, start, half);
+        }
+        if let Some(lives) = &mut self.lives {
+            lives.tick(&mut self.engine, start);
+        }
+        let end = self.engine.traffic.clock.now();
+        self.engine.busy += end - start;
+        Ok(end)
+    }
+
+    /// Opens everything; how long that took.
+    fn connect(&mut self) -> io::Result<u64> {
+        for (number, group) in self.plan.groups.iter().enumerate() {
+            let part = self.share.members.get(number).cloned().unwrap_or_default();
+            self.crowds
+                .push(Crowd::open(group.clone(), &part, number, &mut self.engine));
+        }
+        let number = self.plan.groups.len();
+        let lanes = &self.share.lanes;
+        self.lives = self
+            .plan
+            .storm
+            .map(|storm| Lives::open(storm, lanes, number, &mut self.engine));
+        let start = self.engine.traffic.clock.now();
+        let (mut last, mut opening) = (start, usize::MAX);
+        let all = self.engine.opening() as u64;
+        while self.engine.opening() > 0 && !self.stopped() {
+            let now = self.turn(false)?;
+            if self.engine.opening() < opening {
+                (opening, last) = (self.engine.opening(), now);
+            } else if now - last > OPEN_STALL {
+                self.notes.push(format!(
+                    "{opening} connections were not opened: the server stopped answering"
+                ));
+                self.engine.give_up_opening();
+                break;
+            }
+            self.desk.opening(all - opening as u64, all);
+        }
+        let opened = self.engine.traffic.clock.now();
+        let settle = if self.plan.memory {
+            SETTLE_MEMORY
+        } else {
+            SETTLE
+        };
+        let connections = self.engine.connections() as u64;
+        while !self.stopped() {
+            let now = self.turn(false)?;
+            let welcomed = self.engine.traffic.totals.unpublished_frames >= connections;
+            let short = if self.plan.memory || !welcomed {
+                settle
+            } else {
+                settle / 4
+            };
+            if now - opened > short {
+                break;
+            }
+        }
+        Ok(opened - start)
+    }
+
+    /// All is open here; returns when it is everywhere.
+    fn opened(&mut self, connections: usize, nanos: u64) -> io::Result<()> {
+        let handshakes = self.engine.traffic.handshakes.clone();
+        match &mut self.desk {
+            Desk::Alone(observer) => observer.opened(connections, nanos, &handshakes),
+            Desk::Linked(link) => {
+                link.tell(Word::Opened {
+                    connections,
+                    nanos,
+                    handshakes,
+                })?;
+                match self.order()? {
+                    Order::Start => Ok(()),
+                    other => Err(out_of_turn(&other)),
+                }
+            }
+        }
+    }
+
+    /// The next order; the connections go on meanwhile.
+    pub(super) fn order(&mut self) -> io::Result<Order> {
+        loop {
+            if let Desk::Linked(link) = &mut self.desk
+                && let Some(order) = link.order()
+            {
+                return Ok(order);
+            }
+            self.turn(true)?;
+        }
+    }
+
+    fn measure(&mut self) -> io::Result<Window> {
+        for crowd in &mut self.crowds {
+            crowd.start(&mut self.engine);
+        }
+        let begun = self.engine.traffic.clock.now();
+        if let Some(lives) = &mut self.lives {
+            lives.start(begun);
+        }
+        while !self.stopped() && self.turn(false)? - begun < nanos(self.settings.warmup) {}
+        for histogram in [
+            &mut self.engine.traffic.latency,
+            &mut self.engine.traffic.lag,
+            &mut self.engine.traffic.handshakes,
+        ] {
+            histogram.reset();
+        }
+        self.desk.begun()?;
+        let start = self.mark();
+        self.last = start;
+        let duration = nanos(self.plan.duration);
+        let every = self.plan.interval();
+        let mut next = start.at + every;
+        loop {
+            let elapsed = self.turn(self.half(start.at))?.saturating_sub(start.at);
+            if elapsed >= duration || self.stopped() {
+                break;
+            }
+            self.desk.tick(elapsed)?;
+            if start.at + elapsed >= next {
+                next += every;
+                let mark = self.mark();
+                self.slice(mark, start.at, false)?;
+            }
+        }
+        self.desk.ended()?;
+        let end = self.mark();
+        self.slice(end, start.at, true)?;
+        Ok(Window {
+            nanos: end.at - start.at,
+            delivered: end.delivered - start.delivered,
+            published: end.published - start.published,
+            lives: end.lives - start.lives,
+            busy: end.busy - start.busy,
+            cpu: end.own_cpu - start.own_cpu,
+            waited: end.own_wait - start.own_wait,
+        })
+    }
+
+    fn half(&self, start: u64) -> bool {
+        self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            at: self.engine.traffic.clock.now(),
+            delivered: self.engine.traffic.verify.counts.delivered,
+            published: self.engine.traffic.totals.published,
+            lives: self.lives.as_ref().map_or(0, |lives| lives.ended),
+            opened: self.engine.traffic.totals.opened,
+            own_cpu: measure::own_cpu(),
+            own_wait: measure::own_wait(),
+            busy: self.engine.busy,
+        }
+    }
+
+    /// Hands over what happened since the last slice.
+    fn slice(&mut self, mark: Mark, start: u64, last: bool) -> io::Result<()> {
+        let then = std::mem::replace(&mut self.last, mark);
+        let connections = self.engine.clients_open();
+        let traffic = &mut self.engine.traffic;
+        let slice = Slice {
+            at: mark.at - start,
+            nanos: mark.at - then.at,
+            delivered: mark.delivered - then.delivered,
+            published: mark.published - then.published,
+            opened: mark.opened - then.opened,
+            connections,
+            lost: traffic.verify.counts.lost,
+            errors: traffic.totals.troubles(),
+            latency: take(&mut traffic.latency),
+            handshakes: take(&mut traffic.handshakes),
+        };
+        self.desk.slice(slice, last)
+    }
+}
+
+/// The other process and this one do not agree on the phase.
+pub(super) fn out_of_turn(order: &Order) -> io::Error {
+    io::Error::other(format!("an order out of turn: {order:?}"))
+}

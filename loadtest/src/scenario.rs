@@ -1,0 +1,192 @@
+//! The scenarios: each turns its flags into a [`Plan`].
+
+use crate::cli::{ClientKind, Command, Options};
+use crate::clock::nanos;
+use crate::plan::{Comeback, Drive, Group, JITTER, Leaving, Plan, Storm};
+use std::time::Duration;
+
+/// Text of a message where the flags do not say: as in the published comparison.
+const TEXT_BYTES: usize = 64;
+/// That of `slow`, as there.
+const SLOW_TEXT_BYTES: usize = 4000;
+/// Length of a measurement where neither the flags nor the scenario say.
+const DURATION: Duration = Duration::from_secs(10);
+/// That of `deploy`: long enough for the last try of either client after a slow drain.
+const DEPLOY_DURATION: Duration = Duration::from_secs(40);
+const SOAK_DURATION: Duration = Duration::from_secs(600);
+/// Messages a second in all of `beside` (the small rooms: far from what a server can do, so that they notice the large room and not
+/// each other), `churn` and `flap`.
+const RATE: f64 = 200.0;
+const SLOW_RATE: f64 = 250.0;
+const DEPLOY_RATE: f64 = 100.0;
+
+/// The plan of a scenario; none for what is not one.
+pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
+    let (name, groups) = groups(command, options).or_else(|| returning(command, options))?;
+    Some(particular(command, options, name, groups))
+}
+
+/// Groups whose people stay.
+fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    let all = options.connections;
+    Some(match command {
+        Command::Echo(args) => {
+            let drive = drive(options, args.window);
+            ("echo", vec![Group::new(all.unwrap_or(200), 1, 1, drive)])
+        }
+        Command::Fanout(args) => {
+            let members = of_each(args.members, args.rooms, options);
+            let drive = drive(options, args.window);
+            let group = Group::new(args.rooms, members, args.publishers, drive);
+            ("fanout", vec![group])
+        }
+        Command::Broadcast(args) => {
+            let drive = drive(options, args.window);
+            let group = Group::new(1, all.unwrap_or(1000), args.publishers, drive);
+            ("broadcast", vec![group])
+        }
+        Command::Beside(args) => {
+            let small = Group::new(args.rooms, args.members, 1, asked(options, RATE));
+            let mut crowd = Group::new(1, args.crowd, args.speakers, open(args.crowd_rate));
+            crowd.background = true;
+            let crowd = (args.crowd > 0).then_some(crowd);
+            ("beside", [small].into_iter().chain(crowd).collect())
+        }
+        Command::Idle => {
+            let group = Group::new(all.unwrap_or(10_000), 1, 1, Drive::Once);
+            ("idle", vec![group])
+        }
+        Command::Connect(_) => ("connect", Vec::new()),
+        Command::Chat(args) => {
+            let group = Group::new(all.unwrap_or(2000) / 2, 2, 2, human(args.pause));
+            ("chat", vec![group])
+        }
+        Command::Slow(args) => {
+            let members = all.unwrap_or(args.members);
+            let drive = asked(options, SLOW_RATE);
+            let mut group = Group::new(1, members, args.publishers, drive);
+            group.stopped = args.stopped.min(members.saturating_sub(group.publishers));
+            (group.cycle, group.receive_buffer) = (args.cycle, args.receive_buffer);
+            ("slow", vec![group])
+        }
+        Command::Soak(args) => {
+            let all = all.unwrap_or(2000);
+            ("soak", soak(all, args.echo_rate, args.fanout_rate))
+        }
+        _ => return None,
+    })
+}
+
+/// A group whose people leave and come back.
+fn returning(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    let (name, mut group, (rate, abrupt), comeback) = match command {
+        Command::Churn(args) => {
+            let mean = nanos(args.pause);
+            let group = Group::new(args.rooms, args.members, 1, asked(options, RATE));
+            (
+                "churn",
+                group,
+                (args.leaves, false),
+                Comeback::Pause { mean },
+            )
+        }
+        Command::Flap(args) => {
+            let group = Group::new(args.rooms, args.members, 2, asked(options, RATE));
+            ("flap", group, (args.cuts, true), JITTER)
+        }
+        Command::Deploy(args) => {
+            let members = of_each(args.members, args.rooms, options);
+            let group = Group::new(args.rooms, members, 1, asked(options, DEPLOY_RATE));
+            let is_stock = args.client == ClientKind::Stock;
+            let comeback = if is_stock { Comeback::Stock } else { JITTER };
+            ("deploy", group, (0.0, false), comeback)
+        }
+        _ => return None,
+    };
+    group.leaving = Some(Leaving {
+        rate,
+        abrupt,
+        publishers: name != "churn",
+        comeback,
+    });
+    Some((name, vec![group]))
+}
+
+/// The plan of these groups with what only one scenario has.
+fn particular(command: &Command, options: &Options, name: &str, groups: Vec<Group>) -> Plan {
+    let storm = |lanes, silent, rate| {
+        Some(Storm {
+            lanes,
+            silent,
+            rate,
+        })
+    };
+    let mut plan = Plan {
+        name: name.to_owned(),
+        groups,
+        storm: None,
+        size: TEXT_BYTES,
+        duration: DURATION,
+        status_every: Duration::from_secs(5),
+        memory: matches!(command, Command::Idle),
+        restart: None,
+    };
+    match command {
+        Command::Connect(args) => {
+            let lanes = options.connections.unwrap_or(args.lanes);
+            plan.storm = storm(lanes, args.silent, options.rate.unwrap_or(0.0));
+        }
+        Command::Slow(_) => plan.size = SLOW_TEXT_BYTES,
+        Command::Deploy(args) => {
+            (plan.duration, plan.restart) = (DEPLOY_DURATION, Some(args.after));
+        }
+        Command::Soak(_) => {
+            plan.storm = storm(20, false, 200.0);
+            (plan.duration, plan.status_every) = (SOAK_DURATION, Duration::from_secs(30));
+            plan.size = 200;
+        }
+        _ => {}
+    }
+    plan.size = options.size.unwrap_or(plan.size);
+    plan.duration = options.duration.unwrap_or(plan.duration);
+    plan
+}
+
+/// Open loop where a rate is asked for, closed loop otherwise.
+fn drive(options: &Options, window: u32) -> Drive {
+    let window = window.max(1);
+    options.rate.map_or(Drive::Closed { window }, open)
+}
+
+fn open(rate: f64) -> Drive {
+    Drive::Open { rate }
+}
+
+fn human(pause: Duration) -> Drive {
+    Drive::Human { pause }
+}
+
+/// Open loop at the rate that is asked for, or at this one.
+fn asked(options: &Options, rate: f64) -> Drive {
+    open(options.rate.unwrap_or(rate))
+}
+
+/// Members of each room.
+fn of_each(members: usize, rooms: usize, options: &Options) -> usize {
+    let all = options.connections;
+    all.map_or(members, |all| all / rooms.max(1))
+}
+
+/// Everything at once: echo, fan-out, readers that stop and go on, chats, idle rooms.
+fn soak(connections: usize, echo: f64, fanout: f64) -> Vec<Group> {
+    let part = |tenths: usize| (connections * tenths / 10).max(1);
+    let mut slow = Group::new(2, 20, 2, open(200.0));
+    (slow.stopped, slow.cycle) = (3, Some(Duration::from_secs(20)));
+    vec![
+        Group::new(part(2), 1, 1, open(echo)),
+        Group::new(part(4) / 10 + 1, 10, 2, open(fanout)),
+        slow,
+        Group::new(part(1), 2, 2, human(Duration::from_secs(10))),
+        Group::new(part(2), 1, 1, Drive::Once),
+    ]
+}

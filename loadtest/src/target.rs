@@ -1,0 +1,62 @@
+//! Where the generator connects to.
+
+use crate::cli::Options;
+use crate::server::PATH;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+/// Where to connect, and as whom.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Target {
+    /// Resolved address.
+    pub(crate) address: SocketAddr,
+    /// Host header.
+    pub(crate) host: String,
+    /// Path with `{business}` and `{room}`.
+    pub(crate) path: String,
+    /// Value of `{business}`.
+    pub(crate) business: String,
+    /// The run's number, part of every room's name.
+    pub(crate) run: u16,
+    /// Whole header lines.
+    pub(crate) lines: String,
+    /// Loopback source addresses to rotate; the first one alone leaves the choice to the kernel.
+    pub(crate) sources: u32,
+    /// Source addresses before them, which other processes use.
+    pub(crate) first_source: u32,
+}
+
+/// Resolves `--url` and refuses what is not on this machine.
+pub(crate) fn target(options: &Options) -> Result<Target, String> {
+    let url = &options.url;
+    let rest = url
+        .strip_prefix("ws://")
+        .ok_or_else(|| format!("--url {url}: must start with ws://"))?;
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let path = if path.len() > 1 { path } else { PATH };
+    let port = if host.contains(':') { "" } else { ":80" };
+    let address = format!("{host}{port}")
+        .to_socket_addrs()
+        .map_err(|error| format!("--url {url}: {error}"))?
+        .next()
+        .ok_or_else(|| format!("--url {url}: no address"))?;
+    if !address.ip().is_loopback() && !options.i_own_this_server {
+        return Err(format!(
+            "{address} is not on this machine; a load test of somebody else's server is an attack. \
+             If it is yours, say so with --i-own-this-server"
+        ));
+    }
+    let lines = options.header.iter().map(|line| format!("{line}\r\n"));
+    Ok(Target {
+        address,
+        host: host.to_owned(),
+        path: options.contract.path(path),
+        business: options.business.clone(),
+        run: (std::process::id() ^ options.seed as u32) as u16,
+        lines: lines.collect(),
+        sources: 1,
+        first_source: 0,
+    })
+}
