@@ -7,6 +7,7 @@
 //! | [`django`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
 //! | [`echo`] | Every message goes back as it came. |
 //! | [`relay`] | Every message goes to all members of the room as it came. |
+//! | [`own`] | A consumer of the program that uses this library. |
 //!
 //! Workers are strangers: they call [`broker::Consumers`], which [`Set`] implements, and `node`
 //! puts the two together. Not for sockets, timers, rates or queues (`worker`), and not for who may come in
@@ -16,20 +17,23 @@ mod codec;
 mod django;
 mod echo;
 mod guide;
+mod own;
 mod relay;
 mod reply;
 
 pub use django::Visit;
+pub use own::OwnRoute;
 
 use crate::assistant::Dispatcher;
 use crate::broker::room::Room;
-use crate::broker::{self, Consumer, Context, Message, Role, Verdict};
+use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use codec::Codec;
 use django::Django;
 use echo::Echo;
 use guide::Guide;
+use own::Own;
 use relay::Relay;
 use std::sync::Arc;
 
@@ -38,6 +42,7 @@ const GUIDE: u8 = 0;
 const DJANGO: u8 = 1;
 const ECHO: u8 = 2;
 const RELAY: u8 = 3;
+const OWN: u8 = 4;
 
 /// A member of a chat, as the guide has it.
 #[must_use]
@@ -61,6 +66,16 @@ pub fn echo() -> Role {
 #[must_use]
 pub fn relay() -> Role {
     Role::stateless(RELAY)
+}
+
+/// Somebody who comes to a route of the program's own.
+#[must_use]
+pub fn own(route: &OwnRoute, caller: Caller) -> Role {
+    let own = Own {
+        caller: Arc::new(caller),
+        consumer: route.make(),
+    };
+    Role::with(OWN, own)
 }
 
 /// All consumers of a node, for one worker.
@@ -91,6 +106,14 @@ macro_rules! call {
                 let mut $consumer = Echo;
                 $call
             }
+            OWN => match $role.state_mut::<Own>() {
+                Some($consumer) => $call,
+                // No role of this number is made without one.
+                None => {
+                    let mut $consumer = Echo;
+                    $call
+                }
+            },
             RELAY => {
                 let mut $consumer = Relay;
                 $call

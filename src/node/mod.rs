@@ -3,15 +3,17 @@
 //! The only module that knows all parts. Each part is given what it needs and no more: the server an
 //! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
 
+mod builder;
 mod ending;
 
+pub use builder::{Builder, Server};
 pub use ending::Ending;
 
 use crate::admin::{self, Admin, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::bridge::{self, Bridge};
 use crate::broker::{Broker, WORKERS_MAX, Wake};
-use crate::chat;
+use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -89,8 +91,18 @@ impl Node {
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(config: Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let (listener, address) = server::listen(&config)?;
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
+        Self::compose(config, metrics, assistant, Vec::new()).await
+    }
+
+    /// As [`Node::start`], with this assistant and routes of the program's own.
+    async fn compose(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        assistant: Dispatcher,
+        own: Vec<OwnRoute>,
+    ) -> Result<Self, Error> {
+        let (listener, address) = server::listen(&config)?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
@@ -102,6 +114,7 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            own,
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = entrance.open(listener)?;

@@ -12,6 +12,7 @@ pub mod page;
 pub mod route;
 mod service;
 
+use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::worker::{Door, Workers};
@@ -69,6 +70,8 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
+    /// Routes of the program's own, behind those of the configuration.
+    pub own: Vec<OwnRoute>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }
