@@ -166,8 +166,8 @@ fn broker(is_bridged: bool) -> (Arc<Broker>, Arc<Room>) {
     let metrics = Arc::new(Metrics::new());
     let bridge = Bridge::new(&config, &metrics, Clock::start()).expect("a bridge");
     let wakes = vec![Box::new(|| {}) as Wake];
-    let uplink = bridge.as_ref().map(Bridge::uplink);
-    let broker = Arc::new(Broker::new(&config.broker, wakes, uplink));
+    let uplinks = bridge.iter().flat_map(Bridge::uplinks);
+    let broker = Arc::new(Broker::new(&config.broker, wakes, uplinks));
     let name = RoomName::chat("1", "bench").expect("a legal name");
     let room = broker.join(&name, 0, RoomSlot::default).room;
     (broker, room)

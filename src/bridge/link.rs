@@ -289,7 +289,7 @@ mod tests {
                 .unwrap()
                 .unwrap();
             let wakes = vec![Box::new(|| {}) as Wake];
-            let broker = Arc::new(Broker::new(&config.broker, wakes, Some(bridge.uplink())));
+            let broker = Arc::new(Broker::new(&config.broker, wakes, bridge.uplinks()));
             let name = RoomName::chat("1", "abc").unwrap();
             let room = broker.join(&name, 0, RoomSlot::default).room;
             for deadline in [Millis(0), Millis::NEVER, Millis::NEVER, Millis::NEVER] {

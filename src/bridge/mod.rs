@@ -69,11 +69,12 @@ mod tls;
 pub use standing::Report;
 
 use crate::broker::room::Room;
-use crate::broker::uplink::{Author, Forwarded, Uplink, Way};
+use crate::broker::uplink::{Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::{Clock, Millis};
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
+use crate::name::RoomName;
 use channels::layer::Layer;
 use envelope::NodeId;
 use link::Link;
@@ -136,7 +137,7 @@ pub struct Bridge {
 
 impl Bridge {
     /// The bridge of the configuration, `None` if its mode is `off` and there is no channel layer.
-    /// Nothing runs yet: the broker needs the [`Bridge::uplink`] first.
+    /// Nothing runs yet: the broker needs the [`Bridge::uplinks`] first.
     ///
     /// # Errors
     /// When a file of certificates cannot be used.
@@ -184,19 +185,22 @@ impl Bridge {
         }))
     }
 
-    /// The broker's way to the other nodes.
+    /// The broker's ways to the other nodes and to a Django site, as far as the node has them.
     #[must_use]
-    pub fn uplink(&self) -> Box<dyn Uplink> {
-        Box::new(Forwarder {
-            links: Arc::clone(&self.links),
-            layer: self.layer.clone(),
-            clock: self.clock,
-            full: self
-                .metrics
-                .bridge_dropped
-                .get_or_create(&[("cause", "full")])
-                .clone(),
-        })
+    pub fn uplinks(&self) -> Vec<Box<dyn Uplink>> {
+        let mut uplinks: Vec<Box<dyn Uplink>> = Vec::new();
+        if !self.links.is_empty() {
+            let full = [("cause", "full")];
+            uplinks.push(Box::new(Forwarder {
+                links: Arc::clone(&self.links),
+                clock: self.clock,
+                full: self.metrics.bridge_dropped.get_or_create(&full).clone(),
+            }));
+        }
+        if let Some(layer) = &self.layer {
+            uplinks.push(Box::new(Arc::clone(layer)));
+        }
+        uplinks
     }
 
     /// Starts the bridge's thread.
@@ -341,22 +345,25 @@ impl Bridge {
 #[derive(Debug)]
 struct Forwarder {
     links: Arc<[Arc<Link>]>,
-    layer: Option<Arc<Layer>>,
     clock: Clock,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
 }
 
 impl Forwarder {
-    fn link(&self, room: &Room) -> Option<&Arc<Link>> {
-        let place = place::link_of(room.name().as_str(), self.links.len());
+    fn link(&self, name: &RoomName) -> Option<&Arc<Link>> {
+        let place = place::link_of(name.as_str(), self.links.len());
         self.links.get(place)
     }
 }
 
 impl Uplink for Forwarder {
+    fn way(&self) -> Way {
+        Way::Nodes
+    }
+
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {
-        let Some(link) = self.link(room) else {
+        let Some(link) = self.link(room.name()) else {
             return Forwarded::Dropped;
         };
         if let Some(streams) = &link.streams {
@@ -379,39 +386,14 @@ impl Uplink for Forwarder {
         }
     }
 
-    fn ways(&self) -> u8 {
-        let way = |is_there: bool, way: Way| if is_there { way.bit() } else { Way::NONE };
-        way(!self.links.is_empty(), Way::Nodes) | way(self.layer.is_some(), Way::Django)
+    fn watch(&self, name: &RoomName) -> bool {
+        self.link(name)
+            .is_none_or(|link| link.rooms.watch(name, self.clock.now()))
     }
 
-    fn said(&self, room: &Arc<Room>, author: Author, publication: &Publication) {
-        if let Some(layer) = &self.layer {
-            layer.said(room, author, publication);
-        }
-    }
-
-    fn watch(&self, room: &Arc<Room>) -> u8 {
-        let (name, now) = (room.name(), self.clock.now());
-        let mut waits = Way::NONE;
-        if let Some(link) = self.link(room)
-            && !link.rooms.watch(name, now)
-        {
-            waits |= Way::Nodes.bit();
-        }
-        if let Some(layer) = &self.layer
-            && !layer.watch(name)
-        {
-            waits |= Way::Django.bit();
-        }
-        waits
-    }
-
-    fn unwatch(&self, room: &Arc<Room>) {
-        if let Some(link) = self.link(room) {
-            link.rooms.unwatch(room.name(), self.clock.now());
-        }
-        if let Some(layer) = &self.layer {
-            layer.unwatch(room.name());
+    fn unwatch(&self, name: &RoomName) {
+        if let Some(link) = self.link(name) {
+            link.rooms.unwatch(name, self.clock.now());
         }
     }
 }

@@ -10,8 +10,8 @@
 //! 1. the book of placements
 //! 2. a shard of the registry (dashmap guard)
 //! 3. a room's state
-//! 4. the uplink's rooms, in a mode that gives them an order of their own
-//! 5. a mailbox; the uplink's outbox
+//! 4. an uplink's rooms, in a mode that gives them an order of their own
+//! 5. a mailbox; an uplink's outbox
 //!
 //! Each may be taken while one before it is held, never the other way round. None is held across a
 //! wait, a system call or a callback, but for the wake of a sleeping worker under a room's lock.
@@ -83,7 +83,7 @@ pub struct Broker {
     mailboxes: Mailboxes,
     placement: Arc<Placement>,
     spread_above: usize,
-    uplink: Option<Box<dyn Uplink>>,
+    uplinks: Vec<Box<dyn Uplink>>,
     publications: AtomicU64,
     incarnations: AtomicU64,
 }
@@ -97,12 +97,13 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`].
+    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`], with these ways off
+    /// the node.
     #[must_use]
     pub fn new(
         settings: &config::Broker,
         wakes: Vec<Wake>,
-        uplink: Option<Box<dyn Uplink>>,
+        uplinks: impl IntoIterator<Item = Box<dyn Uplink>>,
     ) -> Self {
         // The count of shards bounds contention between joins; publishing never comes here.
         let shards = (wakes.len() * 4).next_power_of_two().max(2);
@@ -112,7 +113,7 @@ impl Broker {
             placement: Arc::new(Placement::new(mailboxes.workers())),
             mailboxes,
             spread_above: settings.spread_above,
-            uplink,
+            uplinks: uplinks.into_iter().collect(),
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
         }
@@ -192,13 +193,7 @@ impl Broker {
             let seat = room.sit(worker, make_slot);
             (room, seat)
         } else {
-            let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-            let ways = self
-                .uplink
-                .as_ref()
-                .map_or(Way::NONE, |uplink| uplink.ways());
-            let room = Room::new(name.clone(), incarnation, ways);
-            match self.rooms.entry(ByName(Arc::new(room))) {
+            match self.rooms.entry(ByName(self.new_room(name))) {
                 Entry::Occupied(entry) => {
                     let room = Arc::clone(&entry.key().0);
                     let seat = room.sit(worker, make_slot);
@@ -215,12 +210,11 @@ impl Broker {
         if seat.first_on_worker {
             self.placement.hold_room(usize::from(worker), true);
         }
-        if seat.first_on_node
-            && let Some(uplink) = &self.uplink
-        {
-            let waits = uplink.watch(&room);
+        if seat.first_on_node && !self.uplinks.is_empty() {
+            let reaching = self.uplinks.iter().filter(|uplink| uplink.watch(name));
+            let ways = reaching.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
-            room.confirm(!waits, &self.mailboxes, Some(usize::from(worker)));
+            room.confirm(ways, &self.mailboxes, Some(usize::from(worker)));
         }
         Joined {
             room,
@@ -231,8 +225,16 @@ impl Broker {
         }
     }
 
+    /// A room of this name that is not in the registry, in its next incarnation.
+    fn new_room(&self, name: &RoomName) -> Arc<Room> {
+        let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        let ways = self.uplinks.iter();
+        let ways = ways.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
+        Arc::new(Room::new(name.clone(), incarnation, ways))
+    }
+
     /// What other nodes publish into this room reaches it from here on: members that wait for it are
-    /// welcomed. Called by the uplink, for any thread.
+    /// welcomed. Called by an uplink, for any thread.
     pub fn confirm(&self, room: &Room) {
         self.confirm_way(room, Way::Nodes);
     }
@@ -258,8 +260,8 @@ impl Broker {
             self.rooms.remove_if(room.name().as_str(), |key, ()| {
                 Arc::ptr_eq(&key.0, room) && room.is_empty()
             });
-            if let Some(uplink) = &self.uplink {
-                uplink.unwatch(room);
+            for uplink in &self.uplinks {
+                uplink.unwatch(room.name());
             }
         }
         last != Last::Not
@@ -271,9 +273,9 @@ impl Broker {
         room.full_mailbox(&self.mailboxes)
     }
 
-    /// Publishes into a room; `from` is the calling worker, if it is one. Returns the number of the
-    /// publication and the members it is for: none yet, if the uplink gives it back in an order of
-    /// its own. Never waits.
+    /// Publishes into a room, for those who have it at hand: a member's worker. `from` is the calling
+    /// worker, if it is one. Returns the number of the publication and the members it is for: none
+    /// yet, if an uplink gives it back in an order of its own. Never waits.
     pub fn publish(
         &self,
         room: &Arc<Room>,
@@ -288,6 +290,35 @@ impl Broker {
         self.offer(room, publication, Some(author.worker), Some(author))
     }
 
+    /// Publishes into the room of this name, whether it has members on this node or not: the uplinks
+    /// hear of it all the same. False if it reaches nobody: no member here, and no uplink took it.
+    /// Never waits; for any thread.
+    ///
+    /// A room without members exists for the length of this call, under the lock of its place in the
+    /// registry: it has an incarnation of its own, and nobody joins, leaves or publishes in between, so
+    /// what one thread publishes by name leaves the node in that order.
+    pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> bool {
+        // Published while the registry's guard is held: the room is not removed and followed by
+        // another of its name meanwhile, whose publications would be ahead of this one.
+        let found = self.rooms.get(name.as_str()).map(|entry| {
+            let room = &entry.key().0;
+            room.publish(publication, &self.mailboxes, None, &self.uplinks, None)
+        });
+        let published = found.unwrap_or_else(|| {
+            let entry = self.rooms.entry(ByName(self.new_room(name)));
+            let room = match &entry {
+                Entry::Occupied(entry) => &entry.key().0,
+                Entry::Vacant(entry) => &entry.key().0,
+            };
+            room.publish(publication, &self.mailboxes, None, &self.uplinks, None)
+        });
+        let reaches = published.members > 0 || published.is_forwarded;
+        if reaches {
+            self.count(published);
+        }
+        reaches
+    }
+
     fn offer(
         &self,
         room: &Arc<Room>,
@@ -295,8 +326,7 @@ impl Broker {
         from: Option<usize>,
         author: Option<Author>,
     ) -> (u64, u64) {
-        let uplink = self.uplink.as_deref();
-        self.count(room.publish(publication, &self.mailboxes, from, uplink, author))
+        self.count(room.publish(publication, &self.mailboxes, from, &self.uplinks, author))
     }
 
     fn count(&self, published: Published) -> (u64, u64) {
@@ -305,16 +335,16 @@ impl Broker {
         (published.sequence, published.members)
     }
 
-    /// A user's message that no other member is shown: the uplink alone hears of it.
+    /// A user's message that no other member is shown: the uplinks alone hear of it.
     pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
-        if let Some(uplink) = &self.uplink {
+        for uplink in &self.uplinks {
             uplink.said(room, author, publication);
         }
     }
 
     /// Publishes what another node published: to local members only. As [`Broker::publish`].
     pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
-        self.count(room.publish(publication, &self.mailboxes, None, None, None))
+        self.count(room.publish(publication, &self.mailboxes, None, &[], None))
     }
 
     /// Publishes to local members what `take` chooses, under the room's lock: nothing else comes in

@@ -30,7 +30,7 @@ struct Placement {
 struct State {
     /// Number of the last publication; the first is 1.
     sequence: u64,
-    /// Number of the last publication that was offered to the uplink; the first is 1.
+    /// Number of the last publication that was offered to the uplinks; the first is 1.
     forwarded: u64,
     /// The first worker with members. Most rooms never have a second.
     home: Option<Placement>,
@@ -101,7 +101,7 @@ impl State {
     }
 }
 
-/// A room with members on this node.
+/// A room of this node, with members or, for the length of one publication, without.
 #[derive(Debug)]
 pub struct Room {
     name: RoomName,
@@ -155,7 +155,7 @@ impl Room {
         self.incarnation
     }
 
-    /// Number of the last publication that was offered to the uplink.
+    /// Number of the last publication that was offered to the uplinks.
     #[must_use]
     pub fn forwarded(&self) -> u64 {
         self.state.lock().forwarded
@@ -306,40 +306,46 @@ impl Room {
     }
 
     /// Numbers a publication and puts it into the mailbox of every worker with members, in the
-    /// room's order. Returns its number and the members it is for. What the uplink takes to give it
+    /// room's order. Returns its number and the members it is for. What an uplink takes to give it
     /// back in an order of its own is not put anywhere now.
     pub(super) fn publish(
         self: &Arc<Self>,
         publication: &Publication,
         mailboxes: &Mailboxes,
         from: Option<usize>,
-        uplink: Option<&dyn Uplink>,
+        uplinks: &[Box<dyn Uplink>],
         author: Option<Author>,
     ) -> Published {
         let mut state = self.state.lock();
         let mut published = Published::default();
         let mut is_now = true;
-        if let Some(uplink) = uplink {
+        if !uplinks.is_empty() {
             state.forwarded += 1;
+        }
+        for uplink in uplinks {
             match uplink.forward(self, state.forwarded, publication) {
-                // The outcome is the bridge's to count; the local order does not depend on it.
-                Forwarded::Queued | Forwarded::Dropped => {}
+                // A drop is the uplink's to count; the local order does not depend on it.
+                Forwarded::Dropped => continue,
+                Forwarded::Queued => {}
                 Forwarded::Returns => is_now = false,
                 Forwarded::Recalled(earlier) => {
                     for publication in &earlier {
                         state.put(publication, mailboxes, from);
                     }
-                    published.count = earlier.len() as u64;
+                    published.count += earlier.len() as u64;
                 }
             }
+            published.is_forwarded = true;
         }
         if is_now {
             published.members = state.put(publication, mailboxes, from);
             published.count += 1;
         }
         published.sequence = state.sequence;
-        if let (Some(uplink), Some(author)) = (uplink, author) {
-            uplink.said(self, author, publication);
+        if let Some(author) = author {
+            for uplink in uplinks {
+                uplink.said(self, author, publication);
+            }
         }
         published
     }
@@ -370,6 +376,8 @@ pub(super) struct Published {
     pub(super) members: u64,
     /// Publications given to them: with it earlier ones, or none.
     pub(super) count: u64,
+    /// An uplink took it.
+    pub(super) is_forwarded: bool,
 }
 
 /// A room as a key of the registry: found by its name, without a second copy of it.

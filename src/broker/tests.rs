@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::atomic::AtomicUsize;
+use uplink::Forwarded;
 
 fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
     let wakes = Arc::new(AtomicUsize::new(0));
@@ -163,19 +164,42 @@ fn joins_leaves_and_publications_on_many_threads_keep_the_registry_exact() {
     assert_eq!(broker.rooms(), 0);
 }
 
-/// An uplink that waits for both ways and writes down what users say.
-#[derive(Debug, Default)]
-struct Both {
+/// What an uplink was given: the room, its incarnation and number there, the frame.
+type Given = (String, u64, u64, Bytes);
+
+/// An uplink that members wait for, and that writes down what it hears.
+#[derive(Debug, Clone)]
+struct Witness {
+    way: Way,
+    is_open: bool,
     said: Arc<std::sync::Mutex<Vec<(ConnectionKey, Bytes)>>>,
+    given: Arc<std::sync::Mutex<Vec<Given>>>,
 }
 
-impl Uplink for Both {
-    fn ways(&self) -> u8 {
-        Way::Nodes.bit() | Way::Django.bit()
+impl Witness {
+    fn new(way: Way, is_open: bool) -> Self {
+        Self {
+            way,
+            is_open,
+            said: Arc::default(),
+            given: Arc::default(),
+        }
+    }
+}
+
+impl Uplink for Witness {
+    fn way(&self) -> Way {
+        self.way
     }
 
-    fn forward(&self, _: &Arc<Room>, _: u64, _: &Publication) -> uplink::Forwarded {
-        uplink::Forwarded::Queued
+    fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {
+        if !self.is_open {
+            return Forwarded::Dropped;
+        }
+        let name = room.name().as_str().to_owned();
+        let mut given = self.given.lock().unwrap();
+        given.push((name, room.incarnation(), number, publication.frame.clone()));
+        Forwarded::Queued
     }
 
     fn said(&self, _: &Arc<Room>, author: Author, publication: &Publication) {
@@ -183,18 +207,27 @@ impl Uplink for Both {
         said.push((author.connection, publication.frame.clone()));
     }
 
-    fn watch(&self, _: &Arc<Room>) -> u8 {
-        self.ways()
+    fn watch(&self, _: &RoomName) -> bool {
+        false
     }
 
-    fn unwatch(&self, _: &Arc<Room>) {}
+    fn unwatch(&self, _: &RoomName) {}
+}
+
+/// A broker of one worker with these uplinks.
+fn broker_with(uplinks: &[&Witness]) -> Broker {
+    let uplinks = uplinks.iter().map(|&uplink| Box::new(uplink.clone()) as _);
+    let settings = config::Broker::default();
+    Broker::new(&settings, vec![Box::new(|| {})], uplinks)
 }
 
 #[test]
 fn members_wait_for_every_way_and_are_told_once() {
-    let settings = config::Broker::default();
-    let uplink = Box::new(Both::default());
-    let broker = Broker::new(&settings, vec![Box::new(|| {})], Some(uplink));
+    let (nodes, django) = (
+        Witness::new(Way::Nodes, true),
+        Witness::new(Way::Django, true),
+    );
+    let broker = broker_with(&[&nodes, &django]);
     let joined = broker.join(&name("a"), 0, RoomSlot::default);
     assert!(!joined.confirmed);
     broker.confirm_way(&joined.room, Way::Django);
@@ -209,10 +242,8 @@ fn members_wait_for_every_way_and_are_told_once() {
 
 #[test]
 fn what_users_say_is_told_from_what_others_publish() {
-    let uplink = Both::default();
-    let said = Arc::clone(&uplink.said);
-    let settings = config::Broker::default();
-    let broker = Broker::new(&settings, vec![Box::new(|| {})], Some(Box::new(uplink)));
+    let uplink = Witness::new(Way::Django, true);
+    let broker = broker_with(&[&uplink]);
     let room = broker.join(&name("a"), 0, RoomSlot::default).room;
     let author = Author {
         worker: 0,
@@ -221,9 +252,96 @@ fn what_users_say_is_told_from_what_others_publish() {
     broker.say(&room, &publication("shown to all"), author);
     broker.say_alone(&room, &publication("shown to nobody else"), author);
     broker.publish(&room, &publication("an answer"), None);
+    broker.publish_by_name(&name("a"), &publication("another answer"));
     broker.deliver_remote(&room, &publication("from afar"));
-    let said = said.lock().unwrap();
+    let said = uplink.said.lock().unwrap();
     let texts: Vec<&[u8]> = said.iter().map(|(_, frame)| &frame[..]).collect();
     assert_eq!(texts, [&b"shown to all"[..], b"shown to nobody else"]);
     assert!(said.iter().all(|(key, _)| *key == ConnectionKey(7)));
+}
+
+#[test]
+fn what_is_published_by_name_reaches_members_and_every_uplink() {
+    let (nodes, django) = (
+        Witness::new(Way::Nodes, true),
+        Witness::new(Way::Django, true),
+    );
+    let broker = broker_with(&[&nodes, &django]);
+    let room = broker.join(&name("a"), 0, RoomSlot::default).room;
+    broker.publish(&room, &publication("x"), None);
+    assert!(broker.publish_by_name(&name("a"), &publication("y")));
+    assert_eq!(taken(&broker, 0), [(1, 1), (2, 1)]);
+    for uplink in [nodes, django] {
+        let given = uplink.given.lock().unwrap();
+        let numbers: Vec<_> = given.iter().map(|given| (given.1, given.2)).collect();
+        assert_eq!(numbers, [(1, 1), (1, 2)]);
+    }
+}
+
+#[test]
+fn a_room_without_members_is_published_into_by_its_name() {
+    let nodes = Witness::new(Way::Nodes, true);
+    let broker = broker_with(&[&nodes]);
+    let before = broker.join(&name("a"), 0, RoomSlot::default).room;
+    broker.publish(&before, &publication("asked"), None);
+    broker.leave(&before, 0);
+    assert!(broker.publish_by_name(&name("a"), &publication("answered")));
+    assert!(broker.publish_by_name(&name("a"), &publication("and again")));
+    let after = broker.join(&name("a"), 0, RoomSlot::default).room;
+    assert_eq!((broker.rooms(), after.sequence()), (1, 0));
+    broker.publish(&after, &publication("thanks"), None);
+    // Whoever takes them in this order takes none of them for a repetition: incarnations only rise.
+    let given = nodes.given.lock().unwrap();
+    let places: Vec<_> = given.iter().map(|given| (given.1, given.2)).collect();
+    assert_eq!(places, [(1, 1), (2, 1), (3, 1), (4, 1)]);
+    let texts: Vec<&[u8]> = given.iter().map(|given| &given.3[..]).collect();
+    assert_eq!(texts, [&b"asked"[..], b"answered", b"and again", b"thanks"]);
+    assert_eq!(broker.publications(), 4);
+}
+
+#[test]
+fn what_nobody_can_be_given_is_said_to_have_reached_nobody() {
+    let (alone, _) = broker(1);
+    let full = broker_with(&[&Witness::new(Way::Nodes, false)]);
+    for broker in [alone, full] {
+        assert!(!broker.publish_by_name(&name("a"), &publication("x")));
+        assert_eq!((broker.rooms(), broker.publications()), (0, 0));
+        broker.join(&name("a"), 0, RoomSlot::default);
+        assert!(broker.publish_by_name(&name("a"), &publication("y")));
+        assert_eq!(broker.publications(), 1);
+    }
+}
+
+#[test]
+fn what_is_published_by_name_while_members_come_and_go_leaves_in_one_order() {
+    const EACH: u64 = 2_000;
+    let nodes = Witness::new(Way::Nodes, true);
+    let broker = broker_with(&[&nodes]);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    broker.publish_by_name(&name("a"), &publication("x"));
+                }
+            });
+        }
+        // The one worker: its members join and leave all the while.
+        for _ in 0..EACH {
+            let room = broker.join(&name("a"), 0, RoomSlot::default).room;
+            broker.leave(&room, 0);
+            let mut parcels = Vec::new();
+            let bytes = broker.mailboxes().swap(0, &mut parcels);
+            broker.mailboxes().release(0, parcels.len(), bytes);
+        }
+    });
+    let given = nodes.given.lock().unwrap();
+    let places: Vec<_> = given.iter().map(|given| (given.1, given.2)).collect();
+    assert_eq!(places.len() as u64, 2 * EACH);
+    let follows = |pair: &[(u64, u64)]| match pair {
+        [(was, last), (is, next)] if was == is => *next == last + 1,
+        [(was, _), (is, next)] => is > was && *next == 1,
+        _ => false,
+    };
+    assert!(places.windows(2).all(follows), "a repetition, or a hole");
+    assert_eq!(broker.rooms(), 0);
 }

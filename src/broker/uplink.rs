@@ -1,23 +1,26 @@
-//! The way off this node.
+//! The ways off this node: to its like, to a Django site.
 //!
-//! The broker owns the trait and calls it; a bridge on a higher floor implements it and hands
+//! The broker owns the trait and calls every uplink of its list; higher floors implement it and hand
 //! arrivals back to [`Broker::deliver_remote`](super::Broker::deliver_remote), or in an order of its
 //! own by [`Broker::deliver_taken`](super::Broker::deliver_taken).
 //!
 //! A publication that leaves the node has a number of its own in its room ([`Room::incarnation`] and
 //! the `number` of [`Uplink::forward`]): a room's sequence counts arrivals from other nodes too, so
-//! it would tell a receiver of holes that are none.
+//! it would tell a receiver of holes that are none. A room without members here has such numbers too:
+//! what is published by its name ([`Broker::publish_by_name`](super::Broker::publish_by_name)) is of an
+//! incarnation of its own.
 
 use super::room::Room;
 use super::{ConnectionKey, Publication};
+use crate::name::RoomName;
 use std::sync::Arc;
 
-/// What became of a publication on its way to the other nodes.
+/// What became of a publication on its way off the node.
 #[derive(Clone, Debug)]
 pub enum Forwarded {
-    /// In the bridge's bounded outbox.
+    /// In the uplink's bounded outbox.
     Queued,
-    /// Not forwarded; the bridge has counted why.
+    /// Not forwarded: it is nothing for this uplink, or the uplink has counted why.
     Dropped,
     /// It comes back in the order that all nodes share, by
     /// [`Broker::deliver_taken`](super::Broker::deliver_taken): the members are not given it now.
@@ -58,31 +61,33 @@ pub struct Author {
     pub connection: ConnectionKey,
 }
 
-/// Carries publications to other nodes.
+/// Carries publications off the node.
 pub trait Uplink: Send + Sync + std::fmt::Debug {
-    /// Takes one publication, the `number`th that `room` forwards in this incarnation (from 1).
-    /// Called under the room's lock, in the room's order: it must never wait and never call back
-    /// into the broker or the room.
-    fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded;
+    /// The way by which its arrivals come, which a new room's members wait for. No two uplinks of a
+    /// node have the same.
+    fn way(&self) -> Way;
 
-    /// The ways that a new room's members wait for, as bits of [`Way`].
-    fn ways(&self) -> u8 {
-        Way::Nodes.bit()
+    /// Takes one publication, the `number`th that `room` forwards in this incarnation (from 1), with
+    /// members on this node or without. Called under the room's lock, in the room's order: it must
+    /// never wait and never call back into the broker or the room. At most one uplink of a node gives
+    /// an order of its own ([`Forwarded::Returns`]).
+    fn forward(&self, _room: &Arc<Room>, _number: u64, _publication: &Publication) -> Forwarded {
+        Forwarded::Dropped
     }
 
     /// A user of this node said this in a room. As [`Uplink::forward`], but for messages of users
     /// alone, and whether other members are shown them or not.
     fn said(&self, _room: &Arc<Room>, _author: Author, _publication: &Publication) {}
 
-    /// The room has its first member on this node. The bits of those ways that do not reach it yet
-    /// and will: each is reported with [`Broker::confirm`](super::Broker::confirm). Without any, the
-    /// members are welcomed at once: what others publish from here on arrives, or will not however
-    /// long one waits.
+    /// The room has its first member on this node. False if its way does not reach the room yet and
+    /// will, which is reported with [`Broker::confirm`](super::Broker::confirm). If every uplink says
+    /// true, the members are welcomed at once: what others publish from here on arrives, or will not
+    /// however long one waits.
     ///
     /// Called without the room's lock, so it may come after the [`Uplink::unwatch`] of a later
     /// leave: count both, the sum is right. Never waits.
-    fn watch(&self, room: &Arc<Room>) -> u8;
+    fn watch(&self, name: &RoomName) -> bool;
 
     /// The room's last member on this node has left. As [`Uplink::watch`].
-    fn unwatch(&self, room: &Arc<Room>);
+    fn unwatch(&self, name: &RoomName);
 }

@@ -42,7 +42,7 @@ impl Envelope {
 #[derive(Debug)]
 pub(super) struct RoomReply {
     pub(super) broker: Arc<Broker>,
-    /// Found anew when the reply comes: its members may have left and others come meanwhile.
+    /// Its name: members may have left and come meanwhile, here and on other nodes.
     pub(super) room: RoomName,
     pub(super) asker: Author,
     pub(super) envelope: Envelope,
@@ -50,8 +50,12 @@ pub(super) struct RoomReply {
 
 impl ReplyTo for RoomReply {
     fn reply(self: Box<Self>, text: String) {
-        if let Some(room) = self.broker.find(&self.room) {
-            self.broker.publish(&room, &self.envelope.seal(&text), None);
+        let publication = self.envelope.seal(&text);
+        if !self.broker.publish_by_name(&self.room, &publication) {
+            // Nobody is left: the delivery is owed to the asker, whose worker drops and counts it.
+            let Author { worker, connection } = self.asker;
+            self.broker
+                .direct(worker, connection, publication, false, None);
         }
         // Behind the reply, for an asker that stays for nothing else.
         self.broker.answered(self.asker);

@@ -202,7 +202,7 @@ impl Parts {
         let broker = Arc::new(Broker::new(
             &config.broker,
             posts.iter().map(|post| wake(&post.link)).collect(),
-            bridge.as_deref().map(Bridge::uplink),
+            bridge.iter().flat_map(|bridge| bridge.uplinks()),
         ));
         if let Some(bridge) = &bridge {
             bridge.run(&broker)?;

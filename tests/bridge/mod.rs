@@ -1,6 +1,7 @@
 //! Several nodes, one chat, by way of a real Redis that each test has for itself.
 
 mod addresses;
+mod answers;
 mod chat;
 mod deployments;
 mod faults;

@@ -23,7 +23,7 @@ use crate::bridge::{Error, Report};
 use crate::broker::Broker;
 use crate::broker::Publication;
 use crate::broker::room::Room;
-use crate::broker::uplink::Author;
+use crate::broker::uplink::{Author, Uplink, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::channels::Layer as Kind;
@@ -192,26 +192,6 @@ impl Layer {
         tasks
     }
 
-    /// A room has its first member. True if nobody need wait for Redis.
-    pub(in crate::bridge) fn watch(&self, name: &RoomName) -> bool {
-        self.host(name)
-            .is_none_or(|host| host.rooms.watch(name, self.clock.now()))
-    }
-
-    /// A room's last member has left.
-    pub(in crate::bridge) fn unwatch(&self, name: &RoomName) {
-        if let Some(host) = self.host(name) {
-            host.rooms.unwatch(name, self.clock.now());
-        }
-    }
-
-    /// A user said this. Never waits.
-    pub(in crate::bridge) fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
-        for courier in &self.couriers {
-            courier.take(room, author, said);
-        }
-    }
-
     /// Where a group's memberships are kept, or its publications go.
     fn host(&self, name: &RoomName) -> Option<&Arc<Host>> {
         let index = if self.is_core {
@@ -286,5 +266,28 @@ impl Layer {
         self.metrics
             .channels_outbox
             .set(waiting.cast_signed() as i64);
+    }
+}
+
+impl Uplink for Arc<Layer> {
+    fn way(&self) -> Way {
+        Way::Django
+    }
+
+    fn said(&self, room: &Arc<Room>, author: Author, said: &Publication) {
+        for courier in &self.couriers {
+            courier.take(room, author, said);
+        }
+    }
+
+    fn watch(&self, name: &RoomName) -> bool {
+        self.host(name)
+            .is_none_or(|host| host.rooms.watch(name, self.clock.now()))
+    }
+
+    fn unwatch(&self, name: &RoomName) {
+        if let Some(host) = self.host(name) {
+            host.rooms.unwatch(name, self.clock.now());
+        }
     }
 }
