@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use supportal::assistant::{Assistant, Question, Replies};
 use supportal::broker::{Consumer, Context, Message, Verdict};
+use supportal::chat::{INBOX, Received, Session};
 use supportal::config::Config;
 use supportal::node::{Builder, Ending, Server};
 use tokio::runtime::Runtime;
@@ -43,6 +44,22 @@ impl Consumer for Counter {
     }
 }
 
+/// Repeats what it hears, for as long as its client is there.
+async fn repeat(mut session: Session) {
+    match session.caller().parameters.first() {
+        Some((_, id)) if id == "1" => session.send("hello").await,
+        Some((_, id)) if id == "2" => panic!("asked for by a test"),
+        _ => std::future::pending().await,
+    }
+    while let Some(received) = session.next().await {
+        match received {
+            Received::Text(text) if text == "close" => return session.close(4001),
+            Received::Text(text) => session.publish(&text).await,
+            Received::Binary(bytes) => session.send(&bytes[..]).await,
+        }
+    }
+}
+
 struct Parrot;
 
 impl Assistant for Parrot {
@@ -65,11 +82,19 @@ struct Running {
 
 impl Running {
     fn start(describe: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::start_with(|_| {}, describe)
+    }
+
+    fn start_with(
+        change: impl FnOnce(&mut Config),
+        describe: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let mut config = Config::default();
         config.server.listen = ([127, 0, 0, 1], 0).into();
         config.admin.listen = ([127, 0, 0, 1], 0).into();
         config.server.workers = 1;
+        change(&mut config);
         let builder = describe(Server::builder().config(config));
         let node = runtime.block_on(builder.start()).expect("a node");
         let (address, (end, ended)) = (node.address(), oneshot::channel());
@@ -149,6 +174,35 @@ fn a_consumer_closes_with_its_own_code() {
     assert_eq!(client.receive(), text("board 1"));
     client.send_text("close");
     assert_eq!(client.expect_close().0, 4001);
+}
+
+#[test]
+fn a_task_serves_a_route_and_slows_down_who_is_faster() {
+    let node = Running::start(|builder| builder.route_async("/ws/task/{id:int}/", repeat));
+    let mut client = node.connect("/ws/task/1/");
+    assert_eq!(client.receive(), text("hello"));
+    // More than its task is given at once, within the burst of a client.
+    for number in 0..5 * INBOX {
+        client.send_text(&number.to_string());
+    }
+    for number in 0..5 * INBOX {
+        assert_eq!(client.receive(), text(&number.to_string()));
+    }
+    client.send_binary(b"bytes");
+    assert_eq!(client.receive(), Frame::Binary(b"bytes".to_vec()));
+    client.send_text("close");
+    assert_eq!(client.expect_close().0, 4001);
+}
+
+#[test]
+fn a_task_that_panics_or_never_begins_ends_its_connection_with_1011() {
+    let node = Running::start_with(
+        |config| config.server.handshake_timeout = Duration::from_millis(500),
+        |builder| builder.route_async("/ws/task/{id:int}/", repeat),
+    );
+    assert_eq!(node.connect("/ws/task/2/").expect_close().0, 1011);
+    assert_eq!(node.connect("/ws/task/3/").expect_close().0, 1011);
+    assert_eq!(node.connect("/ws/task/1/").receive(), text("hello"));
 }
 
 #[test]

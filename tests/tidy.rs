@@ -27,6 +27,7 @@ const BINARY: &[&str] = &["main", "cli", "signals"];
 
 /// Modules that may name the runtime; `worker` only where it answers the control plane.
 const ASYNCHRONOUS: &[&str] = &[
+    "chat",
     "main",
     "signals",
     "node",

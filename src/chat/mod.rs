@@ -20,9 +20,12 @@ mod guide;
 mod own;
 mod relay;
 mod reply;
+mod session;
 
 pub use django::Visit;
 pub use own::OwnRoute;
+pub(crate) use session::{Begin, Tasks};
+pub use session::{INBOX, Received, Session};
 
 use crate::assistant::Dispatcher;
 use crate::broker::room::Room;

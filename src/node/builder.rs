@@ -3,7 +3,7 @@
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::broker::Consumer;
-use crate::chat::OwnRoute;
+use crate::chat::{Begin, OwnRoute, Session, Tasks};
 use crate::config::Config;
 use crate::config::banner::Facts;
 use crate::metrics::Metrics;
@@ -73,6 +73,7 @@ impl Server {
             config: Config::default(),
             assistant: None,
             routes: Vec::new(),
+            tasks: Vec::new(),
         }
     }
 }
@@ -82,6 +83,7 @@ pub struct Builder {
     config: Config,
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
+    tasks: Vec<(String, Begin)>,
 }
 
 impl fmt::Debug for Builder {
@@ -117,6 +119,25 @@ impl Builder {
         self
     }
 
+    /// As [`Builder::route`], for a consumer that waits: `task` is called for each connection, and what it returns runs
+    /// on the control plane until it ends. Both ways are bounded: a connection whose task has 16 messages ([`chat::INBOX`](crate::chat::INBOX)) still
+    /// to take is not read from, and what the task says waits for room. The connection ends with 1000 when its
+    /// [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
+    /// `server.handshake_timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    #[must_use]
+    pub fn route_async<T>(
+        mut self,
+        template: impl Into<String>,
+        task: impl Fn(Session) -> T + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let begin: Begin = Arc::new(move |session| Box::pin(task(session)));
+        self.tasks.push((template.into(), begin));
+        self
+    }
+
     /// Answers users' messages in chats instead of `assistant.kind`. The limits of `[assistant]` hold:
     /// `assistant.timeout` for each answer, `assistant.concurrency` at once, and one at a time in a room.
     #[must_use]
@@ -142,6 +163,12 @@ impl Builder {
             None => Dispatcher::start(&handle, &config.assistant)?,
         };
         let metrics = Arc::new(Metrics::new());
-        Node::compose(config, metrics, assistant, self.routes).await
+        let patience = config.server.handshake_timeout;
+        let mut routes = self.routes;
+        for (template, begin) in self.tasks {
+            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
+            routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
+        }
+        Node::compose(config, metrics, assistant, routes).await
     }
 }
