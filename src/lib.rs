@@ -106,6 +106,7 @@
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
 //! | publications under way, in the mailbox and gathered for a room's members | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
 //! | a turn of a worker | 64 events, 8 reads of each connection, about 512 writes to small rooms and 64 to large ones | [`worker`] |
+//! | what waits for a task of a program's own | [`chat::INBOX`] messages, then its connection is not read from | [`chat`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
 //! | what a client sent that is not read | `limits.receive_buffer_bytes` | [`server`] |

@@ -263,7 +263,7 @@ mod tests {
         for text in [
             "",
             &uuid.to_uppercase(),
-            &uuid[1..],
+            uuid.trim_start_matches('0'),
             &format!("{uuid}-"),
             &uuid.replace('-', "_"),
         ] {

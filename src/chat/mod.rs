@@ -3,11 +3,11 @@
 //!
 //! | Consumer | What it does |
 //! |---|---|
-//! | [`guide`] | The chat contract of the guide, as a member of a room. |
-//! | [`django`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
-//! | [`echo`] | Every message goes back as it came. |
-//! | [`relay`] | Every message goes to all members of the room as it came. |
-//! | [`own`] | A consumer of the program that uses this library. |
+//! | [`guide()`] | The chat contract of the guide, as a member of a room. |
+//! | [`django()`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
+//! | [`echo()`] | Every message goes back as it came. |
+//! | [`relay()`] | Every message goes to all members of the room as it came. |
+//! | [`own()`] | A consumer of the program that uses this library. |
 //!
 //! Workers are strangers: they call [`broker::Consumers`], which [`Set`] implements, and `node`
 //! puts the two together. Not for sockets, timers, rates or queues (`worker`), and not for who may come in
