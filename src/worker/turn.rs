@@ -1,4 +1,4 @@
-//! The loop of a worker: what happens in one turn, and in which instruction.
+//! The loop of a worker: what happens in one turn, and in which order.
 
 use super::agenda::Agenda;
 use super::client::{Client, Ended, ReadSide};
@@ -101,7 +101,7 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     fn drop(&mut self) {
         self.context.broker.placement().ended(self.context.worker);
         if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
-            tracing::error!("a worker that ended could not put its affairs in instruction");
+            tracing::error!("a worker that ended could not put its affairs in order");
         }
         for instruction in self.handle.end() {
             if let Instruction::Open(handoff) = instruction {

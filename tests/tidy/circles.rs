@@ -43,7 +43,10 @@ const KNOWN: &[(&str, &[&str])] = &[
         ],
     ),
     ("bridge/streams", &["mod", "refused"]),
-    ("broker", &["mailboxes", "mod", "parcel", "room", "uplink"]),
+    (
+        "broker",
+        &["consumer", "context", "mailboxes", "mod", "parcel", "room", "uplink"],
+    ),
     (
         "config",
         &[
@@ -70,14 +73,13 @@ const KNOWN: &[(&str, &[&str])] = &[
         "worker",
         &[
             "agenda",
-            "client",
-            "door",
+            "context",
             "fan_out",
             "gathering",
             "lifecycle",
+            "listener",
             "memory",
             "mod",
-            "plane",
             "rooms",
             "turn",
         ],
