@@ -42,12 +42,13 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 7 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
-//! | 6 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
+//! | 8 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
+//! | 7 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
 //! | 6 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
 //! | 6 | [`banner`] | What the operator should know at start, and what the machine offers. |
 //! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
 //! | 5 | [`admin`] | The operator's listener, on its own address. |
+//! | 4 | [`chat`] | The consumers: what a message means. |
 //! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
 //! | 3 | [`bridge`] | Other nodes, by way of Redis. |
@@ -60,7 +61,7 @@
 //! | 1 | [`telemetry`] | Logs that never wait. |
 //! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
 //!
-//! The modules of floor 7 are the binary's. The list of modules below is in the
+//! The modules of floor 8 are the binary's. The list of modules below is in the
 //! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
 //! finds whatever nobody uses any more.
 //!
@@ -70,7 +71,8 @@
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
 //! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
 //!    `limits.refusals` of them 4429.
-//! 3. [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
+//!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
 //! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
 //!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
@@ -110,6 +112,7 @@
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
 //! | publications under way, in the mailbox and gathered for a room's members | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
 //! | a turn of a worker | 64 events, 8 reads of each connection, about 512 writes to small rooms and 64 to large ones | [`worker`] |
+//! | what waits for a task of a program's own | [`chat::INBOX`] messages, then its connection is not read from | [`chat`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
 //! | what a client sent that is not read | `limits.receive_buffer_bytes` | [`server`] |
@@ -190,10 +193,14 @@ mod server;
 // Floor 6
 pub mod banner;
 pub mod budget;
+
+// Floor 7
 pub mod node;
 
-// What an assistant of a program's own is written against.
+// What an assistant and a consumer of a program's own are written against.
 pub use assistant::{Assistant, Failure, Piece, Question, Replies};
+pub use broker::{Consumer, Context, Identity, Message, Payload, Verdict};
+pub use chat::{INBOX, Received, Session};
 pub use name::RoomName;
 
 /// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is

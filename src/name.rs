@@ -35,10 +35,16 @@ pub fn is_session_id(text: &str) -> bool {
 /// its tag.
 #[must_use]
 pub fn hide_rooms(text: &str) -> String {
-    const PREFIX: &str = "chat_";
+    const CHAT: &str = "chat_";
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(PREFIX) {
+    let first = |text: &str| {
+        [CHAT, ROUTED]
+            .into_iter()
+            .filter_map(|prefix| Some((text.find(prefix)?, prefix)))
+            .min()
+    };
+    while let Some((at, prefix)) = first(rest) {
         let (before, from) = rest.split_at(at);
         let is_inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let end = from.find(|c| !is_inside(c)).unwrap_or(from.len());
@@ -47,7 +53,7 @@ pub fn hide_rooms(text: &str) -> String {
         match RoomName::parse(word) {
             Some(room) => shown.push_str(&format!("room {}", room.tag())),
             // A name that breaks the rules, or cut off: hidden all the same.
-            None if word.len() > PREFIX.len() => shown.push_str("chat_(hidden)"),
+            None if word.len() > prefix.len() => shown.push_str(&format!("{prefix}(hidden)")),
             None => shown.push_str(word),
         }
         rest = after;
@@ -56,7 +62,35 @@ pub fn hide_rooms(text: &str) -> String {
     shown
 }
 
-/// The name of a room. At most 88 bytes, a legal Channels group name.
+/// Longest name of a room in bytes: a Channels group name has fewer than 100 characters.
+const ROOM_BYTES_MAX: usize = 99;
+
+/// What the name of a room begins with that is no chat's.
+const ROUTED: &str = "route_";
+
+/// Is this a slug: 1 to 64 of `A-Z a-z 0-9 _ -`?
+#[must_use]
+pub fn is_slug(text: &str) -> bool {
+    is_session_id(text) && !text.contains('.')
+}
+
+/// Is this a UUID: 36 characters in groups of 8, 4, 4, 4 and 12 lower-case hexadecimal digits (RFC 9562 §4; as
+/// Django's path converter, so that one UUID is one room)?
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    let mut groups = text.split('-');
+    let mut is_group = |length: usize| {
+        groups.next().is_some_and(|group| {
+            group.len() == length
+                && group
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    [8, 4, 4, 4, 12].into_iter().all(&mut is_group) && groups.next().is_none()
+}
+
+/// The name of a room. At most 99 bytes, a legal Channels group name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Box<str>);
 
@@ -73,6 +107,22 @@ impl RoomName {
         })
     }
 
+    /// The room of a path that is no chat's: its segments, decoded, with dots between them, so that no two paths
+    /// have one room. `None` if a segment holds more than `A-Z a-z 0-9 _ -`, or the name is longer than 99 bytes.
+    #[must_use]
+    pub fn routed(segments: &[&str]) -> Option<Self> {
+        let is_plain = |segment: &&str| {
+            let mut bytes = segment.bytes();
+            bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        };
+        let name = || [ROUTED, &segments.join(".")].concat();
+        segments
+            .iter()
+            .all(is_plain)
+            .then(name)
+            .and_then(|name| Self::parse(&name))
+    }
+
     /// A room that no path names: for those who cannot have one of their own.
     #[must_use]
     pub fn lobby() -> Self {
@@ -82,11 +132,17 @@ impl RoomName {
     /// The reverse of [`RoomName::as_str`], or `None` if `text` is not a room's name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix(ROUTED) {
+            let is_inside =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            let is_name = text.len() <= ROOM_BYTES_MAX && path.bytes().all(is_inside);
+            return is_name.then(|| Self(text.into()));
+        }
         let (business_id, session_id) = text.strip_prefix("chat_")?.split_once('_')?;
         Self::chat(business_id, session_id)
     }
 
-    /// `chat_{business_id}_{session_id}`.
+    /// `chat_{business_id}_{session_id}`, or `route_` and the segments of its path with dots between them.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,13 +156,13 @@ impl RoomName {
         format!("{:08x}", KEY.hash_one(&self.0) >> 32)
     }
 
-    /// The business id within the name.
+    /// The business id within the name; empty for a room that is no chat's.
     #[must_use]
     pub fn business_id(&self) -> &str {
         self.parts().0
     }
 
-    /// The session id within the name.
+    /// The session id within the name; likewise.
     #[must_use]
     pub fn session_id(&self) -> &str {
         self.parts().1
@@ -180,6 +236,38 @@ mod tests {
             ("chat_ chat", "chat_ chat".to_owned()),
         ] {
             assert_eq!(hide_rooms(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_chats_has_a_room_of_its_own() {
+        let room = RoomName::routed(&["ws", "board", "7", ""]).expect("legal");
+        assert_eq!(room.as_str(), "route_ws.board.7.");
+        assert_eq!(RoomName::parse("route_ws.board.7."), Some(room.clone()));
+        assert_eq!((room.business_id(), room.session_id()), ("", ""));
+        let shown = hide_rooms("key 'route_ws.board.7.'");
+        assert_eq!(shown, format!("key 'room {}'", room.tag()));
+        for segment in ["a.b", "a/b", "a b", "a*", &"s".repeat(94)] {
+            assert_eq!(RoomName::routed(&[segment]), None, "{segment:?}");
+        }
+        assert_eq!(RoomName::parse("route_a b"), None);
+    }
+
+    #[test]
+    fn slugs_and_uuids_are_told_from_the_rest() {
+        let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        assert!(is_uuid(uuid) && is_slug(uuid) && is_slug("a_B-9"));
+        for text in ["", "a.b", "a/b", "\u{e9}", &"s".repeat(65)] {
+            assert!(!is_slug(text), "{text:?}");
+        }
+        for text in [
+            "",
+            &uuid.to_uppercase(),
+            uuid.trim_start_matches('0'),
+            &format!("{uuid}-"),
+            &uuid.replace('-', "_"),
+        ] {
+            assert!(!is_uuid(text), "{text:?}");
         }
     }
 

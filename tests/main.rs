@@ -36,6 +36,8 @@ mod hostile; // broken frames and rude sockets beside two canary rooms
 #[cfg(test)]
 mod http; // what HTTP asks of both listeners: targets, half-closes, idle connections
 #[cfg(test)]
+mod library; // a program's own consumers and assistant
+#[cfg(test)]
 mod limits; // rates, caps, sizes, timeouts
 #[cfg(test)]
 mod logs; // what never reaches the log
@@ -49,6 +51,8 @@ mod placement; // which worker a room goes to
 mod readme; // the tables and commands of README and docs/ are the code's own
 #[cfg(test)]
 mod regression; // faults that were found in the running server
+#[cfg(test)]
+mod relay; // members see each other's messages as they came
 #[cfg(test)]
 mod shutdown; // SIGTERM, notice, grace, restart
 #[cfg(test)]

@@ -69,6 +69,31 @@ impl Replies {
         (pieces, Self(replies))
     }
 
+    /// A reply that is written in one piece, by a task of its own on the runtime that this is called on. The task
+    /// ends early once nobody waits for its answer any more (`assistant.timeout`, shutdown).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime; [`Assistant::answer`] is called on one.
+    #[must_use]
+    pub fn of(answer: impl Future<Output = Result<String, Failure>> + Send + 'static) -> Self {
+        let (pieces, replies) = Self::channel();
+        tokio::spawn(async move {
+            let answer = tokio::select! {
+                answer = answer => answer,
+                () = pieces.closed() => return,
+            };
+            match answer {
+                Ok(text) => {
+                    // The channel has room for both; if nobody listens any more, nobody misses them.
+                    drop(pieces.send(Ok(Piece::Text(text))).await);
+                    drop(pieces.send(Ok(Piece::End)).await);
+                }
+                Err(failure) => drop(pieces.send(Err(failure)).await),
+            }
+        });
+        replies
+    }
+
     /// The next piece, a failure that ends the answer, or `None` if the backend has gone.
     ///
     /// # Cancel safety

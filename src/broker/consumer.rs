@@ -169,6 +169,11 @@ impl Role {
     pub(crate) fn state<T: Any>(&self) -> Option<&T> {
         self.state.as_ref()?.downcast_ref()
     }
+
+    /// As [`Role::state`].
+    pub(crate) fn state_mut<T: Any>(&mut self) -> Option<&mut T> {
+        self.state.as_mut()?.downcast_mut()
+    }
 }
 
 impl fmt::Debug for Role {

@@ -33,13 +33,14 @@ pub mod uplink;
 
 pub use consumer::{Caller, Consumer, Consumers, Identity, Message, Payload, Role, Verdict};
 pub use context::Context;
+pub(crate) use context::Encode;
 pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use parcel::Parcel;
 
 use crate::clock::Millis;
 use crate::config;
 use crate::name::RoomName;
-use crate::protocol::Event;
+use crate::protocol::{CloseReason, Event};
 use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
@@ -392,6 +393,20 @@ impl Broker {
         let connection = asker.connection;
         self.mailboxes
             .push(asker.worker, Parcel::Answered { connection }, None);
+    }
+
+    /// Ends the wait of a connection that takes no message until then; for any thread.
+    pub fn resume(&self, author: Author) {
+        let connection = author.connection;
+        self.mailboxes
+            .push(author.worker, Parcel::Resume { connection }, None);
+    }
+
+    /// Closes a connection, behind what was sent to it before; for any thread.
+    pub fn end(&self, author: Author, reason: CloseReason) {
+        let connection = author.connection;
+        self.mailboxes
+            .push(author.worker, Parcel::End { connection, reason }, None);
     }
 
     /// Sends an event to one connection of `worker`.

@@ -2,6 +2,7 @@
 
 use super::room::RoomSlot;
 use super::{ConnectionKey, Publication};
+use crate::protocol::CloseReason;
 use bytes::Bytes;
 
 /// What a worker's mailbox holds.
@@ -46,6 +47,18 @@ pub enum Parcel {
         /// The frame.
         frame: Bytes,
     },
+    /// A connection that takes no message until then goes on.
+    Resume {
+        /// Which one.
+        connection: ConnectionKey,
+    },
+    /// A connection is closed, behind what was sent to it before.
+    End {
+        /// Which one.
+        connection: ConnectionKey,
+        /// Why.
+        reason: CloseReason,
+    },
     /// A question of this connection has been answered, in front of this.
     Answered {
         /// Who asked.
@@ -61,6 +74,8 @@ impl Parcel {
             Self::Room { members, .. } => u64::from(*members),
             Self::Direct { .. } => 1,
             Self::Answered { .. }
+            | Self::Resume { .. }
+            | Self::End { .. }
             | Self::Control { .. }
             | Self::Confirmed { .. }
             | Self::Close { .. } => 0,
@@ -75,7 +90,11 @@ impl Parcel {
                 publication.bytes()
             }
             Self::Control { frame, .. } => frame.len(),
-            Self::Answered { .. } | Self::Confirmed { .. } | Self::Close { .. } => 0,
+            Self::Answered { .. }
+            | Self::Resume { .. }
+            | Self::End { .. }
+            | Self::Confirmed { .. }
+            | Self::Close { .. } => 0,
         }
     }
 }

@@ -48,6 +48,8 @@ fn taken(broker: &Broker, worker: usize) -> Vec<(u64, u32)> {
             Parcel::Direct { .. }
             | Parcel::Control { .. }
             | Parcel::Answered { .. }
+            | Parcel::Resume { .. }
+            | Parcel::End { .. }
             | Parcel::Confirmed { .. }
             | Parcel::Close { .. } => (0, 1),
         })

@@ -3,9 +3,11 @@
 //!
 //! | Consumer | What it does |
 //! |---|---|
-//! | [`guide`] | The chat contract of the guide, as a member of a room. |
-//! | [`django`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
-//! | [`echo`] | Every message goes back as it came. |
+//! | [`guide()`] | The chat contract of the guide, as a member of a room. |
+//! | [`django()`] | The chat contract of `django_supportal`, which also takes in those who cannot join. |
+//! | [`echo()`] | Every message goes back as it came. |
+//! | [`relay()`] | Every message goes to all members of the room as it came. |
+//! | [`own()`] | A consumer of the program that uses this library. |
 //!
 //! Workers are strangers: they call [`broker::Consumers`], which [`Set`] implements, and `node`
 //! puts the two together. Not for sockets, timers, rates or queues (`worker`), and not for who may come in
@@ -15,25 +17,35 @@ mod codec;
 mod django;
 mod echo;
 mod guide;
+mod own;
+mod relay;
 mod reply;
+mod session;
 
 pub use django::Visit;
+pub use own::OwnRoute;
+pub(crate) use session::{Begin, Tasks};
+pub use session::{INBOX, Received, Session};
 
 use crate::assistant::Dispatcher;
 use crate::broker::room::Room;
-use crate::broker::{self, Consumer, Context, Message, Role, Verdict};
+use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use codec::Codec;
 use django::Django;
 use echo::Echo;
 use guide::Guide;
+use own::Own;
+use relay::Relay;
 use std::sync::Arc;
 
 /// The numbers of the consumers in [`Role`]s.
 const GUIDE: u8 = 0;
 const DJANGO: u8 = 1;
 const ECHO: u8 = 2;
+const RELAY: u8 = 3;
+const OWN: u8 = 4;
 
 /// A member of a chat, as the guide has it.
 #[must_use]
@@ -51,6 +63,22 @@ pub fn django(visit: Visit) -> Role {
 #[must_use]
 pub fn echo() -> Role {
     Role::stateless(ECHO)
+}
+
+/// A member of a room whose members see each other's messages.
+#[must_use]
+pub fn relay() -> Role {
+    Role::stateless(RELAY)
+}
+
+/// Somebody who comes to a route of the program's own.
+#[must_use]
+pub fn own(route: &OwnRoute, caller: Caller) -> Role {
+    let own = Own {
+        caller: Arc::new(caller),
+        consumer: route.make(),
+    };
+    Role::with(OWN, own)
 }
 
 /// All consumers of a node, for one worker.
@@ -79,6 +107,18 @@ macro_rules! call {
             }
             ECHO => {
                 let mut $consumer = Echo;
+                $call
+            }
+            OWN => match $role.state_mut::<Own>() {
+                Some($consumer) => $call,
+                // No role of this number is made without one.
+                None => {
+                    let mut $consumer = Echo;
+                    $call
+                }
+            },
+            RELAY => {
+                let mut $consumer = Relay;
                 $call
             }
             _ => {

@@ -85,7 +85,7 @@ const ROUTES: SectionKeys = SectionKeys {
         path: "routes",
         kind: Kind::Tables(&["path", "handler"]),
         change: Applies::Restart,
-        doc: "Paths and what serves them (`chat` or `echo`); none = the guide's chat route.",
+        doc: "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route.",
     }],
 };
 
@@ -107,6 +107,8 @@ pub enum Handler {
     Chat,
     /// Sends every message back as it came, text and binary (conformance suites).
     Echo,
+    /// Sends every message of a member to all members of the room as it came, text and binary.
+    Relay,
 }
 
 /// The chat route of the guide, served when `[[routes]]` names none.

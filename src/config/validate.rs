@@ -80,13 +80,29 @@ fn check_routes(routes: &[Route], found: &mut Findings) {
             );
         }
         check_placeholders(&key, route, found);
-        let shape = path
-            .replace("{business_id}", "{}")
-            .replace("{session_id}", "{}");
+        let shape = shape(path);
         if !shapes.insert(shape) {
             let what = format!("{path:?} matches the same paths as an earlier route");
             found.error(&key, what, "remove one of the two");
         }
+    }
+}
+
+/// A path with its parts without their names: two of one shape match the same paths.
+fn shape(path: &str) -> String {
+    let part = |segment: &str| match placeholder(segment) {
+        Some(kind) => format!("{{{kind}}}"),
+        None => segment.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// The type of a placeholder; empty for the ids of a chat.
+fn placeholder(segment: &str) -> Option<&str> {
+    let part = segment.strip_prefix('{')?.strip_suffix('}')?;
+    match part.split_once(':') {
+        None => ["business_id", "session_id"].contains(&part).then_some(""),
+        Some((_, kind)) => ["int", "slug", "uuid"].contains(&kind).then_some(kind),
     }
 }
 
@@ -98,8 +114,8 @@ fn check_placeholders(key: &str, route: &Route, found: &mut Findings) {
         .split('/')
         .filter(|segment| segment.contains(['{', '}']))
     {
-        if !known.contains(&segment) {
-            let fix = "placeholders are the whole segments {business_id} and {session_id}";
+        if placeholder(segment).is_none() {
+            let fix = "placeholders are the whole segments {business_id}, {session_id}, {name:int}, {name:slug} and {name:uuid}";
             found.error(key, format!("{segment:?} is not a placeholder"), fix);
         }
     }

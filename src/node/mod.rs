@@ -3,8 +3,10 @@
 //! The only module that knows all parts. Each part is given what it needs and no more: the server an
 //! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
 
+mod builder;
 mod ending;
 
+pub use builder::{Builder, Server};
 pub use ending::Ending;
 
 use crate::admin::{self, AdminListener, Sources};
@@ -12,7 +14,7 @@ use crate::assistant::{self, Dispatcher};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
-use crate::chat;
+use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -94,19 +96,31 @@ impl Node {
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
-        let (listener, address) = server::listen(&config)?;
+        let metrics = Arc::new(Metrics::new());
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
+        Self::compose(config, metrics, assistant, Vec::new()).await
+    }
+
+    /// As [`Node::start`], with this assistant and routes of the program's own.
+    async fn compose(
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        assistant: Dispatcher,
+        own: Vec<OwnRoute>,
+    ) -> Result<Self, Error> {
+        let (listener, address) = server::listen(&config)?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = NodeParts::start(config, assistant, &admission)?;
+        let parts = NodeParts::start(config, metrics, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            own,
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener)?;
@@ -181,10 +195,11 @@ impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
+        metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
     ) -> Result<Self, Error> {
-        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
+        let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))

@@ -1,6 +1,7 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::worker::Workers;
@@ -18,6 +19,8 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
+    /// Routes of the program's own, behind those of the configuration.
+    pub own: Vec<OwnRoute>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

@@ -9,9 +9,9 @@ use super::admission::{Full, Permit};
 use super::first_read;
 use super::origin::Allowed;
 use super::page;
-use super::route::{self, Router};
-use crate::broker::Role;
-use crate::chat::{self, Visit};
+use super::route::{self, Router, Target};
+use crate::broker::{Caller, Identity, Role};
+use crate::chat::{self, OwnRoute, Visit};
 use crate::config::{Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
@@ -107,8 +107,9 @@ fn retry_after() -> HeaderValue {
 impl Front {
     pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
         let config = &entrance.config;
+        let own = entrance.own.iter().map(OwnRoute::template);
         Ok(Self {
-            router: Router::new(&config.routes_or_default())?,
+            router: Router::with(&config.routes_or_default(), own)?,
             allowed: Allowed::new(&config.origin.allowed)?,
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
@@ -256,15 +257,27 @@ impl Front {
             return Some(self.visit(exists, target));
         }
         let matched = self.router.match_path(path)?;
-        Some(match matched.handler {
-            Handler::Chat => Visitor {
-                role: chat::guide(),
-                room: matched.room,
-            },
-            Handler::Echo => Visitor {
-                role: chat::echo(),
-                room: None,
-            },
+        let role = match matched.target {
+            Target::BuiltIn(Handler::Chat) => chat::guide(),
+            Target::BuiltIn(Handler::Relay) => chat::relay(),
+            Target::BuiltIn(Handler::Echo) => {
+                return Some(Visitor {
+                    role: chat::echo(),
+                    room: None,
+                });
+            }
+            Target::Own(number) => {
+                let caller = Caller {
+                    identity: Identity::default(),
+                    parameters: matched.parameters,
+                    room: matched.room.clone(),
+                };
+                chat::own(self.entrance.own.get(number)?, caller)
+            }
+        };
+        Some(Visitor {
+            role,
+            room: matched.room,
         })
     }
 

@@ -8,11 +8,9 @@ use super::rooms::LocalRoom;
 use super::slab::index_of;
 use super::turn::{BUFFER_BYTES, Worker};
 use crate::broker::ledger::{Cause, Ledger};
-use crate::broker::room::Room;
-use crate::broker::{Consumers, Parcel, Publication};
+use crate::broker::{Consumers, Parcel};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
@@ -31,41 +29,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
         self.forget(key);
         self.close(key, CloseReason::Internal);
-    }
-
-    /// Begins a connection; a panic of its consumer ends it with 1011, once its 101 is written.
-    pub(super) fn contained_opening(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> (Option<Publication>, Option<CloseReason>),
-    ) -> (Option<Publication>, Option<CloseReason>) {
-        match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(begun) => begun,
-            Err(_) => {
-                self.context.metrics.panics.inc();
-                tracing::error!(
-                    "a consumer panicked as its connection began; it is closed with 1011"
-                );
-                (None, Some(CloseReason::Internal))
-            }
-        }
-    }
-
-    /// Lets a connection's consumer know that the connection is gone. A panic in there is counted.
-    pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
-        let Self {
-            clients, context, ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return;
-        };
-        let work = AssertUnwindSafe(|| context.closed(key, &mut client.role, room));
-        if catch_unwind(work).is_err() {
-            context.metrics.panics.inc();
-            tracing::error!(
-                connection = key,
-                "a consumer panicked as its connection ended"
-            );
-        }
     }
 
     /// Delivers parcels; one whose delivery panics is dropped, and the rest is delivered.

@@ -126,6 +126,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.answered(connection.0);
                 self.done.add(0);
             }
+            Parcel::Resume { connection } => {
+                self.contained(connection.0, |worker, key| worker.resume(key, true));
+                self.done.add(0);
+            }
+            Parcel::End { connection, reason } => {
+                self.close(connection.0, reason);
+                self.done.add(0);
+            }
             Parcel::Control { connection, frame } => {
                 self.set_aside(connection.0, Content::Control(frame));
             }

@@ -10,7 +10,7 @@ use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ledger::Cause;
 use crate::broker::room::RoomSlot;
-use crate::broker::{Consumers, Publication, Verdict};
+use crate::broker::{Consumers, Publication};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -133,7 +133,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         // Who reads the greeting is counted.
         self.context.metrics.connections.inc();
         self.context.metrics.connections_opened.inc();
-        let (greeting, end) = self.contained_opening(|worker| worker.begun(key));
+        let (greeting, end) = self.contained_opening(key);
         self.greet(key, &answer, greeting.as_ref());
         if let Some(reason) = end {
             self.close(key, reason);
@@ -147,69 +147,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 let mut bytes = Vec::from(std::mem::replace(&mut leftover, Bytes::new()));
                 worker.feed(key, &mut bytes);
             });
-        }
-    }
-
-    /// Welcomes the members of a room that have waited for it.
-    pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
-        let Self { rooms, clients, .. } = self;
-        let Some(local) = rooms.get_mut(key_of(slot)) else {
-            return;
-        };
-        let mut joined = Vec::new();
-        for member in &local.members {
-            let Some(key) = clients.key_at(member.index) else {
-                continue;
-            };
-            if let Some(client) = clients.at_mut(member.index)
-                && std::mem::take(&mut client.unwelcomed)
-            {
-                joined.push(key);
-            }
-        }
-        for key in joined {
-            self.contained(key, Self::joined);
-        }
-    }
-
-    /// Tells a connection's consumer that other nodes are heard in its room.
-    fn joined(&mut self, key: u64) {
-        let Self {
-            rooms,
-            clients,
-            context,
-            ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return;
-        };
-        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let Some(local) = local else {
-            return;
-        };
-        let verdict = context.joined(key, &mut client.role, &local.room);
-        if let Verdict::Close(reason) = verdict {
-            self.close(key, reason);
-        }
-    }
-
-    /// Begins a connection for its consumer: what leaves with the 101, and why the connection ends if it does.
-    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<CloseReason>) {
-        let Self {
-            rooms,
-            clients,
-            context,
-            ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return (None, None);
-        };
-        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let room = local.map(|local| &local.room);
-        let role = &mut client.role;
-        match context.open(key, role, room, !client.unwelcomed) {
-            (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
-            (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
         }
     }
 

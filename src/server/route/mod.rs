@@ -1,9 +1,11 @@
 //! Which path is served by what. Pure: a path in, a match out.
 //!
 //! Not for headers, origins or HTML. Called by the server's service for each request. The paths
-//! come from `[[routes]]`; a request's path is compared as it was sent, segment by segment: no
+//! come from `[[routes]]` and from the program's own consumers; a request's path is compared as it was sent, segment by segment: no
 //! merging of slashes but for those it begins with (Channels strips them), no resolving of dots, letters in their
-//! case. Only the two ids are decoded, once, and must then obey the rules of [`crate::name`]. Dialect `django` is
+//! case. Only its parts (`{business_id}`, `{session_id}`, `{name:int}` …) are decoded, once, and must then obey the rules of
+//! [`crate::name`]. No crate matches them: a router such as matchit chooses by position, and here the type decides too
+//! (`/a/{id:int}/` beside `/a/{id:uuid}/`), and two routes that could match one path are refused at start. Dialect `django` is
 //! lenient instead, as the package is: see [`match_django`].
 
 mod django;
@@ -24,7 +26,7 @@ pub struct Router {
 #[derive(Clone, Debug)]
 struct PathPattern {
     segments: Vec<Segment>,
-    handler: Handler,
+    target: Target,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,30 +34,101 @@ enum Segment {
     Literal(Box<str>),
     BusinessId,
     SessionId,
+    Typed(Box<str>, Kind),
+}
+
+/// What a part of a path may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// 1 to 18 digits without a leading zero.
+    Int,
+    /// 1 to 64 of `A-Z a-z 0-9 _ -`.
+    Slug,
+    /// A UUID in lower case.
+    Uuid,
+}
+
+impl Kind {
+    const ALL: [(&str, Self); 3] = [
+        ("int", Self::Int),
+        ("slug", Self::Slug),
+        ("uuid", Self::Uuid),
+    ];
+
+    fn admits(self, text: &str) -> bool {
+        match self {
+            Self::Int => name::is_business_id(text),
+            Self::Slug => name::is_slug(text),
+            Self::Uuid => name::is_uuid(text),
+        }
+    }
+}
+
+/// What serves a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A consumer that the node comes with.
+    BuiltIn(Handler),
+    /// The program's own consumer of this number.
+    Own(usize),
 }
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
     /// What serves it.
-    pub handler: Handler,
-    /// The room, if the route names both ids; a chat route does.
+    pub target: Target,
+    /// The room: that of both ids, of the whole path, or for an echo none.
     pub room: Option<RoomName>,
+    /// The parts of the path by name, for a consumer of the program's own.
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Segment {
     /// Could one text match both?
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Literal(one), Self::Literal(two)) => one == two,
-            (Self::Literal(text), Self::BusinessId) | (Self::BusinessId, Self::Literal(text)) => {
-                name::is_business_id(text)
-            }
-            (Self::Literal(text), Self::SessionId) | (Self::SessionId, Self::Literal(text)) => {
-                name::is_session_id(text)
-            }
+            (Self::Literal(one), other) | (other, Self::Literal(one)) => other.admits(one),
+            // A UUID has hyphens and letters in it, an int has none.
+            (Self::Typed(_, Kind::Uuid), Self::BusinessId | Self::Typed(_, Kind::Int))
+            | (Self::BusinessId | Self::Typed(_, Kind::Int), Self::Typed(_, Kind::Uuid)) => false,
             _ => true,
         }
+    }
+
+    /// May a path have this text here?
+    fn admits(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(literal) => **literal == *text,
+            Self::BusinessId => name::is_business_id(text),
+            Self::SessionId => name::is_session_id(text),
+            Self::Typed(_, kind) => kind.admits(text),
+        }
+    }
+
+    /// What it is called; nothing for a literal.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Literal(_) => None,
+            Self::BusinessId => Some("business_id"),
+            Self::SessionId => Some("session_id"),
+            Self::Typed(name, _) => Some(name),
+        }
+    }
+
+    /// The part that stands between braces in a template; `None` if it is none.
+    fn parse(part: &str) -> Option<Self> {
+        match part {
+            "business_id" => return Some(Self::BusinessId),
+            "session_id" => return Some(Self::SessionId),
+            _ => {}
+        }
+        let (name, kind) = part.split_once(':')?;
+        let mut bytes = name.bytes();
+        let is_name = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
+            && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let (_, kind) = Kind::ALL.into_iter().find(|(word, _)| *word == kind)?;
+        is_name.then(|| Self::Typed(name.into(), kind))
     }
 }
 
@@ -66,16 +139,30 @@ impl Router {
     ///
     /// One sentence that names the path and the fix.
     pub fn new(routes: &[Route]) -> Result<Self, String> {
-        let mut patterns: Vec<PathPattern> = Vec::with_capacity(routes.len());
-        for route in routes {
-            let pattern = PathPattern::parse(route)?;
-            if let Some(twin) = patterns.iter().position(|other| other.overlaps(&pattern)) {
-                let twin = routes.get(twin).map_or("", |route| &route.path);
-                let path = &route.path;
+        Self::with(routes, std::iter::empty())
+    }
+
+    /// As [`Router::new`], and behind them the templates of the program's own consumers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Router::new`].
+    pub fn with<'a>(
+        routes: &'a [Route],
+        own: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, String> {
+        let built_in = |route: &'a Route| (&*route.path, Target::BuiltIn(route.handler));
+        let own = own.enumerate();
+        let own = own.map(|(number, path)| (path, Target::Own(number)));
+        let mut patterns: Vec<(&str, PathPattern)> = Vec::with_capacity(routes.len());
+        for (path, target) in routes.iter().map(built_in).chain(own) {
+            let pattern = PathPattern::parse(path, target)?;
+            if let Some((twin, _)) = patterns.iter().find(|(_, other)| other.overlaps(&pattern)) {
                 return Err(format!("routes {twin:?} and {path:?} match the same paths"));
             }
-            patterns.push(pattern);
+            patterns.push((path, pattern));
         }
+        let patterns = patterns.into_iter().map(|(_, pattern)| pattern).collect();
         Ok(Self { patterns })
     }
 
@@ -89,8 +176,7 @@ impl Router {
 }
 
 impl PathPattern {
-    fn parse(route: &Route) -> Result<Self, String> {
-        let path = &route.path;
+    fn parse(path: &str, target: Target) -> Result<Self, String> {
         let refuse = |rule: &str| Err(format!("route {path:?}: {rule}"));
         let Some(rest) = path.strip_prefix('/') else {
             return refuse("a path starts with /");
@@ -98,35 +184,54 @@ impl PathPattern {
         let count = rest.split('/').count();
         let mut segments = Vec::with_capacity(count);
         for (place, text) in rest.split('/').enumerate() {
+            let part = text
+                .strip_prefix('{')
+                .and_then(|part| part.strip_suffix('}'));
             let segment = match text {
-                "{business_id}" => Segment::BusinessId,
-                "{session_id}" => Segment::SessionId,
                 "" if place + 1 < count => return refuse("remove the double slash"),
                 "." | ".." => return refuse("clients resolve . and .. before they send a path"),
                 text if text.contains(['{', '}']) => {
-                    return refuse(
-                        "{business_id} and {session_id} are whole segments, nothing else",
-                    );
+                    let Some(part) = part.and_then(Segment::parse) else {
+                        return refuse(
+                            "{business_id}, {session_id}, {name:int}, {name:slug} and {name:uuid} are whole segments, \
+                             nothing else",
+                        );
+                    };
+                    part
                 }
                 text if !text.bytes().all(is_literal) => {
                     return refuse("use letters, digits and -._~!$&'()*+,;=:@");
                 }
                 text => Segment::Literal(text.into()),
             };
-            if !matches!(segment, Segment::Literal(_)) && segments.contains(&segment) {
-                return refuse("each id can be named once");
+            let is_twin = |other: &Segment| {
+                other
+                    .name()
+                    .is_some_and(|name| segment.name() == Some(name))
+            };
+            if segments.iter().any(is_twin) {
+                return refuse("each part can be named once");
             }
             segments.push(segment);
         }
         let both =
             segments.contains(&Segment::BusinessId) == segments.contains(&Segment::SessionId);
-        if !both || (route.handler == Handler::Chat && !segments.contains(&Segment::SessionId)) {
+        if !both
+            || (target == Target::BuiltIn(Handler::Chat) && !segments.contains(&Segment::SessionId))
+        {
             return refuse("name both {business_id} and {session_id}");
         }
-        Ok(Self {
-            segments,
-            handler: route.handler,
-        })
+        let has_room = !matches!(target, Target::BuiltIn(Handler::Chat | Handler::Echo));
+        let is_plain = |segment: &Segment| match segment {
+            Segment::Literal(text) => text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)),
+            _ => true,
+        };
+        if has_room && !segments.iter().all(is_plain) {
+            return refuse("its rooms are named after it: use letters, digits, - and _");
+        }
+        Ok(Self { segments, target })
     }
 
     /// Could one path match both?
@@ -142,6 +247,7 @@ impl PathPattern {
     fn matches(&self, path: &str) -> Option<Match> {
         let mut business_id = None;
         let mut session_id = None;
+        let mut parameters = Vec::new();
         let mut texts = path.split('/');
         for segment in &self.segments {
             let text = texts.next()?;
@@ -150,21 +256,54 @@ impl PathPattern {
                 Segment::Literal(_) => return None,
                 Segment::BusinessId => business_id = Some(decode_id(text)?),
                 Segment::SessionId => session_id = Some(decode_id(text)?),
+                Segment::Typed(name, kind) => {
+                    let value = decode_id(text).filter(|value| kind.admits(value))?;
+                    parameters.push((String::from(&**name), value));
+                }
             }
         }
         if texts.next().is_some() {
             return None;
         }
-        let room = match (business_id, session_id) {
-            (Some(business_id), Some(session_id)) => {
-                Some(RoomName::chat(&business_id, &session_id)?)
-            }
+        let chat = match (&business_id, &session_id) {
+            (Some(business_id), Some(session_id)) => Some(RoomName::chat(business_id, session_id)?),
             _ => None,
         };
+        let room = match self.target {
+            Target::BuiltIn(Handler::Chat | Handler::Echo) => chat,
+            // Never a chat's: its members would be shown what is no event.
+            Target::BuiltIn(Handler::Relay) | Target::Own(_) => {
+                let ids = [("business_id", business_id), ("session_id", session_id)];
+                let named = |(name, id): (&str, Option<String>)| Some((name.to_owned(), id?));
+                parameters.extend(ids.into_iter().filter_map(named));
+                Some(self.room(path, &parameters)?)
+            }
+        };
         Some(Match {
-            handler: self.handler,
+            target: self.target,
             room,
+            parameters,
         })
+    }
+
+    /// The room of a path that this pattern matches.
+    fn room(&self, path: &str, parameters: &[(String, String)]) -> Option<RoomName> {
+        let value = |name: &str| {
+            let mut parameters = parameters.iter();
+            let found = parameters.find(|(own, _)| own == name);
+            found.map_or("", |(_, value)| value.as_str())
+        };
+        let decoded = |(segment, text)| match Segment::name(segment) {
+            Some(name) => value(name),
+            None => text,
+        };
+        let segments: Vec<&str> = self
+            .segments
+            .iter()
+            .zip(path.split('/'))
+            .map(decoded)
+            .collect();
+        RoomName::routed(&segments)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Good and bad paths under both dialects.
 
-use super::{Match, Router, match_django};
+use super::{Match, Router, Target, match_django};
 use crate::config::{CHAT_PATH, Config, Handler, Route};
 use crate::name::RoomName;
 use proptest::prelude::*;
@@ -42,7 +42,7 @@ fn good_paths_lead_to_their_room() {
     ] {
         let found = router().match_path(path);
         let found = found.unwrap_or_else(|| panic!("{path} leads nowhere"));
-        assert_eq!(found.handler, Handler::Chat);
+        assert_eq!(found.target, Target::BuiltIn(Handler::Chat));
         assert_eq!(found.room.as_ref().map(RoomName::as_str), Some(&*room));
     }
 }
@@ -181,8 +181,9 @@ fn bad_paths_lead_nowhere() {
 #[test]
 fn literal_routes_match_exactly() {
     let echo = Match {
-        handler: Handler::Echo,
+        target: Target::BuiltIn(Handler::Echo),
         room: None,
+        parameters: Vec::new(),
     };
     for path in ["/echo", "//echo", "/////echo"] {
         assert_eq!(router().match_path(path), Some(echo.clone()), "{path}");
@@ -232,6 +233,13 @@ fn bad_routes_are_refused_with_the_path_and_the_fix() {
             "whole segments",
         ),
         ("/{room}", Handler::Echo, "whole segments"),
+        ("/{room:}", Handler::Relay, "whole segments"),
+        ("/{room:float}", Handler::Relay, "whole segments"),
+        ("/{:int}", Handler::Relay, "whole segments"),
+        ("/{Room:int}", Handler::Relay, "whole segments"),
+        ("/x{room:int}", Handler::Relay, "whole segments"),
+        ("/{a:int}/{a:uuid}", Handler::Relay, "once"),
+        ("/a.b/{a:int}", Handler::Relay, "named after it"),
         ("/{", Handler::Echo, "whole segments"),
         ("/chat", Handler::Chat, "name both"),
         ("/chat/{business_id}", Handler::Chat, "name both"),
@@ -268,6 +276,68 @@ fn routes_that_match_the_same_path_are_refused() {
         route("/ws/{business_id}/{session_id}/x/", Handler::Chat),
     ];
     Router::new(&routes).expect("chat is no business id");
+}
+
+#[test]
+fn typed_parts_match_their_type_and_name_the_room() {
+    let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let routes = [
+        route("/b/{id:int}/", Handler::Relay),
+        route("/b/{id:uuid}/", Handler::Relay),
+        route("/n/{name:slug}", Handler::Relay),
+        route("/c/{business_id}/{session_id}", Handler::Relay),
+    ];
+    let own = ["/own/{id:int}/{name:slug}/"].into_iter();
+    let router = Router::with(&routes, own).expect("distinct");
+    for (path, room) in [
+        ("/b/7/", "route_b.7."),
+        ("/b/%37/", "route_b.7."),
+        (&format!("/b/{uuid}/"), &format!("route_b.{uuid}.")),
+        ("/n/a_B-9", "route_n.a_B-9"),
+        ("/c/1/abc", "route_c.1.abc"),
+        ("/own/3/x/", "route_own.3.x."),
+    ] {
+        let found = router.match_path(path).and_then(|found| found.room);
+        assert_eq!(found.as_ref().map(RoomName::as_str), Some(room), "{path}");
+    }
+    let found = router.match_path("/own/3/x/").expect("a route");
+    assert_eq!(found.target, Target::Own(0));
+    let parameters =
+        [("id", "3"), ("name", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(found.parameters, parameters);
+    for path in [
+        "/b/07/",
+        "/b/x/",
+        "/b//",
+        "/b/1234567890123456789/",
+        "/n/a.b",
+        "/n/",
+        "/n/a%2Fb",
+        "/c/1/a.b",
+        "/own/x/3/",
+    ] {
+        assert_eq!(router.match_path(path), None, "{path}");
+    }
+}
+
+#[test]
+fn typed_routes_that_match_the_same_path_are_refused_with_both_templates() {
+    for (one, two) in [
+        ("/{a:int}", "/{b:int}"),
+        ("/{a:int}", "/{b:slug}"),
+        ("/{a:slug}", "/{b:uuid}"),
+        ("/{a:slug}", "/echo"),
+        ("/{a:int}", "/7"),
+    ] {
+        let routes = [route(one, Handler::Relay), route(two, Handler::Relay)];
+        let refusal = Router::new(&routes).expect_err(one);
+        assert!(refusal.contains("same paths"), "{refusal}");
+        assert!(refusal.contains(one) && refusal.contains(two), "{refusal}");
+    }
+    let refusal = Router::with(&[route("/echo", Handler::Echo)], ["/echo"].into_iter());
+    assert!(refusal.is_err_and(|refusal| refusal.contains("same paths")));
+    let apart = ["/{a:int}", "/{b:uuid}", "/x/{a:int}"].map(|path| route(path, Handler::Relay));
+    Router::new(&apart).expect("no text is both");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
     };
     rig.broker.publish(&room, &publication, Some(0));
     rig.settle_at(10);
-    assert_eq!(read(&mut broken, 7)[2..], *b"after", "in instruction, then");
+    assert_eq!(read(&mut broken, 7)[2..], *b"after", "in order, then");
     assert_eq!(read(&mut broken, 4)[2..], 1011_u16.to_be_bytes());
     assert_eq!(read(&mut other, 7)[2..], *b"after");
     rig.settle_at(3_000);

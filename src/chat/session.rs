@@ -1,0 +1,285 @@
+//! A consumer that may wait: a task on the control plane for each connection, with a bounded queue on the way
+//! in and the bounds of every client on the way out.
+//!
+//! Backpressure: a connection whose task has [`INBOX`] messages still to take is not read from, so TCP slows its
+//! client down. What the task says waits while the mailbox it goes into is full.
+
+use crate::broker::uplink::Author;
+use crate::broker::{
+    Broker, Caller, Consumer, Context, Encode, Message, Payload, Publication, Verdict,
+};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::protocol::CloseReason;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// Messages of one connection that its task has not taken yet; each of at most `limits.message_bytes`.
+pub const INBOX: usize = 16;
+
+/// How long a task that finds a mailbox full waits before it looks again.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// One message of a client, taken out of its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A text message.
+    Text(String),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+/// What the worker and the task share.
+#[derive(Debug, Default)]
+struct Inbox {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: VecDeque<Received>,
+    /// The connection is not read from until there is room.
+    is_held: bool,
+    /// The connection is gone: nothing more comes.
+    is_over: bool,
+    /// The task has taken or said something.
+    has_begun: bool,
+}
+
+/// One connection, as its task sees it. Dropping it ends the connection with 1000, and with 1011 if the task
+/// panicked.
+pub struct Session {
+    caller: Arc<Caller>,
+    inbox: Arc<Inbox>,
+    broker: Arc<Broker>,
+    author: Author,
+    clock: Clock,
+    expiry: Duration,
+    encode: Encode,
+    metrics: Arc<Metrics>,
+    ending: CloseReason,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Who the client is, the parts of its path, and its room.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The client's next message, in the order in which they were sent; `None` once the connection is gone.
+    ///
+    /// # Cancel safety
+    /// No message is lost if the future is dropped.
+    pub async fn next(&mut self) -> Option<Received> {
+        loop {
+            let changed = self.inbox.changed.notified();
+            let (message, is_over, is_released) = {
+                let mut state = self.inbox.state.lock();
+                state.has_begun = true;
+                let message = state.messages.pop_front();
+                let has_room = state.messages.len() <= INBOX / 2;
+                let is_released = has_room && std::mem::take(&mut state.is_held);
+                (message, state.is_over, is_released)
+            };
+            if is_released {
+                self.broker.resume(self.author);
+            }
+            match message {
+                Some(message) => return Some(message),
+                None if is_over => return None,
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Says something to this connection alone. Waits while the worker's mailbox is full
+    /// (`broker.mailbox_capacity`); what the client has not taken then waits in its queue (`queue.*`).
+    ///
+    /// # Cancel safety
+    /// Either all of it is said or nothing.
+    pub async fn send<'p>(&mut self, payload: impl Into<Payload<'p>>) {
+        let frame = self.frame(payload.into());
+        self.mailbox_has_room().await;
+        let Author { worker, connection } = self.author;
+        let publication = self.publication(frame);
+        self.broker
+            .direct(worker, connection, publication, false, None);
+    }
+
+    /// Says something to every member of the room, on every node. As [`Session::send`].
+    ///
+    /// # Cancel safety
+    /// Either all of it is said or nothing.
+    pub async fn publish<'p>(&mut self, payload: impl Into<Payload<'p>>) {
+        let frame = self.frame(payload.into());
+        self.mailbox_has_room().await;
+        if let Some(room) = &self.caller.room {
+            let publication = self.publication(frame);
+            self.broker.publish_by_name(room, &publication);
+        }
+    }
+
+    /// Ends the connection with this code, as [`Verdict::close`] reads it, behind what was said before.
+    pub fn close(mut self, code: u16) {
+        if let Verdict::Close(reason) = Verdict::close(code) {
+            self.ending = reason;
+        }
+    }
+
+    fn frame(&self, payload: Payload<'_>) -> Bytes {
+        self.inbox.state.lock().has_begun = true;
+        match payload {
+            Payload::Text(text) => (self.encode)(true, text.as_bytes()),
+            Payload::Binary(bytes) => (self.encode)(false, bytes),
+        }
+    }
+
+    fn publication(&self, frame: Bytes) -> Publication {
+        Publication {
+            frame,
+            deadline: self.clock.now() + self.expiry,
+            event: None,
+        }
+    }
+
+    /// Waits until the worker of this connection takes more.
+    async fn mailbox_has_room(&self) {
+        while self.broker.mailboxes().is_full(self.author.worker) {
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.ending = CloseReason::Internal;
+            self.metrics.panics.inc();
+            tracing::error!("a consumer's task panicked; its connection is closed with 1011");
+        }
+        self.broker.end(self.author, self.ending);
+    }
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Starts the task of one connection.
+pub(crate) type Begin = Arc<dyn Fn(Session) -> Task + Send + Sync>;
+
+/// What serves a route by tasks.
+#[derive(Clone)]
+pub(crate) struct Tasks {
+    begin: Begin,
+    control: Handle,
+    metrics: Arc<Metrics>,
+    /// How long a task may take before it takes or says something for the first time.
+    patience: Duration,
+    /// Once the connection has begun.
+    inbox: Option<Arc<Inbox>>,
+}
+
+impl Tasks {
+    /// Tasks on this runtime, each of which must take or say something within `patience`.
+    pub(crate) fn new(
+        begin: Begin,
+        control: Handle,
+        metrics: Arc<Metrics>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            begin,
+            control,
+            metrics,
+            patience,
+            inbox: None,
+        }
+    }
+
+    /// Runs the task until it ends, its connection is gone for good, or it does not begin in time.
+    async fn run(begin: Begin, session: Session, inbox: Arc<Inbox>, patience: Duration) {
+        let (broker, author) = (Arc::clone(&session.broker), session.author);
+        let task = begin(session);
+        let late = async {
+            tokio::time::sleep(patience).await;
+            if inbox.state.lock().has_begun {
+                std::future::pending::<()>().await;
+            }
+            tracing::error!(
+                "a consumer's task did not begin in time; its connection is closed with 1011"
+            );
+            // In front of what the session says when it is dropped.
+            broker.end(author, CloseReason::Internal);
+        };
+        tokio::select! {
+            () = task => {}
+            () = late => {}
+        }
+    }
+}
+
+impl Consumer for Tasks {
+    fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let inbox = Arc::new(Inbox::default());
+        let session = Session {
+            caller: cx.caller.clone().unwrap_or_default(),
+            inbox: Arc::clone(&inbox),
+            broker: Arc::clone(cx.broker),
+            author: cx.author,
+            clock: cx.clock,
+            expiry: cx.expiry,
+            encode: cx.encode,
+            metrics: Arc::clone(&self.metrics),
+            ending: CloseReason::Normal,
+        };
+        self.inbox = Some(Arc::clone(&inbox));
+        let begin = Arc::clone(&self.begin);
+        self.control
+            .spawn(Self::run(begin, session, inbox, self.patience));
+        Verdict::Done
+    }
+
+    fn message(&mut self, _cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        let Some(inbox) = &self.inbox else {
+            return Verdict::Close(CloseReason::Internal);
+        };
+        let received = match message.text() {
+            Some(text) => Received::Text(text.to_owned()),
+            None => Received::Binary(Bytes::copy_from_slice(message.bytes())),
+        };
+        let mut state = inbox.state.lock();
+        state.messages.push_back(received);
+        state.is_held = state.messages.len() >= INBOX;
+        let is_held = state.is_held;
+        drop(state);
+        inbox.changed.notify_one();
+        if is_held {
+            Verdict::Await
+        } else {
+            Verdict::Done
+        }
+    }
+
+    fn close(&mut self, _cx: &mut Context<'_>) {
+        if let Some(inbox) = &self.inbox {
+            inbox.state.lock().is_over = true;
+            inbox.changed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
+
+use super::{Error, Node};
+use crate::assistant::{Assistant, Dispatcher};
+use crate::banner::Facts;
+use crate::broker::Consumer;
+use crate::chat::{Begin, OwnRoute, Session, Tasks};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use std::fmt;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The way to a node with consumers or an assistant of one's own: [`Server::builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct Server;
+
+impl Server {
+    /// Begins to describe a node.
+    ///
+    /// A consumer that counts, and an assistant that repeats, on a port that the system chooses:
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use supportal::config::Config;
+    /// use supportal::node::{Ending, Server};
+    /// use supportal::{Assistant, Consumer, Context, Message, Question, Replies, Verdict};
+    ///
+    /// #[derive(Clone, Default)]
+    /// struct Counter(u32);
+    ///
+    /// impl Consumer for Counter {
+    ///     fn message(&mut self, cx: &mut Context<'_>, _message: Message<'_>) -> Verdict {
+    ///         self.0 += 1;
+    ///         let board = cx.parameter("id").unwrap_or_default();
+    ///         let line = format!("message {} on board {board}", self.0);
+    ///         cx.publish(&line);
+    ///         Verdict::Done
+    ///     }
+    /// }
+    ///
+    /// struct Parrot;
+    ///
+    /// impl Assistant for Parrot {
+    ///     fn answer(&self, question: Question) -> Replies {
+    ///         Replies::of(async move { Ok(question.text) })
+    ///     }
+    ///
+    ///     fn name(&self) -> &'static str {
+    ///         "parrot"
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let mut config = Config::default();
+    /// config.server.listen = "127.0.0.1:0".parse()?;
+    /// config.admin.listen = "127.0.0.1:0".parse()?;
+    /// let server = Server::builder()
+    ///     .config(config)
+    ///     .route("/ws/board/{id:int}/", Counter::default())
+    ///     .assistant(Parrot);
+    /// let node = server.start().await?;
+    /// println!("listening on {}", node.address());
+    /// node.run(async { Ending::Unannounced }, pending()).await?; // until, say, a signal
+    /// # Ok(()) })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            config: Config::default(),
+            assistant: None,
+            routes: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+}
+
+/// A node that is being described.
+pub struct Builder {
+    config: Config,
+    assistant: Option<Arc<dyn Assistant>>,
+    routes: Vec<OwnRoute>,
+    tasks: Vec<(String, Begin)>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// The settings; without, the defaults: the guide's chat on 127.0.0.1:8000, the operator's listener on
+    /// 127.0.0.1:9000. Settings that come from files and the environment are read by
+    /// [`config::load`](crate::config::load), which also checks them.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Serves the paths of a template, as in `[[routes]]`: literal segments, and parts that are whole segments:
+    /// `{name:int}` (1 to 18 digits without a leading zero), `{name:slug}` (1 to 64 of `A-Z a-z 0-9 _ -`),
+    /// `{name:uuid}` (in lower case), `{business_id}` with `{session_id}`. Each path is a room. Every connection is
+    /// served by a clone of `consumer`, on its worker's thread: see [`Consumer`] for what it may and may not do.
+    #[must_use]
+    pub fn route(
+        mut self,
+        template: impl Into<String>,
+        consumer: impl Consumer + Clone + Sync + 'static,
+    ) -> Self {
+        let make = move || Box::new(consumer.clone()) as Box<dyn Consumer>;
+        self.routes.push(OwnRoute::new(template, make));
+        self
+    }
+
+    /// As [`Builder::route`], for a consumer that waits: `task` is called for each connection, and what it returns runs
+    /// on the control plane until it ends. Both ways are bounded: a connection whose task has 16 messages ([`chat::INBOX`](crate::chat::INBOX)) still
+    /// to take is not read from, and what the task says waits for room. The connection ends with 1000 when its
+    /// [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
+    /// `server.handshake_timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    #[must_use]
+    pub fn route_async<T>(
+        mut self,
+        template: impl Into<String>,
+        task: impl Fn(Session) -> T + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let begin: Begin = Arc::new(move |session| Box::pin(task(session)));
+        self.tasks.push((template.into(), begin));
+        self
+    }
+
+    /// Answers users' messages in chats instead of `assistant.kind`. The limits of `[assistant]` hold:
+    /// `assistant.timeout` for each answer, `assistant.concurrency` at once, and one at a time in a room.
+    #[must_use]
+    pub fn assistant(mut self, assistant: impl Assistant) -> Self {
+        self.assistant = Some(Arc::new(assistant));
+        self
+    }
+
+    /// Starts the node: both listeners are bound, and clients wait until [`Node::run`]. Must be called on a
+    /// tokio runtime with time and I/O, which becomes the control plane.
+    ///
+    /// # Errors
+    /// When a template is wrong or matches the same paths as another ([`Error::Server`]), or an address, a thread, a
+    /// descriptor or a file that the configuration names cannot be had.
+    ///
+    /// # Cancel safety
+    /// As [`Node::start`].
+    pub async fn start(self) -> Result<Node, Error> {
+        let config = Arc::new(Facts::gather().resolve(&self.config));
+        let handle = Handle::current();
+        let assistant = match self.assistant {
+            Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),
+            None => Dispatcher::start(&handle, &config.assistant)?,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let patience = config.server.handshake_timeout;
+        let mut routes = self.routes;
+        for (template, begin) in self.tasks {
+            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
+            routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
+        }
+        Node::compose(config, metrics, assistant, routes).await
+    }
+}

@@ -1,0 +1,236 @@
+//! A program of one's own around the library: consumers and an assistant that the server does not come with.
+
+use crate::support::{Client, Frame};
+use std::net::SocketAddr;
+use std::time::Duration;
+use supportal::config::Config;
+use supportal::node::{Builder, Ending, Server};
+use supportal::{
+    Assistant, Consumer, Context, INBOX, Message, Question, Received, Replies, Session, Verdict,
+};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// Greets, counts what its connection says, and tells the room when that is gone.
+#[derive(Clone, Default)]
+struct Counter {
+    heard: u32,
+}
+
+impl Consumer for Counter {
+    fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
+        if cx.parameter("name") == Some("nobody") {
+            return Verdict::close(4404);
+        }
+        assert_ne!(cx.parameter("name"), Some("panic"), "asked for by a test");
+        let greeting = format!("board {}", cx.parameter("id").unwrap_or_default());
+        cx.send(&greeting);
+        Verdict::Done
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        self.heard += 1;
+        match message.text() {
+            Some("panic") => panic!("asked for by a test"),
+            Some("close") => return Verdict::close(4001),
+            Some(text) => cx.publish(&format!("{} {text}", self.heard)),
+            None => cx.send(message.bytes()),
+        }
+        Verdict::Done
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        cx.publish("gone");
+    }
+}
+
+/// Repeats what it hears, for as long as its client is there.
+async fn repeat(mut session: Session) {
+    match session.caller().parameters.first() {
+        Some((_, id)) if id == "1" => session.send("hello").await,
+        Some((_, id)) if id == "2" => panic!("asked for by a test"),
+        _ => std::future::pending().await,
+    }
+    while let Some(received) = session.next().await {
+        match received {
+            Received::Text(text) if text == "close" => return session.close(4001),
+            Received::Text(text) => session.publish(&text).await,
+            Received::Binary(bytes) => session.send(&bytes[..]).await,
+        }
+    }
+}
+
+struct Parrot;
+
+impl Assistant for Parrot {
+    fn answer(&self, question: Question) -> Replies {
+        Replies::of(async move { Ok(format!("You said: {}", question.text)) })
+    }
+
+    fn name(&self) -> &'static str {
+        "parrot"
+    }
+}
+
+/// A node of this process, until the end of the test.
+struct Running {
+    address: SocketAddr,
+    end: Option<oneshot::Sender<()>>,
+    /// Kept: its end is the node's.
+    _runtime: Runtime,
+}
+
+impl Running {
+    fn start(describe: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::start_with(|_| {}, describe)
+    }
+
+    fn start_with(
+        change: impl FnOnce(&mut Config),
+        describe: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let mut config = Config::default();
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        config.admin.listen = ([127, 0, 0, 1], 0).into();
+        config.server.workers = 1;
+        change(&mut config);
+        let builder = describe(Server::builder().config(config));
+        let node = runtime.block_on(builder.start()).expect("a node");
+        let (address, (end, ended)) = (node.address(), oneshot::channel());
+        runtime.spawn(async {
+            let drain = async {
+                drop(ended.await);
+                Ending::Unannounced
+            };
+            node.run(drain, std::future::pending()).await
+        });
+        Self {
+            address,
+            end: Some(end),
+            _runtime: runtime,
+        }
+    }
+
+    fn connect(&self, path: &str) -> Client {
+        Client::open(self.address, path, &[]).expect("101")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.end.take());
+    }
+}
+
+fn boards() -> Running {
+    Running::start(|builder| builder.route("/ws/board/{id:int}/{name:slug}/", Counter::default()))
+}
+
+fn text(text: &str) -> Frame {
+    Frame::Text(text.to_owned())
+}
+
+#[test]
+fn a_consumer_of_ones_own_serves_its_route() {
+    let node = boards();
+    let mut one = node.connect("/ws/board/7/a/");
+    assert_eq!(one.receive(), text("board 7"));
+    let mut two = node.connect("/ws/board/7/a/");
+    assert_eq!(two.receive(), text("board 7"));
+    one.send_text("hello");
+    one.send_text("again");
+    two.send_text("hi");
+    for member in [&mut one, &mut two] {
+        let mut heard = [member.receive(), member.receive(), member.receive()];
+        heard.sort_by_key(|frame| format!("{frame:?}"));
+        assert_eq!(heard, [text("1 hello"), text("1 hi"), text("2 again")]);
+    }
+    one.send_binary(b"bytes");
+    assert_eq!(one.receive(), Frame::Binary(b"bytes".to_vec()));
+    drop(one);
+    assert_eq!(two.receive(), text("gone"));
+}
+
+#[test]
+fn a_panic_of_a_consumer_costs_its_connection_alone() {
+    let node = boards();
+    let mut calm = node.connect("/ws/board/1/a/");
+    assert_eq!(calm.receive(), text("board 1"));
+    let mut tripped = node.connect("/ws/board/2/a/");
+    assert_eq!(tripped.receive(), text("board 2"));
+    tripped.send_text("panic");
+    assert_eq!(tripped.expect_close().0, 1011);
+    assert_eq!(node.connect("/ws/board/3/panic/").expect_close().0, 1011);
+    calm.send_text("still here");
+    assert_eq!(calm.receive(), text("1 still here"));
+}
+
+#[test]
+fn a_consumer_closes_with_its_own_code() {
+    let node = boards();
+    assert_eq!(node.connect("/ws/board/1/nobody/").expect_close().0, 4404);
+    let mut client = node.connect("/ws/board/1/a/");
+    assert_eq!(client.receive(), text("board 1"));
+    client.send_text("close");
+    assert_eq!(client.expect_close().0, 4001);
+}
+
+#[test]
+fn a_task_serves_a_route_and_slows_down_who_is_faster() {
+    let node = Running::start(|builder| builder.route_async("/ws/task/{id:int}/", repeat));
+    let mut client = node.connect("/ws/task/1/");
+    assert_eq!(client.receive(), text("hello"));
+    // More than its task is given at once, within the burst of a client.
+    for number in 0..5 * INBOX {
+        client.send_text(&number.to_string());
+    }
+    for number in 0..5 * INBOX {
+        assert_eq!(client.receive(), text(&number.to_string()));
+    }
+    client.send_binary(b"bytes");
+    assert_eq!(client.receive(), Frame::Binary(b"bytes".to_vec()));
+    client.send_text("close");
+    assert_eq!(client.expect_close().0, 4001);
+}
+
+#[test]
+fn a_task_that_panics_or_never_begins_ends_its_connection_with_1011() {
+    let node = Running::start_with(
+        |config| config.server.handshake_timeout = Duration::from_millis(500),
+        |builder| builder.route_async("/ws/task/{id:int}/", repeat),
+    );
+    assert_eq!(node.connect("/ws/task/2/").expect_close().0, 1011);
+    assert_eq!(node.connect("/ws/task/3/").expect_close().0, 1011);
+    assert_eq!(node.connect("/ws/task/1/").receive(), text("hello"));
+}
+
+#[test]
+fn an_assistant_of_ones_own_answers_the_chat() {
+    let node = Running::start(|builder| builder.assistant(Parrot));
+    let mut client = node.connect("/ws/chat/1/abc/");
+    client.send_text(r#"{"message":"Hello"}"#);
+    let mut heard = String::new();
+    while !heard.contains("You said: Hello") {
+        heard = format!("{:?}", client.receive());
+    }
+}
+
+#[test]
+fn routes_that_match_the_same_path_are_refused_with_both_templates() {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut config = Config::default();
+    config.server.listen = ([127, 0, 0, 1], 0).into();
+    config.admin.listen = ([127, 0, 0, 1], 0).into();
+    let builder = Server::builder()
+        .config(config)
+        .route("/ws/{id:int}/", Counter::default())
+        .route("/ws/{name:slug}/", Counter::default());
+    let refusal = runtime.block_on(builder.start()).expect_err("an overlap");
+    let told = refusal.to_string();
+    assert!(
+        told.contains("/ws/{id:int}/") && told.contains("/ws/{name:slug}/"),
+        "{told}"
+    );
+    runtime.shutdown_timeout(Duration::ZERO);
+}
