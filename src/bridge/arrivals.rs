@@ -8,7 +8,7 @@ use super::link::RedisLink;
 use super::mode::Mode;
 use super::read_context::ReadContext;
 use crate::broker::Broker;
-use crate::redis::client::{Messages, Received};
+use crate::redis::client::{Messages, SubscriptionEvent};
 use crate::redis::failure::Failure;
 use std::sync::Arc;
 
@@ -33,12 +33,12 @@ impl Arrivals {
     pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
         loop {
             match messages.next().await {
-                Received::Message { channel, bytes } => self.take(&channel, &bytes).await,
-                Received::Lagged(count) => {
+                SubscriptionEvent::Message { channel, bytes } => self.take(&channel, &bytes).await,
+                SubscriptionEvent::Lagged(count) => {
                     self.link.metrics.bridge_lagged.inc_by(count);
                     self.mode.doubt_all(&self.link);
                 }
-                Received::Ended => return Failure::Ended,
+                SubscriptionEvent::Ended => return Failure::Ended,
             }
         }
     }
