@@ -8,7 +8,7 @@ use super::link::RedisLink;
 use super::mode::Mode;
 use super::read_context::ReadContext;
 use crate::broker::Broker;
-use crate::redis::client::{FromRedis, Messages};
+use crate::redis::client::{Messages, SubscriptionEvent};
 use crate::redis::failure::Failure;
 use std::sync::Arc;
 
@@ -33,12 +33,12 @@ impl Arrivals {
     pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
         loop {
             match messages.next().await {
-                FromRedis::Message { channel, bytes } => self.take(&channel, &bytes).await,
-                FromRedis::Lagged(count) => {
+                SubscriptionEvent::Message { channel, bytes } => self.take(&channel, &bytes).await,
+                SubscriptionEvent::Lagged(count) => {
                     self.link.metrics.bridge_lagged.inc_by(count);
                     self.mode.doubt_all(&self.link);
                 }
-                FromRedis::Ended => return Failure::Ended,
+                SubscriptionEvent::Ended => return Failure::Ended,
             }
         }
     }

@@ -10,7 +10,7 @@ use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
 use crate::redis::Error;
-use crate::redis::client::{Connection, FromRedis};
+use crate::redis::client::{Connection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::Failure;
 use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
@@ -125,8 +125,8 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), F
     subscriptions.client.subscribe(vec![channel]).await?;
     loop {
         let card = match messages.next().await {
-            FromRedis::Message { bytes, .. } => Card::read(&bytes),
-            FromRedis::Lagged(_) | FromRedis::Ended => return Ok(()),
+            SubscriptionEvent::Message { bytes, .. } => Card::read(&bytes),
+            SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended => return Ok(()),
         };
         cards.extend(card.filter(|_| cards.len() < CARDS_MAX));
     }
@@ -157,8 +157,8 @@ async fn canary(
         commands.client.publish(channel.clone(), canary).await?;
     }
     let took = match tokio::time::timeout(settings.command_timeout, messages.next()).await {
-        Ok(FromRedis::Message { .. }) => started.elapsed(),
-        Ok(FromRedis::Lagged(_) | FromRedis::Ended) => return Err(Failure::Ended),
+        Ok(SubscriptionEvent::Message { .. }) => started.elapsed(),
+        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => return Err(Failure::Ended),
         Err(_) => return Err(Failure::Canary),
     };
     leave(deployment, &subscriptions, channel).await?;

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::channels::{Channels, Host, Layer};
 use crate::redis::Error;
-use crate::redis::client::{Connection, FromRedis, RedisCommand};
+use crate::redis::client::{Connection, RedisCommand, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::Failure;
 use crate::redis::probe::{Found, block_on, leave, look_at_all};
@@ -197,8 +197,8 @@ impl Check<'_> {
         let took = started.elapsed();
         leave(self.deployment, &subscriptions, channel).await?;
         match received {
-            FromRedis::Message { bytes, .. } => self.read(Some(&bytes), took),
-            FromRedis::Lagged(_) | FromRedis::Ended => self.read(None, took),
+            SubscriptionEvent::Message { bytes, .. } => self.read(Some(&bytes), took),
+            SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended => self.read(None, took),
         }
     }
 

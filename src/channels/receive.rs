@@ -12,7 +12,7 @@ use super::scripts::{Commands, POP_TIMEOUT_SECS};
 use super::wire;
 use crate::broker::Broker;
 use crate::metrics::count;
-use crate::redis::client::{Connection, FromRedis, Messages, RedisClient};
+use crate::redis::client::{Connection, Messages, RedisClient, SubscriptionEvent};
 use crate::redis::failure::Failure;
 use crate::redis::supervise::OwnedTask;
 use crate::redis::wait_budget::{LOOK_EVERY, WaitBudget};
@@ -165,15 +165,15 @@ impl GroupSubscriber {
         let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         loop {
             match messages.next().await {
-                FromRedis::Message { channel, bytes } => {
+                SubscriptionEvent::Message { channel, bytes } => {
                     self.take(&mut inbound, &channel, &bytes).await;
                 }
-                FromRedis::Lagged(lost) => {
+                SubscriptionEvent::Lagged(lost) => {
                     let label = [("cause", "lagged")];
                     let series = self.layer.metrics.channels_dropped.get_or_create(&label);
                     series.inc_by(lost);
                 }
-                FromRedis::Ended => return Failure::Ended,
+                SubscriptionEvent::Ended => return Failure::Ended,
             }
         }
     }

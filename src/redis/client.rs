@@ -72,7 +72,7 @@ pub(crate) trait RedisClient: Debug + Send + Sync {
 
 /// What comes by subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum FromRedis {
+pub(crate) enum SubscriptionEvent {
     /// It was published on a channel.
     Message {
         /// The channel.
@@ -93,7 +93,7 @@ pub(crate) trait Messages: Send {
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = FromRedis> + Send + '_>>;
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = SubscriptionEvent> + Send + '_>>;
 }
 
 /// What a connection is for.

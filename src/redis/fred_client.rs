@@ -26,7 +26,8 @@
 )]
 
 use super::client::{
-    Answer, Connection, Connector, FromRedis, Messages, Pending, Purpose, RedisClient, RedisCommand,
+    Answer, Connection, Connector, Messages, Pending, Purpose, RedisClient, RedisCommand,
+    SubscriptionEvent,
 };
 use super::error::Error;
 use super::failure::{CommandError, ErrorKind, Failure};
@@ -360,7 +361,7 @@ impl RedisClient for FredClient {
 struct FredMessages(Receiver<Message>);
 
 impl Messages for FredMessages {
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = FromRedis> + Send + '_>> {
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = SubscriptionEvent> + Send + '_>> {
         Box::pin(async {
             loop {
                 match self.0.recv().await {
@@ -369,11 +370,11 @@ impl Messages for FredMessages {
                         let channel = channel.into();
                         // What is published is bytes.
                         if let Some(bytes) = message.value.into_bytes() {
-                            return FromRedis::Message { channel, bytes };
+                            return SubscriptionEvent::Message { channel, bytes };
                         }
                     }
-                    Err(RecvError::Lagged(lost)) => return FromRedis::Lagged(lost),
-                    Err(RecvError::Closed) => return FromRedis::Ended,
+                    Err(RecvError::Lagged(lost)) => return SubscriptionEvent::Lagged(lost),
+                    Err(RecvError::Closed) => return SubscriptionEvent::Ended,
                 }
             }
         })

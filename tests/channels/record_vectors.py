@@ -1,4 +1,4 @@
-"""Records what the real channel layers say, for src/bridge/channels/tests.
+"""Records what the real channel layers say, for src/channels/tests.
 
     python3 -m venv target/venv && target/venv/bin/pip install -r tests/channels/requirements.txt
     target/venv/bin/python tests/channels/record_vectors.py
