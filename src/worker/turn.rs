@@ -162,16 +162,26 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     pub(super) fn run(mut self) {
         let mut events = P::events(EVENTS);
-        while !self.is_done() {
-            let timeout = self.timeout();
-            if let Err(error) = self.port.wait(&mut events, timeout)
-                && error.kind() != ErrorKind::Interrupted
-            {
-                tracing::error!(%error, "poll failed");
+        loop {
+            while !self.is_done() {
+                let timeout = self.timeout();
+                if let Err(error) = self.port.wait(&mut events, timeout)
+                    && error.kind() != ErrorKind::Interrupted
+                {
+                    tracing::error!(%error, "poll failed");
+                    return;
+                }
+                let now = self.port.now();
+                self.turn(now, now, &events);
+            }
+            // Nobody gives this worker anything from here on; who was on the way is still answered.
+            let last = self.handle.end();
+            if last.is_empty() {
                 return;
             }
-            let now = self.port.now();
-            self.turn(now, now, &events);
+            for instruction in last {
+                self.follow(instruction);
+            }
         }
     }
 
@@ -242,16 +252,20 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     fn take_instructions(&mut self) {
         for instruction in self.handle.take() {
-            match instruction {
-                Instruction::Open(handoff) => self.open(*handoff),
-                Instruction::Listen(listener) => self.listen_at(*listener),
-                Instruction::Drain { reason, deadline } => {
-                    self.shut();
-                    let connections = self.clients.len() as u64;
-                    self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
-                }
-                Instruction::Audit(room, reply) => self.audits.push((room, reply)),
+            self.follow(instruction);
+        }
+    }
+
+    fn follow(&mut self, instruction: Instruction<P>) {
+        match instruction {
+            Instruction::Open(handoff) => self.open(*handoff),
+            Instruction::Listen(listener) => self.listen_at(*listener),
+            Instruction::Drain { reason, deadline } => {
+                self.shut();
+                let connections = self.clients.len() as u64;
+                self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
             }
+            Instruction::Audit(room, reply) => self.audits.push((room, reply)),
         }
     }
 

@@ -72,6 +72,30 @@ fn a_worker_that_has_ended_gives_back_who_was_on_the_way_to_it() {
 }
 
 #[test]
+fn who_is_handed_over_as_a_drained_worker_ends_is_still_answered() {
+    let mut rig = Rig::new(|_| {});
+    let deadline = Millis(10_000);
+    let reason = CloseReason::Restart;
+    let drain = Instruction::Drain { reason, deadline };
+    assert!(rig.handle.send(drain).is_none());
+    rig.turn_at(1);
+    assert!(rig.worker.is_done());
+    let (mut late, handoff) = rig.handoff(Some("a"));
+    assert!(
+        rig.handle
+            .send(Instruction::Open(Box::new(handoff)))
+            .is_none()
+    );
+    let worker = std::thread::spawn(move || rig.worker.run());
+    let mut heard = Vec::new();
+    late.read_to_end(&mut heard).expect("the server's end");
+    let close = |bytes: &[u8]| bytes[0] == 0x88 && bytes[2..] == 1012_u16.to_be_bytes();
+    assert!(heard.windows(4).any(close), "{heard:?}");
+    drop(late);
+    worker.join().expect("the worker to end");
+}
+
+#[test]
 fn a_flood_of_pings_and_a_message_never_finished_are_counted_by_kind() {
     let mut rig = Rig::new(|config| config.server.ping_interval = Duration::from_secs(60));
     let (mut flood, mut half) = (rig.open(None), rig.open(None));
