@@ -42,7 +42,7 @@ use crate::config;
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, Event};
 use bytes::Bytes;
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, Entry, VacantEntry};
 use foldhash::fast::RandomState;
 use placement::{Passage, Placement};
 use room::{ByName, Last, Published, Room, RoomSlot};
@@ -229,7 +229,7 @@ impl Broker {
                     (room, seat)
                 }
                 Entry::Vacant(entry) => {
-                    let room = Arc::clone(&entry.key().0);
+                    let room = Arc::clone(self.begun(&entry));
                     let seat = room.sit(worker, make_slot);
                     entry.insert(());
                     (room, seat)
@@ -254,12 +254,19 @@ impl Broker {
         }
     }
 
-    /// A room of this name that is not in the registry, in its next incarnation.
+    /// A room of this name that is not in the registry.
     fn new_room(&self, name: &RoomName) -> Arc<Room> {
-        let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
         let ways = self.uplinks.iter();
         let ways = ways.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
-        Arc::new(Room::new(name.clone(), incarnation, ways))
+        Arc::new(Room::new(name.clone(), ways))
+    }
+
+    /// The room of a place in the registry that is still free, in its next incarnation. The place is
+    /// locked: whoever took a number before it would publish with a smaller one behind a larger.
+    fn begun<'a>(&self, vacant: &'a VacantEntry<'_, ByName, ()>) -> &'a Arc<Room> {
+        let room = &vacant.key().0;
+        room.begin(self.incarnations.fetch_add(1, Ordering::Relaxed) + 1);
+        room
     }
 
     /// What other nodes publish into this room reaches it from here on: members that wait for it are
@@ -337,7 +344,7 @@ impl Broker {
             let entry = self.rooms.entry(ByName(self.new_room(name)));
             let room = match &entry {
                 Entry::Occupied(entry) => &entry.key().0,
-                Entry::Vacant(entry) => &entry.key().0,
+                Entry::Vacant(entry) => self.begun(entry),
             };
             room.publish(publication, &self.mailboxes, None, &self.uplinks, None)
         });

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A room's place in a worker's table of rooms. The generation tells a reused place from the room
 /// that was there before.
@@ -112,7 +113,8 @@ impl State {
 #[derive(Debug)]
 pub struct Room {
     name: RoomName,
-    incarnation: u64,
+    /// Written once, before anybody finds the room: under the lock of its place in the registry.
+    incarnation: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -138,15 +140,19 @@ pub(super) enum Last {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, incarnation: u64, unconfirmed: u8) -> Self {
+    pub(super) fn new(name: RoomName, unconfirmed: u8) -> Self {
         Self {
             name,
-            incarnation,
+            incarnation: AtomicU64::new(0),
             state: Mutex::new(State {
                 unconfirmed,
                 ..State::default()
             }),
         }
+    }
+
+    pub(super) fn begin(&self, incarnation: u64) {
+        self.incarnation.store(incarnation, Ordering::Relaxed);
     }
 
     /// The room's name.
@@ -159,7 +165,7 @@ impl Room {
     /// one, and its [`Room::forwarded`] begins anew.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.incarnation.load(Ordering::Relaxed)
     }
 
     /// Number of the last publication that was offered to the uplinks.
