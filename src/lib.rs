@@ -250,7 +250,7 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer,
+            Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;

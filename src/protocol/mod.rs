@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use supportal::config::Dialect;
-//! use supportal::protocol::{Moment, Parser, Stamp, Writer};
+//! use supportal::internal::protocol::{Moment, Parser, Stamp, Writer};
 //!
 //! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
 //! let mut parser = Parser::new();
