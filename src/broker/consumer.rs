@@ -137,8 +137,6 @@ pub trait Consumer: Send {
 pub struct Role {
     /// Which of the node's consumers; the numbers are the [`Consumers`]' own.
     pub(crate) kind: u8,
-    /// Place of its route among the node's.
-    pub(crate) route: u16,
     /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
     /// kept has 8 bytes for it, not 16.
     pub(crate) state: Option<Box<State>>,
@@ -149,18 +147,13 @@ type State = Box<dyn Any + Send>;
 impl Role {
     /// The role of a consumer that keeps nothing of a connection.
     pub(crate) fn stateless(kind: u8) -> Self {
-        Self {
-            kind,
-            route: 0,
-            state: None,
-        }
+        Self { kind, state: None }
     }
 
     /// The role of a consumer that keeps this of a connection.
     pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
         Self {
             kind,
-            route: 0,
             state: Some(Box::new(Box::new(state))),
         }
     }
@@ -180,7 +173,6 @@ impl fmt::Debug for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Role")
             .field("kind", &self.kind)
-            .field("route", &self.route)
             .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,17 @@ pub(crate) struct Goal {
     pub(crate) limit: f64,
 }
 
+impl Goal {
+    pub(crate) const fn of(metric: &'static str, against: Against, limit: f64) -> Self {
+        let metric = Cow::Borrowed(metric);
+        Self {
+            metric,
+            against,
+            limit,
+        }
+    }
+}
+
 /// What the limit of a goal counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Against {

@@ -60,23 +60,14 @@ const FLOOR: Baseline = Baseline::Peer(Cow::Borrowed("floor"));
 const COALESCE: Baseline = Baseline::Peer(Cow::Borrowed(super::peers::COALESCE));
 const NONE_STOPPED: Baseline = Baseline::Case(Cow::Borrowed("slow-none"));
 
-const fn goal(metric: &'static str, against: Against, limit: f64) -> Goal {
-    let metric = Cow::Borrowed(metric);
-    Goal {
-        metric,
-        against,
-        limit,
-    }
-}
-
 /// Ours to this peer's.
 const fn to(metric: &'static str, peer: &'static str, limit: f64) -> Goal {
-    goal(metric, Against::Peer(Cow::Borrowed(peer)), limit)
+    Goal::of(metric, Against::Peer(Cow::Borrowed(peer)), limit)
 }
 
 /// CPU of Django Channels over ours.
 const fn over_python(limit: f64) -> Goal {
-    goal(CPU, Against::Over(Cow::Borrowed("channels-uvicorn")), limit)
+    Goal::of(CPU, Against::Over(Cow::Borrowed("channels-uvicorn")), limit)
 }
 
 /// Name, title, flags, seconds, columns, baseline, goals.
@@ -110,13 +101,13 @@ const ROWS: &[CaseRow] = &[
         "fanout --rooms 10 --members 100 --rate 500", 3.0, OPEN, FLOOR,
         &[to("p50_ms", "floor", 1.1), to("p99_ms", "floor", 1.1)]),
     ("idle-10000", "10,000 idle, each in its own room", "idle -c 10000", 4.0, IDLE, FLOOR,
-        &[goal("idle_kib", Against::Value, 0.60)]),
+        &[Goal::of("idle_kib", Against::Value, 0.60)]),
     ("connect", "connect, upgrade, close", "connect --silent", 2.0, CONNECT, FLOOR,
         &[to("cpu_micros_per_life", "floor", 1.2), to("cpu_micros_per_life", "bun", 1.0)]),
     ("slow-none", "200 readers of 4 kB messages, all read (for comparison)", "slow --stopped 0", 4.0, SLOW, FLOOR, &[]),
     // 20 queues of `queue.bytes_max` (256 KiB).
     ("slow", "20 of 200 readers stopped, 4 kB messages", "slow --stopped 20", 4.0, SLOW, NONE_STOPPED,
-        &[goal("p99_ms", Against::Case(Cow::Borrowed("slow-none")), 1.2), goal("growth_mb", Against::Value, 5.3)]),
+        &[Goal::of("p99_ms", Against::Case(Cow::Borrowed("slow-none")), 1.2), Goal::of("growth_mb", Against::Value, 5.3)]),
 ];
 
 const CONNECTIONS: &str = "Growth: connections, 20,000 messages/s over all of them";

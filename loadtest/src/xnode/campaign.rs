@@ -38,26 +38,21 @@ const COLUMNS: &[Metric] = &[
 /// Who is measured beside ours, and what is judged besides what each run states itself.
 type OtherServers = Option<(&'static str, &'static [Goal])>;
 
-const fn goal(metric: &'static str, against: Against, limit: f64) -> Goal {
-    let metric = Cow::Borrowed(metric);
-    Goal {
-        metric,
-        against,
-        limit,
-    }
-}
-
 const BUN: OtherServers = Some((
     "bun",
-    &[goal(CPU, Against::Peer(Cow::Borrowed("bun")), 1.0)],
+    &[Goal::of(CPU, Against::Peer(Cow::Borrowed("bun")), 1.0)],
 ));
 /// Deliveries for a CPU second of nodes and Redis, 100 times Python's.
 const PYTHON: OtherServers = Some((
     "channels",
-    &[goal(CPU, Against::Over(Cow::Borrowed("channels")), 100.0)],
+    &[Goal::of(
+        CPU,
+        Against::Over(Cow::Borrowed("channels")),
+        100.0,
+    )],
 ));
 /// group_send to browser at 50 messages/s.
-const PYTHON_P50: OtherServers = Some(("channels", &[goal(FAR_P50, Against::Value, 0.6)]));
+const PYTHON_P50: OtherServers = Some(("channels", &[Goal::of(FAR_P50, Against::Value, 0.6)]));
 
 /// Name, title, flags, seconds (0: as long as the faults take), who is beside, measured once whatever `--rounds` says.
 #[rustfmt::skip]

@@ -238,9 +238,9 @@ fn command(args: &Xnode, options: &Options, redis: &str) -> Result<String, Strin
             let mut line = format!("{program} {}", our_flags());
             if args.group_send {
                 settings = vec![
-                    "bridge.channels.enabled=true".to_owned(),
-                    format!("bridge.channels.hosts=[\"{redis}\"]"),
-                    format!("bridge.channels.capacity={CHANNEL_CAPACITY}"),
+                    "channels.enabled=true".to_owned(),
+                    format!("channels.hosts=[\"{redis}\"]"),
+                    format!("channels.capacity={CHANNEL_CAPACITY}"),
                 ];
             } else {
                 line += &format!(" --redis-url {}", text(redis));
