@@ -48,6 +48,7 @@ use fred::types::config::{
     UnresponsiveConfig,
 };
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Message, RespVersion, Value};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,13 +95,22 @@ impl From<Value> for RedisValue {
 }
 
 /// How fred is to reach one deployment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct FredConnector {
     config: Config,
     is_cluster: bool,
     name: String,
     timeout: Duration,
     arrivals: usize,
+}
+
+/// fred's own shows the passwords.
+impl fmt::Debug for FredConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredConnector")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FredConnector {
@@ -219,10 +229,18 @@ impl Drop for FredTask {
 }
 
 /// A connected client of fred.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct FredClient {
     client: Client,
     is_cluster: bool,
+}
+
+impl fmt::Debug for FredClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredClient")
+            .field("id", &self.client.id())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FredClient {
