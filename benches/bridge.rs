@@ -13,9 +13,7 @@ use supportal::config::redis::RedisAddress;
 use supportal::config::{BridgeMode, Config};
 use supportal::internal::bridge::Bridge;
 use supportal::internal::bridge::Origins;
-use supportal::internal::bridge::envelope::{
-    CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
-};
+use supportal::internal::bridge::envelope::{Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer};
 use supportal::internal::bridge::streams::Announcement;
 use supportal::internal::bridge::streams::{Back, Load, Unconfirmed};
 use supportal::internal::bridge::streams::{Follower, Position, StreamStep};
@@ -46,7 +44,6 @@ fn written(messages: u64, frame: &[u8]) -> Bytes {
         writer.push(Entry::Message {
             number,
             deadline: 1,
-            class: CLASS_CHAT,
             frame,
         });
     }

@@ -11,18 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const KNOWN: &[(&str, &[&str])] = &[
     ("bridge", &["link", "streams"]),
     (
-        "broker",
-        &[
-            "consumer",
-            "context",
-            "mailboxes",
-            "mod",
-            "parcel",
-            "room",
-            "uplink",
-        ],
-    ),
-    (
         "config",
         &[
             "admin",
