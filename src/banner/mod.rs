@@ -5,9 +5,9 @@
 mod machine;
 
 use crate::admin;
+use crate::config::is_loopback;
 use crate::config::load::Loaded;
 use crate::config::units::Bytes;
-use crate::config::validate::is_loopback;
 use crate::config::{Config, Dialect, WORKERS_MAX};
 use std::fmt;
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::config::channels::Host;
-use crate::config::keys::{self, Key, Kind};
+use crate::config::key::{Key, Kind};
+use crate::config::keys;
 use crate::config::redis::RedisAddress;
 
 #[test]

@@ -1,8 +1,8 @@
 //! `[assistant]`: who answers, and what its settings may be.
 
+use super::problem::Findings;
 use super::setting::{WAIT, choice, seconds, section};
 use super::units;
-use super::validate::Findings;
 use std::path::PathBuf;
 use std::time::Duration;
 

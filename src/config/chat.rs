@@ -1,9 +1,9 @@
 //! `[chat]`: the chat contract, and what its settings may be.
 
-use super::Config;
-use super::keys::Kind;
+use super::key::Kind;
+use super::limits::Limits;
+use super::problem::Findings;
 use super::setting::{choice, kinds, section};
-use super::validate::Findings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -59,15 +59,14 @@ kinds! {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let chat = &config.chat;
+pub(super) fn check(chat: &Chat, limits: &Limits, found: &mut Findings) {
     chat.check_ranges(found);
-    if chat.text_bytes_max > config.limits.message_bytes {
+    if chat.text_bytes_max > limits.message_bytes {
         found.error(
             "chat.text_bytes_max",
             format!(
                 "{} is above limits.message_bytes = {}: such a message closes the connection instead",
-                chat.text_bytes_max, config.limits.message_bytes
+                chat.text_bytes_max, limits.message_bytes
             ),
             "lower it, or raise limits.message_bytes",
         );

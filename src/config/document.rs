@@ -3,11 +3,13 @@
 //! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
 //! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
-use super::keys::{self, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys;
 use super::load::Loaded;
 use super::problem::Source;
+use super::sections::SECTIONS;
 use super::value;
-use super::{AssistantKind, BridgeMode, Config, SECTIONS};
+use super::{AssistantKind, BridgeMode, Config};
 use toml::Value;
 
 /// The form of a document.

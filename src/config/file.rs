@@ -1,9 +1,11 @@
 //! The TOML file: every key with its line.
 
-use super::SECTIONS;
-use super::keys::{self, Kind};
-use super::load::Layers;
+use super::key::Kind;
+use super::keys;
+use super::layers::Layers;
 use super::problem::Source;
+use super::sections::SECTIONS;
+use super::spelling::nearest_of;
 use super::value;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -68,7 +70,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
             }
             (false, Value::Table(_), _) if keys::find(&name).is_none() => {
                 let sections = SECTIONS.iter().map(|section| section.name);
-                let fix = keys::nearest_of(&name, sections)
+                let fix = nearest_of(&name, sections)
                     .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
                 layers.report(source, &format!("[{name}]"), "unknown section", fix);
             }

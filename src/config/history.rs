@@ -1,8 +1,10 @@
 //! `[history]`: what is kept of a room, and what that may be.
 
+use super::bridge::BridgeMode;
+use super::limits::Queue;
+use super::problem::Findings;
 use super::setting::{BYTES_MAX, seconds, section};
-use super::validate::Findings;
-use super::{BridgeMode, Config, units};
+use super::units;
 use std::time::Duration;
 
 /// Most messages kept of a room: a gap and an answer to `/history` are read from it.
@@ -28,14 +30,13 @@ section! {
 }
 
 /// Ranges, and what has no effect.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let (history, bridge) = (&config.history, &config.bridge);
-    let is_kept = bridge.mode == BridgeMode::Streams;
+pub(super) fn check(history: &History, mode: BridgeMode, queue: &Queue, found: &mut Findings) {
+    let is_kept = mode == BridgeMode::Streams;
     history.check_ranges(found);
     // What a queue may still deliver must be there to be read again after a cut.
     let is_meant = is_kept || *history != History::default();
-    if is_meant && history.expiry < config.queue.expiry {
-        let expiry = units::format_duration(config.queue.expiry);
+    if is_meant && history.expiry < queue.expiry {
+        let expiry = units::format_duration(queue.expiry);
         let what = format!(
             "is below queue.expiry = \"{expiry}\": what is still delivered is no longer kept"
         );

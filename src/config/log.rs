@@ -1,7 +1,7 @@
 //! `[log]`: what is logged, and how; the levels of `log.level`.
 
+use super::problem::Findings;
 use super::setting::{choice, section};
-use super::validate::Findings;
 
 section! {
     /// What is logged, and how.

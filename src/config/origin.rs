@@ -13,8 +13,8 @@
 //!
 //! What can be read and never matches is kept, matches nothing, and is named in a warning.
 
+use super::problem::Findings;
 use super::setting::section;
-use super::validate::Findings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 section! {

@@ -1,8 +1,8 @@
 //! `[server]`: listeners, threads and shutdown, and what they may be.
 
+use super::problem::Findings;
 use super::setting::{DAY, WAIT, seconds, section};
 use super::units;
-use super::validate::Findings;
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,9 +1,11 @@
 //! One value: from text to TOML, and whether it fits its key, with an error that shows the fix.
 
 use super::channels::Host;
-use super::keys::{self, Key, Kind};
+use super::key::{Key, Kind};
 use super::redis::RedisAddress;
-use super::{Config, units};
+use super::sections::Config;
+use super::spelling::nearest_of;
+use super::units;
 use toml::Value;
 
 /// Why a value does not fit.
@@ -262,7 +264,7 @@ fn choice(words: &'static [&'static str], value: &Value) -> Mistake {
     let list = list.join(", ");
     let likely = value
         .as_str()
-        .and_then(|text| keys::nearest_of(text, words.iter().copied()));
+        .and_then(|text| nearest_of(text, words.iter().copied()));
     let fix = match likely {
         Some(word) => format!("did you mean \"{word}\"? (one of {list})"),
         None => format!("write one of {list}"),
@@ -292,7 +294,7 @@ fn check_tables(
             .filter(|field| !fields.contains(&field.as_str()))
             .collect();
         for field in &unknown {
-            let fix = keys::nearest_of(field, fields.iter().copied())
+            let fix = nearest_of(field, fields.iter().copied())
                 .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
             mistakes.push(Mistake::in_entry(index, field, "unknown key", fix));
         }

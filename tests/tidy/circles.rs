@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Parts that are still in circles. This list only gets shorter.
 const KNOWN: &[(&str, &[&str])] = &[
-    ("bridge", &["link", "streams"]),
     (
         "broker",
         &[
@@ -22,28 +21,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "uplink",
         ],
     ),
-    (
-        "config",
-        &[
-            "admin",
-            "assistant",
-            "bridge",
-            "channels",
-            "chat",
-            "file",
-            "history",
-            "keys",
-            "limits",
-            "load",
-            "log",
-            "mod",
-            "origin",
-            "server",
-            "setting",
-            "validate",
-        ],
-    ),
-    ("config/redis", &["draft", "mod", "url"]),
     (
         "worker",
         &[

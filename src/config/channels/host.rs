@@ -2,10 +2,12 @@
 //! Source: `decode_hosts` and `create_pool` of `channels_redis` 4.3, and the keywords that the
 //! connections of redis-py take.
 
+use crate::config::key::Kind;
 use crate::config::redis::{
     DEFAULT_PORT, Draft, Endpoint, Place, RedisAddress, Refusal, host_name, is_option_name, login,
     read_url, unknown,
 };
+use crate::config::setting::kinds;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -22,6 +24,10 @@ use toml::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Host(RedisAddress);
+
+kinds! {
+    Vec<Host> => Kind::Hosts,
+}
 
 impl Host {
     /// Reads an entry.

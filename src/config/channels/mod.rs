@@ -10,10 +10,11 @@ mod host;
 pub use capacity::ChannelCapacity;
 pub use host::Host;
 
-use super::keys::Kind;
+use super::key::Kind;
+use super::problem::Findings;
+use super::secret::Secret;
 use super::setting::{choice, kinds, seconds, section};
-use super::validate::Findings;
-use super::{Secret, units};
+use super::units;
 use std::time::Duration;
 
 /// Longest random prefix; channels_redis itself sets no bound, 12 bytes are its default.

@@ -1,9 +1,10 @@
 //! An address while it is read: the options of redis-py, which a URL has behind its `?` and a table
 //! of `hosts` has as keys, and what they mean here.
 
-use super::{Endpoint, Login, Place, RedisAddress, Tls, url};
-use crate::config::Secret;
-use crate::config::keys::nearest_of;
+use super::address::{Login, Place, RedisAddress, Tls};
+use super::endpoint::{Endpoint, endpoint};
+use crate::config::secret::Secret;
+use crate::config::spelling::nearest_of;
 
 /// Options that are about how redis-py itself works: read over, with a warning.
 const UNUSED: [&str; 18] = [
@@ -139,7 +140,7 @@ impl Draft {
             "username" => keep(&mut self.username, text),
             "password" => keep(&mut self.password, text),
             "node" => {
-                let node = url::endpoint(value, None).map_err(Refusal::Because)?;
+                let node = endpoint(value, None).map_err(Refusal::Because)?;
                 self.nodes.push(node);
             }
             "sentinelServiceName" => keep(&mut self.service, text),

@@ -1,21 +1,11 @@
 //! The reader of URLs; see the module above for the forms.
 
+use super::address::{Place, RedisAddress};
 use super::draft::{self, Draft, Refusal};
-use super::{Endpoint, Place};
-use percent_encoding::percent_decode_str;
-use std::net::Ipv6Addr;
-
-/// Where Redis listens unless it is told otherwise.
-pub(in crate::config) const DEFAULT_PORT: u16 = 6379;
+use super::endpoint::{DEFAULT_PORT, ENCODE, decode, endpoint};
 
 /// Where a Sentinel listens unless it is told otherwise.
 const SENTINEL_PORT: u16 = 26_379;
-
-/// Longest name of a host: RFC 1035 section 2.3.4.
-const HOST_BYTES_MAX: usize = 253;
-
-/// What to do about a sign that ended a password too early.
-const ENCODE: &str = "in a user or a password, signs such as @ / ? # % : and spaces are percent-encoded (%40 %2F %3F %23 %25 %3A %20)";
 
 /// Which deployment, by the scheme.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,60 +189,24 @@ pub(in crate::config) fn is_option_name(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
-/// `host:port`; without a host it is this machine. A port may be left out if there is a default.
-pub(super) fn endpoint(text: &str, default: Option<u16>) -> Result<Endpoint, String> {
-    let (name, number) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, rest)) => {
-            name.parse::<Ipv6Addr>().map_err(|_not_shown| {
-                format!("has brackets around what is no IPv6 address; {ENCODE}")
-            })?;
-            let number = rest.strip_prefix(':').or((rest.is_empty()).then_some(""));
-            (
-                name,
-                number.ok_or_else(|| format!("has no : behind its brackets; {ENCODE}"))?,
-            )
-        }
-        None => text.split_once(':').unwrap_or((text, "")),
-    };
-    if number.contains(':') {
-        let fix = "an IPv6 address stands in brackets: redis://[::1]:6379";
-        return Err(format!("has more than one : in its host; {fix}; {ENCODE}"));
-    }
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let port = match number {
-        "" => default.ok_or("names a node without a port; write node=host:port")?,
-        _ => digits
-            .then(|| number.parse().ok().filter(|port| *port > 0))
-            .flatten()
-            .ok_or_else(|| format!("has a port that is no number from 1 to 65535; {ENCODE}"))?,
-    };
-    let host = match decode(name)?.as_str() {
-        "" => "localhost".to_owned(),
-        name => host(name)?,
-    };
-    Ok(Endpoint { host, port })
-}
-
-/// The name or address of a host, in lower case.
-pub(in crate::config) fn host(name: &str) -> Result<String, String> {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_name = (1..=HOST_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_legal);
-    if is_name || name.parse::<Ipv6Addr>().is_ok() {
-        return Ok(name.to_ascii_lowercase());
-    }
-    let fix = "a host has letters, digits, - . and _";
-    Err(format!(
-        "has a host that is no name and no address; {fix}; {ENCODE}"
-    ))
-}
-
-/// Without percent-encoding. A % that begins no escape stays, as in Python.
-fn decode(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_not_shown| "has an escape that is no UTF-8 (RFC 3629)")?;
-    Ok(decoded.into_owned())
-}
-
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+impl RedisAddress {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence that repeats nothing of the text but the name of an unknown option.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (place, draft) = read(text)?;
+        draft.finish(place)
+    }
+}
+
+impl TryFrom<String> for RedisAddress {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
 }

@@ -1,6 +1,7 @@
 //! Every key of a kind has the bounds of its kind, new keys included.
 
-use super::super::keys::{self, Kind};
+use super::super::key::Kind;
+use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
