@@ -16,9 +16,9 @@ use supportal::internal::bridge::Origins;
 use supportal::internal::bridge::envelope::{
     CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
 };
-use supportal::internal::bridge::streams::Announcement;
-use supportal::internal::bridge::streams::{Back, Load, Unconfirmed};
-use supportal::internal::bridge::streams::{Follower, Position, StreamStep};
+use supportal::internal::bridge::order::Announcement;
+use supportal::internal::bridge::order::{Back, Load, Unconfirmed};
+use supportal::internal::bridge::order::{Follower, Position, StreamStep};
 use supportal::internal::broker::{Broker, Publication, Wake};
 use supportal::internal::broker::{Room, RoomSlot};
 use supportal::internal::clock::{Clock, Millis};

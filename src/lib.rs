@@ -218,10 +218,10 @@ pub mod internal {
         pub mod probe {
             pub use crate::bridge::probe::probe;
         }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
-            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        pub mod order {
+            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::unconfirmed::{Back, Load, Unconfirmed};
+            pub use crate::bridge::order::{Announcement, Position};
         }
     }
     pub mod broker {

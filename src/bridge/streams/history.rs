@@ -1,9 +1,10 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
 use super::redis_streams::Streams;
-use super::scripts::{Page, newest_arguments};
+use super::scripts::newest_arguments;
 use crate::bridge::envelope::{self, Entry, Envelope};
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::Page;
 use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
 

@@ -1,12 +1,10 @@
 //! Reading what was missed, for several rooms at the same time and one page at a time for each, over
 //! a connection of its own: a long gap of one room stands in nobody's way.
 
-use super::follower::Turned;
 use super::redis_streams::{Hashes, Streams, within};
-use super::room_order::HearTally;
-use super::room_order::RoomOrder;
-use super::scripts::{Page, read_arguments};
+use super::scripts::read_arguments;
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::{HearTally, Page, RoomOrder, Turned};
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
 use crate::redis::client::{Connection, RedisClient};

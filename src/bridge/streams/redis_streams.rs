@@ -1,11 +1,12 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
 use super::refused::Refused;
-use super::room_order::{HearContext, HearTally, RoomOrder};
-use super::scripts::{Announcement, Keeps, append_arguments};
-use super::unconfirmed::{Load, Placed};
-use super::{follower, scripts};
+use super::scripts::{self, Keeps, append_arguments};
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::unconfirmed::Load;
+use crate::bridge::order::{
+    self, Announcement, HearContext, HearTally, Placed, Position, Request, RoomOrder,
+};
 use crate::bridge::outbox::Parcel;
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
@@ -268,7 +269,7 @@ impl Streams {
     ) {
         let (channel, bytes) = message;
         if channel == link.canary_channel {
-            if let Some(number) = scripts::canary(bytes) {
+            if let Some(number) = order::canary(bytes) {
                 link.see_canary(number);
             }
             return;
@@ -421,8 +422,8 @@ pub(in crate::bridge) async fn probe(
     client
         .evaluate(hashes.read.clone(), vec![stream.clone()], newest)
         .await?;
-    let request = follower::Request {
-        after: Some(follower::Position::default()),
+    let request = Request {
+        after: Some(Position::default()),
     };
     let page = scripts::read_arguments(request);
     client

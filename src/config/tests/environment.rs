@@ -33,7 +33,9 @@ fn an_empty_variable_is_not_given_for_every_key() {
             assert_eq!(loaded.warnings, wanted.warnings, "{name}={empty:?}");
         }
     }
-    let all: Vec<String> = keys::all().map(crate::config::key::Key::environment).collect();
+    let all: Vec<String> = keys::all()
+        .map(crate::config::key::Key::environment)
+        .collect();
     let all: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "")).collect();
     assert_eq!(load(environment(&all)).config, wanted.config);
     assert_eq!(load_environment(&all).unwrap().config, Config::default());
