@@ -212,7 +212,8 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+                CLASS_CHAT, Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES,
+                NodeId,
             };
         }
         pub mod probe {
@@ -220,7 +221,7 @@ pub mod internal {
         }
         pub mod order {
             pub use crate::bridge::order::follower::{Follower, StreamStep};
-            pub use crate::bridge::order::unconfirmed::{Back, Load, Unconfirmed};
+            pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
             pub use crate::bridge::order::{Announcement, Position};
         }
     }
@@ -250,7 +251,7 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
+            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;

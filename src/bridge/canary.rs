@@ -5,7 +5,7 @@
 use super::link::RedisLink;
 use super::mode::Mode;
 use crate::redis::client::{RedisClient, check_role};
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Failure {
+pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> LinkFailure {
     loop {
         if let Err(failure) = watch_all(link, mode, client).await {
             return failure;
@@ -26,7 +26,11 @@ pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClien
     }
 }
 
-async fn watch_all(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Result<(), Failure> {
+async fn watch_all(
+    link: &RedisLink,
+    mode: &Mode,
+    client: &dyn RedisClient,
+) -> Result<(), LinkFailure> {
     let slots = client.slots().await?;
     loop {
         tokio::time::sleep(EVERY).await;
@@ -38,7 +42,7 @@ async fn watch_all(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> R
         if link.deployment.is_cluster {
             // One canary proves one slot; the others are as they were when they were subscribed.
             if client.slots().await? != slots {
-                return Err(Failure::Moved);
+                return Err(LinkFailure::Moved);
             }
         } else {
             // Demoted behind our back, it would still bring every canary back.
@@ -52,7 +56,7 @@ pub(super) async fn send(
     link: &RedisLink,
     mode: &Mode,
     client: &dyn RedisClient,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
@@ -63,5 +67,5 @@ pub(super) async fn send(
             return Ok(());
         }
     }
-    Err(Failure::Canary)
+    Err(LinkFailure::Canary)
 }

@@ -10,7 +10,7 @@ const TOKEN_BYTES_ADVISED: usize = 16;
 
 section! {
     /// The operator's listener.
-    ["admin"] Admin {
+    ["admin"] AdminSettings {
         /// Address and port of the operator's listener.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9000)), restart;
         /// Bearer token of the operator's listener; needed for any address but loopback. Prefer the environment to a file.
@@ -21,7 +21,7 @@ section! {
 }
 
 /// The listener is not open by accident, not that of `server`, and its token can be sent.
-pub(super) fn check(admin: &Admin, server: SocketAddr, found: &mut Findings) {
+pub(super) fn check(admin: &AdminSettings, server: SocketAddr, found: &mut Findings) {
     admin.check_ranges(found);
     if overlap(admin.listen, server) {
         let what = format!("{} is taken by server.listen = {}", admin.listen, server);

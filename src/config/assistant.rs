@@ -8,7 +8,7 @@ use std::time::Duration;
 
 section! {
     /// Who answers.
-    ["assistant"] Assistant {
+    ["assistant"] AssistantSettings {
         /// Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline).
         kind: AssistantKind = AssistantKind::Faq, restart;
         /// Knowledge file of `faq`; unset = the small one inside the binary.
@@ -36,7 +36,7 @@ choice! {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(assistant: &Assistant, found: &mut Findings) {
+pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
     assistant.check_ranges(found);
     for (key, value) in [
         ("assistant.prompts", assistant.prompts),

@@ -1,6 +1,6 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
-use super::channels::{Channels, Host};
+use super::channels::{ChannelsSettings, HostAddress};
 use super::problem::Findings;
 use super::redis::RedisAddress;
 use super::setting::{
@@ -21,7 +21,7 @@ const ARRIVALS_MIN: usize = 1024;
 
 section! {
     /// Other nodes, by way of Redis.
-    ["bridge"] Bridge {
+    ["bridge"] BridgeSettings {
         /// How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again).
         mode: BridgeMode = BridgeMode::Off, restart;
         /// Redis deployments, as `redis://[[user]:password@][host][:port][/db]` (`rediss`: TLS; `-sentinel`, `-cluster`) or `unix:///path?db=0`; rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named.
@@ -74,7 +74,12 @@ choice! {
     }
 }
 
-fn check_sizes(bridge: &Bridge, is_channels: bool, event_bytes: usize, found: &mut Findings) {
+fn check_sizes(
+    bridge: &BridgeSettings,
+    is_channels: bool,
+    event_bytes: usize,
+    found: &mut Findings,
+) {
     // An outbox that nobody fills need not hold the largest event.
     let is_used = bridge.mode != BridgeMode::Off || is_channels;
     let least = if is_used { event_bytes } else { 1 };
@@ -85,8 +90,8 @@ fn check_sizes(bridge: &Bridge, is_channels: bool, event_bytes: usize, found: &m
 
 /// Ranges, and keys that contradict each other. The event of the longest message has `event_bytes`.
 pub(super) fn check(
-    bridge: &Bridge,
-    channels: &Channels,
+    bridge: &BridgeSettings,
+    channels: &ChannelsSettings,
     event_bytes: usize,
     found: &mut Findings,
 ) {
@@ -126,8 +131,8 @@ pub(super) fn check(
 }
 
 /// Files that nobody reads, and options that nobody obeys.
-fn check_tls(bridge: &Bridge, channels: &Channels, found: &mut Findings) {
-    let hosts = channels.hosts.iter().map(Host::address);
+fn check_tls(bridge: &BridgeSettings, channels: &ChannelsSettings, found: &mut Findings) {
+    let hosts = channels.hosts.iter().map(HostAddress::address);
     let is_tls = bridge.urls.iter().chain(hosts).any(RedisAddress::is_tls);
     for (key, file) in [
         ("bridge.ca_file", &bridge.ca_file),
@@ -150,7 +155,7 @@ fn check_tls(bridge: &Bridge, channels: &Channels, found: &mut Findings) {
         }
         _ => {}
     }
-    let hosts = channels.hosts.iter().map(Host::address);
+    let hosts = channels.hosts.iter().map(HostAddress::address);
     for (key, addresses) in [
         ("bridge.urls", bridge.urls.iter().collect::<Vec<_>>()),
         ("channels.hosts", hosts.collect()),

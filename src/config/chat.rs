@@ -1,7 +1,7 @@
 //! `[chat]`: the chat contract, and what its settings may be.
 
-use super::key::Kind;
-use super::limits::Limits;
+use super::key::KeyKind;
+use super::limits::LimitSettings;
 use super::problem::Findings;
 use super::setting::{choice, kinds, section};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 section! {
     /// The chat contract.
-    ["chat"] Chat {
+    ["chat"] ChatSettings {
         /// Wire dialect: `guide` (documented) or `django` (byte for byte what django_supportal 1.0.2 sends).
         dialect: Dialect = Dialect::Guide, restart;
         /// Who receives a user's message: every member of the `room`, or only its `sender`.
@@ -55,11 +55,11 @@ pub struct Exists {
 }
 
 kinds! {
-    Vec<Exists> => Kind::Tables(&["business_id", "sessions"]),
+    Vec<Exists> => KeyKind::Tables(&["business_id", "sessions"]),
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(chat: &Chat, limits: &Limits, found: &mut Findings) {
+pub(super) fn check(chat: &ChatSettings, limits: &LimitSettings, found: &mut Findings) {
     chat.check_ranges(found);
     if chat.text_bytes_max > limits.message_bytes {
         found.error(

@@ -2,7 +2,7 @@
 
 /// What a key's value is, in the words of its error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// A whole number of at least zero.
     Count,
     /// `true` or `false`.
@@ -29,7 +29,7 @@ pub enum Kind {
     Tables(&'static [&'static str]),
 }
 
-impl Kind {
+impl KeyKind {
     /// The word for the kind in documents.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -56,7 +56,7 @@ pub struct Key {
     /// `section.key`, a section being one name or several with dots; only `routes` has none.
     pub path: &'static str,
     /// What its value is.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// When a new value counts.
     pub change: Applies,
     /// One sentence: unit, meaning, what zero means.

@@ -1,7 +1,7 @@
 //! The values given so far, layer over layer.
 
 use super::environment::{PORT, REDIS_URL};
-use super::key::{Key, Kind};
+use super::key::{Key, KeyKind};
 use super::keys;
 use super::problem::{Problem, Source};
 use super::sections::Config;
@@ -85,7 +85,7 @@ impl Layers {
     pub(super) fn set_text(&mut self, key: &'static Key, text: &str, source: Source) {
         let is_list = matches!(
             key.kind,
-            Kind::List | Kind::Secrets | Kind::Urls | Kind::Hosts
+            KeyKind::List | KeyKind::Secrets | KeyKind::Urls | KeyKind::Hosts
         );
         if is_list && text.trim().is_empty() {
             // Mostly a variable of a shell that was not set; some lists are open when they are empty.

@@ -18,7 +18,7 @@ const SOCKET_BUFFER_BYTES_MIN: usize = 4608;
 const REFUSALS_MAX: u32 = u16::MAX as u32;
 section! {
     /// What one subscriber's socket has not taken yet.
-    ["queue"] Queue {
+    ["queue"] QueueSettings {
         /// Most deliveries waiting for one subscriber.
         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
@@ -45,7 +45,7 @@ choice! {
 
 section! {
     /// What one client, and all of them together, may use.
-    ["limits"] Limits {
+    ["limits"] LimitSettings {
         /// Most connections on this node; 0 = what the file-descriptor limit allows.
         connections: usize = 0, restart;
         /// Most connections from one address (IPv6: one /64); 0 = no limit.
@@ -90,7 +90,7 @@ section! {
 
 section! {
     /// Rooms and the mailboxes between workers.
-    ["broker"] Broker {
+    ["broker"] BrokerSettings {
         /// Members above which a room spreads over all workers.
         spread_above: usize = 256, restart, in 1..;
         /// Most publications waiting for one worker; a full mailbox stops the reading of its publishers.
@@ -103,9 +103,9 @@ section! {
 /// Ranges, and keys that contradict each other.
 /// The event of the longest message has `event_bytes`.
 pub(super) fn check(
-    queue: &Queue,
-    limits: &Limits,
-    broker: &Broker,
+    queue: &QueueSettings,
+    limits: &LimitSettings,
+    broker: &BrokerSettings,
     event_bytes: usize,
     found: &mut Findings,
 ) {
@@ -142,7 +142,12 @@ pub(super) fn check(
 }
 
 /// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
-fn check_queues(queue: &Queue, broker: &Broker, event: usize, found: &mut Findings) {
+fn check_queues(
+    queue: &QueueSettings,
+    broker: &BrokerSettings,
+    event: usize,
+    found: &mut Findings,
+) {
     for (key, value) in [
         ("queue.bytes_max", queue.bytes_max),
         ("broker.mailbox_bytes", broker.mailbox_bytes),

@@ -35,17 +35,17 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use admin::Admin;
+pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
-pub use assistant::{Assistant, AssistantKind};
-pub use bridge::{Bridge, BridgeMode};
-pub use channels::Channels;
-pub use chat::{Chat, Deliver, Dialect, Exists};
-pub use history::History;
-pub use limits::{Broker, Limits, Overflow, Queue};
-pub use log::{Log, LogFormat};
-pub use origin::Origin;
+pub use assistant::{AssistantKind, AssistantSettings};
+pub use bridge::{BridgeMode, BridgeSettings};
+pub use channels::ChannelsSettings;
+pub use chat::{ChatSettings, Deliver, Dialect, Exists};
+pub use history::HistorySettings;
+pub use limits::{BrokerSettings, LimitSettings, Overflow, QueueSettings};
+pub use log::{LogFormat, LogSettings};
+pub use origin::OriginSettings;
 pub use route::{CHAT_PATH, Handler, Route};
 pub use secret::Secret;
 pub use sections::Config;
-pub use server::{Server, WORKERS_MAX};
+pub use server::{ServerSettings, WORKERS_MAX};

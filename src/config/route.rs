@@ -1,6 +1,6 @@
 //! `[[routes]]`: which path is served by what, and what a path may be.
 
-use super::key::{Applies, Key, Kind, SectionKeys};
+use super::key::{Applies, Key, KeyKind, SectionKeys};
 use super::problem::Findings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ pub(super) const ROUTES: SectionKeys = SectionKeys {
     doc: "Which path is served by what.",
     keys: &[Key {
         path: "routes",
-        kind: Kind::Tables(&["path", "handler"]),
+        kind: KeyKind::Tables(&["path", "handler"]),
         change: Applies::Restart,
         doc: "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route.",
     }],

@@ -1,17 +1,17 @@
 //! All sections together.
 
-use super::admin::Admin;
-use super::assistant::Assistant;
-use super::bridge::Bridge;
-use super::channels::Channels;
-use super::chat::{Chat, Dialect};
-use super::history::History;
+use super::admin::AdminSettings;
+use super::assistant::AssistantSettings;
+use super::bridge::BridgeSettings;
+use super::channels::ChannelsSettings;
+use super::chat::{ChatSettings, Dialect};
+use super::history::HistorySettings;
 use super::key::SectionKeys;
-use super::limits::{Broker, Limits, Queue};
-use super::log::Log;
-use super::origin::Origin;
+use super::limits::{BrokerSettings, LimitSettings, QueueSettings};
+use super::log::LogSettings;
+use super::origin::OriginSettings;
 use super::route::{CHAT_PATH, Handler, ROUTES, Route};
-use super::server::Server;
+use super::server::ServerSettings;
 use serde::{Deserialize, Serialize};
 
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
@@ -38,18 +38,18 @@ macro_rules! sections {
 }
 
 sections! {
-    server: Server,
-    origin: Origin,
-    chat: Chat,
-    queue: Queue,
-    limits: Limits,
-    broker: Broker,
-    history: History,
-    bridge: Bridge,
-    channels: Channels,
-    assistant: Assistant,
-    admin: Admin,
-    log: Log,
+    server: ServerSettings,
+    origin: OriginSettings,
+    chat: ChatSettings,
+    queue: QueueSettings,
+    limits: LimitSettings,
+    broker: BrokerSettings,
+    history: HistorySettings,
+    bridge: BridgeSettings,
+    channels: ChannelsSettings,
+    assistant: AssistantSettings,
+    admin: AdminSettings,
+    log: LogSettings,
 }
 
 impl Config {

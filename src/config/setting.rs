@@ -15,7 +15,7 @@
 //! the struct with its serde form, its `Default`, the [`Key`](super::key::Key)s that loader and documents go by, and
 //! the checks of ranges. What relates several keys is checked by hand (`validate`).
 
-use super::key::Kind;
+use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
 use super::units::format_duration;
@@ -26,31 +26,31 @@ use std::time::Duration;
 
 /// A type of values: which kind of key has it.
 pub(super) trait Setting {
-    const KIND: Kind;
+    const KIND: KeyKind;
 }
 
 /// Kinds by type.
 macro_rules! kinds {
     ($($type:ty => $kind:expr,)+) => {$(
         impl $crate::config::setting::Setting for $type {
-            const KIND: $crate::config::key::Kind = $kind;
+            const KIND: $crate::config::key::KeyKind = $kind;
         }
     )+};
 }
 pub(super) use kinds;
 
 kinds! {
-    usize => Kind::Count,
-    u32 => Kind::Count,
-    bool => Kind::Switch,
-    String => Kind::Text,
-    Option<String> => Kind::Text,
-    Option<PathBuf> => Kind::Text,
-    Duration => Kind::Duration,
-    SocketAddr => Kind::Address,
-    Vec<String> => Kind::List,
-    Option<Secret> => Kind::Secret,
-    Vec<Secret> => Kind::Secrets,
+    usize => KeyKind::Count,
+    u32 => KeyKind::Count,
+    bool => KeyKind::Switch,
+    String => KeyKind::Text,
+    Option<String> => KeyKind::Text,
+    Option<PathBuf> => KeyKind::Text,
+    Duration => KeyKind::Duration,
+    SocketAddr => KeyKind::Address,
+    Vec<String> => KeyKind::List,
+    Option<Secret> => KeyKind::Secret,
+    Vec<Secret> => KeyKind::Secrets,
 }
 
 /// A value of which there may be too little or too much; each method says what is wrong, and the fix.
@@ -211,7 +211,7 @@ macro_rules! choice {
         )+}
 
         $crate::config::setting::kinds! {
-            $type => $crate::config::key::Kind::Choice(&[$($word),+]),
+            $type => $crate::config::key::KeyKind::Choice(&[$($word),+]),
         }
     };
 }

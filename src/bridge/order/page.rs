@@ -10,7 +10,7 @@
 //! is announced take the same way in.
 
 use super::follower::Position;
-use crate::bridge::envelope::{Envelope, HEAD_BYTES, Poison};
+use crate::bridge::envelope::{Envelope, EnvelopeFault, HEAD_BYTES};
 use crate::redis::value::RedisValue;
 use bytes::Bytes;
 
@@ -30,11 +30,18 @@ impl<'a> Announcement<'a> {
     /// Checks all of it.
     ///
     /// # Errors
-    /// [`Poison`].
-    pub fn read(bytes: &'a [u8]) -> Result<Self, Poison> {
-        let (place, envelope) = bytes.split_at_checked(PLACE_BYTES).ok_or(Poison::Cut)?;
+    /// [`EnvelopeFault`].
+    pub fn read(bytes: &'a [u8]) -> Result<Self, EnvelopeFault> {
+        let (place, envelope) = bytes
+            .split_at_checked(PLACE_BYTES)
+            .ok_or(EnvelopeFault::Cut)?;
         let mut numbers = place.as_chunks::<8>().0.iter().copied();
-        let mut number = || numbers.next().map(u64::from_be_bytes).ok_or(Poison::Cut);
+        let mut number = || {
+            numbers
+                .next()
+                .map(u64::from_be_bytes)
+                .ok_or(EnvelopeFault::Cut)
+        };
         Ok(Self {
             first: Position {
                 epoch: number()?,

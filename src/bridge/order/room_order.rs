@@ -3,8 +3,8 @@
 
 use super::follower::{Account, Follower, Position, Request, StreamStep, Turned};
 use super::page::{Announcement, Page};
-use super::unconfirmed::{Back, Load, Placed, Unconfirmed};
-use crate::bridge::envelope::{Entry, Envelope, Head, NodeId};
+use super::unconfirmed::{Back, Placed, Unconfirmed, UnconfirmedLoad};
+use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead, NodeId};
 use crate::broker::Publication;
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub(in crate::bridge) struct RoomOrder {
 
 impl RoomOrder {
     /// A room that nothing is known of.
-    pub(in crate::bridge) fn new(load: Arc<Load>) -> Self {
+    pub(in crate::bridge) fn new(load: Arc<UnconfirmedLoad>) -> Self {
         Self {
             follower: Follower::default(),
             unconfirmed: Unconfirmed::new(load),
@@ -204,13 +204,13 @@ impl RoomOrder {
 
     fn take(
         &mut self,
-        head: &Head,
-        entry: Entry<'_>,
+        head: &EnvelopeHead,
+        entry: EnvelopeEntry<'_>,
         context: &HearContext,
         ready: &mut Vec<Publication>,
         tally: &mut HearTally,
     ) {
-        let Entry::Message {
+        let EnvelopeEntry::Message {
             number,
             deadline,
             frame,

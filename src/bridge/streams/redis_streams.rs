@@ -3,11 +3,11 @@
 use super::refused::Refused;
 use super::scripts::{self, Keeps, append_arguments};
 use crate::bridge::link::RedisLink;
-use crate::bridge::order::unconfirmed::Load;
+use crate::bridge::order::unconfirmed::UnconfirmedLoad;
 use crate::bridge::order::{
     self, Announcement, HearContext, HearTally, Placed, Position, Request, RoomOrder,
 };
-use crate::bridge::outbox::Parcel;
+use crate::bridge::outbox::RoomBatch;
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
 use crate::broker::room::Room;
@@ -19,7 +19,7 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::redis::client::{Answer, RedisClient, RedisCommand};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ impl Hashes {
     ///
     /// # Errors
     /// When Redis does not answer in time, or forbids it.
-    pub(in crate::bridge) async fn load(client: &dyn RedisClient) -> Result<Self, Failure> {
+    pub(in crate::bridge) async fn load(client: &dyn RedisClient) -> Result<Self, LinkFailure> {
         Ok(Self {
             append: client.load(scripts::APPEND).await?,
             read: client.load(scripts::READ).await?,
@@ -59,7 +59,7 @@ pub(in crate::bridge) struct Streams {
     pub(super) origins_prefix: String,
     pub(super) keeps: Keeps,
     pub(in crate::bridge) order_timeout: Duration,
-    pub(in crate::bridge) load: Arc<Load>,
+    pub(in crate::bridge) load: Arc<UnconfirmedLoad>,
     pub(super) hashes: Mutex<Option<Hashes>>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
@@ -89,7 +89,10 @@ impl Streams {
                 expiry: history.expiry,
             },
             order_timeout: bridge.order_timeout,
-            load: Arc::new(Load::new(bridge.outbox_capacity, bridge.outbox_bytes)),
+            load: Arc::new(UnconfirmedLoad::new(
+                bridge.outbox_capacity,
+                bridge.outbox_bytes,
+            )),
             hashes: Mutex::default(),
             is_answering: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -128,7 +131,7 @@ impl Streams {
         &self,
         link: &RedisLink,
         client: &dyn RedisClient,
-        parcel: Parcel,
+        parcel: RoomBatch,
     ) -> Answer {
         let name = parcel.room.name().as_str();
         let keys = vec![self.stream(name), self.origins(name)];
@@ -172,7 +175,7 @@ impl Streams {
         link: &RedisLink,
         client: &dyn RedisClient,
         number: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), LinkFailure> {
         let name = canary(&format!("{:?}", link.node));
         let keys = vec![self.stream(&name), self.origins(&name)];
         let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
@@ -407,7 +410,7 @@ pub(in crate::bridge) async fn probe(
     hashes: &Hashes,
     prefix: &str,
     who: &str,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     let stream = probe_stream(prefix, who);
     let origins = [&origins_prefix(prefix), &canary(who), "}"].concat();
     let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);

@@ -1,7 +1,7 @@
 //! What an address says, and how it is shown.
 
 use super::endpoint::Endpoint;
-use crate::config::key::Kind;
+use crate::config::key::KeyKind;
 use crate::config::secret::Secret;
 use crate::config::setting::kinds;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -27,7 +27,7 @@ pub struct Login {
 
 /// What there is at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Topology {
     /// One server.
     Server(Endpoint),
     /// One server behind a socket of this machine.
@@ -64,7 +64,7 @@ pub struct Tls {
 #[serde(try_from = "String")]
 pub struct RedisAddress {
     /// What is there.
-    pub place: Place,
+    pub topology: Topology,
     /// Which database; 0 in a Cluster.
     pub database: u8,
     /// Who logs in.
@@ -76,14 +76,14 @@ pub struct RedisAddress {
 }
 
 kinds! {
-    Vec<RedisAddress> => Kind::Urls,
+    Vec<RedisAddress> => KeyKind::Urls,
 }
 
 impl RedisAddress {
     /// Does it lead to a Redis Cluster?
     #[must_use]
     pub fn is_cluster(&self) -> bool {
-        matches!(self.place, Place::Cluster(_))
+        matches!(self.topology, Topology::Cluster(_))
     }
 
     /// Is the connection encrypted?
@@ -93,31 +93,31 @@ impl RedisAddress {
     }
 
     fn scheme(&self) -> &'static str {
-        match (&self.place, self.is_tls()) {
-            (Place::Socket(_), _) => "unix",
-            (Place::Server(_), false) => "redis",
-            (Place::Server(_), true) => "rediss",
-            (Place::Sentinel { .. }, false) => "redis-sentinel",
-            (Place::Sentinel { .. }, true) => "rediss-sentinel",
-            (Place::Cluster(_), false) => "redis-cluster",
-            (Place::Cluster(_), true) => "rediss-cluster",
+        match (&self.topology, self.is_tls()) {
+            (Topology::Socket(_), _) => "unix",
+            (Topology::Server(_), false) => "redis",
+            (Topology::Server(_), true) => "rediss",
+            (Topology::Sentinel { .. }, false) => "redis-sentinel",
+            (Topology::Sentinel { .. }, true) => "rediss-sentinel",
+            (Topology::Cluster(_), false) => "redis-cluster",
+            (Topology::Cluster(_), true) => "rediss-cluster",
         }
     }
 
     /// The options that are shown: none of them is secret.
     fn options(&self) -> Vec<(&'static str, String)> {
         let mut options = Vec::new();
-        let further = match &self.place {
-            Place::Sentinel {
+        let further = match &self.topology {
+            Topology::Sentinel {
                 sentinels, service, ..
             } => {
                 let name = utf8_percent_encode(service, PATH).to_string();
                 options.push(("sentinelServiceName", name));
                 sentinels.as_slice()
             }
-            Place::Cluster(nodes) => nodes.as_slice(),
-            Place::Server(_) => &[],
-            Place::Socket(_) => {
+            Topology::Cluster(nodes) => nodes.as_slice(),
+            Topology::Server(_) => &[],
+            Topology::Socket(_) => {
                 if self.database > 0 {
                     options.push(("db", self.database.to_string()));
                 }
@@ -155,19 +155,19 @@ impl fmt::Display for RedisAddress {
         if self.login != Login::default() {
             f.write_str("(hidden)@")?;
         }
-        match &self.place {
-            Place::Server(at) => write!(f, "{at}")?,
-            Place::Socket(path) => {
+        match &self.topology {
+            Topology::Server(at) => write!(f, "{at}")?,
+            Topology::Socket(path) => {
                 let path = path.to_string_lossy();
                 write!(f, "{}", utf8_percent_encode(&path, PATH))?;
             }
-            Place::Sentinel { sentinels: at, .. } | Place::Cluster(at) => {
+            Topology::Sentinel { sentinels: at, .. } | Topology::Cluster(at) => {
                 if let Some(first) = at.first() {
                     write!(f, "{first}")?;
                 }
             }
         }
-        if self.database > 0 && !matches!(self.place, Place::Socket(_)) {
+        if self.database > 0 && !matches!(self.topology, Topology::Socket(_)) {
             write!(f, "/{}", self.database)?;
         }
         for (index, (name, value)) in self.options().into_iter().enumerate() {

@@ -24,8 +24,8 @@ mod url;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Login, Place, RedisAddress, Tls};
-pub(in crate::config) use draft::{Draft, Refusal, login, unknown};
+pub use address::{Login, RedisAddress, Tls, Topology};
+pub(in crate::config) use draft::{Draft, OptionRefusal, login, unknown};
 pub use endpoint::Endpoint;
 pub(in crate::config) use endpoint::{DEFAULT_PORT, host as host_name};
 pub(in crate::config) use url::{is_option_name, read as read_url};

@@ -1,7 +1,7 @@
 //! The reader of URLs; see the module above for the forms.
 
-use super::address::{Place, RedisAddress};
-use super::draft::{self, Draft, Refusal};
+use super::address::{RedisAddress, Topology};
+use super::draft::{self, Draft, OptionRefusal};
 use super::endpoint::{DEFAULT_PORT, ENCODE, decode, endpoint};
 
 /// Where a Sentinel listens unless it is told otherwise.
@@ -28,7 +28,7 @@ const SCHEMES: [(&str, Scheme, bool); 7] = [
 ];
 
 /// A URL taken apart, still escaped.
-struct Parts<'u> {
+struct UrlParts<'u> {
     userinfo: Option<&'u str>,
     /// Host and port; empty for a socket.
     server: &'u str,
@@ -38,7 +38,7 @@ struct Parts<'u> {
 }
 
 /// Reads a URL. What stands beside it in a table may still be added.
-pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
+pub(in crate::config) fn read(text: &str) -> Result<(Topology, Draft), String> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or("has no scheme; write redis://host:6379, or unix:///path/of/socket")?;
@@ -62,7 +62,7 @@ pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
         if path.len() < 2 || path.contains('\0') {
             return Err("names no socket; write unix:///path/of/socket".to_owned());
         }
-        return Ok((Place::Socket(path.into()), draft));
+        return Ok((Topology::Socket(path.into()), draft));
     }
     let path = decode(parts.path)?;
     let number = path.trim_matches('/');
@@ -70,12 +70,12 @@ pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
         let database = draft::database(number)?;
         draft.database = draft.database.or(Some(database));
     }
-    let place = place(scheme, &parts, &mut draft)?;
-    Ok((place, draft))
+    let topology = topology(scheme, &parts, &mut draft)?;
+    Ok((topology, draft))
 }
 
 /// What there is, by the scheme.
-fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, String> {
+fn topology(scheme: Scheme, parts: &UrlParts<'_>, draft: &mut Draft) -> Result<Topology, String> {
     let port = match scheme {
         Scheme::Sentinel => SENTINEL_PORT,
         _ => DEFAULT_PORT,
@@ -83,7 +83,7 @@ fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, 
     let mut nodes = vec![endpoint(parts.server, Some(port))?];
     nodes.append(&mut draft.nodes);
     Ok(match scheme {
-        Scheme::Sentinel => Place::Sentinel {
+        Scheme::Sentinel => Topology::Sentinel {
             sentinels: nodes,
             service: draft
                 .service
@@ -97,14 +97,14 @@ fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, 
         Scheme::Cluster if draft.database.is_some_and(|database| database > 0) => {
             return Err("names a database; a Cluster has database 0 only".to_owned());
         }
-        Scheme::Cluster => Place::Cluster(nodes),
-        Scheme::Server | Scheme::Socket => Place::Server(nodes.swap_remove(0)),
+        Scheme::Cluster => Topology::Cluster(nodes),
+        Scheme::Server | Scheme::Socket => Topology::Server(nodes.swap_remove(0)),
     })
 }
 
 /// Takes a URL apart behind its scheme. A sign that should have been escaped shows as a part that
 /// cannot be one.
-fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
+fn split(rest: &str, scheme: Scheme) -> Result<UrlParts<'_>, String> {
     if let Some(sign) = rest.chars().find(|c| c.is_whitespace() || c.is_control()) {
         let name = if sign == ' ' {
             "a space"
@@ -133,7 +133,7 @@ fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
             "names a host in front of a socket's path; {fix}; {ENCODE}"
         ));
     }
-    Ok(Parts {
+    Ok(UrlParts {
         userinfo,
         server,
         path,
@@ -154,11 +154,11 @@ fn read_options(query: &str, scheme: Scheme, draft: &mut Draft) -> Result<(), St
         }
         match draft.option(&name, &decode(value)?) {
             Ok(()) => {}
-            Err(Refusal::Unknown) if is_broken || !is_option_name(&name) => {
+            Err(OptionRefusal::Unknown) if is_broken || !is_option_name(&name) => {
                 return Err(format!("has an unknown option behind the ?; {ENCODE}"));
             }
-            Err(Refusal::Unknown) => return Err(draft::unknown(&name)),
-            Err(Refusal::Because(what)) => return Err(what),
+            Err(OptionRefusal::Unknown) => return Err(draft::unknown(&name)),
+            Err(OptionRefusal::Because(what)) => return Err(what),
         }
     }
     Ok(())
@@ -199,8 +199,8 @@ impl RedisAddress {
     /// # Errors
     /// A sentence that repeats nothing of the text but the name of an unknown option.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (place, draft) = read(text)?;
-        draft.finish(place)
+        let (topology, draft) = read(text)?;
+        draft.finish(topology)
     }
 }
 
