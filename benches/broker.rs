@@ -27,7 +27,7 @@ const BURST: usize = 100;
 fn broker(workers: usize) -> Broker {
     let wake = || Box::new(|| {}) as Wake;
     Broker::new(
-        &config::Broker::default(),
+        &config::BrokerSettings::default(),
         (0..workers).map(|_| wake()).collect(),
         None,
     )
@@ -87,7 +87,7 @@ fn publishing(criterion: &mut Criterion) {
 
 /// A publication from the room's lock to the last member's socket, on one worker and on two in turn.
 fn offering(criterion: &mut Criterion) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let bounds = Bounds::from(&config::QueueSettings::default());
     for workers in [1, 2] {
         let mut group = criterion.benchmark_group(format!("publish_and_offer/workers_{workers}"));
         for members in MEMBERS {

@@ -17,7 +17,7 @@ use supportal::internal::broker::{Bounds, Delivery, Queue, SLICES_MAX};
 use supportal::internal::broker::{Broker, Publication};
 use supportal::internal::broker::{Cause, Ledger};
 use supportal::internal::clock::Millis;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::internal::protocol::{EventWriter, Parser, Sender, Stamp};
 use supportal::internal::server::Router;
 use supportal::internal::transport::handshake::{self, RequestHead};
 use supportal::internal::transport::{Decoder, Input, Limits, Opcode, encoder};
@@ -112,7 +112,7 @@ fn parse_escapes_95(turns: u32) {
 /// An event with a text of 60 bytes into a buffer that is there.
 fn encode_event_60(turns: u32) {
     let stamp = Stamp::new(1_704_110_400, 97_401);
-    let writer = Writer::new(Dialect::Guide);
+    let writer = EventWriter::new(Dialect::Guide);
     let text = TEXT.get(..60).unwrap_or_default();
     let mut out = Vec::with_capacity(4096);
     for _ in 0..turns {
@@ -173,7 +173,11 @@ fn publication() -> Publication {
 /// A publication to a room of so many members on one worker: numbered, into the mailbox, swapped
 /// out and released.
 fn publish(members: u32, turns: u32) {
-    let broker = Broker::new(&config::Broker::default(), vec![Box::new(|| {})], None);
+    let broker = Broker::new(
+        &config::BrokerSettings::default(),
+        vec![Box::new(|| {})],
+        None,
+    );
     let name = RoomName::chat("1", "session").expect("legal");
     let room = broker.join(&name, 0, RoomSlot::default).room;
     for _ in 1..members {
@@ -223,7 +227,7 @@ impl Write for Socket {
 
 /// One publication to so many members whose sockets take it at once.
 fn offer(members: usize, turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let bounds = Bounds::from(&config::QueueSettings::default());
     let publication = publication();
     let mut outbounds: Vec<Outbound> = Vec::new();
     outbounds.resize_with(members, Outbound::default);
@@ -252,7 +256,7 @@ fn offer_10(turns: u32) {
 
 /// 64 publications for a member whose socket takes nothing, then everything in one write.
 fn backlog_64(turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let bounds = Bounds::from(&config::QueueSettings::default());
     let publication = publication();
     let mut outbound = Outbound::default();
     let mut sent = Sent::default();

@@ -212,16 +212,16 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+                Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
             };
         }
         pub mod probe {
             pub use crate::bridge::probe::probe;
         }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
-            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        pub mod order {
+            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
+            pub use crate::bridge::order::{Announcement, Position};
         }
     }
     pub mod broker {
@@ -251,7 +251,7 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
+            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;

@@ -82,11 +82,11 @@ struct Bench {
 
 impl Bench {
     fn new(prompts: usize, prompts_per_room: usize, concurrency: usize) -> Self {
-        let config = config::Assistant {
+        let config = config::AssistantSettings {
             prompts,
             prompts_per_room,
             concurrency,
-            ..config::Assistant::default()
+            ..config::AssistantSettings::default()
         };
         let script = Script::default();
         let most = Arc::clone(&script.most);
@@ -308,7 +308,7 @@ async fn prompts_from_many_threads_each_end_exactly_once() {
 
 #[tokio::test]
 async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
-    let mut config = config::Assistant::default();
+    let mut config = config::AssistantSettings::default();
     let faq = Dispatcher::start(&Handle::current(), &config).expect("built in");
     assert!(faq.enabled());
     config.kind = config::AssistantKind::None;

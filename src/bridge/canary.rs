@@ -5,7 +5,7 @@
 use super::link::RedisLink;
 use super::mode::Mode;
 use crate::redis::client::{RedisClient, check_role};
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub(super) async fn watch(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
     slots: &[String],
-) -> Failure {
+) -> LinkFailure {
     loop {
         tokio::time::sleep(EVERY).await;
         if let Err(failure) = watch_once((link, mode), client, slots).await {
@@ -36,7 +36,7 @@ async fn watch_once(
     (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
     slots: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     send(link, mode, client).await?;
     let card = link.company.card(link.place).write();
     client
@@ -48,7 +48,7 @@ async fn watch_once(
     }
     // One canary proves one slot; the others are as they were when they were subscribed.
     if client.slots().await? != slots {
-        return Err(Failure::Moved);
+        return Err(LinkFailure::Moved);
     }
     Ok(())
 }
@@ -58,7 +58,7 @@ pub(super) async fn send(
     link: &RedisLink,
     mode: &Mode,
     client: &dyn RedisClient,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
@@ -69,5 +69,5 @@ pub(super) async fn send(
             return Ok(());
         }
     }
-    Err(Failure::Canary)
+    Err(LinkFailure::Canary)
 }

@@ -29,7 +29,7 @@ impl fmt::Debug for Mailboxes {
 }
 
 impl Mailboxes {
-    pub(super) fn new(settings: &config::Broker, wakes: Vec<Wake>) -> Self {
+    pub(super) fn new(settings: &config::BrokerSettings, wakes: Vec<Wake>) -> Self {
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
         let wakes = wakes.into_iter().take(WORKERS_MAX);
         Self {

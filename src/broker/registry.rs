@@ -58,7 +58,7 @@ impl Broker {
     /// the node.
     #[must_use]
     pub fn new(
-        settings: &config::Broker,
+        settings: &config::BrokerSettings,
         wakes: Vec<Wake>,
         uplinks: impl IntoIterator<Item = Box<dyn Uplink>>,
     ) -> Self {

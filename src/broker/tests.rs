@@ -20,7 +20,7 @@ fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
             wakes.fetch_add(1, Ordering::Relaxed);
         }) as Wake
     };
-    let settings = config::Broker {
+    let settings = config::BrokerSettings {
         spread_above: 4,
         mailbox_capacity: 3,
         mailbox_bytes: 1 << 20,
@@ -232,7 +232,7 @@ impl Uplink for Witness {
 /// A broker of one worker with these uplinks.
 fn broker_with(uplinks: &[&Witness]) -> Broker {
     let uplinks = uplinks.iter().map(|&uplink| Box::new(uplink.clone()) as _);
-    let settings = config::Broker::default();
+    let settings = config::BrokerSettings::default();
     Broker::new(&settings, vec![Box::new(|| {})], uplinks)
 }
 

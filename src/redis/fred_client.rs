@@ -28,15 +28,15 @@
 )]
 
 use super::client::{
-    Answer, Connection, Connector, Messages, Pending, Purpose, RedisClient, RedisCommand,
+    Answer, Connector, Messages, Purpose, RedisClient, RedisCommand, RedisConnection, RedisFuture,
     SubscriptionEvent,
 };
 use super::error::Error;
-use super::failure::{CommandError, ErrorKind, Failure};
+use super::failure::{CommandError, ErrorKind, LinkFailure};
 use super::tls;
 use super::value::RedisValue;
 use crate::config;
-use crate::config::redis::{Endpoint, Login, Place, RedisAddress};
+use crate::config::redis::{Endpoint, Login, RedisAddress, Topology};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{
@@ -74,7 +74,7 @@ impl From<fred::error::Error> for CommandError {
     }
 }
 
-impl From<fred::error::Error> for Failure {
+impl From<fred::error::Error> for LinkFailure {
     fn from(error: fred::error::Error) -> Self {
         CommandError::from(error).into()
     }
@@ -118,9 +118,12 @@ impl FredConnector {
     ///
     /// # Errors
     /// When a file of certificates cannot be read.
-    pub(super) fn new(address: &RedisAddress, settings: &config::Bridge) -> Result<Self, Error> {
+    pub(super) fn new(
+        address: &RedisAddress,
+        settings: &config::BridgeSettings,
+    ) -> Result<Self, Error> {
         let mut config = Config {
-            server: server(&address.place),
+            server: server(&address.topology),
             // Behind a Cluster, and by itself, there is 0.
             database: Some(address.database).filter(|database| *database > 0),
             username: address.login.username.clone(),
@@ -153,7 +156,7 @@ impl FredConnector {
         })
     }
 
-    async fn open(&self, purpose: Purpose) -> Result<Connection, Failure> {
+    async fn open(&self, purpose: Purpose) -> Result<RedisConnection, LinkFailure> {
         let timeout = self.timeout;
         let (events, blocking) = match purpose {
             Purpose::Commands => (EVENTS, None),
@@ -199,12 +202,15 @@ impl FredConnector {
             client,
             is_cluster: self.is_cluster,
         };
-        Ok(Connection::new(Arc::new(client), Box::pin(task.ended())))
+        Ok(RedisConnection::new(
+            Arc::new(client),
+            Box::pin(task.ended()),
+        ))
     }
 }
 
 impl Connector for FredConnector {
-    fn connect(&self, purpose: Purpose) -> Pending<Result<Connection, Failure>> {
+    fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>> {
         let connector = self.clone();
         Box::pin(async move { connector.open(purpose).await })
     }
@@ -214,10 +220,10 @@ impl Connector for FredConnector {
 struct FredTask(ConnectHandle);
 
 impl FredTask {
-    async fn ended(mut self) -> Failure {
+    async fn ended(mut self) -> LinkFailure {
         match (&mut self.0).await {
             Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => Failure::Ended,
+            Ok(Ok(())) | Err(_) => LinkFailure::Ended,
         }
     }
 }
@@ -409,13 +415,13 @@ impl Messages for FredMessages {
     }
 }
 
-/// A place as the library has it.
-fn server(place: &Place) -> ServerConfig {
+/// A topology as the library has it.
+fn server(topology: &Topology) -> ServerConfig {
     let server = |at: &Endpoint| Server::new(at.host.clone(), at.port);
-    match place {
-        Place::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
-        Place::Socket(path) => ServerConfig::Unix { path: path.clone() },
-        Place::Sentinel {
+    match topology {
+        Topology::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
+        Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
+        Topology::Sentinel {
             sentinels,
             service,
             login,
@@ -425,7 +431,7 @@ fn server(place: &Place) -> ServerConfig {
             username: login.username.clone(),
             password: secret(login),
         },
-        Place::Cluster(nodes) => ServerConfig::Clustered {
+        Topology::Cluster(nodes) => ServerConfig::Clustered {
             hosts: nodes.iter().map(server).collect(),
             policy: ClusterDiscoveryPolicy::default(),
         },

@@ -5,7 +5,7 @@ use crate::transport::{Opcode, encoder};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const HEAD: Head = Head {
+const HEAD: EnvelopeHead = EnvelopeHead {
     node: NodeId(*b"0123456789abcdef"),
     epoch: 0x0102_0304_0506_0708,
     incarnation: 9,
@@ -19,21 +19,21 @@ enum Said {
 }
 
 impl Said {
-    fn entry(&self) -> Entry<'_> {
+    fn entry(&self) -> EnvelopeEntry<'_> {
         match self {
-            Self::Message(number, deadline, frame) => Entry::Message {
+            Self::Message(number, deadline, frame) => EnvelopeEntry::Message {
                 number: *number,
                 deadline: *deadline,
                 frame,
             },
-            Self::Mark(number) => Entry::Mark { number: *number },
-            Self::Hello => Entry::Hello,
+            Self::Mark(number) => EnvelopeEntry::Mark { number: *number },
+            Self::Hello => EnvelopeEntry::Hello,
         }
     }
 }
 
 fn written(said: &[Said]) -> Bytes {
-    let mut writer = Writer::new(&HEAD, 0);
+    let mut writer = EnvelopeWriter::new(&HEAD, 0);
     for one in said {
         writer.push(one.entry());
     }
@@ -57,8 +57,8 @@ proptest! {
         let bytes = written(&all);
         let envelope = Envelope::read(&bytes).unwrap();
         prop_assert_eq!(envelope.head(), &HEAD);
-        let read: Vec<Entry<'_>> = envelope.entries().collect();
-        let expected: Vec<Entry<'_>> = all.iter().map(Said::entry).collect();
+        let read: Vec<EnvelopeEntry<'_>> = envelope.entries().collect();
+        let expected: Vec<EnvelopeEntry<'_>> = all.iter().map(Said::entry).collect();
         prop_assert_eq!(read, expected);
     }
 
@@ -67,8 +67,8 @@ proptest! {
         let bytes = written(&all);
         let cut = cut.index(bytes.len());
         if let Ok(envelope) = Envelope::read(&bytes[..cut]) {
-            let whole: Vec<Entry<'_>> = all.iter().map(Said::entry).collect();
-            let read: Vec<Entry<'_>> = envelope.entries().collect();
+            let whole: Vec<EnvelopeEntry<'_>> = all.iter().map(Said::entry).collect();
+            let read: Vec<EnvelopeEntry<'_>> = envelope.entries().collect();
             prop_assert_eq!(&whole[..read.len()], &read[..]);
         }
     }
@@ -112,7 +112,7 @@ fn an_announced_length_is_believed_only_if_it_is_there() {
     bytes.extend_from_slice(&[0; 17]);
     bytes.extend_from_slice(&u32::MAX.to_be_bytes());
     bytes.extend_from_slice(b"short");
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Cut);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Cut);
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn only_one_whole_text_frame_may_reach_a_member() {
 fn unknown_versions_and_entries_are_poison() {
     let mut bytes = written(&[Said::Hello]).to_vec();
     *bytes.last_mut().unwrap() = 9;
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Entry);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Entry);
     bytes[0] = 2;
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Version);
-    assert_eq!(Envelope::read(b"").unwrap_err(), Poison::Cut);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Version);
+    assert_eq!(Envelope::read(b"").unwrap_err(), EnvelopeFault::Cut);
 }

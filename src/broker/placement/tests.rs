@@ -16,7 +16,7 @@ const STARTS: u64 = 32;
 const MOST: usize = 8;
 
 fn broker(workers: usize) -> Broker {
-    let settings = config::Broker {
+    let settings = config::BrokerSettings {
         spread_above: 200,
         ..config::Config::default().broker
     };

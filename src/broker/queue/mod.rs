@@ -38,8 +38,8 @@ pub struct Bounds {
     pub overflow: Overflow,
 }
 
-impl From<&config::Queue> for Bounds {
-    fn from(queue: &config::Queue) -> Self {
+impl From<&config::QueueSettings> for Bounds {
+    fn from(queue: &config::QueueSettings) -> Self {
         Self {
             capacity: u32::try_from(queue.capacity).unwrap_or(u32::MAX),
             bytes_max: queue.bytes_max,
