@@ -74,7 +74,7 @@ impl Roster {
         from: Option<usize>,
     ) -> u64 {
         self.sequence += 1;
-        let bytes = publication.bytes();
+        let bytes = publication.frame.len();
         let mut members = 0;
         let mut next = self.home.as_ref();
         let mut others = self
@@ -87,7 +87,7 @@ impl Roster {
                 slot: placement.slot,
                 sequence: self.sequence,
                 members: placement.members,
-                publication: publication.clone(),
+                delivery: publication.delivery(),
             };
             mailboxes.push_sized(usize::from(placement.worker), parcel, bytes, from);
             next = others.split_off_first();

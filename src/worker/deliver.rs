@@ -78,6 +78,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     fn release(&mut self) {
         let done = std::mem::take(&mut self.done);
         self.held -= done;
+        debug_assert!(
+            self.held.parcels > 0 || self.held.bytes == 0,
+            "what a mailbox counts of a parcel is what is given back of it"
+        );
         let mailboxes = self.context.broker.mailboxes();
         mailboxes.release(self.context.worker, done.parcels, done.bytes);
         // Whoever is in a room of this worker waits for this mailbox at least.
@@ -97,16 +101,16 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 slot,
                 sequence,
                 members,
-                publication,
+                delivery,
             } => {
                 let Some(gathering) = self.gathering(key_of(slot)) else {
-                    self.done.add(publication.frame.len());
+                    self.done.add(delivery.frame.len());
                     self.account_missed(u64::from(members));
                     return;
                 };
                 let sequence = low_half(sequence);
                 gathering.add(PendingPublication {
-                    publication,
+                    delivery,
                     sequence,
                     members,
                 });
@@ -139,10 +143,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             Parcel::Direct {
                 connection,
-                publication,
+                delivery,
                 resume,
             } => {
-                self.set_aside(connection.0, Content::Event(publication));
+                self.set_aside(connection.0, Content::Event(delivery));
                 if resume {
                     self.contained(connection.0, |worker, key| worker.resume(key, true));
                 }

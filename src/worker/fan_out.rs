@@ -111,8 +111,8 @@ impl<S: io::Write> Counter<'_, S> {
             [_] => {}
             several => {
                 blob.clear();
-                for publication in several {
-                    blob.extend_from_slice(&publication.frame);
+                for delivery in several {
+                    blob.extend_from_slice(&delivery.frame);
                 }
             }
         }

@@ -166,6 +166,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
     fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
+        let greeting = greeting.map(Publication::delivery);
         let Self {
             clients, context, ..
         } = self;
@@ -183,7 +184,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         } = client;
         let outbound = &mut connection.outbound;
         if outbound
-            .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
+            .greet(
+                now,
+                &self.bounds,
+                answer,
+                greeting.as_ref(),
+                socket,
+                &mut sent,
+            )
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);

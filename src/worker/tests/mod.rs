@@ -60,10 +60,10 @@ pub(super) fn trip_writing(index: u32, bytes: &[u8]) {
 
 /// The fail point where parcels are delivered.
 pub(super) fn trip_delivery(parcel: &crate::broker::Parcel) {
-    let crate::broker::Parcel::Room { publication, .. } = parcel else {
+    let crate::broker::Parcel::Room { delivery, .. } = parcel else {
         return;
     };
-    let asked = publication.frame.ends_with(TRIP_DELIVERY);
+    let asked = delivery.frame.ends_with(TRIP_DELIVERY);
     assert!(!asked, "asked for by a test");
 }
 

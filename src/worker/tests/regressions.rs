@@ -4,7 +4,7 @@
 use super::rig::{Rig, masked, read};
 use crate::broker::Publication;
 use crate::broker::Verdict;
-use crate::broker::queue::Bounds;
+use crate::broker::queue::{Bounds, Delivery};
 use crate::clock::Millis;
 use crate::config::{Config, Overflow};
 use crate::name::RoomName;
@@ -298,10 +298,9 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
         bytes_max: 1 << 20,
         overflow: Overflow::DropNewest,
     };
-    let frame = Publication {
+    let frame = Delivery {
         frame: encoder::frame(Opcode::Text, &[b'x'; 98]),
         deadline: Millis::NEVER,
-        event: None,
     };
     let frames = vec![frame; 10];
     let bytes: Vec<u8> = frames.iter().flat_map(|one| one.frame.to_vec()).collect();
