@@ -32,21 +32,6 @@ const KNOWN: &[(&str, &[&str])] = &[
         ],
     ),
     ("config/redis", &["draft", "mod", "url"]),
-    (
-        "worker",
-        &[
-            "agenda",
-            "context",
-            "fan_out",
-            "gathering",
-            "lifecycle",
-            "listener",
-            "memory",
-            "mod",
-            "rooms",
-            "turn",
-        ],
-    ),
 ];
 
 /// What one file says of another: the path from the root of the crate, or as it stands where it starts nowhere known.
