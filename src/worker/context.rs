@@ -1,8 +1,8 @@
 //! What a worker's connections share: the way into rooms, the consumers, the counters; and
 //! [`Speaker`], which hands one connection's messages to its consumer.
 
-use super::Supplies;
 use super::connection::Surroundings;
+use super::supplies::Supplies;
 use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;

@@ -7,10 +7,11 @@
 
 use super::client::{Ended, Seat, Stage};
 use super::gathering::{Aside, Content, Gathering, ParcelLoad, PendingPublication};
+use super::member::low_half;
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
 use super::portions::SMALL_ROOMS;
-use super::rooms::{Change, key_of, low_half};
+use super::rooms::{Change, key_of};
 use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ledger::Cause;

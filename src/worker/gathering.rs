@@ -9,8 +9,8 @@
 //! positions in the room's list of members, so members may come (behind the range), leave, or be
 //! served out of turn (moved to an end of the range, which then passes over them).
 
+use super::member::{Member, is_before};
 use super::outbound::OutboundPiece;
-use super::rooms::{Member, is_before};
 use crate::broker::queue::Delivery;
 use crate::clock::Millis;
 use bytes::Bytes;

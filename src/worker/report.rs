@@ -1,7 +1,7 @@
 //! What a worker says about itself: counts to the shared metrics, answers to audits.
 
-use super::Report;
 use super::context::TurnTally;
+use super::handle::Report;
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
