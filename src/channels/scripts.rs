@@ -284,8 +284,8 @@ impl Commands {
     /// some. The reply is the key, and pairs of a message and its score, or nothing after [`POP_TIMEOUT_SECS`]. Redis 7; before it,
     /// [`Commands::pop`] and [`Commands::drain`] do the same in two steps.
     #[must_use]
-    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, patience: &str) -> RedisCommand {
-        let mut arguments = vec![patience.into(), keys.len().to_string().into_bytes()];
+    pub fn pop_many(keys: Vec<Vec<u8>>, count: usize, timeout: &str) -> RedisCommand {
+        let mut arguments = vec![timeout.into(), keys.len().to_string().into_bytes()];
         arguments.extend(keys);
         arguments.extend(["MIN".into(), "COUNT".into(), count.to_string().into_bytes()]);
         RedisCommand {

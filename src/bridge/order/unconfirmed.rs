@@ -178,13 +178,13 @@ impl Unconfirmed {
         self.probe = None;
     }
 
-    /// An own publication came back, which `patience` allows for. What waited up to it goes into
+    /// An own publication came back, within `order_timeout` or later. What waited up to it goes into
     /// `ready`: those before it that did not come back never will.
     pub fn back(
         &mut self,
         (incarnation, number): (u64, u64),
         now: Millis,
-        patience: Duration,
+        order_timeout: Duration,
         ready: &mut Vec<Publication>,
     ) -> Back {
         if incarnation != self.incarnation {
@@ -194,7 +194,7 @@ impl Unconfirmed {
             let is_quick = match self.probe {
                 Some((probe, since)) if number >= probe => {
                     self.probe = None;
-                    now.since(since) <= patience
+                    now.since(since) <= order_timeout
                 }
                 _ => false,
             };
