@@ -14,7 +14,7 @@ use supportal::config::{BridgeMode, Config};
 use supportal::internal::bridge::Bridge;
 use supportal::internal::bridge::Origins;
 use supportal::internal::bridge::envelope::{
-    CLASS_CHAT, Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
+    Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
 };
 use supportal::internal::bridge::order::Announcement;
 use supportal::internal::bridge::order::{Back, Unconfirmed, UnconfirmedLoad};
@@ -46,7 +46,6 @@ fn written(messages: u64, frame: &[u8]) -> Bytes {
         writer.push(EnvelopeEntry::Message {
             number,
             deadline: 1,
-            class: CLASS_CHAT,
             frame,
         });
     }

@@ -17,7 +17,7 @@ use supportal::internal::broker::Bounds;
 use supportal::internal::broker::{Broker, Parcel, Publication, Wake};
 use supportal::internal::broker::{Room, RoomSlot};
 use supportal::internal::clock::Millis;
-use supportal::internal::worker::{Batch, Outbound, Sent};
+use supportal::internal::worker::{FrameBatch, Outbound, Sent};
 
 const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
@@ -110,7 +110,7 @@ fn offering(criterion: &mut Criterion) {
                             let Parcel::Room { publication, .. } = parcel else {
                                 continue;
                             };
-                            let batch = Batch {
+                            let batch = FrameBatch {
                                 frames: std::slice::from_ref(&publication),
                                 bytes: &publication.frame,
                             };

@@ -19,10 +19,10 @@ use supportal::internal::broker::{Cause, Ledger};
 use supportal::internal::clock::Millis;
 use supportal::internal::protocol::{EventWriter, Parser, Sender, Stamp};
 use supportal::internal::server::Router;
-use supportal::internal::transport::handshake::{self, Head};
+use supportal::internal::transport::handshake::{self, RequestHead};
 use supportal::internal::transport::{Decoder, Input, Limits, Opcode, encoder};
 use supportal::internal::worker::Timers;
-use supportal::internal::worker::{Batch, Flushed, Outbound, Sent};
+use supportal::internal::worker::{Flushed, FrameBatch, Outbound, Sent};
 use supportal::internal::worker::{Rate, TokenBucket};
 
 /// A case and what takes so many turns of it.
@@ -141,7 +141,7 @@ fn route_match(turns: u32) {
 
 /// The checks of a browser's handshake, and its 101.
 fn handshake_check(turns: u32) {
-    let head = Head {
+    let head = RequestHead {
         method: "GET",
         is_http_11: true,
         fields: vec![
@@ -234,7 +234,7 @@ fn offer(members: usize, turns: u32) {
     let mut socket = Socket { takes: true };
     let mut sent = Sent::default();
     for _ in 0..turns {
-        let batch = black_box(Batch {
+        let batch = black_box(FrameBatch {
             frames: std::slice::from_ref(&publication),
             bytes: &publication.frame,
         });
@@ -263,7 +263,7 @@ fn backlog_64(turns: u32) {
     for _ in 0..turns {
         let mut socket = Socket { takes: false };
         for _ in 0..64 {
-            let batch = black_box(Batch {
+            let batch = black_box(FrameBatch {
                 frames: std::slice::from_ref(&publication),
                 bytes: &publication.frame,
             });
@@ -290,7 +290,6 @@ fn queue_push_pop(turns: u32) {
         let delivery = Delivery {
             frame: frame.clone(),
             deadline: Millis(61_000),
-            tag: 0,
         };
         let report = queue.push(Millis(1_000), &bounds, black_box(delivery));
         assert_eq!(black_box(report).expired, 0);

@@ -212,8 +212,7 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                CLASS_CHAT, Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES,
-                NodeId,
+                Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
             };
         }
         pub mod probe {
@@ -226,10 +225,11 @@ pub mod internal {
         }
     }
     pub mod broker {
+        pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::room::Room;
         pub use crate::broker::{Broker, Parcel, Publication, Wake};
     }
     pub mod channels {
@@ -269,19 +269,19 @@ pub mod internal {
     }
     pub mod transport {
         pub use crate::transport::{
-            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+            Decoder, Incoming, Input, Limits, MessageKind, Opcode, Violation, ViolationKind,
         };
         pub mod encoder {
             pub use crate::transport::encoder::frame;
         }
         pub mod handshake {
             pub use crate::transport::handshake::{
-                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+                HandshakeRefusal, Offer, RefusalKind, RequestHead, accept, answer, check,
             };
         }
     }
     pub mod worker {
-        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
     }

@@ -369,9 +369,6 @@ impl Turn {
                 return Err(Failure::TooLong);
             }
             whole.push_str(&piece);
-            if let Some(reply) = &mut self.reply {
-                self.desk.guarded(|| reply.piece(&piece));
-            }
         }
     }
 

@@ -17,38 +17,40 @@ const EVERY: Duration = Duration::from_secs(1);
 /// may be among them.
 const TRIES: usize = 2;
 
-/// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> LinkFailure {
+/// Sends canaries until one does not come back, or the slots are no longer as they were before the
+/// first subscription.
+pub(super) async fn watch(
+    (link, mode): (&RedisLink, &Mode),
+    client: &dyn RedisClient,
+    slots: &[String],
+) -> LinkFailure {
     loop {
-        if let Err(failure) = watch_all(link, mode, client).await {
+        tokio::time::sleep(EVERY).await;
+        if let Err(failure) = watch_once((link, mode), client, slots).await {
             return failure;
         }
     }
 }
 
-async fn watch_all(
-    link: &RedisLink,
-    mode: &Mode,
+async fn watch_once(
+    (link, mode): (&RedisLink, &Mode),
     client: &dyn RedisClient,
+    slots: &[String],
 ) -> Result<(), LinkFailure> {
-    let slots = client.slots().await?;
-    loop {
-        tokio::time::sleep(EVERY).await;
-        send(link, mode, client).await?;
-        let card = link.company.card(link.place).write();
-        client
-            .publish(link.nodes_channel.clone(), card.into_bytes().into())
-            .await?;
-        if link.deployment.is_cluster {
-            // One canary proves one slot; the others are as they were when they were subscribed.
-            if client.slots().await? != slots {
-                return Err(LinkFailure::Moved);
-            }
-        } else {
-            // Demoted behind our back, it would still bring every canary back.
-            check_role(client).await?;
-        }
+    send(link, mode, client).await?;
+    let card = link.company.card(link.place).write();
+    client
+        .publish(link.nodes_channel.clone(), card.into_bytes().into())
+        .await?;
+    if !link.deployment.is_cluster {
+        // Demoted behind our back, it would still bring every canary back.
+        return check_role(client).await;
     }
+    // One canary proves one slot; the others are as they were when they were subscribed.
+    if client.slots().await? != slots {
+        return Err(LinkFailure::Moved);
+    }
+    Ok(())
 }
 
 /// Sends one and waits for it.

@@ -48,6 +48,8 @@ pub(super) struct LinkSession {
     commands: RedisConnection,
     subscriptions: RedisConnection,
     arrivals: OwnedTask<LinkFailure>,
+    /// What each master of a Cluster said of the slots before anything was subscribed.
+    slots: Vec<String>,
     /// In mode `streams`.
     reads: Option<Reads>,
 }
@@ -65,6 +67,7 @@ impl LinkSession {
         check_role(&*commands.client).await?;
         let reads = mode.open(link).await?;
         let subscriptions = link.deployment.subscriber().await?;
+        let slots = subscriptions.client.slots().await?;
         let messages = subscriptions.client.messages();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(mode), Arc::clone(broker));
         let arrivals = OwnedTask(tokio::spawn(arrivals.run(messages)));
@@ -75,6 +78,7 @@ impl LinkSession {
             commands,
             subscriptions,
             arrivals,
+            slots,
             reads,
         })
     }
@@ -101,7 +105,7 @@ impl LinkSession {
             }),
             failure = send((link, mode), &*commands, sending, settle) => failure,
             failure = follow((link, mode), broker, &*subscriptions) => failure,
-            failure = canary::watch(link, mode, &*commands) => failure,
+            failure = canary::watch((link, mode), &*commands, &self.slots) => failure,
             failure = mode.recover(link, broker, self.reads.as_mut()) => failure,
         }
     }

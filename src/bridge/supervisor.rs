@@ -205,7 +205,7 @@ impl SupervisedLink {
 #[cfg(test)]
 mod tests {
     use crate::bridge::Bridge;
-    use crate::broker::room::RoomSlot;
+    use crate::broker::RoomSlot;
     use crate::broker::{Broker, Publication, Wake};
     use crate::clock::{Clock, Millis};
     use crate::config::redis::RedisAddress;

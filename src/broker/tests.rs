@@ -1,9 +1,16 @@
 //! The broker alone: seats, order, placement, removal.
 
+use super::room::Room;
+use super::uplink::{Author, Forwarded, Uplink, Way};
 use super::*;
+use crate::clock::Millis;
+use crate::config;
+use crate::name::RoomName;
+use crate::protocol::Event;
 use crate::protocol::{Moment, Sender};
-use std::sync::atomic::AtomicUsize;
-use uplink::Forwarded;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
     let wakes = Arc::new(AtomicUsize::new(0));

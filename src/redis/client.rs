@@ -66,7 +66,8 @@ pub(crate) trait RedisClient: Debug + Send + Sync {
     /// What comes by the subscriptions from here on.
     fn messages(&self) -> Box<dyn Messages>;
 
-    /// Who has which slots of a Cluster, in an order of its own; empty for a Redis alone.
+    /// Who has which slots of a Cluster in the eyes of each master, in an order of its own; empty for
+    /// a Redis alone.
     fn slots(&self) -> Answer<Vec<String>>;
 }
 

@@ -69,3 +69,24 @@ impl Deployment {
         self.connector.connect(Purpose::Messages).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown_by_debug() {
+        let urls = [
+            "redis://ann:hushhush@127.0.0.1",
+            "rediss://:hushhush@127.0.0.1",
+            "redis-cluster://ann:hushhush@127.0.0.1",
+            "redis-sentinel://ann:hushhush@127.0.0.1?sentinelServiceName=m&sentinelPassword=hushhush",
+        ];
+        for url in urls {
+            let address = RedisAddress::parse(url).unwrap();
+            let deployment = Deployment::new(&address, &config::BridgeSettings::default()).unwrap();
+            let shown = format!("{deployment:?} {address:?}");
+            assert!(!shown.contains("hushhush"), "{shown}");
+        }
+    }
+}

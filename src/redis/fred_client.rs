@@ -18,7 +18,9 @@
 //! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
 //! subscriptions before it, and any error in its place ends the session with its clients, before
 //! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
-//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
+//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred. A
+//! master does so when it learns of the move itself, so each is asked; and it may learn of it between
+//! a subscription and any question behind that, so they are asked before the first subscription.
 
 #![expect(
     clippy::large_futures,
@@ -46,6 +48,7 @@ use fred::types::config::{
     UnresponsiveConfig,
 };
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Message, RespVersion, Value};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,13 +95,22 @@ impl From<Value> for RedisValue {
 }
 
 /// How fred is to reach one deployment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct FredConnector {
     config: Config,
     is_cluster: bool,
     name: String,
     timeout: Duration,
     arrivals: usize,
+}
+
+/// fred's own shows the passwords.
+impl fmt::Debug for FredConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredConnector")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FredConnector {
@@ -223,10 +235,18 @@ impl Drop for FredTask {
 }
 
 /// A connected client of fred.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct FredClient {
     client: Client,
     is_cluster: bool,
+}
+
+impl fmt::Debug for FredClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredClient")
+            .field("id", &self.client.id())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FredClient {
@@ -251,8 +271,7 @@ impl FredClient {
             return Ok(self.client.script_load(function).await?);
         }
         let mut hash = String::new();
-        let routing = self.client.cached_cluster_state();
-        for master in routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes()) {
+        for master in self.masters() {
             let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
             let master = self.client.with_cluster_node(&master);
             hash = master.custom(load, vec!["LOAD", function]).await?;
@@ -284,20 +303,29 @@ impl FredClient {
         Ok(self.client.unsubscribe(channels).await?)
     }
 
+    /// The masters of a Cluster, as they are known so far.
+    fn masters(&self) -> Vec<Server> {
+        let routing = self.client.cached_cluster_state();
+        routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes())
+    }
+
     async fn slots(&self) -> Result<Vec<String>, CommandError> {
         if !self.is_cluster {
             return Ok(Vec::new());
         }
-        let ranges: Value = self.client.cluster_slots().await?;
-        // First slot, last slot, then the nodes, the master before its replicas.
-        let mut slots: Vec<String> = ranges
-            .into_array()
-            .into_iter()
-            .map(|range| {
+        let mut slots = Vec::new();
+        for master in self.masters() {
+            let said: Value = self
+                .client
+                .with_cluster_node(&master)
+                .cluster_slots()
+                .await?;
+            // First slot, last slot, then the nodes, the master before its replicas.
+            slots.extend(said.into_array().into_iter().map(|range| {
                 let range: Vec<Value> = range.into_array().into_iter().take(3).collect();
-                format!("{range:?}")
-            })
-            .collect();
+                format!("{master}: {range:?}")
+            }));
+        }
         slots.sort();
         Ok(slots)
     }

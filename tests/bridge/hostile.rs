@@ -41,7 +41,6 @@ fn message(head: &EnvelopeHead, number: u64, text: &str, deadline: u64) -> Bytes
     writer.push(EnvelopeEntry::Message {
         number,
         deadline,
-        class: 0,
         frame: &frame(text),
     });
     writer.finish()

@@ -6,7 +6,7 @@
 //! 17  epoch: milliseconds since 1970 at that boot
 //! 25  incarnation of the room on that node
 //! 33  entries, to the end
-//!       message  1, number u64, deadline u64 (milliseconds since 1970), class u8, length u32, frame
+//!       message  1, number u64, deadline u64 (milliseconds since 1970), reserved u8, length u32, frame
 //!       mark     2, number u64: the last one given out in this room so far
 //!       hello    3: who else is in this room may say its mark
 //! ```
@@ -33,8 +33,8 @@ const MESSAGE: u8 = 1;
 const MARK: u8 = 2;
 const HELLO: u8 = 3;
 
-/// Class of an ordinary chat event; a receiver passes other classes on as they are.
-pub const CLASS_CHAT: u8 = 0;
+/// A byte of every message that says nothing yet: written as zero, read whatever it is.
+const RESERVED: u8 = 0;
 
 /// A node between its boot and its end: random, so that no two nodes and no two boots share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,8 +66,6 @@ pub enum EnvelopeEntry<'a> {
         number: u64,
         /// When it stops being worth delivering, in milliseconds since 1970.
         deadline: u64,
-        /// What it is; [`CLASS_CHAT`] so far.
-        class: u8,
         /// The frame for the members: one final, unmasked text frame.
         frame: &'a [u8],
     },
@@ -122,7 +120,6 @@ impl EnvelopeWriter {
             EnvelopeEntry::Message {
                 number,
                 deadline,
-                class,
                 frame,
             } => {
                 let Ok(length) = u32::try_from(frame.len()) else {
@@ -131,7 +128,7 @@ impl EnvelopeWriter {
                 self.bytes.push(MESSAGE);
                 self.bytes.extend_from_slice(&number.to_be_bytes());
                 self.bytes.extend_from_slice(&deadline.to_be_bytes());
-                self.bytes.push(class);
+                self.bytes.push(RESERVED);
                 self.bytes.extend_from_slice(&length.to_be_bytes());
                 self.bytes.extend_from_slice(frame);
             }
@@ -244,13 +241,12 @@ impl<'a> EnvelopeReader<'a> {
     fn entry(&mut self) -> Result<EnvelopeEntry<'a>, EnvelopeFault> {
         match self.byte()? {
             MESSAGE => {
-                let (number, deadline, class) = (self.number()?, self.number()?, self.byte()?);
+                let (number, deadline, _reserved) = (self.number()?, self.number()?, self.byte()?);
                 let length = u32::from_be_bytes(self.array()?);
                 let length = usize::try_from(length).map_err(|_too_long| EnvelopeFault::Cut)?;
                 Ok(EnvelopeEntry::Message {
                     number,
                     deadline,
-                    class,
                     frame: self.take(length)?,
                 })
             }

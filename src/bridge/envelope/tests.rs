@@ -13,7 +13,7 @@ const HEAD: EnvelopeHead = EnvelopeHead {
 
 #[derive(Clone, Debug)]
 enum Said {
-    Message(u64, u64, u8, Bytes),
+    Message(u64, u64, Bytes),
     Mark(u64),
     Hello,
 }
@@ -21,10 +21,9 @@ enum Said {
 impl Said {
     fn entry(&self) -> EnvelopeEntry<'_> {
         match self {
-            Self::Message(number, deadline, class, frame) => EnvelopeEntry::Message {
+            Self::Message(number, deadline, frame) => EnvelopeEntry::Message {
                 number: *number,
                 deadline: *deadline,
-                class: *class,
                 frame,
             },
             Self::Mark(number) => EnvelopeEntry::Mark { number: *number },
@@ -43,12 +42,10 @@ fn written(said: &[Said]) -> Bytes {
 
 fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
-        (any::<u64>(), any::<u64>(), any::<u8>(), "\\PC{0,300}").prop_map(
-            |(number, deadline, class, text)| {
-                let frame = encoder::frame(Opcode::Text, text.as_bytes());
-                Said::Message(number, deadline, class, frame)
-            }
-        ),
+        (any::<u64>(), any::<u64>(), "\\PC{0,300}").prop_map(|(number, deadline, text)| {
+            let frame = encoder::frame(Opcode::Text, text.as_bytes());
+            Said::Message(number, deadline, frame)
+        }),
         any::<u64>().prop_map(Said::Mark),
         Just(Said::Hello),
     ]
@@ -88,7 +85,7 @@ proptest! {
 #[test]
 fn the_bytes_are_those_of_the_description() {
     let frame = encoder::frame(Opcode::Text, b"hi");
-    let bytes = written(&[Said::Message(1, 2, 0, frame), Said::Mark(3), Said::Hello]);
+    let bytes = written(&[Said::Message(1, 2, frame), Said::Mark(3), Said::Hello]);
     let mut expected = vec![1];
     expected.extend_from_slice(b"0123456789abcdef");
     expected.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9]);
@@ -97,6 +94,15 @@ fn the_bytes_are_those_of_the_description() {
     expected.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 3, 3]);
     assert_eq!(bytes, expected);
     assert_eq!(bytes.len(), HEAD_BYTES + MESSAGE_BYTES + 4 + 9 + 1);
+}
+
+#[test]
+fn the_reserved_byte_of_a_message_is_read_whatever_it_is() {
+    let said = [Said::Message(1, 2, encoder::frame(Opcode::Text, b"hi"))];
+    let mut bytes = written(&said).to_vec();
+    bytes[HEAD_BYTES + 17] = 7;
+    let envelope = Envelope::read(&bytes).unwrap();
+    assert_eq!(envelope.entries().next(), Some(said[0].entry()));
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn only_one_whole_text_frame_may_reach_a_member() {
         b"\x81\x7e\x00\x01x",
     ];
     for frame in frames.into_iter().chain([&long[..]]) {
-        let bytes = written(&[Said::Message(1, 1, 0, Bytes::copy_from_slice(frame))]);
+        let bytes = written(&[Said::Message(1, 1, Bytes::copy_from_slice(frame))]);
         let start = &frame[..frame.len().min(8)];
         assert!(Envelope::read(&bytes).is_err(), "{start:02x?}");
     }

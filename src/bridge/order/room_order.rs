@@ -214,7 +214,6 @@ impl RoomOrder {
             number,
             deadline,
             frame,
-            class: _,
         } = entry
         else {
             return;

@@ -307,7 +307,6 @@ impl Sending {
                     writer.push(EnvelopeEntry::Message {
                         number,
                         deadline: to_wall(publication.deadline, now, wall),
-                        class: envelope::CLASS_CHAT,
                         frame: &publication.frame,
                     });
                     messages.push((*sequence, writer.len()));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bridge::envelope::Envelope;
-use crate::broker::room::RoomSlot;
+use crate::broker::RoomSlot;
 use crate::broker::{Broker, Wake};
 use crate::config;
 use crate::name::RoomName;

@@ -119,7 +119,6 @@ fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Arri
                 number,
                 deadline,
                 frame,
-                class: _,
             } => {
                 heard.received += 1;
                 match origins.message(head, number, now) {

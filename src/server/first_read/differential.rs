@@ -5,7 +5,7 @@
 use super::{FIELDS, is_usual, parse};
 use crate::config::LimitSettings;
 use crate::http::{self, Host};
-use crate::transport::handshake::{self, Head, Offer};
+use crate::transport::handshake::{self, Offer, RequestHead};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -27,7 +27,7 @@ struct Entrant {
     behind: Vec<u8>,
 }
 
-fn entrant(target: &str, head: &Head<'_>, behind: &[u8]) -> Option<Entrant> {
+fn entrant(target: &str, head: &RequestHead<'_>, behind: &[u8]) -> Option<Entrant> {
     Some(Entrant {
         target: target.to_owned(),
         offer: handshake::check(head).ok()?,
@@ -50,7 +50,7 @@ async fn by_hyper(bytes: &[u8], limits: &LimitSettings) -> Option<(Entrant, usiz
     let service = service_fn(async |request: Request<Incoming>| {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        let head = Head::of(&request);
+        let head = RequestHead::of(&request);
         let found = Host::of(&request)
             .ok()
             .and_then(|_host| entrant(target, &head, b""));
