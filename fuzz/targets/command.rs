@@ -9,7 +9,9 @@ use serde_json::Value;
 use std::cell::RefCell;
 use supportal::config::Dialect;
 use supportal::internal::protocol::is_blank;
-use supportal::internal::protocol::{Command, ErrorCode, CommandKind, Parser, Rejected, Sender, Stamp, EventWriter};
+use supportal::internal::protocol::{
+    Command, CommandKind, ErrorCode, EventWriter, Parser, Rejected, Sender, Stamp,
+};
 
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -73,8 +75,8 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 fn check_echo(dialect: Dialect, command: &Command<'_>) {
     let mut stamp = Stamp::new(1_704_110_400, 97_401);
     let writer = EventWriter::new(dialect);
-    let said = command.event(stamp.moment());
-    let mut event = written(|out| writer.event(out, &said, &mut stamp));
+    let spoken = command.event(stamp.moment());
+    let mut event = written(|out| writer.event(out, &spoken, &mut stamp));
     if command.json.is_some() {
         // Numbers of Python: NaN and Infinity are no JSON.
         return;
@@ -94,7 +96,11 @@ fn check_echo(dialect: Dialect, command: &Command<'_>) {
         let again = Parser::new()
             .parse(dialect, usize::MAX, &mut event)
             .map(|c| said(&c));
-        assert_eq!(again, Ok((CommandKind::User, shown)), "an event is a command");
+        assert_eq!(
+            again,
+            Ok((CommandKind::User, shown)),
+            "an event is a command"
+        );
     }
 }
 

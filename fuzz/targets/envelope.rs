@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use supportal::internal::bridge::envelope::{EnvelopeEntry, Envelope, EnvelopeWriter};
+use supportal::internal::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeWriter};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(envelope) = Envelope::read(bytes) else {

@@ -164,18 +164,18 @@ impl Mode {
         }
     }
 
-    /// Before the first parcel of a session leaves: after an outage the other nodes have `settle` to
+    /// Before the first parcel of a session leaves: after an outage the other nodes have `quiet_period` to
     /// subscribe again.
     pub(super) async fn before_sending(
         &self,
         link: &RedisLink,
         sending: &mut Sending,
-        settle: Duration,
+        quiet_period: Duration,
     ) {
         match self {
             // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not
             // hear.
-            Self::Pubsub(_) => tokio::time::sleep(settle).await,
+            Self::Pubsub(_) => tokio::time::sleep(quiet_period).await,
             Self::Streams(streams) => {
                 sending.collect();
                 streams.answered(link, Duration::ZERO, sending.unsent());

@@ -134,8 +134,8 @@ impl LinkSession {
             }
         };
         // Whatever is not out by then is lost with the node.
-        let patience = ending.deadline.left(link.clock, link.timeout * 2);
-        drop(tokio::time::timeout(patience, flushed).await);
+        let time = ending.deadline.left(link.clock, link.timeout * 2);
+        drop(tokio::time::timeout(time, flushed).await);
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct SupervisedLink {
     epoch: u64,
     pause_max: Duration,
     /// Nothing leaves for so long after an outage.
-    settle: Duration,
+    quiet_period: Duration,
 }
 
 impl SupervisedLink {
@@ -62,7 +62,7 @@ impl SupervisedLink {
             mode: Arc::new(mode),
             epoch: boot.epoch,
             pause_max: settings.reconnect_max,
-            settle: settings.reconnect_max * 2,
+            quiet_period: settings.reconnect_max * 2,
         })
     }
 
@@ -92,14 +92,16 @@ impl SupervisedLink {
 
     async fn sessions(&self, broker: &Arc<Broker>, sending: &mut Sending, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(self.pause_max);
-        let mut settle = Duration::ZERO;
+        let mut quiet_period = Duration::ZERO;
         loop {
             let started = self.link.clock.now();
-            let failure = self.session(broker, sending, &mut ending, settle).await;
+            let failure = self
+                .session(broker, sending, &mut ending, quiet_period)
+                .await;
             if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
-            settle = self.settle;
+            quiet_period = self.quiet_period;
             self.went_down(broker, &failure);
             self.sweep(sending);
             // Rooms come and go while it is down; those that went are forgotten.
@@ -145,7 +147,7 @@ impl SupervisedLink {
         broker: &Arc<Broker>,
         sending: &mut Sending,
         ending: &mut NodeEnd,
-        settle: Duration,
+        quiet_period: Duration,
     ) -> LinkFailure {
         let opened = tokio::select! {
             opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
@@ -159,7 +161,7 @@ impl SupervisedLink {
         self.mode.begin(&self.link);
         self.went_up();
         tokio::select! {
-            failure = session.run((&self.link, &self.mode), broker, sending, settle) => failure,
+            failure = session.run((&self.link, &self.mode), broker, sending, quiet_period) => failure,
             () = stopped(&mut ending.stop) => {
                 session.flush((&self.link, &self.mode), sending, ending).await;
                 LinkFailure::Stopped

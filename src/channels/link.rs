@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::metrics::count;
 use crate::redis::NodeEnd;
 use crate::redis::failure::LinkFailure;
-use crate::redis::supervise::{Pauses, stopped, supervise};
+use crate::redis::supervise::{Pauses, stopped};
 use std::sync::Arc;
 
 /// The way to one Redis of the site.
@@ -31,25 +31,18 @@ impl HostLink {
         Self { host }
     }
 
-    /// Holds the way open until the node's end, whatever happens in it.
-    pub(super) async fn supervise(self, layer: Arc<Layer>, broker: Arc<Broker>, ending: NodeEnd) {
-        let begin = || {
-            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
-            self.clone().run(layer, broker, ending.clone())
-        };
-        let on_panic = || {
-            tracing::error!(
-                host = self.host.label,
-                "the channel layer's code panicked; it begins anew"
-            );
-            self.host.client.lock().take();
-            self.went_down(&broker, &LinkFailure::Ended);
-        };
-        supervise(&self.host.metrics, layer.pause_max, begin, on_panic).await;
+    /// The code of this way panicked; it is to begin anew.
+    pub(super) fn panicked(&self, broker: &Broker) {
+        tracing::error!(
+            host = self.host.label,
+            "the channel layer's code panicked; it begins anew"
+        );
+        self.host.client.lock().take();
+        self.went_down(broker, &LinkFailure::Ended);
     }
 
     /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
-    async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(layer.pause_max);
         loop {
             let started = self.host.clock.now();
@@ -99,11 +92,11 @@ impl HostLink {
             drop(done.wait_for(|done| *done >= destinations).await);
         };
         // Whatever is not out by then is lost with the node.
-        let patience = ending.deadline.left(self.host.clock, layer.timeout * 2);
-        drop(tokio::time::timeout(patience, finished).await);
+        let time = ending.deadline.left(self.host.clock, layer.timeout * 2);
+        drop(tokio::time::timeout(time, finished).await);
         let left = session.leave_all(&self.host, layer);
-        let patience = ending.deadline.left(self.host.clock, layer.timeout);
-        drop(tokio::time::timeout(patience, left).await);
+        let time = ending.deadline.left(self.host.clock, layer.timeout);
+        drop(tokio::time::timeout(time, left).await);
         LinkFailure::Stopped
     }
 

@@ -29,8 +29,8 @@ pub(super) async fn core(
     layer: &Arc<Layer>,
     broker: &Arc<Broker>,
 ) -> Result<(RedisConnection, OwnedTask<LinkFailure>), LinkFailure> {
-    let patience = Duration::from_secs(POP_TIMEOUT_SECS);
-    let connection = host.deployment.receiver(patience).await?;
+    let timeout = Duration::from_secs(POP_TIMEOUT_SECS);
+    let connection = host.deployment.receiver(timeout).await?;
     let takes_many = takes_many(&*connection.client, layer).await?;
     let puller = Puller {
         takes_many,
@@ -105,8 +105,8 @@ impl Puller {
     /// The first messages of the first key that has some: one, or many where Redis can do that.
     async fn pop(&self, keys: Vec<Vec<u8>>) -> Result<Option<(Bytes, Vec<Bytes>)>, LinkFailure> {
         if self.takes_many {
-            let patience = POP_TIMEOUT_SECS.to_string();
-            let pop = Commands::pop_many(keys, DRAIN, &patience);
+            let timeout = POP_TIMEOUT_SECS.to_string();
+            let pop = Commands::pop_many(keys, DRAIN, &timeout);
             return Ok(wire::popped_many(self.client.send(pop).await?));
         }
         let popped = wire::popped(self.client.send(Commands::pop(keys)).await?);

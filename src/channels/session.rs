@@ -153,7 +153,7 @@ impl Keeper<'_> {
 
     async fn join(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
         if self.layer.is_core {
-            return self.settle(wire::run_all(self.commands, self.joins(names)).await);
+            return self.tolerate_wrong_type(wire::run_all(self.commands, self.joins(names)).await);
         }
         Ok(self.messages.subscribe(self.channels(names)).await?)
     }
@@ -168,7 +168,8 @@ impl Keeper<'_> {
 
     async fn leave(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
         if self.layer.is_core {
-            return self.settle(wire::run_all(self.commands, leave(self.layer, names)).await);
+            return self
+                .tolerate_wrong_type(wire::run_all(self.commands, leave(self.layer, names)).await);
         }
         Ok(self.messages.unsubscribe(self.channels(names)).await?)
     }
@@ -182,7 +183,10 @@ impl Keeper<'_> {
     }
 
     /// A key that is in use for something else must not end the session: the others go on.
-    fn settle(&self, answer: Result<RedisValue, CommandError>) -> Result<(), LinkFailure> {
+    fn tolerate_wrong_type(
+        &self,
+        answer: Result<RedisValue, CommandError>,
+    ) -> Result<(), LinkFailure> {
         match answer {
             Err(error) if error.details().starts_with("WRONGTYPE") => {
                 tracing::warn!(

@@ -1,7 +1,7 @@
 //! `[assistant]`: who answers, and what its settings may be.
 
 use super::problem::Findings;
-use super::setting::{WAIT, choice, seconds, section};
+use super::setting::{WAIT, check_least, choice, seconds, section};
 use super::units;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,16 +38,13 @@ choice! {
 /// Ranges, and keys that contradict each other.
 pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
     assistant.check_ranges(found);
-    for (key, value) in [
+    let counts = [
         ("assistant.prompts", assistant.prompts),
         ("assistant.prompts_per_room", assistant.prompts_per_room),
         ("assistant.concurrency", assistant.concurrency),
-    ] {
-        if value == 0 {
-            let fix = "write at least 1; assistant.kind = \"none\" turns the assistant off";
-            found.error(key, "0 is too small", fix);
-        }
-    }
+    ];
+    let instead = "; assistant.kind = \"none\" turns the assistant off";
+    check_least(&counts, 1, ("", instead), found);
     if assistant.concurrency > assistant.prompts {
         let what = "is above assistant.prompts, which it cannot reach";
         found.warn(

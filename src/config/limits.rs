@@ -2,7 +2,9 @@
 //! bounds may be.
 
 use super::problem::Findings;
-use super::setting::{BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, choice, seconds, section};
+use super::setting::{
+    BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, check_least, choice, seconds, section,
+};
 use super::units;
 use std::time::Duration;
 
@@ -112,7 +114,14 @@ pub(super) fn check(
     queue.check_ranges(found);
     limits.check_ranges(found);
     broker.check_ranges(found);
-    check_queues(queue, broker, event_bytes, found);
+    // Each queue must hold the event of the longest message, or that message reaches nobody, ever.
+    let queues = [
+        ("queue.bytes_max", queue.bytes_max),
+        ("broker.mailbox_bytes", broker.mailbox_bytes),
+    ];
+    let why = " for the event of the longest message";
+    let instead = ", or lower limits.message_bytes";
+    check_least(&queues, event_bytes, (why, instead), found);
     if limits.messages_per_second > 0 {
         let key = "limits.messages_burst";
         limits.messages_burst.check(1.., key, found);
@@ -138,27 +147,5 @@ pub(super) fn check(
             what,
             "write at most limits.send_buffer_bytes",
         );
-    }
-}
-
-/// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
-fn check_queues(
-    queue: &QueueSettings,
-    broker: &BrokerSettings,
-    event: usize,
-    found: &mut Findings,
-) {
-    for (key, value) in [
-        ("queue.bytes_max", queue.bytes_max),
-        ("broker.mailbox_bytes", broker.mailbox_bytes),
-    ] {
-        if value < event {
-            let what = format!("{value} is too small for the event of the longest message");
-            found.error(
-                key,
-                what,
-                format!("write at least {event}, or lower limits.message_bytes"),
-            );
-        }
     }
 }

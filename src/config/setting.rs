@@ -109,6 +109,19 @@ impl Ranged for Duration {
     }
 }
 
+/// Checks keys that share a least value which is none of their own: `why` it is, and what to write `instead`.
+pub(super) fn check_least(
+    keys: &[(&str, usize)],
+    least: usize,
+    (why, instead): (&str, &str),
+    found: &mut Findings,
+) {
+    for (key, value) in keys.iter().filter(|(_, value)| *value < least) {
+        let what = format!("{value} is too small{why}");
+        found.error(*key, what, format!("write at least {least}{instead}"));
+    }
+}
+
 /// The shortest wait that is no slip.
 pub(super) const SHORT: Duration = milliseconds(10);
 /// The longest wait for another node or Redis.

@@ -162,10 +162,15 @@ impl Builder {
             None => Dispatcher::start(&handle, &config.assistant)?,
         };
         let metrics = Arc::new(Metrics::new());
-        let patience = config.server.handshake_timeout;
+        let handshake_timeout = config.server.handshake_timeout;
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
-            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
+            let tasks = Tasks::new(
+                begin,
+                handle.clone(),
+                Arc::clone(&metrics),
+                handshake_timeout,
+            );
             routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
         }
         Node::compose(config, metrics, assistant, routes).await

@@ -116,8 +116,8 @@ async fn look(
     pings.sort();
     check_role(client).await?;
     // Not allowed to ask (ACL) is no fault.
-    let version = told(client, "server", "redis_version:").await;
-    let role = told(client, "replication", "role:").await;
+    let version = info_field(client, "server", "redis_version:").await;
+    let role = info_field(client, "replication", "role:").await;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
@@ -177,7 +177,7 @@ fn command(name: &'static str, words: &[&str]) -> RedisCommand {
 }
 
 /// What a section of INFO says; `None` if it may not be asked.
-async fn told(client: &dyn RedisClient, section: &str, name: &str) -> Option<String> {
+async fn info_field(client: &dyn RedisClient, section: &str, name: &str) -> Option<String> {
     let info: Result<RedisValue, CommandError> = client.send(command("INFO", &[section])).await;
     let info = info.ok()?.into_bytes()?;
     field(std::str::from_utf8(&info).ok()?, name)

@@ -11,7 +11,7 @@ use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router, Target};
 use crate::broker::{Caller, Identity, Role};
-use crate::chat::{self, OwnRoute, Visit};
+use crate::chat::{self, DjangoPeer, OwnRoute};
 use crate::config::{Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     router: Router,
     allowed: Allowed,
@@ -46,7 +46,7 @@ pub(super) struct Upgrade {
 }
 
 /// A connection before it is admitted.
-struct Visitor {
+struct UnadmittedConnection {
     role: Role,
     room: Option<RoomName>,
 }
@@ -104,7 +104,7 @@ fn retry_after() -> HeaderValue {
     HeaderValue::from(1 + crate::clock::wall().1 % 5)
 }
 
-impl Front {
+impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
         let config = &entrance.config;
         let own = entrance.own.iter().map(OwnRoute::template);
@@ -174,7 +174,7 @@ impl Front {
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
-    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
+    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
@@ -205,7 +205,7 @@ impl Front {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.visitor(path) else {
+        let Some(visitor) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -250,18 +250,18 @@ impl Front {
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn visitor(&self, path: &str) -> Option<Visitor> {
+    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            return Some(self.visit(exists, target));
+            return Some(self.django_connection(exists, target));
         }
         let matched = self.router.match_path(path)?;
         let role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
             Target::BuiltIn(Handler::Echo) => {
-                return Some(Visitor {
+                return Some(UnadmittedConnection {
                     role: chat::echo(),
                     room: None,
                 });
@@ -275,13 +275,17 @@ impl Front {
                 chat::own(self.entrance.own.get(number)?, caller)
             }
         };
-        Some(Visitor {
+        Some(UnadmittedConnection {
             role,
             room: matched.room,
         })
     }
 
-    fn visit(&self, exists: &[Exists], target: route::DjangoTarget) -> Visitor {
+    fn django_connection(
+        &self,
+        exists: &[Exists],
+        target: route::DjangoTarget,
+    ) -> UnadmittedConnection {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -289,7 +293,7 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = chat::django(Visit {
+        let role = chat::django(DjangoPeer {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
@@ -297,7 +301,7 @@ impl Front {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        Visitor {
+        UnadmittedConnection {
             role,
             room: joined.room,
         }

@@ -21,7 +21,7 @@ pub(in crate::bridge) struct HearContext {
     /// `queue.expiry`.
     pub(in crate::bridge) expiry: Duration,
     /// `bridge.order_timeout`.
-    pub(in crate::bridge) patience: Duration,
+    pub(in crate::bridge) order_timeout: Duration,
 }
 
 /// What came of it, for the metrics.
@@ -222,7 +222,7 @@ impl RoomOrder {
             let key = (head.incarnation, number);
             match self
                 .unconfirmed
-                .back(key, context.now, context.patience, ready)
+                .back(key, context.now, context.order_timeout, ready)
             {
                 Back::Waited => return,
                 Back::Known => {

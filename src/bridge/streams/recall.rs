@@ -13,7 +13,7 @@ use crate::name::RoomName;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The patience is looked at this many times.
+/// `bridge.order_timeout` is looked at this many times.
 const LOOKS: u32 = 5;
 
 /// Publications that may wait for the next batch while rooms become ordered again.

@@ -259,7 +259,7 @@ impl Streams {
             now: link.clock.now(),
             wall: wall_millis(),
             expiry: link.expiry,
-            patience: self.order_timeout,
+            order_timeout: self.order_timeout,
         }
     }
 
