@@ -3,6 +3,7 @@
 use crate::client::{Client, End, Phase};
 use crate::clock::MILLISECOND;
 use crate::handshake;
+use crate::speaker::Speaker;
 use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) slow_buffer: Option<usize>,
     /// Sockets of somebody else's that became ready in the last turn, and when.
     pub(crate) strangers: Vec<(usize, u64)>,
+    /// Who speaks where no member does.
+    pub(crate) speaker: Option<Speaker>,
 }
 
 impl Engine {
@@ -76,6 +79,7 @@ impl Engine {
             forgiving: false,
             slow_buffer: None,
             strangers: Vec::new(),
+            speaker: None,
         })
     }
 
@@ -91,8 +95,20 @@ impl Engine {
         registry.register(socket, Token(STRANGERS + number), Interest::READABLE)
     }
 
+    /// The Python process says the room's next message; that it cannot is an error of the run.
+    pub(crate) fn speak(&mut self, room: u32, intended: u64) {
+        let group = format!("chat_{}_{}", self.target.business, self.room_name(room));
+        let traffic = &mut self.traffic;
+        if let Some(speaker) = &mut self.speaker
+            && let Some(marker) = traffic.next_marker(room, 0, intended)
+            && let Err(why) = speaker.say(&group, traffic.message.command(&marker))
+        {
+            traffic.totals.errors.count(why);
+        }
+    }
+
     /// The room's name in the path of a connection.
-    pub(crate) fn room_name(&self, room: u32) -> String {
+    fn room_name(&self, room: u32) -> String {
         format!("lt-{:04x}-{room}", self.target.run)
     }
 

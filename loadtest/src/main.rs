@@ -4,7 +4,6 @@
 //! `README.md` is for its users, and has the map of the parts.
 
 mod again;
-mod axis;
 mod campaign;
 mod cli;
 mod client;
@@ -33,6 +32,7 @@ mod run;
 mod scenario;
 mod server;
 mod share;
+mod speaker;
 mod sweep;
 mod tally;
 mod target;
@@ -46,7 +46,7 @@ mod tests;
 use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
 use plan::Plan;
-use report::{Judged, exit_code, write_json};
+use report::{exit_code, write_json};
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
 use std::io;
@@ -178,7 +178,8 @@ fn one_run(
         }),
         _ => None,
     };
-    let mut observer = Observer::new(&plan, options).with_soak(soak);
+    let mut observer =
+        Observer::new(&plan, options, options.pid.into_iter().collect()).with_soak(soak);
     if let Some(restart) = restart {
         observer = observer.with_restart(restart);
     }

@@ -19,6 +19,19 @@ pub(crate) struct Process {
     pub(crate) descriptors: u64,
 }
 
+impl Process {
+    /// All that are there, as one; none if none is.
+    pub(crate) fn sum(all: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        all.flatten().reduce(|a, b| Self {
+            cpu_nanos: a.cpu_nanos + b.cpu_nanos,
+            wait_nanos: a.wait_nanos + b.wait_nanos,
+            rss_bytes: a.rss_bytes + b.rss_bytes,
+            pss_bytes: a.pss_bytes + b.pss_bytes,
+            descriptors: a.descriptors + b.descriptors,
+        })
+    }
+}
+
 /// The server's process and its descendants.
 pub(crate) fn process_tree(pid: u32) -> Option<Process> {
     fs::metadata(format!("/proc/{pid}")).ok()?;

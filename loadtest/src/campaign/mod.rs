@@ -9,6 +9,6 @@ mod table;
 mod work;
 
 pub(crate) use case::{Against, Baseline, Case, Goal, Metric, OURS, check_names, metric};
-pub(crate) use figures::{Values, figure, read, sentences};
+pub(crate) use figures::{figures, sentences};
 pub(crate) use record::Compared;
 pub(crate) use work::{Bench, Work, command, say};

@@ -2,7 +2,7 @@
 //! there, so that no table mixes rounds of different hours.
 
 use super::case::{Baseline, Case};
-use super::figures::{Values, sentences};
+use super::figures::{Values, figures, sentences};
 use crate::machine::Machine;
 use crate::report::Stated;
 use serde::{Deserialize, Serialize};
@@ -43,21 +43,23 @@ impl Measurement {
     }
 
     /// Of one report; whose it is, the caller knows.
-    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Values) -> Self {
+    pub(super) fn of(report: Result<Value, String>) -> Self {
         let mut report = match report {
             Ok(report) => report,
             Err(why) => return Self::none(why),
         };
         let goals = report.get("goals").cloned().unwrap_or_default();
         let measured = Self {
-            values: read(&report),
+            values: figures(&report),
             goals: serde_json::from_value(goals).unwrap_or_default(),
             failures: sentences(&report, "/verdict/failures"),
             warnings: sentences(&report, "/verdict/warnings"),
             ..Self::default()
         };
-        if let Some(report) = report.as_object_mut() {
-            report.retain(|name, _| !SERIES.contains(&name.as_str()));
+        for place in ["", "/across"] {
+            if let Some(part) = report.pointer_mut(place).and_then(Value::as_object_mut) {
+                part.retain(|name, _| !SERIES.contains(&name.as_str()));
+            }
         }
         Self { report, ..measured }
     }

@@ -123,7 +123,10 @@ fn case_table(campaign: &Campaign, case: &Case, out: &mut String) {
 fn strikes(campaign: &Campaign, case: &Case, out: &mut String) {
     let mut lines = String::new();
     for m in campaign.of(&case.name, OURS) {
-        let strikes = m.report.get("strikes").and_then(Value::as_array);
+        let strikes = m
+            .report
+            .pointer("/across/strikes")
+            .and_then(Value::as_array);
         for strike in strikes.into_iter().flatten() {
             let time = |key: &str| {
                 let time = strike.get(key).and_then(Value::as_f64);
@@ -431,7 +434,7 @@ mod tests {
         let rows: &[Row] = &[("kill", OURS, 0, 1.0)];
         let mut campaign = campaign(&Case::default(), &[rows]);
         let strike = serde_json::json!({"at": 15.0, "over": 0.1, "noticed": null, "whole": 0.5});
-        campaign.measurements[0].report = serde_json::json!({ "strikes": [strike] });
+        campaign.measurements[0].report = serde_json::json!({ "across": {"strikes": [strike]} });
         let text = summary(&campaign);
         assert!(
             text.contains("| 1 | 15.00 | 0.10 | – | – | 0.50 | – |"),

@@ -1,7 +1,6 @@
 //! The work of a campaign: every case, peer and round, and the folder with what came of it.
 
 use super::case::Case;
-use super::figures::Values;
 use super::record::{Campaign, Compared, Measurement, Slice};
 use super::table;
 use crate::cli::{CampaignFlags, Options};
@@ -29,9 +28,6 @@ pub(crate) trait Bench {
         round: usize,
         folder: &Path,
     ) -> Result<Value, String>;
-
-    /// The figures of one report.
-    fn figures(&self, report: &Value) -> Values;
 }
 
 /// What is to be measured.
@@ -157,7 +153,7 @@ impl Work<'_> {
         let mut best: Option<(f64, Measurement)> = None;
         for tries in 1..=self.flags.retries + 1 {
             let report = self.bench.measure(case, peer, round, folder);
-            let mut measured = Measurement::of(report, |report| self.bench.figures(report));
+            let mut measured = Measurement::of(report);
             measured.tries = tries;
             let noise = measured.waited().unwrap_or(f64::INFINITY);
             let failed = measured.error.is_some();

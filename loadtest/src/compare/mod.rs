@@ -2,14 +2,12 @@
 //! other.
 
 mod cases;
-mod figures;
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, OURS, Values, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, OURS, Work, check_names};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
-pub(crate) use figures::figures;
 use peers::{COALESCE, Peer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -169,10 +167,6 @@ impl Bench for Comparison<'_> {
             std::fs::remove_dir(&logs).ok();
         }
         report
-    }
-
-    fn figures(&self, report: &Value) -> Values {
-        figures(report)
     }
 }
 

@@ -162,11 +162,26 @@ pub(crate) struct Rates {
     pub(crate) opened_in: Times,
 }
 
-/// What the server used in the window, of its two ends.
-#[derive(Debug, Default, Clone, Copy)]
+/// What each process of the server had used at the two ends of the window.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Used {
-    pub(crate) start: Option<Process>,
-    pub(crate) end: Option<Process>,
+    pub(crate) start: Vec<Option<Process>>,
+    pub(crate) end: Vec<Option<Process>>,
+}
+
+impl Used {
+    /// How much a time has grown, of each process; 0 of one that has ended.
+    pub(crate) fn grown(&self, of: fn(&Process) -> u64) -> Vec<u64> {
+        let time = |process: &Option<Process>| process.as_ref().map_or(0, of);
+        let ends = self.start.iter().zip(&self.end);
+        ends.map(|(a, b)| time(b).saturating_sub(time(a))).collect()
+    }
+
+    /// The same of all; none where none was asked for.
+    pub(crate) fn grown_in_all(&self, of: fn(&Process) -> u64) -> Option<u64> {
+        let is_known = self.end.iter().any(Option::is_some);
+        is_known.then(|| self.grown(of).iter().sum())
+    }
 }
 
 #[cfg(test)]

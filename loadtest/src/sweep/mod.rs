@@ -6,9 +6,8 @@ mod grid;
 mod page;
 
 use crate::again::Again;
-use crate::campaign::{say, sentences};
+use crate::campaign::{figures, say, sentences};
 use crate::cli::{Options, Sweep};
-use crate::compare::figures;
 use crate::machine::{Machine, revision, today};
 use crate::ours::{our_flags, our_server, quoted};
 use crate::server::{PATH, Server, Spec};
@@ -63,7 +62,8 @@ pub(crate) fn run(
     let raw = serde_json::to_string_pretty(&grid).map_err(|e| e.to_string())?;
     write("raw.json", raw + "\n")?;
     write("README.md", page::markdown(&grid))?;
-    write("heatmap.html", page::html(&grid))?;
+    let json = serde_json::to_value(&grid).map_err(|e| e.to_string())?;
+    write("heatmap.html", crate::html::page("sweep", &json))?;
     Ok((folder, grid.recommendation))
 }
 

@@ -2,8 +2,7 @@
 
 use crate::again::Again;
 use crate::campaign::{
-    Against, Baseline, Bench, Case, Compared, Goal, Metric, OURS, Values, Work, check_names,
-    figure, metric, read,
+    Against, Baseline, Bench, Case, Compared, Goal, Metric, OURS, Work, check_names, metric,
 };
 use crate::cli::{Options, Servers, Xnode};
 use crate::ours::{our_server, quoted};
@@ -22,8 +21,8 @@ const CPU: &str = "cpu_micros_per_delivery";
 const FAR_P50: &str = "far_p50_ms";
 const COLUMNS: &[Metric] = &[
     metric("deliveries_per_second", "deliveries/s", 0, false),
-    metric("near_p50_ms", "same node p50 ms", 3, false),
-    metric("near_p99_ms", "p99", 3, false),
+    metric("p50_ms", "same node p50 ms", 3, false),
+    metric("p99_ms", "p99", 3, false),
     metric(FAR_P50, "across p50 ms", 3, false),
     metric("far_p99_ms", "p99", 3, false),
     metric("bare_p50_ms", "bare p50 ms", 3, false),
@@ -200,43 +199,6 @@ impl Bench for BridgeBench<'_> {
         };
         again.run()
     }
-
-    fn figures(&self, report: &Value) -> Values {
-        figures(report)
-    }
-}
-
-/// Name in the raw data, place in the report.
-#[rustfmt::skip]
-const PLACES: &[(&str, &str)] = &[
-    ("near_p50_ms", "/latency/near/p50_ms"),
-    ("near_p99_ms", "/latency/near/p99_ms"),
-    (FAR_P50, "/latency/far/p50_ms"),
-    ("far_p99_ms", "/latency/far/p99_ms"),
-    ("bare_p50_ms", "/latency/bare/p50_ms"),
-    ("bare_p99_ms", "/latency/bare/p99_ms"),
-    (CPU, "/cost/micros_per_delivery"),
-    ("lost_within", "/losses/within_nodes"),
-    ("lost_across", "/losses/across_nodes"),
-    ("unexplained", "/unexplained/across_nodes"),
-];
-
-fn figures(report: &Value) -> Values {
-    let at = |pointer: &str| figure(report, pointer);
-    let mut figures = read(report, PLACES);
-    let mut set = |name: &str, value: Option<f64>| {
-        figures.extend(value.map(|value| (name.to_owned(), value)));
-    };
-    let deliveries = || Some(at("/near")? + at("/far")?).filter(|n| *n > 0.0);
-    let rate = || Some(deliveries()? / at("/seconds")?);
-    let redis = || Some(at("/cost/redis")? * at("/seconds")? * 1e6 / deliveries()?);
-    set("deliveries_per_second", rate());
-    set("redis_micros_per_delivery", redis());
-    // A Python process shares the generator's core: that it waits is no disturbance.
-    let speaker = report.pointer("/asked/group_send").and_then(Value::as_bool);
-    let waited = at("/cost/generator_waited").filter(|_| speaker != Some(true));
-    set("waited", Some(waited.unwrap_or(0.0)));
-    figures
 }
 
 #[cfg(test)]
@@ -267,23 +229,5 @@ mod tests {
         let names: std::collections::BTreeSet<String> =
             known().into_iter().map(|case| case.name).collect();
         assert_eq!(names.len(), ROWS.len());
-    }
-
-    #[test]
-    fn figures_come_from_where_the_report_has_them() {
-        let report = serde_json::json!({
-            "seconds": 2.0, "near": 60, "far": 40, "cost": {"redis": 0.5, "generator_waited": 0.2},
-            "latency": {"far": {"count": 40, "p50_ms": 0.2}, "bare": {"count": 0, "p50_ms": 0.0}},
-            "asked": {"group_send": false}});
-        let found = figures(&report);
-        assert_eq!(
-            (found["deliveries_per_second"], found["far_p50_ms"]),
-            (50.0, 0.2)
-        );
-        assert_eq!(
-            (found["redis_micros_per_delivery"], found["waited"]),
-            (10_000.0, 0.2)
-        );
-        assert!(!found.contains_key("bare_p50_ms"));
     }
 }
