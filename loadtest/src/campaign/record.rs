@@ -231,8 +231,8 @@ impl Campaign {
     pub(super) fn ratio(&self, case: &Case, peer: &str, metric: &str) -> Option<Spread> {
         let theirs = match &case.baseline {
             Baseline::None => return None,
-            Baseline::Peer(other) => (case.name.as_str(), other.as_ref()),
-            Baseline::Case(other) => (other.as_ref(), peer),
+            Baseline::Peer(other) => (case.name.as_str(), other.as_str()),
+            Baseline::Case(other) => (other.as_str(), peer),
         };
         self.paired((&case.name, peer), theirs, metric)
     }
@@ -240,11 +240,21 @@ impl Campaign {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::case::OURS;
+    use super::super::case::{Metric, OURS};
     use super::*;
 
     /// Case, peer, round, value of the metric `cpu`.
     pub(in crate::campaign) type Row = (&'static str, &'static str, usize, f64);
+
+    /// One column.
+    pub(in crate::campaign) fn cpu() -> Vec<Metric> {
+        vec![Metric {
+            key: "cpu".to_owned(),
+            label: "CPU".to_owned(),
+            digits: 2,
+            ratio: true,
+        }]
+    }
 
     /// A campaign of these slices. Every case is judged and shown as `like` says.
     pub(in crate::campaign) fn campaign(like: &Case, slices: &[&[Row]]) -> Campaign {

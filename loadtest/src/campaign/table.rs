@@ -12,7 +12,7 @@ pub(super) fn brief(case: &Case, measurement: &Measurement) -> String {
         return format!("not measured: {why}");
     }
     let figure = |metric: &Metric| {
-        let value = measurement.values.get(metric.key.as_ref())?;
+        let value = measurement.values.get(&metric.key)?;
         Some(format!("{} {value:.*}", metric.label, metric.digits))
     };
     let figures: Vec<String> = case.metrics.iter().filter_map(figure).collect();
@@ -104,7 +104,7 @@ fn case_table(campaign: &Campaign, case: &Case, out: &mut String) {
         Baseline::Peer(peer) => peer.to_string(),
         Baseline::Case(name) => format!("own {name}"),
     };
-    let (title, flags) = (&case.title, case.flags.join(" "));
+    let (title, flags) = (&case.title, &case.flags);
     let seconds = case.seconds;
     let length = if seconds > 0.0 {
         format!(", {seconds} s")
@@ -158,9 +158,7 @@ fn growth_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
     for case in cases {
         row(campaign, &case.title, case, OURS, out);
     }
-    let lines = cases
-        .iter()
-        .map(|case| format!("`{}`", case.flags.join(" ")));
+    let lines = cases.iter().map(|case| format!("`{}`", case.flags));
     let lines: Vec<String> = lines.collect();
     writeln!(out, "\n{} s each: {}.", first.seconds, lines.join(", ")).ok();
 }
@@ -348,8 +346,7 @@ pub(super) fn readme(campaign: &Campaign) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::metric;
-    use super::super::record::tests::{Row, campaign};
+    use super::super::record::tests::{Row, campaign, cpu};
     use super::*;
     use crate::report::Stated;
 
@@ -360,7 +357,7 @@ mod tests {
             limit: *limit,
         };
         Case {
-            metrics: vec![metric("cpu", "CPU", 2, true)].into(),
+            metrics: cpu(),
             baseline: Baseline::Peer("floor".into()),
             goals: goals.iter().map(goal).collect(),
             ..Case::default()

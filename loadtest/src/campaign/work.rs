@@ -211,7 +211,7 @@ fn write(campaign: &Campaign, folder: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{Row, campaign};
+    use super::super::record::tests::{Row, campaign, cpu};
     use super::*;
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         assert!(load(&folder).unwrap().slices.is_empty());
         let like = Case {
-            metrics: vec![super::super::case::metric("cpu", "CPU", 2, true)].into(),
+            metrics: cpu(),
             ..Case::default()
         };
         let rows: &[Row] = &[("64", "supportal", 0, 5.0), ("16k", "supportal", 0, 15.0)];

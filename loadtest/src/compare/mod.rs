@@ -1,11 +1,10 @@
 //! `compare`: the same scenarios against several servers, each measurement with a fresh server on one core and a fresh generator on the
 //! other.
 
-mod cases;
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, OURS, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
 use peers::{COALESCE, Peer};
@@ -16,6 +15,9 @@ use std::time::Duration;
 
 /// Time a measurement may take beyond its warm-up and duration: opening, settling, draining, closing.
 const OVERHEAD: Duration = Duration::from_secs(120);
+
+/// Seconds of a case of the user's own.
+const CUSTOM_SECONDS: f64 = 5.0;
 
 struct Comparison<'a> {
     args: &'a Compare,
@@ -65,7 +67,7 @@ pub(crate) fn run(
 
 /// The cases that the flags ask for, in the order of the table. One that another is compared with comes along.
 fn cases(args: &Compare) -> Result<Vec<Case>, String> {
-    let (known, only) = (cases::known(), &args.campaign.only);
+    let (known, only) = (Cases::of_compare(), &args.campaign.only);
     check_names(&known, only)?;
     let is_wanted = |case: &Case| match only.is_empty() {
         true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
@@ -73,11 +75,11 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     };
     let wanted = known.iter().filter(|case| is_wanted(case));
     let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone().into()));
+    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
     let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();
     let cases = known.into_iter();
     let cases = cases.filter(|case| is_wanted(case) || is_beside(case));
-    let own = args.scenario.as_deref().map(cases::custom);
+    let own = args.scenario.as_deref().map(custom);
     let cases: Vec<Case> = cases.chain(own).collect();
     if cases.is_empty() {
         let list = names.join(", ");
@@ -88,9 +90,26 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
+/// A case of the user's own, named by its flags; the last of the tables.
+fn custom(flags: &str) -> Case {
+    let words = flags.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let is_open = flags.contains("--rate");
+    Case {
+        name: words.join("-"),
+        title: flags.to_owned(),
+        flags: flags.to_owned(),
+        seconds: CUSTOM_SECONDS,
+        metrics: Cases::columns(if is_open { "open" } else { "deliveries" }),
+        baseline: Baseline::Peer("floor".to_owned()),
+        place: usize::MAX,
+        ..Case::default()
+    }
+}
+
 impl Comparison<'_> {
     fn flags(&self, case: &Case, peer: &Peer, round: usize, server: &Server) -> Vec<String> {
-        let mut flags = case.flags.clone();
+        let mut flags: Vec<String> = case.flags.split_whitespace().map(str::to_owned).collect();
         let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
         flag(
             "--url",
@@ -126,7 +145,7 @@ impl Bench for Comparison<'_> {
         if case.table.is_some() {
             return name == OURS;
         }
-        if case.baseline == Baseline::Peer(name.to_owned().into()) {
+        if case.baseline == Baseline::Peer(name.to_owned()) {
             return true;
         }
         if self.args.peers.is_empty() {
@@ -151,7 +170,7 @@ impl Bench for Comparison<'_> {
         let log = logs.join(format!("{}-{name}.txt", case.name));
         // Several workers need several cores; the generator shares one of them where there are only two.
         let core = servers.filter(|_| case.workers < 2);
-        let server = Server::start(&peer.spec(core, case.workers, log.clone()))?;
+        let server = Server::start(&peer.spec(core, case.workers.max(1), log.clone()))?;
         let again = Again {
             flags: self.flags(case, peer, round, &server),
             core: generator,

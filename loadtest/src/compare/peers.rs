@@ -201,7 +201,7 @@ mod tests {
     fn the_list_of_peers_that_comes_along_is_good() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/peers.toml");
         let peers = load(&file, None).unwrap();
-        let known = crate::compare::cases::known();
+        let known = crate::campaign::Cases::of_compare();
         for peer in peers {
             for case in &peer.skip {
                 assert!(known.iter().any(|known| known.name == *case), "{case}");

@@ -25,7 +25,7 @@ use serde::Serialize;
 pub(crate) const FAILED: &str = "restart failed: ";
 
 /// One point of the series.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Sample {
     /// Seconds since the measurement began.
     pub(crate) at: f64,

@@ -188,53 +188,24 @@ impl Used {
 mod tests {
     use super::*;
 
-    fn filled(values: impl Iterator<Item = u64>) -> Times {
-        let mut histogram = Times::default();
-        values.for_each(|value| histogram.saturating_record(value));
-        histogram
-    }
-
     fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
+        let mut latency = Times::default();
+        values.for_each(|value| latency.saturating_record(value));
         Interval {
-            at: nanos,
             nanos,
             delivered,
             connections: 10,
             lost: 1,
-            latency: filled(values),
+            latency,
             ..Interval::default()
         }
-    }
-
-    pub(crate) fn part(delivered: u64, lost: u64, busy: u64) -> Part {
-        let mut part = Part {
-            window: Window {
-                nanos: 1000,
-                delivered,
-                busy,
-                ..Window::default()
-            },
-            connections: 5,
-            verification: Counts {
-                delivered,
-                lost,
-                ..Counts::default()
-            },
-            notes: vec!["odd".to_owned()],
-            ..Part::default()
-        };
-        (0..lost).for_each(|_| part.totals.errors.count("no"));
-        part
     }
 
     #[test]
     fn a_histogram_survives_the_pipe_exactly() {
         let values = (0..5000u64).map(|i| i * i * 3_777);
-        let slice = slice(
-            1,
-            1,
-            values.chain([0, 999, 1_000, u64::MAX, 89_999_999_999]),
-        );
+        let ends = [0, 999, 1_000, u64::MAX, 89_999_999_999];
+        let slice = slice(1, 1, values.chain(ends));
         let text = serde_json::to_string(&slice).unwrap();
         let back: Interval = serde_json::from_str(&text).unwrap();
         assert_eq!(back.latency, slice.latency);
@@ -253,12 +224,22 @@ mod tests {
 
     #[test]
     fn parts_add_up_and_notes_say_whose_they_are() {
-        let all = Part::sum(vec![part(100, 1, 200), part(50, 2, 700)]).unwrap();
-        assert_eq!((all.window.delivered, all.verification.lost), (150, 3));
-        assert_eq!((all.connections, all.totals.errors["no"]), (10, 3));
+        let part = |delivered, busy| {
+            let mut part = Part {
+                connections: 5,
+                notes: vec!["odd".to_owned()],
+                ..Part::default()
+            };
+            (part.window.nanos, part.window.busy) = (1000, busy);
+            (part.window.delivered, part.verification.lost) = (delivered, 1);
+            part.totals.errors.count("no");
+            part
+        };
+        let all = Part::sum(vec![part(100, 200), part(50, 700)]).unwrap();
+        assert_eq!((all.window.delivered, all.verification.lost), (150, 2));
+        assert_eq!((all.connections, all.totals.errors["no"]), (10, 2));
         assert_eq!(all.notes, ["process 1: odd", "process 2: odd"]);
-        let alone = Part::sum(vec![part(100, 1, 200)]).unwrap();
-        assert_eq!(alone.notes, ["odd"]);
-        assert!((part(1, 0, 700).generator().busy - 0.7).abs() < 1e-9);
+        assert_eq!(Part::sum(vec![part(100, 200)]).unwrap().notes, ["odd"]);
+        assert!((part(1, 700).generator().busy - 0.7).abs() < 1e-9);
     }
 }

@@ -272,19 +272,4 @@ mod tests {
         assert!(read::<Order>(&mut pipe).is_err());
         assert!(read::<Order>(&mut pipe).unwrap().is_none());
     }
-
-    #[test]
-    fn counters_of_a_shared_room_add_up() {
-        let mut sum = Shared {
-            room: 0,
-            sent: vec![5, 0],
-            refused: 1,
-        };
-        sum.add(&Shared {
-            room: 0,
-            sent: vec![0, 7],
-            refused: 2,
-        });
-        assert_eq!((sum.sent, sum.refused), (vec![5, 7], 3));
-    }
 }

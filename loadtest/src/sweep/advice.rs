@@ -160,18 +160,15 @@ mod tests {
     use crate::machine::Machine;
 
     /// Capacity, expiry, rate, percent lost.
-    fn grid(cells: &[(u64, &str, f64, f64)]) -> Grid {
-        let cell = |&(capacity, expiry, rate, loss_percent): &(u64, &str, f64, f64)| Cell {
+    type Row = (u64, &'static str, f64, f64);
+
+    fn grid(cells: &[Row]) -> Grid {
+        let cell = |&(capacity, expiry, rate, loss_percent): &Row| Cell {
             capacity,
             expiry: expiry.to_owned(),
             rate,
             loss_percent,
-            healthy_p99_ms: 1.0,
-            stalled_p99_ms: 2000.0,
-            growth_mb: 1.0,
-            waited: 0.0,
-            dropped: serde_json::Value::Null,
-            failures: Vec::new(),
+            ..Cell::default()
         };
         Grid {
             date: String::new(),
@@ -186,64 +183,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_smallest_capacity_and_then_the_shortest_expiry_is_taken() {
-        let text = recommend(&grid(&[
-            (400, "1s", 50.0, 0.0),
-            (100, "60s", 50.0, 0.05),
-            (100, "5s", 50.0, 0.1),
-            (25, "60s", 50.0, 40.0),
-        ]));
-        assert!(
-            text.contains("- 50 messages/s: capacity 100, expiry 5s"),
-            "{text}"
-        );
-        assert!(
-            text.contains("`queue.capacity = 100`, `queue.expiry = \"5s\"`"),
-            "{text}"
-        );
+    #[track_caller]
+    fn says(grid: &Grid, said: &[&str], unsaid: &[&str]) {
+        let text = recommend(grid);
+        for part in said {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        for part in unsaid {
+            assert!(!text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]
-    fn the_setting_for_all_serves_each_rate() {
+    fn the_smallest_capacity_and_then_the_shortest_expiry_serves_each_rate_and_all_of_them() {
         // The quick rate needs capacity, the slow one the long expiry: neither one's own smallest is enough for both.
-        let text = recommend(&grid(&[
+        let both: &[Row] = &[
             (25, "60s", 50.0, 0.0),
             (25, "60s", 500.0, 80.0),
             (400, "1s", 50.0, 20.0),
             (400, "1s", 500.0, 0.0),
             (400, "60s", 50.0, 0.0),
             (400, "60s", 500.0, 0.0),
-        ]));
-        assert!(
-            text.contains("`queue.capacity = 400`, `queue.expiry = \"60s\"`"),
-            "{text}"
-        );
-        let text = recommend(&grid(&[
-            (25, "60s", 50.0, 0.0),
-            (25, "60s", 500.0, 80.0),
-            (400, "1s", 50.0, 20.0),
-            (400, "1s", 500.0, 0.0),
-        ]));
-        assert!(text.contains("No single setting"), "{text}");
-    }
-
-    #[test]
-    fn a_rate_nothing_is_enough_for_is_said_and_left_out() {
-        let text = recommend(&grid(&[
+        ];
+        let none = both.get(..4).unwrap();
+        let one: &[Row] = &[
+            (400, "1s", 50.0, 0.0),
+            (100, "60s", 50.0, 0.05),
+            (100, "5s", 50.0, 0.1),
+            (25, "60s", 50.0, 40.0),
+        ];
+        let unserved: &[Row] = &[
             (25, "60s", 50.0, 0.0),
             (25, "60s", 500.0, 80.0),
             (100, "60s", 500.0, 60.0),
-        ]));
-        assert!(
-            text.contains("- 500 messages/s: none of these settings is enough"),
-            "{text}"
-        );
-        assert!(
-            text.contains("capacity 100 with expiry 60s still drops 60.00 %"),
-            "{text}"
-        );
-        assert!(text.contains("`queue.capacity = 25`"), "{text}");
+        ];
+        for (cells, said) in [
+            (
+                both,
+                &["`queue.capacity = 400`, `queue.expiry = \"60s\"`"][..],
+            ),
+            (none, &["No single setting"]),
+            (one, &["- 50 messages/s: capacity 100, expiry 5s"]),
+            (one, &["`queue.capacity = 100`, `queue.expiry = \"5s\"`"]),
+            (
+                unserved,
+                &["- 500 messages/s: none of these settings is enough"],
+            ),
+            (
+                unserved,
+                &["capacity 100 with expiry 60s still drops 60.00 %"],
+            ),
+            (unserved, &["`queue.capacity = 25`"]),
+        ] {
+            says(&grid(cells), said, &[]);
+        }
     }
 
     #[test]
@@ -254,52 +247,34 @@ mod tests {
             (25, "60s", 500.0, 80.0),
         ]);
         (grid.settings, grid.interrupted) = (3, true);
-        let text = recommend(&grid);
-        for part in [
+        let said = [
             "INTERRUPTED after 3 whole cells",
             "- 50 messages/s: 2 of 3 settings measured",
             "- 50 messages/s: capacity 100, expiry 60s",
             "- 500 messages/s: 1 of 3 settings measured",
             "- 500 messages/s: none of those measured is enough",
             "`queue.capacity = 100`",
-        ] {
-            assert!(text.contains(part), "no {part} in {text}");
-        }
+        ];
+        says(&grid, &said, &[]);
         grid.cells.clear();
-        let text = recommend(&grid);
-        assert!(text.contains("INTERRUPTED after 0 whole cells"), "{text}");
-        assert!(
-            !text.contains("Recommended") && !text.contains("none of"),
-            "{text}"
-        );
+        let said = ["INTERRUPTED after 0 whole cells"];
+        says(&grid, &said, &["Recommended", "none of"]);
     }
 
     #[test]
-    fn no_sentence_says_that_nothing_is_enough_and_that_nothing_is_lost() {
+    fn what_failed_is_not_recommended_and_what_was_disturbed_is_said() {
         for loss in [0.0, 0.05, 0.1] {
             let mut grid = grid(&[(25, "60s", 50.0, loss), (100, "60s", 50.0, 3.0)]);
             grid.cells[0].failures.push("3 deliveries lost".to_owned());
-            let text = recommend(&grid);
-            assert!(
-                !text.contains("is enough") && !text.contains("still drops"),
-                "{text}"
-            );
-            assert!(text.contains("but failed: 3 deliveries lost"), "{text}");
+            let said = ["but failed: 3 deliveries lost", "FAILED: 1 of 2"];
+            says(&grid, &said, &["is enough", "still drops"]);
+            grid.cells[1].loss_percent = 0.0;
+            grid.cells[1].waited = 0.2;
+            let said = ["DISTURBED: in 1 of 2", "`queue.capacity = 100`"];
+            says(&grid, &said, &[]);
         }
         let mut grid = grid(&[(25, "60s", 50.0, 0.004)]);
         grid.loss_max = 0.001;
-        let text = recommend(&grid);
-        assert!(text.contains("still drops 4.0e-3 %"), "{text}");
-    }
-
-    #[test]
-    fn a_disturbed_cell_is_said_and_a_failed_one_is_not_recommended() {
-        let mut grid = grid(&[(25, "60s", 50.0, 0.0), (100, "60s", 50.0, 0.0)]);
-        grid.cells[0].failures.push("3 deliveries lost".to_owned());
-        grid.cells[1].waited = 0.2;
-        let text = recommend(&grid);
-        assert!(text.contains("DISTURBED: in 1 of 2"), "{text}");
-        assert!(text.contains("FAILED: 1 of 2"), "{text}");
-        assert!(text.contains("`queue.capacity = 100`"), "{text}");
+        says(&grid, &["still drops 4.0e-3 %"], &[]);
     }
 }

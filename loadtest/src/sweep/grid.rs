@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// One combination.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Cell {
     pub(crate) capacity: u64,
     pub(crate) expiry: String,
