@@ -43,12 +43,6 @@ pub(crate) enum Packet<'a> {
 }
 
 impl Contract {
-    /// Its name for `--contract`.
-    pub(crate) fn flag(self) -> String {
-        let value = clap::ValueEnum::to_possible_value(&self);
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
     /// The request's path: with what the contract wants to see after it.
     pub(crate) fn path(self, path: &str) -> String {
         match self {

@@ -40,12 +40,7 @@ pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, S
     {
         options.admin = Some(format!("http://127.0.0.1:{}", server.admin));
     }
-    let downtime = args.downtime;
-    Ok(Restart::Managed(Box::new(Managed {
-        spec,
-        server,
-        downtime,
-    })))
+    Ok(Restart::Managed(Box::new(Managed { spec, server })))
 }
 
 /// One run with each client, and the two beside each other.

@@ -7,6 +7,7 @@ use crate::speaker::Speaker;
 use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -40,8 +41,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Engine {
     poll: Poll,
     events: Events,
-    clients: Vec<Option<Client>>,
-    free: Vec<usize>,
+    clients: Slab<Client>,
     target: Target,
     /// Of the nodes besides the first.
     others: Vec<Target>,
@@ -67,8 +67,7 @@ impl Engine {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            clients: Vec::new(),
-            free: Vec::new(),
+            clients: Slab::new(),
             target,
             others: Vec::new(),
             wanted: VecDeque::new(),
@@ -138,7 +137,7 @@ impl Engine {
 
     /// Connections that exist.
     pub(crate) fn connections(&self) -> usize {
-        self.clients.len() - self.free.len()
+        self.clients.len()
     }
 
     /// Connections that are open.
@@ -148,14 +147,12 @@ impl Engine {
 
     /// The connection with this number.
     pub(crate) fn client(&self, id: usize) -> Option<&Client> {
-        self.clients.get(id)?.as_ref()
+        self.clients.get(id)
     }
 
     /// All open connections' numbers.
     pub(crate) fn ids(&self) -> Vec<usize> {
-        (0..self.clients.len())
-            .filter(|&id| self.client(id).is_some())
-            .collect()
+        self.clients.iter().map(|(id, _)| id).collect()
     }
 
     /// Does something with a connection and removes it if it ended.
@@ -164,7 +161,7 @@ impl Engine {
         id: usize,
         act: impl FnOnce(&mut Client, &mut Traffic) -> Result<(), End>,
     ) {
-        let Some(Some(client)) = self.clients.get_mut(id) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         if let Err(end) = act(client, &mut self.traffic) {
@@ -217,7 +214,7 @@ impl Engine {
                 self.strangers.push((number, clock.now()));
                 continue;
             }
-            let Some(Some(client)) = self.clients.get_mut(id) else {
+            let Some(client) = self.clients.get_mut(id) else {
                 continue;
             };
             let was = client.phase;
@@ -251,10 +248,7 @@ impl Engine {
         let mut request = Vec::new();
         handshake::request(&mut request, &target.host, &path, &key, &target.lines);
         let started = self.traffic.clock.now();
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.clients.push(None);
-            self.clients.len() - 1
-        });
+        let id = self.clients.vacant_key();
         match self.socket(wanted.node, id, wanted.slow) {
             Ok(socket) => {
                 let sent = self.traffic.rooms.get(wanted.room as usize);
@@ -262,31 +256,19 @@ impl Engine {
                     .traffic
                     .verify
                     .join(sent.map_or(&[], |room| &room.sent), wanted.person.is_some());
-                let Wanted {
-                    room,
-                    slot,
-                    group,
-                    slow,
-                    notify,
-                    person,
-                    node,
-                } = wanted;
                 let receiver = Receiver {
-                    room,
-                    slot,
+                    room: wanted.room,
+                    slot: wanted.slot,
                     place,
-                    slow,
-                    node,
+                    slow: wanted.slow,
+                    node: wanted.node,
                 };
-                let mut client = Client::new(socket, receiver, group, key, request, started);
-                (client.notify, client.person) = (notify, person);
-                if let Some(entry) = self.clients.get_mut(id) {
-                    *entry = Some(client);
-                }
+                let mut client = Client::new(socket, receiver, wanted.group, key, request, started);
+                (client.notify, client.person) = (wanted.notify, wanted.person);
+                self.clients.insert(client);
                 self.in_flight += 1;
             }
             Err(error) => {
-                self.free.push(id);
                 let why = format!("no socket: {error}");
                 self.traffic.totals.refused.count(why);
                 let (group, room, person) = (wanted.group, wanted.room, wanted.person);
@@ -360,7 +342,7 @@ impl Engine {
     }
 
     fn remove(&mut self, id: usize, end: &End) {
-        let Some(client) = self.clients.get_mut(id).and_then(Option::take) else {
+        let Some(client) = self.clients.try_remove(id) else {
             return;
         };
         if client.phase < Phase::Open {
@@ -384,7 +366,6 @@ impl Engine {
         }
         self.traffic.verify.leave(client.receiver.place);
         self.traffic.outgoing.clear();
-        self.free.push(id);
         let (group, room) = (client.group, client.receiver.room);
         let (person, clean) = (client.person, client.closed_cleanly());
         let ending = Ending {

@@ -178,11 +178,8 @@ fn one_run(
         }),
         _ => None,
     };
-    let mut observer =
-        Observer::new(&plan, options, options.pid.into_iter().collect()).with_soak(soak);
-    if let Some(restart) = restart {
-        observer = observer.with_restart(restart);
-    }
+    let pids = options.pid.into_iter().collect();
+    let observer = Observer::new(&plan, options, pids, soak, restart);
     let planned = plan.duration.as_secs_f64();
     let stopped = Arc::clone(&stop);
     let clock = clock::Clock::start();
@@ -225,10 +222,8 @@ fn tasks(
             plan: plan.clone(),
             share,
             target,
-            settings: run::Settings {
-                warmup: options.warmup,
-                spin: options.spin,
-            },
+            warmup: options.warmup,
+            spin: options.spin,
             contract: options.contract,
             seed,
             expiry: clock::nanos(options.expiry),

@@ -216,21 +216,20 @@ mod tests {
 
     #[test]
     fn a_folder_is_read_back_as_it_was_written() {
-        let folder = std::env::temp_dir().join(format!("loadtest-campaign-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        assert!(load(&folder).unwrap().slices.is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(load(folder).unwrap().slices.is_empty());
         let like = Case {
             metrics: cpu(),
             ..Case::default()
         };
         let rows: &[Row] = &[("64", "supportal", 0, 5.0), ("16k", "supportal", 0, 15.0)];
         let before = campaign(&like, &[rows]);
-        write(&before, &folder).unwrap();
-        let after = load(&folder).unwrap();
+        write(&before, folder).unwrap();
+        let after = load(folder).unwrap();
         assert_eq!(table::summary(&after), table::summary(&before));
         assert_eq!(table::readme(&after), table::readme(&before));
         std::fs::write(folder.join(RAW), "{\"rounds\": 3}").unwrap();
-        assert!(load(&folder).unwrap_err().contains("--fresh"));
-        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(load(folder).unwrap_err().contains("--fresh"));
     }
 }

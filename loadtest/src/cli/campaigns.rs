@@ -141,17 +141,6 @@ pub(crate) enum FaultKind {
     Failover,
 }
 
-impl FaultKind {
-    /// As the flag has it.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::KillRedis => "kill-redis",
-            Self::StopRedis => "stop-redis",
-            Self::Failover => "failover",
-        }
-    }
-}
-
 /// Flags of `xnode`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Xnode {

@@ -115,7 +115,7 @@ impl Comparison<'_> {
             "--url",
             format!("ws://127.0.0.1:{}{}", server.port, peer.path),
         );
-        flag("--contract", peer.kind.contract().flag());
+        flag("--contract", crate::cli::flag(peer.kind.contract()));
         flag("--pid", server.pid().to_string());
         flag("--duration", format!("{}s", case.seconds));
         flag(
@@ -206,41 +206,34 @@ mod tests {
         (args, cli.options)
     }
 
-    fn names(flags: &str) -> Vec<String> {
-        let cases = cases(&asked(flags).0).unwrap();
-        cases.into_iter().map(|case| case.name).collect()
-    }
-
     #[test]
-    fn a_case_brings_along_what_it_is_compared_with() {
+    fn a_case_brings_along_what_it_is_compared_with_and_growth_is_apart() {
+        let names = |flags: &str| {
+            let cases = cases(&asked(flags).0).unwrap().into_iter();
+            cases.map(|case| case.name).collect::<Vec<_>>()
+        };
         assert_eq!(names("--only slow"), ["slow-none", "slow"]);
         let size = ["grow-size-64", "grow-size-16k"];
         assert_eq!(names("--only grow-size-16k"), size);
-    }
-
-    #[test]
-    fn growth_is_apart_from_the_table() {
         let is_growth = |name: &String| name.starts_with("grow-");
         assert!(!names("--all").iter().any(is_growth));
         assert!(names("--growth").iter().all(is_growth));
-        assert!(cases(&asked("--only no-such-case").0).is_err());
-        assert!(cases(&asked("").0).is_err());
+        for wrong in ["--only no-such-case", ""] {
+            assert!(cases(&asked(wrong).0).is_err());
+        }
     }
 
     #[test]
     fn the_second_floor_is_measured_only_where_it_is_the_baseline() {
-        let (args, options) = asked("--only echo-200,busy-1x1000");
+        let (args, options) = &asked("--only echo-200,busy-1x1000");
         let peers = vec![Peer::named(COALESCE)];
         let bench = Comparison {
-            args: &args,
-            options: &options,
+            args,
+            options,
             peers,
         };
-        let cases = cases(&args).unwrap();
-        let met: Vec<bool> = cases
-            .iter()
-            .map(|case| bench.meets(case, COALESCE))
-            .collect();
-        assert_eq!(met, [false, true]);
+        let cases = cases(args).unwrap();
+        let met = cases.iter().map(|case| bench.meets(case, COALESCE));
+        assert_eq!(met.collect::<Vec<_>>(), [false, true]);
     }
 }

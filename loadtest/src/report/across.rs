@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     pub(crate) rate: Option<f64>,
     pub(crate) window: Option<u32>,
     pub(crate) expiry_seconds: f64,
-    pub(crate) fault: Option<&'static str>,
+    pub(crate) fault: Option<String>,
     /// Faults that were asked for.
     pub(crate) strikes: usize,
     /// Losses are what the bridge's mode promises not to have.
@@ -227,7 +227,7 @@ impl Across {
             let [first, whole, healthy] = [s.first, s.whole, s.healthy].map(text);
             let at = s.at;
             lines.add(
-                facts.fault.unwrap_or_default(),
+                facts.fault.as_deref().unwrap_or_default(),
                 format!(
                     "at {at:.1} s: redis there after {over}  noticed {noticed}  first message across {first}  \
                      all rooms {whole}  healthy {healthy} s"

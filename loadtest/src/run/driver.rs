@@ -1,7 +1,7 @@
 //! The loop of a run, or of this process's share of it: connect, settle, warm up, measure; `ending` has the rest.
 
 use super::companion::Companion;
-use super::link::{Link, Order, Settings, Task, Word};
+use super::link::{Link, Order, Task, Word};
 use super::observer::Observer;
 use crate::clock::{Clock, MILLISECOND, SECOND, nanos, seconds};
 use crate::engine::Engine;
@@ -101,7 +101,8 @@ impl Desk {
 pub(crate) struct Run {
     plan: Plan,
     share: Share,
-    settings: Settings,
+    warmup: u64,
+    spin: bool,
     pub(super) engine: Engine,
     pub(super) crowds: Vec<Crowd>,
     pub(super) lives: Option<Lives>,
@@ -126,7 +127,8 @@ impl Run {
             share,
             target,
             contract,
-            settings,
+            warmup,
+            spin,
             seed,
             expiry,
             ..
@@ -139,7 +141,8 @@ impl Run {
         Ok(Self {
             plan,
             share,
-            settings,
+            warmup: nanos(warmup),
+            spin,
             engine,
             crowds: Vec::new(),
             lives: None,
@@ -236,7 +239,7 @@ impl Run {
         if let Some(companion) = &self.companion {
             due = due.min(companion.due()).min(now + COMPANION_TICK);
         }
-        if self.settings.spin {
+        if self.spin {
             self.engine.turn(Duration::ZERO)?;
         } else {
             self.engine.turn_until(due, now)?;
@@ -361,7 +364,7 @@ impl Run {
         if let Some(lives) = &mut self.lives {
             lives.start(begun);
         }
-        while !self.stopped() && self.turn(false)? - begun < nanos(self.settings.warmup) {}
+        while !self.stopped() && self.turn(false)? - begun < self.warmup {}
         for histogram in [
             &mut self.engine.traffic.latency,
             &mut self.engine.traffic.lag,

@@ -28,15 +28,6 @@ pub(crate) const PULSE: u64 = SECOND;
 /// A generator that hears nothing for so long ends: longer than the slowest restart of a server (60 s of drain).
 const SILENCE_MAX: u64 = 150 * SECOND;
 
-/// What the loop must know besides the plan.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Settings {
-    /// Time at full load before the measurement.
-    pub(crate) warmup: Duration,
-    /// Never sleep in the poll.
-    pub(crate) spin: bool,
-}
-
 /// Everything a generator must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Task {
@@ -44,7 +35,10 @@ pub(crate) struct Task {
     pub(crate) share: Share,
     pub(crate) target: Target,
     pub(crate) contract: Contract,
-    pub(crate) settings: Settings,
+    /// Time at full load before the measurement.
+    pub(crate) warmup: Duration,
+    /// Never sleep in the poll.
+    pub(crate) spin: bool,
     pub(crate) seed: u64,
     /// Deliveries older than this are late; nanoseconds.
     pub(crate) expiry: u64,

@@ -11,6 +11,6 @@ mod watch;
 
 pub(crate) use companion::Companion;
 pub(crate) use driver::{Desk, Run};
-pub(crate) use link::{LINES_MAX, Link, Order, PULSE, Settings, Shared, Task, Word, read, write};
+pub(crate) use link::{LINES_MAX, Link, Order, PULSE, Shared, Task, Word, read, write};
 pub(crate) use observer::{LOOK, Observer};
 pub(crate) use restart::{Managed, Restart};

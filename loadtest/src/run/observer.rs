@@ -46,8 +46,15 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Nothing seen yet.
-    pub(crate) fn new(plan: &Plan, options: &Options, pids: Vec<u32>) -> Self {
+    /// Nothing seen yet. With limits of a soak the verdict judges the server's memory and descriptors, too; the server is restarted in the
+    /// middle if there is a way to.
+    pub(crate) fn new(
+        plan: &Plan,
+        options: &Options,
+        pids: Vec<u32>,
+        soak: Option<SoakLimits>,
+        restart: Option<Restart>,
+    ) -> Self {
         let admin = options.admin.clone();
         Self {
             plan: plan.clone(),
@@ -59,8 +66,8 @@ impl Observer {
             watch: ServerWatch::start(pids.clone(), admin.clone().filter(|_| !plan.memory)),
             pids,
             admin,
-            restarting: None,
-            soak: None,
+            restarting: restart.map(Restarting::Waiting),
+            soak,
             samples: Vec::new(),
             latency: Times::default(),
             handshakes: Times::default(),
@@ -72,12 +79,6 @@ impl Observer {
             notes: Vec::new(),
             looks: 0,
         }
-    }
-
-    /// The verdict judges the server's memory and descriptors, too.
-    pub(crate) fn with_soak(mut self, limits: Option<SoakLimits>) -> Self {
-        self.soak = limits;
-        self
     }
 
     /// Before the first connection.
@@ -231,12 +232,6 @@ impl Observer {
             return Ok(None);
         };
         ledger::fetch(admin).map(Some).map_err(io::Error::other)
-    }
-
-    /// The server restarts in the middle, like this.
-    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
-        self.restarting = Some(Restarting::Waiting(restart));
-        self
     }
 
     /// Begins the restart when its time has come.

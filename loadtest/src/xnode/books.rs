@@ -146,17 +146,13 @@ mod tests {
     }
 
     fn book(accepted: u64, delivered: u64, counted_losses: u64) -> NodeBook {
-        let ledger = Ledger {
-            accepted,
-            expected: delivered,
-            delivered,
-            ..Ledger::default()
-        };
-        NodeBook {
-            ledger,
+        let mut book = NodeBook {
             counted_losses,
             ..NodeBook::default()
-        }
+        };
+        (book.ledger.accepted, book.ledger.expected) = (accepted, delivered);
+        book.ledger.delivered = delivered;
+        book
     }
 
     #[test]

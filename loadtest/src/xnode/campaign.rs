@@ -2,9 +2,8 @@
 
 use crate::again::Again;
 use crate::campaign::{Baseline, Bench, Case, Cases, Compared, OURS, Work, check_names};
-use crate::cli::{Options, Servers, Xnode};
-use crate::ours::{our_server, quoted};
-use crate::server::shell;
+use crate::cli::{Options, Servers, Xnode, flag};
+use crate::ours::our_server;
 use clap::ValueEnum;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -28,17 +27,11 @@ pub(crate) fn run(
 ) -> Result<(PathBuf, String), String> {
     let (mut cases, flags) = (Cases::of_bridge(), &args.campaign);
     check_names(&cases, &flags.only)?;
-    let program = our_server(flags.supportal.as_deref())?;
-    if flags.only.is_empty() {
-        let knows_streams = knows(&program, "streams");
-        let is_streams = |case: &Case| case.flags.contains("--mode streams");
-        cases.retain(|case| knows_streams || !is_streams(case));
-    } else {
-        cases.retain(|case| flags.only.contains(&case.name));
-    }
+    our_server(flags.supportal.as_deref())?;
+    cases.retain(|case| flags.only.is_empty() || flags.only.contains(&case.name));
     let bench = BridgeBench { args, options };
     let peers = Servers::value_variants().iter().map(|servers| Compared {
-        name: name(*servers),
+        name: flag(*servers),
         version: servers.text().to_owned(),
         speaks: "the chat contract".to_owned(),
         ..Compared::default()
@@ -55,22 +48,6 @@ pub(crate) fn run(
         stop,
     }
     .run()
-}
-
-/// As the flag has it.
-fn name(servers: Servers) -> String {
-    let value = servers.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-/// Does the server accept this bridge.mode?
-fn knows(program: &Path, mode: &str) -> bool {
-    let line = format!(
-        "{} check --redis-url redis://127.0.0.1:6379 --set bridge.mode={mode} >/dev/null 2>&1",
-        quoted(program)
-    );
-    let status = shell(&line, None).status();
-    status.is_ok_and(|status| status.success())
 }
 
 impl Bench for BridgeBench<'_> {

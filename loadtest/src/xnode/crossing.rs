@@ -5,7 +5,7 @@ use super::books::{self, Ours, Page};
 use super::fault::{self, BridgeLook, FaultEvent, Schedule, Seen, told};
 use super::stage::Stage;
 use super::store::Store;
-use super::watch::BridgeWatch;
+use super::watch;
 use crate::clock::{Clock, SECOND};
 use crate::engine::Engine;
 use crate::latency::{Latency, Times};
@@ -40,7 +40,7 @@ pub(super) struct Crossing {
     bare: Option<Bare>,
     schedule: Option<Schedule>,
     striking: Option<Striking>,
-    watch: BridgeWatch,
+    watch: Receiver<BridgeLook>,
     looks: Vec<BridgeLook>,
     seen: Vec<Seen>,
     pages: Vec<Page>,
@@ -81,7 +81,7 @@ impl Crossing {
             bare,
             schedule,
             striking: None,
-            watch: BridgeWatch::start(watched.unwrap_or_default(), clock),
+            watch: watch::looks(watched.unwrap_or_default(), clock),
             looks: Vec::new(),
             seen: Vec::new(),
             pages: Vec::new(),
@@ -104,7 +104,7 @@ impl Crossing {
 
     /// Takes in what the other threads have seen.
     fn look(&mut self, engine: &mut Engine) {
-        self.looks.extend(self.watch.looks());
+        self.looks.extend(self.watch.try_iter());
         let events = self
             .striking
             .iter()

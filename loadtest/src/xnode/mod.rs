@@ -14,11 +14,11 @@ mod store;
 mod watch;
 
 use crate::campaign::command;
-use crate::cli::{FaultKind, Options, Servers, Xnode};
+use crate::cli::{FaultKind, Options, Servers, Xnode, flag};
 use crate::clock::{Clock, MILLISECOND, nanos};
 use crate::plan::{Drive, Group, Plan};
 use crate::report::{Facts, Report, Stated, interrupted};
-use crate::run::{Desk, Observer, Run, Settings, Task};
+use crate::run::{Desk, Observer, Run, Task};
 use crate::share::shares;
 use crate::target::{Target, target};
 pub(crate) use campaign::run as run_all;
@@ -85,10 +85,8 @@ pub(crate) fn run(
             .ok_or("no share")?,
         target: targets.pop().ok_or("no node")?,
         contract: options.contract,
-        settings: Settings {
-            warmup: options.warmup,
-            spin: options.spin,
-        },
+        warmup: options.warmup,
+        spin: options.spin,
         seed: options.seed,
         expiry: nanos(options.expiry).saturating_add(TRAVEL),
         epoch: clock.epoch(),
@@ -98,7 +96,7 @@ pub(crate) fn run(
         admin: None,
         ..options.clone()
     };
-    let observer = Observer::new(&plan, &quiet, stage.processes());
+    let observer = Observer::new(&plan, &quiet, stage.processes(), None, None);
     let facts = facts(args, options, &stage, schedule, drive);
     let speaker = stage.speaker(args)?;
     let desk = Desk::Alone(Box::new(observer));
@@ -162,7 +160,7 @@ fn facts(
         },
         window: args.window,
         expiry_seconds: options.expiry.as_secs_f64(),
-        fault: args.fault.map(FaultKind::text),
+        fault: args.fault.map(flag),
         strikes: schedule.map_or(0, |schedule| schedule.times),
         must_not_lose: keeps_everything(args),
         ..stage.facts.clone()

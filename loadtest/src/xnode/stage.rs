@@ -1,9 +1,9 @@
 //! The nodes of a run and the Redis between them, started here.
 
-use super::store::{Folder, Store};
+use super::store::Store;
 use super::watch;
 use crate::cli::{FaultKind, Options, Servers, Xnode};
-use crate::clock::{Clock, SECOND, pause};
+use crate::clock::{SECOND, until};
 use crate::ours::{our_flags, our_server, quoted};
 use crate::report::Facts;
 use crate::server::{PATH, Server, Spec, shell};
@@ -11,6 +11,7 @@ use crate::speaker::Speaker;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Nodes that are started.
 const NODES: usize = 2;
@@ -40,7 +41,7 @@ pub(super) struct Stage {
     redis: SocketAddr,
     redis_pid: Option<u32>,
     peers: PathBuf,
-    _folder: Folder,
+    _folder: TempDir,
 }
 
 impl Stage {
@@ -51,7 +52,7 @@ impl Stage {
         options: &Options,
         (core, generator): (Option<usize>, Option<usize>),
     ) -> Result<Self, String> {
-        let folder = Folder::new()?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let store = match args.fault {
             Some(FaultKind::Failover) => {
                 Store::start_watched(folder.path(), args.appendonly, core)?
@@ -105,16 +106,11 @@ impl Stage {
     }
 
     fn until_up(&self) -> Result<(), String> {
-        let clock = Clock::start();
-        for admin in self.admins() {
-            while !watch::state(&admin).is_up {
-                if clock.now() > UP_MAX {
-                    return Err(format!("{admin}/health: the bridge does not come up"));
-                }
-                pause(LOOK);
-            }
+        let is_down = |admin: &String| !until(UP_MAX, LOOK, || watch::state(admin).is_up);
+        match self.admins().into_iter().find(is_down) {
+            Some(admin) => Err(format!("{admin}/health: the bridge does not come up")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Admin listeners of the nodes that have one.
