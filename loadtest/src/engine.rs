@@ -59,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) strangers: Vec<(usize, u64)>,
     /// Who speaks where no member does.
     pub(crate) speaker: Option<Speaker>,
+    /// Why that cannot go on.
+    mute: Option<String>,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             slow_buffer: None,
             strangers: Vec::new(),
             speaker: None,
+            mute: None,
         })
     }
 
@@ -94,7 +97,7 @@ impl Engine {
         registry.register(socket, Token(STRANGERS + number), Interest::READABLE)
     }
 
-    /// The Python process says the room's next message; that it cannot is an error of the run.
+    /// The Python process says the room's next message; if it cannot, the next turn fails.
     pub(crate) fn speak(&mut self, room: u32, intended: u64) {
         let group = format!("chat_{}_{}", self.target.business, self.room_name(room));
         let traffic = &mut self.traffic;
@@ -102,7 +105,7 @@ impl Engine {
             && let Some(marker) = traffic.next_marker(room, 0, intended)
             && let Err(why) = speaker.say(&group, traffic.message.command(&marker))
         {
-            traffic.totals.errors.count(why);
+            self.mute = Some(why);
         }
     }
 
@@ -182,6 +185,9 @@ impl Engine {
 
     /// Polls at most this long and handles what is ready. Notices of this turn are in `traffic.notices`.
     pub(crate) fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        if let Some(why) = self.mute.take() {
+            return Err(io::Error::other(why));
+        }
         let clock = self.traffic.clock;
         let before = clock.now();
         self.strangers.clear();

@@ -148,18 +148,12 @@ fn results((folder, summary): (PathBuf, String)) -> Result<ExitCode, String> {
 
 /// `deploy` with one client after the other.
 fn both_clients(plan: &Plan, options: &Options) -> Result<ExitCode, String> {
-    let (text, json) = deploy::both(plan, options)?;
+    let (text, json, is_good) = deploy::both(plan, options)?;
     print(&text);
-    let good = ["stock", "jitter"].iter().all(|client| {
-        let failures = json.pointer(&format!("/{client}/verdict/failures"));
-        failures
-            .and_then(serde_json::Value::as_array)
-            .is_some_and(Vec::is_empty)
-    });
     if let Some(path) = &options.json {
         write_json(path, &json)?;
     }
-    Ok(exit_code(good))
+    Ok(exit_code(is_good))
 }
 
 /// One scenario against one server, from this process or from as many as there are shares.
@@ -219,15 +213,8 @@ fn tasks(
         };
         first_source += target.sources;
         let task = Task {
-            plan: plan.clone(),
-            share,
-            target,
-            warmup: options.warmup,
-            spin: options.spin,
-            contract: options.contract,
             seed,
-            expiry: clock::nanos(options.expiry),
-            epoch: clock.epoch(),
+            ..Task::new(plan, share, target, options, clock)
         };
         seed = seed.wrapping_add(SEED_STEP);
         task

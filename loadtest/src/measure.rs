@@ -113,7 +113,8 @@ fn cpu_nanos(path: &str) -> u64 {
         * TICK
 }
 
-fn kilobytes(text: &str, key: &str) -> u64 {
+/// The number after a key of `/proc`; 0 if it is not there.
+pub(crate) fn kilobytes(text: &str, key: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix(key))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())

@@ -9,6 +9,6 @@ mod table;
 mod work;
 
 pub(crate) use case::{Baseline, Case, Cases, OURS, check_names};
-pub(crate) use figures::{figures, sentences};
+pub(crate) use figures::{figure, figures, sentences};
 pub(crate) use record::Compared;
 pub(crate) use work::{Bench, Work, command, say};

@@ -289,7 +289,6 @@ fn problems(campaign: &Campaign, out: &mut String) {
 
 /// One start of the program: what was typed, on what, and which cases it holds.
 fn slice_text(campaign: &Campaign, slice: &Slice, out: &mut String) {
-    let machine = &slice.machine;
     let pinned = match slice.cores {
         (Some(server), Some(generator)) => {
             format!("Servers pinned to core {server}, generator to core {generator}.")
@@ -302,22 +301,23 @@ fn slice_text(campaign: &Campaign, slice: &Slice, out: &mut String) {
             cases.push(&m.case);
         }
     }
+    let (
+        Slice {
+            command,
+            date,
+            revision,
+            rounds,
+            ..
+        },
+        cases,
+    ) = (slice, cases.join(", "));
+    let (m, warmup) = (&slice.machine, slice.warmup_seconds);
+    let (cpu, cores, memory, kernel) = (&m.cpu, m.cores, m.memory_gib, &m.kernel);
+    let (congestion, rustc) = (&m.congestion, &m.rustc);
     writeln!(
         out,
         "```sh\n{command}\n```\n\n{date}, source {revision}. {cpu}, {cores} cores, {memory:.0} GiB, Linux {kernel}, \
-         TCP {congestion}, loopback; {rustc}.\n{pinned} {rounds} rounds, {warmup} s of warm-up.\nCases: {cases}.\n",
-        command = slice.command,
-        date = slice.date,
-        revision = slice.revision,
-        cpu = machine.cpu,
-        cores = machine.cores,
-        memory = machine.memory_gib,
-        kernel = machine.kernel,
-        congestion = machine.congestion,
-        rustc = machine.rustc,
-        rounds = slice.rounds,
-        warmup = slice.warmup_seconds,
-        cases = cases.join(", ")
+         TCP {congestion}, loopback; {rustc}.\n{pinned} {rounds} rounds, {warmup} s of warm-up.\nCases: {cases}.\n"
     )
     .ok();
 }

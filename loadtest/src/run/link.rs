@@ -2,7 +2,8 @@
 //! input (orders) and output (words) of the latter. Every wait ends: whoever hears nothing for long gives up, and a
 //! generator whose input ends, ends at once.
 
-use crate::clock::SECOND;
+use crate::cli::Options;
+use crate::clock::{Clock, SECOND, nanos};
 use crate::contract::Contract;
 use crate::latency::Times;
 use crate::plan::Plan;
@@ -44,6 +45,29 @@ pub(crate) struct Task {
     pub(crate) expiry: u64,
     /// Zero of the run's clock.
     pub(crate) epoch: u64,
+}
+
+impl Task {
+    /// What these options ask of this share of the plan.
+    pub(crate) fn new(
+        plan: &Plan,
+        share: Share,
+        target: Target,
+        options: &Options,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            plan: plan.clone(),
+            share,
+            target,
+            warmup: options.warmup,
+            spin: options.spin,
+            contract: options.contract,
+            seed: options.seed,
+            expiry: nanos(options.expiry),
+            epoch: clock.epoch(),
+        }
+    }
 }
 
 /// What the coordinator says.

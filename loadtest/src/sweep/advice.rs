@@ -11,21 +11,19 @@ pub(super) fn recommend(grid: &Grid) -> String {
     let mut rates: Vec<f64> = grid.cells.iter().map(|cell| cell.rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
-    let mut lines = Vec::new();
+    let (mut lines, all) = (Vec::new(), grid.cells.len());
     if grid.interrupted {
         lines.push(format!(
-            "INTERRUPTED after {} whole cells: the one under way is left out, and what follows holds for the whole ones alone.\n",
-            grid.cells.len()
+            "INTERRUPTED after {all} whole cells: the one under way is left out, and what follows holds for the whole ones alone.\n"
         ));
     }
     let mut served = Vec::new();
     for rate in rates {
         let at_rate: Vec<&Cell> = grid.cells.iter().filter(|cell| cell.rate == rate).collect();
-        if at_rate.len() < grid.settings {
+        let (measured, settings) = (at_rate.len(), grid.settings);
+        if measured < settings {
             lines.push(format!(
-                "- {rate} messages/s: {} of {} settings measured.",
-                at_rate.len(),
-                grid.settings
+                "- {rate} messages/s: {measured} of {settings} settings measured."
             ));
         }
         if let Some(cell) = smallest(at_rate.iter().copied().filter(|cell| enough(grid, cell))) {
@@ -38,16 +36,17 @@ pub(super) fn recommend(grid: &Grid) -> String {
     let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
     if disturbed > 0 {
         lines.push(format!(
-            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
-            grid.cells.len()
+            "\nDISTURBED: in {disturbed} of {all} cells other programs took the cores; measure again on a quiet machine."
         ));
     }
-    let failed = grid.cells.iter().filter(|cell| !cell.failures.is_empty());
-    let failed = failed.count();
+    let failed = grid
+        .cells
+        .iter()
+        .filter(|cell| !cell.failures.is_empty())
+        .count();
     if failed > 0 {
         lines.push(format!(
-            "\nFAILED: {failed} of {} cells failed a check and are not recommended.",
-            grid.cells.len()
+            "\nFAILED: {failed} of {all} cells failed a check and are not recommended."
         ));
     }
     lines.extend(for_all(grid, &served));
@@ -56,37 +55,23 @@ pub(super) fn recommend(grid: &Grid) -> String {
 
 /// Why no setting at this rate is recommended.
 fn none_line(grid: &Grid, rate: f64, cells: &[&Cell]) -> Option<String> {
-    let least = |cells: &mut dyn Iterator<Item = &&Cell>| -> Option<Cell> {
-        cells
-            .min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent))
-            .map(|cell| (*cell).clone())
-    };
+    let by_loss = |a: &&&Cell, b: &&&Cell| a.loss_percent.total_cmp(&b.loss_percent);
+    let least = cells.iter().min_by(by_loss)?;
+    let (capacity, expiry) = (least.capacity, &least.expiry);
+    let (dropped, seconds) = (percent(least.loss_percent), grid.stall_seconds);
     // A cell that lost little and failed a check says nothing about its setting.
-    if let Some(failed) = least(
-        &mut cells
-            .iter()
-            .filter(|cell| cell.loss_percent <= grid.loss_max),
-    ) {
+    if least.loss_percent <= grid.loss_max {
+        let why = least.failures.join("; ");
         return Some(format!(
-            "- {rate} messages/s: nothing is recommended: capacity {} with expiry {} dropped {} %, but failed: {}.",
-            failed.capacity,
-            failed.expiry,
-            percent(failed.loss_percent),
-            failed.failures.join("; ")
+            "- {rate} messages/s: nothing is recommended: capacity {capacity} with expiry {expiry} dropped {dropped} %, but failed: {why}."
         ));
     }
-    let least = least(&mut cells.iter())?;
-    let which = if cells.len() < grid.settings {
-        "none of those measured"
-    } else {
-        "none of these settings"
+    let which = match cells.len() < grid.settings {
+        true => "none of those measured",
+        false => "none of these settings",
     };
     Some(format!(
-        "- {rate} messages/s: {which} is enough for stalls of {} s; capacity {} with expiry {} still drops {} %.",
-        grid.stall_seconds,
-        least.capacity,
-        least.expiry,
-        percent(least.loss_percent)
+        "- {rate} messages/s: {which} is enough for stalls of {seconds} s; capacity {capacity} with expiry {expiry} still drops {dropped} %."
     ))
 }
 

@@ -79,18 +79,11 @@ pub(crate) fn run(
     }
     let others = targets.split_off(1);
     let clock = Clock::start();
+    let share = shares(&plan, Some(1), usize::MAX)?.pop();
+    let first = targets.pop().ok_or("no node")?;
     let task = Task {
-        share: shares(&plan, Some(1), usize::MAX)?
-            .pop()
-            .ok_or("no share")?,
-        target: targets.pop().ok_or("no node")?,
-        contract: options.contract,
-        warmup: options.warmup,
-        spin: options.spin,
-        seed: options.seed,
         expiry: nanos(options.expiry).saturating_add(TRAVEL),
-        epoch: clock.epoch(),
-        plan: plan.clone(),
+        ..Task::new(&plan, share.ok_or("no share")?, first, options, &clock)
     };
     let quiet = Options {
         admin: None,
