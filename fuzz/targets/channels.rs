@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use supportal::internal::channels::{DjangoCodec, Map, Mapping, Outcome, To, Unwritable, Value};
 use supportal::internal::channels::{DEPTH_MAX, VALUES_MAX};
-use supportal::config::channels::{Channels, Format, Layer};
+use supportal::config::channels::{ChannelsSettings, SerializerFormat, LayerKind};
 use supportal::config::{Dialect, Secret};
 use supportal::internal::protocol::Stamp;
 
@@ -25,12 +25,12 @@ thread_local! {
 
 fn case(bits: u8) -> Case {
     let either = |bit: u8| bits & bit != 0;
-    let channels = Channels {
-        layer: if either(1) { Layer::Core } else { Layer::Pubsub },
-        serializer_format: if either(2) { Format::Msgpack } else { Format::Json },
+    let channels = ChannelsSettings {
+        layer: if either(1) { LayerKind::Core } else { LayerKind::Pubsub },
+        serializer_format: if either(2) { SerializerFormat::Msgpack } else { SerializerFormat::Json },
         symmetric_encryption_keys: vec![Secret::new("k"); usize::from(either(4))],
         deliver_types: vec!["a".to_owned()],
-        ..Channels::default()
+        ..ChannelsSettings::default()
     };
     Case {
         codec: DjangoCodec::new(&channels),

@@ -17,7 +17,7 @@
 use super::envelope::{NodeId, VERSION};
 use crate::clock::Millis;
 use crate::config::bridge::LINKS_MAX;
-use crate::config::{Bridge, BridgeMode};
+use crate::config::{BridgeMode, BridgeSettings};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub(super) struct Card {
 
 impl Card {
     /// What this node says over the Redis at a place.
-    pub(super) fn new(node: NodeId, settings: &Bridge, place: usize, up: u8) -> Self {
+    pub(super) fn new(node: NodeId, settings: &BridgeSettings, place: usize, up: u8) -> Self {
         Self {
             node,
             name: settings.node.clone(),
@@ -142,7 +142,7 @@ fn mode(mode: BridgeMode) -> &'static str {
 
 /// A node and when it was heard, by the Redis over which it was.
 #[derive(Clone, Debug)]
-struct Heard {
+struct HeardNode {
     card: Card,
     at: [Option<Millis>; LINKS_MAX],
     /// Since when it says that the Redis at a place is up.
@@ -154,7 +154,7 @@ struct Heard {
 /// The nodes that were heard.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    nodes: HashMap<NodeId, Heard>,
+    nodes: HashMap<NodeId, HeardNode>,
     /// When it was last asked who is gone, for want of room.
     swept: Option<Millis>,
 }
@@ -168,7 +168,7 @@ impl Roll {
         if !self.nodes.contains_key(&card.node) && !self.has_room(now) {
             return;
         }
-        let heard = self.nodes.entry(card.node).or_insert_with(|| Heard {
+        let heard = self.nodes.entry(card.node).or_insert_with(|| HeardNode {
             card: card.clone(),
             at: [None; LINKS_MAX],
             up_since: [None; LINKS_MAX],
@@ -258,14 +258,14 @@ fn is_fresh(at: Option<Millis>, now: Millis) -> bool {
 #[derive(Debug)]
 pub(super) struct Company {
     node: NodeId,
-    settings: Bridge,
+    settings: BridgeSettings,
     roll: Mutex<Roll>,
     /// Since when each of our Redis is up.
     up_since: Mutex<[Option<Millis>; LINKS_MAX]>,
 }
 
 impl Company {
-    pub(super) fn new(node: NodeId, settings: &Bridge) -> Self {
+    pub(super) fn new(node: NodeId, settings: &BridgeSettings) -> Self {
         Self {
             node,
             settings: settings.clone(),

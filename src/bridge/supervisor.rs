@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::config::redis::RedisAddress;
 use crate::metrics::{Metrics, count};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
 use crate::redis::{Error, NodeEnd};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl SupervisedLink {
                 redis = self.link.label,
                 "the bridge's code panicked; it begins anew"
             );
-            self.went_down(&broker, &Failure::Ended);
+            self.went_down(&broker, &LinkFailure::Ended);
         };
         supervise(&self.link.metrics, self.pause_max, begin, on_panic).await;
     }
@@ -96,7 +96,7 @@ impl SupervisedLink {
         loop {
             let started = self.link.clock.now();
             let failure = self.session(broker, sending, &mut ending, settle).await;
-            if matches!(failure, Failure::Stopped) {
+            if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
             settle = self.settle;
@@ -146,10 +146,10 @@ impl SupervisedLink {
         sending: &mut Sending,
         ending: &mut NodeEnd,
         settle: Duration,
-    ) -> Failure {
+    ) -> LinkFailure {
         let opened = tokio::select! {
             opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
-            () = stopped(&mut ending.stop) => return Failure::Stopped,
+            () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -162,7 +162,7 @@ impl SupervisedLink {
             failure = session.run((&self.link, &self.mode), broker, sending, settle) => failure,
             () = stopped(&mut ending.stop) => {
                 session.flush((&self.link, &self.mode), sending, ending).await;
-                Failure::Stopped
+                LinkFailure::Stopped
             }
         }
     }
@@ -181,7 +181,7 @@ impl SupervisedLink {
         );
     }
 
-    fn went_down(&self, broker: &Broker, failure: &Failure) {
+    fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
         self.link.company.turned(self.link.place, None);
         for name in self.link.rooms.end() {
             welcome(broker, &name);
@@ -203,7 +203,7 @@ impl SupervisedLink {
 #[cfg(test)]
 mod tests {
     use crate::bridge::Bridge;
-    use crate::broker::room::RoomSlot;
+    use crate::broker::RoomSlot;
     use crate::broker::{Broker, Publication, Wake};
     use crate::clock::{Clock, Millis};
     use crate::config::redis::RedisAddress;

@@ -1,9 +1,22 @@
 //! What a worker is handed to fan out.
 
-use super::room::RoomSlot;
-use super::{ConnectionKey, Publication};
+use super::publication::Publication;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
+
+/// A connection within a worker: generation and place, as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionKey(pub u64);
+
+/// A room's place in a worker's table of rooms. The generation tells a reused place from the room
+/// that was there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomSlot {
+    /// Place in the worker's table.
+    pub index: u32,
+    /// Which tenant of that place.
+    pub generation: u32,
+}
 
 /// What a worker's mailbox holds.
 #[derive(Debug)]

@@ -8,25 +8,25 @@
 //! marker stands beside it: when that is gone (`flush` of a Python layer, FLUSHALL, a restart without
 //! its data), so are the memberships, and all are made again.
 
-use super::host::{Host, confirm};
+use super::host::{LayerHost, confirm};
 use super::layer::Layer;
 use super::session::HostSession;
 use crate::broker::Broker;
 use crate::metrics::count;
 use crate::redis::NodeEnd;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
 use std::sync::Arc;
 
 /// The way to one Redis of the site.
 #[derive(Clone, Debug)]
 pub(super) struct HostLink {
-    host: Arc<Host>,
+    host: Arc<LayerHost>,
 }
 
 impl HostLink {
     /// Over which nothing runs yet.
-    pub(super) fn new(host: &Arc<Host>) -> Self {
+    pub(super) fn new(host: &Arc<LayerHost>) -> Self {
         let host = Arc::clone(host);
         Self { host }
     }
@@ -43,7 +43,7 @@ impl HostLink {
                 "the channel layer's code panicked; it begins anew"
             );
             self.host.client.lock().take();
-            self.went_down(&broker, &Failure::Ended);
+            self.went_down(&broker, &LinkFailure::Ended);
         };
         supervise(&self.host.metrics, layer.pause_max, begin, on_panic).await;
     }
@@ -55,7 +55,7 @@ impl HostLink {
             let started = self.host.clock.now();
             let failure = self.session(&layer, &broker, &mut ending).await;
             self.host.client.lock().take();
-            if matches!(failure, Failure::Stopped) {
+            if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
             self.went_down(&broker, &failure);
@@ -73,10 +73,10 @@ impl HostLink {
         layer: &Arc<Layer>,
         broker: &Arc<Broker>,
         ending: &mut NodeEnd,
-    ) -> Failure {
+    ) -> LinkFailure {
         let opened = tokio::select! {
             opened = HostSession::open(&self.host, layer, broker) => opened,
-            () = stopped(&mut ending.stop) => return Failure::Stopped,
+            () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -104,7 +104,7 @@ impl HostLink {
         let left = session.leave_all(&self.host, layer);
         let patience = ending.deadline.left(self.host.clock, layer.timeout);
         drop(tokio::time::timeout(patience, left).await);
-        Failure::Stopped
+        LinkFailure::Stopped
     }
 
     fn went_up(&self) {
@@ -118,7 +118,7 @@ impl HostLink {
         );
     }
 
-    fn went_down(&self, broker: &Broker, failure: &Failure) {
+    fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
         for name in self.host.rooms.end() {
             confirm(broker, &name);
         }

@@ -10,7 +10,7 @@ use super::codec::value::Map;
 use super::codec::value::To;
 use super::codec::{DjangoCodec, Unwritable};
 use super::keys::{Keys, Receivers, host_of, non_local};
-use crate::config::channels::Channels;
+use crate::config::channels::ChannelsSettings;
 use crate::redis::RedisCommand;
 
 /// `EVAL` of a message for the keys of one host: `KEYS` are its destinations, `ARGV` a message for
@@ -102,7 +102,7 @@ impl Scores {
 /// What one host is told when a message goes out: `trims` first (their replies mean nothing), then
 /// `send`, whose reply is the number of full destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
+pub struct HostCommands {
     /// The host's index.
     pub host: usize,
     /// One `ZREMRANGEBYSCORE` for each destination; may go in one pipeline.
@@ -113,7 +113,7 @@ pub struct Batch {
     pub destinations: usize,
 }
 
-impl Batch {
+impl HostCommands {
     /// All of it, in the order in which it goes out; the last reply counts.
     #[must_use]
     pub fn into_commands(self) -> Vec<RedisCommand> {
@@ -125,19 +125,19 @@ impl Batch {
 
 /// One key that gets a message, and the members of the group behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Destination<'a> {
+struct ProcessQueue<'a> {
     process: &'a str,
     capacity: usize,
     members: Vec<String>,
 }
 
 /// A destination and its message.
-type Entry<'d, 'm> = (&'d Destination<'m>, Vec<u8>);
+type ProcessMessage<'d, 'm> = (&'d ProcessQueue<'m>, Vec<u8>);
 
 /// The commands of one site's configuration.
 #[derive(Clone, Debug)]
 pub struct Commands {
-    channels: Channels,
+    channels: ChannelsSettings,
     keys: Keys,
     codec: DjangoCodec,
 }
@@ -145,7 +145,7 @@ pub struct Commands {
 impl Commands {
     /// The commands of a configuration.
     #[must_use]
-    pub fn new(channels: &Channels) -> Self {
+    pub fn new(channels: &ChannelsSettings) -> Self {
         Self {
             channels: channels.clone(),
             keys: Keys::new(&channels.prefix),
@@ -217,10 +217,10 @@ impl Commands {
         event: &Map<'_>,
         now: Score,
         fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Vec<Batch>, Unwritable> {
+    ) -> Result<Vec<HostCommands>, Unwritable> {
         let members = members.into_iter().filter(|member| !own.is_own(member));
         let destinations = self.destinations(members);
-        let mut hosts: Vec<(usize, Vec<Entry<'_, 'm>>)> = Vec::new();
+        let mut hosts: Vec<(usize, Vec<ProcessMessage<'_, 'm>>)> = Vec::new();
         for destination in &destinations {
             let to = To::Many(&destination.members);
             let message = self.codec.encode(event, to, now.second(), fill)?;
@@ -250,7 +250,7 @@ impl Commands {
         event: &Map<'_>,
         now: Score,
         fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Batch, Unwritable> {
+    ) -> Result<HostCommands, Unwritable> {
         let is_local = channel.contains('!');
         let to = if is_local {
             To::One(channel)
@@ -258,7 +258,7 @@ impl Commands {
             To::Nobody
         };
         let message = self.codec.encode(event, to, now.second(), fill)?;
-        let destination = Destination {
+        let destination = ProcessQueue {
             process: non_local(channel),
             capacity: self.channels.capacity_of(channel),
             members: Vec::new(),
@@ -377,13 +377,13 @@ impl Commands {
     }
 
     /// The members by process, in the order of each one's first member, whose capacity counts.
-    fn destinations<'m>(&self, members: impl Iterator<Item = &'m str>) -> Vec<Destination<'m>> {
-        let mut destinations: Vec<Destination<'m>> = Vec::new();
+    fn destinations<'m>(&self, members: impl Iterator<Item = &'m str>) -> Vec<ProcessQueue<'m>> {
+        let mut destinations: Vec<ProcessQueue<'m>> = Vec::new();
         let mut places = HashMap::new();
         for member in members {
             let process = non_local(member);
             let place = *places.entry(process).or_insert_with(|| {
-                destinations.push(Destination {
+                destinations.push(ProcessQueue {
                     process,
                     capacity: self.channels.capacity_of(member),
                     members: Vec::new(),
@@ -397,10 +397,10 @@ impl Commands {
         destinations
     }
 
-    fn batch(&self, host: usize, entries: Vec<Entry<'_, '_>>, now: Score) -> Batch {
+    fn batch(&self, host: usize, entries: Vec<ProcessMessage<'_, '_>>, now: Score) -> HostCommands {
         let expiry = self.channels.expiry.as_secs();
         let destinations = entries.len();
-        let key = |destination: &Destination<'_>| self.keys.channel(destination.process);
+        let key = |destination: &ProcessQueue<'_>| self.keys.channel(destination.process);
         let trims = entries
             .iter()
             .map(|(destination, _)| trim(&key(destination), now, expiry))
@@ -416,7 +416,7 @@ impl Commands {
         arguments.extend(capacities);
         arguments.push(now.text().into_bytes());
         arguments.push(expiry.to_string().into_bytes());
-        Batch {
+        HostCommands {
             host,
             trims,
             send: RedisCommand {
@@ -452,7 +452,7 @@ mod tests {
 
     #[test]
     fn our_own_members_get_no_message_and_nobody_no_batch() {
-        let commands = Commands::new(&Channels::default());
+        let commands = Commands::new(&ChannelsSettings::default());
         let mut fill = |bytes: &mut [u8]| bytes.fill(1);
         let own = Receivers::new(2, &mut fill);
         let mut event = Map::new();
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_pop_waits_on_every_receiver() {
-        let commands = Commands::new(&Channels::default());
+        let commands = Commands::new(&ChannelsSettings::default());
         let own = Receivers::new(2, &mut |bytes| bytes.fill(1));
         let keys = commands.receivers(&own, 0);
         assert!(keys[0].starts_with(b"asgispecific.0101"));

@@ -1,14 +1,14 @@
 //! `[assistant]`: who answers, and what its settings may be.
 
+use super::problem::Findings;
 use super::setting::{WAIT, choice, seconds, section};
 use super::units;
-use super::validate::Findings;
 use std::path::PathBuf;
 use std::time::Duration;
 
 section! {
     /// Who answers.
-    ["assistant"] Assistant {
+    ["assistant"] AssistantSettings {
         /// Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline).
         kind: AssistantKind = AssistantKind::Faq, restart;
         /// Knowledge file of `faq`; unset = the small one inside the binary.
@@ -36,7 +36,7 @@ choice! {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(assistant: &Assistant, found: &mut Findings) {
+pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
     assistant.check_ranges(found);
     for (key, value) in [
         ("assistant.prompts", assistant.prompts),

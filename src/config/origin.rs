@@ -13,13 +13,13 @@
 //!
 //! What can be read and never matches is kept, matches nothing, and is named in a warning.
 
+use super::problem::Findings;
 use super::setting::section;
-use super::validate::Findings;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 section! {
     /// Which web pages may connect.
-    ["origin"] Origin {
+    ["origin"] OriginSettings {
         /// Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check.
         allowed: Vec<String> = Vec::new(), restart;
     }
@@ -45,14 +45,14 @@ pub enum Pattern {
 
 /// What is wrong with an entry, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct PatternFault {
     /// Follows the entry in a sentence.
     pub what: String,
     /// What to write.
     pub fix: String,
 }
 
-impl Fault {
+impl PatternFault {
     fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -67,7 +67,7 @@ impl Fault {
 
 /// Scheme, authority and the rest of an origin or an entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Parts<'a> {
+pub struct OriginParts<'a> {
     /// In front of a colon; letters, digits, `+`, `-` and `.`, the first a letter (RFC 3986 section 3.1).
     pub scheme: Option<&'a str>,
     /// Between `//` and the path, query or fragment; without a scheme, all up to there.
@@ -76,7 +76,7 @@ pub struct Parts<'a> {
     pub rest: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> OriginParts<'a> {
     /// Takes a text apart; nothing in it is refused here.
     #[must_use]
     pub fn of(text: &'a str) -> Self {
@@ -148,7 +148,7 @@ impl Pattern {
     ///
     /// # Errors
     /// The entry cannot be read: why, and what to write instead.
-    pub fn read(entry: &str) -> Result<(Self, Option<Fault>), Fault> {
+    pub fn read(entry: &str) -> Result<(Self, Option<PatternFault>), PatternFault> {
         if entry == "*" {
             return Ok((Self::Any, None));
         }
@@ -156,14 +156,17 @@ impl Pattern {
         let text = entry.to_lowercase();
         if text.parse::<Ipv6Addr>().is_ok() {
             let fix = format!("write an IPv6 address in brackets: \"[{text}]\"");
-            return Ok((Self::Host(text), Some(Fault::new("has no brackets", fix))));
+            return Ok((
+                Self::Host(text),
+                Some(PatternFault::new("has no brackets", fix)),
+            ));
         }
         if let Some(host) = text.strip_prefix("//") {
             let authority = host.split(['/', '?', '#']).next().unwrap_or_default();
-            let fault = Fault::never(format!("write \"{}\"", without_port(authority)));
+            let fault = PatternFault::never(format!("write \"{}\"", without_port(authority)));
             return Ok((Self::Host(text.clone()), Some(fault)));
         }
-        let parts = Parts::of(&text);
+        let parts = OriginParts::of(&text);
         match (parts.scheme, parts.authority) {
             (Some(scheme), Some(authority)) => with_scheme(scheme, authority, parts.rest),
             (Some(scheme), None) => without_slashes(scheme, parts.rest),
@@ -212,22 +215,22 @@ fn is_same_domain(host: &str, pattern: &str) -> bool {
     host == pattern || pattern.strip_prefix('.').is_some_and(is_below)
 }
 
-fn refuse_what_no_origin_has(entry: &str) -> Result<(), Fault> {
+fn refuse_what_no_origin_has(entry: &str) -> Result<(), PatternFault> {
     if entry.is_empty() {
         let fix = "write one host an entry, such as \"example.com\"; is there a comma too many?";
-        return Err(Fault::new("is empty", fix));
+        return Err(PatternFault::new("is empty", fix));
     }
     let is_space = |c: char| c.is_whitespace() || c.is_control();
     if entry.contains(is_space) {
         let fix = "write one host an entry, such as \"example.com\"";
-        return Err(Fault::new("has a space or a line's end in it", fix));
+        return Err(PatternFault::new("has a space or a line's end in it", fix));
     }
     if entry.contains('@') {
         let fix = "write it without what stands in front of the `@`, and the `@`";
-        return Err(Fault::new("names a user, which no origin does", fix));
+        return Err(PatternFault::new("names a user, which no origin does", fix));
     }
     if entry.contains('\\') {
-        return Err(Fault::new("has a `\\` in it", "write it with `/`"));
+        return Err(PatternFault::new("has a `\\` in it", "write it with `/`"));
     }
     Ok(())
 }
@@ -236,13 +239,13 @@ fn with_scheme(
     scheme: &str,
     authority: &str,
     rest: &str,
-) -> Result<(Pattern, Option<Fault>), Fault> {
+) -> Result<(Pattern, Option<PatternFault>), PatternFault> {
     if authority.is_empty() {
         let what = "names no host";
         let fix = format!(
             "write \"{scheme}://example.com\"; pages without a host, such as files, are admitted by \"*\" alone"
         );
-        return Err(Fault::new(what, fix));
+        return Err(PatternFault::new(what, fix));
     }
     let (host, port) = host_and_port(authority).ok_or_else(|| bad_authority(authority))?;
     let is_web = default_port(scheme).is_some();
@@ -256,11 +259,14 @@ fn with_scheme(
         .or_else(|| {
             let page = page?;
             let what = "can never match: a page's origin has the scheme of the page";
-            Some(Fault::new(what, format!("write \"{page}://{authority}\"")))
+            Some(PatternFault::new(
+                what,
+                format!("write \"{page}://{authority}\""),
+            ))
         })
         .or_else(|| {
             let fix = format!("write \"{scheme}://{authority}\"");
-            is_more(rest).then(|| Fault::new("has a path, which is not compared", fix))
+            is_more(rest).then(|| PatternFault::new("has a path, which is not compared", fix))
         });
     let pattern = Pattern::Origin {
         scheme: scheme.to_owned(),
@@ -271,7 +277,10 @@ fn with_scheme(
 }
 
 /// `example.com:8000`: read as a scheme with nothing behind it, as Python does.
-fn without_slashes(word: &str, rest: &str) -> Result<(Pattern, Option<Fault>), Fault> {
+fn without_slashes(
+    word: &str,
+    rest: &str,
+) -> Result<(Pattern, Option<PatternFault>), PatternFault> {
     let (port, _path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let authority = format!("{word}:{port}");
     let is_port = host_and_port(&authority).is_some_and(|(_, port)| port.is_some());
@@ -284,7 +293,7 @@ fn without_slashes(word: &str, rest: &str) -> Result<(Pattern, Option<Fault>), F
             host => format!("write \"{word}://{host}\", or the host alone"),
         };
         let what = "has neither a port nor `//` behind its colon";
-        return Err(Fault::new(what, fix));
+        return Err(PatternFault::new(what, fix));
     }
     let pattern = Pattern::Origin {
         scheme: word.to_owned(),
@@ -293,21 +302,23 @@ fn without_slashes(word: &str, rest: &str) -> Result<(Pattern, Option<Fault>), F
     };
     let what = "can never match: without a scheme the port of an origin is not compared";
     let fix = format!("write \"{word}\" for any port, or with its scheme: \"http://{authority}\"");
-    Ok((pattern, Some(Fault::new(what, fix))))
+    Ok((pattern, Some(PatternFault::new(what, fix))))
 }
 
-fn without_scheme(parts: &Parts<'_>) -> Result<(Pattern, Option<Fault>), Fault> {
+fn without_scheme(
+    parts: &OriginParts<'_>,
+) -> Result<(Pattern, Option<PatternFault>), PatternFault> {
     let authority = parts.authority.unwrap_or_default();
     if authority.is_empty() {
         let fix = "write one host an entry, such as \"example.com\"";
-        return Err(Fault::new("names no host", fix));
+        return Err(PatternFault::new("names no host", fix));
     }
     if parts.rest.starts_with("//") {
         let fix = format!(
             "write \"https:{}\", or the host alone for any scheme",
             parts.rest
         );
-        return Err(Fault::new("has a scheme with other characters", fix));
+        return Err(PatternFault::new("has a scheme with other characters", fix));
     }
     let (name, port) = host_and_port(authority).ok_or_else(|| bad_authority(authority))?;
     let (host, advice) = read_host(name, true)?;
@@ -316,16 +327,16 @@ fn without_scheme(parts: &Parts<'_>) -> Result<(Pattern, Option<Fault>), Fault> 
             port?;
             let what =
                 "has a port, which is not compared: without a scheme an entry is for any port";
-            Some(Fault::new(what, format!("write \"{}\"", without_port(authority))))
+            Some(PatternFault::new(what, format!("write \"{}\"", without_port(authority))))
         })
         .or_else(|| {
             let fix = format!("write the host alone: \"{authority}\"");
-            is_more(parts.rest).then(|| Fault::new("has a path, which is not compared", fix))
+            is_more(parts.rest).then(|| PatternFault::new("has a path, which is not compared", fix))
         })
         .or_else(|| {
             let what = "is a host of this name; it does not admit the origin `null` of sandboxed pages and files";
             let fix = "write \"*\" to admit every origin, or remove it";
-            (host == "null").then(|| Fault::new(what, fix))
+            (host == "null").then(|| PatternFault::new(what, fix))
         });
     Ok((Pattern::Host(host), advice))
 }
@@ -335,26 +346,26 @@ fn is_more(rest: &str) -> bool {
     !matches!(rest, "" | "/")
 }
 
-fn bad_authority(authority: &str) -> Fault {
+fn bad_authority(authority: &str) -> PatternFault {
     if authority.contains(['[', ']']) {
         let fix = "write an IPv6 address in brackets, such as \"[::1]\" or \"http://[::1]:8000\"";
-        return Fault::new("has brackets without an IPv6 address between them", fix);
+        return PatternFault::new("has brackets without an IPv6 address between them", fix);
     }
     let port = authority.split_once(':').map_or("", |(_, port)| port);
-    Fault::new(
+    PatternFault::new(
         format!("has the port {port:?}"),
         "write a port from 0 to 65535, or none",
     )
 }
 
 /// A host as origins have it, and what is to be said of it. `is_web`: browsers resolve it.
-fn read_host(host: &str, is_web: bool) -> Result<(String, Option<Fault>), Fault> {
+fn read_host(host: &str, is_web: bool) -> Result<(String, Option<PatternFault>), PatternFault> {
     if let Ok(address) = host.parse::<Ipv6Addr>() {
         let written = address.to_string();
         let fix = format!("write it as browsers do: \"[{written}]\"");
         return Ok((
             host.to_owned(),
-            (written != host).then(|| Fault::never(fix)),
+            (written != host).then(|| PatternFault::never(fix)),
         ));
     }
     let (dot, name) = host
@@ -362,18 +373,18 @@ fn read_host(host: &str, is_web: bool) -> Result<(String, Option<Fault>), Fault>
         .map_or(("", host), |name| (".", name));
     if name.is_empty() && is_web {
         let fix = "write the domain behind it, such as \".example.com\"";
-        return Err(Fault::new("is no name", fix));
+        return Err(PatternFault::new("is no name", fix));
     }
     let ascii = idna::domain_to_ascii_cow(name.as_bytes(), idna::AsciiDenyList::EMPTY);
     let name = ascii.map_err(|_unknown| {
         let fix = "write the name as it stands in the address bar";
-        Fault::new("has characters that no international name has", fix)
+        PatternFault::new("has characters that no international name has", fix)
     })?;
     // A star is no pattern to Channels but a character, and none that a host has: a warning says so.
     let is_strange = |c: &char| !c.is_ascii_alphanumeric() && !"-._*".contains(*c);
     if let Some(strange) = name.chars().find(is_strange) {
         let what = format!("has a {strange:?}, which no host has");
-        return Err(Fault::new(
+        return Err(PatternFault::new(
             what,
             "write one host an entry, such as \"example.com\"",
         ));
@@ -382,37 +393,37 @@ fn read_host(host: &str, is_web: bool) -> Result<(String, Option<Fault>), Fault>
     Ok((format!("{dot}{name}"), advice))
 }
 
-fn host_advice(dot: &str, name: &str, is_web: bool) -> Option<Fault> {
+fn host_advice(dot: &str, name: &str, is_web: bool) -> Option<PatternFault> {
     if let Some(domain) = name.strip_prefix("*.") {
         let fix = format!("write \".{domain}\" for the domain and its subdomains");
-        return Some(Fault::never(fix));
+        return Some(PatternFault::never(fix));
     }
     if name.contains('*') {
         let fix =
             "write the name, \".example.com\" for a domain and its subdomains, or \"*\" alone";
-        return Some(Fault::new("can never match: no host has a `*`", fix));
+        return Some(PatternFault::new("can never match: no host has a `*`", fix));
     }
     if let Some(host) = name.strip_suffix('.').filter(|_| is_web) {
         let what = "matches only pages whose address has the last dot as well";
-        return Some(Fault::new(
+        return Some(PatternFault::new(
             what,
             format!("write \"{dot}{host}\" without the last dot"),
         ));
     }
     if is_web && (name.contains("..") || name.starts_with('.')) {
-        return Some(Fault::never("write one dot between two words"));
+        return Some(PatternFault::never("write one dot between two words"));
     }
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
     if is_web && dot.is_empty() && is_number && name.parse::<Ipv4Addr>().is_err() {
         let fix = "write an IPv4 address as four numbers from 0 to 255, such as \"127.0.0.1\"";
-        return Some(Fault::never(fix));
+        return Some(PatternFault::never(fix));
     }
     None
 }
 
 /// Entries that cannot be read, and what they do to each other.
-pub(super) fn check(origin: &Origin, found: &mut Findings) {
+pub(super) fn check(origin: &OriginSettings, found: &mut Findings) {
     origin.check_ranges(found);
     let allowed = &origin.allowed;
     for entry in allowed {

@@ -2,7 +2,7 @@
 
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
-use crate::banner::Facts;
+use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
 use crate::config::Config;
@@ -155,7 +155,7 @@ impl Builder {
     /// # Cancel safety
     /// As [`Node::start`].
     pub async fn start(self) -> Result<Node, Error> {
-        let config = Arc::new(Facts::gather().resolve(&self.config));
+        let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
         let assistant = match self.assistant {
             Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),

@@ -10,7 +10,7 @@
 //! that was meant.
 
 use super::error::Error;
-use crate::config::Bridge;
+use crate::config::BridgeSettings;
 use crate::config::redis::Tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -31,12 +31,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A file, and the key that names it.
-struct File<'f> {
+struct PemFile<'f> {
     key: &'static str,
     path: &'f PathBuf,
 }
 
-impl File<'_> {
+impl PemFile<'_> {
     fn fault(&self, what: impl std::fmt::Display) -> Error {
         Error::Certificates {
             key: self.key,
@@ -61,9 +61,9 @@ fn file<'f>(
     of_address: Option<&'f PathBuf>,
     key: &'static str,
     of_settings: Option<&'f PathBuf>,
-) -> Option<File<'f>> {
-    let of_settings = of_settings.map(|path| File { key, path });
-    let path = of_address.map(|path| File { key: option, path });
+) -> Option<PemFile<'f>> {
+    let of_settings = of_settings.map(|path| PemFile { key, path });
+    let path = of_address.map(|path| PemFile { key: option, path });
     path.or(of_settings)
 }
 
@@ -71,7 +71,7 @@ fn file<'f>(
 ///
 /// # Errors
 /// When a file cannot be read, or is not what it should be.
-pub(crate) fn client(tls: &Tls, settings: &Bridge) -> Result<ClientConfig, Error> {
+pub(crate) fn client(tls: &Tls, settings: &BridgeSettings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let trusted = file(
         "ssl_ca_certs",
@@ -102,11 +102,11 @@ pub(crate) fn client(tls: &Tls, settings: &Bridge) -> Result<ClientConfig, Error
     let (Some((cert, cert_path)), Some((key, key_path))) = (cert, key) else {
         return Ok(config.with_no_client_auth());
     };
-    let cert = File {
+    let cert = PemFile {
         key: cert,
         path: cert_path,
     };
-    let key = File {
+    let key = PemFile {
         key,
         path: key_path,
     };
@@ -117,8 +117,8 @@ pub(crate) fn client(tls: &Tls, settings: &Bridge) -> Result<ClientConfig, Error
 /// Who we say we are. Our own certificate is Redis' to judge: one of X.509 version 1, as `openssl x509 -req` makes it
 /// without extensions, is none that rustls reads, and may be sent all the same.
 fn identity(
-    cert: &File<'_>,
-    key: &File<'_>,
+    cert: &PemFile<'_>,
+    key: &PemFile<'_>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, Error> {
     let secret = PrivateKeyDer::from_pem_file(key.path).map_err(|error| match error {
@@ -158,7 +158,7 @@ struct Pinned {
 impl Pinned {
     fn new(
         certificate: CertificateDer<'static>,
-        file: &File<'_>,
+        file: &PemFile<'_>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
@@ -196,7 +196,7 @@ impl Pinned {
 
 impl Verifier {
     fn new(
-        trusted: Option<&File<'_>>,
+        trusted: Option<&PemFile<'_>>,
         checks_name: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
@@ -342,9 +342,9 @@ mod tests {
         PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data")).join(name)
     }
 
-    fn at(path: &PathBuf) -> File<'_> {
+    fn at(path: &PathBuf) -> PemFile<'_> {
         let key = "bridge.ca_file";
-        File { key, path }
+        PemFile { key, path }
     }
 
     fn trust(name: &str, checks_name: bool) -> Verifier {
@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn a_file_that_holds_no_certificate_is_named_with_its_key() {
         let path = data("transcript.jsonl");
-        let what = File {
+        let what = PemFile {
             key: "ssl_ca_certs",
             path: &path,
         };

@@ -5,7 +5,7 @@
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
 use super::admission::{Admission, Permit, peer_of};
-use super::doorstep::Doorstep;
+use super::handshake_io::HandshakeIo;
 use super::service::{Front, Upgrade};
 use crate::config::Config;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
@@ -153,11 +153,11 @@ impl Acceptor {
             ready(response)
         };
         let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
-        let doorstep = Doorstep::new(stream, read, &accepted);
+        let handshake_io = HandshakeIo::new(stream, read, &accepted);
         let mut closing = self.front.entrance.closing.clone();
         // The node ends with whoever could say so.
         let closing = async move { drop(closing.wait_for(|is_closing| *is_closing).await) };
-        let served = http::serve(&self.http, doorstep, &pace, closing, answer).await;
+        let served = http::serve(&self.http, handshake_io, &pace, closing, answer).await;
         self.count_failure(&served.end);
         let upgrade = upgrade.lock().take();
         match (upgrade, served.end) {

@@ -5,9 +5,9 @@
 
 mod accept;
 pub mod admission;
-mod doorstep;
 mod entrance;
 mod first_read;
+mod handshake_io;
 pub mod origin;
 pub mod page;
 pub mod route;

@@ -17,7 +17,7 @@ use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
-use crate::transport::handshake::{self, Head, Offer};
+use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
@@ -88,8 +88,8 @@ impl RefusedRequest {
     }
 }
 
-impl From<handshake::Refusal> for RefusedRequest {
-    fn from(refusal: handshake::Refusal) -> Self {
+impl From<handshake::HandshakeRefusal> for RefusedRequest {
+    fn from(refusal: handshake::HandshakeRefusal) -> Self {
         Self {
             status: refusal.status(),
             reason: refusal.reason,
@@ -131,7 +131,7 @@ impl Front {
         }
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        let mut response = match self.judge(target, &Head::of(&request), peer) {
+        let mut response = match self.judge(target, &RequestHead::of(&request), peer) {
             Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
                 Ok(response) => {
                     *upgrade = Some(accepted);
@@ -194,7 +194,7 @@ impl Front {
     fn judge(
         &self,
         target: &str,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         peer: u64,
     ) -> Result<Option<(Offer, Upgrade)>, RefusedRequest> {
         if target.len() > self.uri_bytes {
@@ -328,7 +328,7 @@ impl Front {
             }
             Hint::Handshake(kind) => {
                 let reason = refused.reason;
-                let refusal = handshake::Refusal { kind, reason };
+                let refusal = handshake::HandshakeRefusal { kind, reason };
                 if let Some((name, value)) = refusal.header() {
                     // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
                     // client of a WebSocket's route, and is not waited for.

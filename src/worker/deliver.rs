@@ -6,7 +6,7 @@
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
 use super::client::{Ended, Seat, Stage};
-use super::gathering::{Aside, Content, Gathering, Load, Pending};
+use super::gathering::{Aside, Content, Gathering, ParcelLoad, PendingPublication};
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
 use super::portions::SMALL_ROOMS;
@@ -50,7 +50,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
         }
         self.write_large_rooms();
-        if self.done != Load::default() {
+        if self.done != ParcelLoad::default() {
             self.release();
         }
     }
@@ -60,7 +60,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let mut parcels = std::mem::take(&mut self.parcels);
         let mailboxes = self.context.broker.mailboxes();
         let bytes = mailboxes.swap(self.context.worker, &mut parcels);
-        self.held += Load {
+        self.held += ParcelLoad {
             parcels: parcels.len(),
             bytes,
         };
@@ -105,7 +105,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                     return;
                 };
                 let sequence = low_half(sequence);
-                gathering.add(Pending {
+                gathering.add(PendingPublication {
                     publication,
                     sequence,
                     members,

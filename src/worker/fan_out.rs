@@ -2,7 +2,7 @@
 
 use super::client::{Client, Ended};
 use super::gathering::{FanOut, Gathering};
-use super::outbound::{Batch, Sent};
+use super::outbound::{FrameBatch, Sent};
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
@@ -79,7 +79,7 @@ impl<S: io::Write> Counter<'_, S> {
             offered.failed += deliveries;
             return;
         };
-        let batch = Batch {
+        let batch = FrameBatch {
             frames: &fan_out.frames,
             bytes,
         };

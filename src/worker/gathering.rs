@@ -9,7 +9,7 @@
 //! positions in the room's list of members, so members may come (behind the range), leave, or be
 //! served out of turn (moved to an end of the range, which then passes over them).
 
-use super::outbound::Piece;
+use super::outbound::OutboundPiece;
 use super::rooms::{Member, is_before};
 use crate::broker::Publication;
 use crate::clock::Millis;
@@ -21,7 +21,7 @@ pub(super) const GATHER_BYTES_MAX: usize = 128 * 1024;
 
 /// A numbered publication that waits to be written.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingPublication {
     pub(super) publication: Publication,
     pub(super) sequence: u32,
     /// Members on this worker when it was published, less those that have had it.
@@ -57,11 +57,11 @@ impl Aside {
     }
 
     /// The aside as what is written, unless it is a delivery too late for that.
-    pub(super) fn piece(&self, now: Millis) -> Option<Piece<'_>> {
+    pub(super) fn piece(&self, now: Millis) -> Option<OutboundPiece<'_>> {
         match &self.content {
             Content::Event(publication) if publication.deadline <= now => None,
-            Content::Event(publication) => Some(Piece::Event(publication)),
-            Content::Control(frame) => Some(Piece::Control(frame)),
+            Content::Event(publication) => Some(OutboundPiece::Event(publication)),
+            Content::Control(frame) => Some(OutboundPiece::Control(frame)),
         }
     }
 
@@ -81,26 +81,26 @@ impl Aside {
 
 /// Parcels and their bytes: what a mailbox counts until they have been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub(super) struct ParcelLoad {
     pub(super) parcels: usize,
     pub(super) bytes: usize,
 }
 
-impl Load {
+impl ParcelLoad {
     pub(super) fn add(&mut self, bytes: usize) {
         self.parcels += 1;
         self.bytes += bytes;
     }
 }
 
-impl std::ops::AddAssign for Load {
+impl std::ops::AddAssign for ParcelLoad {
     fn add_assign(&mut self, other: Self) {
         self.parcels += other.parcels;
         self.bytes += other.bytes;
     }
 }
 
-impl std::ops::SubAssign for Load {
+impl std::ops::SubAssign for ParcelLoad {
     fn sub_assign(&mut self, other: Self) {
         self.parcels -= other.parcels;
         self.bytes -= other.bytes;
@@ -110,9 +110,9 @@ impl std::ops::SubAssign for Load {
 /// What a room has been told and its members have not been written yet, as it came.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    pub(super) pending: Vec<Pending>,
+    pub(super) pending: Vec<PendingPublication>,
     pub(super) asides: Vec<Aside>,
-    pub(super) load: Load,
+    pub(super) load: ParcelLoad,
     /// How many events the worker had seen when the first of it came.
     pub(super) since: u64,
 }
@@ -122,7 +122,7 @@ impl Gathering {
         self.pending.is_empty() && self.asides.is_empty()
     }
 
-    pub(super) fn add(&mut self, pending: Pending) {
+    pub(super) fn add(&mut self, pending: PendingPublication) {
         self.load.add(pending.publication.frame.len());
         self.pending.push(pending);
     }
@@ -167,7 +167,7 @@ pub(super) struct FanOut {
     pub(super) asides: Vec<Aside>,
     /// Deliveries of which nothing has become yet.
     pub(super) owed: u64,
-    pub(super) load: Load,
+    pub(super) load: ParcelLoad,
     /// No frame's deadline is before this.
     earliest: Millis,
     /// Members at these positions are still to be served.
@@ -183,7 +183,7 @@ impl Default for FanOut {
             late: Vec::new(),
             asides: Vec::new(),
             owed: 0,
-            load: Load::default(),
+            load: ParcelLoad::default(),
             earliest: Millis::NEVER,
             unserved: 0..0,
             newest_first: false,
@@ -208,7 +208,7 @@ impl FanOut {
     /// together.
     pub(super) fn begin(&mut self, gathering: &mut Gathering, members: usize) {
         let mut bytes = 0;
-        let fits = |pending: &&Pending| {
+        let fits = |pending: &&PendingPublication| {
             let fits = bytes < GATHER_BYTES_MAX;
             bytes += pending.publication.frame.len();
             fits
@@ -348,7 +348,7 @@ impl FanOut {
         self.late.shrink_to(KEPT);
         self.asides.clear();
         self.asides.shrink_to(KEPT);
-        (self.owed, self.load) = (0, Load::default());
+        (self.owed, self.load) = (0, ParcelLoad::default());
         self.earliest = Millis::NEVER;
         self.stop();
     }
@@ -384,9 +384,9 @@ pub(super) struct Merged<'a> {
 }
 
 impl<'a> Iterator for Merged<'a> {
-    type Item = Piece<'a>;
+    type Item = OutboundPiece<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<OutboundPiece<'a>> {
         loop {
             match (self.sequences, self.asides) {
                 ([sequence, ..], asides)
@@ -397,7 +397,7 @@ impl<'a> Iterator for Merged<'a> {
                     let (frame, rest) = self.frames.split_first()?;
                     self.frames = rest;
                     self.sequences = self.sequences.get(1..)?;
-                    return Some(Piece::Event(frame));
+                    return Some(OutboundPiece::Event(frame));
                 }
                 (_, [aside, rest @ ..]) => {
                     self.asides = rest;

@@ -1,8 +1,9 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
 use super::gathering::{Aside, FanOut, Gathering};
+use crate::broker::RoomSlot;
 use crate::broker::ledger::{Cause, Ledger};
-use crate::broker::room::{Room, RoomSlot};
+use crate::broker::room::Room;
 use std::sync::Arc;
 
 /// One member: a place in the worker's slab.

@@ -5,7 +5,7 @@ use super::client::{Client, Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
 use super::context::{Speaker, WorkerContext};
 use super::fan_out::Offered;
-use super::gathering::{FanOut, Gathering, Load};
+use super::gathering::{FanOut, Gathering, ParcelLoad};
 use super::lifecycle::Drain;
 use super::listener::Listener;
 use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
@@ -66,9 +66,9 @@ pub(super) struct Worker<P: Port, C: Consumers> {
     /// Parcels taken from the mailbox.
     pub(super) parcels: Vec<Parcel>,
     /// Of these, what has been dealt with since room was made for it.
-    pub(super) done: Load,
+    pub(super) done: ParcelLoad,
     /// What has been taken and no room has been made for yet.
-    pub(super) held: Load,
+    pub(super) held: ParcelLoad,
     /// Deliveries and bytes of the parcel that is being delivered.
     pub(super) in_hand: Option<(u64, usize)>,
     pub(super) agenda: Agenda,
@@ -142,8 +142,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
-            done: Load::default(),
-            held: Load::default(),
+            done: ParcelLoad::default(),
+            held: ParcelLoad::default(),
             in_hand: None,
             agenda: Agenda::default(),
             apart: FanOut::default(),

@@ -7,7 +7,7 @@ mod model;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Event, Outcome};
-use supportal::internal::transport::{self, Decoder, Incoming, Kind, Limits, Violation};
+use supportal::internal::transport::{self, Decoder, Incoming, MessageKind, Limits, Violation};
 
 /// One frame as a client, honest or not, might write it.
 #[derive(Arbitrary, Debug)]
@@ -176,8 +176,8 @@ impl Collector<'_> {
                     let copy = payload.to_vec();
                     payload.fill(b'!');
                     match kind {
-                        Kind::Text => Event::Text(copy),
-                        Kind::Binary => Event::Binary(copy),
+                        MessageKind::Text => Event::Text(copy),
+                        MessageKind::Binary => Event::Binary(copy),
                     }
                 }
                 Incoming::Ping(payload) => Event::Ping(payload.to_vec()),

@@ -5,8 +5,8 @@
 //! within that time, or the session ends, all rooms do. They are ordered again once answers are quick.
 
 use super::redis_streams::{Streams, moment, within};
-use super::room_order::RoomOrder;
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::RoomOrder;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::name::RoomName;

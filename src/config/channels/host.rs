@@ -2,10 +2,12 @@
 //! Source: `decode_hosts` and `create_pool` of `channels_redis` 4.3, and the keywords that the
 //! connections of redis-py take.
 
+use crate::config::key::KeyKind;
 use crate::config::redis::{
-    DEFAULT_PORT, Draft, Endpoint, Place, RedisAddress, Refusal, host_name, is_option_name, login,
-    read_url, unknown,
+    DEFAULT_PORT, Draft, Endpoint, OptionRefusal, RedisAddress, Topology, host_name,
+    is_option_name, login, read_url, unknown,
 };
+use crate::config::setting::kinds;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -21,9 +23,13 @@ use toml::Value;
 /// `Debug` and serialisation hide passwords.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
-pub struct Host(RedisAddress);
+pub struct HostAddress(RedisAddress);
 
-impl Host {
+kinds! {
+    Vec<HostAddress> => KeyKind::Hosts,
+}
+
+impl HostAddress {
     /// Reads an entry.
     ///
     /// # Errors
@@ -31,7 +37,7 @@ impl Host {
     pub fn read(entry: &Value) -> Result<Self, String> {
         let address = match entry {
             Value::String(url) => RedisAddress::parse(url)?,
-            Value::Array(pair) => Draft::default().finish(Place::Server(endpoint(pair)?))?,
+            Value::Array(pair) => Draft::default().finish(Topology::Server(endpoint(pair)?))?,
             Value::Table(table) => read_table(table)?,
             _ => {
                 return Err(
@@ -58,14 +64,14 @@ impl Host {
     }
 }
 
-impl Default for Host {
+impl Default for HostAddress {
     fn default() -> Self {
         let at = Endpoint {
             host: "localhost".to_owned(),
             port: DEFAULT_PORT,
         };
         Self(RedisAddress {
-            place: Place::Server(at),
+            topology: Topology::Server(at),
             database: 0,
             login: login(None, None),
             tls: None,
@@ -74,7 +80,7 @@ impl Default for Host {
     }
 }
 
-impl TryFrom<Value> for Host {
+impl TryFrom<Value> for HostAddress {
     type Error = String;
 
     fn try_from(entry: Value) -> Result<Self, String> {
@@ -118,13 +124,13 @@ fn option(draft: &mut Draft, name: &str, value: &Value) -> Result<(), String> {
     let is_ours = name == "node" || (name.starts_with("sentinel") && !name.contains('_'));
     let taken = match text(name, value) {
         Ok(text) if !is_ours => draft.option(name, &text),
-        Err(what) if !is_ours => Err(Refusal::Because(what)),
-        _ => Err(Refusal::Unknown),
+        Err(what) if !is_ours => Err(OptionRefusal::Because(what)),
+        _ => Err(OptionRefusal::Unknown),
     };
     taken.map_err(|refusal| match refusal {
-        Refusal::Because(what) => what,
-        Refusal::Unknown if is_option_name(name) => unknown(name),
-        Refusal::Unknown => "has an unknown option".to_owned(),
+        OptionRefusal::Because(what) => what,
+        OptionRefusal::Unknown if is_option_name(name) => unknown(name),
+        OptionRefusal::Unknown => "has an unknown option".to_owned(),
     })
 }
 
@@ -141,11 +147,11 @@ struct Named {
 
 fn read_table(table: &toml::Table) -> Result<RedisAddress, String> {
     // First: what the URL says itself wins over what stands beside it, as in redis-py.
-    let (place, mut draft) = match table.get("address") {
+    let (topology, mut draft) = match table.get("address") {
         None => (None, Draft::default()),
         Some(Value::String(url)) => {
-            let (place, draft) = read_url(url)?;
-            (Some(place), draft)
+            let (topology, draft) = read_url(url)?;
+            (Some(topology), draft)
         }
         Some(_) => return Err("has `address`, which is no text".to_owned()),
     };
@@ -158,8 +164,8 @@ fn read_table(table: &toml::Table) -> Result<RedisAddress, String> {
         return Err("has ssl beside an address without TLS; write rediss://".to_owned());
     }
     let is_server = named.host.is_some() || named.port.is_some();
-    match (place, named.sentinels, named.master_name) {
-        (Some(place), None, None) if !is_server => draft.finish(place),
+    match (topology, named.sentinels, named.master_name) {
+        (Some(topology), None, None) if !is_server => draft.finish(topology),
         (None, Some(sentinels), Some(service)) if !is_server => {
             let Named { sentinel, .. } = named;
             if draft.is_tls.unwrap_or_default() != sentinel.is_tls.unwrap_or_default() {
@@ -167,13 +173,13 @@ fn read_table(table: &toml::Table) -> Result<RedisAddress, String> {
                 return Err(format!("has ssl for the master or for its sentinels alone; {fix}"));
             }
             let login = login(sentinel.username, sentinel.password);
-            draft.finish(Place::Sentinel {
+            draft.finish(Topology::Sentinel {
                 sentinels,
                 service,
                 login,
             })
         }
-        (None, None, None) => draft.finish(Place::Server(Endpoint {
+        (None, None, None) => draft.finish(Topology::Server(Endpoint {
             host: named.host.unwrap_or_else(|| "localhost".to_owned()),
             port: named.port.unwrap_or(DEFAULT_PORT),
         })),
@@ -227,10 +233,10 @@ mod tests {
 
     #[derive(Deserialize)]
     struct File {
-        hosts: Vec<Host>,
+        hosts: Vec<HostAddress>,
     }
 
-    fn read(host: &str) -> Result<Host, String> {
+    fn read(host: &str) -> Result<HostAddress, String> {
         let file: Result<File, _> = toml::from_str(&format!("hosts = [{host}]"));
         let file = file.map_err(|error| error.message().to_owned())?;
         Ok(file.hosts.into_iter().next().expect("one"))

@@ -1,6 +1,6 @@
 //! The table of frames in pieces of every kind, backpressure and memory.
 
-use super::super::{Kind, Limits, Violation};
+use super::super::{Limits, MessageKind, Violation};
 use super::{Decoder, Incoming, Input};
 
 #[path = "../../../tests/cases/frames/mod.rs"]
@@ -49,8 +49,8 @@ impl Recorder {
                     // Whoever is lent a payload may overwrite it.
                     payload.fill(0xaa);
                     match kind {
-                        Kind::Text => Event::Text(copy),
-                        Kind::Binary => Event::Binary(copy),
+                        MessageKind::Text => Event::Text(copy),
+                        MessageKind::Binary => Event::Binary(copy),
                     }
                 }
                 Incoming::Ping(payload) => Event::Ping(payload.to_vec()),

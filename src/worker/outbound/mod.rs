@@ -7,7 +7,7 @@
 
 mod interleave;
 
-pub use interleave::Piece;
+pub use interleave::OutboundPiece;
 
 use crate::broker::Publication;
 use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 
 /// Frames of one turn for the same subscribers, also as one run of bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct FrameBatch<'a> {
     /// The frames, oldest first.
     pub frames: &'a [Publication],
     /// The same frames in a row.
@@ -204,7 +204,7 @@ impl Outbound {
         &mut self,
         now: Millis,
         bounds: &Bounds,
-        batch: Batch<'_>,
+        batch: FrameBatch<'_>,
         first: usize,
         socket: &mut impl Write,
         sent: &mut Sent,
@@ -252,7 +252,6 @@ impl Outbound {
         let delivery = Delivery {
             frame: publication.frame.clone(),
             deadline: publication.deadline,
-            tag: 0,
         };
         if written > 0 {
             queue.push_partial(delivery, written);

@@ -124,7 +124,7 @@ struct Desk {
 impl Desk {
     fn offer(&mut self, bounds: &Bounds, batch: &[Publication], first: usize) {
         let bytes: Vec<u8> = batch.iter().flat_map(|one| one.frame.to_vec()).collect();
-        let batch = Batch {
+        let batch = FrameBatch {
             frames: batch,
             bytes: &bytes,
         };

@@ -110,7 +110,7 @@ impl Node {
     fn start_with(
         workers: usize,
         change: impl FnOnce(&mut Config),
-        dispatcher: impl FnOnce(&Handle, &config::Assistant) -> Dispatcher,
+        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings) -> Dispatcher,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -9,7 +9,7 @@ use crate::clock::Millis;
 use crate::config::{Config, Overflow};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use crate::transport::{Kind, Opcode, encoder};
+use crate::transport::{MessageKind, Opcode, encoder};
 use crate::worker::connection::{Connection, Reading, Rules, Surroundings};
 use crate::worker::outbound::{Outbound, Sent};
 use crate::worker::{Handoff, Instruction};
@@ -147,7 +147,7 @@ impl Surroundings for Glutton {
     fn ready(&mut self) -> bool {
         true
     }
-    fn message(&mut self, _kind: Kind, _payload: &mut [u8]) -> Verdict {
+    fn message(&mut self, _kind: MessageKind, _payload: &mut [u8]) -> Verdict {
         Verdict::Done
     }
     fn pong(&mut self, _frame: Bytes) {}
@@ -305,7 +305,7 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
     };
     let frames = vec![frame; 10];
     let bytes: Vec<u8> = frames.iter().flat_map(|one| one.frame.to_vec()).collect();
-    let batch = crate::worker::outbound::Batch {
+    let batch = crate::worker::outbound::FrameBatch {
         frames: &frames,
         bytes: &bytes,
     };

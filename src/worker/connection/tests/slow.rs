@@ -35,7 +35,7 @@ impl Desk {
             deadline: Millis::NEVER,
             event: None,
         };
-        let batch = crate::worker::outbound::Batch {
+        let batch = crate::worker::outbound::FrameBatch {
             frames: std::slice::from_ref(&publication),
             bytes: &publication.frame,
         };

@@ -2,9 +2,9 @@
 //! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
 
 use super::follower::{Account, Follower, Position, Request, StreamStep, Turned};
-use super::scripts::{Announcement, Page};
-use super::unconfirmed::{Back, Load, Placed, Unconfirmed};
-use crate::bridge::envelope::{Entry, Envelope, Head, NodeId};
+use super::page::{Announcement, Page};
+use super::unconfirmed::{Back, Placed, Unconfirmed, UnconfirmedLoad};
+use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead, NodeId};
 use crate::broker::Publication;
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -13,35 +13,35 @@ use std::time::Duration;
 
 /// What a order must know to take something in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HearContext {
-    pub(super) node: NodeId,
-    pub(super) now: Millis,
+pub(in crate::bridge) struct HearContext {
+    pub(in crate::bridge) node: NodeId,
+    pub(in crate::bridge) now: Millis,
     /// Milliseconds since 1970.
-    pub(super) wall: u64,
+    pub(in crate::bridge) wall: u64,
     /// `queue.expiry`.
-    pub(super) expiry: Duration,
+    pub(in crate::bridge) expiry: Duration,
     /// `bridge.order_timeout`.
-    pub(super) patience: Duration,
+    pub(in crate::bridge) patience: Duration,
 }
 
 /// What came of it, for the metrics.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HearTally {
+pub(in crate::bridge) struct HearTally {
     /// Messages that arrived.
-    pub(super) received: u64,
+    pub(in crate::bridge) received: u64,
     /// Of these, those that had been delivered before.
-    pub(super) known: u64,
+    pub(in crate::bridge) known: u64,
     /// Messages of other nodes for the members.
-    pub(super) delivered: u64,
+    pub(in crate::bridge) delivered: u64,
     /// Unconfirmed ones that had been delivered at once.
-    pub(super) echoes: u64,
+    pub(in crate::bridge) echoes: u64,
     /// Past their deadline.
-    pub(super) late: u64,
+    pub(in crate::bridge) late: u64,
     /// Entries that are no message of ours.
-    pub(super) poison: u64,
+    pub(in crate::bridge) poison: u64,
     /// Messages read from the stream.
-    pub(super) read: u64,
-    pub(super) account: Account,
+    pub(in crate::bridge) read: u64,
+    pub(in crate::bridge) account: Account,
 }
 
 /// One room.
@@ -54,14 +54,14 @@ pub(in crate::bridge) struct RoomOrder {
     /// Redis has refused to append or to read: once it can be read, the room is ordered again.
     is_refused: bool,
     /// A read is under way or in the queue.
-    pub(super) is_queued: bool,
+    pub(in crate::bridge) is_queued: bool,
     /// Somebody looks at how long its own publications wait.
-    pub(super) is_watched: bool,
+    pub(in crate::bridge) is_watched: bool,
 }
 
 impl RoomOrder {
     /// A room that nothing is known of.
-    pub(in crate::bridge) fn new(load: Arc<Load>) -> Self {
+    pub(in crate::bridge) fn new(load: Arc<UnconfirmedLoad>) -> Self {
         Self {
             follower: Follower::default(),
             unconfirmed: Unconfirmed::new(load),
@@ -73,36 +73,36 @@ impl RoomOrder {
     }
 
     /// A session begins or has ended: what is said here does not come back.
-    pub(super) fn close(&mut self) {
+    pub(in crate::bridge) fn close(&mut self) {
         self.is_open = false;
         self.is_queued = false;
         self.follower.doubt();
     }
 
     /// Something may have been missed; true if a read is to be queued.
-    pub(super) fn doubt(&mut self) -> bool {
+    pub(in crate::bridge) fn doubt(&mut self) -> bool {
         self.follower.doubt();
         !std::mem::replace(&mut self.is_queued, true)
     }
 
     /// Redis has refused something; as [`RoomOrder::doubt`].
-    pub(super) fn ask_again(&mut self) -> bool {
+    pub(in crate::bridge) fn ask_again(&mut self) -> bool {
         self.is_refused = true;
         self.doubt()
     }
 
     /// Does this node's own order wait for that of all nodes?
-    pub(super) fn is_ordered(&self) -> bool {
+    pub(in crate::bridge) fn is_ordered(&self) -> bool {
         self.is_open && !self.unconfirmed.has_fallen()
     }
 
-    pub(super) fn is_live(&self) -> bool {
+    pub(in crate::bridge) fn is_live(&self) -> bool {
         self.follower.is_live()
     }
 
     /// The `number`th publication of a life of the room; those that are not waited for any longer go
     /// into `earlier`.
-    pub(super) fn say(
+    pub(in crate::bridge) fn say(
         &mut self,
         number: (u64, u64),
         publication: &Publication,
@@ -116,23 +116,23 @@ impl RoomOrder {
     }
 
     /// Since when the oldest own publication waits.
-    pub(super) fn oldest(&self) -> Option<Millis> {
+    pub(in crate::bridge) fn oldest(&self) -> Option<Millis> {
         self.unconfirmed.oldest()
     }
 
     /// Nothing waits any longer. How many did.
-    pub(super) fn fall(&mut self, into: &mut Vec<Publication>) -> u64 {
+    pub(in crate::bridge) fn fall(&mut self, into: &mut Vec<Publication>) -> u64 {
         self.unconfirmed.fall(into)
     }
 
     /// The way is as good as new.
-    pub(super) fn rise(&mut self) {
+    pub(in crate::bridge) fn rise(&mut self) {
         self.unconfirmed.rise();
     }
 
     /// Takes an announcement in; what the members get goes into `ready`. True if a read is to be
     /// queued.
-    pub(super) fn hear(
+    pub(in crate::bridge) fn hear(
         &mut self,
         announcement: &Announcement<'_>,
         may_deliver: bool,
@@ -158,12 +158,12 @@ impl RoomOrder {
     }
 
     /// What to read next.
-    pub(super) fn request(&mut self) -> Request {
+    pub(in crate::bridge) fn request(&mut self) -> Request {
         self.follower.request()
     }
 
     /// Takes a page in; as [`RoomOrder::hear`].
-    pub(super) fn turn(
+    pub(in crate::bridge) fn turn(
         &mut self,
         page: &Page,
         context: &HearContext,
@@ -195,7 +195,7 @@ impl RoomOrder {
 
     /// The stream cannot be read: the room goes on alone until it can be, and then with the first
     /// entry that it did not have.
-    pub(super) fn give_up(&mut self) {
+    pub(in crate::bridge) fn give_up(&mut self) {
         self.follower.begin_at_start();
         self.is_open = false;
         self.is_refused = true;
@@ -204,17 +204,16 @@ impl RoomOrder {
 
     fn take(
         &mut self,
-        head: &Head,
-        entry: Entry<'_>,
+        head: &EnvelopeHead,
+        entry: EnvelopeEntry<'_>,
         context: &HearContext,
         ready: &mut Vec<Publication>,
         tally: &mut HearTally,
     ) {
-        let Entry::Message {
+        let EnvelopeEntry::Message {
             number,
             deadline,
             frame,
-            class: _,
         } = entry
         else {
             return;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 /// The socket. What it keeps is bounded by what hyper says to one accepted upgrade: a head of some
 /// 160 bytes.
 #[derive(Debug)]
-pub(super) struct Doorstep<'a> {
+pub(super) struct HandshakeIo<'a> {
     stream: TokioIo<TcpStream>,
     /// What hyper has still to be given before it reads from the socket.
     read: Bytes,
@@ -22,7 +22,7 @@ pub(super) struct Doorstep<'a> {
     answer: Vec<u8>,
 }
 
-impl<'a> Doorstep<'a> {
+impl<'a> HandshakeIo<'a> {
     pub(super) fn new(stream: TcpStream, read: Bytes, accepted: &'a AtomicBool) -> Self {
         Self {
             stream: TokioIo::new(stream),
@@ -43,7 +43,7 @@ impl<'a> Doorstep<'a> {
     }
 }
 
-impl Read for Doorstep<'_> {
+impl Read for HandshakeIo<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +58,7 @@ impl Read for Doorstep<'_> {
     }
 }
 
-impl Write for Doorstep<'_> {
+impl Write for HandshakeIo<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -74,7 +74,7 @@ pub struct Account {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum FollowState {
     Live,
     /// The gap is to be read, or is being read.
     Reading,
@@ -85,7 +85,7 @@ enum State {
 pub struct Follower {
     /// The last entry delivered; `None` until the first read says where the stream stands.
     at: Option<Position>,
-    state: State,
+    state: FollowState,
     /// The last arrival that was put off since the last request.
     noted: Option<Position>,
     account: Account,
@@ -95,7 +95,7 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             at: None,
-            state: State::Reading,
+            state: FollowState::Reading,
             noted: None,
             account: Account::default(),
         }
@@ -112,7 +112,7 @@ impl Follower {
     /// Are arrivals delivered, not put off?
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.state == State::Live
+        self.state == FollowState::Live
     }
 
     /// What was found out since the last time.
@@ -122,7 +122,7 @@ impl Follower {
 
     /// Something may have been missed: read before anything newer is delivered.
     pub fn doubt(&mut self) {
-        self.state = State::Reading;
+        self.state = FollowState::Reading;
     }
 
     /// There is no stream for a room that begins here: what will be in it is for this node.
@@ -142,7 +142,7 @@ impl Follower {
         let is_next =
             entry.epoch == at.epoch && entry.offset == at.offset + 1 && entry.millis >= at.millis;
         let is_first = entry.epoch > at.epoch && entry.offset == 1;
-        if self.state == State::Reading || !may_deliver || !(is_next || is_first) {
+        if self.state == FollowState::Reading || !may_deliver || !(is_next || is_first) {
             return self.put_off(entry);
         }
         if is_first {
@@ -153,7 +153,7 @@ impl Follower {
     }
 
     fn put_off(&mut self, entry: Position) -> StreamStep {
-        self.state = State::Reading;
+        self.state = FollowState::Reading;
         self.noted = Some(entry);
         StreamStep::Later
     }
@@ -186,11 +186,11 @@ impl Follower {
             .noted
             .is_some_and(|noted| self.at.is_none_or(|at| !noted.is_within(&at)));
         if is_noted || !is_at_tail {
-            self.state = State::Reading;
+            self.state = FollowState::Reading;
             return Turned::More;
         }
         self.noted = None;
-        self.state = State::Live;
+        self.state = FollowState::Live;
         Turned::Live
     }
 

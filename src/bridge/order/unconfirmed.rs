@@ -6,7 +6,7 @@
 //! when they come back after all, nothing is delivered twice. A room is ordered again once its own
 //! publications come back in time.
 //!
-//! Pure. Bound: [`Load`], shared by the rooms of one Redis.
+//! Pure. Bound: [`UnconfirmedLoad`], shared by the rooms of one Redis.
 
 use crate::broker::Publication;
 use crate::clock::Millis;
@@ -17,14 +17,14 @@ use std::time::Duration;
 
 /// How much waits over one Redis, and may: as much as its outbox holds.
 #[derive(Debug)]
-pub struct Load {
+pub struct UnconfirmedLoad {
     entries: AtomicUsize,
     bytes: AtomicUsize,
     entries_max: usize,
     bytes_max: usize,
 }
 
-impl Load {
+impl UnconfirmedLoad {
     /// Nothing waits; at most this much may.
     #[must_use]
     pub fn new(entries_max: usize, bytes_max: usize) -> Self {
@@ -87,7 +87,7 @@ pub enum Back {
 /// One room's own publications.
 #[derive(Debug)]
 pub struct Unconfirmed {
-    load: Arc<Load>,
+    load: Arc<UnconfirmedLoad>,
     incarnation: u64,
     waiting: VecDeque<Waiting>,
     /// The last number that was delivered.
@@ -108,7 +108,7 @@ impl Drop for Unconfirmed {
 impl Unconfirmed {
     /// Nothing was said yet.
     #[must_use]
-    pub fn new(load: Arc<Load>) -> Self {
+    pub fn new(load: Arc<UnconfirmedLoad>) -> Self {
         Self {
             load,
             incarnation: 0,
@@ -249,13 +249,13 @@ mod tests {
 
     struct Room {
         unconfirmed: Unconfirmed,
-        load: Arc<Load>,
+        load: Arc<UnconfirmedLoad>,
         shown: Vec<Publication>,
     }
 
     impl Room {
         fn new() -> Self {
-            let load = Arc::new(Load::new(4, 1 << 20));
+            let load = Arc::new(UnconfirmedLoad::new(4, 1 << 20));
             Self {
                 unconfirmed: Unconfirmed::new(Arc::clone(&load)),
                 load,
