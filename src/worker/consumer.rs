@@ -7,8 +7,8 @@ use super::port::Port;
 use super::turn::Worker;
 use crate::broker::room::Room;
 use crate::broker::{Consumers, Publication, Role, RoomSlot, Verdict};
+use crate::panics::caught;
 use crate::protocol::CloseReason;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl<P: Port, C: Consumers> Worker<P, C> {
@@ -61,11 +61,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 context.open(key, role, room, is_confirmed)
             })
         };
-        match catch_unwind(AssertUnwindSafe(begin)) {
-            Ok(Some((greeting, Verdict::Close(reason)))) => (greeting, Some(reason)),
-            Ok(Some((greeting, Verdict::Done | Verdict::Await))) => (greeting, None),
-            Ok(None) => (None, None),
-            Err(_) => {
+        match caught(begin) {
+            Some(Some((greeting, Verdict::Close(reason)))) => (greeting, Some(reason)),
+            Some(Some((greeting, Verdict::Done | Verdict::Await))) => (greeting, None),
+            Some(None) => (None, None),
+            None => {
                 self.context.metrics.panics.inc();
                 tracing::error!(
                     "a consumer panicked as its connection began; it is closed with 1011"
@@ -75,10 +75,16 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Lets a connection's consumer know that the connection is gone. A panic in there is counted.
+    /// Lets a connection's consumer know that the connection is gone, and drops what it kept of that. A panic in
+    /// there is counted.
     pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
-        let close = || self.consult(key, |context, role, _left| context.closed(key, role, room));
-        if catch_unwind(AssertUnwindSafe(close)).is_err() {
+        let close = || {
+            self.consult(key, |context, role, _left| {
+                context.closed(key, role, room);
+                role.end();
+            })
+        };
+        if caught(close).is_none() {
             self.context.metrics.panics.inc();
             tracing::error!(
                 connection = key,

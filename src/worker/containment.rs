@@ -12,14 +12,14 @@ use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::{Consumers, Parcel};
 use crate::clock::Millis;
+use crate::panics::caught;
 use crate::protocol::CloseReason;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
     /// and nothing else notices.
     pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self, key))).is_ok() {
+        if caught(|| work(self, key)).is_some() {
             return;
         }
         self.context.metrics.panics.inc();
@@ -47,7 +47,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                     self.deliver(parcel);
                 }
             };
-            if catch_unwind(AssertUnwindSafe(work)).is_ok() {
+            if caught(work).is_some() {
                 return;
             }
             self.context.metrics.panics.inc();
@@ -74,9 +74,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             ..
         } = self;
         let work = || work(deliverer, connections, members, now);
-        match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(spent) => spent,
-            Err(_) => {
+        match caught(work) {
+            Some(spent) => spent,
+            None => {
                 self.context.metrics.panics.inc();
                 let index = self.deliverer.take_interrupted();
                 match index.and_then(|index| self.connections.clients.key_at(index)) {

@@ -19,8 +19,8 @@ use crate::broker::placement::ACCEPT;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use crate::metrics::count;
+use crate::panics::caught;
 use std::io::{ErrorKind, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
         self.context.broker.placement().ended(self.context.worker);
-        if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
+        if caught(|| self.give_up()).is_none() {
             tracing::error!("a worker that ended could not put its affairs in order");
         }
         for instruction in self.handle.end() {
