@@ -107,12 +107,12 @@ fn offering(criterion: &mut Criterion) {
                         let bytes = broker.mailboxes().swap(worker, &mut parcels);
                         let count = parcels.len();
                         for parcel in parcels.drain(..) {
-                            let Parcel::Room { publication, .. } = parcel else {
+                            let Parcel::Room { delivery, .. } = parcel else {
                                 continue;
                             };
                             let batch = FrameBatch {
-                                frames: std::slice::from_ref(&publication),
-                                bytes: &publication.frame,
+                                frames: std::slice::from_ref(&delivery),
+                                bytes: &delivery.frame,
                             };
                             for outbound in outbounds.iter_mut() {
                                 let socket = &mut io::sink();

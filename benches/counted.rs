@@ -228,15 +228,15 @@ impl Write for Socket {
 /// One publication to so many members whose sockets take it at once.
 fn offer(members: usize, turns: u32) {
     let bounds = Bounds::from(&config::QueueSettings::default());
-    let publication = publication();
+    let delivery = publication().delivery();
     let mut outbounds: Vec<Outbound> = Vec::new();
     outbounds.resize_with(members, Outbound::default);
     let mut socket = Socket { takes: true };
     let mut sent = Sent::default();
     for _ in 0..turns {
         let batch = black_box(FrameBatch {
-            frames: std::slice::from_ref(&publication),
-            bytes: &publication.frame,
+            frames: std::slice::from_ref(&delivery),
+            bytes: &delivery.frame,
         });
         for outbound in &mut outbounds {
             let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
@@ -257,15 +257,15 @@ fn offer_10(turns: u32) {
 /// 64 publications for a member whose socket takes nothing, then everything in one write.
 fn backlog_64(turns: u32) {
     let bounds = Bounds::from(&config::QueueSettings::default());
-    let publication = publication();
+    let delivery = publication().delivery();
     let mut outbound = Outbound::default();
     let mut sent = Sent::default();
     for _ in 0..turns {
         let mut socket = Socket { takes: false };
         for _ in 0..64 {
             let batch = black_box(FrameBatch {
-                frames: std::slice::from_ref(&publication),
-                bytes: &publication.frame,
+                frames: std::slice::from_ref(&delivery),
+                bytes: &delivery.frame,
             });
             let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());

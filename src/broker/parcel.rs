@@ -1,6 +1,6 @@
 //! What a worker is handed to fan out.
 
-use super::publication::Publication;
+use super::queue::Delivery;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
 
@@ -29,15 +29,15 @@ pub enum Parcel {
         sequence: u64,
         /// Members on this worker at the moment of publishing: what the ledger expects.
         members: u32,
-        /// The publication.
-        publication: Publication,
+        /// The publication, for each of them.
+        delivery: Delivery,
     },
     /// An event for one connection alone.
     Direct {
         /// Whom it is for.
         connection: ConnectionKey,
         /// The event.
-        publication: Publication,
+        delivery: Delivery,
         /// It ends the wait of a connection that takes one command at a time.
         resume: bool,
     },
@@ -99,9 +99,7 @@ impl Parcel {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
-                publication.bytes()
-            }
+            Self::Room { delivery, .. } | Self::Direct { delivery, .. } => delivery.frame.len(),
             Self::Control { frame, .. } => frame.len(),
             Self::Answered { .. }
             | Self::Resume { .. }

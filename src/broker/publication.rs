@@ -1,5 +1,6 @@
 //! What is published.
 
+use super::queue::Delivery;
 use crate::clock::Millis;
 use crate::protocol::Event;
 use bytes::Bytes;
@@ -24,6 +25,15 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// What a worker is given of it: nobody there reads the event, which mailboxes need not keep alive.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        Delivery {
+            frame: self.frame.clone(),
+            deadline: self.deadline,
+        }
+    }
+
     /// What it keeps alive, in bytes, as every bounded queue counts it.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -3,7 +3,7 @@
 
 use super::mailboxes::Mailboxes;
 use super::publication::Publication;
-use super::room::{Room, Roster};
+use super::room::{LockedRoom, Room};
 use super::uplink::{Author, Forwarded, Uplink};
 use std::sync::Arc;
 
@@ -59,11 +59,11 @@ pub(super) fn publish(
 /// Offers a publication to the uplinks; are the members here given it now? `put` gives them one.
 fn forward(
     room: &Arc<Room>,
-    state: &mut Roster,
+    state: &mut LockedRoom,
     publication: &Publication,
     uplinks: &[Box<dyn Uplink>],
     published: &mut Published,
-    put: impl Fn(&mut Roster, &Publication),
+    put: impl Fn(&mut LockedRoom, &Publication),
 ) -> bool {
     let mut is_now = true;
     state.forwarded += 1;

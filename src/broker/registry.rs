@@ -400,7 +400,7 @@ impl Broker {
             worker,
             Parcel::Direct {
                 connection,
-                publication,
+                delivery: publication.delivery(),
                 resume,
             },
             from,

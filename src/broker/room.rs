@@ -27,7 +27,7 @@ struct WorkerMembers {
 
 /// A room's order and members: what its lock guards.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct LockedRoom {
     /// Number of the last publication; the first is 1.
     pub(super) sequence: u64,
     /// Number of the last publication that was offered to the uplinks; the first is 1.
@@ -44,7 +44,7 @@ pub(super) struct Roster {
     unconfirmed: u8,
 }
 
-impl Roster {
+impl LockedRoom {
     fn placements(&self) -> impl Iterator<Item = &WorkerMembers> {
         self.home
             .iter()
@@ -74,7 +74,7 @@ impl Roster {
         from: Option<usize>,
     ) -> u64 {
         self.sequence += 1;
-        let bytes = publication.bytes();
+        let bytes = publication.frame.len();
         let mut members = 0;
         let mut next = self.home.as_ref();
         let mut others = self
@@ -87,7 +87,7 @@ impl Roster {
                 slot: placement.slot,
                 sequence: self.sequence,
                 members: placement.members,
-                publication: publication.clone(),
+                delivery: publication.delivery(),
             };
             mailboxes.push_sized(usize::from(placement.worker), parcel, bytes, from);
             next = others.split_off_first();
@@ -114,7 +114,7 @@ pub struct Room {
     name: RoomName,
     /// Written once, before anybody finds the room: under the lock of its place in the registry.
     incarnation: AtomicU64,
-    state: Mutex<Roster>,
+    state: Mutex<LockedRoom>,
 }
 
 /// What a join found out.
@@ -143,9 +143,9 @@ impl Room {
         Self {
             name,
             incarnation: AtomicU64::new(0),
-            state: Mutex::new(Roster {
+            state: Mutex::new(LockedRoom {
                 unconfirmed,
-                ..Roster::default()
+                ..LockedRoom::default()
             }),
         }
     }
@@ -318,7 +318,7 @@ impl Room {
     }
 
     /// Lets `act` publish in the room's order: nobody else does, joins or leaves meanwhile.
-    pub(super) fn in_order<T>(&self, act: impl FnOnce(&mut Roster) -> T) -> T {
+    pub(super) fn in_order<T>(&self, act: impl FnOnce(&mut LockedRoom) -> T) -> T {
         act(&mut self.state.lock())
     }
 }

@@ -9,9 +9,9 @@
 //! positions in the room's list of members, so members may come (behind the range), leave, or be
 //! served out of turn (moved to an end of the range, which then passes over them).
 
+use super::member::{Member, is_before};
 use super::outbound::OutboundPiece;
-use super::rooms::{Member, is_before};
-use crate::broker::Publication;
+use crate::broker::queue::Delivery;
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::ops::Range;
@@ -22,9 +22,9 @@ pub(super) const GATHER_BYTES_MAX: usize = 128 * 1024;
 /// A numbered publication that waits to be written.
 #[derive(Clone, Debug)]
 pub(super) struct PendingPublication {
-    pub(super) publication: Publication,
+    pub(super) delivery: Delivery,
     pub(super) sequence: u32,
-    /// Members on this worker when it was published, less those that have had it.
+    /// RoomMembers on this worker when it was published, less those that have had it.
     pub(super) members: u32,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct PendingPublication {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A delivery.
-    Event(Publication),
+    Event(Delivery),
     /// A control frame.
     Control(Bytes),
 }
@@ -59,8 +59,8 @@ impl Aside {
     /// The aside as what is written, unless it is a delivery too late for that.
     pub(super) fn piece(&self, now: Millis) -> Option<OutboundPiece<'_>> {
         match &self.content {
-            Content::Event(publication) if publication.deadline <= now => None,
-            Content::Event(publication) => Some(OutboundPiece::Event(publication)),
+            Content::Event(delivery) if delivery.deadline <= now => None,
+            Content::Event(delivery) => Some(OutboundPiece::Event(delivery)),
             Content::Control(frame) => Some(OutboundPiece::Control(frame)),
         }
     }
@@ -73,7 +73,7 @@ impl Aside {
     /// Bytes on the wire.
     pub(super) fn len(&self) -> usize {
         match &self.content {
-            Content::Event(publication) => publication.frame.len(),
+            Content::Event(delivery) => delivery.frame.len(),
             Content::Control(frame) => frame.len(),
         }
     }
@@ -123,7 +123,7 @@ impl Gathering {
     }
 
     pub(super) fn add(&mut self, pending: PendingPublication) {
-        self.load.add(pending.publication.frame.len());
+        self.load.add(pending.delivery.frame.len());
         self.pending.push(pending);
     }
 
@@ -143,7 +143,7 @@ impl Gathering {
         for pending in &mut self.pending {
             if member.joined_before(pending.sequence) {
                 pending.members = pending.members.saturating_sub(1);
-                share.push(pending.publication.clone(), pending.sequence, 1);
+                share.push(pending.delivery.clone(), pending.sequence, 1);
             }
         }
         let own = |aside: &mut Aside| aside.connection == connection;
@@ -158,7 +158,7 @@ impl Gathering {
 /// Publications on their way to the members of a room, and the asides among them.
 #[derive(Debug)]
 pub(super) struct FanOut {
-    pub(super) frames: Vec<Publication>,
+    pub(super) frames: Vec<Delivery>,
     /// Their numbers.
     pub(super) sequences: Vec<u32>,
     /// Numbers of those that have become too old for the members still to be served.
@@ -170,7 +170,7 @@ pub(super) struct FanOut {
     pub(super) load: ParcelLoad,
     /// No frame's deadline is before this.
     earliest: Millis,
-    /// Members at these positions are still to be served.
+    /// RoomMembers at these positions are still to be served.
     unserved: Range<u32>,
     newest_first: bool,
 }
@@ -192,10 +192,10 @@ impl Default for FanOut {
 }
 
 impl FanOut {
-    fn push(&mut self, publication: Publication, sequence: u32, members: u32) {
+    fn push(&mut self, delivery: Delivery, sequence: u32, members: u32) {
         self.owed += u64::from(members);
-        self.earliest = self.earliest.min(publication.deadline);
-        self.frames.push(publication);
+        self.earliest = self.earliest.min(delivery.deadline);
+        self.frames.push(delivery);
         self.sequences.push(sequence);
     }
 
@@ -210,13 +210,13 @@ impl FanOut {
         let mut bytes = 0;
         let fits = |pending: &&PendingPublication| {
             let fits = bytes < GATHER_BYTES_MAX;
-            bytes += pending.publication.frame.len();
+            bytes += pending.delivery.frame.len();
             fits
         };
         let count = gathering.pending.iter().take_while(fits).count();
         for pending in gathering.pending.drain(..count) {
-            self.load.add(pending.publication.frame.len());
-            self.push(pending.publication, pending.sequence, pending.members);
+            self.load.add(pending.delivery.frame.len());
+            self.push(pending.delivery, pending.sequence, pending.members);
         }
         if gathering.pending.is_empty() {
             self.load = std::mem::take(&mut gathering.load);
@@ -255,8 +255,8 @@ impl FanOut {
         let mut sequences = std::mem::take(&mut self.sequences).into_iter();
         let late = &mut self.late;
         let kept = &mut self.sequences;
-        self.frames.retain(|publication| {
-            let is_late = publication.deadline <= now;
+        self.frames.retain(|delivery| {
+            let is_late = delivery.deadline <= now;
             let list = if is_late { &mut *late } else { &mut *kept };
             list.extend(sequences.next());
             !is_late
@@ -377,7 +377,7 @@ impl FanOut {
 /// Frames and asides of one connection in order.
 #[derive(Clone, Debug)]
 pub(super) struct Merged<'a> {
-    frames: &'a [Publication],
+    frames: &'a [Delivery],
     sequences: &'a [u32],
     asides: &'a [Aside],
     now: Millis,

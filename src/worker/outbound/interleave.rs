@@ -1,8 +1,8 @@
 //! Events and control frames for one connection, in one write.
 
 use super::{Outbound, Sent, write_some};
-use crate::broker::Publication;
 use crate::broker::queue::Bounds;
+use crate::broker::queue::Delivery;
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub enum OutboundPiece<'a> {
     /// A delivery.
-    Event(&'a Publication),
+    Event(&'a Delivery),
     /// A pong: no delivery, and of those that the socket does not take only the newest waits.
     Control(&'a Bytes),
 }
@@ -21,7 +21,7 @@ impl<'a> OutboundPiece<'a> {
     #[must_use]
     pub fn frame(self) -> &'a Bytes {
         match self {
-            Self::Event(publication) => &publication.frame,
+            Self::Event(delivery) => &delivery.frame,
             Self::Control(frame) => frame,
         }
     }
@@ -69,8 +69,8 @@ impl Outbound {
             };
             match piece {
                 OutboundPiece::Event(_) if whole => sent.delivered += 1,
-                OutboundPiece::Event(publication) => {
-                    self.queue_one(now, bounds, publication, written, sent);
+                OutboundPiece::Event(delivery) => {
+                    self.queue_one(now, bounds, delivery, written, sent);
                 }
                 OutboundPiece::Control(_) if whole => {}
                 // Its rest comes before everything else.

@@ -9,7 +9,6 @@ mod interleave;
 
 pub use interleave::OutboundPiece;
 
-use crate::broker::Publication;
 use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct FrameBatch<'a> {
     /// The frames, oldest first.
-    pub frames: &'a [Publication],
+    pub frames: &'a [Delivery],
     /// The same frames in a row.
     pub bytes: &'a [u8],
 }
@@ -170,7 +169,7 @@ impl Outbound {
         now: Millis,
         bounds: &Bounds,
         answer: &[u8],
-        greeting: Option<&Publication>,
+        greeting: Option<&Delivery>,
         socket: &mut impl Write,
         sent: &mut Sent,
     ) -> io::Result<()> {
@@ -227,14 +226,14 @@ impl Outbound {
             }
             self.moved = now;
         }
-        for publication in frames {
-            let length = publication.frame.len();
+        for delivery in frames {
+            let length = delivery.frame.len();
             if taken >= length {
                 taken -= length;
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, bounds, publication, taken, sent);
+            self.queue_one(now, bounds, delivery, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -244,15 +243,12 @@ impl Outbound {
         &mut self,
         now: Millis,
         bounds: &Bounds,
-        publication: &Publication,
+        delivery: &Delivery,
         written: usize,
         sent: &mut Sent,
     ) {
         let queue = &mut self.backlog.get_or_insert_default().queue;
-        let delivery = Delivery {
-            frame: publication.frame.clone(),
-            deadline: publication.deadline,
-        };
+        let delivery = delivery.clone();
         if written > 0 {
             queue.push_partial(delivery, written);
             sent.queued += 1;
