@@ -73,8 +73,8 @@
 //!    `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
-//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
-//!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
+//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
+//!    [`transport::encoder`]). The deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].

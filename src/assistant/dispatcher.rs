@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug)]
 #[must_use = "a busy prompt is answered with an apology or it is lost silently"]
 pub enum Asked {
-    /// It will end in exactly one reply or apology.
+    /// The prompt will end in exactly one reply or apology.
     Accepted,
     /// A limit is reached or the node is going down; the caller apologises.
     Busy(Prompt),

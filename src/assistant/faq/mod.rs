@@ -1,5 +1,5 @@
 //! The assistant that works offline: the best entry of a local knowledge file, or a polite
-//! "I do not know". It ranks words; it understands nothing and invents nothing.
+//! "I do not know". This backend ranks words; it understands nothing and invents nothing.
 //!
 //! Ranking is BM25 (crate `bm25`, k1 = 1.2, b = 0.75) over question, keywords and answer, where
 //! question and keywords weigh three times. Two rules stand round it. A question asked word by word
