@@ -257,7 +257,15 @@ pub mod internal {
         }
     }
     pub mod redis {
+        pub use crate::redis::client::{
+            Answer, Connection, Connector, Messages, Pending, Purpose, RedisClient,
+            SubscriptionEvent,
+        };
+        pub use crate::redis::deployment::Deployment;
+        pub use crate::redis::failure::{CommandError, ErrorKind, Failure};
         pub use crate::redis::shard::link_of;
+        pub use crate::redis::value::RedisValue;
+        pub use crate::redis::{NodeEnd, Randomness, RedisCommand, Runtime};
     }
     pub mod server {
         pub use crate::server::origin::Allowed;

@@ -9,8 +9,10 @@
 //! node. Bounds: as many entries as rooms with members on this node, and those that had some within
 //! `bridge.linger`.
 
+use super::randomness::Randomness;
 use crate::clock::Millis;
 use crate::name::RoomName;
+use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -44,7 +46,7 @@ struct Watched<T> {
 
 #[derive(Debug)]
 struct Table<T> {
-    rooms: HashMap<RoomName, Watched<T>>,
+    rooms: HashMap<RoomName, Watched<T>, FixedState>,
     /// To be subscribed, in order; entries of rooms that are gone are passed over.
     wanted: VecDeque<RoomName>,
     /// Rooms that were left, each once, and when to look again.
@@ -77,9 +79,13 @@ pub(crate) struct Due {
 impl<T> Subscriptions<T> {
     /// No rooms. A room without members is given up after `linger`; members wait for Redis up to
     /// `confirm_timeout`.
-    pub(crate) fn new(linger: Duration, confirm_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        linger: Duration,
+        confirm_timeout: Duration,
+        randomness: &Randomness,
+    ) -> Self {
         let table = Table {
-            rooms: HashMap::new(),
+            rooms: HashMap::with_hasher(FixedState::with_seed(randomness.number())),
             wanted: VecDeque::new(),
             idle: VecDeque::new(),
             held: VecDeque::new(),
@@ -280,7 +286,8 @@ mod tests {
     use super::*;
 
     fn rooms() -> Subscriptions<()> {
-        Subscriptions::new(Duration::from_secs(10), Duration::from_secs(1))
+        let randomness = Randomness::default();
+        Subscriptions::new(Duration::from_secs(10), Duration::from_secs(1), &randomness)
     }
 
     fn name(session: &str) -> RoomName {

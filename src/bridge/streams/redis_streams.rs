@@ -253,7 +253,7 @@ impl Streams {
         HearContext {
             node: link.node,
             now: link.clock.now(),
-            wall: wall_millis(),
+            wall: wall_millis(link.clock),
             expiry: link.expiry,
             patience: self.order_timeout,
         }
