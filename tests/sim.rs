@@ -3,5 +3,8 @@
 
 #[cfg(test)]
 mod sim {
+    mod bridges; // nodes over a model of Redis
+    mod redis; // a model of it
     mod seed; // every choice, from one number
+    mod support; // a real Redis
 }
