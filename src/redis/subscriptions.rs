@@ -218,6 +218,7 @@ impl<T> Subscriptions<T> {
             idle,
             held,
             confirmed,
+            is_up,
             ..
         } = &mut *table;
         while idle.front().is_some_and(|(until, _)| *until <= now)
@@ -233,7 +234,9 @@ impl<T> Subscriptions<T> {
                 // Somebody was there meanwhile. Not in order any more, so up to one linger late.
                 idle.push_back((until, name));
             } else {
-                *confirmed -= usize::from(watched.subscription == Subscription::Confirmed);
+                // While Redis is down none is counted, whatever it was in the last session.
+                let is_counted = *is_up && watched.subscription == Subscription::Confirmed;
+                *confirmed -= usize::from(is_counted);
                 rooms.remove(name.as_str());
                 due.idle.push(name);
             }
@@ -349,6 +352,19 @@ mod tests {
         rooms.watch(&name("a"), Millis(1), || ());
         rooms.unwatch(&name("a"), Millis(2));
         assert!(rooms.due(Millis(60_000)).idle.is_empty());
+    }
+
+    #[test]
+    fn a_room_that_is_given_up_while_redis_is_down_is_not_counted_off() {
+        let rooms = rooms();
+        rooms.begin();
+        rooms.watch(&name("a"), Millis(0), || ());
+        rooms.take_wanted(1);
+        rooms.confirm(&name("a"));
+        rooms.unwatch(&name("a"), Millis(0));
+        rooms.end();
+        assert_eq!(rooms.due(Millis(10_000)).idle, [name("a")]);
+        assert_eq!(rooms.counts(), (0, 0));
     }
 
     #[test]

@@ -266,18 +266,14 @@ impl Simulation {
         if self.is_streams() && record.has_lost_data {
             return;
         }
-        let untold: u64 = nodes
+        let untold = nodes
             .iter()
-            .map(|node| node.dropped(&["full", "expired", "refused"]))
-            .sum();
+            .map(|node| node.dropped(&["expired", "refused"]));
+        let untold: u64 = untold.sum();
         for node in nodes {
             let lost = record.lost(node.boot);
             let mut counted = node.metrics.bridge_gaps.get();
-            counted += node.dropped(&["late", "mailbox", "poison"]);
-            // A stream has no number for what never came to it.
-            if self.is_streams() {
-                counted += untold;
-            }
+            counted += untold + node.dropped(&["late", "mailbox", "poison"]);
             if lost.len() as u64 > counted {
                 let first: Vec<_> = lost.iter().take(8).collect();
                 record.fail(format!(

@@ -198,6 +198,7 @@ impl Node {
             deadline,
             event: None,
         };
+        let untold = self.dropped(&["full"]);
         match held {
             Some(held) => {
                 let (_, members) = broker.publish(held, &publication, Some(0));
@@ -208,6 +209,10 @@ impl Node {
             None => {
                 broker.publish_by_name(&room_name(room), &publication);
             }
+        }
+        if self.dropped(&["full"]) > untold {
+            self.note(&format!("has no room for {number}"));
+            self.worker.record.lock().untold();
         }
         self.worker.woken.notify_one();
         Some(number)

@@ -7,7 +7,7 @@ use supportal::internal::clock::Millis;
 const ROUNDING: u64 = 2;
 
 /// Lines of the trace that are printed with a failure.
-const LINES_TOLD: usize = 40;
+const LINES_TOLD: usize = 4000;
 
 /// One message.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Said {
     deadline: Millis,
     /// Its own node may have shown it out of the order of all nodes.
     is_alone: bool,
+    /// The outbox was full: counted there.
+    is_untold: bool,
 }
 
 /// Members of a node in a room, from the first one's join to the last one's leave.
@@ -34,8 +36,9 @@ struct Stay {
 #[derive(Clone, Debug, Default)]
 struct Ears {
     stays: BTreeMap<usize, Stay>,
-    /// The newest of each publisher in each room.
-    newest: BTreeMap<(usize, usize), usize>,
+    /// The newest of each publisher in each room. Of this node itself, for these members and of each of its stays: what
+    /// it said without members, or before they came, comes back when it comes, and what it says alone does not wait.
+    newest: BTreeMap<(usize, usize, Option<u64>), usize>,
     /// Everything, in order.
     heard: Vec<usize>,
     has_ended: bool,
@@ -97,6 +100,7 @@ impl Record {
             stay,
             deadline,
             is_alone: false,
+            is_untold: false,
         });
     }
 
@@ -107,9 +111,19 @@ impl Record {
         }
     }
 
+    /// The last one that was said did not leave its node.
+    pub fn untold(&mut self) {
+        if let Some(said) = self.said.last_mut() {
+            said.is_untold = true;
+        }
+    }
+
     /// Members come to a room of a node that had none there.
     pub fn come(&mut self, boot: usize, room: usize) {
-        self.ears[boot].stays.insert(room, Stay::default());
+        let ears = &mut self.ears[boot];
+        ears.stays.insert(room, Stay::default());
+        ears.newest
+            .retain(|&(of, said, _), _| (of, said) != (boot, room));
     }
 
     /// The last one leaves.
@@ -139,7 +153,8 @@ impl Record {
             ));
         }
         let ears = &mut self.ears[boot];
-        let newest = ears.newest.insert((said.boot, room), number);
+        let life = said.stay.filter(|_| said.boot == boot);
+        let newest = ears.newest.insert((said.boot, room, life), number);
         ears.heard.push(number);
         if let (Some(stay), Some(known)) = (said.stay, ears.stays.get_mut(&room)) {
             let heard = known.heard.entry((said.boot, stay));
@@ -173,6 +188,7 @@ impl Record {
                 .and_then(|(stay, of)| stay.heard.get(&(said.boot, of)))
                 .map(|&(first, _)| first);
             said.boot != boot
+                && !said.is_untold
                 && !self.ears[said.boot].has_ended
                 && first.is_some_and(|first| first < *number)
                 && !heard.contains(number)
