@@ -92,6 +92,9 @@ pub struct Unconfirmed {
     waiting: VecDeque<Waiting>,
     /// The last number that was delivered.
     watermark: u64,
+    /// The same of the life of the room before this one: what was published there by the room's name,
+    /// with nobody in it, may have been given to those who came meanwhile.
+    before: (u64, u64),
     /// Too late once: nothing waits here until it comes back in time again.
     has_fallen: bool,
     /// A publication of which it is seen how long it takes, and when it was said.
@@ -114,6 +117,7 @@ impl Unconfirmed {
             incarnation: 0,
             waiting: VecDeque::new(),
             watermark: 0,
+            before: (0, 0),
             has_fallen: false,
             probe: None,
         }
@@ -146,8 +150,9 @@ impl Unconfirmed {
         }
         if incarnation > self.incarnation {
             // Nobody is left who could be given the old ones.
+            let before = (self.incarnation, self.watermark);
             *self = Self::new(Arc::clone(&self.load));
-            self.incarnation = incarnation;
+            (self.incarnation, self.before) = (incarnation, before);
         }
         if may_wait && !self.has_fallen && !self.load.is_full() {
             self.load.add(publication);
@@ -188,7 +193,12 @@ impl Unconfirmed {
         ready: &mut Vec<Publication>,
     ) -> Back {
         if incarnation != self.incarnation {
-            return Back::Stranger;
+            let (life, delivered) = self.before;
+            return if incarnation == life && number <= delivered {
+                Back::Known
+            } else {
+                Back::Stranger
+            };
         }
         if self.has_fallen {
             let is_quick = match self.probe {
@@ -360,6 +370,21 @@ mod tests {
             (numbers(&room.shown), room.load.entries()),
             ((1..=5).collect(), 0)
         );
+    }
+
+    #[test]
+    fn what_fell_in_the_life_before_is_not_shown_again_when_it_comes_back() {
+        let mut room = Room::new();
+        room.say(1, 0, true);
+        assert_eq!(room.unconfirmed.fall(&mut room.shown), 1);
+        let two = publication(2);
+        let said = room
+            .unconfirmed
+            .say((2, 1), &two, Millis(300), true, &mut room.shown);
+        assert_eq!(said, Placed::Ordered);
+        assert_eq!(room.back(1, 900), Back::Known, "of the first life");
+        assert_eq!(room.back(2, 900), Back::Stranger, "nobody has had it");
+        assert_eq!(numbers(&room.shown), [1]);
     }
 
     #[test]
