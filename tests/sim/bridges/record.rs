@@ -7,7 +7,7 @@ use supportal::internal::clock::Millis;
 const ROUNDING: u64 = 2;
 
 /// Lines of the trace that are printed with a failure.
-const LINES_TOLD: usize = 4000;
+const LINES_TOLD: usize = 40;
 
 /// One message.
 #[derive(Clone, Debug)]
@@ -153,7 +153,9 @@ impl Record {
             ));
         }
         let ears = &mut self.ears[boot];
-        let life = said.stay.filter(|_| said.boot == boot);
+        // What it said without members has a life of its own each time.
+        let life = said.stay.unwrap_or(u64::MAX - number as u64);
+        let life = (said.boot == boot).then_some(life);
         let newest = ears.newest.insert((said.boot, room, life), number);
         ears.heard.push(number);
         if let (Some(stay), Some(known)) = (said.stay, ears.stays.get_mut(&room)) {
