@@ -1,6 +1,6 @@
 //! What was said and heard in a simulation of bridges, and what must be true of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use supportal::internal::clock::Millis;
 
 /// The other nodes read a deadline by the wall clock, in milliseconds.
@@ -177,11 +177,20 @@ impl Record {
         self.ears[boot].heard.contains(&number)
     }
 
-    /// How many messages this node should have been given and was not: of nodes that it had heard in that room before,
-    /// and that are still there.
-    pub fn lost(&self, boot: usize) -> Vec<usize> {
+    /// What this node should have been given and was not: of nodes that it had heard in that room before, and that are
+    /// still there; with `of_standing`, only what members said that are still in the room.
+    pub fn lost(&self, boot: usize, of_standing: bool) -> Vec<usize> {
         let ears = &self.ears[boot];
-        let heard: std::collections::BTreeSet<usize> = ears.heard.iter().copied().collect();
+        let heard: BTreeSet<usize> = ears.heard.iter().copied().collect();
+        let stays = self
+            .said
+            .iter()
+            .map(|said| ((said.boot, said.room), said.stay));
+        let newest: BTreeMap<_, _> = stays.collect();
+        let stands = |said: &Said| {
+            let is_newest = newest.get(&(said.boot, said.room)) == Some(&said.stay);
+            is_newest && self.ears[said.boot].stays.contains_key(&said.room)
+        };
         let is_lost = |number: &usize| {
             let said = &self.said[*number];
             let stay = ears.stays.get(&said.room);
@@ -190,7 +199,11 @@ impl Record {
                 .and_then(|(stay, of)| stay.heard.get(&(said.boot, of)))
                 .map(|&(first, _)| first);
             said.boot != boot
-                && !said.is_untold
+                && (if of_standing {
+                    stands(said)
+                } else {
+                    !said.is_untold
+                })
                 && !self.ears[said.boot].has_ended
                 && first.is_some_and(|first| first < *number)
                 && !heard.contains(number)
