@@ -220,6 +220,14 @@ impl Simulation {
         }
     }
 
+    /// Nothing happens until everything is as if nothing had.
+    async fn heal(&mut self) {
+        for _ in 0..100 {
+            tokio::time::sleep(HEALED / 50).await;
+            self.pass();
+        }
+    }
+
     /// Everything is healed and quiet: nothing waits, and everybody hears everybody.
     async fn settle(&mut self) {
         self.note("quiet");
@@ -229,10 +237,13 @@ impl Simulation {
             }
             self.join(place, 0);
         }
-        for _ in 0..100 {
-            tokio::time::sleep(HEALED / 50).await;
-            self.pass();
+        self.heal().await;
+        // The last thing said is thrown away by a client that stays connected: only a mark tells.
+        for place in 0..self.nodes.len() {
+            self.redis.lag(place, self.choices.below(4));
+            self.say(place, 0, 1, HEALED);
         }
+        self.heal().await;
         let nodes: Vec<&Node> = self.nodes.iter().flatten().collect();
         for node in &nodes {
             let standing = node.standing();
