@@ -212,23 +212,24 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+                Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
             };
         }
         pub mod probe {
             pub use crate::bridge::probe::probe;
         }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
-            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        pub mod order {
+            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
+            pub use crate::bridge::order::{Announcement, Position};
         }
     }
     pub mod broker {
+        pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::room::Room;
         pub use crate::broker::{Broker, Parcel, Publication, Wake};
     }
     pub mod channels {
@@ -250,7 +251,7 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
+            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -258,11 +259,11 @@ pub mod internal {
     }
     pub mod redis {
         pub use crate::redis::client::{
-            Answer, Connection, Connector, Messages, Pending, Purpose, RedisClient,
+            Answer, Connector, Messages, Purpose, RedisClient, RedisConnection, RedisFuture,
             SubscriptionEvent,
         };
         pub use crate::redis::deployment::Deployment;
-        pub use crate::redis::failure::{CommandError, ErrorKind, Failure};
+        pub use crate::redis::failure::{CommandError, ErrorKind, LinkFailure};
         pub use crate::redis::shard::link_of;
         pub use crate::redis::value::RedisValue;
         pub use crate::redis::{NodeEnd, Randomness, RedisCommand, Runtime};
@@ -276,19 +277,19 @@ pub mod internal {
     }
     pub mod transport {
         pub use crate::transport::{
-            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+            Decoder, Incoming, Input, Limits, MessageKind, Opcode, Violation, ViolationKind,
         };
         pub mod encoder {
             pub use crate::transport::encoder::frame;
         }
         pub mod handshake {
             pub use crate::transport::handshake::{
-                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+                HandshakeRefusal, Offer, RefusalKind, RequestHead, accept, answer, check,
             };
         }
     }
     pub mod worker {
-        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
     }

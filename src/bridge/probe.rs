@@ -9,9 +9,9 @@ use super::roll::{Card, Roll, nodes_channel};
 use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
-use crate::redis::client::{Connection, SubscriptionEvent};
+use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
 use crate::redis::{Error, Randomness};
 use bytes::Bytes;
@@ -24,7 +24,10 @@ pub const LISTEN: Duration = Duration::from_millis(2_500);
 /// Cards of other nodes that are kept of one Redis.
 const CARDS_MAX: usize = 4_096;
 
-fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static str, String)> {
+fn names(
+    settings: &config::BridgeSettings,
+    deployments: &[Deployment],
+) -> Vec<(&'static str, String)> {
     let mut prefixes: Vec<String> = Vec::new();
     for deployment in deployments {
         if !prefixes.contains(&deployment.prefix) {
@@ -69,7 +72,7 @@ fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static
 ///
 /// # Errors
 /// When a file of certificates cannot be used, or the system gives no runtime.
-pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
+pub fn probe(settings: &config::BridgeSettings) -> Result<Option<Found>, Error> {
     if settings.mode == BridgeMode::Off {
         return Ok(None);
     }
@@ -77,7 +80,7 @@ pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
     let deployments: Result<Vec<_>, Error> =
         urls.map(|url| Deployment::new(url, settings)).collect();
     let deployments = deployments?;
-    let send = async |deployment: &Deployment, commands: &Connection| {
+    let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(deployment, settings, commands).await
     };
     let looked = async {
@@ -96,7 +99,7 @@ pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
 }
 
 /// Who else says something, and what, over all at the same time.
-async fn listen(settings: &config::Bridge, deployments: &[Deployment]) -> Roll {
+async fn listen(settings: &config::BridgeSettings, deployments: &[Deployment]) -> Roll {
     let own = NodeId([0; 16]);
     let mut heard = tokio::task::JoinSet::new();
     for (place, deployment) in deployments.iter().cloned().enumerate() {
@@ -117,7 +120,7 @@ async fn listen(settings: &config::Bridge, deployments: &[Deployment]) -> Roll {
     roll
 }
 
-async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), Failure> {
+async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), LinkFailure> {
     let subscriptions = deployment.subscriber().await?;
     let mut messages = subscriptions.client.messages();
     let channel = nodes_channel(&deployment.prefix);
@@ -133,9 +136,9 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), F
 
 async fn canary(
     deployment: &Deployment,
-    settings: &config::Bridge,
-    commands: &Connection,
-) -> Result<Duration, Failure> {
+    settings: &config::BridgeSettings,
+    commands: &RedisConnection,
+) -> Result<Duration, LinkFailure> {
     let prefix = &deployment.prefix;
     let who = format!("check-{:016x}", Randomness::default().number());
     let channel = match settings.mode {
@@ -157,8 +160,10 @@ async fn canary(
     }
     let took = match tokio::time::timeout(settings.command_timeout, messages.next()).await {
         Ok(SubscriptionEvent::Message { .. }) => started.elapsed(),
-        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => return Err(Failure::Ended),
-        Err(_) => return Err(Failure::Canary),
+        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => {
+            return Err(LinkFailure::Ended);
+        }
+        Err(_) => return Err(LinkFailure::Canary),
     };
     leave(deployment, &subscriptions, channel).await?;
     Ok(took)

@@ -1,8 +1,8 @@
 //! One deployment of Redis: an address, and connections to it.
 
-use super::client::{Connection, Connector, Purpose};
+use super::client::{Connector, Purpose, RedisConnection};
 use super::error::Error;
-use super::failure::Failure;
+use super::failure::LinkFailure;
 use super::fred_client::FredConnector;
 use crate::config;
 use crate::config::redis::RedisAddress;
@@ -26,7 +26,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When a file of certificates cannot be read.
-    pub fn new(address: &RedisAddress, settings: &config::Bridge) -> Result<Self, Error> {
+    pub fn new(address: &RedisAddress, settings: &config::BridgeSettings) -> Result<Self, Error> {
         let connector = Arc::new(FredConnector::new(address, settings)?);
         Ok(Self::over(connector, address, settings))
     }
@@ -36,7 +36,7 @@ impl Deployment {
     pub fn over(
         connector: Arc<dyn Connector>,
         address: &RedisAddress,
-        settings: &config::Bridge,
+        settings: &config::BridgeSettings,
     ) -> Self {
         Self {
             connector,
@@ -54,7 +54,10 @@ impl Deployment {
     ///
     /// # Errors
     /// As [`Deployment::commander`].
-    pub(crate) async fn receiver(&self, patience: Duration) -> Result<Connection, Failure> {
+    pub(crate) async fn receiver(
+        &self,
+        patience: Duration,
+    ) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Blocking(patience)).await
     }
 
@@ -62,7 +65,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
-    pub async fn commander(&self) -> Result<Connection, Failure> {
+    pub async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Commands).await
     }
 
@@ -70,7 +73,28 @@ impl Deployment {
     ///
     /// # Errors
     /// As [`Deployment::commander`].
-    pub async fn subscriber(&self) -> Result<Connection, Failure> {
+    pub async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Messages).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown_by_debug() {
+        let urls = [
+            "redis://ann:hushhush@127.0.0.1",
+            "rediss://:hushhush@127.0.0.1",
+            "redis-cluster://ann:hushhush@127.0.0.1",
+            "redis-sentinel://ann:hushhush@127.0.0.1?sentinelServiceName=m&sentinelPassword=hushhush",
+        ];
+        for url in urls {
+            let address = RedisAddress::parse(url).unwrap();
+            let deployment = Deployment::new(&address, &config::BridgeSettings::default()).unwrap();
+            let shown = format!("{deployment:?} {address:?}");
+            assert!(!shown.contains("hushhush"), "{shown}");
+        }
     }
 }

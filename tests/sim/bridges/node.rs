@@ -63,10 +63,7 @@ impl Worker {
     }
 
     fn take(&self, parcel: Parcel, record: &mut Record) {
-        let Parcel::Room {
-            slot, publication, ..
-        } = parcel
-        else {
+        let Parcel::Room { slot, delivery, .. } = parcel else {
             return;
         };
         let room = slot.index as usize;
@@ -74,13 +71,13 @@ impl Worker {
         if self.rooms.lock().get(&room) != Some(&slot) {
             return;
         }
-        let text = std::str::from_utf8(&publication.frame[2..]).expect("a text");
+        let text = std::str::from_utf8(&delivery.frame[2..]).expect("a text");
         let number = text.parse().expect("a number");
         record.note(
             self.clock.now(),
             &format!("boot {} hears {number}", self.boot),
         );
-        record.hear(self.boot, room, number, publication.deadline);
+        record.hear(self.boot, room, number, delivery.deadline);
     }
 }
 

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use supportal::internal::redis::{
-    Answer, CommandError, Connection, Connector, ErrorKind, Failure, Messages, Pending, Purpose,
-    RedisClient, RedisCommand, RedisValue, SubscriptionEvent,
+    Answer, CommandError, Connector, ErrorKind, LinkFailure, Messages, Purpose, RedisClient,
+    RedisCommand, RedisConnection, RedisFuture, RedisValue, SubscriptionEvent,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,7 +55,7 @@ async fn within(timeout: Duration, answered: Answered) -> Result<RedisValue, Com
 }
 
 impl Connector for ModelConnector {
-    fn connect(&self, purpose: Purpose) -> Pending<Result<Connection, Failure>> {
+    fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>> {
         let own = self.clone();
         Box::pin(async move {
             let (answers, answered) = oneshot::channel();
@@ -74,11 +74,11 @@ impl Connector for ModelConnector {
                 timeout: own.timeout,
             };
             let ended = async move {
-                let ended = ended.await.unwrap_or(Failure::Ended);
+                let ended = ended.await.unwrap_or(LinkFailure::Ended);
                 drop(held);
                 ended
             };
-            Ok(Connection::new(Arc::new(client), Box::pin(ended)))
+            Ok(RedisConnection::new(Arc::new(client), Box::pin(ended)))
         })
     }
 }

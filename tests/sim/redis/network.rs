@@ -7,7 +7,9 @@ use super::server::{Asked, Done, Server};
 use crate::sim::seed::Choices;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use supportal::internal::redis::{CommandError, ErrorKind, Failure, RedisValue, SubscriptionEvent};
+use supportal::internal::redis::{
+    CommandError, ErrorKind, LinkFailure, RedisValue, SubscriptionEvent,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// What Redis answers, and to whom.
@@ -55,7 +57,7 @@ struct Link {
     is_cut: bool,
     channels: BTreeSet<String>,
     inbox: Option<mpsc::UnboundedSender<SubscriptionEvent>>,
-    ended: Option<oneshot::Sender<Failure>>,
+    ended: Option<oneshot::Sender<LinkFailure>>,
     /// When the last thing on its way arrives there: nothing overtakes.
     last: [u64; 2],
     /// Messages to be thrown away, and how many were.
@@ -123,7 +125,7 @@ impl Network {
         &mut self,
         (node, is_of_messages): (usize, bool),
         now: u64,
-        (answers, ended): (Answers, oneshot::Sender<Failure>),
+        (answers, ended): (Answers, oneshot::Sender<LinkFailure>),
     ) -> u64 {
         self.sequence += 1;
         let id = self.sequence;
@@ -216,7 +218,7 @@ impl Network {
         match asked {
             Asked::Connect if self.server.health.is_down => {
                 self.links.remove(&link);
-                return drop(answers.send(Err(gone("Connection refused"))));
+                return drop(answers.send(Err(gone("RedisConnection refused"))));
             }
             Asked::Connect => known.is_known = true,
             Asked::Leave => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use supportal::config::redis::RedisAddress;
 use supportal::internal::redis::{
-    Connection, Deployment, Messages, RedisCommand, RedisValue, SubscriptionEvent,
+    Deployment, Messages, RedisCommand, RedisConnection, RedisValue, SubscriptionEvent,
 };
 
 /// Calls that are compared.
@@ -18,8 +18,8 @@ const CALLS: usize = 600;
 
 /// A Redis, of either kind.
 struct Side {
-    commands: Connection,
-    _subscriptions: Connection,
+    commands: RedisConnection,
+    _subscriptions: RedisConnection,
     messages: Box<dyn Messages>,
     functions: [String; 2],
     /// Milliseconds since 1970 as it began.
