@@ -27,7 +27,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (3, &["bridge", "channels", "assistant", "auth"]),
     (2, &["broker", "redis", "transport", "http_client"]),
     (1, &["protocol", "telemetry", "http"]),
-    (0, &["config", "name", "metrics", "clock", "sync"]),
+    (0, &["config", "name", "metrics", "clock", "panics", "sync"]),
 ];
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
