@@ -223,7 +223,7 @@ impl Write for Socket {
 
 /// One publication to so many members whose sockets take it at once.
 fn offer(members: usize, turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let readers = Bounds::from(&config::Queue::default()).into();
     let publication = publication();
     let mut outbounds: Vec<Outbound> = Vec::new();
     outbounds.resize_with(members, Outbound::default);
@@ -235,7 +235,7 @@ fn offer(members: usize, turns: u32) {
             bytes: &publication.frame,
         });
         for outbound in &mut outbounds {
-            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            let offered = outbound.offer(Millis(0), &readers, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());
         }
     }
@@ -252,7 +252,7 @@ fn offer_10(turns: u32) {
 
 /// 64 publications for a member whose socket takes nothing, then everything in one write.
 fn backlog_64(turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let readers = Bounds::from(&config::Queue::default()).into();
     let publication = publication();
     let mut outbound = Outbound::default();
     let mut sent = Sent::default();
@@ -263,7 +263,7 @@ fn backlog_64(turns: u32) {
                 frames: std::slice::from_ref(&publication),
                 bytes: &publication.frame,
             });
-            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            let offered = outbound.offer(Millis(0), &readers, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());
         }
         socket.takes = true;

@@ -137,6 +137,8 @@ pub trait Consumer: Send {
 pub struct Role {
     /// Which of the node's consumers; the numbers are the [`Consumers`]' own.
     pub(crate) kind: u8,
+    /// Whose settings hold for it: the node's (0), or those of the route with this number.
+    pub(crate) settings: u8,
     /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
     /// kept has 8 bytes for it, not 16.
     pub(crate) state: Option<Box<State>>,
@@ -147,13 +149,18 @@ type State = Box<dyn Any + Send>;
 impl Role {
     /// The role of a consumer that keeps nothing of a connection.
     pub(crate) fn stateless(kind: u8) -> Self {
-        Self { kind, state: None }
+        Self {
+            kind,
+            settings: 0,
+            state: None,
+        }
     }
 
     /// The role of a consumer that keeps this of a connection.
     pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
         Self {
             kind,
+            settings: 0,
             state: Some(Box::new(Box::new(state))),
         }
     }

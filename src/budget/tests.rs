@@ -218,6 +218,27 @@ fn what_redis_keeps_is_counted_for_a_history_alone_and_moves_with_its_bound() {
 }
 
 #[test]
+fn the_worst_route_is_in_the_sum() {
+    let with = |entry: &str| -> u64 {
+        let head = "[[routes]]\npath = \"/r/{id:int}/\"\nhandler = \"relay\"\n";
+        let config: Config = toml::from_str(&format!("{head}{entry}")).unwrap();
+        worst_case_memory(&config, 10, 2).total
+    };
+    let plain = with("");
+    assert_eq!(
+        with("queue.bytes_max = 300000"),
+        plain + 10 * (300_000 - 256 * 1024)
+    );
+    assert_eq!(
+        with("limits.message_bytes = 70000"),
+        plain + 10 * (70_000 - 64 * 1024)
+    );
+    assert!(with("queue.capacity = 101") > plain);
+    // The other routes keep what the node has.
+    assert_eq!(with("queue.bytes_max = 100000"), plain);
+}
+
+#[test]
 fn what_is_off_is_not_listed() {
     let mut config = Config::default();
     config.assistant.kind = AssistantKind::None;

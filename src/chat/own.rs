@@ -8,6 +8,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct OwnRoute {
     template: String,
+    settings: u8,
     make: Arc<dyn Fn() -> Box<dyn Consumer> + Send + Sync>,
 }
 
@@ -27,6 +28,7 @@ impl OwnRoute {
     ) -> Self {
         Self {
             template: template.into(),
+            settings: 0,
             make: Arc::new(make),
         }
     }
@@ -35,6 +37,17 @@ impl OwnRoute {
     #[must_use]
     pub fn template(&self) -> &str {
         &self.template
+    }
+
+    /// The number of its own settings, or 0.
+    #[must_use]
+    pub(crate) fn settings(&self) -> u8 {
+        self.settings
+    }
+
+    /// The same route with the settings of this number.
+    pub(crate) fn with_settings(self, settings: u8) -> Self {
+        Self { settings, ..self }
     }
 
     /// The consumer of one more connection.

@@ -78,7 +78,11 @@ fn check_sizes(config: &Config, found: &mut Findings) {
     let bridge = &config.bridge;
     // An outbox that nobody fills need not hold the largest event.
     let is_used = bridge.mode != BridgeMode::Off || config.channels.enabled;
-    let least = if is_used { config.event_bytes() } else { 1 };
+    let least = if is_used {
+        config.event_bytes(config.limits.message_bytes)
+    } else {
+        1
+    };
     bridge
         .outbox_bytes
         .check(least.., "bridge.outbox_bytes", found);

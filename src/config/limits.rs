@@ -1,10 +1,14 @@
 //! `[queue]`, `[limits]` and `[broker]`: what one client, and all of them together, may use, and what those
 //! bounds may be.
 
+use super::keys;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, choice, seconds, section};
 use super::validate::Findings;
-use super::{Config, Dialect, units};
+use super::{Config, Dialect, OWN_SETTINGS_MAX, OwnKeys, Plain, Route, bridge, history, units};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
+use toml::{Table, Value};
 
 /// hyper refuses to read with a smaller buffer.
 const HEADER_BYTES_MIN: usize = 8192;
@@ -23,14 +27,14 @@ section! {
     /// What one subscriber's socket has not taken yet.
     ["queue"] Queue {
         /// Most deliveries waiting for one subscriber.
-        capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
+        capacity: usize = 100, restart per route, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
-        bytes_max: usize = 256 * 1024, restart, in ..=BYTES_MAX;
+        bytes_max: usize = 256 * 1024, restart per route, in ..=BYTES_MAX;
         /// A delivery older than this is dropped instead of written late.
         #[serde(with = "units::duration")]
-        expiry: Duration = seconds(60), restart, in WAIT;
+        expiry: Duration = seconds(60), restart per route, in WAIT;
         /// What a full queue does: `drop_newest`, `drop_oldest` or `disconnect` (close code 4008).
-        overflow: Overflow = Overflow::DropNewest, restart;
+        overflow: Overflow = Overflow::DropNewest, restart per route;
     }
 }
 
@@ -66,22 +70,22 @@ section! {
         /// Longest request target in bytes.
         uri_bytes: usize = 8192, restart, in URI_BYTES_MIN..;
         /// Longest message in bytes, its fragments together; longer closes with 1009.
-        message_bytes: usize = 64 * 1024, restart, in 1..=BYTES_MAX;
+        message_bytes: usize = 64 * 1024, restart per route, in 1..=BYTES_MAX;
         /// Most fragments in one message, empty ones included.
-        fragments: usize = 128, restart, in 1..;
+        fragments: usize = 128, restart per route, in 1..;
         /// A message begun must be complete within this time.
         #[serde(with = "units::duration")]
-        message_timeout: Duration = seconds(30), restart, in WAIT;
+        message_timeout: Duration = seconds(30), restart per route, in WAIT;
         /// Pings answered per second and connection; more closes with 1008.
-        pings_per_second: u32 = 20, restart, in 1..;
+        pings_per_second: u32 = 20, restart per route, in 1..;
         /// Messages per second and connection, sustained; 0 = no limit.
-        messages_per_second: u32 = 20, restart;
+        messages_per_second: u32 = 20, restart per route;
         /// Messages a connection may send at once before the rate applies.
-        messages_burst: u32 = 100, restart;
+        messages_burst: u32 = 100, restart per route;
         /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
-        bytes_per_second: u32 = 1024 * 1024, restart;
+        bytes_per_second: u32 = 1024 * 1024, restart per route;
         /// Messages in a row refused for their rate before the connection is closed with 4429.
-        refusals: u32 = 100, restart, in 1..=REFUSALS_MAX;
+        refusals: u32 = 100, restart per route, in 1..=REFUSALS_MAX;
         /// Kernel send buffer of a socket in bytes.
         send_buffer_bytes: usize = 64 * 1024, restart, in SOCKET_BUFFER_BYTES_MIN..=BYTES_MAX;
         /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.
@@ -104,15 +108,159 @@ section! {
 }
 
 impl Config {
-    /// Most bytes of the event that one message becomes.
-    pub(crate) fn event_bytes(&self) -> usize {
+    /// Most bytes of the event that one message of so many bytes becomes.
+    pub(crate) fn event_bytes(&self, message_bytes: usize) -> usize {
         // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
         let growth = match self.chat.dialect {
             Dialect::Guide => 1,
             Dialect::Django => 3,
         };
-        let bytes = self.limits.message_bytes.saturating_mul(growth);
+        let bytes = message_bytes.saturating_mul(growth);
         bytes.saturating_add(EVENT_OVERHEAD_BYTES)
+    }
+}
+
+/// The sections of which a route may have keys of its own.
+const OF_ROUTES: [&str; 2] = ["queue", "limits"];
+
+impl Route {
+    /// The paths of the keys that it has of its own.
+    fn own_keys(&self) -> impl Iterator<Item = String> {
+        let sections = OF_ROUTES.into_iter().zip([&self.queue, &self.limits]);
+        sections.flat_map(|(section, own)| own.keys().map(move |name| format!("{section}.{name}")))
+    }
+}
+
+/// A section with the route's own keys in their place.
+fn merged<T: Serialize + DeserializeOwned>(section: &T, own: &OwnKeys) -> Result<T, String> {
+    let of_node = Table::try_from(section).map_err(|error| error.to_string())?;
+    let of_route = own.iter().map(|(name, value)| {
+        let value = match value {
+            Plain::Number(number) => Value::Integer((*number).into()),
+            Plain::Text(text) => Value::String(text.clone()),
+        };
+        (name.clone(), value)
+    });
+    let all: Table = of_node.into_iter().chain(of_route).collect();
+    all.try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+impl Config {
+    /// The settings as they hold on the routes that have some of their own, in the order of these routes.
+    ///
+    /// # Errors
+    /// One sentence that names the path, if a key is none or its value does not fit.
+    pub fn of_routes(&self) -> Result<Vec<Self>, String> {
+        let own = self.routes.iter().filter(|route| route.has_own_settings());
+        own.map(|route| {
+            let merge = || {
+                let (queue, limits) = (
+                    merged(&self.queue, &route.queue)?,
+                    merged(&self.limits, &route.limits)?,
+                );
+                Ok(Self {
+                    queue,
+                    limits,
+                    ..self.clone()
+                })
+            };
+            merge().map_err(|what: String| format!("route {:?}: {what}", route.path))
+        })
+        .collect()
+    }
+
+    /// Checks these settings of a route of the program's own on this node, as those of `[[routes]]` are.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub(crate) fn admit(&self, queue: &Queue, limits: &Limits) -> Result<Self, String> {
+        let merged = Self {
+            queue: queue.clone(),
+            limits: limits.clone(),
+            ..self.clone()
+        };
+        for (section, of_node, of_route) in [
+            (
+                "queue",
+                Table::try_from(&self.queue),
+                Table::try_from(queue),
+            ),
+            (
+                "limits",
+                Table::try_from(&self.limits),
+                Table::try_from(limits),
+            ),
+        ] {
+            let (of_node, of_route) = (of_node.unwrap_or_default(), of_route.unwrap_or_default());
+            let is_kept = |(name, value): &(&String, &Value)| of_node.get(*name) == Some(*value);
+            let changed = of_route.iter().filter(|entry| !is_kept(entry));
+            let mut keys = changed.map(|(name, _)| format!("{section}.{name}"));
+            if let Some(key) = keys.find(|key| !is_per_route(key)) {
+                return Err(format!("{key}: no route has this of its own"));
+            }
+        }
+        match beside(self, &merged).errors.first() {
+            Some(problem) => Err(format!("{}: {}", problem.key, problem.what)),
+            None => Ok(merged),
+        }
+    }
+}
+
+/// Is this a key that a route may have of its own?
+fn is_per_route(path: &str) -> bool {
+    keys::find(path).is_some_and(|key| key.per_route)
+}
+
+/// What is wrong with a route's settings that is not wrong with the node's.
+fn beside(node: &Config, route: &Config) -> Findings {
+    let [general, mut found] = [node, route].map(|config| {
+        let mut found = Findings::default();
+        check(config, &mut found);
+        history::check(config, &mut found);
+        bridge::check(config, &mut found);
+        found
+    });
+    found
+        .errors
+        .retain(|problem| !general.errors.contains(problem));
+    found
+        .warnings
+        .retain(|problem| !general.warnings.contains(problem));
+    found
+}
+
+/// What the settings of routes say for themselves, and together with the node's.
+pub(super) fn check_routes(config: &Config, found: &mut Findings) {
+    let own = config.routes.iter().enumerate();
+    let own = own.filter(|(_, route)| route.has_own_settings());
+    if own.clone().count() > OWN_SETTINGS_MAX {
+        let what = format!("more than {OWN_SETTINGS_MAX} routes have settings of their own");
+        found.error(
+            "routes",
+            what,
+            "set in [queue] and [limits] what most have in common",
+        );
+    }
+    // One that cannot be merged has been told with its value.
+    let merged = config.of_routes().unwrap_or_default();
+    for ((index, route), merged) in own.zip(merged) {
+        let in_route = |key: &str| format!("routes[{}].{key}", index + 1);
+        for key in route.own_keys() {
+            if !is_per_route(&key) {
+                let fix = format!("write {key} once, for all routes");
+                found.error(in_route(&key), "no route has this of its own", fix);
+            }
+        }
+        let mut here = beside(config, &merged);
+        for problem in here.errors.iter_mut().chain(&mut here.warnings) {
+            let section = problem.key.split('.').next().unwrap_or_default();
+            if OF_ROUTES.contains(&section) {
+                problem.key = in_route(&problem.key);
+            }
+        }
+        found.errors.append(&mut here.errors);
+        found.warnings.append(&mut here.warnings);
     }
 }
 
@@ -153,7 +301,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 
 /// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
 fn check_queues(config: &Config, found: &mut Findings) {
-    let event = config.event_bytes();
+    let event = config.event_bytes(config.limits.message_bytes);
     for (key, value) in [
         ("queue.bytes_max", config.queue.bytes_max),
         ("broker.mailbox_bytes", config.broker.mailbox_bytes),

@@ -57,6 +57,7 @@ pub fn validate(config: &Config) -> Findings {
     assistant::check(&config.assistant, &mut found);
     admin::check(config, &mut found);
     log::check(&config.log, &mut found);
+    limits::check_routes(config, &mut found);
     found
 }
 

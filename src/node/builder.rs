@@ -5,8 +5,9 @@ use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::Facts;
 use crate::broker::Consumer;
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::Config;
+use crate::config::{Config, Limits, OWN_SETTINGS_MAX, Queue};
 use crate::metrics::Metrics;
+use crate::server;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -73,6 +74,7 @@ impl Server {
             assistant: None,
             routes: Vec::new(),
             tasks: Vec::new(),
+            settings: Vec::new(),
         }
     }
 }
@@ -83,7 +85,11 @@ pub struct Builder {
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
+    settings: Vec<(String, Settings)>,
 }
+
+/// Gives a route settings of its own.
+type Settings = Box<dyn FnOnce(&mut Queue, &mut Limits) + Send>;
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,6 +143,18 @@ impl Builder {
         self
     }
 
+    /// Gives the route of this template settings of its own, as an entry of `[[routes]]` may have: `change` gets the
+    /// node's and makes them the route's. The keys are those marked `route` in docs/configuration.md.
+    #[must_use]
+    pub fn route_settings(
+        mut self,
+        template: impl Into<String>,
+        change: impl FnOnce(&mut Queue, &mut Limits) + Send + 'static,
+    ) -> Self {
+        self.settings.push((template.into(), Box::new(change)));
+        self
+    }
+
     /// Answers users' messages in chats instead of `assistant.kind`. The limits of `[assistant]` hold:
     /// `assistant.timeout` for each answer, `assistant.concurrency` at once, and one at a time in a room.
     #[must_use]
@@ -149,7 +167,7 @@ impl Builder {
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
     /// # Errors
-    /// When a template is wrong or matches the same paths as another ([`Error::Server`]), or an address, a thread, a
+    /// When a template is wrong or matches the same paths as another, or settings of a route are ([`Error::Server`]), or an address, a thread, a
     /// descriptor or a file that the configuration names cannot be had.
     ///
     /// # Cancel safety
@@ -168,6 +186,35 @@ impl Builder {
             let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
             routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
         }
-        Node::compose(config, metrics, assistant, routes).await
+        let of_routes =
+            settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;
+        Node::compose(config, of_routes.into(), metrics, assistant, routes).await
     }
+}
+
+/// The settings of all routes that have some of their own, in the order of their numbers; the program's own routes are
+/// given theirs.
+fn settle(
+    config: &Config,
+    settings: Vec<(String, Settings)>,
+    routes: &mut [OwnRoute],
+) -> Result<Vec<Config>, String> {
+    let mut of_routes = config.of_routes()?;
+    for (template, change) in settings {
+        let refuse = |what: String| format!("settings of route {template:?}: {what}");
+        let mut own = routes.iter_mut();
+        let Some(route) = own.find(|route| route.template() == template) else {
+            return Err(refuse(
+                "no route of the program has this template".to_owned(),
+            ));
+        };
+        let (mut queue, mut limits) = (config.queue.clone(), config.limits.clone());
+        change(&mut queue, &mut limits);
+        of_routes.push(config.admit(&queue, &limits).map_err(refuse)?);
+        let number = u8::try_from(of_routes.len());
+        let number = number
+            .map_err(|_many| refuse(format!("more than {OWN_SETTINGS_MAX} routes have some")))?;
+        *route = route.clone().with_settings(number);
+    }
+    Ok(of_routes)
 }

@@ -98,12 +98,15 @@ impl Node {
     pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
-        Self::compose(config, metrics, assistant, Vec::new()).await
+        let of_routes = config.of_routes().map_err(server::Error::Routes)?;
+        Self::compose(config, of_routes.into(), metrics, assistant, Vec::new()).await
     }
 
-    /// As [`Node::start`], with this assistant and routes of the program's own.
+    /// As [`Node::start`], with this assistant and routes of the program's own; `of_routes` holds on those that have
+    /// settings of their own.
     async fn compose(
         config: Arc<Config>,
+        of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         own: Vec<OwnRoute>,
@@ -114,7 +117,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = NodeParts::start(config, metrics, assistant, &admission)?;
+        let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -195,6 +198,7 @@ impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
+        of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
@@ -224,6 +228,7 @@ impl NodeParts {
         let leaving = Arc::clone(admission);
         let supplies = Supplies {
             config: Arc::clone(&config),
+            of_routes,
             clock,
             broker: Arc::clone(&broker),
             metrics: Arc::clone(&metrics),

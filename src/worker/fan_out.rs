@@ -2,14 +2,14 @@
 
 use super::client::{Client, Ended};
 use super::gathering::{FanOut, Gathering};
-use super::outbound::{Batch, Sent};
+use super::outbound::{Batch, Reader, Sent};
+use super::per_route::PerRoute;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, Member};
 use super::slab::{Slab, index_of};
 use super::turn::Worker;
 use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
-use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use std::io;
 use std::ops::Range;
@@ -45,7 +45,7 @@ pub(super) struct Offered {
 /// What serving members takes beside them.
 struct Counter<'a, S> {
     now: Millis,
-    bounds: &'a Bounds,
+    readers: &'a PerRoute<Reader>,
     clients: &'a mut Slab<Client<S>>,
     offered: &'a mut Offered,
     /// The bytes of a member's frames and asides in a row.
@@ -57,7 +57,7 @@ impl<S: io::Write> Counter<'_, S> {
     fn serve(&mut self, fan_out: &mut FanOut, several: &[u8], member: Member) {
         let Self {
             now,
-            bounds,
+            readers,
             clients,
             offered,
             ..
@@ -87,7 +87,7 @@ impl<S: io::Write> Counter<'_, S> {
             socket, connection, ..
         } = client;
         let outbound = &mut connection.outbound;
-        let outcome = outbound.offer(*now, bounds, batch, first, socket, &mut offered.sent);
+        let outcome = outbound.offer(*now, readers, batch, first, socket, &mut offered.sent);
         offered.conclude(member.index, client, deliveries, outcome);
     }
 
@@ -175,7 +175,7 @@ impl<S: io::Write> Counter<'_, S> {
     ) {
         let Self {
             now,
-            bounds,
+            readers,
             clients,
             offered,
             mixed,
@@ -218,7 +218,7 @@ impl<S: io::Write> Counter<'_, S> {
         } = client;
         let outbound = &mut connection.outbound;
         let sent = &mut offered.sent;
-        let outcome = outbound.interleave(*now, bounds, pieces, bytes, socket, sent);
+        let outcome = outbound.interleave(*now, readers, pieces, bytes, socket, sent);
         offered.conclude(index_of(key), client, deliveries, outcome);
     }
 }
@@ -253,7 +253,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             rooms,
             clients,
-            bounds,
+            readers,
             context,
             offered,
             blob,
@@ -282,7 +282,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         fan_out.expire(context.now);
         let mut counter = Counter {
             now: context.now,
-            bounds,
+            readers,
             clients,
             offered,
             mixed,
@@ -363,7 +363,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             let Self {
                 apart,
                 clients,
-                bounds,
+                readers,
                 context,
                 offered,
                 mixed,
@@ -371,7 +371,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             } = self;
             let mut counter = Counter {
                 now: context.now,
-                bounds,
+                readers,
                 clients,
                 offered,
                 mixed,
@@ -395,7 +395,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Self {
             rooms,
             clients,
-            bounds,
+            readers,
             context,
             offered,
             mixed,
@@ -410,7 +410,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         };
         let mut counter = Counter {
             now: context.now,
-            bounds,
+            readers,
             clients,
             offered,
             mixed,

@@ -111,7 +111,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let now = self.context.now;
         let mut client = Client {
             socket,
-            connection: Connection::new(now),
+            connection: Connection::new(now, role.settings),
             role,
             seat: None,
             peer,
@@ -183,7 +183,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         } = client;
         let outbound = &mut connection.outbound;
         if outbound
-            .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
+            .greet(now, &self.readers, answer, greeting, socket, &mut sent)
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);

@@ -8,13 +8,14 @@ use super::fan_out::Offered;
 use super::gathering::{FanOut, Gathering, Load};
 use super::lifecycle::Drain;
 use super::listener::Listener;
+use super::outbound::Reader;
+use super::per_route::PerRoute;
 use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::rooms::LocalRoom;
 use super::slab::Slab;
 use super::timers::Timers;
 use super::{Instruction, OnClose, Report, Supplies, WorkerHandle, WorkerSlot};
 use crate::broker::ledger::Ledger;
-use crate::broker::queue::Bounds;
 use crate::broker::{Consumers, Parcel};
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -54,8 +55,8 @@ pub(super) struct Worker<P: Port, C: Consumers> {
     begun: Millis,
     pub(super) on_close: OnClose,
     pub(super) context: WorkerContext<C>,
-    pub(super) rules: Rules,
-    pub(super) bounds: Bounds,
+    pub(super) rules: PerRoute<Rules>,
+    pub(super) readers: PerRoute<Reader>,
     pub(super) clients: Slab<Client<P::Socket>>,
     pub(super) rooms: Slab<LocalRoom>,
     /// Where connections come in, on the worker that listens.
@@ -121,7 +122,7 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     pub(super) fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
-        let config = &supplies.config;
+        let (config, of_routes) = (&supplies.config, supplies.of_routes.iter());
         let now = slot.port.now();
         Self {
             port: slot.port,
@@ -130,12 +131,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
             context: WorkerContext::new(id, now, supplies, consumers),
-            rules: Rules::new(config),
-            bounds: Bounds {
-                capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
-                bytes_max: config.queue.bytes_max,
-                overflow: config.queue.overflow,
-            },
+            rules: PerRoute::new(Rules::new(config), of_routes.map(Rules::new).collect()),
+            readers: PerRoute::readers(config, &supplies.of_routes),
             clients: Slab::default(),
             rooms: Slab::default(),
             listener: None,
@@ -346,7 +343,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         };
         let was_held = client.connection.is_held();
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let now = context.now;
+        let (now, rules) = (context.now, rules.of(client.role.settings));
         let room = local.map(|local| &local.room);
         let mut speaker = Speaker::new(context, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);
@@ -398,7 +395,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let next = client.connection.next_timer(&self.rules);
+        let next = client
+            .connection
+            .next_timer(self.rules.of(client.role.settings));
         let at = next.min(client.slowed).min(now + TIMER_MAX);
         if at < client.armed {
             client.armed = at;
@@ -429,7 +428,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.agenda.read_again(key);
             }
         }
-        let alive = client.connection.on_timer(now, &self.rules);
+        let rules = self.rules.of(client.role.settings);
+        let alive = client.connection.on_timer(now, rules);
         if !client.connection.outbound.is_idle() {
             self.agenda.touch(key);
         }

@@ -96,12 +96,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that opens at `now`.
+    /// A connection that opens at `now`, on a route with the settings of this number.
     #[must_use]
-    pub fn new(now: Millis) -> Self {
+    pub fn new(now: Millis, settings: u8) -> Self {
         Self {
             decoder: Decoder::default(),
-            outbound: Outbound::default(),
+            outbound: Outbound::with_settings(settings),
             stash: None,
             messages: TokenBucket::default(),
             bytes: TokenBucket::default(),

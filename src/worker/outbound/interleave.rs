@@ -1,9 +1,9 @@
 //! Events and control frames for one connection, in one write.
 
-use super::{Outbound, Sent, write_some};
+use super::{Outbound, Reader, Sent, write_some};
 use crate::broker::Publication;
-use crate::broker::queue::Bounds;
 use crate::clock::Millis;
+use crate::worker::per_route::PerRoute;
 use bytes::Bytes;
 use std::io::{self, Write};
 
@@ -45,7 +45,7 @@ impl Outbound {
     pub fn interleave<'a>(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         pieces: impl Iterator<Item = Piece<'a>>,
         bytes: &[u8],
         socket: &mut impl Write,
@@ -70,7 +70,7 @@ impl Outbound {
             match piece {
                 Piece::Event(_) if whole => sent.delivered += 1,
                 Piece::Event(publication) => {
-                    self.queue_one(now, bounds, publication, written, sent);
+                    self.queue_one(now, readers, publication, written, sent);
                 }
                 Piece::Control(_) if whole => {}
                 // Its rest comes before everything else.

@@ -6,11 +6,14 @@
 //! No I/O of its own: the socket is any [`Write`].
 
 mod interleave;
+mod reader;
 
 pub use interleave::Piece;
+pub use reader::Reader;
 
+use super::per_route::PerRoute;
 use crate::broker::Publication;
-use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+use crate::broker::queue::{Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -79,9 +82,20 @@ pub struct Outbound {
     is_pinging: bool,
     /// The ping has left.
     is_pinged: bool,
+    /// Whose bounds hold: the number of its route's settings.
+    settings: u8,
 }
 
 impl Outbound {
+    /// The writing half of a connection whose route has the settings of this number.
+    #[must_use]
+    pub fn with_settings(settings: u8) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     /// Nothing waits to be written.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -168,7 +182,7 @@ impl Outbound {
     pub fn greet(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         answer: &[u8],
         greeting: Option<&Publication>,
         socket: &mut impl Write,
@@ -187,7 +201,7 @@ impl Outbound {
         let taken = taken.saturating_sub(answer.len());
         match greeting {
             Some(greeting) if taken < greeting.frame.len() => {
-                self.queue_one(now, bounds, greeting, taken, sent);
+                self.queue_one(now, readers, greeting, taken, sent);
             }
             Some(_) => sent.delivered += 1,
             None => {}
@@ -203,7 +217,7 @@ impl Outbound {
     pub fn offer(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         batch: Batch<'_>,
         first: usize,
         socket: &mut impl Write,
@@ -234,7 +248,7 @@ impl Outbound {
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, bounds, publication, taken, sent);
+            self.queue_one(now, readers, publication, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -243,15 +257,16 @@ impl Outbound {
     fn queue_one(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         publication: &Publication,
         written: usize,
         sent: &mut Sent,
     ) {
+        let (bounds, deadline) = readers.at(self.settings, publication.deadline);
         let queue = &mut self.backlog.get_or_insert_default().queue;
         let delivery = Delivery {
             frame: publication.frame.clone(),
-            deadline: publication.deadline,
+            deadline,
             tag: 0,
         };
         if written > 0 {
