@@ -1,15 +1,21 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
-use crate::support::{Client, Frame};
+use crate::support::http::Response;
+use crate::support::{Client, Frame, PATIENCE, frame, http, wait};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::Duration;
 use supportal::config::Config;
-use supportal::node::{Builder, Ending, Server};
+use supportal::node::{self, Builder, Ending, Server};
 use supportal::{
-    Assistant, Consumer, Context, INBOX, Message, Question, Received, Replies, Session, Verdict,
+    Assistant, Consumer, Context, Message, Question, Received, Replies, Session, Verdict,
 };
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Greets, counts what its connection says, and tells the room when that is gone.
 #[derive(Clone, Default)]
@@ -19,8 +25,10 @@ struct Counter {
 
 impl Consumer for Counter {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        if cx.parameter("name") == Some("nobody") {
-            return Verdict::close(4404);
+        match cx.parameter("name") {
+            Some("nobody") => return Verdict::close(4404),
+            Some("verbose") => return cx.close(4405, &"\u{e9}".repeat(100)),
+            _ => {}
         }
         assert_ne!(cx.parameter("name"), Some("panic"), "asked for by a test");
         let greeting = format!("board {}", cx.parameter("id").unwrap_or_default());
@@ -32,7 +40,8 @@ impl Consumer for Counter {
         self.heard += 1;
         match message.text() {
             Some("panic") => panic!("asked for by a test"),
-            Some("close") => return Verdict::close(4001),
+            Some("close") => return cx.close(4001, "enough"),
+            Some("panic at the end") => self.heard = u32::MAX,
             Some(text) => cx.publish(&format!("{} {text}", self.heard)),
             None => cx.send(message.bytes()),
         }
@@ -40,6 +49,7 @@ impl Consumer for Counter {
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {
+        assert_ne!(self.heard, u32::MAX, "asked for by a test");
         cx.publish("gone");
     }
 }
@@ -53,7 +63,8 @@ async fn repeat(mut session: Session) {
     }
     while let Some(received) = session.next().await {
         match received {
-            Received::Text(text) if text == "close" => return session.close(4001),
+            Received::Text(text) if text == "close" => return session.close(4001, "enough"),
+            Received::Text(text) if text == "panic" => panic!("asked for by a test"),
             Received::Text(text) => session.publish(&text).await,
             Received::Binary(bytes) => session.send(&bytes[..]).await,
         }
@@ -75,9 +86,11 @@ impl Assistant for Parrot {
 /// A node of this process, until the end of the test.
 struct Running {
     address: SocketAddr,
+    admin: SocketAddr,
     end: Option<oneshot::Sender<()>>,
+    run: Option<JoinHandle<Result<(), node::Error>>>,
     /// Kept: its end is the node's.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Running {
@@ -98,7 +111,8 @@ impl Running {
         let builder = describe(Server::builder().config(config));
         let node = runtime.block_on(builder.start()).expect("a node");
         let (address, (end, ended)) = (node.address(), oneshot::channel());
-        runtime.spawn(async {
+        let admin = node.admin_address().expect("an address");
+        let run = runtime.spawn(async {
             let drain = async {
                 drop(ended.await);
                 Ending::Unannounced
@@ -107,9 +121,16 @@ impl Running {
         });
         Self {
             address,
+            admin,
             end: Some(end),
-            _runtime: runtime,
+            run: Some(run),
+            runtime,
         }
+    }
+
+    /// Waits until the operator is answered this.
+    fn wait_until(&self, path: &str, is_so: impl Fn(&Response) -> bool) {
+        wait::until(path, PATIENCE, || is_so(&http::get(self.admin, path)));
     }
 
     fn connect(&self, path: &str) -> Client {
@@ -162,6 +183,15 @@ fn a_panic_of_a_consumer_costs_its_connection_alone() {
     tripped.send_text("panic");
     assert_eq!(tripped.expect_close().0, 1011);
     assert_eq!(node.connect("/ws/board/3/panic/").expect_close().0, 1011);
+    let mut tripped = node.connect("/ws/board/4/a/");
+    assert_eq!(tripped.receive(), text("board 4"));
+    tripped.send_text("panic at the end");
+    tripped.ping(b"heard");
+    assert_eq!(tripped.receive(), Frame::Pong(b"heard".to_vec()));
+    drop(tripped);
+    node.wait_until("/metrics", |answer| {
+        answer.text().contains("\nsupportal_panics_total 3\n")
+    });
     calm.send_text("still here");
     assert_eq!(calm.receive(), text("1 still here"));
 }
@@ -173,7 +203,10 @@ fn a_consumer_closes_with_its_own_code() {
     let mut client = node.connect("/ws/board/1/a/");
     assert_eq!(client.receive(), text("board 1"));
     client.send_text("close");
-    assert_eq!(client.expect_close().0, 4001);
+    assert_eq!(client.expect_close(), (4001, "enough".to_owned()));
+    // As much as fits into a close frame.
+    let (code, reason) = node.connect("/ws/board/1/verbose/").expect_close();
+    assert_eq!((code, reason), (4405, "\u{e9}".repeat(61)));
 }
 
 #[test]
@@ -182,22 +215,25 @@ fn a_task_serves_a_route_and_slows_down_who_is_faster() {
     let mut client = node.connect("/ws/task/1/");
     assert_eq!(client.receive(), text("hello"));
     // More than its task is given at once, within the burst of a client.
-    for number in 0..5 * INBOX {
+    for number in 0..80 {
         client.send_text(&number.to_string());
     }
-    for number in 0..5 * INBOX {
+    for number in 0..80 {
         assert_eq!(client.receive(), text(&number.to_string()));
     }
     client.send_binary(b"bytes");
     assert_eq!(client.receive(), Frame::Binary(b"bytes".to_vec()));
     client.send_text("close");
-    assert_eq!(client.expect_close().0, 4001);
+    assert_eq!(client.expect_close(), (4001, "enough".to_owned()));
+    let mut tripped = node.connect("/ws/task/1/");
+    tripped.send_text("panic");
+    assert_eq!(tripped.expect_close().0, 1011);
 }
 
 #[test]
 fn a_task_that_panics_or_never_begins_ends_its_connection_with_1011() {
     let node = Running::start_with(
-        |config| config.server.handshake_timeout = Duration::from_millis(500),
+        |config| config.consumers.timeout = Duration::from_millis(500),
         |builder| builder.route_async("/ws/task/{id:int}/", repeat),
     );
     assert_eq!(node.connect("/ws/task/2/").expect_close().0, 1011);
@@ -232,5 +268,230 @@ fn routes_that_match_the_same_path_are_refused_with_both_templates() {
         told.contains("/ws/{id:int}/") && told.contains("/ws/{name:slug}/"),
         "{told}"
     );
+    runtime.shutdown_timeout(Duration::ZERO);
+}
+
+/// Closed until a test opens it, for whoever waits in front of it with its whole thread.
+#[derive(Default)]
+struct Barrier {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Barrier {
+    fn set(&self, is_open: bool) {
+        *self.is_open.lock().expect("no panic in here") = is_open;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let guard = self.is_open.lock().expect("no panic in here");
+        let passed = self.opened.wait_while(guard, |is_open| !*is_open);
+        drop(passed.expect("no panic in here"));
+    }
+}
+
+/// Stands in front of a barrier: in `open` or for every message.
+#[derive(Clone)]
+struct Slow(Arc<Barrier>);
+
+impl Consumer for Slow {
+    fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
+        if cx.parameter("where") == Some("open") {
+            self.0.pass();
+        }
+        Verdict::Done
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        self.0.pass();
+        cx.send(message.bytes());
+        Verdict::Done
+    }
+}
+
+#[test]
+fn a_consumer_that_does_not_return_is_told_by_the_node_until_it_does() {
+    let barrier = Arc::new(Barrier::default());
+    let consumer = Slow(Arc::clone(&barrier));
+    let node = Running::start_with(
+        |config| config.consumers.timeout = Duration::from_millis(200),
+        |builder| builder.route("/ws/slow/{where:slug}/", consumer),
+    );
+    let is_ready = |answer: &Response| answer.status == 200;
+    let is_stuck = |answer: &Response| answer.status == 503 && answer.text().contains("consumer");
+    node.wait_until("/ready", is_ready);
+    let address = node.address;
+    let opening = thread::spawn(move || Client::open(address, "/ws/slow/open/", &[]));
+    node.wait_until("/ready", is_stuck);
+    barrier.set(true);
+    node.wait_until("/ready", is_ready);
+    let opened = opening.join().expect("no panic");
+    let mut client = opened.expect("101");
+    client.send_text("first");
+    assert_eq!(client.receive(), Frame::Binary(b"first".to_vec()));
+    barrier.set(false);
+    client.send_text("second");
+    node.wait_until("/ready", is_stuck);
+    barrier.set(true);
+    node.wait_until("/ready", is_ready);
+    assert_eq!(client.receive(), Frame::Binary(b"second".to_vec()));
+}
+
+#[test]
+fn a_drain_ends_although_a_consumer_does_not_return() {
+    let barrier = Arc::new(Barrier::default());
+    let consumer = Slow(Arc::clone(&barrier));
+    let mut node = Running::start_with(
+        |config| {
+            config.consumers.timeout = Duration::from_millis(200);
+            config.server.drain_grace = Duration::from_millis(200);
+        },
+        |builder| builder.route("/ws/slow/{where:slug}/", consumer),
+    );
+    let mut client = node.connect("/ws/slow/message/");
+    client.send_text("hello");
+    node.wait_until("/ready", |answer| answer.status == 503);
+    drop(node.end.take());
+    let run = node.run.take().expect("a node that runs");
+    let ended = node
+        .runtime
+        .block_on(async { timeout(6 * PATIENCE, run).await });
+    // Whatever came of it: the test's own runtime waits for the worker.
+    barrier.set(true);
+    let ended = ended.expect("an end").expect("no panic");
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+/// A node with a task that takes nothing until it is permitted, one message for each permit.
+fn permitted(inbox: usize) -> (Running, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let given = Arc::clone(&permits);
+    let serve = move |mut session: Session| {
+        let permits = Arc::clone(&given);
+        async move {
+            session.send("hello").await;
+            let mut next = 0;
+            loop {
+                permits.acquire().await.expect("open").forget();
+                let Some(Received::Text(text)) = session.next().await else {
+                    return;
+                };
+                permits.acquire().await.expect("open").forget();
+                match text.trim_end_matches('.').parse::<usize>() {
+                    Ok(number) if number == next => next += 1,
+                    Ok(number) => session.send(&format!("{number} for {next}")).await,
+                    Err(_) => session.send(&format!("{text} behind {next}")).await,
+                }
+            }
+        }
+    };
+    let node = Running::start_with(
+        |config| {
+            config.consumers.inbox = inbox;
+            (
+                config.limits.messages_per_second,
+                config.limits.bytes_per_second,
+            ) = (0, 0);
+        },
+        |builder| builder.route_async("/ws/task/{id:int}/", serve),
+    );
+    (node, permits)
+}
+
+#[test]
+fn a_task_that_takes_nothing_stops_the_reading_of_its_client_and_loses_nothing() {
+    /// Far more than the kernels hold for one connection.
+    const BYTES_MAX: usize = 64 * 1024 * 1024;
+    let (node, permits) = permitted(4);
+    let mut client = node.connect("/ws/task/1/");
+    assert_eq!(client.receive(), text("hello"));
+    let mut stream = client.stream();
+    let stall = Some(Duration::from_millis(500));
+    stream.set_write_timeout(stall).expect("a timeout");
+    let (mut sent, mut bytes, mut rest) = (0, 0, Vec::new());
+    while rest.is_empty() {
+        assert!(
+            bytes < BYTES_MAX,
+            "everything is read though nobody takes it"
+        );
+        let message = frame(0x81, format!("{sent}{}", ".".repeat(4096)).as_bytes());
+        sent += 1;
+        bytes += message.len();
+        let mut left = &message[..];
+        while !left.is_empty() {
+            match stream.write(left) {
+                Ok(count) => left = &left[count..],
+                Err(_full) => {
+                    rest = left.to_vec();
+                    break;
+                }
+            }
+        }
+    }
+    permits.add_permits(2 * (sent + 1));
+    stream.set_write_timeout(None).expect("no timeout");
+    client.send_raw(&rest);
+    client.send_text("end");
+    let end = client.receive_within(6 * PATIENCE);
+    assert_eq!(end, Some(text(&format!("end behind {sent}"))));
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_hears_what_its_task_still_answers() {
+    let (node, permits) = permitted(16);
+    let mut client = node.connect("/ws/task/1/");
+    assert_eq!(client.receive(), text("hello"));
+    for question in ["one", "two", "three"] {
+        client.send_text(question);
+    }
+    client.half_close();
+    // The task has taken the first, and none is answered.
+    permits.add_permits(1);
+    assert!(client.is_quiet_for(Duration::from_millis(200)));
+    permits.add_permits(5);
+    for question in ["one", "two", "three"] {
+        assert_eq!(client.receive(), text(&format!("{question} behind 0")));
+    }
+    permits.add_permits(1);
+    client.expect_eof();
+}
+
+#[test]
+fn a_route_of_ones_own_has_settings_of_its_own() {
+    let node = Running::start(|builder| {
+        builder
+            .route("/ws/board/{id:int}/{name:slug}/", Counter::default())
+            .route("/ws/wide/{id:int}/", Counter::default())
+            .route_settings("/ws/board/{id:int}/{name:slug}/", |_, limits| {
+                limits.message_bytes = 5;
+            })
+    });
+    let mut narrow = node.connect("/ws/board/1/a/");
+    assert_eq!(narrow.receive(), text("board 1"));
+    narrow.send_text("12345");
+    assert_eq!(narrow.receive(), text("1 12345"));
+    narrow.send_text("123456");
+    assert_eq!(narrow.expect_close().0, 1009);
+    let mut wide = node.connect("/ws/wide/1/");
+    assert_eq!(wide.receive(), text("board 1"));
+    wide.send_text("123456");
+    assert_eq!(wide.receive(), text("1 123456"));
+}
+
+#[test]
+fn settings_that_no_route_may_have_are_refused_with_their_key() {
+    let runtime = Runtime::new().expect("a runtime");
+    for (template, told) in [("/a", "limits.connections"), ("/b", "/b")] {
+        let mut config = Config::default();
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        config.admin.listen = ([127, 0, 0, 1], 0).into();
+        let builder = Server::builder()
+            .config(config)
+            .route("/a", Counter::default())
+            .route_settings(template, |_, limits| limits.connections = 7);
+        let refusal = runtime.block_on(builder.start()).expect_err(told);
+        assert!(refusal.to_string().contains(told), "{refusal}");
+    }
     runtime.shutdown_timeout(Duration::ZERO);
 }

@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The connection ends with this close code, without a reason: 1000 to 1003, 1007 to 1014, or 3000 to 4999
+    /// The connection ends with this close code, without a reason ([`Context::close`] has one): 1000 to 1003, 1007 to 1014, or 3000 to 4999
     /// (RFC 6455 §7.4). Any other code becomes 1011, as a close frame may not carry it.
     #[must_use]
     pub const fn close(code: u16) -> Self {

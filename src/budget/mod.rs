@@ -9,6 +9,7 @@ use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
+use crate::chat::RECEIVED_BYTES;
 use crate::config::{AssistantKind, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::telemetry;
@@ -127,6 +128,21 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             let room_bytes = kept.saturating_add(link::ROOM_BYTES);
             addend("rooms", connections, room_bytes)
         }),
+    }
+}
+
+impl MemoryBudget {
+    /// The same where so many connections may be on routes whose consumers are tasks of the program's own.
+    #[must_use]
+    pub fn with_tasks(mut self, config: &Config, connections: usize) -> Self {
+        let (_, message_bytes) = worst_route(config);
+        let each = message_bytes.saturating_add(RECEIVED_BYTES);
+        let each = each.saturating_mul(config.consumers.inbox);
+        let inboxes = addend("messages that wait for tasks", connections, each);
+        self.per_connection = self.per_connection.saturating_add(inboxes.each);
+        self.total = self.total.saturating_add(inboxes.bytes());
+        self.addends.push(inboxes);
+        self
     }
 }
 

@@ -70,6 +70,8 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
+        // The library's: this binary has none.
+        "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
         _ => true,
     }

@@ -107,6 +107,20 @@ section! {
     }
 }
 
+/// Messages that wait for one task; above this it is no task that keeps up.
+const INBOX_MAX: usize = 4096;
+
+section! {
+    /// Consumers of a program's own: the library's routes.
+    ["consumers"] OwnConsumers {
+        /// Most messages of one connection that wait for its task; while as many wait, it is not read from.
+        inbox: usize = 16, restart, in 1..=INBOX_MAX;
+        /// Longest until a task takes or says something, or its connection ends with 1011; an in-line consumer that has not returned by then is logged, and `/ready` says no until it has.
+        #[serde(with = "units::duration")]
+        timeout: Duration = seconds(5), restart, in WAIT;
+    }
+}
+
 impl Config {
     /// Most bytes of the event that one message of so many bytes becomes.
     pub(crate) fn event_bytes(&self, message_bytes: usize) -> usize {
@@ -269,6 +283,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     config.queue.check_ranges(found);
     config.limits.check_ranges(found);
     config.broker.check_ranges(found);
+    config.consumers.check_ranges(found);
     check_queues(config, found);
     let limits = &config.limits;
     if limits.messages_per_second > 0 {

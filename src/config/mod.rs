@@ -36,7 +36,7 @@ pub use channels::Channels;
 pub use chat::{Chat, Deliver, Dialect, Exists};
 pub use history::History;
 use keys::{Applies, Key, Kind, SectionKeys};
-pub use limits::{Broker, Limits, Overflow, Queue};
+pub use limits::{Broker, Limits, Overflow, OwnConsumers, Queue};
 pub use log::{Log, LogFormat};
 pub use origin::Origin;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,7 @@ sections! {
     history: History,
     bridge: Bridge,
     channels: Channels,
+    consumers: OwnConsumers,
     assistant: Assistant,
     admin: Admin,
     log: Log,

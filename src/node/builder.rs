@@ -4,6 +4,7 @@ use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::Facts;
 use crate::broker::Consumer;
+use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
 use crate::config::{Config, Limits, OWN_SETTINGS_MAX, Queue};
 use crate::metrics::Metrics;
@@ -114,21 +115,21 @@ impl Builder {
     /// `{name:uuid}` (in lower case), `{business_id}` with `{session_id}`. Each path is a room. Every connection is
     /// served by a clone of `consumer`, on its worker's thread: see [`Consumer`] for what it may and may not do.
     #[must_use]
-    pub fn route(
+    pub fn route<C: Consumer + Clone + Sync + 'static>(
         mut self,
         template: impl Into<String>,
-        consumer: impl Consumer + Clone + Sync + 'static,
+        consumer: C,
     ) -> Self {
         let make = move || Box::new(consumer.clone()) as Box<dyn Consumer>;
-        self.routes.push(OwnRoute::new(template, make));
+        self.routes.push(OwnRoute::new::<C>(template, make));
         self
     }
 
     /// As [`Builder::route`], for a consumer that waits: `task` is called for each connection, and what it returns runs
-    /// on the control plane until it ends. Both ways are bounded: a connection whose task has 16 messages ([`chat::INBOX`](crate::chat::INBOX)) still
-    /// to take is not read from, and what the task says waits for room. The connection ends with 1000 when its
-    /// [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
-    /// `server.handshake_timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    /// on the control plane until it ends. Both ways are bounded: a connection whose task has `consumers.inbox` (16)
+    /// messages still to take is not read from, and what the task says waits for room. The connection ends with 1000
+    /// when its [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
+    /// `consumers.timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
     #[must_use]
     pub fn route_async<T>(
         mut self,
@@ -163,6 +164,18 @@ impl Builder {
         self
     }
 
+    /// Worst-case memory of this node with so many connections and workers, what waits for its tasks included; settings
+    /// that [`Builder::route_settings`] gives are not: they are known once the node starts.
+    #[must_use]
+    pub fn worst_case_memory(&self, connections: usize, workers: usize) -> MemoryBudget {
+        let budget = worst_case_memory(&self.config, connections, workers);
+        if self.tasks.is_empty() {
+            budget
+        } else {
+            budget.with_tasks(&self.config, connections)
+        }
+    }
+
     /// Starts the node: both listeners are bound, and clients wait until [`Node::run`]. Must be called on a
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
@@ -180,11 +193,12 @@ impl Builder {
             None => Dispatcher::start(&handle, &config.assistant)?,
         };
         let metrics = Arc::new(Metrics::new());
-        let patience = config.server.handshake_timeout;
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
-            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
-            routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
+            let settings = config.consumers.clone();
+            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), settings);
+            let make = move || Box::new(tasks.clone()) as Box<dyn Consumer>;
+            routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;

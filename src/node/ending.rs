@@ -59,6 +59,9 @@ impl NodeParts {
             let ended = tokio::select! {
                 ended = &mut joined => ended,
                 ended = async { replies.await; std::future::pending().await } => ended,
+                () = tokio::time::sleep(left + STOP_MAX) => {
+                    return tracing::error!("a worker does not end: a consumer has not returned");
+                }
             };
             if ended.is_err() {
                 tracing::error!("waiting for the workers failed");

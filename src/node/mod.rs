@@ -5,6 +5,7 @@
 
 mod builder;
 mod ending;
+mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +81,9 @@ struct NodeParts {
     /// What runs both.
     redis: Arc<redis::Runtime>,
     /// Not ready for more; all goes on.
-    draining: watch::Sender<bool>,
+    draining: Sender<bool>,
     /// Nobody new is taken any more.
-    closing: watch::Sender<bool>,
+    closing: Sender<bool>,
 }
 
 impl Node {
@@ -109,8 +110,9 @@ impl Node {
         of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
-        own: Vec<OwnRoute>,
+        mut own: Vec<OwnRoute>,
     ) -> Result<Self, Error> {
+        let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
         let (listener, address) = server::listen(&config)?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
@@ -118,6 +120,11 @@ impl Node {
             limits.connections_per_ip,
         ));
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        if !own.is_empty() {
+            let (broker, timeout) = (Arc::clone(&parts.broker), parts.config.consumers.timeout);
+            let closing = parts.closing.subscribe();
+            tokio::spawn(watch::watch(calls, broker, parts.clock, timeout, closing));
+        }
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -246,8 +253,8 @@ impl NodeParts {
             bridge,
             channels,
             redis,
-            draining: watch::Sender::new(false),
-            closing: watch::Sender::new(false),
+            draining: Sender::new(false),
+            closing: Sender::new(false),
         })
     }
 

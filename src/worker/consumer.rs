@@ -1,11 +1,12 @@
 //! What a worker tells the consumers besides messages: that a connection begins, that its room is
 //! heard everywhere, that the connection is gone. A panic in there costs that connection.
 
+use super::context::Close;
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
 use crate::broker::room::{Room, RoomSlot};
-use crate::broker::{Consumers, Publication, Verdict};
+use crate::broker::{Consumers, Publication};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -48,14 +49,13 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let Some(local) = local else {
             return;
         };
-        let verdict = context.joined(key, &mut client.role, &local.room);
-        if let Verdict::Close(reason) = verdict {
-            self.close(key, reason);
+        if let Some(close) = context.joined(key, &mut client.role, &local.room) {
+            self.close(key, close);
         }
     }
 
     /// Begins a connection for its consumer: what leaves with the 101, and why the connection ends if it does.
-    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<CloseReason>) {
+    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<Close>) {
         let Self {
             rooms,
             clients,
@@ -68,17 +68,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
         let room = local.map(|local| &local.room);
         let role = &mut client.role;
-        match context.open(key, role, room, !client.unwelcomed) {
-            (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
-            (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
-        }
+        context.open(key, role, room, !client.unwelcomed)
     }
 
     /// Begins a connection; a panic of its consumer ends it with 1011, once its 101 is written.
-    pub(super) fn contained_opening(
-        &mut self,
-        key: u64,
-    ) -> (Option<Publication>, Option<CloseReason>) {
+    pub(super) fn contained_opening(&mut self, key: u64) -> (Option<Publication>, Option<Close>) {
         match catch_unwind(AssertUnwindSafe(|| self.begun(key))) {
             Ok(begun) => begun,
             Err(_) => {
@@ -86,7 +80,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 tracing::error!(
                     "a consumer panicked as its connection began; it is closed with 1011"
                 );
-                (None, Some(CloseReason::Internal))
+                (None, Some(CloseReason::Internal.into()))
             }
         }
     }

@@ -6,6 +6,7 @@
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
 use super::client::{Ended, Seat, Stage};
+use super::context::Close;
 use super::gathering::{Aside, Content, Gathering, Load, Pending};
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
@@ -130,8 +131,12 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.contained(connection.0, |worker, key| worker.resume(key, true));
                 self.done.add(0);
             }
-            Parcel::End { connection, reason } => {
-                self.close(connection.0, reason);
+            Parcel::End {
+                connection,
+                reason,
+                farewell,
+            } => {
+                self.close(connection.0, Close { reason, farewell });
                 self.done.add(0);
             }
             Parcel::Control { connection, frame } => {

@@ -3,6 +3,7 @@
 use super::Handoff;
 use super::client::{Client, Ended, ReadSide, Seat, Stage};
 use super::connection::Connection;
+use super::context::Close;
 use super::outbound::Sent;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
@@ -135,8 +136,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         self.context.metrics.connections_opened.inc();
         let (greeting, end) = self.contained_opening(key);
         self.greet(key, &answer, greeting.as_ref());
-        if let Some(reason) = end {
-            self.close(key, reason);
+        if let Some(close) = end {
+            self.close(key, close);
         }
         self.arm(key);
         if let Some(drain) = &self.drain {
@@ -272,13 +273,15 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     }
 
     /// Ends a connection from this side.
-    pub(super) fn close(&mut self, key: u64, reason: CloseReason) {
+    pub(super) fn close(&mut self, key: u64, close: impl Into<Close>) {
         let now = self.context.now;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         if client.connection.is_open() {
-            client.connection.close(now, reason);
+            let Close { reason, farewell } = close.into();
+            let text = farewell.as_deref().unwrap_or(reason.reason());
+            client.connection.close_saying(now, reason, text);
             self.note_end(key);
             self.agenda.touch(key);
             self.arm(key);
