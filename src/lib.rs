@@ -59,7 +59,7 @@
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 1 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 1 | [`telemetry`] | Logs that never wait. |
-//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
+//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
 //! The modules of floor 8 are the binary's. The list of modules below is in the
 //! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
@@ -73,8 +73,8 @@
 //!    `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
-//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
-//!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
+//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
+//!    [`transport::encoder`]). The deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
@@ -166,6 +166,7 @@ mod clock;
 pub mod config;
 mod metrics;
 mod name;
+mod panics;
 mod sync;
 
 // Floor 1
@@ -213,23 +214,24 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+                Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
             };
         }
         pub mod probe {
             pub use crate::bridge::probe::probe;
         }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
-            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        pub mod order {
+            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
+            pub use crate::bridge::order::{Announcement, Position};
         }
     }
     pub mod broker {
+        pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::room::Room;
         pub use crate::broker::{Broker, Parcel, Publication, Wake};
     }
     pub mod channels {
@@ -251,7 +253,7 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
+            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -269,19 +271,19 @@ pub mod internal {
     }
     pub mod transport {
         pub use crate::transport::{
-            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+            Decoder, Incoming, Input, Limits, MessageKind, Opcode, Violation, ViolationKind,
         };
         pub mod encoder {
             pub use crate::transport::encoder::frame;
         }
         pub mod handshake {
             pub use crate::transport::handshake::{
-                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+                HandshakeRefusal, Offer, RefusalKind, RequestHead, accept, answer, check,
             };
         }
     }
     pub mod worker {
-        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
     }

@@ -1,6 +1,6 @@
 //! Signals, from the first moment of `main`: the ones that end the server in order, and those that do not.
 //!
-//! They are blocked before there is a second thread, which every later thread inherits, and one thread
+//! Signals are blocked before there is a second thread, which every later thread inherits, and one thread
 //! waits for them (sigwait(3)). So none of them ends the process by its default, whatever was set for it
 //! before (`nohup`), no call is cut short by a handler, and a server that logs to the terminal from the
 //! background is not stopped for it (SIGTTOU).
@@ -113,7 +113,7 @@ impl Signals {
                     let Ok(signal) = self.awaited.wait() else {
                         return;
                     };
-                    hear(signal, &asked);
+                    on_signal(signal, &asked);
                 }
             })?;
         let drain = async move {
@@ -132,7 +132,7 @@ impl Signals {
     }
 }
 
-fn hear(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
+fn on_signal(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
     let name = signal.as_str();
     match meaning(signal) {
         Meaning::Nothing(text) => tracing::info!(signal = name, "{text}"),

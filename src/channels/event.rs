@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::codec::text;
 use super::codec::value::{Map, Value};
 use crate::config::Dialect;
-use crate::config::channels::Channels;
+use crate::config::channels::ChannelsSettings;
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, Sender, Stamp};
 
@@ -30,11 +30,11 @@ pub enum Outcome {
 /// Why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// It has no `type`, or one that is no text.
+    /// The event has no `type`, or one that is no text.
     NoType,
-    /// Its type is not configured.
+    /// The event's type is not configured.
     UnknownType,
-    /// It holds bytes, which no JSON can say.
+    /// The event holds bytes, which no JSON can say.
     Bytes,
 }
 
@@ -67,7 +67,7 @@ pub struct Mapping {
 impl Mapping {
     /// The mapping of a configuration, for clients of `dialect`, on the node called `node`.
     #[must_use]
-    pub fn new(channels: &Channels, dialect: Dialect, node: &str) -> Self {
+    pub fn new(channels: &ChannelsSettings, dialect: Dialect, node: &str) -> Self {
         let methods = |types: &[String]| -> Vec<String> {
             let methods = types.iter().map(|kind| method(kind).into_owned());
             methods.collect()
@@ -176,8 +176,8 @@ impl Mapping {
         Ok(())
     }
 
-    fn writer<'o>(&self, out: &'o mut Vec<u8>) -> text::Writer<'o> {
-        text::Writer {
+    fn writer<'o>(&self, out: &'o mut Vec<u8>) -> text::JsonWriter<'o> {
+        text::JsonWriter {
             out,
             dialect: self.dialect,
             first: true,

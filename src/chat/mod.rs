@@ -24,7 +24,7 @@ mod reply;
 mod session;
 
 pub(crate) use calls::Calls;
-pub use django::Visit;
+pub use django::DjangoPeer;
 pub use own::OwnRoute;
 pub(crate) use session::{Begin, RECEIVED_BYTES, Tasks};
 pub use session::{Received, Session};
@@ -57,8 +57,8 @@ pub fn guide() -> Role {
 
 /// Somebody who comes to a chat of dialect `django`.
 #[must_use]
-pub fn django(visit: Visit) -> Role {
-    Role::with(DJANGO, visit)
+pub fn django(peer: DjangoPeer) -> Role {
+    Role::with(DJANGO, peer)
 }
 
 /// Somebody who wants every message back as it came (conformance suites).
@@ -157,7 +157,7 @@ impl broker::Consumers for Set {
     }
 
     fn is_answering(&self, role: &Role, room: Option<&Room>) -> bool {
-        let name = match (role.state::<Visit>(), room) {
+        let name = match (role.state::<DjangoPeer>(), room) {
             (Some(visit), _) => &visit.prompts,
             (None, Some(room)) => room.name(),
             (None, None) => return false,

@@ -13,7 +13,7 @@ pub struct OwnRoute {
     /// The type of its consumers.
     consumer: &'static str,
     calls: Arc<Calls>,
-    /// Its number there.
+    /// The number of this route there.
     number: u16,
     make: Arc<dyn Fn() -> Box<dyn Consumer> + Send + Sync>,
 }

@@ -9,7 +9,7 @@ use crate::broker::{
     Broker, Caller, Consumer, Context, Encode, Message, Payload, Publication, Verdict,
 };
 use crate::clock::Clock;
-use crate::config::OwnConsumers;
+use crate::config::ConsumerSettings;
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
@@ -42,12 +42,12 @@ pub enum Received {
 struct Inbox {
     /// Most messages that wait, each of at most `limits.message_bytes`.
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<InboxState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InboxState {
     messages: VecDeque<Received>,
     /// The connection is not read from until there is room.
     is_held: bool,
@@ -205,7 +205,7 @@ pub(crate) struct Tasks {
     begin: Begin,
     control: Handle,
     metrics: Arc<Metrics>,
-    settings: OwnConsumers,
+    settings: ConsumerSettings,
     /// Once the connection has begun.
     inbox: Option<Arc<Inbox>>,
 }
@@ -216,7 +216,7 @@ impl Tasks {
         begin: Begin,
         control: Handle,
         metrics: Arc<Metrics>,
-        settings: OwnConsumers,
+        settings: ConsumerSettings,
     ) -> Self {
         Self {
             begin,

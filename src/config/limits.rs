@@ -1,14 +1,12 @@
 //! `[queue]`, `[limits]` and `[broker]`: what one client, and all of them together, may use, and what those
 //! bounds may be.
 
-use super::keys;
-use super::setting::{BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, choice, seconds, section};
-use super::validate::Findings;
-use super::{Config, Dialect, OWN_SETTINGS_MAX, OwnKeys, Plain, Route, bridge, history, units};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use super::problem::Findings;
+use super::setting::{
+    BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, check_least, choice, seconds, section,
+};
+use super::units;
 use std::time::Duration;
-use toml::{Table, Value};
 
 /// hyper refuses to read with a smaller buffer.
 const HEADER_BYTES_MIN: usize = 8192;
@@ -20,12 +18,9 @@ const URI_BYTES_MIN: usize = 256;
 const SOCKET_BUFFER_BYTES_MIN: usize = 4608;
 /// Counted in 16 bits for each connection.
 const REFUSALS_MAX: u32 = u16::MAX as u32;
-/// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
-const EVENT_OVERHEAD_BYTES: usize = 512;
-
 section! {
     /// What one subscriber's socket has not taken yet.
-    ["queue"] Queue {
+    ["queue"] QueueSettings {
         /// Most deliveries waiting for one subscriber.
         capacity: usize = 100, restart per route, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
@@ -52,7 +47,7 @@ choice! {
 
 section! {
     /// What one client, and all of them together, may use.
-    ["limits"] Limits {
+    ["limits"] LimitSettings {
         /// Most connections on this node; 0 = what the file-descriptor limit allows.
         connections: usize = 0, restart;
         /// Most connections from one address (IPv6: one /64); 0 = no limit.
@@ -97,7 +92,7 @@ section! {
 
 section! {
     /// Rooms and the mailboxes between workers.
-    ["broker"] Broker {
+    ["broker"] BrokerSettings {
         /// Members above which a room spreads over all workers.
         spread_above: usize = 256, restart, in 1..;
         /// Most publications waiting for one worker; a full mailbox stops the reading of its publishers.
@@ -112,7 +107,7 @@ const INBOX_MAX: usize = 4096;
 
 section! {
     /// Consumers of a program's own: the library's routes.
-    ["consumers"] OwnConsumers {
+    ["consumers"] ConsumerSettings {
         /// Most messages of one connection that wait for its task; while as many wait, it is not read from.
         inbox: usize = 16, restart, in 1..=INBOX_MAX;
         /// Longest until a task takes or says something, or its connection ends with 1011; an in-line consumer that has not returned by then is logged, and `/ready` says no until it has.
@@ -121,171 +116,26 @@ section! {
     }
 }
 
-impl Config {
-    /// Most bytes of the event that one message of so many bytes becomes.
-    pub(crate) fn event_bytes(&self, message_bytes: usize) -> usize {
-        // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
-        let growth = match self.chat.dialect {
-            Dialect::Guide => 1,
-            Dialect::Django => 3,
-        };
-        let bytes = message_bytes.saturating_mul(growth);
-        bytes.saturating_add(EVENT_OVERHEAD_BYTES)
-    }
-}
-
-/// The sections of which a route may have keys of its own.
-const OF_ROUTES: [&str; 2] = ["queue", "limits"];
-
-impl Route {
-    /// The paths of the keys that it has of its own.
-    fn own_keys(&self) -> impl Iterator<Item = String> {
-        let sections = OF_ROUTES.into_iter().zip([&self.queue, &self.limits]);
-        sections.flat_map(|(section, own)| own.keys().map(move |name| format!("{section}.{name}")))
-    }
-}
-
-/// A section with the route's own keys in their place.
-fn merged<T: Serialize + DeserializeOwned>(section: &T, own: &OwnKeys) -> Result<T, String> {
-    let of_node = Table::try_from(section).map_err(|error| error.to_string())?;
-    let of_route = own.iter().map(|(name, value)| {
-        let value = match value {
-            Plain::Number(number) => Value::Integer((*number).into()),
-            Plain::Text(text) => Value::String(text.clone()),
-        };
-        (name.clone(), value)
-    });
-    let all: Table = of_node.into_iter().chain(of_route).collect();
-    all.try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())
-}
-
-impl Config {
-    /// The settings as they hold on the routes that have some of their own, in the order of these routes.
-    ///
-    /// # Errors
-    /// One sentence that names the path, if a key is none or its value does not fit.
-    pub fn of_routes(&self) -> Result<Vec<Self>, String> {
-        let own = self.routes.iter().filter(|route| route.has_own_settings());
-        own.map(|route| {
-            let merge = || {
-                let (queue, limits) = (
-                    merged(&self.queue, &route.queue)?,
-                    merged(&self.limits, &route.limits)?,
-                );
-                Ok(Self {
-                    queue,
-                    limits,
-                    ..self.clone()
-                })
-            };
-            merge().map_err(|what: String| format!("route {:?}: {what}", route.path))
-        })
-        .collect()
-    }
-
-    /// Checks these settings of a route of the program's own on this node, as those of `[[routes]]` are.
-    ///
-    /// # Errors
-    /// One sentence that names the key.
-    pub(crate) fn admit(&self, queue: &Queue, limits: &Limits) -> Result<Self, String> {
-        let merged = Self {
-            queue: queue.clone(),
-            limits: limits.clone(),
-            ..self.clone()
-        };
-        for (section, of_node, of_route) in [
-            (
-                "queue",
-                Table::try_from(&self.queue),
-                Table::try_from(queue),
-            ),
-            (
-                "limits",
-                Table::try_from(&self.limits),
-                Table::try_from(limits),
-            ),
-        ] {
-            let (of_node, of_route) = (of_node.unwrap_or_default(), of_route.unwrap_or_default());
-            let is_kept = |(name, value): &(&String, &Value)| of_node.get(*name) == Some(*value);
-            let changed = of_route.iter().filter(|entry| !is_kept(entry));
-            let mut keys = changed.map(|(name, _)| format!("{section}.{name}"));
-            if let Some(key) = keys.find(|key| !is_per_route(key)) {
-                return Err(format!("{key}: no route has this of its own"));
-            }
-        }
-        match beside(self, &merged).errors.first() {
-            Some(problem) => Err(format!("{}: {}", problem.key, problem.what)),
-            None => Ok(merged),
-        }
-    }
-}
-
-/// Is this a key that a route may have of its own?
-fn is_per_route(path: &str) -> bool {
-    keys::find(path).is_some_and(|key| key.per_route)
-}
-
-/// What is wrong with a route's settings that is not wrong with the node's.
-fn beside(node: &Config, route: &Config) -> Findings {
-    let [general, mut found] = [node, route].map(|config| {
-        let mut found = Findings::default();
-        check(config, &mut found);
-        history::check(config, &mut found);
-        bridge::check(config, &mut found);
-        found
-    });
-    found
-        .errors
-        .retain(|problem| !general.errors.contains(problem));
-    found
-        .warnings
-        .retain(|problem| !general.warnings.contains(problem));
-    found
-}
-
-/// What the settings of routes say for themselves, and together with the node's.
-pub(super) fn check_routes(config: &Config, found: &mut Findings) {
-    let own = config.routes.iter().enumerate();
-    let own = own.filter(|(_, route)| route.has_own_settings());
-    if own.clone().count() > OWN_SETTINGS_MAX {
-        let what = format!("more than {OWN_SETTINGS_MAX} routes have settings of their own");
-        found.error(
-            "routes",
-            what,
-            "set in [queue] and [limits] what most have in common",
-        );
-    }
-    // One that cannot be merged has been told with its value.
-    let merged = config.of_routes().unwrap_or_default();
-    for ((index, route), merged) in own.zip(merged) {
-        let in_route = |key: &str| format!("routes[{}].{key}", index + 1);
-        for key in route.own_keys() {
-            if !is_per_route(&key) {
-                let fix = format!("write {key} once, for all routes");
-                found.error(in_route(&key), "no route has this of its own", fix);
-            }
-        }
-        let mut here = beside(config, &merged);
-        for problem in here.errors.iter_mut().chain(&mut here.warnings) {
-            let section = problem.key.split('.').next().unwrap_or_default();
-            if OF_ROUTES.contains(&section) {
-                problem.key = in_route(&problem.key);
-            }
-        }
-        found.errors.append(&mut here.errors);
-        found.warnings.append(&mut here.warnings);
-    }
-}
-
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    config.queue.check_ranges(found);
-    config.limits.check_ranges(found);
-    config.broker.check_ranges(found);
-    config.consumers.check_ranges(found);
-    check_queues(config, found);
-    let limits = &config.limits;
+/// The event of the longest message has `event_bytes`.
+pub(super) fn check(
+    queue: &QueueSettings,
+    limits: &LimitSettings,
+    broker: &BrokerSettings,
+    event_bytes: usize,
+    found: &mut Findings,
+) {
+    queue.check_ranges(found);
+    limits.check_ranges(found);
+    broker.check_ranges(found);
+    // Each queue must hold the event of the longest message, or that message reaches nobody, ever.
+    let queues = [
+        ("queue.bytes_max", queue.bytes_max),
+        ("broker.mailbox_bytes", broker.mailbox_bytes),
+    ];
+    let why = " for the event of the longest message";
+    let instead = ", or lower limits.message_bytes";
+    check_least(&queues, event_bytes, (why, instead), found);
     if limits.messages_per_second > 0 {
         let key = "limits.messages_burst";
         limits.messages_burst.check(1.., key, found);
@@ -311,23 +161,5 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             what,
             "write at most limits.send_buffer_bytes",
         );
-    }
-}
-
-/// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
-fn check_queues(config: &Config, found: &mut Findings) {
-    let event = config.event_bytes(config.limits.message_bytes);
-    for (key, value) in [
-        ("queue.bytes_max", config.queue.bytes_max),
-        ("broker.mailbox_bytes", config.broker.mailbox_bytes),
-    ] {
-        if value < event {
-            let what = format!("{value} is too small for the event of the longest message");
-            found.error(
-                key,
-                what,
-                format!("write at least {event}, or lower limits.message_bytes"),
-            );
-        }
     }
 }

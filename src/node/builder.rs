@@ -2,11 +2,11 @@
 
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
-use crate::banner::Facts;
+use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::{Config, Limits, OWN_SETTINGS_MAX, Queue};
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings};
 use crate::metrics::Metrics;
 use crate::server;
 use std::fmt;
@@ -90,7 +90,7 @@ pub struct Builder {
 }
 
 /// Gives a route settings of its own.
-type Settings = Box<dyn FnOnce(&mut Queue, &mut Limits) + Send>;
+type Settings = Box<dyn FnOnce(&mut QueueSettings, &mut LimitSettings) + Send>;
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +150,7 @@ impl Builder {
     pub fn route_settings(
         mut self,
         template: impl Into<String>,
-        change: impl FnOnce(&mut Queue, &mut Limits) + Send + 'static,
+        change: impl FnOnce(&mut QueueSettings, &mut LimitSettings) + Send + 'static,
     ) -> Self {
         self.settings.push((template.into(), Box::new(change)));
         self
@@ -186,7 +186,7 @@ impl Builder {
     /// # Cancel safety
     /// As [`Node::start`].
     pub async fn start(self) -> Result<Node, Error> {
-        let config = Arc::new(Facts::gather().resolve(&self.config));
+        let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
         let assistant = match self.assistant {
             Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),

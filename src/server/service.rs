@@ -11,13 +11,13 @@ use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router, Target};
 use crate::broker::{Caller, Identity, Role};
-use crate::chat::{self, Visit};
+use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
-use crate::transport::handshake::{self, Head, Offer};
+use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     router: Router,
     allowed: Allowed,
@@ -48,7 +48,7 @@ pub(super) struct Upgrade {
 }
 
 /// A connection before it is admitted.
-struct Visitor {
+struct UnadmittedConnection {
     role: Role,
     room: Option<RoomName>,
 }
@@ -90,8 +90,8 @@ impl RefusedRequest {
     }
 }
 
-impl From<handshake::Refusal> for RefusedRequest {
-    fn from(refusal: handshake::Refusal) -> Self {
+impl From<handshake::HandshakeRefusal> for RefusedRequest {
+    fn from(refusal: handshake::HandshakeRefusal) -> Self {
         Self {
             status: refusal.status(),
             reason: refusal.reason,
@@ -106,7 +106,7 @@ fn retry_after() -> HeaderValue {
     HeaderValue::from(1 + crate::clock::wall().1 % 5)
 }
 
-impl Front {
+impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
         let config = &entrance.config;
         let own = entrance.own.iter();
@@ -136,7 +136,7 @@ impl Front {
         }
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        let mut response = match self.judge(target, &Head::of(&request), peer) {
+        let mut response = match self.judge(target, &RequestHead::of(&request), peer) {
             Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
                 Ok(response) => {
                     *upgrade = Some(accepted);
@@ -179,7 +179,7 @@ impl Front {
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
-    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
+    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
@@ -199,7 +199,7 @@ impl Front {
     fn judge(
         &self,
         target: &str,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         peer: u64,
     ) -> Result<Option<(Offer, Upgrade)>, RefusedRequest> {
         if target.len() > self.uri_bytes {
@@ -210,7 +210,7 @@ impl Front {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.visitor(path) else {
+        let Some(visitor) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -255,13 +255,13 @@ impl Front {
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn visitor(&self, path: &str) -> Option<Visitor> {
+    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            let mut visitor = self.visit(exists, target);
-            visitor.role.settings = self.django_settings;
-            return Some(visitor);
+            let mut connection = self.django_connection(exists, target);
+            connection.role.settings = self.django_settings;
+            return Some(connection);
         }
         let matched = self.router.match_path(path)?;
         let mut role = match matched.target {
@@ -279,13 +279,17 @@ impl Front {
         };
         role.settings = matched.settings;
         let has_room = matched.target != Target::BuiltIn(Handler::Echo);
-        Some(Visitor {
+        Some(UnadmittedConnection {
             role,
             room: matched.room.filter(|_| has_room),
         })
     }
 
-    fn visit(&self, exists: &[Exists], target: route::DjangoTarget) -> Visitor {
+    fn django_connection(
+        &self,
+        exists: &[Exists],
+        target: route::DjangoTarget,
+    ) -> UnadmittedConnection {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -293,7 +297,7 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = chat::django(Visit {
+        let role = chat::django(DjangoPeer {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
@@ -301,7 +305,7 @@ impl Front {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        Visitor {
+        UnadmittedConnection {
             role,
             room: joined.room,
         }
@@ -332,7 +336,7 @@ impl Front {
             }
             Hint::Handshake(kind) => {
                 let reason = refused.reason;
-                let refusal = handshake::Refusal { kind, reason };
+                let refusal = handshake::HandshakeRefusal { kind, reason };
                 if let Some((name, value)) = refusal.header() {
                     // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
                     // client of a WebSocket's route, and is not waited for.

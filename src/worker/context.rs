@@ -1,19 +1,17 @@
 //! What a worker's connections share: the way into rooms, the consumers, the counters; and
 //! [`Speaker`], which hands one connection's messages to its consumer.
 
-use super::Supplies;
 use super::connection::Surroundings;
-use crate::broker::ledger::Ledger;
+use super::supplies::Supplies;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{
     Broker, ConnectionKey, Consumers, Context, Message, Publication, Role, Verdict,
 };
 use crate::clock::{Clock, Millis};
-use crate::config::BridgeMode;
 use crate::metrics::{Metrics, count};
 use crate::protocol::CloseReason;
-use crate::transport::{Kind, Opcode, encoder};
+use crate::transport::{MessageKind, Opcode, encoder};
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -21,10 +19,8 @@ use std::time::Duration;
 
 /// Plain counters of one turn, added to the shared metrics at its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct TurnTally {
     pub(super) bytes_read: u64,
-    pub(super) bytes_written: u64,
-    pub(super) writes: u64,
     pub(super) accepted: u64,
 }
 
@@ -35,14 +31,10 @@ pub(super) struct WorkerContext<C> {
     pub(super) broker: Arc<Broker>,
     pub(super) consumers: C,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) ledger: Ledger,
-    pub(super) tally: Tally,
+    pub(super) tally: TurnTally,
     pub(super) now: Millis,
     pub(super) clock: Clock,
     expiry: Duration,
-    /// How long an own message may take to come back in the order of all nodes.
-    order_timeout: Duration,
-    assistant_timeout: Duration,
 }
 
 /// A connection that its consumer ends: why, and what the close frame says in the place of the reason's own text.
@@ -88,16 +80,10 @@ impl<C: Consumers> WorkerContext<C> {
             broker: Arc::clone(&supplies.broker),
             consumers,
             metrics: Arc::clone(&supplies.metrics),
-            ledger: Ledger::default(),
-            tally: Tally::default(),
+            tally: TurnTally::default(),
             now,
             clock: supplies.clock,
             expiry: config.queue.expiry,
-            order_timeout: match config.bridge.mode {
-                BridgeMode::Streams => config.bridge.order_timeout,
-                BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
-            },
-            assistant_timeout: config.assistant.timeout,
         }
     }
 
@@ -105,15 +91,6 @@ impl<C: Consumers> WorkerContext<C> {
     pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
         self.now = now;
         self.consumers.begin_turn(second, micros);
-    }
-
-    /// How long a peer that has ended its side is still given what it waits for.
-    pub(super) fn finishing(&self, has_asked: bool) -> Duration {
-        if has_asked {
-            self.order_timeout + self.assistant_timeout
-        } else {
-            self.order_timeout
-        }
     }
 
     /// The consumers, one connection as they see it, and the counters.
@@ -224,10 +201,10 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
         }
     }
 
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
+    fn message(&mut self, kind: MessageKind, payload: &mut [u8]) -> Verdict {
         #[cfg(test)]
         super::tests::trip(payload);
-        let message = Message::new(kind == Kind::Text, payload);
+        let message = Message::new(kind == MessageKind::Text, payload);
         self.consumers.message(self.role, &mut self.cx, message)
     }
 

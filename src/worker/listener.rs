@@ -8,13 +8,14 @@
 //! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
-use super::Handoff;
+use super::connections::Connections;
+use super::handoff::Handoff;
 use super::port::{Port, Ready, TcpPort};
-use super::turn::{TIMER_MAX, Worker};
+use super::timers::TIMER_MAX;
+use crate::broker::Role;
 use crate::broker::placement::Passage;
-use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
-use crate::metrics::count;
+use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -80,6 +81,15 @@ struct Arrival<S> {
     armed: Millis,
 }
 
+/// A handshake that this worker has accepted, for itself.
+pub(super) struct Opening<S> {
+    pub(super) handoff: Handoff<S>,
+    /// When the timer of its key fires.
+    pub(super) armed: Millis,
+    /// More may be there to read, or the end, that no event will announce again.
+    pub(super) has_more: bool,
+}
+
 /// The way in of one node.
 pub struct Listener<P: Port = TcpPort> {
     listening: P::Listening,
@@ -93,6 +103,8 @@ pub struct Listener<P: Port = TcpPort> {
     failed: Option<(Millis, Duration)>,
     /// Nobody new is to come: it closes once nobody waits at the listener.
     is_closing: bool,
+    /// Nobody waits any more.
+    is_over: bool,
 }
 
 impl<P: Port> fmt::Debug for Listener<P> {
@@ -120,6 +132,7 @@ impl<P: Port> Listener<P> {
             accept_ready: false,
             failed: None,
             is_closing: false,
+            is_over: false,
         }
     }
 
@@ -141,142 +154,149 @@ impl<P: Port> Listener<P> {
     }
 }
 
-impl<P: Port, C: Consumers> Worker<P, C> {
+impl<P: Port> Listener<P> {
     /// Begins to listen.
     ///
     /// # Panics
     /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
-    pub(super) fn listen_at(&mut self, mut listener: Listener<P>) {
-        self.port
-            .listen(&mut listener.listening)
+    pub(super) fn start(&mut self, port: &P) {
+        port.listen(&mut self.listening)
             .expect("invariant: at the start a poll can watch one more socket");
-        self.listener = Some(listener);
     }
 
-    /// The listener says that somebody is there.
-    pub(super) fn accept_ready(&mut self) {
-        if let Some(listener) = &mut self.listener {
-            listener.accept_ready = true;
-        }
+    /// Somebody is there.
+    pub(super) fn set_ready(&mut self) {
+        self.accept_ready = true;
     }
 
-    /// Accepts who is there. Errors back off instead of spinning: without a free descriptor, accept fails at
-    /// once, and the listener will not say again that somebody waits.
-    pub(super) fn accept(&mut self) {
-        let now = self.context.now;
+    /// Accepts who is there; how many. Errors back off instead of spinning: without a free descriptor, accept
+    /// fails at once, and the port will not say again that somebody waits.
+    pub(super) fn accept(
+        &mut self,
+        connections: &mut Connections<P>,
+        now: Millis,
+        metrics: &Metrics,
+    ) -> u64 {
+        let mut accepted = 0;
         for _ in 0..BATCH {
-            let Some(listener) = &mut self.listener else {
-                return;
-            };
-            if !listener.accept_ready || listener.failed.is_some_and(|(due, _)| now < due) {
-                return;
+            if !self.accept_ready || self.failed.is_some_and(|(due, _)| now < due) {
+                break;
             }
-            match self.port.accept(&listener.listening) {
+            match connections.port.accept(&self.listening) {
                 Ok((socket, address)) => {
-                    listener.recovered();
-                    self.context.tally.accepted += 1;
-                    self.arrive(socket, address);
+                    self.recovered();
+                    accepted += 1;
+                    self.arrive(socket, address, connections, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    listener.recovered();
-                    listener.accept_ready = false;
-                    if listener.is_closing {
-                        self.stop_listening();
-                    }
+                    self.recovered();
+                    self.accept_ready = false;
+                    self.is_over = self.is_closing;
                 }
                 Err(error) => {
                     let kind = kind_of(&error);
-                    count(&self.context.metrics.accept_errors, "kind", kind);
+                    count(&metrics.accept_errors, "kind", kind);
                     if kind == "aborted" {
                         continue;
                     }
-                    if listener.failed.is_none() {
+                    if self.failed.is_none() {
                         tracing::warn!(%error, "cannot accept connections; trying again (raise the descriptor limit if it says too many open files)");
                     }
-                    let pause = listener.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
+                    let pause = self.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
                     let pause = pause.min(BACK_OFF.1);
-                    listener.failed = Some((now + pause, pause));
+                    self.failed = Some((now + pause, pause));
                 }
             }
         }
+        accepted
     }
 
-    fn arrive(&mut self, socket: P::Socket, address: SocketAddr) {
-        let Some(listener) = &mut self.listener else {
+    fn arrive(
+        &mut self,
+        socket: P::Socket,
+        address: SocketAddr,
+        connections: &mut Connections<P>,
+        now: Millis,
+    ) {
+        let Some((mut socket, peer)) = self.gate.admit(socket, address) else {
             return;
         };
-        let Some((mut socket, peer)) = listener.gate.admit(socket, address) else {
-            return;
-        };
-        let key = self.clients.reserve();
-        if let Err(error) = self.port.watch(&mut socket, key) {
+        let key = connections.clients.reserve();
+        if let Err(error) = connections.port.watch(&mut socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            self.clients.release(key);
-            listener.gate.leave(peer);
+            connections.clients.release(key);
+            self.gate.leave(peer);
             return;
         }
-        let now = self.context.now;
-        let deadline = now + listener.handshake_timeout;
+        let deadline = now + self.handshake_timeout;
         let armed = deadline.min(now + TIMER_MAX);
-        self.timers.arm(armed, key);
+        connections.timers.arm(armed, key);
         let arrival = Arrival {
             socket,
             peer,
             deadline,
             armed,
         };
-        listener.arrivals.insert(key, arrival);
+        self.arrivals.insert(key, arrival);
     }
 
-    /// Something happened to a socket whose client had not spoken.
-    pub(super) fn on_arrival(&mut self, key: u64, ready: Ready) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get_mut(&key) else {
-            return;
-        };
-        let space = self.buffer.get_mut(..FIRST_READ).unwrap_or_default();
+    /// Something happened to a socket whose client had not spoken; what becomes a connection of this worker. `buffer`
+    /// is lent for the first bytes.
+    pub(super) fn on_ready(
+        &mut self,
+        ready: Ready,
+        connections: &mut Connections<P>,
+        now: Millis,
+        worker: usize,
+        buffer: &mut [u8],
+    ) -> Option<Opening<P::Socket>> {
+        let key = ready.key;
+        let arrival = self.arrivals.get_mut(&key)?;
+        let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {}
-            Ok(0) | Err(_) => self.forget(key),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => None,
+            Ok(0) | Err(_) => {
+                self.forget(key, connections);
+                None
+            }
             Ok(count) => {
-                // More may be there, or the end, that no event will announce again.
-                let more = count == FIRST_READ || ready.is_read_closed;
-                self.on_first_bytes(key, count, more);
+                let bytes = space.get(..count).unwrap_or_default();
+                let has_more = count == FIRST_READ || ready.is_read_closed;
+                let opening = self.judge(key, bytes, connections, now, worker)?;
+                Some(Opening {
+                    has_more,
+                    ..opening
+                })
             }
         }
     }
 
-    /// Acts on a client's first bytes, which are in the read buffer.
-    fn on_first_bytes(&mut self, key: u64, count: usize, more: bool) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get(&key) else {
-            return;
-        };
-        let bytes = self.buffer.get(..count).unwrap_or_default();
+    /// Acts on a client's first bytes.
+    fn judge(
+        &mut self,
+        key: u64,
+        bytes: &[u8],
+        connections: &mut Connections<P>,
+        now: Millis,
+        worker: usize,
+    ) -> Option<Opening<P::Socket>> {
+        let arrival = self.arrivals.get(&key)?;
         // Still an arrival meanwhile, so that a panic in there leaves one to forget.
-        let accepted = listener.gate.accept(bytes, arrival.peer);
-        let Some(mut arrival) = listener.arrivals.remove(&key) else {
-            return;
-        };
-        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.context.worker;
+        let accepted = self.gate.accept(bytes, arrival.peer);
+        let mut arrival = self.arrivals.remove(&key)?;
+        let is_mine = |accepted: &Accepted| accepted.passage.worker() == worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
-            self.clients.release(key);
-            self.port.unwatch(&mut arrival.socket);
+            connections.clients.release(key);
+            connections.port.unwatch(&mut arrival.socket);
         }
         let Some(accepted) = accepted else {
-            let (read, left) = (Bytes::copy_from_slice(bytes), arrival.deadline);
-            let left = left.since(self.context.now);
-            listener
-                .gate
-                .serve(arrival.socket, read, arrival.peer, left);
-            return;
+            let read = Bytes::copy_from_slice(bytes);
+            let left = arrival.deadline.since(now);
+            self.gate.serve(arrival.socket, read, arrival.peer, left);
+            return None;
         };
-        listener.gate.leave(arrival.peer);
+        self.gate.leave(arrival.peer);
         let handoff = Handoff {
             socket: arrival.socket,
             answer: accepted.answer,
@@ -286,70 +306,64 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             passage: accepted.passage,
             peer: arrival.peer,
         };
-        if is_mine {
-            self.begin(key, handoff, arrival.armed);
-            if more {
-                self.agenda.read_again(key);
-            }
-        } else {
-            listener.gate.hand_over(handoff);
+        if !is_mine {
+            self.gate.hand_over(handoff);
+            return None;
         }
+        Some(Opening {
+            handoff,
+            armed: arrival.armed,
+            has_more: false,
+        })
     }
 
     /// A timer fired for a key that is no connection's: a client may have been silent for too long.
-    pub(super) fn on_arrival_timer(&mut self, key: u64) {
-        let now = self.context.now;
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get_mut(&key) else {
+    pub(super) fn on_timer(
+        &mut self,
+        key: u64,
+        connections: &mut Connections<P>,
+        now: Millis,
+        metrics: &Metrics,
+    ) {
+        let Some(arrival) = self.arrivals.get_mut(&key) else {
             return;
         };
         if now < arrival.deadline {
             arrival.armed = arrival.deadline.min(now + TIMER_MAX);
-            self.timers.arm(arrival.armed, key);
+            connections.timers.arm(arrival.armed, key);
             return;
         }
-        count(
-            &self.context.metrics.handshakes_refused,
-            "reason",
-            "timeout",
-        );
+        count(&metrics.handshakes_refused, "reason", "timeout");
         tracing::debug!(reason = "timeout", "request refused");
-        self.forget(key);
+        self.forget(key, connections);
     }
 
     /// Drops a client that has not become a connection, if this key is one's.
-    pub(super) fn forget(&mut self, key: u64) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        if let Some(arrival) = listener.arrivals.remove(&key) {
-            listener.gate.leave(arrival.peer);
-            self.clients.release(key);
+    pub(super) fn forget(&mut self, key: u64, connections: &mut Connections<P>) {
+        if let Some(arrival) = self.arrivals.remove(&key) {
+            self.gate.leave(arrival.peer);
+            connections.clients.release(key);
         }
     }
 
-    /// Closes the listener as soon as everybody who waits there has been accepted: what the kernel has let in is
-    /// answered, not reset.
-    pub(super) fn shut(&mut self) {
-        if let Some(listener) = &mut self.listener {
-            listener.is_closing = true;
-            listener.accept_ready = true;
-        }
+    /// Ends as soon as everybody who waits has been accepted: what the kernel has let in is answered, not reset.
+    pub(super) fn end_soon(&mut self) {
+        self.is_closing = true;
+        self.accept_ready = true;
     }
 
-    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
-    pub(super) fn stop_listening(&mut self) {
-        let Some(listener) = self.listener.take() else {
-            return;
-        };
-        for (key, mut arrival) in listener.arrivals {
-            self.clients.release(key);
-            self.port.unwatch(&mut arrival.socket);
-            let left = arrival.deadline.since(self.context.now);
-            listener
-                .gate
+    /// Was that the last it accepted? Then [`Listener::end`].
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Ends. Those who have not spoken are refused by the control plane when they do.
+    pub(super) fn end(self, connections: &mut Connections<P>, now: Millis) {
+        for (key, mut arrival) in self.arrivals {
+            connections.clients.release(key);
+            connections.port.unwatch(&mut arrival.socket);
+            let left = arrival.deadline.since(now);
+            self.gate
                 .serve(arrival.socket, Bytes::new(), arrival.peer, left);
         }
     }

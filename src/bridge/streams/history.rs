@@ -1,9 +1,10 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
 use super::redis_streams::Streams;
-use super::scripts::{Page, newest_arguments};
-use crate::bridge::envelope::{self, Entry, Envelope};
+use super::scripts::newest_arguments;
+use crate::bridge::envelope::{self, Envelope, EnvelopeEntry};
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::Page;
 use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
 
@@ -16,7 +17,7 @@ pub enum NoHistory {
     /// Nothing keeps one.
     #[error("no history is kept: bridge.mode is not \"streams\"")]
     NotKept,
-    /// Its Redis cannot be asked.
+    /// The room's Redis cannot be asked.
     #[error("the room's Redis is down")]
     Down,
     /// Redis did not answer, or not with a history.
@@ -38,7 +39,7 @@ pub struct Kept {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptMessage {
-    /// Its place in the room, from 1.
+    /// The message's place in the room, from 1.
     pub offset: u64,
     /// Milliseconds since 1970, by the clock of Redis.
     pub millis: u64,
@@ -90,8 +91,8 @@ impl Streams {
 fn event(bytes: &[u8]) -> Option<String> {
     let envelope = Envelope::read(bytes).ok()?;
     let frame = envelope.entries().find_map(|entry| match entry {
-        Entry::Message { frame, .. } => Some(frame),
-        Entry::Mark { .. } | Entry::Hello => None,
+        EnvelopeEntry::Message { frame, .. } => Some(frame),
+        EnvelopeEntry::Mark { .. } | EnvelopeEntry::Hello => None,
     });
     envelope::text(frame?).map(str::to_owned)
 }

@@ -2,18 +2,18 @@
 //!
 //! A publication that does not come back within `bridge.order_timeout` is delivered at once, and its
 //! room goes on alone: perhaps only that room's gap takes long. When Redis does not answer an append
-//! within that time, or the session ends, all rooms do. They are ordered again once answers are quick.
+//! within that time, or the session ends, all rooms do. Rooms are ordered again once answers are quick.
 
 use super::redis_streams::{Streams, moment, within};
-use super::room_order::RoomOrder;
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::RoomOrder;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::name::RoomName;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The patience is looked at this many times.
+/// `bridge.order_timeout` is looked at this many times.
 const LOOKS: u32 = 5;
 
 /// Publications that may wait for the next batch while rooms become ordered again.

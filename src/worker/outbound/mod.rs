@@ -8,11 +8,10 @@
 mod interleave;
 mod reader;
 
-pub use interleave::Piece;
+pub use interleave::OutboundPiece;
 pub use reader::Reader;
 
 use super::per_route::PerRoute;
-use crate::broker::Publication;
 use crate::broker::queue::{Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -20,9 +19,9 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 
 /// Frames of one turn for the same subscribers, also as one run of bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct FrameBatch<'a> {
     /// The frames, oldest first.
-    pub frames: &'a [Publication],
+    pub frames: &'a [Delivery],
     /// The same frames in a row.
     pub bytes: &'a [u8],
 }
@@ -184,7 +183,7 @@ impl Outbound {
         now: Millis,
         readers: &PerRoute<Reader>,
         answer: &[u8],
-        greeting: Option<&Publication>,
+        greeting: Option<&Delivery>,
         socket: &mut impl Write,
         sent: &mut Sent,
     ) -> io::Result<()> {
@@ -218,7 +217,7 @@ impl Outbound {
         &mut self,
         now: Millis,
         readers: &PerRoute<Reader>,
-        batch: Batch<'_>,
+        batch: FrameBatch<'_>,
         first: usize,
         socket: &mut impl Write,
         sent: &mut Sent,
@@ -241,14 +240,14 @@ impl Outbound {
             }
             self.moved = now;
         }
-        for publication in frames {
-            let length = publication.frame.len();
+        for delivery in frames {
+            let length = delivery.frame.len();
             if taken >= length {
                 taken -= length;
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, readers, publication, taken, sent);
+            self.queue_one(now, readers, delivery, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -258,16 +257,15 @@ impl Outbound {
         &mut self,
         now: Millis,
         readers: &PerRoute<Reader>,
-        publication: &Publication,
+        delivery: &Delivery,
         written: usize,
         sent: &mut Sent,
     ) {
-        let (bounds, deadline) = readers.at(self.settings, publication.deadline);
         let queue = &mut self.backlog.get_or_insert_default().queue;
+        let (bounds, deadline) = readers.at(self.settings, delivery.deadline);
         let delivery = Delivery {
-            frame: publication.frame.clone(),
             deadline,
-            tag: 0,
+            ..delivery.clone()
         };
         if written > 0 {
             queue.push_partial(delivery, written);

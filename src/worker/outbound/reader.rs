@@ -15,8 +15,8 @@ pub struct Reader {
 
 impl Reader {
     /// A reader on a route with these settings, on a node with those.
-    fn new(route: &config::Queue, node: &config::Queue) -> Self {
-        let millis = |queue: &config::Queue| i64::try_from(queue.expiry.as_millis());
+    fn new(route: &config::QueueSettings, node: &config::QueueSettings) -> Self {
+        let millis = |queue: &config::QueueSettings| i64::try_from(queue.expiry.as_millis());
         let later = millis(route).unwrap_or(i64::MAX) - millis(node).unwrap_or(i64::MAX);
         Self {
             bounds: Bounds::from(route),
@@ -66,7 +66,7 @@ impl PerRoute<Reader> {
 mod tests {
     use super::*;
     use crate::broker::Publication;
-    use crate::worker::outbound::{Batch, Outbound, Sent};
+    use crate::worker::outbound::{FrameBatch, Outbound, Sent};
     use bytes::Bytes;
     use std::io::{self, ErrorKind, IoSlice, Write};
     use std::time::Duration;
@@ -99,12 +99,13 @@ mod tests {
             deadline: Millis(60_000),
             event: None,
         };
+        let delivery = publication.delivery();
         let (mut outbound, mut sent) = (Outbound::with_settings(settings), Sent::default());
         let mut socket = Socket { takes: false };
         for _ in 0..3 {
-            let batch = Batch {
-                frames: std::slice::from_ref(&publication),
-                bytes: &publication.frame,
+            let batch = FrameBatch {
+                frames: std::slice::from_ref(&delivery),
+                bytes: &delivery.frame,
             };
             let offered = outbound.offer(Millis(0), readers, batch, 0, &mut socket, &mut sent);
             offered.expect("nothing fails");
