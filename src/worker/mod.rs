@@ -36,6 +36,7 @@ mod workers;
 
 pub use listener::{Accepted, Gate, Listener};
 pub use port::{Port, TcpPort};
+pub use turn::Worker;
 pub use workers::{NobodyListens, Workers};
 
 use crate::broker::ledger::Ledger;
@@ -241,7 +242,7 @@ pub fn spawn(
             if supplies.config.server.pin_workers {
                 affinity::pin(id);
             }
-            turn::Worker::new(id, slot, &supplies, consumers).run();
+            Worker::new(id, slot, &supplies, consumers).run();
         })
 }
 

@@ -21,7 +21,8 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
-pub(super) struct Worker<P: Port, C: Consumers> {
+/// A worker: its connections, its members of every room, and what they are still to be told.
+pub struct Worker<P: Port, C: Consumers> {
     pub(super) port: P,
     handle: Arc<WorkerHandle<P>>,
     /// When this turn began, as it was told and by the clock.
@@ -96,6 +98,14 @@ pub(super) struct Worker<P: Port, C: Consumers> {
     pub(super) counted: Ledger,
 }
 
+impl<P: Port, C: Consumers> fmt::Debug for Worker<P, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.context.worker)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
@@ -120,7 +130,9 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
 }
 
 impl<P: Port, C: Consumers> Worker<P, C> {
-    pub(super) fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
+    /// Worker number `id` in this slot.
+    #[must_use]
+    pub fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         let now = slot.port.now();
         Self {
@@ -160,29 +172,50 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
+    /// Turn after turn, until its drain is over.
     pub(super) fn run(mut self) {
         let mut events = P::events(EVENTS);
-        loop {
-            while !self.is_done() {
-                let timeout = self.timeout();
-                if let Err(error) = self.port.wait(&mut events, timeout)
-                    && error.kind() != ErrorKind::Interrupted
-                {
-                    tracing::error!(%error, "poll failed");
-                    return;
-                }
-                let now = self.port.now();
-                self.turn(now, now, &events);
+        while let Some(timeout) = self.next_wait() {
+            if let Err(error) = self.wait(&mut events, timeout) {
+                tracing::error!(%error, "poll failed");
+                return;
             }
+        }
+    }
+
+    /// How long it may sleep before its next turn if nothing happens; `None` once it has ended. Asked
+    /// between two turns.
+    #[expect(
+        clippy::option_option,
+        reason = "ended, without a limit, or at most so long"
+    )]
+    pub fn next_wait(&mut self) -> Option<Option<Duration>> {
+        if self.is_done() {
             // Nobody gives this worker anything from here on; who was on the way is still answered.
             let last = self.handle.end();
             if last.is_empty() {
-                return;
+                return None;
             }
             for instruction in last {
                 self.follow(instruction);
             }
         }
+        Some(self.timeout())
+    }
+
+    /// Sleeps for at most `timeout`, then takes one turn.
+    ///
+    /// # Errors
+    /// When the port can wait no more.
+    pub fn wait(&mut self, events: &mut P::Events, timeout: Option<Duration>) -> io::Result<()> {
+        if let Err(error) = self.port.wait(events, timeout)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        let now = self.port.now();
+        self.turn(now, now, events);
+        Ok(())
     }
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.

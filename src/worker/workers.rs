@@ -1,7 +1,10 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
 use super::connection::{PINGS, STALL};
-use super::{Handoff, Instruction, Listener, Report, Supplies, WorkerHandle, WorkerSlot, spawn};
+use super::{
+    Handoff, Instruction, Listener, Port, Report, Supplies, TcpPort, WorkerHandle, WorkerSlot,
+    spawn,
+};
 use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
@@ -10,7 +13,6 @@ use crate::metrics::{Labelled, Metrics};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
 use crate::transport::ViolationKind;
-use mio::net::TcpStream;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -131,7 +133,7 @@ impl Workers {
     }
 
     /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
-    pub fn hand_over(&self, handoff: Handoff) -> Option<TcpStream> {
+    pub fn hand_over(&self, handoff: Handoff) -> Option<<TcpPort as Port>::Socket> {
         let handle = self.handles.get(handoff.passage.worker())?;
         match handle.send(Instruction::Open(Box::new(handoff)))? {
             Instruction::Open(handoff) => {
