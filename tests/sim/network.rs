@@ -6,8 +6,9 @@
 //! silent however much it holds. Now and then an event says more than is so, which epoll may do too.
 
 use crate::sim::seed::Choices;
-use crate::sim::wire::Wire;
+use crate::sim::wire::{Frame, Wire};
 use std::collections::VecDeque;
+use std::fmt;
 use supportal::internal::worker::{LISTEN, Ready, WAKE};
 
 /// A socket, from both its ends.
@@ -26,6 +27,10 @@ pub struct Link {
     pub is_cut: bool,
     /// The server has dropped its end.
     pub is_dropped: bool,
+    /// The server has ended its side before it dropped the socket.
+    pub is_parted: bool,
+    /// Bytes that were sent and never read.
+    pub unread: usize,
     is_forsaken: bool,
     /// A write took less than all of it: the next free space is an edge.
     wants_space: bool,
@@ -54,6 +59,8 @@ impl Link {
             is_reset: false,
             is_cut: false,
             is_dropped: false,
+            is_parted: false,
+            unread: 0,
             is_forsaken: false,
             wants_space: false,
             watch: None,
@@ -77,6 +84,24 @@ impl Link {
             has_failed: self.is_reset,
         };
         (ready.is_readable || ready.is_writable).then_some(ready)
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} in, {} of {} out, ended {} and {}, reset {}, closed {:?}, wants space {}, {:?}",
+            self.inward.len(),
+            self.outward.len(),
+            self.outward_bytes,
+            self.inward_ended,
+            self.outward_ended,
+            self.is_reset,
+            self.wire.closed,
+            self.wants_space,
+            self.watch,
+        )
     }
 }
 
@@ -105,6 +130,10 @@ pub struct Network {
     pub rudeness: u64,
     /// How many milliseconds a turn may take between two looks at the clock.
     pub turn_millis: u64,
+    /// Events written so far, whole.
+    pub events: u64,
+    /// Sockets with frames that nobody has looked at.
+    pub fresh: Vec<usize>,
     /// What broke a rule of the simulation.
     pub faults: Vec<String>,
 }
@@ -128,12 +157,19 @@ impl Network {
             wall_offset: 0,
             rudeness: 5,
             turn_millis: 0,
+            events: 0,
+            fresh: Vec::new(),
             faults: Vec::new(),
         }
     }
 
     pub fn link(&self, link: usize) -> &Link {
         &self.links[link]
+    }
+
+    /// The frames written to a socket since this was asked last.
+    pub fn frames(&mut self, link: usize) -> Vec<Frame> {
+        std::mem::take(&mut self.links[link].wire.frames)
     }
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {
@@ -171,8 +207,11 @@ impl Network {
     /// A client's bytes come in, as many as there is room for.
     pub fn send(&mut self, link: usize, bytes: &[u8], inward_bytes: usize) -> usize {
         let pipe = &mut self.links[link];
-        let count = bytes.len().min(inward_bytes - pipe.inward.len().min(inward_bytes));
+        let count = bytes
+            .len()
+            .min(inward_bytes - pipe.inward.len().min(inward_bytes));
         if pipe.is_dropped || pipe.is_reset {
+            pipe.unread += bytes.len();
             return bytes.len(); // Nobody reads them.
         }
         if count > 0 {
@@ -275,7 +314,9 @@ impl Network {
 
     pub fn unwatch(&mut self, link: usize) {
         if let Some(watch) = self.links[link].watch.take() {
-            self.ports[watch.port].listed.retain(|&listed| listed != link);
+            self.ports[watch.port]
+                .listed
+                .retain(|&listed| listed != link);
         }
     }
 
@@ -365,8 +406,11 @@ impl Network {
         for slice in slices {
             let part = &slice[..left.min(slice.len())];
             pipe.outward.extend(part);
-            pipe.wire.take(part, now);
+            self.events += pipe.wire.take(part, now);
             left -= part.len();
+        }
+        if count > 0 {
+            self.fresh.push(link);
         }
         if count < offered {
             pipe.wants_space = true;
@@ -384,7 +428,7 @@ impl Network {
 
     pub fn end(&mut self, link: usize) -> bool {
         let pipe = &mut self.links[link];
-        pipe.outward_ended = true;
+        (pipe.outward_ended, pipe.is_parted) = (true, true);
         !pipe.is_reset
     }
 
@@ -403,6 +447,7 @@ impl Network {
         }
         pipe.is_dropped = true;
         pipe.outward_ended = true;
+        pipe.unread += pipe.inward.len();
         if pipe.is_forsaken || !pipe.inward.is_empty() {
             pipe.is_cut = true;
             let kept = self.choices.index(pipe.outward.len() + 1);

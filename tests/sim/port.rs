@@ -2,11 +2,12 @@
 
 use crate::sim::network::{Network, Outcome};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use supportal::internal::clock::Millis;
+use supportal::internal::clock::{Clock, Millis};
 use supportal::internal::worker::{Port, Ready, Socket, Waker};
 
 /// The network, as both sides hold it.
@@ -14,6 +15,22 @@ pub type Shared = Arc<Mutex<Network>>;
 
 /// Where the simulated wall clock begins.
 const WALL: i64 = 1_000_000_000;
+
+thread_local! {
+    /// What a simulation's clock shows: each runs on a thread of its own.
+    static ELAPSED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The clock of what is no worker: consumers, replies.
+pub fn clock() -> Clock {
+    Clock::simulated(|| Duration::from_millis(ELAPSED.get()))
+}
+
+/// Sets the clocks of a simulation.
+pub fn set_time(network: &mut Network, now: u64) {
+    network.now = now;
+    ELAPSED.set(now);
+}
 
 /// One worker's port.
 #[derive(Debug)]
@@ -123,7 +140,8 @@ impl Port for SimPort {
         let mut network = self.network.lock();
         if network.turn_millis > 0 {
             let most = network.turn_millis;
-            network.now += network.choices.below(most + 1);
+            let now = network.now + network.choices.below(most + 1);
+            set_time(&mut network, now);
         }
         Millis(network.now)
     }
@@ -131,7 +149,10 @@ impl Port for SimPort {
     fn wall(&self) -> (u64, u32) {
         let network = self.network.lock();
         let second = WALL + network.wall_offset + (network.now / 1_000).cast_signed();
-        (second.max(0).cast_unsigned(), (network.now % 1_000) as u32 * 1_000)
+        (
+            second.max(0).cast_unsigned(),
+            (network.now % 1_000) as u32 * 1_000,
+        )
     }
 }
 

@@ -35,14 +35,17 @@ impl Frame {
     }
 }
 
-/// The number between two tildes: the mark of a message, in whatever stands around it.
-pub fn number(payload: &[u8]) -> Option<u64> {
-    let start = memchr::memchr(b'~', payload)? + 1;
-    let length = memchr::memchr(b'~', &payload[start..])?;
-    std::str::from_utf8(&payload[start..start + length])
-        .ok()?
-        .parse()
-        .ok()
+/// The number between two tildes: the mark of a message, in whatever stands around it. (A frame's header may
+/// hold a tilde too.)
+pub fn number(bytes: &[u8]) -> Option<u64> {
+    let mut rest = bytes;
+    loop {
+        rest = &rest[memchr::memchr(b'~', rest)? + 1..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits > 0 && rest.get(digits) == Some(&b'~') {
+            return std::str::from_utf8(&rest[..digits]).ok()?.parse().ok();
+        }
+    }
 }
 
 /// Reads one direction of a socket: the head of the 101, then frames.
@@ -53,18 +56,19 @@ pub struct Wire {
     begun: u64,
     pub is_open: bool,
     pub frames: Vec<Frame>,
-    /// Events among all frames so far.
-    pub events: u64,
+    /// The close frame has been written.
+    pub closed: Option<u16>,
     /// What no server may send.
     pub fault: Option<String>,
 }
 
 impl Wire {
-    /// Takes the next bytes.
-    pub fn take(&mut self, bytes: &[u8], now: u64) {
+    /// Takes the next bytes; how many events are whole by them.
+    pub fn take(&mut self, bytes: &[u8], now: u64) -> u64 {
         if bytes.is_empty() {
-            return;
+            return 0;
         }
+        let before = self.frames.len();
         if self.pending.is_empty() {
             self.begun = now;
         }
@@ -75,6 +79,8 @@ impl Wire {
             self.begun = now;
         }
         self.pending.drain(..from);
+        let new = self.frames.get(before..).unwrap_or_default();
+        new.iter().filter(|frame| frame.is_event()).count() as u64
     }
 
     fn next(&mut self, from: usize) -> Option<usize> {
@@ -107,7 +113,7 @@ impl Wire {
             self.fault = Some("a masked frame of the server's".to_owned());
         }
         let payload = bytes.get(head..head + length)?.to_vec();
-        if self.frames.last().is_some_and(|last| last.opcode == CLOSE) {
+        if self.closed.is_some() {
             self.fault = Some("a frame behind a close frame".to_owned());
         }
         let frame = Frame {
@@ -115,7 +121,9 @@ impl Wire {
             payload,
             begun: self.begun,
         };
-        self.events += u64::from(frame.is_event());
+        if opcode == CLOSE {
+            self.closed = Some(frame.code());
+        }
         self.frames.push(frame);
         Some(head + length)
     }
