@@ -185,10 +185,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// How long it may sleep before its next turn if nothing happens; `None` once it has ended. Asked
     /// between two turns.
-    #[expect(
-        clippy::option_option,
-        reason = "ended, without a limit, or at most so long"
-    )]
     pub fn next_wait(&mut self) -> Option<Option<Duration>> {
         if self.is_done() {
             // Nobody gives this worker anything from here on; who was on the way is still answered.
