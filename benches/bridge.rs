@@ -14,11 +14,11 @@ use supportal::config::{BridgeMode, Config};
 use supportal::internal::bridge::Bridge;
 use supportal::internal::bridge::Origins;
 use supportal::internal::bridge::envelope::{
-    CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+    Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
 };
-use supportal::internal::bridge::streams::Announcement;
-use supportal::internal::bridge::streams::{Back, Load, Unconfirmed};
-use supportal::internal::bridge::streams::{Follower, Position, StreamStep};
+use supportal::internal::bridge::order::Announcement;
+use supportal::internal::bridge::order::{Back, Unconfirmed, UnconfirmedLoad};
+use supportal::internal::bridge::order::{Follower, Position, StreamStep};
 use supportal::internal::broker::{Broker, Publication, Wake};
 use supportal::internal::broker::{Room, RoomSlot};
 use supportal::internal::clock::{Clock, Millis};
@@ -26,7 +26,7 @@ use supportal::internal::metrics::Metrics;
 use supportal::internal::redis::link_of;
 use supportal::internal::transport::{Opcode, encoder};
 
-const HEAD: Head = Head {
+const HEAD: EnvelopeHead = EnvelopeHead {
     node: NodeId([7; 16]),
     epoch: 1,
     incarnation: 1,
@@ -41,12 +41,11 @@ fn frame() -> Bytes {
 
 fn written(messages: u64, frame: &[u8]) -> Bytes {
     let bytes = usize::try_from(messages).unwrap_or(1) * (MESSAGE_BYTES + frame.len());
-    let mut writer = Writer::new(&HEAD, bytes);
+    let mut writer = EnvelopeWriter::new(&HEAD, bytes);
     for number in 1..=messages {
-        writer.push(Entry::Message {
+        writer.push(EnvelopeEntry::Message {
             number,
             deadline: 1,
-            class: CLASS_CHAT,
             frame,
         });
     }
@@ -74,8 +73,8 @@ fn envelope(criterion: &mut Criterion) {
 fn origins(criterion: &mut Criterion) {
     for nodes in [1_u8, 4, 16] {
         let mut origins = Origins::default();
-        let heads: Vec<Head> = (0..nodes)
-            .map(|node| Head {
+        let heads: Vec<EnvelopeHead> = (0..nodes)
+            .map(|node| EnvelopeHead {
                 node: NodeId([node; 16]),
                 ..HEAD
             })
@@ -130,14 +129,14 @@ fn streams(criterion: &mut Criterion) {
                         ..announcement.first
                     };
                     assert_eq!(follower.arrival(at, true), StreamStep::Next);
-                    if let Entry::Message { frame, .. } = entry {
+                    if let EnvelopeEntry::Message { frame, .. } = entry {
                         black_box(Bytes::copy_from_slice(frame));
                     }
                 }
             });
         });
     }
-    let mut own = Unconfirmed::new(Arc::new(Load::new(1_000, 1 << 20)));
+    let mut own = Unconfirmed::new(Arc::new(UnconfirmedLoad::new(1_000, 1 << 20)));
     let publication = Publication {
         frame,
         deadline: Millis(60_000),

@@ -17,7 +17,7 @@ use supportal::internal::broker::Bounds;
 use supportal::internal::broker::{Broker, Parcel, Publication, Wake};
 use supportal::internal::broker::{Room, RoomSlot};
 use supportal::internal::clock::Millis;
-use supportal::internal::worker::{Batch, Outbound, Sent};
+use supportal::internal::worker::{FrameBatch, Outbound, Sent};
 
 const MEMBERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
@@ -27,7 +27,7 @@ const BURST: usize = 100;
 fn broker(workers: usize) -> Broker {
     let wake = || Box::new(|| {}) as Wake;
     Broker::new(
-        &config::Broker::default(),
+        &config::BrokerSettings::default(),
         (0..workers).map(|_| wake()).collect(),
         None,
     )
@@ -87,7 +87,7 @@ fn publishing(criterion: &mut Criterion) {
 
 /// A publication from the room's lock to the last member's socket, on one worker and on two in turn.
 fn offering(criterion: &mut Criterion) {
-    let bounds = Bounds::from(&config::Queue::default());
+    let bounds = Bounds::from(&config::QueueSettings::default());
     for workers in [1, 2] {
         let mut group = criterion.benchmark_group(format!("publish_and_offer/workers_{workers}"));
         for members in MEMBERS {
@@ -107,12 +107,12 @@ fn offering(criterion: &mut Criterion) {
                         let bytes = broker.mailboxes().swap(worker, &mut parcels);
                         let count = parcels.len();
                         for parcel in parcels.drain(..) {
-                            let Parcel::Room { publication, .. } = parcel else {
+                            let Parcel::Room { delivery, .. } = parcel else {
                                 continue;
                             };
-                            let batch = Batch {
-                                frames: std::slice::from_ref(&publication),
-                                bytes: &publication.frame,
+                            let batch = FrameBatch {
+                                frames: std::slice::from_ref(&delivery),
+                                bytes: &delivery.frame,
                             };
                             for outbound in outbounds.iter_mut() {
                                 let socket = &mut io::sink();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use supportal::RoomName;
-use supportal::config::channels::{Channels, Format};
+use supportal::config::channels::{ChannelsSettings, SerializerFormat};
 use supportal::config::{Dialect, Secret};
 use supportal::internal::channels::Commands;
 use supportal::internal::channels::{DjangoCodec, Map, Mapping, Receivers, Score, To, Value};
@@ -32,18 +32,18 @@ fn event(bytes: usize) -> Map<'static> {
     event
 }
 
-fn cases() -> [(&'static str, Channels); 3] {
-    let settings = |format, keys: &[Secret]| Channels {
+fn cases() -> [(&'static str, ChannelsSettings); 3] {
+    let settings = |format, keys: &[Secret]| ChannelsSettings {
         serializer_format: format,
         symmetric_encryption_keys: keys.to_vec(),
-        ..Channels::default()
+        ..ChannelsSettings::default()
     };
     [
-        ("msgpack", settings(Format::Msgpack, &[])),
-        ("json", settings(Format::Json, &[])),
+        ("msgpack", settings(SerializerFormat::Msgpack, &[])),
+        ("json", settings(SerializerFormat::Json, &[])),
         (
             "msgpack encrypted",
-            settings(Format::Msgpack, &[Secret::new("key")]),
+            settings(SerializerFormat::Msgpack, &[Secret::new("key")]),
         ),
     ]
 }
@@ -78,7 +78,7 @@ fn codec(criterion: &mut Criterion) {
 
 /// The densest message that is accepted, and one that is refused at once.
 fn hostile(criterion: &mut Criterion) {
-    let codec = DjangoCodec::new(&Channels::default());
+    let codec = DjangoCodec::new(&ChannelsSettings::default());
     let mut message = vec![0; 12];
     message.extend_from_slice(&[0x81, 0xa1, b'a', 0xdd, 0, 0, 0xff, 0xfe]);
     message.extend(std::iter::repeat_n(0xc0, 0xfffe));
@@ -98,7 +98,7 @@ fn mapping(criterion: &mut Criterion) {
     let stamp = Stamp::new(1_704_110_400, 97_401);
     let event = event(100);
     for (name, dialect) in [("guide", Dialect::Guide), ("django", Dialect::Django)] {
-        let mapping = Mapping::new(&Channels::default(), dialect, "n1");
+        let mapping = Mapping::new(&ChannelsSettings::default(), dialect, "n1");
         let mut out = Vec::with_capacity(1024);
         criterion.bench_function(&format!("frame/{name}"), |bencher| {
             bencher.iter(|| {
@@ -111,12 +111,12 @@ fn mapping(criterion: &mut Criterion) {
 
 /// One message to a group of 40 connections in 4 processes: grouping, encoding, arguments.
 fn group_send(criterion: &mut Criterion) {
-    let commands = Commands::new(&Channels::default());
+    let commands = Commands::new(&ChannelsSettings::default());
     let own = Receivers::new(8, &mut fill);
     let member = |index: usize| format!("specific.{:032x}!{index:032x}", index % 4);
     let members: Vec<String> = (0..40).map(member).collect();
     let room = RoomName::chat("1", "session-123").expect("legal");
-    let mapping = Mapping::new(&Channels::default(), Dialect::Guide, "n1");
+    let mapping = Mapping::new(&ChannelsSettings::default(), Dialect::Guide, "n1");
     let event = mapping.write(
         &room,
         Value::from("Where is my order, please?"),

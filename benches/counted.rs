@@ -17,12 +17,12 @@ use supportal::internal::broker::{Bounds, Delivery, Queue, SLICES_MAX};
 use supportal::internal::broker::{Broker, Publication};
 use supportal::internal::broker::{Cause, Ledger};
 use supportal::internal::clock::Millis;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::internal::protocol::{EventWriter, Parser, Sender, Stamp};
 use supportal::internal::server::Router;
-use supportal::internal::transport::handshake::{self, Head};
+use supportal::internal::transport::handshake::{self, RequestHead};
 use supportal::internal::transport::{Decoder, Input, Limits, Opcode, encoder};
 use supportal::internal::worker::Timers;
-use supportal::internal::worker::{Batch, Flushed, Outbound, Sent};
+use supportal::internal::worker::{Flushed, FrameBatch, Outbound, Sent};
 use supportal::internal::worker::{Rate, TokenBucket};
 
 /// A case and what takes so many turns of it.
@@ -112,7 +112,7 @@ fn parse_escapes_95(turns: u32) {
 /// An event with a text of 60 bytes into a buffer that is there.
 fn encode_event_60(turns: u32) {
     let stamp = Stamp::new(1_704_110_400, 97_401);
-    let writer = Writer::new(Dialect::Guide);
+    let writer = EventWriter::new(Dialect::Guide);
     let text = TEXT.get(..60).unwrap_or_default();
     let mut out = Vec::with_capacity(4096);
     for _ in 0..turns {
@@ -141,7 +141,7 @@ fn route_match(turns: u32) {
 
 /// The checks of a browser's handshake, and its 101.
 fn handshake_check(turns: u32) {
-    let head = Head {
+    let head = RequestHead {
         method: "GET",
         is_http_11: true,
         fields: vec![
@@ -173,7 +173,11 @@ fn publication() -> Publication {
 /// A publication to a room of so many members on one worker: numbered, into the mailbox, swapped
 /// out and released.
 fn publish(members: u32, turns: u32) {
-    let broker = Broker::new(&config::Broker::default(), vec![Box::new(|| {})], None);
+    let broker = Broker::new(
+        &config::BrokerSettings::default(),
+        vec![Box::new(|| {})],
+        None,
+    );
     let name = RoomName::chat("1", "session").expect("legal");
     let room = broker.join(&name, 0, RoomSlot::default).room;
     for _ in 1..members {
@@ -223,16 +227,16 @@ impl Write for Socket {
 
 /// One publication to so many members whose sockets take it at once.
 fn offer(members: usize, turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
-    let publication = publication();
+    let bounds = Bounds::from(&config::QueueSettings::default());
+    let delivery = publication().delivery();
     let mut outbounds: Vec<Outbound> = Vec::new();
     outbounds.resize_with(members, Outbound::default);
     let mut socket = Socket { takes: true };
     let mut sent = Sent::default();
     for _ in 0..turns {
-        let batch = black_box(Batch {
-            frames: std::slice::from_ref(&publication),
-            bytes: &publication.frame,
+        let batch = black_box(FrameBatch {
+            frames: std::slice::from_ref(&delivery),
+            bytes: &delivery.frame,
         });
         for outbound in &mut outbounds {
             let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
@@ -252,16 +256,16 @@ fn offer_10(turns: u32) {
 
 /// 64 publications for a member whose socket takes nothing, then everything in one write.
 fn backlog_64(turns: u32) {
-    let bounds = Bounds::from(&config::Queue::default());
-    let publication = publication();
+    let bounds = Bounds::from(&config::QueueSettings::default());
+    let delivery = publication().delivery();
     let mut outbound = Outbound::default();
     let mut sent = Sent::default();
     for _ in 0..turns {
         let mut socket = Socket { takes: false };
         for _ in 0..64 {
-            let batch = black_box(Batch {
-                frames: std::slice::from_ref(&publication),
-                bytes: &publication.frame,
+            let batch = black_box(FrameBatch {
+                frames: std::slice::from_ref(&delivery),
+                bytes: &delivery.frame,
             });
             let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());
@@ -286,7 +290,6 @@ fn queue_push_pop(turns: u32) {
         let delivery = Delivery {
             frame: frame.clone(),
             deadline: Millis(61_000),
-            tag: 0,
         };
         let report = queue.push(Millis(1_000), &bounds, black_box(delivery));
         assert_eq!(black_box(report).expired, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use supportal::config::Dialect;
-use supportal::internal::protocol::{Parser, Sender, Stamp, Writer};
+use supportal::internal::protocol::{EventWriter, Parser, Sender, Stamp};
 
 const DIALECTS: [(&str, Dialect); 2] = [("guide", Dialect::Guide), ("django", Dialect::Django)];
 
@@ -61,7 +61,7 @@ fn parse(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let stamp = Stamp::new(1_704_110_400, 97_401);
     for (name, dialect) in DIALECTS {
-        let writer = Writer::new(dialect);
+        let writer = EventWriter::new(dialect);
         let mut group = criterion.benchmark_group(format!("encode/{name}"));
         for (case, text) in [
             ("60B", text(60, false)),

@@ -26,7 +26,6 @@ fn delivery(deadline: u64) -> Delivery {
     Delivery {
         frame: Bytes::from_static(&[b'x'; 128]),
         deadline: Millis(deadline),
-        tag: 0,
     }
 }
 

@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supportal::banner::{Facts, Memory, banner};
+use supportal::banner::{MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::Config;
-use supportal::config::document::{self, Format};
+use supportal::config::document::{self, DocumentFormat};
 use supportal::config::load::Loader;
 use supportal::internal::{bridge, channels};
 
@@ -25,7 +25,7 @@ struct Cli {
     #[command(flatten)]
     flags: Flags,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Args)]
@@ -52,7 +52,7 @@ struct Flags {
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Runs the server; also what happens without a command.
     Serve,
     /// Checks the configuration; prints limits and the worst case of memory.
@@ -80,7 +80,7 @@ enum Form {
     Markdown,
 }
 
-impl From<Form> for Format {
+impl From<Form> for DocumentFormat {
     fn from(form: Form) -> Self {
         match form {
             Form::Toml => Self::Toml,
@@ -126,10 +126,10 @@ pub(crate) fn read(
         }
     };
     let loader = loader(cli.flags, environment);
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => Action::Serve(loader),
-        Command::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
-        Command::Config { format, default } => {
+    match cli.command.unwrap_or(CliCommand::Serve) {
+        CliCommand::Serve => Action::Serve(loader),
+        CliCommand::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
+        CliCommand::Config { format, default } => {
             Action::Once(Box::new(move || show(loader, format.into(), default)))
         }
     }
@@ -157,7 +157,7 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
-    let facts = Facts::gather();
+    let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
         facts.connections(&loaded.config),
@@ -230,7 +230,7 @@ fn check_redis(config: &Config) -> (String, bool) {
     (text, is_good)
 }
 
-fn show(loader: Loader, format: Format, default: bool) -> ExitCode {
+fn show(loader: Loader, format: DocumentFormat, default: bool) -> ExitCode {
     if default {
         return print(&document::render_default(format));
     }
@@ -288,7 +288,7 @@ mod tests {
         for line in ["supportal --workers 2 check", "supportal check --workers 2"] {
             let cli = parse(line).ok().unwrap();
             assert_eq!(cli.flags.workers.as_deref(), Some("2"));
-            assert!(matches!(cli.command, Some(Command::Check { .. })));
+            assert!(matches!(cli.command, Some(CliCommand::Check { .. })));
         }
         assert!(parse("supportal").ok().unwrap().command.is_none());
     }

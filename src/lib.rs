@@ -212,30 +212,31 @@ pub mod internal {
         pub use crate::bridge::origins::Origins;
         pub mod envelope {
             pub use crate::bridge::envelope::{
-                CLASS_CHAT, Entry, Envelope, Head, MESSAGE_BYTES, NodeId, Writer,
+                Envelope, EnvelopeEntry, EnvelopeHead, EnvelopeWriter, MESSAGE_BYTES, NodeId,
             };
         }
         pub mod probe {
             pub use crate::bridge::probe::probe;
         }
-        pub mod streams {
-            pub use crate::bridge::streams::Announcement;
-            pub use crate::bridge::streams::follower::{Follower, Position, StreamStep};
-            pub use crate::bridge::streams::unconfirmed::{Back, Load, Unconfirmed};
+        pub mod order {
+            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
+            pub use crate::bridge::order::{Announcement, Position};
         }
     }
     pub mod broker {
+        pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
         pub use crate::broker::placement::Passage;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
-        pub use crate::broker::room::{Room, RoomSlot};
+        pub use crate::broker::room::Room;
         pub use crate::broker::uplink::{Forwarded, Uplink, Way};
         pub use crate::broker::{Broker, Parcel, Publication, Role, Wake};
     }
     pub mod chat {
         pub use crate::assistant::Dispatcher;
-        pub use crate::chat::{Set, Visit, django, echo, guide, relay};
+        pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};
     }
     pub mod channels {
         pub use crate::channels::codec::{DEPTH_MAX, VALUES_MAX};
@@ -256,7 +257,8 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            CloseReason, Command, ErrorCode, Kind, Moment, Parser, Rejected, Sender, Stamp, Writer,
+            CloseReason, Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected,
+            Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -274,19 +276,19 @@ pub mod internal {
     }
     pub mod transport {
         pub use crate::transport::{
-            Decoder, Incoming, Input, Kind, Limits, Opcode, Violation, ViolationKind,
+            Decoder, Incoming, Input, Limits, MessageKind, Opcode, Violation, ViolationKind,
         };
         pub mod encoder {
             pub use crate::transport::encoder::frame;
         }
         pub mod handshake {
             pub use crate::transport::handshake::{
-                Head, Offer, Refusal, RefusalKind, accept, answer, check,
+                HandshakeRefusal, Offer, RefusalKind, RequestHead, accept, answer, check,
             };
         }
     }
     pub mod worker {
-        pub use crate::worker::outbound::{Batch, Flushed, Outbound, Sent};
+        pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
         pub use crate::worker::port::{LISTEN, Port, Ready, Socket, WAKE, Waker};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;

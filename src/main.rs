@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use supportal::banner::{Facts, Line, Memory, banner};
+use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::Config;
 use supportal::config::load::Loaded;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
 fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
     let (drain, stop) = signals.wait()?;
-    let facts = Facts::gather();
+    let facts = MachineFacts::gather();
     let config = facts.resolve(&loaded.config);
     let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
     let memory = Memory {

@@ -113,7 +113,7 @@ impl Signals {
                     let Ok(signal) = self.awaited.wait() else {
                         return;
                     };
-                    hear(signal, &asked);
+                    on_signal(signal, &asked);
                 }
             })?;
         let drain = async move {
@@ -132,7 +132,7 @@ impl Signals {
     }
 }
 
-fn hear(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
+fn on_signal(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
     let name = signal.as_str();
     match meaning(signal) {
         Meaning::Nothing(text) => tracing::info!(signal = name, "{text}"),

@@ -5,7 +5,7 @@
 //! does not notice. Timestamps are RFC 3339 in UTC. Whatever reaches a line of text, its control
 //! characters are escaped here, so a field cannot forge a second line or steer a terminal.
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogSettings};
 use parking_lot::{Condvar, Mutex};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -65,7 +65,7 @@ impl Drop for Guard {
 ///
 /// # Errors
 /// When the levels are not understood, or logging was already started.
-pub fn init(log: &Log) -> Result<Guard, Error> {
+pub fn init(log: &LogSettings) -> Result<Guard, Error> {
     let levels: Targets = log
         .level
         .replace(' ', "")

@@ -1,15 +1,18 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
-use crate::support::{Client, Frame};
-use std::net::SocketAddr;
+use crate::support::redis::Reply;
+use crate::support::{Client, Frame, PATIENCE, Redis, user, wait};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
-use supportal::config::Config;
+use supportal::config::redis::RedisAddress;
+use supportal::config::{BridgeMode, Config};
 use supportal::node::{Builder, Ending, Server};
 use supportal::{
     Assistant, Consumer, Context, INBOX, Message, Question, Received, Replies, Session, Verdict,
 };
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Greets, counts what its connection says, and tells the room when that is gone.
 #[derive(Clone, Default)]
@@ -69,6 +72,23 @@ impl Assistant for Parrot {
 
     fn name(&self) -> &'static str {
         "parrot"
+    }
+}
+
+/// Thinks until it is told to speak.
+struct Thinker(Arc<Notify>);
+
+impl Assistant for Thinker {
+    fn answer(&self, _question: Question) -> Replies {
+        let speak = Arc::clone(&self.0);
+        Replies::of(async move {
+            speak.notified().await;
+            Ok("at last".to_owned())
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "thinker"
     }
 }
 
@@ -233,4 +253,40 @@ fn routes_that_match_the_same_path_are_refused_with_both_templates() {
         "{told}"
     );
     runtime.shutdown_timeout(Duration::ZERO);
+}
+
+#[test]
+fn an_answer_reaches_another_node_though_nobody_is_left_on_the_one_that_drains() {
+    let redis = Redis::start(&[]);
+    let speak = Arc::new(Notify::new());
+    let at_redis = |config: &mut Config| {
+        config.bridge.mode = BridgeMode::Pubsub;
+        config.bridge.urls = vec![RedisAddress::parse(&redis.url()).expect("an address")];
+    };
+    let mut asked = Running::start_with(at_redis, |builder| {
+        builder.assistant(Thinker(Arc::clone(&speak)))
+    });
+    let other = Running::start_with(at_redis, |builder| builder);
+    let path = "/ws/chat/1/abc/";
+    let (mut asker, mut tab) = (asked.connect(path), other.connect(path));
+    asker.skip_welcome();
+    tab.skip_welcome();
+    wait::until("both nodes to hear the room", PATIENCE, || {
+        let heard = redis.command(&["PUBSUB", "NUMSUB", "supportal:room:chat_1_abc"]);
+        matches!(heard, Reply::Array(said) if matches!(said.last(), Some(Reply::Number(2))))
+    });
+    asker.send_text(&user("a question"));
+    for client in [&mut asker, &mut tab] {
+        assert_eq!(client.receive_json()["message"], "a question");
+    }
+    asker.send_close(1001, "");
+    asker.expect_close();
+    drop(asked.end.take());
+    wait::until("the node to take nobody more", PATIENCE, || {
+        TcpStream::connect(asked.address).is_err()
+    });
+    // Long enough for a node that does not wait for answers to be gone.
+    wait::pass(Duration::from_millis(2000));
+    speak.notify_one();
+    assert_eq!(tab.receive_json()["message"], "at last");
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pprof::{Frames, ProfilerGuardBuilder};
 use supportal::config::Config;
-use supportal::config::banner::Facts;
+use supportal::config::banner::MachineFacts;
 use supportal::config::load::Loader;
 use supportal::node::{Ending, Node};
 use supportal::internal::telemetry;
@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
         sets: arguments.collect(),
         ..Loader::default()
     };
-    let config = Facts::gather().resolve(&loader.load()?.config);
+    let config = MachineFacts::gather().resolve(&loader.load()?.config);
     let _guard = telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.control_threads)

@@ -5,10 +5,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use supportal::internal::channels::{DjangoCodec, Map, Mapping, Outcome, To, Unwritable, Value};
-use supportal::internal::channels::{DEPTH_MAX, VALUES_MAX};
-use supportal::config::channels::{Channels, Format, Layer};
+use supportal::config::channels::{ChannelsSettings, LayerKind, SerializerFormat};
 use supportal::config::{Dialect, Secret};
+use supportal::internal::channels::{DEPTH_MAX, VALUES_MAX};
+use supportal::internal::channels::{DjangoCodec, Map, Mapping, Outcome, To, Unwritable, Value};
 use supportal::internal::protocol::Stamp;
 
 const NOW: u64 = 1_700_000_000;
@@ -25,12 +25,20 @@ thread_local! {
 
 fn case(bits: u8) -> Case {
     let either = |bit: u8| bits & bit != 0;
-    let channels = Channels {
-        layer: if either(1) { Layer::Core } else { Layer::Pubsub },
-        serializer_format: if either(2) { Format::Msgpack } else { Format::Json },
+    let channels = ChannelsSettings {
+        layer: if either(1) {
+            LayerKind::Core
+        } else {
+            LayerKind::Pubsub
+        },
+        serializer_format: if either(2) {
+            SerializerFormat::Msgpack
+        } else {
+            SerializerFormat::Json
+        },
         symmetric_encryption_keys: vec![Secret::new("k"); usize::from(either(4))],
         deliver_types: vec!["a".to_owned()],
-        ..Channels::default()
+        ..ChannelsSettings::default()
     };
     Case {
         codec: DjangoCodec::new(&channels),
@@ -65,7 +73,9 @@ fn check_frame(mapping: &Mapping, event: &Map<'_>) {
     let is_text = event.get("text").and_then(Value::as_str) == Some(frame);
     let json: Result<serde_json::Value, _> = serde_json::from_str(frame);
     let is_float = |error: &serde_json::Error| error.to_string().starts_with("number out of range");
-    let read = json.as_ref().map_or_else(is_float, serde_json::Value::is_object);
+    let read = json
+        .as_ref()
+        .map_or_else(is_float, serde_json::Value::is_object);
     assert!(is_text || read, "{frame}");
 }
 
@@ -79,12 +89,20 @@ fuzz_target!(|input: &[u8]| {
             let Ok(arrival) = case.codec.decode(message, NOW, scratch) else {
                 return;
             };
-            let values: usize = arrival.event.iter().map(|(_, value)| measure(value, 1)).sum();
+            let values: usize = arrival
+                .event
+                .iter()
+                .map(|(_, value)| measure(value, 1))
+                .sum();
             assert!(values < VALUES_MAX, "too many values");
             check_frame(&case.guide, &arrival.event);
 
             let names: Vec<String> = arrival.to.iter().map(|name| name.to_string()).collect();
-            let to = if names.is_empty() { To::Nobody } else { To::Many(&names) };
+            let to = if names.is_empty() {
+                To::Nobody
+            } else {
+                To::Many(&names)
+            };
             let mut fill = |bytes: &mut [u8]| bytes.fill(7);
             let written = match case.codec.encode(&arrival.event, to, NOW, &mut fill) {
                 Ok(written) => written,

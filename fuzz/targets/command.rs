@@ -9,18 +9,20 @@ use serde_json::Value;
 use std::cell::RefCell;
 use supportal::config::Dialect;
 use supportal::internal::protocol::is_blank;
-use supportal::internal::protocol::{Command, ErrorCode, Kind, Parser, Rejected, Sender, Stamp, Writer};
+use supportal::internal::protocol::{
+    Command, CommandKind, ErrorCode, EventWriter, Parser, Rejected, Sender, Stamp,
+};
 
 const TEXT_BYTES_MAX: usize = 4096;
 
-type Outcome = Result<(Kind, String), Rejected>;
+type Outcome = Result<(CommandKind, String), Rejected>;
 
 thread_local! {
     /// One parser for all inputs, as a worker has.
     static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
 }
 
-fn said(command: &Command<'_>) -> (Kind, String) {
+fn said(command: &Command<'_>) -> (CommandKind, String) {
     (command.kind, command.text.clone().into_owned())
 }
 
@@ -49,9 +51,9 @@ fn expected(payload: &[u8]) -> Option<Outcome> {
         Some(_) => return Some(format),
     };
     let kind = match fields.get("type") {
-        None => Kind::User,
-        Some(Value::String(kind)) if kind == "user" => Kind::User,
-        Some(Value::String(kind)) if kind == "system" => Kind::System,
+        None => CommandKind::User,
+        Some(Value::String(kind)) if kind == "user" => CommandKind::User,
+        Some(Value::String(kind)) if kind == "system" => CommandKind::System,
         Some(_) => return Some(Err(ErrorCode::UnknownType.into())),
     };
     Some(if is_blank(&text) {
@@ -72,15 +74,15 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 /// An event is JSON that says what was said.
 fn check_echo(dialect: Dialect, command: &Command<'_>) {
     let mut stamp = Stamp::new(1_704_110_400, 97_401);
-    let writer = Writer::new(dialect);
-    let said = command.event(stamp.moment());
-    let mut event = written(|out| writer.event(out, &said, &mut stamp));
+    let writer = EventWriter::new(dialect);
+    let spoken = command.event(stamp.moment());
+    let mut event = written(|out| writer.event(out, &spoken, &mut stamp));
     if command.json.is_some() {
         // Numbers of Python: NaN and Infinity are no JSON.
         return;
     }
     let value: Value = serde_json::from_slice(&event).expect("an event is JSON");
-    let system = command.kind == Kind::System;
+    let system = command.kind == CommandKind::System;
     let prefix = if system && dialect == Dialect::Django {
         "System message: "
     } else {
@@ -94,7 +96,11 @@ fn check_echo(dialect: Dialect, command: &Command<'_>) {
         let again = Parser::new()
             .parse(dialect, usize::MAX, &mut event)
             .map(|c| said(&c));
-        assert_eq!(again, Ok((Kind::User, shown)), "an event is a command");
+        assert_eq!(
+            again,
+            Ok((CommandKind::User, shown)),
+            "an event is a command"
+        );
     }
 }
 

@@ -4,15 +4,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use supportal::internal::bridge::envelope::{Entry, Envelope, Writer};
+use supportal::internal::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeWriter};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(envelope) = Envelope::read(bytes) else {
         return;
     };
-    let mut writer = Writer::new(envelope.head(), 0);
+    let mut writer = EnvelopeWriter::new(envelope.head(), 0);
     for entry in envelope.entries() {
-        if let Entry::Message { frame, .. } = entry {
+        if let EnvelopeEntry::Message { frame, .. } = entry {
             assert_eq!(frame[0], 0x81, "final, text, no extension");
             assert_eq!(frame[1] & 0x80, 0, "unmasked");
             let header = match frame[1] {

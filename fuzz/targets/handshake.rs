@@ -12,7 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
 use sha1::{Digest, Sha1};
-use supportal::internal::transport::handshake::{self, Head, Offer, Refusal, RefusalKind};
+use supportal::internal::transport::handshake::{self, RequestHead, Offer, HandshakeRefusal, RefusalKind};
 
 /// Base64 whose last digit may hold bits that belong to no byte.
 const ANY_BITS: GeneralPurpose = GeneralPurpose::new(
@@ -121,7 +121,7 @@ fn check_accepted(request: &Request<()>, offer: &Offer) {
     assert!(!response.headers().contains_key("sec-websocket-extensions"));
 }
 
-fn check_refused(request: &Request<()>, refusal: &Refusal) {
+fn check_refused(request: &Request<()>, refusal: &HandshakeRefusal) {
     let named = refusal.header().map(|(name, _)| name.as_str().to_owned());
     let expected = match refusal.kind {
         RefusalKind::Method => (405, Some("allow")),
@@ -146,7 +146,7 @@ fuzz_target!(|head: &[u8]| {
     let Some(request) = request(head) else {
         return;
     };
-    match handshake::check(&Head::of(&request)) {
+    match handshake::check(&RequestHead::of(&request)) {
         Ok(offer) => check_accepted(&request, &offer),
         Err(refusal) => check_refused(&request, &refusal),
     }

@@ -72,6 +72,18 @@ pub(crate) fn pause(length: Duration) {
     std::thread::sleep(length);
 }
 
+/// Looks until something is so; false if that takes longer than so many nanoseconds.
+pub(crate) fn until(longest: u64, look: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let clock = Clock::start();
+    while !is_so() {
+        if clock.now() > longest {
+            return false;
+        }
+        pause(look);
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

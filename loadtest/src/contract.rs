@@ -43,12 +43,6 @@ pub(crate) enum Packet<'a> {
 }
 
 impl Contract {
-    /// Its name for `--contract`.
-    pub(crate) fn flag(self) -> String {
-        let value = clap::ValueEnum::to_possible_value(&self);
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
     /// The request's path: with what the contract wants to see after it.
     pub(crate) fn path(self, path: &str) -> String {
         match self {
@@ -97,22 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chat_contract_is_left_alone() {
-        let json = b"{\"message\":\"a\"}";
-        assert_eq!(Contract::Chat.read(json), Packet::Chat(json));
-        assert_eq!(Contract::Chat.wrap(json).concat(), json);
-        assert_eq!(Contract::Chat.path("/ws/"), "/ws/");
-    }
-
-    #[test]
-    fn a_socketio_event_is_wrapped_and_unwrapped_byte_for_byte() {
+    fn the_chat_contract_is_left_alone_and_a_socketio_event_is_wrapped_byte_for_byte() {
         let json = br#"{"message":"TEXT","type":"user"}"#;
-        let wire = Contract::Socketio.wrap(json).concat();
-        assert_eq!(
-            wire,
-            br#"42["message",{"message":"TEXT","type":"user"}]"#.to_vec()
-        );
-        assert_eq!(Contract::Socketio.read(&wire), Packet::Chat(json));
+        let event = br#"42["message",{"message":"TEXT","type":"user"}]"#;
+        for (contract, wire) in [(Contract::Chat, &json[..]), (Contract::Socketio, event)] {
+            assert_eq!(contract.wrap(json).concat(), wire);
+            assert_eq!(contract.read(wire), Packet::Chat(json));
+        }
     }
 
     #[test]
@@ -135,13 +120,16 @@ mod tests {
 
     #[test]
     fn the_query_follows_the_path_once() {
-        let with = Contract::Socketio.path("/ws/chat/1/a/");
-        assert_eq!(with, "/ws/chat/1/a/?EIO=4&transport=websocket");
-        assert_eq!(Contract::Socketio.path(&with), with);
-        assert!(
-            Contract::Socketio
-                .path("/a/?b=1")
-                .ends_with("?b=1&EIO=4&transport=websocket")
-        );
+        for (path, with) in [
+            ("/ws/", "/ws/?EIO=4&transport=websocket"),
+            (
+                "/ws/?EIO=4&transport=websocket",
+                "/ws/?EIO=4&transport=websocket",
+            ),
+            ("/a/?b=1", "/a/?b=1&EIO=4&transport=websocket"),
+        ] {
+            assert_eq!(Contract::Socketio.path(path), with);
+            assert_eq!(Contract::Chat.path(path), path);
+        }
     }
 }

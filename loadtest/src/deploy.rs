@@ -40,17 +40,12 @@ pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, S
     {
         options.admin = Some(format!("http://127.0.0.1:{}", server.admin));
     }
-    let downtime = args.downtime;
-    Ok(Restart::Managed(Box::new(Managed {
-        spec,
-        server,
-        downtime,
-    })))
+    Ok(Restart::Managed(Box::new(Managed { spec, server })))
 }
 
-/// One run with each client, and the two beside each other.
+/// One run with each client, and the two beside each other: text, figures, and whether both are good.
 /// Errors: A run left no figures.
-pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), String> {
+pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value, bool), String> {
     let flags = without(std::env::args().skip(1), &["--client", "--json", "--html"]);
     let mut reports = Vec::new();
     for client in ["stock", "jitter"] {
@@ -68,29 +63,22 @@ pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), St
         "\n| client | all back after s | away p50 s | away p99 s | tries | failed | peak/s | gave up | still away | extra sockets | missed deliveries |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (client, report) in &reports {
-        let at = |key: &str| {
-            report
-                .pointer(&format!("/returns/{key}"))
-                .and_then(Value::as_f64)
-                .unwrap_or(f64::NAN)
-        };
-        let under_way = report
-            .pointer("/totals/parted_under_way")
-            .and_then(Value::as_f64)
-            .unwrap_or(0.0);
-        out += &format!(
-            "| {client} | {:.1} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} | {} |\n",
-            at("all_back_seconds"),
-            at("away/p50_ms") / 1e3,
-            at("away/p99_ms") / 1e3,
-            at("attempts"),
-            at("failed"),
-            at("attempts_peak"),
-            at("gave_up"),
-            at("still_away"),
-            at("extra_sockets"),
-            at("missed_while_away") + under_way
-        );
+        let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
+        let at = |key: &str| number(&format!("/returns/{key}")).unwrap_or(f64::NAN);
+        let seconds = |key: &str| at(key) / 1e3;
+        let under_way = number("/totals/parted_under_way").unwrap_or(0.0);
+        let (back, missed) = (at("all_back_seconds"), at("missed_while_away") + under_way);
+        let (p50, p99) = (seconds("away/p50_ms"), seconds("away/p99_ms"));
+        let counts = [
+            "attempts",
+            "failed",
+            "attempts_peak",
+            "gave_up",
+            "still_away",
+            "extra_sockets",
+        ];
+        let counts = counts.map(|key| at(key).to_string()).join(" | ");
+        out += &format!("| {client} | {back:.1} | {p50:.2} | {p99:.2} | {counts} | {missed} |\n");
     }
     for (client, report) in &reports {
         for list in ["failures", "warnings"] {
@@ -99,10 +87,11 @@ pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value), St
             }
         }
     }
-    let json = reports
-        .into_iter()
-        .map(|(client, report)| (client.to_owned(), report));
-    Ok((out, Value::Object(json.collect())))
+    let failures = |(_, report): &(&str, Value)| sentences(report, "/verdict/failures");
+    let is_good = reports.iter().flat_map(failures).next().is_none();
+    let json = reports.into_iter();
+    let json = json.map(|(client, report)| (client.to_owned(), report));
+    Ok((out, Value::Object(json.collect()), is_good))
 }
 
 /// Flags without these and their values.

@@ -3,9 +3,11 @@
 use crate::client::{Client, End, Phase};
 use crate::clock::MILLISECOND;
 use crate::handshake;
+use crate::speaker::Speaker;
 use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,8 +41,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Engine {
     poll: Poll,
     events: Events,
-    clients: Vec<Option<Client>>,
-    free: Vec<usize>,
+    clients: Slab<Client>,
     target: Target,
     /// Of the nodes besides the first.
     others: Vec<Target>,
@@ -56,6 +57,10 @@ pub(crate) struct Engine {
     pub(crate) slow_buffer: Option<usize>,
     /// Sockets of somebody else's that became ready in the last turn, and when.
     pub(crate) strangers: Vec<(usize, u64)>,
+    /// Who speaks where no member does.
+    pub(crate) speaker: Option<Speaker>,
+    /// Why that cannot go on.
+    mute: Option<String>,
 }
 
 impl Engine {
@@ -64,8 +69,7 @@ impl Engine {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            clients: Vec::new(),
-            free: Vec::new(),
+            clients: Slab::new(),
             target,
             others: Vec::new(),
             wanted: VecDeque::new(),
@@ -76,6 +80,8 @@ impl Engine {
             forgiving: false,
             slow_buffer: None,
             strangers: Vec::new(),
+            speaker: None,
+            mute: None,
         })
     }
 
@@ -91,8 +97,20 @@ impl Engine {
         registry.register(socket, Token(STRANGERS + number), Interest::READABLE)
     }
 
+    /// The Python process says the room's next message; if it cannot, the next turn fails.
+    pub(crate) fn speak(&mut self, room: u32, intended: u64) {
+        let group = format!("chat_{}_{}", self.target.business, self.room_name(room));
+        let traffic = &mut self.traffic;
+        if let Some(speaker) = &mut self.speaker
+            && let Some(marker) = traffic.next_marker(room, 0, intended)
+            && let Err(why) = speaker.say(&group, traffic.message.command(&marker))
+        {
+            self.mute = Some(why);
+        }
+    }
+
     /// The room's name in the path of a connection.
-    pub(crate) fn room_name(&self, room: u32) -> String {
+    fn room_name(&self, room: u32) -> String {
         format!("lt-{:04x}-{room}", self.target.run)
     }
 
@@ -122,7 +140,7 @@ impl Engine {
 
     /// Connections that exist.
     pub(crate) fn connections(&self) -> usize {
-        self.clients.len() - self.free.len()
+        self.clients.len()
     }
 
     /// Connections that are open.
@@ -132,14 +150,12 @@ impl Engine {
 
     /// The connection with this number.
     pub(crate) fn client(&self, id: usize) -> Option<&Client> {
-        self.clients.get(id)?.as_ref()
+        self.clients.get(id)
     }
 
     /// All open connections' numbers.
     pub(crate) fn ids(&self) -> Vec<usize> {
-        (0..self.clients.len())
-            .filter(|&id| self.client(id).is_some())
-            .collect()
+        self.clients.iter().map(|(id, _)| id).collect()
     }
 
     /// Does something with a connection and removes it if it ended.
@@ -148,7 +164,7 @@ impl Engine {
         id: usize,
         act: impl FnOnce(&mut Client, &mut Traffic) -> Result<(), End>,
     ) {
-        let Some(Some(client)) = self.clients.get_mut(id) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         if let Err(end) = act(client, &mut self.traffic) {
@@ -169,6 +185,9 @@ impl Engine {
 
     /// Polls at most this long and handles what is ready. Notices of this turn are in `traffic.notices`.
     pub(crate) fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        if let Some(why) = self.mute.take() {
+            return Err(io::Error::other(why));
+        }
         let clock = self.traffic.clock;
         let before = clock.now();
         self.strangers.clear();
@@ -201,7 +220,7 @@ impl Engine {
                 self.strangers.push((number, clock.now()));
                 continue;
             }
-            let Some(Some(client)) = self.clients.get_mut(id) else {
+            let Some(client) = self.clients.get_mut(id) else {
                 continue;
             };
             let was = client.phase;
@@ -235,10 +254,7 @@ impl Engine {
         let mut request = Vec::new();
         handshake::request(&mut request, &target.host, &path, &key, &target.lines);
         let started = self.traffic.clock.now();
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.clients.push(None);
-            self.clients.len() - 1
-        });
+        let id = self.clients.vacant_key();
         match self.socket(wanted.node, id, wanted.slow) {
             Ok(socket) => {
                 let sent = self.traffic.rooms.get(wanted.room as usize);
@@ -246,31 +262,19 @@ impl Engine {
                     .traffic
                     .verify
                     .join(sent.map_or(&[], |room| &room.sent), wanted.person.is_some());
-                let Wanted {
-                    room,
-                    slot,
-                    group,
-                    slow,
-                    notify,
-                    person,
-                    node,
-                } = wanted;
                 let receiver = Receiver {
-                    room,
-                    slot,
+                    room: wanted.room,
+                    slot: wanted.slot,
                     place,
-                    slow,
-                    node,
+                    slow: wanted.slow,
+                    node: wanted.node,
                 };
-                let mut client = Client::new(socket, receiver, group, key, request, started);
-                (client.notify, client.person) = (notify, person);
-                if let Some(entry) = self.clients.get_mut(id) {
-                    *entry = Some(client);
-                }
+                let mut client = Client::new(socket, receiver, wanted.group, key, request, started);
+                (client.notify, client.person) = (wanted.notify, wanted.person);
+                self.clients.insert(client);
                 self.in_flight += 1;
             }
             Err(error) => {
-                self.free.push(id);
                 let why = format!("no socket: {error}");
                 self.traffic.totals.refused.count(why);
                 let (group, room, person) = (wanted.group, wanted.room, wanted.person);
@@ -344,7 +348,7 @@ impl Engine {
     }
 
     fn remove(&mut self, id: usize, end: &End) {
-        let Some(client) = self.clients.get_mut(id).and_then(Option::take) else {
+        let Some(client) = self.clients.try_remove(id) else {
             return;
         };
         if client.phase < Phase::Open {
@@ -368,7 +372,6 @@ impl Engine {
         }
         self.traffic.verify.leave(client.receiver.place);
         self.traffic.outgoing.clear();
-        self.free.push(id);
         let (group, room) = (client.group, client.receiver.room);
         let (person, clean) = (client.person, client.closed_cleanly());
         let ending = Ending {

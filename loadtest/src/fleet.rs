@@ -1,9 +1,9 @@
 //! Several generator processes as one: starts this program again for each share of the plan, takes all of them through the
 //! phases together, and makes one report of what they counted. Only this process looks at the server.
 
-use crate::clock::{Clock, SECOND, pause};
+use crate::clock::{Clock, SECOND, until};
 use crate::latency::Times;
-use crate::report::{Interval, Part, Report};
+use crate::report::{Interval, Report};
 use crate::run::{LINES_MAX, LOOK, Observer, Order, PULSE, Shared, Task, Word, read, write};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufReader};
@@ -79,7 +79,10 @@ pub(crate) fn run(
         fleet.rest(LOOK)?;
     }
     fleet.tell(&Order::Close);
-    let parts = fleet.parts()?;
+    let parts = fleet.all(|word| match word {
+        Word::Done(part) => Some(*part),
+        _ => None,
+    })?;
     observer.closed()?;
     observer.report(parts)
 }
@@ -159,6 +162,10 @@ impl Fleet {
                 Ok(None)
             }
             MemberEvent::Said(Word::Failed(why)) => Err(fault(number, &why)),
+            MemberEvent::Said(word @ Word::Done(_)) => {
+                member.done = true;
+                Ok(Some((number, word)))
+            }
             MemberEvent::Said(word) => Ok(Some((number, word))),
             MemberEvent::Gone(_) if member.done => Ok(None),
             MemberEvent::Gone(why) => {
@@ -231,7 +238,7 @@ impl Fleet {
     }
 
     fn measure(&mut self, observer: &mut Observer) -> io::Result<()> {
-        observer.begun()?;
+        observer.begun();
         let start = self.clock.now();
         let mut rows: Vec<VecDeque<Interval>> =
             self.members.iter().map(|_| VecDeque::new()).collect();
@@ -244,7 +251,7 @@ impl Fleet {
                     }
                     ended += usize::from(last);
                     if ended == rows.len() {
-                        observer.ended()?;
+                        observer.ended();
                     }
                 }
                 Some((number, _)) => return Err(fault(number, "it did not measure")),
@@ -260,24 +267,6 @@ impl Fleet {
             observer.slices(&heads(&mut rows));
         }
         Ok(())
-    }
-
-    fn parts(&mut self) -> io::Result<Vec<Part>> {
-        let mut parts: Vec<Option<Part>> = self.members.iter().map(|_| None).collect();
-        while parts.iter().any(Option::is_none) {
-            match self.next()? {
-                Some((number, Word::Done(part))) => {
-                    if let (Some(place), Some(member)) =
-                        (parts.get_mut(number), self.members.get_mut(number))
-                    {
-                        (*place, member.done) = (Some(*part), true);
-                    }
-                }
-                Some((number, _)) => return Err(fault(number, "it left no figures")),
-                None => {}
-            }
-        }
-        Ok(parts.into_iter().flatten().collect())
     }
 }
 
@@ -336,15 +325,10 @@ impl Member {
     /// Waits for its end, at most `longest`; then kills it.
     fn end(&mut self, longest: u64) -> String {
         self.input = None;
-        let clock = Clock::start();
-        while clock.now() < longest {
-            match self.process.try_wait() {
-                Ok(Some(status)) => return status.to_string(),
-                Ok(None) => pause(TICK),
-                Err(error) => return error.to_string(),
-            }
+        let process = &mut self.process;
+        if !until(longest, TICK, || !matches!(process.try_wait(), Ok(None))) {
+            process.kill().ok();
         }
-        self.process.kill().ok();
         let status = self.process.wait();
         status.map_or_else(|error| error.to_string(), |status| status.to_string())
     }

@@ -7,6 +7,7 @@ use crate::codec::{self, Parsed, opcode};
 use crate::handshake;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -34,8 +35,7 @@ struct FloorRoom {
 #[derive(Debug)]
 struct FloorServer {
     poll: Poll,
-    peers: Vec<Option<Box<Receiving>>>,
-    free: Vec<usize>,
+    peers: Slab<Box<Receiving>>,
     names: HashMap<Box<[u8]>, u32>,
     rooms: Vec<FloorRoom>,
     dirty: Vec<u32>,
@@ -53,8 +53,7 @@ pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
     let mut listener = TcpListener::bind(args.listen)?;
     let mut floor = FloorServer {
         poll: Poll::new()?,
-        peers: Vec::new(),
-        free: Vec::new(),
+        peers: Slab::new(),
         names: HashMap::new(),
         rooms: Vec::new(),
         dirty: Vec::new(),
@@ -95,25 +94,20 @@ pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
 impl FloorServer {
     fn accept(&mut self, listener: &TcpListener) {
         while let Ok((mut socket, _)) = listener.accept() {
-            let id = self.free.pop().unwrap_or_else(|| {
-                self.peers.push(None);
-                self.peers.len() - 1
-            });
+            let id = self.peers.vacant_key();
             let interest = Interest::READABLE | Interest::WRITABLE;
             let made = socket.set_nodelay(true).and_then(|()| {
                 self.poll
                     .registry()
                     .register(&mut socket, Token(id), interest)
             });
-            let peer = Receiving {
-                socket,
-                room: None,
-                waiting: Vec::new(),
-                partial: Vec::new(),
-            };
-            match (made, self.peers.get_mut(id)) {
-                (Ok(()), Some(entry)) => *entry = Some(Box::new(peer)),
-                _ => self.free.push(id),
+            if made.is_ok() {
+                self.peers.insert(Box::new(Receiving {
+                    socket,
+                    room: None,
+                    waiting: Vec::new(),
+                    partial: Vec::new(),
+                }));
             }
         }
     }
@@ -121,7 +115,7 @@ impl FloorServer {
     /// Reads all there is; false if the peer is gone.
     fn readable(&mut self, id: usize, buffer: &mut Vec<u8>) -> bool {
         loop {
-            let Some(Some(peer)) = self.peers.get_mut(id) else {
+            let Some(peer) = self.peers.get_mut(id) else {
                 return true;
             };
             let kept = peer.partial.len();
@@ -140,7 +134,7 @@ impl FloorServer {
             else {
                 return false;
             };
-            let Some(Some(peer)) = self.peers.get_mut(id) else {
+            let Some(peer) = self.peers.get_mut(id) else {
                 return true;
             };
             let rest = buffer.get(used..kept + read).unwrap_or_default();
@@ -155,9 +149,7 @@ impl FloorServer {
 
     /// Handles what is whole; the number of bytes that was, or `None` to close.
     fn take(&mut self, id: usize, bytes: &mut [u8]) -> Option<usize> {
-        let Some(Some(peer)) = self.peers.get_mut(id) else {
-            return None;
-        };
+        let peer = self.peers.get_mut(id)?;
         let mut at = 0;
         let room = match peer.room {
             Some(room) => room,
@@ -184,7 +176,7 @@ impl FloorServer {
                     self.frame.clear();
                     codec::write_plain(&mut self.frame, opcode::CLOSE, &[payload]);
                     let (peers, frame) = (&mut self.peers, &self.frame);
-                    if let Some(Some(peer)) = peers.get_mut(id) {
+                    if let Some(peer) = peers.get_mut(id) {
                         peer.send(frame);
                     }
                     return None;
@@ -219,9 +211,7 @@ impl FloorServer {
             }
         };
         self.rooms.get_mut(room as usize)?.members.push(id);
-        let Some(Some(peer)) = self.peers.get_mut(id) else {
-            return None;
-        };
+        let peer = self.peers.get_mut(id)?;
         peer.room = Some(room);
         peer.send(answer.as_bytes());
         Some(room)
@@ -245,7 +235,7 @@ impl FloorServer {
         self.frame.clear();
         codec::write_plain(&mut self.frame, opcode::TEXT, &parts);
         for &id in &entry.members {
-            let Some(Some(peer)) = self.peers.get_mut(id) else {
+            let Some(peer) = self.peers.get_mut(id) else {
                 continue;
             };
             self.frames += 1;
@@ -269,7 +259,7 @@ impl FloorServer {
                 continue;
             };
             for &id in &entry.members {
-                if let Some(Some(peer)) = self.peers.get_mut(id)
+                if let Some(peer) = self.peers.get_mut(id)
                     && !peer.send(&entry.turn)
                 {
                     self.gone.push(id);
@@ -284,7 +274,7 @@ impl FloorServer {
     }
 
     fn continue_writing(&mut self, id: usize) {
-        if let Some(Some(peer)) = self.peers.get_mut(id)
+        if let Some(peer) = self.peers.get_mut(id)
             && !peer.waiting.is_empty()
         {
             let waiting = std::mem::take(&mut peer.waiting);
@@ -293,13 +283,12 @@ impl FloorServer {
     }
 
     fn remove(&mut self, id: usize) {
-        let Some(peer) = self.peers.get_mut(id).and_then(Option::take) else {
+        let Some(peer) = self.peers.try_remove(id) else {
             return;
         };
         if let Some(room) = peer.room.and_then(|room| self.rooms.get_mut(room as usize)) {
             room.members.retain(|&member| member != id);
         }
-        self.free.push(id);
     }
 }
 

@@ -95,20 +95,3 @@ impl Latency {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
-        let mut times = Times::default();
-        for i in 1..=1000 {
-            times.saturating_record(i * 1_000_000);
-        }
-        let latency = Latency::of(&times);
-        assert!((latency.p50_ms - 500.0).abs() < 1.0, "{latency:?}");
-        assert!((latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
-        assert!((latency.max_ms - 1000.0).abs() < 1.0, "{latency:?}");
-    }
-}

@@ -43,14 +43,14 @@ impl Ledger {
 /// Reads the ledger from an admin address such as `http://127.0.0.1:9000`.
 /// Errors: Text that says what went wrong.
 pub(crate) fn fetch(admin: &str) -> Result<Ledger, String> {
-    let host = admin.trim_start_matches("http://").trim_end_matches('/');
-    let body = get(host, "/ledger").map_err(|error| format!("{admin}/ledger: {error}"))?;
+    let body = get(admin, "/ledger").map_err(|error| format!("{admin}/ledger: {error}"))?;
     serde_json::from_str(&body).map_err(|error| format!("{admin}/ledger: {error}"))
 }
 
 /// Reads a path of an admin listener.
 /// Errors: It is not there, or answers with another status than 200.
-pub(crate) fn get(host: &str, path: &str) -> std::io::Result<String> {
+pub(crate) fn get(admin: &str, path: &str) -> std::io::Result<String> {
+    let host = admin.trim_start_matches("http://").trim_end_matches('/');
     let other = |text: &str| std::io::Error::other(text.to_owned());
     let address = host
         .to_socket_addrs()?

@@ -14,13 +14,26 @@ const STALL: u64 = 5 * SECOND;
 /// Messages of [`Drive::Once`] in one tick: a batch the server takes without a queue.
 const ONCE_BATCH: usize = 100;
 
+/// A closed loop over a whole room.
+#[derive(Debug, Clone, Copy, Default)]
+struct RoomLoop {
+    room: u32,
+    publisher: usize,
+    /// Deliveries given up as lost.
+    given_up: u64,
+    delivered: u64,
+    progress: u64,
+}
+
 /// A group that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     group: Group,
     number: usize,
     shared: Vec<u32>,
+    /// Connections; where a Python process speaks, rooms.
     publishers: Vec<usize>,
+    loops: Vec<RoomLoop>,
     stopped: Vec<usize>,
     publishing: bool,
     next: u64,
@@ -54,7 +67,7 @@ impl Crowd {
             for member in ours.map(|place| place - start) {
                 let slot = u16::try_from(member)
                     .ok()
-                    .filter(|_| member < group.publishers);
+                    .filter(|_| member < group.publishers && !group.spoken);
                 let slow = member + group.stopped >= group.members;
                 let person = people.as_mut().map(|people| people.add(room, slot));
                 engine.want(Wanted {
@@ -63,16 +76,20 @@ impl Crowd {
                     group: number,
                     slow,
                     person,
+                    node: group.node_of(member),
                     ..Wanted::default()
                 });
             }
         }
+        let voices = first as usize..first as usize + group.rooms;
+        let voices = if group.spoken { voices } else { 0..0 };
         let shared = group.rooms_shared(part);
         let shared = shared.into_iter().map(|room| first + room as u32).collect();
         Self {
             group,
             number,
             shared,
+            publishers: voices.collect(),
             people,
             ..Self::default()
         }
@@ -128,6 +145,19 @@ impl Crowd {
                     self.pauses.push(Reverse((now + first, id)));
                 }
             }
+            Drive::Whole { .. } => {
+                let is_spoken = self.group.spoken;
+                let looping = |&publisher: &usize| RoomLoop {
+                    room: match engine.client(publisher) {
+                        Some(client) if !is_spoken => client.receiver.room,
+                        _ => publisher as u32,
+                    },
+                    publisher,
+                    progress: now,
+                    ..RoomLoop::default()
+                };
+                self.loops = self.publishers.iter().map(looping).collect();
+            }
             Drive::Open { .. } | Drive::Once => {}
         }
     }
@@ -174,6 +204,7 @@ impl Crowd {
         match self.group.drive {
             Drive::Open { rate } => self.tick_open(engine, now, rate),
             Drive::Human { pause } => self.tick_human(engine, now, nanos(pause) as f64),
+            Drive::Whole { window } => self.tick_whole(engine, now, u64::from(window.max(1))),
             Drive::Once if half => {
                 for _ in 0..ONCE_BATCH {
                     let Some(&id) = self.publishers.get(self.turn) else {
@@ -229,7 +260,46 @@ impl Crowd {
         }
     }
 
+    fn tick_whole(&mut self, engine: &mut Engine, now: u64, window: u64) {
+        let members = self.group.members as u64;
+        let mut loops = std::mem::take(&mut self.loops);
+        for this in &mut loops {
+            while let Some(room) = engine.traffic.rooms.get(this.room as usize) {
+                let sent = room.sent.first().copied().map_or(0, u64::from);
+                if room.delivered != this.delivered {
+                    (this.delivered, this.progress) = (room.delivered, now);
+                }
+                let owed = (sent * members).saturating_sub(room.delivered + this.given_up);
+                if owed <= (window - 1) * members {
+                    let at = engine.traffic.clock.now();
+                    self.publish(engine, this.publisher, at);
+                    let room = engine.traffic.rooms.get(this.room as usize);
+                    // A publisher that is gone says nothing.
+                    if room
+                        .and_then(|room| room.sent.first())
+                        .copied()
+                        .map(u64::from)
+                        == Some(sent)
+                    {
+                        break;
+                    }
+                } else if now.saturating_sub(this.progress) > STALL {
+                    this.given_up += owed;
+                    this.progress = now;
+                    engine.traffic.totals.stalls += 1;
+                } else {
+                    break;
+                }
+            }
+        }
+        self.loops = loops;
+    }
+
     fn publish(&self, engine: &mut Engine, id: usize, intended: u64) {
+        if self.group.spoken {
+            engine.speak(id as u32, intended);
+            return;
+        }
         engine.with(id, |client, traffic| {
             if client.group == self.number {
                 client.publish(traffic, intended)
@@ -277,7 +347,7 @@ impl Crowd {
                 .pauses
                 .peek()
                 .map_or(u64::MAX, |&Reverse((due, _))| due),
-            Drive::Once | Drive::Closed { .. } => u64::MAX,
+            Drive::Once | Drive::Closed { .. } | Drive::Whole { .. } => u64::MAX,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a figure was measured on, and when.
 
+use crate::measure::kilobytes;
 use std::fs;
 use std::process::Command;
 
@@ -24,11 +25,7 @@ impl Machine {
             .and_then(|line| line.split_once(": "))
             .map_or("unknown", |(_, name)| name);
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kilobytes: f64 = memory
-            .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:"))
-            .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .unwrap_or(0.0);
+        let kilobytes = kilobytes(&memory, "MemTotal:") as f64;
         let read = |path| {
             let text: String = fs::read_to_string(path).unwrap_or_default();
             text.trim().to_owned()

@@ -4,7 +4,6 @@
 //! `README.md` is for its users, and has the map of the parts.
 
 mod again;
-mod axis;
 mod campaign;
 mod cli;
 mod client;
@@ -33,6 +32,7 @@ mod run;
 mod scenario;
 mod server;
 mod share;
+mod speaker;
 mod sweep;
 mod tally;
 mod target;
@@ -46,7 +46,7 @@ mod tests;
 use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
 use plan::Plan;
-use report::{Judged, exit_code, write_json};
+use report::{exit_code, write_json};
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
 use std::io;
@@ -148,18 +148,12 @@ fn results((folder, summary): (PathBuf, String)) -> Result<ExitCode, String> {
 
 /// `deploy` with one client after the other.
 fn both_clients(plan: &Plan, options: &Options) -> Result<ExitCode, String> {
-    let (text, json) = deploy::both(plan, options)?;
+    let (text, json, is_good) = deploy::both(plan, options)?;
     print(&text);
-    let good = ["stock", "jitter"].iter().all(|client| {
-        let failures = json.pointer(&format!("/{client}/verdict/failures"));
-        failures
-            .and_then(serde_json::Value::as_array)
-            .is_some_and(Vec::is_empty)
-    });
     if let Some(path) = &options.json {
         write_json(path, &json)?;
     }
-    Ok(exit_code(good))
+    Ok(exit_code(is_good))
 }
 
 /// One scenario against one server, from this process or from as many as there are shares.
@@ -178,10 +172,8 @@ fn one_run(
         }),
         _ => None,
     };
-    let mut observer = Observer::new(&plan, options).with_soak(soak);
-    if let Some(restart) = restart {
-        observer = observer.with_restart(restart);
-    }
+    let pids = options.pid.into_iter().collect();
+    let observer = Observer::new(&plan, options, pids, soak, restart);
     let planned = plan.duration.as_secs_f64();
     let stopped = Arc::clone(&stop);
     let clock = clock::Clock::start();
@@ -221,17 +213,8 @@ fn tasks(
         };
         first_source += target.sources;
         let task = Task {
-            plan: plan.clone(),
-            share,
-            target,
-            settings: run::Settings {
-                warmup: options.warmup,
-                spin: options.spin,
-            },
-            contract: options.contract,
             seed,
-            expiry: clock::nanos(options.expiry),
-            epoch: clock.epoch(),
+            ..Task::new(plan, share, target, options, clock)
         };
         seed = seed.wrapping_add(SEED_STEP);
         task

@@ -19,6 +19,19 @@ pub(crate) struct Process {
     pub(crate) descriptors: u64,
 }
 
+impl Process {
+    /// All that are there, as one; none if none is.
+    pub(crate) fn sum(all: impl Iterator<Item = Option<Self>>) -> Option<Self> {
+        all.flatten().reduce(|a, b| Self {
+            cpu_nanos: a.cpu_nanos + b.cpu_nanos,
+            wait_nanos: a.wait_nanos + b.wait_nanos,
+            rss_bytes: a.rss_bytes + b.rss_bytes,
+            pss_bytes: a.pss_bytes + b.pss_bytes,
+            descriptors: a.descriptors + b.descriptors,
+        })
+    }
+}
+
 /// The server's process and its descendants.
 pub(crate) fn process_tree(pid: u32) -> Option<Process> {
     fs::metadata(format!("/proc/{pid}")).ok()?;
@@ -100,7 +113,8 @@ fn cpu_nanos(path: &str) -> u64 {
         * TICK
 }
 
-fn kilobytes(text: &str, key: &str) -> u64 {
+/// The number after a key of `/proc`; 0 if it is not there.
+pub(crate) fn kilobytes(text: &str, key: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix(key))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())

@@ -15,6 +15,11 @@ pub(crate) enum Drive {
         /// Messages under way per publisher.
         window: u32,
     },
+    /// When all members of the room, on whichever node, have all of its publisher's messages but so many less one.
+    Whole {
+        /// Messages under way per room.
+        window: u32,
+    },
     /// At a rate over the whole group, whatever comes back.
     Open {
         /// Messages a second.
@@ -81,6 +86,10 @@ pub(crate) struct Group {
     pub(crate) receive_buffer: Option<usize>,
     /// The group is there for what it does to the others: its latencies are not recorded.
     pub(crate) background: bool,
+    /// Nodes that its members take in turns, the first of each room on the first; 0 and 1 are the same.
+    pub(crate) nodes: u16,
+    /// A Python process speaks in its rooms: no member does, and none is on the speaker's node, which is number 0.
+    pub(crate) spoken: bool,
     /// Its people leave and come back.
     pub(crate) leaving: Option<Leaving>,
 }
@@ -96,6 +105,17 @@ impl Group {
             drive,
             ..Self::default()
         }
+    }
+
+    /// The node of a room's member. Who listens to a Python process is on another node than the speaker, wherever it is.
+    pub(crate) fn node_of(&self, member: usize) -> u16 {
+        (member % usize::from(self.nodes.max(1))) as u16 + u16::from(self.spoken)
+    }
+
+    /// The nodes' numbers that are not the publisher's.
+    pub(crate) fn far_nodes(&self) -> std::ops::Range<u16> {
+        let here = u16::from(self.spoken);
+        1..self.nodes.min(self.members as u16) + here
     }
 }
 

@@ -18,109 +18,16 @@ const SOAK_DURATION: Duration = Duration::from_secs(600);
 /// each other), `churn` and `flap`.
 const RATE: f64 = 200.0;
 const SLOW_RATE: f64 = 250.0;
+const SOAK_STORM: Storm = Storm {
+    lanes: 20,
+    silent: false,
+    rate: 200.0,
+};
 const DEPLOY_RATE: f64 = 100.0;
 
 /// The plan of a scenario; none for what is not one.
 pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
-    let (name, groups) = groups(command, options).or_else(|| returning(command, options))?;
-    Some(particular(command, options, name, groups))
-}
-
-/// Groups whose people stay.
-fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
-    let all = options.connections;
-    Some(match command {
-        Command::Echo(args) => {
-            let drive = drive(options, args.window);
-            ("echo", vec![Group::new(all.unwrap_or(200), 1, 1, drive)])
-        }
-        Command::Fanout(args) => {
-            let members = of_each(args.members, args.rooms, options);
-            let drive = drive(options, args.window);
-            let group = Group::new(args.rooms, members, args.publishers, drive);
-            ("fanout", vec![group])
-        }
-        Command::Broadcast(args) => {
-            let drive = drive(options, args.window);
-            let group = Group::new(1, all.unwrap_or(1000), args.publishers, drive);
-            ("broadcast", vec![group])
-        }
-        Command::Beside(args) => {
-            let small = Group::new(args.rooms, args.members, 1, asked(options, RATE));
-            let mut crowd = Group::new(1, args.crowd, args.speakers, open(args.crowd_rate));
-            crowd.background = true;
-            let crowd = (args.crowd > 0).then_some(crowd);
-            ("beside", [small].into_iter().chain(crowd).collect())
-        }
-        Command::Idle => {
-            let group = Group::new(all.unwrap_or(10_000), 1, 1, Drive::Once);
-            ("idle", vec![group])
-        }
-        Command::Connect(_) => ("connect", Vec::new()),
-        Command::Chat(args) => {
-            let group = Group::new(all.unwrap_or(2000) / 2, 2, 2, human(args.pause));
-            ("chat", vec![group])
-        }
-        Command::Slow(args) => {
-            let members = all.unwrap_or(args.members);
-            let drive = asked(options, SLOW_RATE);
-            let mut group = Group::new(1, members, args.publishers, drive);
-            group.stopped = args.stopped.min(members.saturating_sub(group.publishers));
-            (group.cycle, group.receive_buffer) = (args.cycle, args.receive_buffer);
-            ("slow", vec![group])
-        }
-        Command::Soak(args) => {
-            let all = all.unwrap_or(2000);
-            ("soak", soak(all, args.echo_rate, args.fanout_rate))
-        }
-        _ => return None,
-    })
-}
-
-/// A group whose people leave and come back.
-fn returning(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
-    let (name, mut group, (rate, abrupt), comeback) = match command {
-        Command::Churn(args) => {
-            let mean = nanos(args.pause);
-            let group = Group::new(args.rooms, args.members, 1, asked(options, RATE));
-            (
-                "churn",
-                group,
-                (args.leaves, false),
-                Comeback::Pause { mean },
-            )
-        }
-        Command::Flap(args) => {
-            let group = Group::new(args.rooms, args.members, 2, asked(options, RATE));
-            ("flap", group, (args.cuts, true), JITTER)
-        }
-        Command::Deploy(args) => {
-            let members = of_each(args.members, args.rooms, options);
-            let group = Group::new(args.rooms, members, 1, asked(options, DEPLOY_RATE));
-            let is_stock = args.client == ClientKind::Stock;
-            let comeback = if is_stock { Comeback::Stock } else { JITTER };
-            ("deploy", group, (0.0, false), comeback)
-        }
-        _ => return None,
-    };
-    group.leaving = Some(Leaving {
-        rate,
-        abrupt,
-        publishers: name != "churn",
-        comeback,
-    });
-    Some((name, vec![group]))
-}
-
-/// The plan of these groups with what only one scenario has.
-fn particular(command: &Command, options: &Options, name: &str, groups: Vec<Group>) -> Plan {
-    let storm = |lanes, silent, rate| {
-        Some(Storm {
-            lanes,
-            silent,
-            rate,
-        })
-    };
+    let (name, groups) = groups(command, options)?;
     let mut plan = Plan {
         name: name.to_owned(),
         groups,
@@ -133,15 +40,18 @@ fn particular(command: &Command, options: &Options, name: &str, groups: Vec<Grou
     };
     match command {
         Command::Connect(args) => {
-            let lanes = options.connections.unwrap_or(args.lanes);
-            plan.storm = storm(lanes, args.silent, options.rate.unwrap_or(0.0));
+            plan.storm = Some(Storm {
+                lanes: options.connections.unwrap_or(args.lanes),
+                silent: args.silent,
+                rate: options.rate.unwrap_or(0.0),
+            });
         }
         Command::Slow(_) => plan.size = SLOW_TEXT_BYTES,
         Command::Deploy(args) => {
             (plan.duration, plan.restart) = (DEPLOY_DURATION, Some(args.after));
         }
         Command::Soak(_) => {
-            plan.storm = storm(20, false, 200.0);
+            plan.storm = Some(SOAK_STORM);
             (plan.duration, plan.status_every) = (SOAK_DURATION, Duration::from_secs(30));
             plan.size = 200;
         }
@@ -149,7 +59,89 @@ fn particular(command: &Command, options: &Options, name: &str, groups: Vec<Grou
     }
     plan.size = options.size.unwrap_or(plan.size);
     plan.duration = options.duration.unwrap_or(plan.duration);
-    plan
+    Some(plan)
+}
+
+fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    let all = options.connections;
+    let one = |name, group| (name, vec![group]);
+    Some(match command {
+        Command::Echo(args) => {
+            let drive = drive(options, args.window);
+            one("echo", Group::new(all.unwrap_or(200), 1, 1, drive))
+        }
+        Command::Fanout(args) => {
+            let members = of_each(args.members, args.rooms, options);
+            let drive = drive(options, args.window);
+            one(
+                "fanout",
+                Group::new(args.rooms, members, args.publishers, drive),
+            )
+        }
+        Command::Broadcast(args) => {
+            let drive = drive(options, args.window);
+            one(
+                "broadcast",
+                Group::new(1, all.unwrap_or(1000), args.publishers, drive),
+            )
+        }
+        Command::Beside(args) => {
+            let small = Group::new(args.rooms, args.members, 1, asked(options, RATE));
+            let mut crowd = Group::new(1, args.crowd, args.speakers, open(args.crowd_rate));
+            crowd.background = true;
+            let crowd = (args.crowd > 0).then_some(crowd);
+            ("beside", [small].into_iter().chain(crowd).collect())
+        }
+        Command::Idle => one("idle", Group::new(all.unwrap_or(10_000), 1, 1, Drive::Once)),
+        Command::Connect(_) => ("connect", Vec::new()),
+        Command::Chat(args) => one(
+            "chat",
+            Group::new(all.unwrap_or(2000) / 2, 2, 2, human(args.pause)),
+        ),
+        Command::Slow(args) => {
+            let members = all.unwrap_or(args.members);
+            let drive = asked(options, SLOW_RATE);
+            let mut group = Group::new(1, members, args.publishers, drive);
+            group.stopped = args.stopped.min(members.saturating_sub(group.publishers));
+            (group.cycle, group.receive_buffer) = (args.cycle, args.receive_buffer);
+            one("slow", group)
+        }
+        Command::Soak(args) => {
+            let all = all.unwrap_or(2000);
+            ("soak", soak(all, args.echo_rate, args.fanout_rate))
+        }
+        Command::Churn(args) => {
+            let mean = nanos(args.pause);
+            let group = Group::new(args.rooms, args.members, 1, asked(options, RATE));
+            let comeback = Comeback::Pause { mean };
+            one("churn", leaving(group, args.leaves, false, comeback))
+        }
+        Command::Flap(args) => {
+            let group = Group::new(args.rooms, args.members, 2, asked(options, RATE));
+            one("flap", leaving(group, args.cuts, true, JITTER))
+        }
+        Command::Deploy(args) => {
+            let members = of_each(args.members, args.rooms, options);
+            let group = Group::new(args.rooms, members, 1, asked(options, DEPLOY_RATE));
+            let comeback = match args.client {
+                ClientKind::Stock => Comeback::Stock,
+                ClientKind::Jitter | ClientKind::Both => JITTER,
+            };
+            one("deploy", leaving(group, 0.0, false, comeback))
+        }
+        _ => return None,
+    })
+}
+
+/// The group with people who leave, so many a second, and come back; those who leave on their own choice are no publishers.
+fn leaving(mut group: Group, rate: f64, abrupt: bool, comeback: Comeback) -> Group {
+    group.leaving = Some(Leaving {
+        rate,
+        abrupt,
+        publishers: !matches!(comeback, Comeback::Pause { .. }),
+        comeback,
+    });
+    group
 }
 
 /// Open loop where a rate is asked for, closed loop otherwise.

@@ -1,7 +1,7 @@
 //! Servers that the tool starts itself: pinned to a core, in a process group of their own, waited for until they answer, ended with all
 //! their children.
 
-use crate::clock::{self, Clock, SECOND};
+use crate::clock::{SECOND, until};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -147,29 +147,18 @@ impl Server {
     }
 
     fn wait_ready(mut self, spec: &Spec) -> Result<Self, String> {
-        let clock = Clock::start();
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                let said = last_words(spec);
-                return Err(format!(
-                    "{}: it ended at once, {status}{said}",
-                    spec.command
-                ));
-            }
-            if answers(address, spec.ready, &spec.path) {
-                return Ok(self);
-            }
-            if clock.now() > READY_MAX {
-                let seconds = READY_MAX / SECOND;
-                let said = last_words(spec);
-                return Err(format!(
-                    "{}: not ready after {seconds} s{said}",
-                    spec.command
-                ));
-            }
-            clock::pause(LOOK);
-        }
+        let mut ended = None;
+        let is_ready = until(READY_MAX, LOOK, || {
+            ended = self.ended();
+            ended.is_some() || answers(address, spec.ready, &spec.path)
+        });
+        let why = match ended {
+            Some(status) => format!("it ended at once, {status}"),
+            None if is_ready => return Ok(self),
+            None => format!("not ready after {} s", READY_MAX / SECOND),
+        };
+        Err(format!("{}: {why}{}", spec.command, last_words(spec)))
     }
 
     /// Its process number.
@@ -185,14 +174,7 @@ impl Server {
     /// Asks it to end and waits for that, at most `longest` nanoseconds; then kills it. True if it ended by itself.
     pub(crate) fn stop(&mut self, longest: u64) -> bool {
         self.signal(Signal::TERM);
-        let clock = Clock::start();
-        while clock.now() < longest {
-            if self.ended().is_some() {
-                return true;
-            }
-            clock::pause(LOOK);
-        }
-        false
+        until(longest, LOOK, || self.ended().is_some())
     }
 
     /// Sends the whole group a signal.
@@ -248,15 +230,14 @@ mod tests {
 
     #[test]
     fn a_server_that_ends_at_once_says_why() {
-        let log = std::env::temp_dir().join(format!("loadtest-server-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
         let spec = Spec {
             command: "echo no such port >&2; exit 7".to_owned(),
             ready: Ready::Tcp,
-            log: Some(log.clone()),
+            log: Some(folder.path().join("log")),
             ..Spec::default()
         };
         let why = Server::start(&spec).unwrap_err();
         assert!(why.ends_with("exit status: 7: no such port"), "{why}");
-        std::fs::remove_file(log).unwrap();
     }
 }

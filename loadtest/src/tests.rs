@@ -1,31 +1,26 @@
 //! The whole harness against its own floor: good runs are good, and a server that loses or repeats one frame in a thousand is caught.
 
 use crate::cli::{Cli, Command};
-use crate::{
-    one_run,
-    report::{Judged, Report},
-    scenario,
-    share::shares,
-};
+use crate::{one_run, report::Report, scenario, share::shares};
 use clap::Parser;
 use std::net::TcpListener;
 use std::sync::{Arc, atomic::AtomicBool};
 
 /// Starts a floor with these flags and runs this scenario against it.
-fn against_floor(floor: &[&str], scenario: &[&str]) -> Report {
+fn against_floor(floor: &str, scenario: &str) -> Report {
     until(floor, scenario, Arc::new(AtomicBool::new(false)))
 }
 
 /// The same, until it is done or told to stop.
-fn until(floor: &[&str], scenario: &[&str], stop: Arc<AtomicBool>) -> Report {
+fn until(floor: &str, scenario: &str, stop: Arc<AtomicBool>) -> Report {
     // A port that was free a moment ago: the floor has no way to say which one it got.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
         .to_string();
-    let flags = [&["loadtest", "floor", "--listen", &address], floor].concat();
-    let Command::Floor(args) = Cli::parse_from(flags).command else {
+    let flags = format!("loadtest floor --listen {address} {floor}");
+    let Command::Floor(args) = Cli::parse_from(flags.split_whitespace()).command else {
         panic!("floor")
     };
     let (ready, bound) = std::sync::mpsc::channel();
@@ -35,14 +30,8 @@ fn until(floor: &[&str], scenario: &[&str], stop: Arc<AtomicBool>) -> Report {
     });
     bound.recv().unwrap();
     while std::net::TcpStream::connect(&address).is_err() {}
-    let url = format!("ws://{address}");
-    let flags = [
-        &["loadtest"],
-        scenario,
-        &["--url", &url, "-d", "300ms", "--warmup", "100ms"],
-    ]
-    .concat();
-    let cli = Cli::parse_from(flags);
+    let flags = format!("loadtest {scenario} --url ws://{address} -d 300ms --warmup 100ms");
+    let cli = Cli::parse_from(flags.split_whitespace());
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
     let shares = shares(&plan, Some(1), 20_000).unwrap();
     one_run(&cli.command, plan, shares, &cli.options, None, stop).unwrap()
@@ -51,13 +40,9 @@ fn until(floor: &[&str], scenario: &[&str], stop: Arc<AtomicBool>) -> Report {
 #[test]
 fn an_interrupted_run_is_not_judged() {
     let stop = Arc::new(AtomicBool::new(true));
-    for scenario in [
-        &["echo", "-c", "20"][..],
-        &["soak"],
-        &["slow", "--members", "4", "--stopped", "1"],
-    ] {
+    for scenario in ["echo -c 20", "soak", "slow --members 4 --stopped 1"] {
         // Too few and too late is no fault of a server that was not asked for long enough.
-        let report = until(&["--drop-every", "2"], scenario, Arc::clone(&stop));
+        let report = until("--drop-every 2", scenario, Arc::clone(&stop));
         let text = report.text();
         assert!(
             text.contains("INTERRUPTED") && text.contains("not judged"),
@@ -69,21 +54,17 @@ fn an_interrupted_run_is_not_judged() {
         );
         assert_eq!(report.failures().len(), 1, "{text}");
         let page = report.page();
-        assert!(page.contains(">interrupted<") && !page.contains(">failed<"));
+        assert!(page.contains("\"interrupted\":\"after"), "{page}");
     }
-    let whole = until(&[], &["echo", "-c", "2"], Arc::new(AtomicBool::new(false)));
+    let whole = until("", "echo -c 2", Arc::new(AtomicBool::new(false)));
     assert_eq!(whole.interrupted, None);
     assert!(whole.text().contains("verdict"), "{}", whole.text());
 }
 
 #[test]
 fn an_honest_server_is_good() {
-    for floor in [&[][..], &["--coalesce"]] {
-        for scenario in [
-            &["echo", "-c", "20"][..],
-            &["connect"],
-            &["fanout", "--members", "10"],
-        ] {
+    for floor in ["", "--coalesce"] {
+        for scenario in ["echo -c 20", "connect", "fanout --members 10"] {
             let report = against_floor(floor, scenario);
             assert!(report.failures().is_empty(), "{}", report.text());
             let v = &report.verification;
@@ -97,7 +78,7 @@ fn an_honest_server_is_good() {
 
 #[test]
 fn a_server_that_loses_frames_is_caught() {
-    let report = against_floor(&["--drop-every", "1000"], &["fanout", "--rate", "200"]);
+    let report = against_floor("--drop-every 1000", "fanout --rate 200");
     let sent = report.totals.published * 100;
     assert_eq!(report.verification.lost, sent / 1000, "{}", report.text());
     assert!(!report.failures().is_empty());
@@ -105,7 +86,7 @@ fn a_server_that_loses_frames_is_caught() {
 
 #[test]
 fn a_server_that_repeats_frames_is_caught() {
-    let report = against_floor(&["--duplicate-every", "1000"], &["fanout", "--rate", "200"]);
+    let report = against_floor("--duplicate-every 1000", "fanout --rate 200");
     let sent = report.totals.published * 100;
     assert_eq!(
         report.verification.duplicated,
@@ -119,20 +100,10 @@ fn a_server_that_repeats_frames_is_caught() {
 #[test]
 fn cut_connections_come_back_and_nothing_is_lost_without_a_cause() {
     for scenario in [
-        &["flap", "--rooms", "2", "--members", "10", "--cuts", "100"][..],
-        &[
-            "churn",
-            "--rooms",
-            "2",
-            "--members",
-            "10",
-            "--leaves",
-            "100",
-            "--pause",
-            "50ms",
-        ],
+        "flap --rooms 2 --members 10 --cuts 100",
+        "churn --rooms 2 --members 10 --leaves 100 --pause 50ms",
     ] {
-        let report = against_floor(&[], scenario);
+        let report = against_floor("", scenario);
         let returns = report.returns.as_ref().unwrap().counts;
         assert!(report.failures().is_empty(), "{}", report.text());
         assert!(

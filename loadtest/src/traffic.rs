@@ -111,11 +111,15 @@ sum_of!(Totals: published unpublished_frames opened stalls not_sent bytes_in byt
 /// What arrives on other nodes than the publisher's.
 #[derive(Debug, Default)]
 pub(crate) struct Far {
-    /// Latencies since the last sample.
+    /// Latencies, those of a recovery apart.
     pub(crate) latency: Times,
     pub(crate) delivered: u64,
     /// Waits for rooms to be reached again.
     pub(crate) recovery: Option<Recovery>,
+    /// Latencies while there is one, on the publisher's node.
+    pub(crate) hit_near: Times,
+    /// The same on others.
+    pub(crate) hit_far: Times,
 }
 
 /// The rooms of other nodes that have heard nothing that was said since a fault began.
@@ -285,11 +289,15 @@ impl Traffic {
         if receiver.slow {
             self.slow_latency.saturating_record(age);
         } else if receiver.node > 0 {
-            self.far.latency.saturating_record(age);
             self.far.delivered += 1;
             if let Some(recovery) = &mut self.far.recovery {
                 recovery.heard(receiver.room, receiver.node, marker.sent, now);
+                self.far.hit_far.saturating_record(age);
+            } else {
+                self.far.latency.saturating_record(age);
             }
+        } else if self.far.recovery.is_some() {
+            self.far.hit_near.saturating_record(age);
         } else if !is_background {
             self.latency.saturating_record(age);
         }

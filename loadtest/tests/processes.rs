@@ -46,10 +46,10 @@ mod processes {
     }
 
     /// What a run left: its end and its figures, if it came so far.
-    fn run(mut command: Command, name: &str, floor: &Floor, flags: &[&str]) -> (Output, Value) {
+    fn run(mut command: Command, name: &str, floor: &Floor, flags: &str) -> (Output, Value) {
         let file = figures_file(name);
         let output = command
-            .args(flags)
+            .args(flags.split_whitespace())
             .args(["--url", &floor.url, "--warmup", "100ms", "--json"])
             .arg(&file)
             .output()
@@ -60,7 +60,7 @@ mod processes {
         (output, figures)
     }
 
-    fn loadtest(name: &str, floor: &Floor, flags: &[&str]) -> (Output, Value) {
+    fn loadtest(name: &str, floor: &Floor, flags: &str) -> (Output, Value) {
         run(Command::new(LOADTEST), name, floor, flags)
     }
 
@@ -100,27 +100,13 @@ mod processes {
     fn two_processes_are_one_run_whose_totals_add_up() {
         let floor = Floor::start(&[]);
         for (name, flags) in [
-            ("echo", &["echo", "-c", "41"][..]),
-            ("fanout", &["fanout", "--rooms", "5", "--members", "10"]),
-            (
-                "rate",
-                &["fanout", "--rooms", "4", "--members", "5", "--rate", "400"],
-            ),
-            ("storm", &["connect", "--lanes", "7"]),
-            (
-                "slow",
-                &[
-                    "slow",
-                    "--members",
-                    "20",
-                    "--stopped",
-                    "4",
-                    "--publishers",
-                    "3",
-                ],
-            ),
+            ("echo", "echo -c 41"),
+            ("fanout", "fanout --rooms 5 --members 10"),
+            ("rate", "fanout --rooms 4 --members 5 --rate 400"),
+            ("storm", "connect --lanes 7"),
+            ("slow", "slow --members 20 --stopped 4 --publishers 3"),
         ] {
-            let flags = [flags, &["--processes", "2", "-d", "600ms"]].concat();
+            let flags = format!("{flags} --processes 2 -d 600ms");
             let (output, figures) = loadtest(name, &floor, &flags);
             if name == "storm" {
                 assert!(output.status.success(), "{output:?}");
@@ -140,9 +126,8 @@ mod processes {
     #[test]
     fn people_of_all_processes_come_back() {
         let floor = Floor::start(&[]);
-        let flags = ["flap", "--rooms", "4", "--members", "10", "--cuts", "100"];
-        let flags = [&flags[..], &["--processes", "2", "-d", "600ms"]].concat();
-        let (output, figures) = loadtest("flap", &floor, &flags);
+        let flags = "flap --rooms 4 --members 10 --cuts 100 --processes 2 -d 600ms";
+        let (output, figures) = loadtest("flap", &floor, flags);
         good(&output, &figures, 2);
         assert!(number(&figures, "/returns/left") > 20, "{figures}");
         assert_eq!(number(&figures, "/returns/still_away"), 0);
@@ -158,11 +143,11 @@ mod processes {
             // The floor counts its frames from its start.
             let mut frames = 0;
             for (name, flags) in [
-                ("whole", &["fanout", "--rooms", "10", "--members", "20"][..]),
+                ("whole", "fanout --rooms 10 --members 20"),
                 // The publisher is in the first process, most receivers are not.
-                ("shared", &["broadcast", "-c", "200"]),
+                ("shared", "broadcast -c 200"),
             ] {
-                let flags = [flags, &["--processes", "3", "--rate", "100", "-d", "600ms"]].concat();
+                let flags = format!("{flags} --processes 3 --rate 100 -d 600ms");
                 let (output, figures) = loadtest(name, &floor, &flags);
                 assert_eq!(output.status.code(), Some(1), "{name}: {figures}");
                 assert_eq!(figures["generators"].as_array().unwrap().len(), 3);
@@ -181,12 +166,12 @@ mod processes {
         let floor = Floor::start(&[]);
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\"", LOADTEST]);
-        let flags = ["echo", "-c", "300", "--rate", "600", "-d", "600ms"];
-        let (output, figures) = run(command, "limit", &floor, &flags);
+        let flags = "echo -c 300 --rate 600 -d 600ms";
+        let (output, figures) = run(command, "limit", &floor, flags);
         good(&output, &figures, 3);
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\"", LOADTEST]);
-        let (output, _) = run(command, "refused", &floor, &["echo", "-c", "9000"]);
+        let (output, _) = run(command, "refused", &floor, "echo -c 9000");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             said.contains("ulimit -n") && said.contains("16 processes"),
@@ -221,17 +206,7 @@ mod processes {
     /// A long run that is being measured (it says so), and its generators.
     fn long_run(floor: &Floor, name: &str) -> (Child, BufReader<impl Read>, Vec<u32>) {
         let mut run = Command::new(LOADTEST)
-            .args([
-                "echo",
-                "-c",
-                "20",
-                "--rate",
-                "100",
-                "-d",
-                "60s",
-                "--processes",
-                "2",
-            ])
+            .args("echo -c 20 --rate 100 -d 60s --processes 2".split_whitespace())
             .args(["--warmup", "0s", "--url", &floor.url, "--json"])
             .arg(figures_file(name))
             .stdout(Stdio::piped())

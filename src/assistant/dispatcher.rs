@@ -106,7 +106,7 @@ impl Dispatcher {
     /// # Errors
     ///
     /// If the knowledge file cannot be read or breaks a rule.
-    pub fn start(handle: &Handle, config: &config::Assistant) -> Result<Self, Error> {
+    pub fn start(handle: &Handle, config: &config::AssistantSettings) -> Result<Self, Error> {
         Ok(match config.kind {
             AssistantKind::None => Self(None),
             AssistantKind::Faq => {
@@ -120,7 +120,7 @@ impl Dispatcher {
     #[must_use]
     pub fn with(
         handle: &Handle,
-        config: &config::Assistant,
+        config: &config::AssistantSettings,
         assistant: Arc<dyn Assistant>,
     ) -> Self {
         Self(Some(Arc::new(Desk {
@@ -369,9 +369,6 @@ impl Turn {
                 return Err(Failure::TooLong);
             }
             whole.push_str(&piece);
-            if let Some(reply) = &mut self.reply {
-                self.desk.guarded(|| reply.piece(&piece));
-            }
         }
     }
 

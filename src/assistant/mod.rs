@@ -134,9 +134,6 @@ pub enum Failure {
 /// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. It must
 /// not block. A panic in it is caught and counted.
 pub trait ReplyTo: Send {
-    /// A piece of the reply has been written. Called before `reply`, which repeats the whole text;
-    /// an apology may still follow.
-    fn piece(&mut self, _text: &str) {}
     /// The whole reply.
     fn reply(self: Box<Self>, text: String);
     /// There will be no reply; say so with [`APOLOGY`](crate::protocol::APOLOGY).

@@ -18,12 +18,6 @@ struct Recorder {
 }
 
 impl ReplyTo for Recorder {
-    fn piece(&mut self, text: &str) {
-        let sent = self
-            .outcomes
-            .send((self.text.clone(), format!("piece {text}")));
-        assert!(sent.is_ok());
-    }
     fn reply(self: Box<Self>, text: String) {
         let sent = self.outcomes.send((self.text.clone(), text));
         assert!(sent.is_ok() && self.text != "panic in reply");
@@ -88,11 +82,11 @@ struct Bench {
 
 impl Bench {
     fn new(prompts: usize, prompts_per_room: usize, concurrency: usize) -> Self {
-        let config = config::Assistant {
+        let config = config::AssistantSettings {
             prompts,
             prompts_per_room,
             concurrency,
-            ..config::Assistant::default()
+            ..config::AssistantSettings::default()
         };
         let script = Script::default();
         let most = Arc::clone(&script.most);
@@ -122,18 +116,10 @@ impl Bench {
         assert!(matches!(asked, Asked::Accepted), "{text}: {asked:?}");
     }
 
-    /// The next final outcome.
+    /// The next outcome.
     async fn outcome(&mut self) -> (String, String) {
-        loop {
-            let outcome = self
-                .outcomes
-                .recv()
-                .await
-                .expect("the bench holds a sender");
-            if !outcome.1.starts_with("piece ") {
-                return outcome;
-            }
-        }
+        let outcome = self.outcomes.recv().await;
+        outcome.expect("the bench holds a sender")
     }
 
     async fn expect(&mut self, text: &str, outcome: &str) {
@@ -144,15 +130,6 @@ impl Bench {
 fn adds_up(counts: Counts) -> bool {
     let apologies = counts.timeouts + counts.panics + counts.failures + counts.stopped;
     counts.accepted == counts.replied + apologies + counts.open
-}
-
-#[tokio::test(start_paused = true)]
-async fn pieces_come_before_the_whole_reply() {
-    let mut bench = Bench::new(9, 9, 9);
-    bench.accept("a", "echo");
-    let first = bench.outcomes.recv().await.expect("a piece");
-    assert_eq!(first.1, "piece re: echo");
-    bench.expect("echo", "re: echo").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -331,7 +308,7 @@ async fn prompts_from_many_threads_each_end_exactly_once() {
 
 #[tokio::test]
 async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
-    let mut config = config::Assistant::default();
+    let mut config = config::AssistantSettings::default();
     let faq = Dispatcher::start(&Handle::current(), &config).expect("built in");
     assert!(faq.enabled());
     config.kind = config::AssistantKind::None;

@@ -1,13 +1,13 @@
 //! What the machine offers: cores, open files, memory.
 
-use super::Facts;
+use super::MachineFacts;
 use std::fs::read_to_string;
 
 /// Open files asked for at most: one million connections. Without an end, a container whose hard
 /// limit is a billion would promise a billion connections.
 const NOFILE_MAX: u64 = 1 << 20;
 
-impl Facts {
+impl MachineFacts {
     /// Asks the system, and raises this process's limit of open files as far as it may.
     #[must_use]
     pub fn gather() -> Self {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_machine_has_a_core_and_open_files() {
-        let facts = Facts::gather();
+        let facts = MachineFacts::gather();
         assert!(facts.cores > 0 && facts.nofile > 0);
     }
 }

@@ -5,9 +5,9 @@
 mod machine;
 
 use crate::admin;
+use crate::config::is_loopback;
 use crate::config::load::Loaded;
 use crate::config::units::Bytes;
-use crate::config::validate::is_loopback;
 use crate::config::{Config, Dialect, WORKERS_MAX};
 use std::fmt;
 
@@ -18,7 +18,7 @@ const DESCRIPTORS_ADVISED: u64 = 4096;
 
 /// What the machine offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct MachineFacts {
     /// Cores this process may run on.
     pub cores: usize,
     /// Open files this process may have, after raising the limit as far as allowed.
@@ -27,7 +27,7 @@ pub struct Facts {
     pub memory_bytes: Option<u64>,
 }
 
-impl Facts {
+impl MachineFacts {
     /// Data-plane threads: as configured, or one per core.
     #[must_use]
     pub fn workers(&self, config: &Config) -> usize {
@@ -115,7 +115,7 @@ impl fmt::Display for Line {
 
 /// The lines of the banner, warnings last.
 #[must_use]
-pub fn banner(loaded: &Loaded, facts: &Facts, memory: Memory) -> Vec<Line> {
+pub fn banner(loaded: &Loaded, facts: &MachineFacts, memory: Memory) -> Vec<Line> {
     let config = &loaded.config;
     let (workers, connections) = (facts.workers(config), facts.connections(config));
     let mut lines = vec![
@@ -160,7 +160,7 @@ fn origin_advice(config: &Config) -> Option<String> {
     })
 }
 
-fn descriptors_advice(config: &Config, facts: &Facts) -> Option<String> {
+fn descriptors_advice(config: &Config, facts: &MachineFacts) -> Option<String> {
     let wanted = config.limits.connections as u64;
     let needed = wanted
         .saturating_add(DESCRIPTORS_RESERVED)
@@ -179,7 +179,7 @@ fn descriptors_advice(config: &Config, facts: &Facts) -> Option<String> {
     })
 }
 
-fn memory_advice(config: &Config, facts: &Facts, memory: Memory) -> Option<String> {
+fn memory_advice(config: &Config, facts: &MachineFacts, memory: Memory) -> Option<String> {
     let available = facts.memory_bytes?;
     if memory.total <= available {
         return None;
@@ -213,7 +213,7 @@ fn dialect_advice(config: &Config) -> Option<String> {
 mod tests {
     use super::*;
 
-    const FACTS: Facts = Facts {
+    const FACTS: MachineFacts = MachineFacts {
         cores: 2,
         nofile: 65_536,
         memory_bytes: None,
@@ -223,7 +223,7 @@ mod tests {
     const FIXED: u64 = 1 << 30;
     const EACH: u64 = 1 << 20;
 
-    fn texts(loaded: &Loaded, facts: &Facts) -> String {
+    fn texts(loaded: &Loaded, facts: &MachineFacts) -> String {
         let connections = facts.connections(&loaded.config) as u64;
         let memory = Memory {
             total: FIXED + EACH * connections,
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn too_few_descriptors_are_advised_on() {
-        let few = Facts {
+        let few = MachineFacts {
             nofile: 1024,
             ..FACTS
         };
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_there_is_advised_on_with_a_number_that_fits() {
-        let facts = Facts {
+        let facts = MachineFacts {
             memory_bytes: Some(4 << 30),
             ..FACTS
         };
@@ -295,7 +295,7 @@ mod tests {
         let resolved = FACTS.resolve(&Config::default());
         assert_eq!(resolved.server.workers, 2);
         assert_eq!(resolved.limits.connections, 65_536 - 192 - 4096 - 1024);
-        let tiny = Facts {
+        let tiny = MachineFacts {
             nofile: 256,
             ..FACTS
         };

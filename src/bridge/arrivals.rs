@@ -9,7 +9,7 @@ use super::mode::Mode;
 use super::read_context::ReadContext;
 use crate::broker::Broker;
 use crate::redis::client::{Messages, SubscriptionEvent};
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use std::sync::Arc;
 
 /// The reader of one session.
@@ -30,7 +30,7 @@ impl Arrivals {
     }
 
     /// Reads until the connection is gone.
-    pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
+    pub(super) async fn run(mut self, mut messages: Box<dyn Messages>) -> LinkFailure {
         loop {
             match messages.next().await {
                 SubscriptionEvent::Message { channel, bytes } => self.take(&channel, &bytes).await,
@@ -38,7 +38,7 @@ impl Arrivals {
                     self.link.metrics.bridge_lagged.inc_by(count);
                     self.mode.doubt_all(&self.link);
                 }
-                SubscriptionEvent::Ended => return Failure::Ended,
+                SubscriptionEvent::Ended => return LinkFailure::Ended,
             }
         }
     }

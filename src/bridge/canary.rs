@@ -5,7 +5,7 @@
 use super::link::RedisLink;
 use super::mode::Mode;
 use crate::redis::client::{RedisClient, check_role};
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,34 +17,40 @@ const EVERY: Duration = Duration::from_secs(1);
 /// may be among them.
 const TRIES: usize = 2;
 
-/// Sends canaries until one does not come back.
-pub(super) async fn watch(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Failure {
+/// Sends canaries until one does not come back, or the slots are no longer as they were before the
+/// first subscription.
+pub(super) async fn watch(
+    (link, mode): (&RedisLink, &Mode),
+    client: &dyn RedisClient,
+    slots: &[String],
+) -> LinkFailure {
     loop {
-        if let Err(failure) = watch_all(link, mode, client).await {
+        tokio::time::sleep(EVERY).await;
+        if let Err(failure) = watch_once((link, mode), client, slots).await {
             return failure;
         }
     }
 }
 
-async fn watch_all(link: &RedisLink, mode: &Mode, client: &dyn RedisClient) -> Result<(), Failure> {
-    let slots = client.slots().await?;
-    loop {
-        tokio::time::sleep(EVERY).await;
-        send(link, mode, client).await?;
-        let card = link.company.card(link.place).write();
-        client
-            .publish(link.nodes_channel.clone(), card.into_bytes().into())
-            .await?;
-        if link.deployment.is_cluster {
-            // One canary proves one slot; the others are as they were when they were subscribed.
-            if client.slots().await? != slots {
-                return Err(Failure::Moved);
-            }
-        } else {
-            // Demoted behind our back, it would still bring every canary back.
-            check_role(client).await?;
-        }
+async fn watch_once(
+    (link, mode): (&RedisLink, &Mode),
+    client: &dyn RedisClient,
+    slots: &[String],
+) -> Result<(), LinkFailure> {
+    send(link, mode, client).await?;
+    let card = link.company.card(link.place).write();
+    client
+        .publish(link.nodes_channel.clone(), card.into_bytes().into())
+        .await?;
+    if !link.deployment.is_cluster {
+        // Demoted behind our back, it would still bring every canary back.
+        return check_role(client).await;
     }
+    // One canary proves one slot; the others are as they were when they were subscribed.
+    if client.slots().await? != slots {
+        return Err(LinkFailure::Moved);
+    }
+    Ok(())
 }
 
 /// Sends one and waits for it.
@@ -52,7 +58,7 @@ pub(super) async fn send(
     link: &RedisLink,
     mode: &Mode,
     client: &dyn RedisClient,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     for _ in 0..TRIES {
         let (number, mut seen) = link.health.next_canary();
         let started = Instant::now();
@@ -63,5 +69,5 @@ pub(super) async fn send(
             return Ok(());
         }
     }
-    Err(Failure::Canary)
+    Err(LinkFailure::Canary)
 }

@@ -1,10 +1,10 @@
 //! What all that use one Redis of `bridge.urls` share.
 
 use super::envelope::NodeId;
+use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
-use super::streams::room_order::RoomOrder;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -23,7 +23,8 @@
 //! | `session` `arrivals` `canary` | one session of it |
 //! | `mode` | which of the two: |
 //! | `pubsub` | mode `pubsub`: what is missing is counted |
-//! | [`streams`] | mode `streams`: one order, and what was missed |
+//! | [`order`] | the order of all nodes in one room, decided |
+//! | `streams` | mode `streams`: one order, and what was missed |
 //! | `roll` | who the other nodes are, and whether they agree |
 //! | `wall` | deadlines as other machines read them |
 //! | [`probe`] `rights` | `supportal check --redis` |
@@ -37,6 +38,7 @@ pub mod envelope;
 mod link;
 pub(crate) mod memory;
 mod mode;
+pub mod order;
 pub mod origins;
 mod outbox;
 pub mod probe;
@@ -45,7 +47,7 @@ mod read_context;
 mod rights;
 mod roll;
 mod session;
-pub mod streams;
+pub(crate) mod streams;
 mod supervisor;
 mod wall;
 

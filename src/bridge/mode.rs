@@ -2,7 +2,7 @@
 
 use super::envelope::NodeId;
 use super::link::{RedisLink, RoomState};
-use super::outbox::{Outgoing, Parcel, Sending, What};
+use super::outbox::{Outgoing, RoomBatch, Sending, What};
 use super::pubsub::Pubsub;
 use super::read_context::ReadContext;
 use super::streams::reads::Reads;
@@ -14,7 +14,7 @@ use crate::clock::Millis;
 use crate::config::{BridgeMode, Config};
 use crate::name::RoomName;
 use crate::redis::client::{Answer, RedisClient};
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Mode {
     }
 
     /// Opens what a session has in this mode beside the rest.
-    pub(super) async fn open(&self, link: &RedisLink) -> Result<Option<Reads>, Failure> {
+    pub(super) async fn open(&self, link: &RedisLink) -> Result<Option<Reads>, LinkFailure> {
         match self {
             Self::Pubsub(_) => Ok(None),
             Self::Streams(streams) => Ok(Some(Reads::open(link, streams).await?)),
@@ -109,14 +109,14 @@ impl Mode {
         link: &Arc<RedisLink>,
         broker: &Arc<Broker>,
         reads: Option<&mut Reads>,
-    ) -> Failure {
+    ) -> LinkFailure {
         let (Self::Streams(streams), Some(reads)) = (self, reads) else {
             return std::future::pending().await;
         };
         tokio::select! {
             failure = reads.run(link, broker) => failure,
-            () = streams.watch_order(link, broker) => Failure::Ended,
-            () = streams.ask_again(link) => Failure::Ended,
+            () = streams.watch_order(link, broker) => LinkFailure::Ended,
+            () = streams.ask_again(link) => LinkFailure::Ended,
         }
     }
 
@@ -154,7 +154,7 @@ impl Mode {
         &self,
         link: &RedisLink,
         client: &dyn RedisClient,
-        parcel: Parcel,
+        parcel: RoomBatch,
     ) -> Answer {
         match self {
             Self::Pubsub(pubsub) => {
@@ -164,18 +164,18 @@ impl Mode {
         }
     }
 
-    /// Before the first parcel of a session leaves: after an outage the other nodes have `settle` to
+    /// Before the first parcel of a session leaves: after an outage the other nodes have `quiet_period` to
     /// subscribe again.
     pub(super) async fn before_sending(
         &self,
         link: &RedisLink,
         sending: &mut Sending,
-        settle: Duration,
+        quiet_period: Duration,
     ) {
         match self {
             // Whatever broke this link broke the other nodes' too, and nobody keeps what they do not
             // hear.
-            Self::Pubsub(_) => tokio::time::sleep(settle).await,
+            Self::Pubsub(_) => tokio::time::sleep(quiet_period).await,
             Self::Streams(streams) => {
                 sending.collect();
                 streams.answered(link, Duration::ZERO, sending.unsent());
@@ -203,7 +203,7 @@ impl Mode {
         link: &RedisLink,
         client: &dyn RedisClient,
         number: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), LinkFailure> {
         match self {
             Self::Pubsub(_) => {
                 let bytes = number.to_be_bytes().to_vec().into();

@@ -8,7 +8,7 @@
 //!
 //! Pure. Bound: [`ORIGINS_MAX`] nodes a room; the one not heard for longest makes room.
 
-use super::envelope::{Head, NodeId};
+use super::envelope::{EnvelopeHead, NodeId};
 use crate::clock::Millis;
 
 /// Nodes remembered in one room. Each boot of a node is a node of its own, so rolling restarts add
@@ -44,7 +44,7 @@ pub struct Origins {
 
 impl Origins {
     /// Takes in a publication.
-    pub fn message(&mut self, head: &Head, number: u64, now: Millis) -> Novelty {
+    pub fn message(&mut self, head: &EnvelopeHead, number: u64, now: Millis) -> Novelty {
         let Some(origin) = self.find(head, number, now) else {
             return Novelty::Fresh { missed: 0 };
         };
@@ -61,7 +61,7 @@ impl Origins {
     }
 
     /// Takes in a mark; how many publications up to it never came.
-    pub fn mark(&mut self, head: &Head, number: u64, now: Millis) -> u64 {
+    pub fn mark(&mut self, head: &EnvelopeHead, number: u64, now: Millis) -> u64 {
         let Some(origin) = self.find(head, number, now) else {
             return 0;
         };
@@ -86,7 +86,7 @@ impl Origins {
     }
 
     /// The node, or `None` after it has been taken in with `number` as its baseline.
-    fn find(&mut self, head: &Head, number: u64, now: Millis) -> Option<&mut Origin> {
+    fn find(&mut self, head: &EnvelopeHead, number: u64, now: Millis) -> Option<&mut Origin> {
         let place = self
             .known
             .iter()
@@ -116,7 +116,7 @@ impl Origins {
 
 impl Origin {
     /// How far `number` is ahead of the last one; `None` if the speaker is of the past.
-    fn advance(&self, head: &Head, number: u64) -> Option<u64> {
+    fn advance(&self, head: &EnvelopeHead, number: u64) -> Option<u64> {
         let (said, known) = (
             (head.epoch, head.incarnation),
             (self.epoch, self.incarnation),
@@ -130,7 +130,7 @@ impl Origin {
 
     /// Numbers after the last one up to `number`. A room that has died and come back begins with 1;
     /// so does everything after a boot, of which nothing is known.
-    fn missed(&self, head: &Head, number: u64) -> u64 {
+    fn missed(&self, head: &EnvelopeHead, number: u64) -> u64 {
         if head.epoch > self.epoch {
             0
         } else if head.incarnation > self.incarnation {
@@ -140,7 +140,7 @@ impl Origin {
         }
     }
 
-    fn take(&mut self, head: &Head, number: u64) {
+    fn take(&mut self, head: &EnvelopeHead, number: u64) {
         self.epoch = head.epoch;
         self.incarnation = head.incarnation;
         self.last = number;
@@ -154,15 +154,15 @@ mod tests {
 
     const FRESH: Novelty = Novelty::Fresh { missed: 0 };
 
-    fn head(node: u8, epoch: u64, incarnation: u64) -> Head {
-        Head {
+    fn head(node: u8, epoch: u64, incarnation: u64) -> EnvelopeHead {
+        EnvelopeHead {
             node: NodeId([node; 16]),
             epoch,
             incarnation,
         }
     }
 
-    fn hear(origins: &mut Origins, head: Head, numbers: &[u64]) -> Vec<Novelty> {
+    fn hear(origins: &mut Origins, head: EnvelopeHead, numbers: &[u64]) -> Vec<Novelty> {
         let hear = |&number: &u64| origins.message(&head, number, Millis(0));
         numbers.iter().map(hear).collect()
     }

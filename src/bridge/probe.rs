@@ -10,9 +10,9 @@ use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
 use crate::redis::Error;
-use crate::redis::client::{Connection, SubscriptionEvent};
+use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
 use crate::redis::supervise::random;
 use bytes::Bytes;
@@ -25,7 +25,10 @@ pub const LISTEN: Duration = Duration::from_millis(2_500);
 /// Cards of other nodes that are kept of one Redis.
 const CARDS_MAX: usize = 4_096;
 
-fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static str, String)> {
+fn names(
+    settings: &config::BridgeSettings,
+    deployments: &[Deployment],
+) -> Vec<(&'static str, String)> {
     let mut prefixes: Vec<String> = Vec::new();
     for deployment in deployments {
         if !prefixes.contains(&deployment.prefix) {
@@ -70,7 +73,7 @@ fn names(settings: &config::Bridge, deployments: &[Deployment]) -> Vec<(&'static
 ///
 /// # Errors
 /// When a file of certificates cannot be used, or the system gives no runtime.
-pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
+pub fn probe(settings: &config::BridgeSettings) -> Result<Option<Found>, Error> {
     if settings.mode == BridgeMode::Off {
         return Ok(None);
     }
@@ -78,7 +81,7 @@ pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
     let deployments: Result<Vec<_>, Error> =
         urls.map(|url| Deployment::new(url, settings)).collect();
     let deployments = deployments?;
-    let send = async |deployment: &Deployment, commands: &Connection| {
+    let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(deployment, settings, commands).await
     };
     let looked = async {
@@ -97,7 +100,7 @@ pub fn probe(settings: &config::Bridge) -> Result<Option<Found>, Error> {
 }
 
 /// Who else says something, and what, over all at the same time.
-async fn listen(settings: &config::Bridge, deployments: &[Deployment]) -> Roll {
+async fn listen(settings: &config::BridgeSettings, deployments: &[Deployment]) -> Roll {
     let own = NodeId([0; 16]);
     let mut heard = tokio::task::JoinSet::new();
     for (place, deployment) in deployments.iter().cloned().enumerate() {
@@ -118,7 +121,7 @@ async fn listen(settings: &config::Bridge, deployments: &[Deployment]) -> Roll {
     roll
 }
 
-async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), Failure> {
+async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), LinkFailure> {
     let subscriptions = deployment.subscriber().await?;
     let mut messages = subscriptions.client.messages();
     let channel = nodes_channel(&deployment.prefix);
@@ -134,9 +137,9 @@ async fn collect(deployment: &Deployment, cards: &mut Vec<Card>) -> Result<(), F
 
 async fn canary(
     deployment: &Deployment,
-    settings: &config::Bridge,
-    commands: &Connection,
-) -> Result<Duration, Failure> {
+    settings: &config::BridgeSettings,
+    commands: &RedisConnection,
+) -> Result<Duration, LinkFailure> {
     let prefix = &deployment.prefix;
     let who = format!("check-{:016x}", random());
     let channel = match settings.mode {
@@ -158,8 +161,10 @@ async fn canary(
     }
     let took = match tokio::time::timeout(settings.command_timeout, messages.next()).await {
         Ok(SubscriptionEvent::Message { .. }) => started.elapsed(),
-        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => return Err(Failure::Ended),
-        Err(_) => return Err(Failure::Canary),
+        Ok(SubscriptionEvent::Lagged(_) | SubscriptionEvent::Ended) => {
+            return Err(LinkFailure::Ended);
+        }
+        Err(_) => return Err(LinkFailure::Canary),
     };
     leave(deployment, &subscriptions, channel).await?;
     Ok(took)

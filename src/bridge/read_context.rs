@@ -1,6 +1,6 @@
 //! What a reader of arrivals has, whichever the mode.
 
-use super::envelope::Poison;
+use super::envelope::EnvelopeFault;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, count};
@@ -38,7 +38,7 @@ impl ReadContext {
     }
 
     /// Not from one of us: counted, and told at most once a second, without a byte of it: it may be what somebody said.
-    pub(super) fn poison(&mut self, poison: Poison, bytes: &[u8]) {
+    pub(super) fn poison(&mut self, poison: EnvelopeFault, bytes: &[u8]) {
         count(&self.metrics.bridge_dropped, "cause", "poison");
         if !self.poison_lines.is_due(self.clock.now()) {
             return;

@@ -1,14 +1,17 @@
 //! What a user of Redis must be allowed (ACL) for the nodes to hear each other: what
 //! `supportal check --redis` prints, and no more than the bridge uses.
 
-use crate::config::{Bridge, BridgeMode};
+use crate::config::{BridgeMode, BridgeSettings};
 use crate::redis::rights::{CONNECTION, of_connection, of_sentinels};
 
 /// Of the functions of mode `streams`, and of calling them.
 const FUNCTIONS: &str = "+script|load +evalsha +time +xadd +xtrim +xrange +xrevrange +hget +hset +hlen +hgetall +hdel +pexpire";
 
 /// Of the nodes among themselves, whose names begin with these prefixes.
-pub(super) fn of_nodes(settings: &Bridge, prefixes: &[String]) -> Vec<(&'static str, String)> {
+pub(super) fn of_nodes(
+    settings: &BridgeSettings,
+    prefixes: &[String],
+) -> Vec<(&'static str, String)> {
     let is_streams = settings.mode == BridgeMode::Streams;
     let mut patterns = vec!["resetchannels".to_owned()];
     for prefix in prefixes {

@@ -11,15 +11,15 @@ use super::arrivals::Arrivals;
 use super::canary;
 use super::link::{RedisLink, welcome};
 use super::mode::Mode;
-use super::outbox::{Batch, Sending};
+use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
 use crate::broker::Broker;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::redis::NodeEnd;
-use crate::redis::client::{Connection, HandedOver, RedisClient, check_role, hand_over};
-use crate::redis::failure::{CommandError, Failure};
+use crate::redis::client::{HandedOver, RedisClient, RedisConnection, check_role, hand_over};
+use crate::redis::failure::{CommandError, LinkFailure};
 use crate::redis::supervise::OwnedTask;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -45,9 +45,11 @@ const MARK_AFTER: Duration = Duration::from_secs(2);
 
 /// A session that has proven itself with a canary.
 pub(super) struct LinkSession {
-    commands: Connection,
-    subscriptions: Connection,
-    arrivals: OwnedTask<Failure>,
+    commands: RedisConnection,
+    subscriptions: RedisConnection,
+    arrivals: OwnedTask<LinkFailure>,
+    /// What each master of a Cluster said of the slots before anything was subscribed.
+    slots: Vec<String>,
     /// In mode `streams`.
     reads: Option<Reads>,
 }
@@ -58,13 +60,14 @@ impl LinkSession {
         link: &Arc<RedisLink>,
         mode: &Arc<Mode>,
         broker: &Arc<Broker>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, LinkFailure> {
         let commands = link.deployment.commander().await?;
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
         check_role(&*commands.client).await?;
         let reads = mode.open(link).await?;
         let subscriptions = link.deployment.subscriber().await?;
+        let slots = subscriptions.client.slots().await?;
         let messages = subscriptions.client.messages();
         let arrivals = Arrivals::new(Arc::clone(link), Arc::clone(mode), Arc::clone(broker));
         let arrivals = OwnedTask(tokio::spawn(arrivals.run(messages)));
@@ -75,6 +78,7 @@ impl LinkSession {
             commands,
             subscriptions,
             arrivals,
+            slots,
             reads,
         })
     }
@@ -87,7 +91,7 @@ impl LinkSession {
         broker: &Arc<Broker>,
         sending: &mut Sending,
         settle: Duration,
-    ) -> Failure {
+    ) -> LinkFailure {
         let (commands, subscriptions) = (
             Arc::clone(&self.commands.client),
             Arc::clone(&self.subscriptions.client),
@@ -97,11 +101,11 @@ impl LinkSession {
             failure = self.subscriptions.ended() => failure,
             ended = &mut self.arrivals.0 => ended.unwrap_or_else(|_panic| {
                 link.metrics.panics.inc();
-                Failure::Ended
+                LinkFailure::Ended
             }),
             failure = send((link, mode), &*commands, sending, settle) => failure,
             failure = follow((link, mode), broker, &*subscriptions) => failure,
-            failure = canary::watch(link, mode, &*commands) => failure,
+            failure = canary::watch((link, mode), &*commands, &self.slots) => failure,
             failure = mode.recover(link, broker, self.reads.as_mut()) => failure,
         }
     }
@@ -130,8 +134,8 @@ impl LinkSession {
             }
         };
         // Whatever is not out by then is lost with the node.
-        let patience = ending.deadline.left(link.clock, link.timeout * 2);
-        drop(tokio::time::timeout(patience, flushed).await);
+        let time = ending.deadline.left(link.clock, link.timeout * 2);
+        drop(tokio::time::timeout(time, flushed).await);
     }
 }
 
@@ -140,7 +144,7 @@ async fn follow(
     (link, mode): (&RedisLink, &Mode),
     broker: &Broker,
     client: &dyn RedisClient,
-) -> Failure {
+) -> LinkFailure {
     loop {
         if let Err(failure) = follow_once((link, mode), broker, client).await {
             return failure;
@@ -152,7 +156,7 @@ async fn follow_once(
     (link, mode): (&RedisLink, &Mode),
     broker: &Broker,
     client: &dyn RedisClient,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     let due = link.rooms.due(link.clock.now());
     for name in &due.overdue {
         link.metrics.bridge_unconfirmed.inc();
@@ -197,7 +201,7 @@ impl Flight {
     async fn launch(
         (link, mode): (&RedisLink, &Mode),
         client: &dyn RedisClient,
-        batch: Batch,
+        batch: OutboxBatch,
     ) -> Self {
         let launched = link.clock.now();
         let mut commands = VecDeque::with_capacity(batch.parcels.len());
@@ -240,7 +244,7 @@ async fn send(
     client: &dyn RedisClient,
     sending: &mut Sending,
     settle: Duration,
-) -> Failure {
+) -> LinkFailure {
     sending.begin();
     mode.before_sending(link, sending, settle).await;
     let mut flights: VecDeque<Flight> = VecDeque::new();
@@ -274,7 +278,7 @@ async fn front(flights: &mut VecDeque<Flight>) -> Result<(), CommandError> {
     }
 }
 
-fn batch(link: &RedisLink, sending: &mut Sending) -> Batch {
+fn batch(link: &RedisLink, sending: &mut Sending) -> OutboxBatch {
     let batch = sending.batch(link.clock.now());
     tally(link, sending);
     batch

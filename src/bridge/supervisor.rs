@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::config::redis::RedisAddress;
 use crate::metrics::{Metrics, count};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
 use crate::redis::{Error, NodeEnd};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) struct SupervisedLink {
     epoch: u64,
     pause_max: Duration,
     /// Nothing leaves for so long after an outage.
-    settle: Duration,
+    quiet_period: Duration,
 }
 
 impl SupervisedLink {
@@ -62,7 +62,7 @@ impl SupervisedLink {
             mode: Arc::new(mode),
             epoch: boot.epoch,
             pause_max: settings.reconnect_max,
-            settle: settings.reconnect_max * 2,
+            quiet_period: settings.reconnect_max * 2,
         })
     }
 
@@ -74,7 +74,7 @@ impl SupervisedLink {
                 redis = self.link.label,
                 "the bridge's code panicked; it begins anew"
             );
-            self.went_down(&broker, &Failure::Ended);
+            self.went_down(&broker, &LinkFailure::Ended);
         };
         supervise(&self.link.metrics, self.pause_max, begin, on_panic).await;
     }
@@ -92,14 +92,16 @@ impl SupervisedLink {
 
     async fn sessions(&self, broker: &Arc<Broker>, sending: &mut Sending, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(self.pause_max);
-        let mut settle = Duration::ZERO;
+        let mut quiet_period = Duration::ZERO;
         loop {
             let started = self.link.clock.now();
-            let failure = self.session(broker, sending, &mut ending, settle).await;
-            if matches!(failure, Failure::Stopped) {
+            let failure = self
+                .session(broker, sending, &mut ending, quiet_period)
+                .await;
+            if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
-            settle = self.settle;
+            quiet_period = self.quiet_period;
             self.went_down(broker, &failure);
             self.sweep(sending);
             // Rooms come and go while it is down; those that went are forgotten.
@@ -145,11 +147,11 @@ impl SupervisedLink {
         broker: &Arc<Broker>,
         sending: &mut Sending,
         ending: &mut NodeEnd,
-        settle: Duration,
-    ) -> Failure {
+        quiet_period: Duration,
+    ) -> LinkFailure {
         let opened = tokio::select! {
             opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
-            () = stopped(&mut ending.stop) => return Failure::Stopped,
+            () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -159,10 +161,10 @@ impl SupervisedLink {
         self.mode.begin(&self.link);
         self.went_up();
         tokio::select! {
-            failure = session.run((&self.link, &self.mode), broker, sending, settle) => failure,
+            failure = session.run((&self.link, &self.mode), broker, sending, quiet_period) => failure,
             () = stopped(&mut ending.stop) => {
                 session.flush((&self.link, &self.mode), sending, ending).await;
-                Failure::Stopped
+                LinkFailure::Stopped
             }
         }
     }
@@ -181,7 +183,7 @@ impl SupervisedLink {
         );
     }
 
-    fn went_down(&self, broker: &Broker, failure: &Failure) {
+    fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
         self.link.company.turned(self.link.place, None);
         for name in self.link.rooms.end() {
             welcome(broker, &name);
@@ -203,7 +205,7 @@ impl SupervisedLink {
 #[cfg(test)]
 mod tests {
     use crate::bridge::Bridge;
-    use crate::broker::room::RoomSlot;
+    use crate::broker::RoomSlot;
     use crate::broker::{Broker, Publication, Wake};
     use crate::clock::{Clock, Millis};
     use crate::config::redis::RedisAddress;

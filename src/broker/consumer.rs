@@ -6,8 +6,8 @@
 //! type [`Consumers`], so that those the node comes with are called without a table of functions.
 
 use super::context::Context;
+use super::message::Message;
 use super::room::Room;
-use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use std::any::Any;
 use std::fmt;
@@ -32,72 +32,6 @@ impl Verdict {
             1000..=1003 | 1007..=1014 | 3000..=4999 => Self::Close(CloseReason::Asked(code)),
             _ => Self::Close(CloseReason::Internal),
         }
-    }
-}
-
-/// One message of a client, whole and within `limits.message_bytes`.
-#[derive(Debug)]
-pub struct Message<'a> {
-    is_text: bool,
-    payload: &'a mut [u8],
-}
-
-impl<'a> Message<'a> {
-    /// A message; a text is valid UTF-8.
-    pub(crate) fn new(is_text: bool, payload: &'a mut [u8]) -> Self {
-        Self { is_text, payload }
-    }
-
-    /// Is it a text message? If not, it is a binary one.
-    #[must_use]
-    pub fn is_text(&self) -> bool {
-        self.is_text
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.payload
-    }
-
-    /// Its text; `None` for a binary message.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        self.is_text
-            .then(|| str::from_utf8(self.payload).ok())
-            .flatten()
-    }
-
-    /// Its bytes, for a reader that changes them in place.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.payload
-    }
-}
-
-/// What is sent: a text or bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Payload<'a> {
-    /// A text message.
-    Text(&'a str),
-    /// A binary message.
-    Binary(&'a [u8]),
-}
-
-impl<'a> From<&'a str> for Payload<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for Payload<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a [u8]> for Payload<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Binary(bytes)
     }
 }
 
@@ -139,10 +73,10 @@ pub struct Role {
     pub(crate) kind: u8,
     /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
     /// kept has 8 bytes for it, not 16.
-    pub(crate) state: Option<Box<State>>,
+    pub(crate) state: Option<Box<ConsumerState>>,
 }
 
-type State = Box<dyn Any + Send>;
+type ConsumerState = Box<dyn Any + Send>;
 
 impl Role {
     /// The role of a consumer that keeps nothing of a connection.
@@ -203,22 +137,4 @@ pub trait Consumers: Send + 'static {
 
     /// Is somebody being answered where a connection of this role, a member of `room`, hears it?
     fn is_answering(&self, role: &Role, room: Option<&Room>) -> bool;
-}
-
-/// Who a client is. Nobody is asked yet, so every client is anonymous.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's name; `None` for somebody anonymous.
-    pub user: Option<String>,
-}
-
-/// What a consumer is told of its connection.
-#[derive(Clone, Debug, Default)]
-pub struct Caller {
-    /// Who it is.
-    pub identity: Identity,
-    /// The typed parts of its path by name, decoded.
-    pub parameters: Vec<(String, String)>,
-    /// The room it joins.
-    pub room: Option<RoomName>,
 }

@@ -1,9 +1,11 @@
 //! What a consumer can do: speak to its room, to its connection, and ask who it is talking to.
 
-use super::consumer::{Caller, Identity, Payload};
+use super::caller::{Caller, Identity};
+use super::message::Payload;
+use super::publication::Publication;
+use super::registry::Broker;
 use super::room::Room;
 use super::uplink::Author;
-use super::{Broker, Publication};
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! The mailboxes of all workers, and whom to wake.
 
-use super::Parcel;
 use super::mailbox::{Mailbox, WAITERS_MAX};
+use super::parcel::Parcel;
 use crate::config;
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Debug for Mailboxes {
 }
 
 impl Mailboxes {
-    pub(super) fn new(settings: &config::Broker, wakes: Vec<Wake>) -> Self {
+    pub(super) fn new(settings: &config::BrokerSettings, wakes: Vec<Wake>) -> Self {
         let mailbox = || Mailbox::new(settings.mailbox_capacity, settings.mailbox_bytes);
         let wakes = wakes.into_iter().take(WORKERS_MAX);
         Self {
@@ -70,10 +70,21 @@ impl Mailboxes {
     /// Puts a parcel into a worker's mailbox and wakes it, unless `from` says that it is itself
     /// the sender (it empties its mailbox before it sleeps).
     pub fn push(&self, worker: usize, parcel: Parcel, from: Option<usize>) {
+        let bytes = parcel.bytes();
+        self.push_sized(worker, parcel, bytes, from);
+    }
+
+    /// As [`Mailboxes::push`], of a parcel that keeps so many bytes alive.
+    pub(super) fn push_sized(
+        &self,
+        worker: usize,
+        parcel: Parcel,
+        bytes: usize,
+        from: Option<usize>,
+    ) {
         let Some((mailbox, wake)) = self.boxes.get(worker) else {
             return;
         };
-        let bytes = parcel.bytes();
         if mailbox.push(parcel, bytes) && from != Some(worker) {
             wake();
         }

@@ -1,9 +1,22 @@
 //! What a worker is handed to fan out.
 
-use super::room::RoomSlot;
-use super::{ConnectionKey, Publication};
+use super::queue::Delivery;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
+
+/// A connection within a worker: generation and place, as one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionKey(pub u64);
+
+/// A room's place in a worker's table of rooms. The generation tells a reused place from the room
+/// that was there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomSlot {
+    /// Place in the worker's table.
+    pub index: u32,
+    /// Which tenant of that place.
+    pub generation: u32,
+}
 
 /// What a worker's mailbox holds.
 #[derive(Debug)]
@@ -16,15 +29,15 @@ pub enum Parcel {
         sequence: u64,
         /// Members on this worker at the moment of publishing: what the ledger expects.
         members: u32,
-        /// The publication.
-        publication: Publication,
+        /// The publication, for each of them.
+        delivery: Delivery,
     },
     /// An event for one connection alone.
     Direct {
         /// Whom it is for.
         connection: ConnectionKey,
         /// The event.
-        publication: Publication,
+        delivery: Delivery,
         /// It ends the wait of a connection that takes one command at a time.
         resume: bool,
     },
@@ -86,9 +99,7 @@ impl Parcel {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Room { publication, .. } | Self::Direct { publication, .. } => {
-                publication.bytes()
-            }
+            Self::Room { delivery, .. } | Self::Direct { delivery, .. } => delivery.frame.len(),
             Self::Control { frame, .. } => frame.len(),
             Self::Answered { .. }
             | Self::Resume { .. }

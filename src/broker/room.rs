@@ -1,23 +1,14 @@
 //! One room of this node: its order, and which workers hold its members.
 
-use super::uplink::{Author, Forwarded, Uplink};
-use super::{Mailboxes, Parcel, Publication};
+use super::mailboxes::Mailboxes;
+use super::parcel::{Parcel, RoomSlot};
+use super::publication::Publication;
 use crate::name::RoomName;
 use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A room's place in a worker's table of rooms. The generation tells a reused place from the room
-/// that was there before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomSlot {
-    /// Place in the worker's table.
-    pub index: u32,
-    /// Which tenant of that place.
-    pub generation: u32,
-}
 
 /// A room with one member: the registry's entry, the name, the list of members.
 pub(crate) const ROOM_BYTES: usize = 256;
@@ -28,45 +19,46 @@ const _: () = assert!(
 
 /// Members of the room on one worker.
 #[derive(Clone, Copy, Debug)]
-struct Placement {
+struct WorkerMembers {
     slot: RoomSlot,
     members: u32,
     worker: u16,
 }
 
+/// A room's order and members: what its lock guards.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct LockedRoom {
     /// Number of the last publication; the first is 1.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// Number of the last publication that was offered to the uplinks; the first is 1.
-    forwarded: u64,
+    pub(super) forwarded: u64,
     /// The first worker with members. Most rooms never have a second.
-    home: Option<Placement>,
+    home: Option<WorkerMembers>,
     /// Further workers, once the room has spread.
     #[expect(
         clippy::box_collection,
         reason = "8 bytes instead of 24 in every room that never spreads"
     )]
-    spread: Option<Box<Vec<Placement>>>,
+    spread: Option<Box<Vec<WorkerMembers>>>,
     /// Ways that do not reach this room yet; without any, members are welcomed as they come.
     unconfirmed: u8,
 }
 
-impl State {
-    fn placements(&self) -> impl Iterator<Item = &Placement> {
+impl LockedRoom {
+    fn placements(&self) -> impl Iterator<Item = &WorkerMembers> {
         self.home
             .iter()
             .chain(self.spread.iter().flat_map(|spread| spread.iter()))
     }
 
-    fn placement_mut(&mut self, worker: u16) -> Option<&mut Placement> {
+    fn placement_mut(&mut self, worker: u16) -> Option<&mut WorkerMembers> {
         self.home
             .iter_mut()
             .chain(self.spread.iter_mut().flat_map(|spread| spread.iter_mut()))
             .find(|placement| placement.worker == worker)
     }
 
-    fn add(&mut self, placement: Placement) {
+    fn add(&mut self, placement: WorkerMembers) {
         match &mut self.home {
             None => self.home = Some(placement),
             Some(_) => self.spread.get_or_insert_default().push(placement),
@@ -75,23 +67,30 @@ impl State {
 
     /// Gives the next number to a publication and puts it into the mailbox of every worker with
     /// members; how many members those are.
-    fn put(
+    pub(super) fn put(
         &mut self,
         publication: &Publication,
         mailboxes: &Mailboxes,
         from: Option<usize>,
     ) -> u64 {
         self.sequence += 1;
+        let bytes = publication.frame.len();
         let mut members = 0;
-        for placement in self.placements() {
+        let mut next = self.home.as_ref();
+        let mut others = self
+            .spread
+            .as_ref()
+            .map_or(&[][..], |spread| spread.as_slice());
+        while let Some(placement) = next {
             members += u64::from(placement.members);
             let parcel = Parcel::Room {
                 slot: placement.slot,
                 sequence: self.sequence,
                 members: placement.members,
-                publication: publication.clone(),
+                delivery: publication.delivery(),
             };
-            mailboxes.push(usize::from(placement.worker), parcel, from);
+            mailboxes.push_sized(usize::from(placement.worker), parcel, bytes, from);
+            next = others.split_off_first();
         }
         members
     }
@@ -115,12 +114,12 @@ pub struct Room {
     name: RoomName,
     /// Written once, before anybody finds the room: under the lock of its place in the registry.
     incarnation: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<LockedRoom>,
 }
 
 /// What a join found out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seat {
+pub(super) struct SeatTaken {
     pub(super) slot: RoomSlot,
     pub(super) sequence: u64,
     pub(super) first_on_worker: bool,
@@ -144,9 +143,9 @@ impl Room {
         Self {
             name,
             incarnation: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(LockedRoom {
                 unconfirmed,
-                ..State::default()
+                ..LockedRoom::default()
             }),
         }
     }
@@ -233,12 +232,12 @@ impl Room {
     }
 
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.
-    pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> Seat {
+    pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> SeatTaken {
         let mut state = self.state.lock();
         let (sequence, confirmed) = (state.sequence, state.unconfirmed == 0);
         if let Some(placement) = state.placement_mut(worker) {
             placement.members += 1;
-            return Seat {
+            return SeatTaken {
                 slot: placement.slot,
                 sequence,
                 first_on_worker: false,
@@ -248,12 +247,12 @@ impl Room {
         }
         let first_on_node = state.home.is_none();
         let slot = make_slot();
-        state.add(Placement {
+        state.add(WorkerMembers {
             slot,
             members: 1,
             worker,
         });
-        Seat {
+        SeatTaken {
             slot,
             sequence,
             first_on_worker: true,
@@ -311,98 +310,17 @@ impl Room {
     /// The first worker among this room's whose mailbox is full.
     pub(super) fn full_mailbox(&self, mailboxes: &Mailboxes) -> Option<usize> {
         let state = self.state.lock();
-        let full = |placement: &&Placement| mailboxes.is_full(usize::from(placement.worker));
+        let full = |placement: &&WorkerMembers| mailboxes.is_full(usize::from(placement.worker));
         state
             .placements()
             .find(full)
             .map(|placement| usize::from(placement.worker))
     }
 
-    /// Numbers a publication and puts it into the mailbox of every worker with members, in the
-    /// room's order. Returns its number and the members it is for. What an uplink takes to give it
-    /// back in an order of its own is not put anywhere now.
-    pub(super) fn publish(
-        self: &Arc<Self>,
-        publication: &Publication,
-        mailboxes: &Mailboxes,
-        from: Option<usize>,
-        uplinks: &[Box<dyn Uplink>],
-        author: Option<Author>,
-    ) -> Published {
-        let mut state = self.state.lock();
-        let mut published = Published::default();
-        let mut is_now = true;
-        if !uplinks.is_empty() {
-            state.forwarded += 1;
-        }
-        for uplink in uplinks {
-            match uplink.forward(self, state.forwarded, publication) {
-                // A drop is the uplink's to count; the local order does not depend on it.
-                Forwarded::Dropped => continue,
-                Forwarded::Queued => {}
-                Forwarded::Returns => is_now = false,
-                Forwarded::Recalled(earlier) => {
-                    for publication in &earlier {
-                        state.put(publication, mailboxes, from);
-                    }
-                    published.count += earlier.len() as u64;
-                }
-            }
-            published.is_forwarded = true;
-        }
-        if is_now {
-            published.members = state.put(publication, mailboxes, from);
-            published.count += 1;
-        }
-        published.sequence = state.sequence;
-        if let Some(author) = author {
-            self.tell(uplinks, publication, author);
-        }
-        published
+    /// Lets `act` publish in the room's order: nobody else does, joins or leaves meanwhile.
+    pub(super) fn in_order<T>(&self, act: impl FnOnce(&mut LockedRoom) -> T) -> T {
+        act(&mut self.state.lock())
     }
-
-    /// Tells the uplinks what a user said.
-    pub(super) fn tell(
-        self: &Arc<Self>,
-        uplinks: &[Box<dyn Uplink>],
-        publication: &Publication,
-        author: Author,
-    ) {
-        if let Some(event) = &publication.event {
-            for uplink in uplinks {
-                uplink.said(self, author, event, publication.deadline);
-            }
-        }
-    }
-
-    /// As [`Room::publish`], of what `take` chooses under the room's lock, and for nobody but the
-    /// members here. How many those were.
-    pub(super) fn deliver(
-        &self,
-        mailboxes: &Mailboxes,
-        take: impl FnOnce(&mut Vec<Publication>),
-    ) -> u64 {
-        let mut state = self.state.lock();
-        let mut taken = Vec::new();
-        take(&mut taken);
-        for publication in &taken {
-            state.put(publication, mailboxes, None);
-        }
-        taken.len() as u64
-    }
-}
-
-/// What came of a publication.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Published {
-    /// Number of the room's last publication.
-    pub(super) sequence: u64,
-    /// Members it is for.
-    pub(super) members: u64,
-    /// Publications given to them: with it earlier ones, or none.
-    pub(super) count: u64,
-    /// An uplink took it.
-    pub(super) is_forwarded: bool,
 }
 
 /// A room as a key of the registry: found by its name, without a second copy of it.

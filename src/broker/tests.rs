@@ -1,9 +1,16 @@
 //! The broker alone: seats, order, placement, removal.
 
+use super::room::Room;
+use super::uplink::{Author, Forwarded, Uplink, Way};
 use super::*;
+use crate::clock::Millis;
+use crate::config;
+use crate::name::RoomName;
+use crate::protocol::Event;
 use crate::protocol::{Moment, Sender};
-use std::sync::atomic::AtomicUsize;
-use uplink::Forwarded;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
     let wakes = Arc::new(AtomicUsize::new(0));
@@ -13,7 +20,7 @@ fn broker(workers: usize) -> (Broker, Arc<AtomicUsize>) {
             wakes.fetch_add(1, Ordering::Relaxed);
         }) as Wake
     };
-    let settings = config::Broker {
+    let settings = config::BrokerSettings {
         spread_above: 4,
         mailbox_capacity: 3,
         mailbox_bytes: 1 << 20,
@@ -225,7 +232,7 @@ impl Uplink for Witness {
 /// A broker of one worker with these uplinks.
 fn broker_with(uplinks: &[&Witness]) -> Broker {
     let uplinks = uplinks.iter().map(|&uplink| Box::new(uplink.clone()) as _);
-    let settings = config::Broker::default();
+    let settings = config::BrokerSettings::default();
     Broker::new(&settings, vec![Box::new(|| {})], uplinks)
 }
 

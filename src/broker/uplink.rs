@@ -10,8 +10,9 @@
 //! what is published by its name ([`Broker::publish_by_name`](super::Broker::publish_by_name)) is of an
 //! incarnation of its own.
 
+use super::parcel::ConnectionKey;
+use super::publication::Publication;
 use super::room::Room;
-use super::{ConnectionKey, Publication};
 use crate::clock::Millis;
 use crate::name::RoomName;
 use crate::protocol::Event;

@@ -1,8 +1,9 @@
 //! Every bound is in the sum.
 
 use super::*;
-use crate::config::channels::Host;
-use crate::config::keys::{self, Key, Kind};
+use crate::config::channels::HostAddress;
+use crate::config::key::{Key, KeyKind};
+use crate::config::keys;
 use crate::config::redis::RedisAddress;
 
 #[test]
@@ -98,7 +99,7 @@ fn one_more(config: &Config, key: &Key) -> Config {
 #[test]
 fn every_bound_of_a_configuration_moves_the_sum() {
     let (config, mut seen) = (full(), 0);
-    for key in keys::all().filter(|key| key.kind == Kind::Count) {
+    for key in keys::all().filter(|key| key.kind == KeyKind::Count) {
         let within = WITHIN_OTHERS
             .iter()
             .find(|(_, keys)| keys.contains(&key.path));
@@ -115,7 +116,7 @@ fn every_bound_of_a_configuration_moves_the_sum() {
                 .urls
                 .push(RedisAddress::parse("redis://b").unwrap())
         },
-        |config| config.channels.hosts.push(Host::default()),
+        |config| config.channels.hosts.push(HostAddress::default()),
         |config| config.channels.send_to_group = Some("group".to_owned()),
     ];
     for change in change {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::codec::text;
 use super::codec::value::{Map, Value};
 use crate::config::Dialect;
-use crate::config::channels::Channels;
+use crate::config::channels::ChannelsSettings;
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, Sender, Stamp};
 
@@ -67,7 +67,7 @@ pub struct Mapping {
 impl Mapping {
     /// The mapping of a configuration, for clients of `dialect`, on the node called `node`.
     #[must_use]
-    pub fn new(channels: &Channels, dialect: Dialect, node: &str) -> Self {
+    pub fn new(channels: &ChannelsSettings, dialect: Dialect, node: &str) -> Self {
         let methods = |types: &[String]| -> Vec<String> {
             let methods = types.iter().map(|kind| method(kind).into_owned());
             methods.collect()
@@ -176,8 +176,8 @@ impl Mapping {
         Ok(())
     }
 
-    fn writer<'o>(&self, out: &'o mut Vec<u8>) -> text::Writer<'o> {
-        text::Writer {
+    fn writer<'o>(&self, out: &'o mut Vec<u8>) -> text::JsonWriter<'o> {
+        text::JsonWriter {
             out,
             dialect: self.dialect,
             first: true,

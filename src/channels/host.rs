@@ -4,7 +4,7 @@ use super::scripts::{Score, Scores};
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
 use crate::clock::{self, Clock};
-use crate::config::Bridge;
+use crate::config::BridgeSettings;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::redis::LinkReport;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One Redis of `channels.hosts`.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct LayerHost {
     pub(super) label: &'static str,
     pub(super) deployment: Deployment,
     /// The rooms whose groups this Redis keeps.
@@ -33,11 +33,11 @@ pub(super) struct Host {
     pub(super) clock: Clock,
 }
 
-impl Host {
+impl LayerHost {
     pub(super) fn new(
         index: usize,
         deployment: Deployment,
-        settings: &Bridge,
+        settings: &BridgeSettings,
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Self {

@@ -13,7 +13,7 @@
 use super::codec::Poison;
 use super::digests::Digests;
 use super::event::{Ignored, Mapping};
-use super::host::Host;
+use super::host::LayerHost;
 use super::keys::{Local, Receivers, host_of};
 use super::random::{check_random, fill};
 use super::scripts::Commands;
@@ -22,10 +22,10 @@ use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
-use crate::config::channels::Layer as Kind;
+use crate::config::channels::LayerKind;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::protocol::{Event, Writer};
+use crate::protocol::{Event, EventWriter};
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport};
 use parking_lot::Mutex;
@@ -41,7 +41,7 @@ pub struct Layer {
     pub(super) own: Receivers,
     pub(super) mapping: Mapping,
     /// Writes the error that a user is told.
-    pub(super) writer: Writer,
+    pub(super) writer: EventWriter,
     pub(super) tell_full: bool,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -51,7 +51,7 @@ pub struct Layer {
     /// `bridge.command_timeout`.
     pub(super) timeout: Duration,
     pub(super) pause_max: Duration,
-    pub(super) hosts: Box<[Arc<Host>]>,
+    pub(super) hosts: Box<[Arc<LayerHost>]>,
     pub(super) queues: Box<[Arc<UserQueue>]>,
     /// Destinations for which there is nothing more to send, once the node goes down.
     pub(super) done: watch::Sender<usize>,
@@ -79,7 +79,7 @@ impl Layer {
             .enumerate()
             .map(|(index, host)| {
                 let deployment = Deployment::new(host.address(), &config.bridge)?;
-                Ok(Arc::new(Host::new(
+                Ok(Arc::new(LayerHost::new(
                     index,
                     deployment,
                     &config.bridge,
@@ -103,11 +103,11 @@ impl Layer {
             node => node,
         };
         let layer = Self {
-            is_core: channels.layer == Kind::Core,
+            is_core: channels.layer == LayerKind::Core,
             commands: Commands::new(channels),
             mapping: Mapping::new(channels, config.chat.dialect, node),
             own,
-            writer: Writer::new(config.chat.dialect),
+            writer: EventWriter::new(config.chat.dialect),
             tell_full: channels.tell_full,
             clock,
             metrics: Arc::clone(metrics),
@@ -174,7 +174,7 @@ impl Layer {
     }
 
     /// Where a group's memberships are kept, or its publications go.
-    fn host(&self, name: &RoomName) -> Option<&Arc<Host>> {
+    fn host(&self, name: &RoomName) -> Option<&Arc<LayerHost>> {
         let index = if self.is_core {
             self.commands.host_of_group(name.as_str())
         } else {

@@ -8,54 +8,47 @@
 //! marker stands beside it: when that is gone (`flush` of a Python layer, FLUSHALL, a restart without
 //! its data), so are the memberships, and all are made again.
 
-use super::host::{Host, confirm};
+use super::host::{LayerHost, confirm};
 use super::layer::Layer;
 use super::session::HostSession;
 use crate::broker::Broker;
 use crate::metrics::count;
 use crate::redis::NodeEnd;
-use crate::redis::failure::Failure;
-use crate::redis::supervise::{Pauses, stopped, supervise};
+use crate::redis::failure::LinkFailure;
+use crate::redis::supervise::{Pauses, stopped};
 use std::sync::Arc;
 
 /// The way to one Redis of the site.
 #[derive(Clone, Debug)]
 pub(super) struct HostLink {
-    host: Arc<Host>,
+    host: Arc<LayerHost>,
 }
 
 impl HostLink {
     /// Over which nothing runs yet.
-    pub(super) fn new(host: &Arc<Host>) -> Self {
+    pub(super) fn new(host: &Arc<LayerHost>) -> Self {
         let host = Arc::clone(host);
         Self { host }
     }
 
-    /// Holds the way open until the node's end, whatever happens in it.
-    pub(super) async fn supervise(self, layer: Arc<Layer>, broker: Arc<Broker>, ending: NodeEnd) {
-        let begin = || {
-            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
-            self.clone().run(layer, broker, ending.clone())
-        };
-        let on_panic = || {
-            tracing::error!(
-                host = self.host.label,
-                "the channel layer's code panicked; it begins anew"
-            );
-            self.host.client.lock().take();
-            self.went_down(&broker, &Failure::Ended);
-        };
-        supervise(&self.host.metrics, layer.pause_max, begin, on_panic).await;
+    /// The code of this way panicked; it is to begin anew.
+    pub(super) fn panicked(&self, broker: &Broker) {
+        tracing::error!(
+            host = self.host.label,
+            "the channel layer's code panicked; it begins anew"
+        );
+        self.host.client.lock().take();
+        self.went_down(broker, &LinkFailure::Ended);
     }
 
     /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
-    async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut pauses = Pauses::new(layer.pause_max);
         loop {
             let started = self.host.clock.now();
             let failure = self.session(&layer, &broker, &mut ending).await;
             self.host.client.lock().take();
-            if matches!(failure, Failure::Stopped) {
+            if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
             self.went_down(&broker, &failure);
@@ -73,10 +66,10 @@ impl HostLink {
         layer: &Arc<Layer>,
         broker: &Arc<Broker>,
         ending: &mut NodeEnd,
-    ) -> Failure {
+    ) -> LinkFailure {
         let opened = tokio::select! {
             opened = HostSession::open(&self.host, layer, broker) => opened,
-            () = stopped(&mut ending.stop) => return Failure::Stopped,
+            () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -99,12 +92,12 @@ impl HostLink {
             drop(done.wait_for(|done| *done >= destinations).await);
         };
         // Whatever is not out by then is lost with the node.
-        let patience = ending.deadline.left(self.host.clock, layer.timeout * 2);
-        drop(tokio::time::timeout(patience, finished).await);
+        let time = ending.deadline.left(self.host.clock, layer.timeout * 2);
+        drop(tokio::time::timeout(time, finished).await);
         let left = session.leave_all(&self.host, layer);
-        let patience = ending.deadline.left(self.host.clock, layer.timeout);
-        drop(tokio::time::timeout(patience, left).await);
-        Failure::Stopped
+        let time = ending.deadline.left(self.host.clock, layer.timeout);
+        drop(tokio::time::timeout(time, left).await);
+        LinkFailure::Stopped
     }
 
     fn went_up(&self) {
@@ -118,7 +111,7 @@ impl HostLink {
         );
     }
 
-    fn went_down(&self, broker: &Broker, failure: &Failure) {
+    fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
         for name in self.host.rooms.end() {
             confirm(broker, &name);
         }

@@ -21,7 +21,6 @@ use crate::redis::NodeEnd;
 use crate::redis::client::RedisClient;
 use crate::redis::failure::CommandError;
 use crate::redis::log_limiter::LogLimiter;
-use crate::redis::supervise::supervise;
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -75,24 +74,16 @@ impl UserOutbound {
         }
     }
 
-    /// Carries messages until the node's end, whatever happens on the way.
-    pub(super) async fn supervise(self, layer: Arc<Layer>, broker: Arc<Broker>, ending: NodeEnd) {
-        let begin = || {
-            let (layer, broker) = (Arc::clone(&layer), Arc::clone(&broker));
-            self.clone().run(layer, broker, ending.clone())
-        };
-        let on_panic = || {
-            tracing::error!(
-                to = self.queue.label(),
-                "the courier's code panicked; it begins anew"
-            );
-        };
-        supervise(&layer.metrics, Duration::ZERO, begin, on_panic).await;
-        layer.done.send_modify(|done| *done += 1);
+    /// The code of this queue's way panicked; it is to begin anew.
+    pub(super) fn panicked(&self) {
+        tracing::error!(
+            to = self.queue.label(),
+            "the courier's code panicked; it begins anew"
+        );
     }
 
     /// Carries messages until the node's end and nothing is left that can be sent.
-    async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
         let mut empty = Vec::new();
         let mut scores = Scores::default();
         let mut failure_lines = LogLimiter::default();
@@ -144,7 +135,7 @@ impl UserOutbound {
                     count(&layer.metrics.channels_dropped, "cause", cause);
                     tell(&layer, &broker, said.author, cause);
                 }
-                taken.settle();
+                taken.acknowledge();
             }
         }
     }

@@ -8,25 +8,25 @@ use super::scripts::{Commands, Scores};
 use super::wire;
 use crate::clock;
 use crate::config::Config;
-use crate::config::channels::{Channels, Host, Layer};
+use crate::config::channels::{ChannelsSettings, HostAddress, LayerKind};
 use crate::redis::Error;
-use crate::redis::client::{Connection, RedisCommand, SubscriptionEvent};
+use crate::redis::client::{RedisCommand, RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::probe::{Found, block_on, leave, look_at_all};
 use crate::redis::rights;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The names the layer uses at Redis, for people and for ACL rules.
-fn names(settings: &Channels) -> Vec<(&'static str, String)> {
+fn names(settings: &ChannelsSettings) -> Vec<(&'static str, String)> {
     let (commands, prefix) = (Commands::new(settings), &settings.prefix);
     let keys = commands.keys();
     let group = "chat_BUSINESS_SESSION";
-    let addresses = || settings.hosts.iter().map(Host::address);
+    let addresses = || settings.hosts.iter().map(HostAddress::address);
     let connection = rights::of_connection(addresses());
     let mut names = match settings.layer {
-        Layer::Core => vec![
+        LayerKind::Core => vec![
             ("key of a group", keys.group(group)),
             (
                 "key of what waits for this node",
@@ -39,7 +39,7 @@ fn names(settings: &Channels) -> Vec<(&'static str, String)> {
                 ),
             ),
         ],
-        Layer::Pubsub => vec![
+        LayerKind::Pubsub => vec![
             ("channel of a group", keys.group_channel(group)),
             ("keys", "none".to_owned()),
             (
@@ -68,7 +68,7 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
         .map(|host| Deployment::new(host.address(), settings))
         .collect();
     let deployments = deployments?;
-    let send = async |deployment: &Deployment, commands: &Connection| {
+    let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(channels, deployment, commands, settings.command_timeout).await
     };
     Ok(Some(Found {
@@ -84,11 +84,11 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
 /// # Errors
 /// When Redis refuses a command, or the message does not come back within `bridge.command_timeout`.
 async fn canary(
-    settings: &Channels,
+    settings: &ChannelsSettings,
     deployment: &Deployment,
-    commander: &Connection,
+    commander: &RedisConnection,
     timeout: Duration,
-) -> Result<Duration, Failure> {
+) -> Result<Duration, LinkFailure> {
     let check = Check {
         commands: Commands::new(settings),
         own: Receivers::new(1, &mut fill),
@@ -102,12 +102,12 @@ async fn canary(
     };
     let sent = async {
         match settings.layer {
-            Layer::Core => check.core().await,
-            Layer::Pubsub => check.pubsub().await,
+            LayerKind::Core => check.core().await,
+            LayerKind::Pubsub => check.pubsub().await,
         }
     };
     let sent = tokio::time::timeout(timeout * 2, sent).await;
-    sent.unwrap_or(Err(Failure::Canary))
+    sent.unwrap_or(Err(LinkFailure::Canary))
 }
 
 struct Check<'c> {
@@ -115,7 +115,7 @@ struct Check<'c> {
     own: Receivers,
     event: Map<'static>,
     deployment: &'c Deployment,
-    commander: &'c Connection,
+    commander: &'c RedisConnection,
 }
 
 impl Check<'_> {
@@ -128,7 +128,7 @@ impl Check<'_> {
 
     /// Joins, sends as another process would, receives, leaves. All at this host: which one a key
     /// belongs to among several does not matter here.
-    async fn core(&self) -> Result<Duration, Failure> {
+    async fn core(&self) -> Result<Duration, LinkFailure> {
         let client = &*self.commander.client;
         let receiver = self.deployment.receiver(Duration::from_secs(1)).await?;
         let (group, mut scores) = (self.group(), Scores::default());
@@ -159,7 +159,7 @@ impl Check<'_> {
     }
 
     /// What the layer uses beside these, at a key of this check alone.
-    async fn further(&self, receiver: &Connection) -> Result<(), Failure> {
+    async fn further(&self, receiver: &RedisConnection) -> Result<(), LinkFailure> {
         let key = self.commands.keys().group(&self.group()).into_bytes();
         let others = vec![
             RedisCommand::new("SET", [&key, b"1", b"EX", b"1"]),
@@ -176,7 +176,7 @@ impl Check<'_> {
         }
     }
 
-    async fn pubsub(&self) -> Result<Duration, Failure> {
+    async fn pubsub(&self) -> Result<Duration, LinkFailure> {
         let group = self.group();
         let subscriptions = self.deployment.subscriber().await?;
         let mut messages = subscriptions.client.messages();
@@ -203,7 +203,7 @@ impl Check<'_> {
     }
 
     /// The message must be the one that was sent.
-    fn read(&self, message: Option<&[u8]>, took: Duration) -> Result<Duration, Failure> {
+    fn read(&self, message: Option<&[u8]>, took: Duration) -> Result<Duration, LinkFailure> {
         let (second, _) = clock::wall();
         let mut scratch = Vec::new();
         let arrival = message.and_then(|message| {
@@ -212,7 +212,7 @@ impl Check<'_> {
         });
         match arrival {
             Some(arrival) if arrival.event == self.event => Ok(took),
-            _ => Err(Failure::Canary),
+            _ => Err(LinkFailure::Canary),
         }
     }
 }

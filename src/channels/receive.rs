@@ -5,15 +5,15 @@
 //! slow. What comes by subscription has no such place to wait: it is dropped and counted once a
 //! mailbox stays full.
 
-use super::host::Host;
+use super::host::LayerHost;
 use super::inbound::Inbound;
 use super::layer::Layer;
 use super::scripts::{Commands, POP_TIMEOUT_SECS};
 use super::wire;
 use crate::broker::Broker;
 use crate::metrics::count;
-use crate::redis::client::{Connection, Messages, RedisClient, SubscriptionEvent};
-use crate::redis::failure::Failure;
+use crate::redis::client::{Messages, RedisClient, RedisConnection, SubscriptionEvent};
+use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::OwnedTask;
 use crate::redis::wait_budget::{LOOK_EVERY, WaitBudget};
 use bytes::Bytes;
@@ -25,12 +25,12 @@ pub(super) const DRAIN: usize = 128;
 
 /// Starts to pull.
 pub(super) async fn core(
-    host: &Arc<Host>,
+    host: &Arc<LayerHost>,
     layer: &Arc<Layer>,
     broker: &Arc<Broker>,
-) -> Result<(Connection, OwnedTask<Failure>), Failure> {
-    let patience = Duration::from_secs(POP_TIMEOUT_SECS);
-    let connection = host.deployment.receiver(patience).await?;
+) -> Result<(RedisConnection, OwnedTask<LinkFailure>), LinkFailure> {
+    let timeout = Duration::from_secs(POP_TIMEOUT_SECS);
+    let connection = host.deployment.receiver(timeout).await?;
     let takes_many = takes_many(&*connection.client, layer).await?;
     let puller = Puller {
         takes_many,
@@ -45,7 +45,7 @@ pub(super) async fn core(
 
 /// Has this Redis BZMPOP, and may we use it? Before Redis 7, and with rights (ACL) for the commands of the Python layer
 /// alone, messages are taken in two steps.
-async fn takes_many(client: &dyn RedisClient, layer: &Layer) -> Result<bool, Failure> {
+async fn takes_many(client: &dyn RedisClient, layer: &Layer) -> Result<bool, LinkFailure> {
     // Of a key that nobody writes; for a millisecond, since 0 is for ever.
     let probe = Commands::pop_many(vec![layer.key("probe")], 1, "0.001");
     match client.send(probe).await {
@@ -57,14 +57,14 @@ async fn takes_many(client: &dyn RedisClient, layer: &Layer) -> Result<bool, Fai
 
 struct Puller {
     takes_many: bool,
-    host: Arc<Host>,
+    host: Arc<LayerHost>,
     layer: Arc<Layer>,
     broker: Arc<Broker>,
     client: Arc<dyn RedisClient>,
 }
 
 impl Puller {
-    async fn run(self) -> Failure {
+    async fn run(self) -> LinkFailure {
         let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         let mut turn = 0;
         loop {
@@ -76,7 +76,7 @@ impl Puller {
     }
 
     /// Waits for a message and takes what waits behind it.
-    async fn pull(&self, inbound: &mut Inbound, turn: usize) -> Result<(), Failure> {
+    async fn pull(&self, inbound: &mut Inbound, turn: usize) -> Result<(), LinkFailure> {
         self.wait_for_room().await;
         let canary = self.layer.key("canary");
         let mut keys = self.layer.commands.receivers(&self.layer.own, turn);
@@ -103,10 +103,10 @@ impl Puller {
     }
 
     /// The first messages of the first key that has some: one, or many where Redis can do that.
-    async fn pop(&self, keys: Vec<Vec<u8>>) -> Result<Option<(Bytes, Vec<Bytes>)>, Failure> {
+    async fn pop(&self, keys: Vec<Vec<u8>>) -> Result<Option<(Bytes, Vec<Bytes>)>, LinkFailure> {
         if self.takes_many {
-            let patience = POP_TIMEOUT_SECS.to_string();
-            let pop = Commands::pop_many(keys, DRAIN, &patience);
+            let timeout = POP_TIMEOUT_SECS.to_string();
+            let pop = Commands::pop_many(keys, DRAIN, &timeout);
             return Ok(wire::popped_many(self.client.send(pop).await?));
         }
         let popped = wire::popped(self.client.send(Commands::pop(keys)).await?);
@@ -133,10 +133,10 @@ fn is_full(broker: &Broker) -> bool {
 
 /// Starts to listen.
 pub(super) async fn pubsub(
-    host: &Arc<Host>,
+    host: &Arc<LayerHost>,
     layer: &Arc<Layer>,
     broker: &Arc<Broker>,
-) -> Result<(Connection, OwnedTask<Failure>), Failure> {
+) -> Result<(RedisConnection, OwnedTask<LinkFailure>), LinkFailure> {
     let connection = host.deployment.subscriber().await?;
     let messages = connection.client.messages();
     let canary = String::from_utf8_lossy(&layer.key("canary")).into_owned();
@@ -153,7 +153,7 @@ pub(super) async fn pubsub(
 }
 
 struct GroupSubscriber {
-    host: Arc<Host>,
+    host: Arc<LayerHost>,
     layer: Arc<Layer>,
     broker: Arc<Broker>,
     canary: String,
@@ -161,7 +161,7 @@ struct GroupSubscriber {
 }
 
 impl GroupSubscriber {
-    async fn run(mut self, mut messages: Box<dyn Messages>) -> Failure {
+    async fn run(mut self, mut messages: Box<dyn Messages>) -> LinkFailure {
         let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         loop {
             match messages.next().await {
@@ -173,7 +173,7 @@ impl GroupSubscriber {
                     let series = self.layer.metrics.channels_dropped.get_or_create(&label);
                     series.inc_by(lost);
                 }
-                SubscriptionEvent::Ended => return Failure::Ended,
+                SubscriptionEvent::Ended => return LinkFailure::Ended,
             }
         }
     }

@@ -1,13 +1,13 @@
 //! One session over one Redis of the site, from connecting to the first thing that breaks.
 
-use super::host::{Host, confirm};
+use super::host::{LayerHost, confirm};
 use super::layer::Layer;
 use super::receive;
 use super::wire;
 use crate::broker::Broker;
 use crate::name::RoomName;
-use crate::redis::client::{Connection, RedisClient, RedisCommand, check_role};
-use crate::redis::failure::{CommandError, Failure};
+use crate::redis::client::{RedisClient, RedisCommand, RedisConnection, check_role};
+use crate::redis::failure::{CommandError, LinkFailure};
 use crate::redis::supervise::OwnedTask;
 use crate::redis::value::RedisValue;
 use std::sync::Arc;
@@ -33,18 +33,18 @@ const CANARY_SECS: &[u8] = b"60";
 
 /// A session whose canary has come back.
 pub(super) struct HostSession {
-    commands: Connection,
-    messages: Connection,
-    receiving: OwnedTask<Failure>,
+    commands: RedisConnection,
+    messages: RedisConnection,
+    receiving: OwnedTask<LinkFailure>,
 }
 
 impl HostSession {
     /// Connects twice, listens, and waits for the first canary to come back.
     pub(super) async fn open(
-        host: &Arc<Host>,
+        host: &Arc<LayerHost>,
         layer: &Arc<Layer>,
         broker: &Arc<Broker>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, LinkFailure> {
         let commands = host.deployment.commander().await?;
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
@@ -69,7 +69,12 @@ impl HostSession {
     }
 
     /// Keeps memberships and canaries until something breaks.
-    pub(super) async fn run(&mut self, host: &Host, layer: &Layer, broker: &Broker) -> Failure {
+    pub(super) async fn run(
+        &mut self,
+        host: &LayerHost,
+        layer: &Layer,
+        broker: &Broker,
+    ) -> LinkFailure {
         let commands = Arc::clone(&self.commands.client);
         let messages = Arc::clone(&self.messages.client);
         let keeper = Keeper {
@@ -81,14 +86,14 @@ impl HostSession {
         tokio::select! {
             failure = self.commands.ended() => failure,
             failure = self.messages.ended() => failure,
-            ended = &mut self.receiving.0 => ended.unwrap_or(Failure::Ended),
+            ended = &mut self.receiving.0 => ended.unwrap_or(LinkFailure::Ended),
             failure = keeper.follow(broker) => failure,
             failure = keeper.watch() => failure,
         }
     }
 
     /// Leaves every group, for a node that goes down.
-    pub(super) async fn leave_all(&self, host: &Host, layer: &Layer) {
+    pub(super) async fn leave_all(&self, host: &LayerHost, layer: &Layer) {
         if !layer.is_core {
             return; // Redis forgets subscriptions with their connection.
         }
@@ -107,14 +112,14 @@ impl HostSession {
 
 /// What keeps a session's memberships as the rooms are.
 struct Keeper<'s> {
-    host: &'s Host,
+    host: &'s LayerHost,
     layer: &'s Layer,
     commands: &'s dyn RedisClient,
     messages: &'s dyn RedisClient,
 }
 
 impl Keeper<'_> {
-    async fn follow(&self, broker: &Broker) -> Failure {
+    async fn follow(&self, broker: &Broker) -> LinkFailure {
         loop {
             if let Err(failure) = self.follow_once(broker).await {
                 return failure;
@@ -122,7 +127,7 @@ impl Keeper<'_> {
         }
     }
 
-    async fn follow_once(&self, broker: &Broker) -> Result<(), Failure> {
+    async fn follow_once(&self, broker: &Broker) -> Result<(), LinkFailure> {
         let rooms = &self.host.rooms;
         let due = rooms.due(self.layer.clock.now());
         for name in &due.overdue {
@@ -146,9 +151,9 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    async fn join(&self, names: &[RoomName]) -> Result<(), Failure> {
+    async fn join(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
         if self.layer.is_core {
-            return self.settle(wire::run_all(self.commands, self.joins(names)).await);
+            return self.tolerate_wrong_type(wire::run_all(self.commands, self.joins(names)).await);
         }
         Ok(self.messages.subscribe(self.channels(names)).await?)
     }
@@ -161,9 +166,10 @@ impl Keeper<'_> {
         joins.collect()
     }
 
-    async fn leave(&self, names: &[RoomName]) -> Result<(), Failure> {
+    async fn leave(&self, names: &[RoomName]) -> Result<(), LinkFailure> {
         if self.layer.is_core {
-            return self.settle(wire::run_all(self.commands, leave(self.layer, names)).await);
+            return self
+                .tolerate_wrong_type(wire::run_all(self.commands, leave(self.layer, names)).await);
         }
         Ok(self.messages.unsubscribe(self.channels(names)).await?)
     }
@@ -177,7 +183,10 @@ impl Keeper<'_> {
     }
 
     /// A key that is in use for something else must not end the session: the others go on.
-    fn settle(&self, answer: Result<RedisValue, CommandError>) -> Result<(), Failure> {
+    fn tolerate_wrong_type(
+        &self,
+        answer: Result<RedisValue, CommandError>,
+    ) -> Result<(), LinkFailure> {
         match answer {
             Err(error) if error.details().starts_with("WRONGTYPE") => {
                 tracing::warn!(
@@ -193,7 +202,7 @@ impl Keeper<'_> {
     }
 
     /// Sends canaries until one does not come back, and renews what Redis forgets.
-    async fn watch(&self) -> Failure {
+    async fn watch(&self) -> LinkFailure {
         let renewal = self.layer.group_expiry / 4;
         let mut renewed = self.layer.clock.now();
         loop {
@@ -209,7 +218,7 @@ impl Keeper<'_> {
     }
 
     /// True if all memberships are made anew.
-    async fn check(&self, is_due: bool) -> Result<bool, Failure> {
+    async fn check(&self, is_due: bool) -> Result<bool, LinkFailure> {
         // Demoted behind our back, it would refuse what we write.
         check_role(self.commands).await?;
         send_canary(self.host, self.layer, self.commands).await?;
@@ -248,7 +257,7 @@ fn leave(layer: &Layer, names: &[RoomName]) -> Vec<RedisCommand> {
 }
 
 /// Sets the marker, before the memberships: what erases them later erases it too.
-async fn mark(layer: &Layer, client: &dyn RedisClient) -> Result<(), Failure> {
+async fn mark(layer: &Layer, client: &dyn RedisClient) -> Result<(), LinkFailure> {
     if layer.is_core {
         let seconds = layer.group_expiry.as_secs().max(1).to_string();
         let set = RedisCommand::new(
@@ -261,7 +270,11 @@ async fn mark(layer: &Layer, client: &dyn RedisClient) -> Result<(), Failure> {
 }
 
 /// Sends a canary and waits for it.
-async fn send_canary(host: &Host, layer: &Layer, client: &dyn RedisClient) -> Result<(), Failure> {
+async fn send_canary(
+    host: &LayerHost,
+    layer: &Layer,
+    client: &dyn RedisClient,
+) -> Result<(), LinkFailure> {
     for _ in 0..TRIES {
         let (number, mut seen) = host.health.next_canary();
         let started = Instant::now();
@@ -285,5 +298,5 @@ async fn send_canary(host: &Host, layer: &Layer, client: &dyn RedisClient) -> Re
             return Ok(());
         }
     }
-    Err(Failure::Canary)
+    Err(LinkFailure::Canary)
 }

@@ -69,7 +69,7 @@ pub(super) struct Taken<'c> {
 
 impl Taken<'_> {
     /// The first one is dealt with.
-    pub(super) fn settle(&mut self) -> bool {
+    pub(super) fn acknowledge(&mut self) -> bool {
         let Some(said) = self.said.pop_front() else {
             return false;
         };
@@ -82,7 +82,7 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        while self.settle() {
+        while self.acknowledge() {
             count(&self.metrics.channels_dropped, "cause", "lost");
         }
     }

@@ -1,14 +1,14 @@
 //! What the chats of one worker share: the reader of commands, the writer of events, and what both
 //! dialects do with a message.
 
-use super::reply::{ConnectionReply, Envelope, RoomReply};
+use super::reply::{ConnectionReply, ReplyRenderer, RoomReply};
 use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
 use crate::broker::uplink::Author;
 use crate::broker::{Context, Message, Publication, Verdict};
 use crate::config::{Config, Deliver, Dialect};
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Parser, Rejected, Stamp, Writer};
+use crate::protocol::{self, CloseReason, ErrorCode, EventWriter, Parser, Rejected, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// Commands of one turn, added to the shared metrics at its end.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct CommandTally {
     users: u64,
     systems: u64,
 }
@@ -30,8 +30,8 @@ struct Tally {
 pub(super) struct Codec {
     assistant: Dispatcher,
     metrics: Arc<Metrics>,
-    tally: Tally,
-    writer: Writer,
+    tally: CommandTally,
+    writer: EventWriter,
     deliver: Deliver,
     welcome: bool,
     text_bytes_max: usize,
@@ -45,8 +45,8 @@ impl Codec {
         Self {
             assistant: assistant.clone(),
             metrics: Arc::clone(metrics),
-            tally: Tally::default(),
-            writer: Writer::new(config.chat.dialect),
+            tally: CommandTally::default(),
+            writer: EventWriter::new(config.chat.dialect),
             deliver: config.chat.deliver,
             welcome: config.chat.welcome,
             text_bytes_max: config.chat.text_bytes_max,
@@ -63,7 +63,7 @@ impl Codec {
 
     /// Adds the turn's counts to the shared metrics.
     pub(super) fn end_turn(&mut self) {
-        let Tally { users, systems } = std::mem::take(&mut self.tally);
+        let CommandTally { users, systems } = std::mem::take(&mut self.tally);
         for (kind, number) in [("user", users), ("system", systems)] {
             if number > 0 {
                 let commands = &self.metrics.commands;
@@ -143,7 +143,7 @@ impl Codec {
                 return Verdict::Done;
             }
         };
-        let is_user = command.kind == protocol::Kind::User;
+        let is_user = command.kind == protocol::CommandKind::User;
         if !answers {
             let failure = command.failure();
             self.error(cx, failure);
@@ -193,7 +193,7 @@ impl Codec {
 
     fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
         let sequential = self.writer.dialect() == Dialect::Django;
-        let envelope = Envelope {
+        let renderer = ReplyRenderer {
             writer: self.writer,
             expiry: cx.expiry,
             clock: cx.clock,
@@ -205,13 +205,13 @@ impl Codec {
                 broker,
                 room: room.name().clone(),
                 asker,
-                envelope,
+                renderer,
             }),
             None => Box::new(ConnectionReply {
                 broker,
                 asker,
                 resume: sequential,
-                envelope,
+                renderer,
             }),
         };
         match self.assistant.ask(Prompt {

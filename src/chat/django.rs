@@ -7,7 +7,7 @@ use crate::name::RoomName;
 
 /// A connection of dialect `django`.
 #[derive(Debug)]
-pub struct Visit {
+pub struct DjangoPeer {
     /// The business as the path names it.
     pub business_id: String,
     /// The session as the path names it.
@@ -20,30 +20,30 @@ pub struct Visit {
     pub prompts: RoomName,
 }
 
-/// A visitor of a chat.
+/// Serves connections of dialect `django`.
 #[derive(Debug)]
 pub(super) struct Django<'a> {
     codec: &'a mut Codec,
     /// `None` for a role without one, which `chat::django` does not make.
-    visit: Option<&'a Visit>,
+    peer: Option<&'a DjangoPeer>,
 }
 
 impl<'a> Django<'a> {
     pub(super) fn new(codec: &'a mut Codec, role: &'a Role) -> Self {
         Self {
             codec,
-            visit: role.state(),
+            peer: role.state(),
         }
     }
 }
 
 impl Consumer for Django<'_> {
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
-        if let Some(visit) = self.visit {
-            match visit.error {
+        if let Some(peer) = self.peer {
+            match peer.error {
                 Some(error) => self.codec.refuse(cx, error),
                 None => {
-                    let (business_id, session_id) = (&visit.business_id, &visit.session_id);
+                    let (business_id, session_id) = (&peer.business_id, &peer.session_id);
                     self.codec.welcome(cx, business_id, session_id);
                 }
             }
@@ -52,8 +52,8 @@ impl Consumer for Django<'_> {
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
-        let answers = self.visit.is_none_or(|visit| visit.answers);
-        let prompts = self.visit.map(|visit| &visit.prompts);
+        let answers = self.peer.is_none_or(|peer| peer.answers);
+        let prompts = self.peer.map(|peer| &peer.prompts);
         self.codec.hear(cx, message, answers, prompts)
     }
 }

@@ -22,7 +22,7 @@ mod relay;
 mod reply;
 mod session;
 
-pub use django::Visit;
+pub use django::DjangoPeer;
 pub use own::OwnRoute;
 pub(crate) use session::{Begin, Tasks};
 pub use session::{INBOX, Received, Session};
@@ -55,8 +55,8 @@ pub fn guide() -> Role {
 
 /// Somebody who comes to a chat of dialect `django`.
 #[must_use]
-pub fn django(visit: Visit) -> Role {
-    Role::with(DJANGO, visit)
+pub fn django(peer: DjangoPeer) -> Role {
+    Role::with(DJANGO, peer)
 }
 
 /// Somebody who wants every message back as it came (conformance suites).
@@ -159,7 +159,7 @@ impl broker::Consumers for Set {
     }
 
     fn is_answering(&self, role: &Role, room: Option<&Room>) -> bool {
-        let name = match (role.state::<Visit>(), room) {
+        let name = match (role.state::<DjangoPeer>(), room) {
             (Some(visit), _) => &visit.prompts,
             (None, Some(room)) => room.name(),
             (None, None) => return false,

@@ -8,21 +8,21 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::name::RoomName;
-use crate::protocol::{APOLOGY, Event, Moment, Sender, Stamp, Writer};
+use crate::protocol::{APOLOGY, Event, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What turns a text into a publication.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope {
-    pub(super) writer: Writer,
+pub(super) struct ReplyRenderer {
+    pub(super) writer: EventWriter,
     pub(super) expiry: Duration,
     pub(super) clock: Clock,
 }
 
-impl Envelope {
-    fn seal(&self, text: &str) -> Publication {
+impl ReplyRenderer {
+    fn render(&self, text: &str) -> Publication {
         let event = Event::new(Sender::Assistant, text, Moment::from(self.clock.wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
@@ -43,12 +43,12 @@ pub(super) struct RoomReply {
     /// Its name: members may have left and come meanwhile, here and on other nodes.
     pub(super) room: RoomName,
     pub(super) asker: Author,
-    pub(super) envelope: Envelope,
+    pub(super) renderer: ReplyRenderer,
 }
 
 impl ReplyTo for RoomReply {
     fn reply(self: Box<Self>, text: String) {
-        let publication = self.envelope.seal(&text);
+        let publication = self.renderer.render(&text);
         if !self.broker.publish_by_name(&self.room, &publication) {
             // Nobody is left: the delivery is owed to the asker, whose worker drops and counts it.
             let Author { worker, connection } = self.asker;
@@ -71,12 +71,12 @@ pub(super) struct ConnectionReply {
     pub(super) asker: Author,
     /// The connection waits for this reply before it takes its next message.
     pub(super) resume: bool,
-    pub(super) envelope: Envelope,
+    pub(super) renderer: ReplyRenderer,
 }
 
 impl ReplyTo for ConnectionReply {
     fn reply(self: Box<Self>, text: String) {
-        let publication = self.envelope.seal(&text);
+        let publication = self.renderer.render(&text);
         let Author { worker, connection } = self.asker;
         self.broker
             .direct(worker, connection, publication, self.resume, None);

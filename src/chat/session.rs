@@ -39,12 +39,12 @@ pub enum Received {
 /// What the worker and the task share.
 #[derive(Debug, Default)]
 struct Inbox {
-    state: Mutex<State>,
+    state: Mutex<InboxState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InboxState {
     messages: VecDeque<Received>,
     /// The connection is not read from until there is room.
     is_held: bool,

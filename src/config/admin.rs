@@ -1,8 +1,8 @@
 //! `[admin]`: the operator's listener, and what it may be.
 
+use super::problem::Findings;
+use super::secret::Secret;
 use super::setting::section;
-use super::validate::{Findings, is_loopback};
-use super::{Config, Secret};
 use std::net::{IpAddr, SocketAddr};
 
 /// Shorter tokens are found by trying; 16 random bytes in hexadecimal are 32 characters.
@@ -10,7 +10,7 @@ const TOKEN_BYTES_ADVISED: usize = 16;
 
 section! {
     /// The operator's listener.
-    ["admin"] Admin {
+    ["admin"] AdminSettings {
         /// Address and port of the operator's listener.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9000)), restart;
         /// Bearer token of the operator's listener; needed for any address but loopback. Prefer the environment to a file.
@@ -20,15 +20,11 @@ section! {
     }
 }
 
-/// The listener is not open by accident, and its token can be sent.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let admin = &config.admin;
+/// The listener is not open by accident, not that of `server`, and its token can be sent.
+pub(super) fn check(admin: &AdminSettings, server: SocketAddr, found: &mut Findings) {
     admin.check_ranges(found);
-    if overlap(admin.listen, config.server.listen) {
-        let what = format!(
-            "{} is taken by server.listen = {}",
-            admin.listen, config.server.listen
-        );
+    if overlap(admin.listen, server) {
+        let what = format!("{} is taken by server.listen = {}", admin.listen, server);
         found.error(
             "admin.listen",
             what,
@@ -85,4 +81,9 @@ fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() != 0
         && left.port() == right.port()
         && (left.ip() == right.ip() || (everywhere && same_family))
+}
+
+/// Whether an address is this machine's own, in either family.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }

@@ -1,14 +1,14 @@
 //! `[assistant]`: who answers, and what its settings may be.
 
-use super::setting::{WAIT, choice, seconds, section};
+use super::problem::Findings;
+use super::setting::{WAIT, check_least, choice, seconds, section};
 use super::units;
-use super::validate::Findings;
 use std::path::PathBuf;
 use std::time::Duration;
 
 section! {
     /// Who answers.
-    ["assistant"] Assistant {
+    ["assistant"] AssistantSettings {
         /// Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline).
         kind: AssistantKind = AssistantKind::Faq, restart;
         /// Knowledge file of `faq`; unset = the small one inside the binary.
@@ -36,18 +36,15 @@ choice! {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(assistant: &Assistant, found: &mut Findings) {
+pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
     assistant.check_ranges(found);
-    for (key, value) in [
+    let counts = [
         ("assistant.prompts", assistant.prompts),
         ("assistant.prompts_per_room", assistant.prompts_per_room),
         ("assistant.concurrency", assistant.concurrency),
-    ] {
-        if value == 0 {
-            let fix = "write at least 1; assistant.kind = \"none\" turns the assistant off";
-            found.error(key, "0 is too small", fix);
-        }
-    }
+    ];
+    let instead = "; assistant.kind = \"none\" turns the assistant off";
+    check_least(&counts, 1, ("", instead), found);
     if assistant.concurrency > assistant.prompts {
         let what = "is above assistant.prompts, which it cannot reach";
         found.warn(

@@ -1,12 +1,12 @@
 //! `[bridge]`: the way to other nodes, and what its settings may be.
 
-use super::channels::Host;
+use super::channels::{ChannelsSettings, HostAddress};
+use super::problem::Findings;
 use super::redis::RedisAddress;
 use super::setting::{
     BYTES_MAX, CAPACITY_MAX, HOUR, Ranged, SHORT, choice, milliseconds, seconds, section,
 };
-use super::validate::Findings;
-use super::{Config, units};
+use super::units;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const ARRIVALS_MIN: usize = 1024;
 
 section! {
     /// Other nodes, by way of Redis.
-    ["bridge"] Bridge {
+    ["bridge"] BridgeSettings {
         /// How nodes speak to each other: `off` (one node alone), `pubsub` (publish and subscribe; what is lost on the way is counted) or `streams` (one order on all nodes; what was missed is read again).
         mode: BridgeMode = BridgeMode::Off, restart;
         /// Redis deployments, as `redis://[[user]:password@][host][:port][/db]` (`rediss`: TLS; `-sentinel`, `-cluster`) or `unix:///path?db=0`; rooms are spread over them, so the same list in the same order on every node. `REDIS_URL` and `--redis-url` set one, and the mode to `pubsub` if none is named.
@@ -74,19 +74,27 @@ choice! {
     }
 }
 
-fn check_sizes(config: &Config, found: &mut Findings) {
-    let bridge = &config.bridge;
+fn check_sizes(
+    bridge: &BridgeSettings,
+    is_channels: bool,
+    event_bytes: usize,
+    found: &mut Findings,
+) {
     // An outbox that nobody fills need not hold the largest event.
-    let is_used = bridge.mode != BridgeMode::Off || config.channels.enabled;
-    let least = if is_used { config.event_bytes() } else { 1 };
+    let is_used = bridge.mode != BridgeMode::Off || is_channels;
+    let least = if is_used { event_bytes } else { 1 };
     bridge
         .outbox_bytes
         .check(least.., "bridge.outbox_bytes", found);
 }
 
-/// Ranges, and keys that contradict each other.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let bridge = &config.bridge;
+/// Ranges, and keys that contradict each other. The event of the longest message has `event_bytes`.
+pub(super) fn check(
+    bridge: &BridgeSettings,
+    channels: &ChannelsSettings,
+    event_bytes: usize,
+    found: &mut Findings,
+) {
     bridge.check_ranges(found);
     let is_on = bridge.mode != BridgeMode::Off;
     if is_on && bridge.urls.is_empty() {
@@ -118,14 +126,13 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             "write a name, such as \"supportal\"",
         );
     }
-    check_sizes(config, found);
-    check_tls(config, found);
+    check_sizes(bridge, channels.enabled, event_bytes, found);
+    check_tls(bridge, channels, found);
 }
 
 /// Files that nobody reads, and options that nobody obeys.
-fn check_tls(config: &Config, found: &mut Findings) {
-    let bridge = &config.bridge;
-    let hosts = config.channels.hosts.iter().map(Host::address);
+fn check_tls(bridge: &BridgeSettings, channels: &ChannelsSettings, found: &mut Findings) {
+    let hosts = channels.hosts.iter().map(HostAddress::address);
     let is_tls = bridge.urls.iter().chain(hosts).any(RedisAddress::is_tls);
     for (key, file) in [
         ("bridge.ca_file", &bridge.ca_file),
@@ -148,7 +155,7 @@ fn check_tls(config: &Config, found: &mut Findings) {
         }
         _ => {}
     }
-    let hosts = config.channels.hosts.iter().map(Host::address);
+    let hosts = channels.hosts.iter().map(HostAddress::address);
     for (key, addresses) in [
         ("bridge.urls", bridge.urls.iter().collect::<Vec<_>>()),
         ("channels.hosts", hosts.collect()),

@@ -1,15 +1,15 @@
 //! `[chat]`: the chat contract, and what its settings may be.
 
-use super::Config;
-use super::keys::Kind;
+use super::key::KeyKind;
+use super::limits::LimitSettings;
+use super::problem::Findings;
 use super::setting::{choice, kinds, section};
-use super::validate::Findings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 section! {
     /// The chat contract.
-    ["chat"] Chat {
+    ["chat"] ChatSettings {
         /// Wire dialect: `guide` (documented) or `django` (byte for byte what django_supportal 1.0.2 sends).
         dialect: Dialect = Dialect::Guide, restart;
         /// Who receives a user's message: every member of the `room`, or only its `sender`.
@@ -55,19 +55,18 @@ pub struct Exists {
 }
 
 kinds! {
-    Vec<Exists> => Kind::Tables(&["business_id", "sessions"]),
+    Vec<Exists> => KeyKind::Tables(&["business_id", "sessions"]),
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let chat = &config.chat;
+pub(super) fn check(chat: &ChatSettings, limits: &LimitSettings, found: &mut Findings) {
     chat.check_ranges(found);
-    if chat.text_bytes_max > config.limits.message_bytes {
+    if chat.text_bytes_max > limits.message_bytes {
         found.error(
             "chat.text_bytes_max",
             format!(
                 "{} is above limits.message_bytes = {}: such a message closes the connection instead",
-                chat.text_bytes_max, config.limits.message_bytes
+                chat.text_bytes_max, limits.message_bytes
             ),
             "lower it, or raise limits.message_bytes",
         );

@@ -3,16 +3,18 @@
 //! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
 //! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
-use super::keys::{self, Key, Kind};
+use super::key::{Key, KeyKind};
+use super::keys;
 use super::load::Loaded;
 use super::problem::Source;
+use super::sections::SECTIONS;
 use super::value;
-use super::{AssistantKind, BridgeMode, Config, SECTIONS};
+use super::{AssistantKind, BridgeMode, Config};
 use toml::Value;
 
 /// The form of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum DocumentFormat {
     /// TOML with comments.
     Toml,
     /// `NAME=value` lines.
@@ -23,7 +25,7 @@ pub enum Format {
 
 /// Every key with its value and source. Secrets are hidden.
 #[must_use]
-pub fn render(loaded: &Loaded, format: Format) -> String {
+pub fn render(loaded: &Loaded, format: DocumentFormat) -> String {
     let document = Document {
         values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
         source: &|key| Some(loaded.source(key.path)),
@@ -33,7 +35,7 @@ pub fn render(loaded: &Loaded, format: Format) -> String {
 
 /// Every key with its default and its sentence.
 #[must_use]
-pub fn render_default(format: Format) -> String {
+pub fn render_default(format: DocumentFormat) -> String {
     let document = Document {
         values: toml::Table::try_from(Loaded::default().config).unwrap_or_default(),
         source: &|_| None,
@@ -50,7 +52,7 @@ pub fn render_limits(loaded: &Loaded) -> String {
         source: &|_| None,
     };
     keys::all()
-        .filter(|key| matches!(key.kind, Kind::Count | Kind::Duration))
+        .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Duration))
         .filter(|key| is_on(key, &loaded.config))
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {
@@ -82,19 +84,19 @@ struct Document<'a> {
 }
 
 impl Document<'_> {
-    fn render(&self, format: Format) -> String {
+    fn render(&self, format: DocumentFormat) -> String {
         match format {
-            Format::Toml => self.toml(),
-            Format::Environment => self.environment(),
-            Format::Markdown => self.markdown(),
+            DocumentFormat::Toml => self.toml(),
+            DocumentFormat::Environment => self.environment(),
+            DocumentFormat::Markdown => self.markdown(),
         }
     }
 
     /// The value to show; `None` when it is unset or a secret.
     fn value(&self, key: &Key) -> Option<&Value> {
         value::at(&self.values, key.path).filter(|value| match key.kind {
-            Kind::Secret => false,
-            Kind::Secrets => value.as_array().is_some_and(Vec::is_empty),
+            KeyKind::Secret => false,
+            KeyKind::Secrets => value.as_array().is_some_and(Vec::is_empty),
             _ => true,
         })
     }
@@ -116,12 +118,12 @@ impl Document<'_> {
             let keys = section.keys.iter();
             for key in keys
                 .clone()
-                .filter(|key| !matches!(key.kind, Kind::Tables(_)))
+                .filter(|key| !matches!(key.kind, KeyKind::Tables(_)))
             {
                 self.toml_key(key, &mut text);
             }
             // Sub-tables end their section, so they come after its keys.
-            for key in keys.filter(|key| matches!(key.kind, Kind::Tables(_))) {
+            for key in keys.filter(|key| matches!(key.kind, KeyKind::Tables(_))) {
                 self.toml_tables(key, &mut text);
             }
         }
@@ -239,20 +241,20 @@ mod tests {
     #[test]
     fn the_committed_default_file_is_the_rendering() {
         assert!(
-            include_str!("../../config/default.toml") == render_default(Format::Toml),
+            include_str!("../../config/default.toml") == render_default(DocumentFormat::Toml),
             "write it anew: supportal config --default > config/default.toml"
         );
     }
 
     #[test]
     fn the_default_document_sets_the_defaults() {
-        let parsed: Config = toml::from_str(&render_default(Format::Toml)).unwrap();
+        let parsed: Config = toml::from_str(&render_default(DocumentFormat::Toml)).unwrap();
         assert_eq!(parsed, Config::default());
     }
 
     #[test]
     fn examples_in_the_default_document_parse_without_their_comment_sign() {
-        let uncommented: String = render_default(Format::Toml)
+        let uncommented: String = render_default(DocumentFormat::Toml)
             .lines()
             .map(|line| match line.strip_prefix("# ") {
                 Some(code)
@@ -283,9 +285,9 @@ mod tests {
             ..Loader::default()
         };
         let loaded = loader.load().unwrap();
-        let parsed: Config = toml::from_str(&render(&loaded, Format::Toml)).unwrap();
+        let parsed: Config = toml::from_str(&render(&loaded, DocumentFormat::Toml)).unwrap();
         assert_eq!(parsed, loaded.config);
-        let environment = render(&loaded, Format::Environment)
+        let environment = render(&loaded, DocumentFormat::Environment)
             .lines()
             .filter_map(|line| line.split_once('='))
             .filter(|(name, _)| !name.starts_with('#'))
@@ -302,7 +304,11 @@ mod tests {
     fn no_document_shows_a_secret() {
         let mut loaded = Loaded::default();
         loaded.config.admin.token = Some(Secret::new("hunter2hunter2hunter2"));
-        for format in [Format::Toml, Format::Environment, Format::Markdown] {
+        for format in [
+            DocumentFormat::Toml,
+            DocumentFormat::Environment,
+            DocumentFormat::Markdown,
+        ] {
             let text = render(&loaded, format);
             assert!(text.contains("(hidden)"));
             assert!(!text.contains("hunter2"));
@@ -313,8 +319,10 @@ mod tests {
     #[test]
     fn every_document_names_every_key() {
         for key in keys::all() {
-            assert!(render_default(Format::Markdown).contains(&format!("| `{}` |", key.path)));
-            assert!(render_default(Format::Environment).contains(&key.environment()));
+            assert!(
+                render_default(DocumentFormat::Markdown).contains(&format!("| `{}` |", key.path))
+            );
+            assert!(render_default(DocumentFormat::Environment).contains(&key.environment()));
         }
     }
 }

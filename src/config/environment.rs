@@ -1,6 +1,12 @@
 //! Which variables of the environment are settings, which are somebody else's, and which are slips.
 
-use super::keys::{self, ENVIRONMENT_PREFIX, Key, nearest};
+use super::key::{ENVIRONMENT_PREFIX, Key};
+use super::keys::{self, nearest};
+
+/// The variable of hosting platforms for the port to listen on.
+pub(super) const PORT: &str = "PORT";
+/// The guide's variable for the address of Redis.
+pub(super) const REDIS_URL: &str = "REDIS_URL";
 
 /// What an orchestrator adds behind the name of a service or a link for each of its ports.
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];

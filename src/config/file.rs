@@ -1,21 +1,23 @@
 //! The TOML file: every key with its line.
 
-use super::SECTIONS;
-use super::keys::{self, Kind};
-use super::load::Layers;
+use super::key::KeyKind;
+use super::keys;
+use super::layers::Layers;
 use super::problem::Source;
+use super::sections::SECTIONS;
+use super::spelling::nearest_of;
 use super::value;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 /// One file while it is read.
-struct File<'text> {
+struct TomlFile<'text> {
     path: PathBuf,
     text: &'text str,
 }
 
-impl File<'_> {
+impl TomlFile<'_> {
     fn at(&self, offset: usize) -> Source {
         let before = self.text.as_bytes().iter().take(offset);
         Source::File {
@@ -35,7 +37,7 @@ pub(super) fn read(path: &Path, layers: &mut Layers) {
             return layers.report(Source::Flag("--config"), "", what, fix);
         }
     };
-    let file = File {
+    let file = TomlFile {
         path: path.to_owned(),
         text: &text,
     };
@@ -51,7 +53,7 @@ pub(super) fn read(path: &Path, layers: &mut Layers) {
     read_root(&file, spans.get_ref(), values, layers);
 }
 
-fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: &mut Layers) {
+fn read_root(file: &TomlFile<'_>, spans: &DeTable<'_>, values: toml::Table, layers: &mut Layers) {
     // In the order of the lines, so that the mistakes are listed as the file is read.
     for (name, span) in in_order(spans) {
         let source = file.at(span.start);
@@ -68,7 +70,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
             }
             (false, Value::Table(_), _) if keys::find(&name).is_none() => {
                 let sections = SECTIONS.iter().map(|section| section.name);
-                let fix = keys::nearest_of(&name, sections)
+                let fix = nearest_of(&name, sections)
                     .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
                 layers.report(source, &format!("[{name}]"), "unknown section", fix);
             }
@@ -78,7 +80,7 @@ fn read_root(file: &File<'_>, spans: &DeTable<'_>, values: toml::Table, layers: 
 }
 
 fn read_section(
-    file: &File<'_>,
+    file: &TomlFile<'_>,
     section: &str,
     spans: &DeTable<'_>,
     values: &toml::Table,
@@ -105,7 +107,7 @@ fn read_section(
 }
 
 fn read_key(
-    file: &File<'_>,
+    file: &TomlFile<'_>,
     path: &str,
     offset: usize,
     spans: Option<&Spanned<DeValue<'_>>>,
@@ -116,7 +118,7 @@ fn read_key(
         return layers.report_unknown(file.at(offset), path);
     };
     // An entry of an array of tables is reported at its own line.
-    if let (Kind::Tables(_), Value::Array(_), Some(DeValue::Array(entries))) =
+    if let (KeyKind::Tables(_), Value::Array(_), Some(DeValue::Array(entries))) =
         (key.kind, value, spans.map(Spanned::get_ref))
         && let Err(mistakes) = value::check(key, value)
     {

@@ -1,8 +1,10 @@
 //! `[history]`: what is kept of a room, and what that may be.
 
+use super::bridge::BridgeMode;
+use super::limits::QueueSettings;
+use super::problem::Findings;
 use super::setting::{BYTES_MAX, seconds, section};
-use super::validate::Findings;
-use super::{BridgeMode, Config, units};
+use super::units;
 use std::time::Duration;
 
 /// Most messages kept of a room: a gap and an answer to `/history` are read from it.
@@ -16,7 +18,7 @@ const EXPIRY_MAX: Duration = seconds(366 * 24 * 3600);
 
 section! {
     /// What is kept of a room, in Redis: `bridge.mode = "streams"`.
-    ["history"] History {
+    ["history"] HistorySettings {
         /// Most messages kept of a room.
         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
         /// Most bytes kept of a room, as Redis needs them: a quarter more than a message has, and 128; the newest is kept whatever its size.
@@ -28,21 +30,25 @@ section! {
 }
 
 /// Ranges, and what has no effect.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let (history, bridge) = (&config.history, &config.bridge);
-    let is_kept = bridge.mode == BridgeMode::Streams;
+pub(super) fn check(
+    history: &HistorySettings,
+    mode: BridgeMode,
+    queue: &QueueSettings,
+    found: &mut Findings,
+) {
+    let is_kept = mode == BridgeMode::Streams;
     history.check_ranges(found);
     // What a queue may still deliver must be there to be read again after a cut.
-    let is_meant = is_kept || *history != History::default();
-    if is_meant && history.expiry < config.queue.expiry {
-        let expiry = units::format_duration(config.queue.expiry);
+    let is_meant = is_kept || *history != HistorySettings::default();
+    if is_meant && history.expiry < queue.expiry {
+        let expiry = units::format_duration(queue.expiry);
         let what = format!(
             "is below queue.expiry = \"{expiry}\": what is still delivered is no longer kept"
         );
         let fix = format!("write at least \"{expiry}\", or lower queue.expiry");
         found.error("history.expiry", what, fix);
     }
-    if !is_kept && *history != History::default() {
+    if !is_kept && *history != HistorySettings::default() {
         let fix = "set bridge.mode = \"streams\", or remove it";
         found.warn("history", "has no effect: no history is kept", fix);
     }

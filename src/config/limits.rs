@@ -1,9 +1,11 @@
 //! `[queue]`, `[limits]` and `[broker]`: what one client, and all of them together, may use, and what those
 //! bounds may be.
 
-use super::setting::{BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, choice, seconds, section};
-use super::validate::Findings;
-use super::{Config, Dialect, units};
+use super::problem::Findings;
+use super::setting::{
+    BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, check_least, choice, seconds, section,
+};
+use super::units;
 use std::time::Duration;
 
 /// hyper refuses to read with a smaller buffer.
@@ -16,12 +18,9 @@ const URI_BYTES_MIN: usize = 256;
 const SOCKET_BUFFER_BYTES_MIN: usize = 4608;
 /// Counted in 16 bits for each connection.
 const REFUSALS_MAX: u32 = u16::MAX as u32;
-/// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
-const EVENT_OVERHEAD_BYTES: usize = 512;
-
 section! {
     /// What one subscriber's socket has not taken yet.
-    ["queue"] Queue {
+    ["queue"] QueueSettings {
         /// Most deliveries waiting for one subscriber.
         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
@@ -48,7 +47,7 @@ choice! {
 
 section! {
     /// What one client, and all of them together, may use.
-    ["limits"] Limits {
+    ["limits"] LimitSettings {
         /// Most connections on this node; 0 = what the file-descriptor limit allows.
         connections: usize = 0, restart;
         /// Most connections from one address (IPv6: one /64); 0 = no limit.
@@ -93,7 +92,7 @@ section! {
 
 section! {
     /// Rooms and the mailboxes between workers.
-    ["broker"] Broker {
+    ["broker"] BrokerSettings {
         /// Members above which a room spreads over all workers.
         spread_above: usize = 256, restart, in 1..;
         /// Most publications waiting for one worker; a full mailbox stops the reading of its publishers.
@@ -103,26 +102,26 @@ section! {
     }
 }
 
-impl Config {
-    /// Most bytes of the event that one message becomes.
-    pub(crate) fn event_bytes(&self) -> usize {
-        // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
-        let growth = match self.chat.dialect {
-            Dialect::Guide => 1,
-            Dialect::Django => 3,
-        };
-        let bytes = self.limits.message_bytes.saturating_mul(growth);
-        bytes.saturating_add(EVENT_OVERHEAD_BYTES)
-    }
-}
-
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    config.queue.check_ranges(found);
-    config.limits.check_ranges(found);
-    config.broker.check_ranges(found);
-    check_queues(config, found);
-    let limits = &config.limits;
+/// The event of the longest message has `event_bytes`.
+pub(super) fn check(
+    queue: &QueueSettings,
+    limits: &LimitSettings,
+    broker: &BrokerSettings,
+    event_bytes: usize,
+    found: &mut Findings,
+) {
+    queue.check_ranges(found);
+    limits.check_ranges(found);
+    broker.check_ranges(found);
+    // Each queue must hold the event of the longest message, or that message reaches nobody, ever.
+    let queues = [
+        ("queue.bytes_max", queue.bytes_max),
+        ("broker.mailbox_bytes", broker.mailbox_bytes),
+    ];
+    let why = " for the event of the longest message";
+    let instead = ", or lower limits.message_bytes";
+    check_least(&queues, event_bytes, (why, instead), found);
     if limits.messages_per_second > 0 {
         let key = "limits.messages_burst";
         limits.messages_burst.check(1.., key, found);
@@ -148,23 +147,5 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             what,
             "write at most limits.send_buffer_bytes",
         );
-    }
-}
-
-/// Each queue must hold the event of the longest message, or that message reaches nobody, ever.
-fn check_queues(config: &Config, found: &mut Findings) {
-    let event = config.event_bytes();
-    for (key, value) in [
-        ("queue.bytes_max", config.queue.bytes_max),
-        ("broker.mailbox_bytes", config.broker.mailbox_bytes),
-    ] {
-        if value < event {
-            let what = format!("{value} is too small for the event of the longest message");
-            found.error(
-                key,
-                what,
-                format!("write at least {event}, or lower limits.message_bytes"),
-            );
-        }
     }
 }

@@ -1,11 +1,11 @@
 //! `[log]`: what is logged, and how; the levels of `log.level`.
 
+use super::problem::Findings;
 use super::setting::{choice, section};
-use super::validate::Findings;
 
 section! {
     /// What is logged, and how.
-    ["log"] Log {
+    ["log"] LogSettings {
         /// Log lines for people (`text`) or one object a line (`json`), on standard error.
         format: LogFormat = LogFormat::Text, restart;
         /// Levels per module, as in `info,supportal::worker=debug` (off error warn info debug trace).
@@ -24,7 +24,7 @@ choice! {
 }
 
 /// What types cannot say.
-pub(super) fn check(log: &Log, found: &mut Findings) {
+pub(super) fn check(log: &LogSettings, found: &mut Findings) {
     log.check_ranges(found);
     if let Err(what) = check_level(&log.level) {
         let fix = "write levels such as \"info\" or \"info,supportal::worker=debug\"";

@@ -13,15 +13,21 @@ pub mod document;
 mod environment;
 mod file;
 pub mod history;
+pub mod key;
 pub mod keys;
+mod layers;
 mod limits;
 pub mod load;
 mod log;
 pub mod origin;
 pub mod problem;
 pub mod redis;
+mod route;
+mod secret;
+mod sections;
 mod server;
 mod setting;
+mod spelling;
 pub mod units;
 pub mod validate;
 mod value;
@@ -29,133 +35,17 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use admin::Admin;
-pub use assistant::{Assistant, AssistantKind};
-pub use bridge::{Bridge, BridgeMode};
-pub use channels::Channels;
-pub use chat::{Chat, Deliver, Dialect, Exists};
-pub use history::History;
-use keys::{Applies, Key, Kind, SectionKeys};
-pub use limits::{Broker, Limits, Overflow, Queue};
-pub use log::{Log, LogFormat};
-pub use origin::Origin;
-use serde::{Deserialize, Serialize};
-pub use server::{Server, WORKERS_MAX};
-
-/// The parts of a configuration, in the order of the documents.
-macro_rules! sections {
-    ($($name:ident: $section:ident,)+) => {
-        /// All settings of one node.
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct Config {
-            /// Which path is served by what.
-            pub routes: Vec<Route>,
-            $(
-                #[doc = concat!("`[", stringify!($name), "]`.")]
-                pub $name: $section,
-            )+
-        }
-
-        /// Every section with its keys, that of the top level first.
-        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION),+];
-    };
-}
-
-sections! {
-    server: Server,
-    origin: Origin,
-    chat: Chat,
-    queue: Queue,
-    limits: Limits,
-    broker: Broker,
-    history: History,
-    bridge: Bridge,
-    channels: Channels,
-    assistant: Assistant,
-    admin: Admin,
-    log: Log,
-}
-
-/// The one key that is in no section.
-const ROUTES: SectionKeys = SectionKeys {
-    name: "",
-    doc: "Which path is served by what.",
-    keys: &[Key {
-        path: "routes",
-        kind: Kind::Tables(&["path", "handler"]),
-        change: Applies::Restart,
-        doc: "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route.",
-    }],
-};
-
-/// One entry of `[[routes]]`. Without any, the chat route of the guide is served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// Path with `{business_id}` and `{session_id}` as whole segments; compared exactly.
-    pub path: String,
-    /// What serves it.
-    pub handler: Handler,
-}
-
-/// What serves a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Handler {
-    /// The chat contract; the path must name `{business_id}` and `{session_id}`.
-    Chat,
-    /// Sends every message back as it came, text and binary (conformance suites).
-    Echo,
-    /// Sends every message of a member to all members of the room as it came, text and binary.
-    Relay,
-}
-
-/// The chat route of the guide, served when `[[routes]]` names none.
-pub const CHAT_PATH: &str = "/ws/chat/{business_id}/{session_id}/";
-
-impl Config {
-    /// The routes that are served: those configured, or the guide's chat route.
-    #[must_use]
-    pub fn routes_or_default(&self) -> Vec<Route> {
-        if self.routes.is_empty() {
-            vec![Route {
-                path: CHAT_PATH.to_owned(),
-                handler: Handler::Chat,
-            }]
-        } else {
-            self.routes.clone()
-        }
-    }
-}
-
-/// A value that never reaches a log, an error or `Debug`.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, for comparison or for sending, never for printing.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(hidden)")
-    }
-}
+pub use admin::AdminSettings;
+pub(crate) use admin::is_loopback;
+pub use assistant::{AssistantKind, AssistantSettings};
+pub use bridge::{BridgeMode, BridgeSettings};
+pub use channels::ChannelsSettings;
+pub use chat::{ChatSettings, Deliver, Dialect, Exists};
+pub use history::HistorySettings;
+pub use limits::{BrokerSettings, LimitSettings, Overflow, QueueSettings};
+pub use log::{LogFormat, LogSettings};
+pub use origin::OriginSettings;
+pub use route::{CHAT_PATH, Handler, Route};
+pub use secret::Secret;
+pub use sections::Config;
+pub use server::{ServerSettings, WORKERS_MAX};

@@ -79,6 +79,37 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What the checks found; the sources are filled in by the loader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Stops the start.
+    pub errors: Vec<Problem>,
+    /// Legal, but probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+impl Findings {
+    pub(super) fn error(
+        &mut self,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let problem = Problem::new(Source::Default, key, what, fix);
+        self.errors.push(problem);
+    }
+
+    pub(super) fn warn(
+        &mut self,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let problem = Problem::new(Source::Default, key, what, fix);
+        self.warnings.push(problem);
+    }
+}
+
 /// Everything that is wrong with a configuration, found in one go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.problems))]

@@ -1,8 +1,8 @@
 //! `[server]`: listeners, threads and shutdown, and what they may be.
 
+use super::problem::Findings;
 use super::setting::{DAY, WAIT, seconds, section};
 use super::units;
-use super::validate::Findings;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const CONTROL_THREADS_MAX: usize = 256;
 // Zero notice: the listener closes at once; zero grace: everybody is closed at once.
 section! {
     /// Listeners, threads and shutdown.
-    ["server"] Server {
+    ["server"] ServerSettings {
         /// Address and port of the public listener; `PORT` in the environment changes the port.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)), restart;
         /// Data-plane threads, at most 64; 0 = one per core.
@@ -50,7 +50,7 @@ section! {
     }
 }
 
-impl Server {
+impl ServerSettings {
     /// The notice a drain really gives: of a grace that is short, at most two thirds, so that the
     /// closes have the rest.
     #[must_use]
@@ -70,7 +70,7 @@ impl Server {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(server: &Server, found: &mut Findings) {
+pub(super) fn check(server: &ServerSettings, found: &mut Findings) {
     server.check_ranges(found);
     if !server.is_notice_within_grace() {
         let what = "is longer than server.drain_grace, which includes it";

@@ -12,15 +12,13 @@
 //!
 //! The sentence is the key's meaning, unit and zero included; the type says its kind; then its default, whether a
 //! change takes a restart or is taken while the node runs (`live`), and the range that is legal for it alone. Of this come
-//! the struct with its serde form, its `Default`, the [`Key`](super::keys::Key)s that loader and documents go by, and
+//! the struct with its serde form, its `Default`, the [`Key`](super::key::Key)s that loader and documents go by, and
 //! the checks of ranges. What relates several keys is checked by hand (`validate`).
 
-use super::Secret;
-use super::channels::Host;
-use super::keys::Kind;
-use super::redis::RedisAddress;
+use super::key::KeyKind;
+use super::problem::Findings;
+use super::secret::Secret;
 use super::units::format_duration;
-use super::validate::Findings;
 use std::net::SocketAddr;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::path::PathBuf;
@@ -28,33 +26,31 @@ use std::time::Duration;
 
 /// A type of values: which kind of key has it.
 pub(super) trait Setting {
-    const KIND: Kind;
+    const KIND: KeyKind;
 }
 
 /// Kinds by type.
 macro_rules! kinds {
     ($($type:ty => $kind:expr,)+) => {$(
         impl $crate::config::setting::Setting for $type {
-            const KIND: $crate::config::keys::Kind = $kind;
+            const KIND: $crate::config::key::KeyKind = $kind;
         }
     )+};
 }
 pub(super) use kinds;
 
 kinds! {
-    usize => Kind::Count,
-    u32 => Kind::Count,
-    bool => Kind::Switch,
-    String => Kind::Text,
-    Option<String> => Kind::Text,
-    Option<PathBuf> => Kind::Text,
-    Duration => Kind::Duration,
-    SocketAddr => Kind::Address,
-    Vec<String> => Kind::List,
-    Option<Secret> => Kind::Secret,
-    Vec<Secret> => Kind::Secrets,
-    Vec<RedisAddress> => Kind::Urls,
-    Vec<Host> => Kind::Hosts,
+    usize => KeyKind::Count,
+    u32 => KeyKind::Count,
+    bool => KeyKind::Switch,
+    String => KeyKind::Text,
+    Option<String> => KeyKind::Text,
+    Option<PathBuf> => KeyKind::Text,
+    Duration => KeyKind::Duration,
+    SocketAddr => KeyKind::Address,
+    Vec<String> => KeyKind::List,
+    Option<Secret> => KeyKind::Secret,
+    Vec<Secret> => KeyKind::Secrets,
 }
 
 /// A value of which there may be too little or too much; each method says what is wrong, and the fix.
@@ -113,6 +109,19 @@ impl Ranged for Duration {
     }
 }
 
+/// Checks keys that share a least value which is none of their own: `why` it is, and what to write `instead`.
+pub(super) fn check_least(
+    keys: &[(&str, usize)],
+    least: usize,
+    (why, instead): (&str, &str),
+    found: &mut Findings,
+) {
+    for (key, value) in keys.iter().filter(|(_, value)| *value < least) {
+        let what = format!("{value} is too small{why}");
+        found.error(*key, what, format!("write at least {least}{instead}"));
+    }
+}
+
 /// The shortest wait that is no slip.
 pub(super) const SHORT: Duration = milliseconds(10);
 /// The longest wait for another node or Redis.
@@ -139,10 +148,10 @@ pub(super) const fn milliseconds(count: u64) -> Duration {
 /// When a new value counts, in the words of a declaration.
 macro_rules! change {
     (live) => {
-        $crate::config::keys::Applies::Live
+        $crate::config::key::Applies::Live
     };
     (restart) => {
-        $crate::config::keys::Applies::Restart
+        $crate::config::key::Applies::Restart
     };
 }
 pub(super) use change;
@@ -174,10 +183,10 @@ macro_rules! section {
 
         impl $type {
             /// This section and its keys, as documents list them.
-            pub(super) const SECTION: $crate::config::keys::SectionKeys = $crate::config::keys::SectionKeys {
+            pub(super) const SECTION: $crate::config::key::SectionKeys = $crate::config::key::SectionKeys {
                 name: $section,
                 doc: $sentence.trim_ascii(),
-                keys: &[$($crate::config::keys::Key {
+                keys: &[$($crate::config::key::Key {
                     path: concat!($section, ".", stringify!($name)),
                     kind: <$field as $crate::config::setting::Setting>::KIND,
                     change: $crate::config::setting::change!($change),
@@ -186,7 +195,7 @@ macro_rules! section {
             };
 
             /// Checks each key against its own range.
-            pub(super) fn check_ranges(&self, _found: &mut $crate::config::validate::Findings) {
+            pub(super) fn check_ranges(&self, _found: &mut $crate::config::problem::Findings) {
                 $($(
                     let key = concat!($section, ".", stringify!($name));
                     $crate::config::setting::Ranged::check(&self.$name, $range, key, _found);
@@ -215,7 +224,7 @@ macro_rules! choice {
         )+}
 
         $crate::config::setting::kinds! {
-            $type => $crate::config::keys::Kind::Choice(&[$($word),+]),
+            $type => $crate::config::key::KeyKind::Choice(&[$($word),+]),
         }
     };
 }

@@ -1,9 +1,11 @@
 //! One value: from text to TOML, and whether it fits its key, with an error that shows the fix.
 
-use super::channels::Host;
-use super::keys::{self, Key, Kind};
+use super::channels::HostAddress;
+use super::key::{Key, KeyKind};
 use super::redis::RedisAddress;
-use super::{Config, units};
+use super::sections::Config;
+use super::spelling::nearest_of;
+use super::units;
 use toml::Value;
 
 /// Why a value does not fit.
@@ -48,29 +50,36 @@ impl Mistake {
 }
 
 /// The value a text from the environment or `--set` means: TOML where that fits, else the text.
-pub(super) fn from_text(kind: Kind, text: &str) -> Value {
+pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
     let as_text = || Value::String(text.to_owned());
     let parsed = text.trim().parse::<Value>().ok();
     match (kind, parsed) {
         // Never taken apart: a token may look like anything.
-        (Kind::Secret, _) => as_text(),
-        (Kind::Secrets, Some(Value::Array(keys))) => Value::Array(keys),
-        (Kind::Secrets, _) => Value::Array(vec![as_text()]),
+        (KeyKind::Secret, _) => as_text(),
+        (KeyKind::Secrets, Some(Value::Array(keys))) => Value::Array(keys),
+        (KeyKind::Secrets, _) => Value::Array(vec![as_text()]),
         (
-            Kind::Count | Kind::Switch | Kind::List | Kind::Urls | Kind::Hosts | Kind::Tables(_),
+            KeyKind::Count
+            | KeyKind::Switch
+            | KeyKind::List
+            | KeyKind::Urls
+            | KeyKind::Hosts
+            | KeyKind::Tables(_),
             Some(value),
         ) => match value {
             // `a.example,b.example` is no TOML, but a single quoted host is.
-            Value::String(host) if matches!(kind, Kind::List | Kind::Urls | Kind::Hosts) => {
+            Value::String(host)
+                if matches!(kind, KeyKind::List | KeyKind::Urls | KeyKind::Hosts) =>
+            {
                 Value::Array(vec![Value::String(host)])
             }
             value => value,
         },
-        (Kind::Urls | Kind::Hosts, None) => {
+        (KeyKind::Urls | KeyKind::Hosts, None) => {
             let addresses = addresses(text).into_iter();
             Value::Array(addresses.map(|one| Value::String(one.to_owned())).collect())
         }
-        (Kind::List, None) => {
+        (KeyKind::List, None) => {
             // An empty one is kept: what is wrong with it is for its key to say.
             let entries = text.split(',').map(str::trim);
             Value::Array(
@@ -155,10 +164,10 @@ pub(super) fn at<'v>(root: &'v toml::Table, path: &str) -> Option<&'v Value> {
 
 /// Whether the value fits the key; several mistakes only in an array of tables.
 pub(super) fn check(key: &Key, value: &Value) -> Result<(), Vec<Mistake>> {
-    if let Kind::Tables(fields) = key.kind {
+    if let KeyKind::Tables(fields) = key.kind {
         return check_tables(key, fields, value);
     }
-    if let (Kind::Urls | Kind::Hosts, Value::Array(entries)) = (key.kind, value) {
+    if let (KeyKind::Urls | KeyKind::Hosts, Value::Array(entries)) = (key.kind, value) {
         return check_addresses(key.kind, entries);
     }
     let Err(serde_text) = deserialize(key, value.clone()) else {
@@ -177,50 +186,50 @@ fn deserialize(key: &Key, value: Value) -> Result<(), String> {
 fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
     let name = key.name();
     match (key.kind, value) {
-        (Kind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
+        (KeyKind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
         // None is shown: a password may be in it.
-        (Kind::Hosts, _) => Mistake::new(
+        (KeyKind::Hosts, _) => Mistake::new(
             "is not a list of hosts",
             format!(
                 "write {name} = [\"redis://localhost:6379\"], [[\"localhost\", 6379]], or tables as settings.py has them"
             ),
         ),
-        (Kind::Secrets, _) => {
+        (KeyKind::Secrets, _) => {
             Mistake::new("is not a list of texts", format!("write {name} = [\"…\"]"))
         }
-        (Kind::Urls, _) => Mistake::new(
+        (KeyKind::Urls, _) => Mistake::new(
             "is not a list of addresses",
             format!("write {name} = [\"redis://localhost:6379\"]"),
         ),
-        (Kind::Count, Value::Integer(number)) if *number >= 0 => Mistake::new(
+        (KeyKind::Count, Value::Integer(number)) if *number >= 0 => Mistake::new(
             format!("{number} is too large"),
             format!("write at most {}", u32::MAX),
         ),
-        (Kind::Count, _) => Mistake::new(
+        (KeyKind::Count, _) => Mistake::new(
             format!("{} is not a whole number of at least 0", show(value)),
             format!("write a bare number, such as {name} = {}", example(key)),
         ),
-        (Kind::Switch, _) => Mistake::new(
+        (KeyKind::Switch, _) => Mistake::new(
             format!("{} is neither true nor false", show(value)),
             format!("write {name} = true or {name} = false"),
         ),
-        (Kind::Address, _) => Mistake::new(
+        (KeyKind::Address, _) => Mistake::new(
             format!("{} is not an address", show(value)),
             format!(
                 "write an IP address and a port, such as \"{}\"",
                 example(key)
             ),
         ),
-        (Kind::Choice(words), _) => choice(words, value),
-        (Kind::Duration, Value::String(text)) => {
+        (KeyKind::Choice(words), _) => choice(words, value),
+        (KeyKind::Duration, Value::String(text)) => {
             Mistake::new(units::parse_duration(text).err().unwrap_or_default(), "")
         }
-        (Kind::Duration, Value::Integer(_)) => Mistake::new(serde_text, ""),
-        (Kind::Duration, _) => Mistake::new(
+        (KeyKind::Duration, Value::Integer(_)) => Mistake::new(serde_text, ""),
+        (KeyKind::Duration, _) => Mistake::new(
             format!("{} is not a duration", show(value)),
             "write a number and a unit, such as \"60s\" (units: ms s m h d)",
         ),
-        (Kind::List, _) => Mistake::new(
+        (KeyKind::List, _) => Mistake::new(
             format!("{} is not a list of texts", show(value)),
             format!("write {name} = [\"…\", \"…\"]"),
         ),
@@ -232,9 +241,9 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
 }
 
 /// Every entry is judged on its own; none is shown, since a password may be in it.
-fn check_addresses(kind: Kind, entries: &[Value]) -> Result<(), Vec<Mistake>> {
+fn check_addresses(kind: KeyKind, entries: &[Value]) -> Result<(), Vec<Mistake>> {
     let read = |entry: &Value| match (kind, entry) {
-        (Kind::Hosts, _) => Host::read(entry).map(drop),
+        (KeyKind::Hosts, _) => HostAddress::read(entry).map(drop),
         (_, Value::String(text)) => RedisAddress::parse(text).map(drop),
         _ => Err("is no text; write \"redis://localhost:6379\"".to_owned()),
     };
@@ -262,7 +271,7 @@ fn choice(words: &'static [&'static str], value: &Value) -> Mistake {
     let list = list.join(", ");
     let likely = value
         .as_str()
-        .and_then(|text| keys::nearest_of(text, words.iter().copied()));
+        .and_then(|text| nearest_of(text, words.iter().copied()));
     let fix = match likely {
         Some(word) => format!("did you mean \"{word}\"? (one of {list})"),
         None => format!("write one of {list}"),
@@ -292,7 +301,7 @@ fn check_tables(
             .filter(|field| !fields.contains(&field.as_str()))
             .collect();
         for field in &unknown {
-            let fix = keys::nearest_of(field, fields.iter().copied())
+            let fix = nearest_of(field, fields.iter().copied())
                 .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
             mistakes.push(Mistake::in_entry(index, field, "unknown key", fix));
         }

@@ -1,7 +1,7 @@
 //! hyper on one connection, with the deadlines of [`Pace`].
 
 use super::pace::{Pace, Phase, READ_BYTES};
-use crate::config::Limits;
+use crate::config::LimitSettings;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -62,7 +62,7 @@ pub struct Served<I> {
 /// hyper for both listeners: heads within `limits`, and a peer that has ended its side after a request is still
 /// answered (RFC 9112 section 9.6). Deadlines are [`serve`]'s.
 #[must_use]
-pub fn builder(limits: &Limits) -> http1::Builder {
+pub fn builder(limits: &LimitSettings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.half_close(true)
         .header_read_timeout(None)

@@ -2,7 +2,7 @@
 
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
-use crate::banner::Facts;
+use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
 use crate::config::Config;
@@ -155,17 +155,22 @@ impl Builder {
     /// # Cancel safety
     /// As [`Node::start`].
     pub async fn start(self) -> Result<Node, Error> {
-        let config = Arc::new(Facts::gather().resolve(&self.config));
+        let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
         let assistant = match self.assistant {
             Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),
             None => Dispatcher::start(&handle, &config.assistant)?,
         };
         let metrics = Arc::new(Metrics::new());
-        let patience = config.server.handshake_timeout;
+        let handshake_timeout = config.server.handshake_timeout;
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
-            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), patience);
+            let tasks = Tasks::new(
+                begin,
+                handle.clone(),
+                Arc::clone(&metrics),
+                handshake_timeout,
+            );
             routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
         }
         Node::compose(config, metrics, assistant, routes).await

@@ -6,6 +6,7 @@ use crate::server::Visitors;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +43,11 @@ impl NodeParts {
         let connections = self.metrics.connections.get();
         tracing::info!(connections, ?notice, ?grace, "draining");
         let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
+        let (answers_out, all_answered) = oneshot::channel::<()>();
         let mut joined = tokio::task::spawn_blocking(move || {
             workers.join();
+            // Dropped on the other side once nobody waits for answers any more.
+            drop(all_answered.blocking_recv());
             // Last: what the members said to the end is on its way to the other nodes.
             redis.shutdown(deadline);
         });
@@ -56,9 +60,20 @@ impl NodeParts {
             self.close(left - self.for_bridge(left));
             // Half of the time: an apology must still find the members of its room.
             let replies = self.assistant.shutdown(left / 2);
+            let replied = async {
+                if self.is_alone() {
+                    drop(answers_out);
+                    replies.await;
+                } else {
+                    // Who asked may be on another node by now.
+                    replies.await;
+                    drop(answers_out);
+                }
+                std::future::pending().await
+            };
             let ended = tokio::select! {
                 ended = &mut joined => ended,
-                ended = async { replies.await; std::future::pending().await } => ended,
+                ended = replied => ended,
             };
             if ended.is_err() {
                 tracing::error!("waiting for the workers failed");
@@ -89,10 +104,15 @@ impl NodeParts {
         self.workers.drain(CloseReason::Restart, grace);
     }
 
+    /// Does nobody else hear what is said here?
+    fn is_alone(&self) -> bool {
+        self.bridge.is_none() && self.channels.is_none()
+    }
+
     /// What of the time `left` is kept for the bridge, once nobody says anything any more: as long as a
     /// Redis may take, but not most of a short grace.
     fn for_bridge(&self, left: Duration) -> Duration {
-        if self.bridge.is_none() && self.channels.is_none() {
+        if self.is_alone() {
             return Duration::ZERO;
         }
         (self.config.bridge.command_timeout * 2).min(left / 5)

@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
-    /// ([`notice`](crate::config::Server::notice)), the listener closes once everybody who waits there is let in, and
+    /// ([`notice`](crate::config::ServerSettings::notice)), the listener closes once everybody who waits there is let in, and
     /// all connections are closed with 1012, spread over two thirds of what is left of `server.drain_grace`; what
     /// is queued for them is written. Returns when the last one is gone or the grace is over. `stop` ends that at
     /// once. The operator is answered until the end.

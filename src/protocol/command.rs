@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::error::ErrorCode;
 use super::event::{Event, Sender};
 use super::json::{self, Members, MessageField, SimdReader, Type};
-use super::python::{self, Failure, Value};
+use super::python::{self, PythonFailure, PythonValue};
 use super::stamp::Moment;
 use crate::config::Dialect;
 
@@ -19,7 +19,7 @@ pub(super) const KEEP_BYTES_MAX: usize = 64 * 1024;
 
 /// What a member's message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum CommandKind {
     /// Said by the user; the assistant answers it.
     User,
     /// A notification among the members.
@@ -30,7 +30,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command<'a> {
     /// User's or system message.
-    pub kind: Kind,
+    pub kind: CommandKind,
     /// The text, for the room and for the assistant.
     pub text: Cow<'a, str>,
     /// Dialect `django`, when `message` was not a string: the JSON that echoes it.
@@ -42,8 +42,8 @@ impl Command<'_> {
     #[must_use]
     pub fn event(&self, moment: Moment) -> Event<'_> {
         let sender = match self.kind {
-            Kind::User => Sender::User,
-            Kind::System => Sender::System,
+            CommandKind::User => Sender::User,
+            CommandKind::System => Sender::System,
         };
         Event {
             json: self.json.as_deref().map(Cow::Borrowed),
@@ -58,10 +58,10 @@ impl Command<'_> {
     }
 }
 
-const fn failure(kind: Kind) -> ErrorCode {
+const fn failure(kind: CommandKind) -> ErrorCode {
     match kind {
-        Kind::User => ErrorCode::UserFailed,
-        Kind::System => ErrorCode::SystemFailed,
+        CommandKind::User => ErrorCode::UserFailed,
+        CommandKind::System => ErrorCode::SystemFailed,
     }
 }
 
@@ -203,10 +203,10 @@ fn parse_django<'a>(
     }
 }
 
-const fn kind_of(kind: Type) -> Option<Kind> {
+const fn kind_of(kind: Type) -> Option<CommandKind> {
     match kind {
-        Type::Missing | Type::User => Some(Kind::User),
-        Type::System => Some(Kind::System),
+        Type::Missing | Type::User => Some(CommandKind::User),
+        Type::System => Some(CommandKind::System),
         Type::Unknown => None,
     }
 }
@@ -217,25 +217,25 @@ fn read_as_python<'a>(payload: &[u8]) -> Result<Command<'a>, Rejected> {
         return Err(ErrorCode::Format.into());
     };
     let value = python::read(text).map_err(|failure| match failure {
-        Failure::Syntax => ErrorCode::Format,
-        Failure::Unprocessable | Failure::TooMany => ErrorCode::Failed,
+        PythonFailure::Syntax => ErrorCode::Format,
+        PythonFailure::Unprocessable | PythonFailure::TooMany => ErrorCode::Failed,
     })?;
-    let Value::Dict(mut fields) = value else {
+    let PythonValue::Dict(mut fields) = value else {
         return Err(ErrorCode::Failed.into());
     };
     let message = fields.take("message").ok_or(ErrorCode::MissingField)?;
     let kind = match fields.take("type") {
-        None => Kind::User,
-        Some(kind @ Value::Text(_)) => match python::to_str(&kind).as_deref() {
-            Some("user") => Kind::User,
-            Some("system") => Kind::System,
+        None => CommandKind::User,
+        Some(kind @ PythonValue::Text(_)) => match python::to_str(&kind).as_deref() {
+            Some("user") => CommandKind::User,
+            Some("system") => CommandKind::System,
             _ => return Err(Rejected::Ignored),
         },
         Some(_) => return Err(Rejected::Ignored),
     };
     let (text, json) = match &message {
-        Value::Null => (None, None),
-        Value::Text(_) => (python::to_str(&message), None),
+        PythonValue::Null => (None, None),
+        PythonValue::Text(_) => (python::to_str(&message), None),
         other => (python::to_str(other), Some(python::to_json(other).into())),
     };
     Ok(Command {

@@ -1,7 +1,7 @@
 //! What was said in a room, as a value.
 //!
 //! An event is what is published, and what channel layers read. A frame is a rendering of an event
-//! ([`Writer`](super::Writer)), and nobody reads a frame to learn what it says.
+//! ([`EventWriter`](super::EventWriter)), and nobody reads a frame to learn what it says.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -35,10 +35,10 @@ pub mod render;
 pub mod stamp;
 
 pub use close::CloseReason;
-pub use command::{Command, Kind, Parser, Rejected};
+pub use command::{Command, CommandKind, Parser, Rejected};
 pub use error::ErrorCode;
 pub use event::{Event, Sender};
-pub use render::{APOLOGY, Writer};
+pub use render::{APOLOGY, EventWriter};
 pub use stamp::{Moment, Stamp};
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) const DEPTH_MAX: usize = 990;
 
 /// Why Python does not read a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum PythonFailure {
     /// `JSONDecodeError`.
     Syntax,
     /// `RecursionError`, or the `ValueError` of a long integer.
@@ -33,7 +33,7 @@ pub(crate) type Text = Box<[u32]>;
 
 /// A JSON value as Python holds it.
 #[derive(Debug)]
-pub(crate) enum Value {
+pub(crate) enum PythonValue {
     /// `None`
     Null,
     /// `True`, `False`
@@ -53,12 +53,12 @@ pub(crate) enum Value {
 /// A dictionary in order of first insertion; a later value of a key replaces the earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Dict {
-    entries: Vec<(Text, Value)>,
+    entries: Vec<(Text, PythonValue)>,
     index: HashMap<Text, usize>,
 }
 
 impl Dict {
-    fn insert(&mut self, key: Text, value: Value) {
+    fn insert(&mut self, key: Text, value: PythonValue) {
         if let Some(entry) = self
             .index
             .get(&key)
@@ -72,56 +72,56 @@ impl Dict {
     }
 
     /// Its entries, in order.
-    pub(crate) fn into_entries(self) -> Vec<(Text, Value)> {
+    pub(crate) fn into_entries(self) -> Vec<(Text, PythonValue)> {
         self.entries
     }
 
     /// Removes and returns the value of an ASCII key.
-    pub(super) fn take(&mut self, key: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, key: &str) -> Option<PythonValue> {
         let key: Text = key.chars().map(u32::from).collect();
         let position = self.index.remove(&key)?;
         let entry = self.entries.get_mut(position)?;
-        Some(std::mem::replace(&mut entry.1, Value::Null))
+        Some(std::mem::replace(&mut entry.1, PythonValue::Null))
     }
 }
 
 /// A list or dictionary whose end has not been read.
 enum Unfinished {
-    List(Vec<Value>),
+    List(Vec<PythonValue>),
     Dict(Dict, Text),
 }
 
 /// Reads one JSON text like `json.loads`.
-pub(super) fn read(text: &str) -> Result<Value, Failure> {
+pub(super) fn read(text: &str) -> Result<PythonValue, PythonFailure> {
     read_at_most(text, usize::MAX)
 }
 
 /// Reads one JSON text of at most `values_max` values.
-pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failure> {
+pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<PythonValue, PythonFailure> {
     let mut reader = PythonReader { rest: text };
     let mut open: Vec<Unfinished> = Vec::new();
     let mut values = 0;
     loop {
         values += 1;
         if values > values_max {
-            return Err(Failure::TooMany);
+            return Err(PythonFailure::TooMany);
         }
         reader.skip_space();
         let start = reader.first();
         let mut value = if matches!(start, Some(b'[' | b'{')) {
             if open.len() >= DEPTH_MAX {
-                return Err(Failure::Unprocessable);
+                return Err(PythonFailure::Unprocessable);
             }
             reader.advance(1);
             reader.skip_space();
             match (start, reader.first()) {
                 (Some(b'['), Some(b']')) => {
                     reader.advance(1);
-                    Value::List(Vec::new())
+                    PythonValue::List(Vec::new())
                 }
                 (Some(b'{'), Some(b'}')) => {
                     reader.advance(1);
-                    Value::Dict(Dict::default())
+                    PythonValue::Dict(Dict::default())
                 }
                 (Some(b'['), _) => {
                     open.push(Unfinished::List(Vec::new()));
@@ -150,7 +150,7 @@ pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failu
                 }
                 (Some(Unfinished::List(mut items)), Some(b']')) => {
                     items.push(value);
-                    Value::List(items)
+                    PythonValue::List(items)
                 }
                 (Some(Unfinished::Dict(mut dict, key)), Some(b',')) => {
                     dict.insert(key, value);
@@ -160,9 +160,9 @@ pub(crate) fn read_at_most(text: &str, values_max: usize) -> Result<Value, Failu
                 }
                 (Some(Unfinished::Dict(mut dict, key)), Some(b'}')) => {
                     dict.insert(key, value);
-                    Value::Dict(dict)
+                    PythonValue::Dict(dict)
                 }
-                _ => return Err(Failure::Syntax),
+                _ => return Err(PythonFailure::Syntax),
             };
         }
     }
@@ -193,30 +193,30 @@ impl<'a> PythonReader<'a> {
     }
 
     /// A dictionary's key and the colon.
-    fn key(&mut self) -> Result<Text, Failure> {
+    fn key(&mut self) -> Result<Text, PythonFailure> {
         if self.first() != Some(b'"') {
-            return Err(Failure::Syntax);
+            return Err(PythonFailure::Syntax);
         }
         let key = self.string()?;
         self.skip_space();
         if self.accept(":") {
             Ok(key)
         } else {
-            Err(Failure::Syntax)
+            Err(PythonFailure::Syntax)
         }
     }
 
-    fn scalar(&mut self) -> Result<Value, Failure> {
+    fn scalar(&mut self) -> Result<PythonValue, PythonFailure> {
         let constants = [
-            ("null", Value::Null),
-            ("true", Value::Bool(true)),
-            ("false", Value::Bool(false)),
-            ("NaN", Value::Float(f64::NAN)),
-            ("Infinity", Value::Float(f64::INFINITY)),
-            ("-Infinity", Value::Float(f64::NEG_INFINITY)),
+            ("null", PythonValue::Null),
+            ("true", PythonValue::Bool(true)),
+            ("false", PythonValue::Bool(false)),
+            ("NaN", PythonValue::Float(f64::NAN)),
+            ("Infinity", PythonValue::Float(f64::INFINITY)),
+            ("-Infinity", PythonValue::Float(f64::NEG_INFINITY)),
         ];
         if self.first() == Some(b'"') {
-            return self.string().map(Value::Text);
+            return self.string().map(PythonValue::Text);
         }
         for (token, value) in constants {
             if self.accept(token) {
@@ -226,24 +226,24 @@ impl<'a> PythonReader<'a> {
         self.number()
     }
 
-    fn string(&mut self) -> Result<Text, Failure> {
+    fn string(&mut self) -> Result<Text, PythonFailure> {
         self.advance(1);
         let mut text = Vec::new();
         loop {
             let mut chars = self.rest.chars();
-            let character = chars.next().ok_or(Failure::Syntax)?;
+            let character = chars.next().ok_or(PythonFailure::Syntax)?;
             self.rest = chars.as_str();
             match character {
                 '"' => return Ok(text.into_boxed_slice()),
                 '\\' => text.push(self.escape()?),
-                '\0'..='\u{1f}' => return Err(Failure::Syntax),
+                '\0'..='\u{1f}' => return Err(PythonFailure::Syntax),
                 _ => text.push(u32::from(character)),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<u32, Failure> {
-        let letter = self.first().ok_or(Failure::Syntax)?;
+    fn escape(&mut self) -> Result<u32, PythonFailure> {
+        let letter = self.first().ok_or(PythonFailure::Syntax)?;
         let character = match letter {
             b'"' | b'\\' | b'/' => letter,
             b'b' => 0x08,
@@ -255,14 +255,14 @@ impl<'a> PythonReader<'a> {
                 self.advance(1);
                 return self.code_point();
             }
-            _ => return Err(Failure::Syntax),
+            _ => return Err(PythonFailure::Syntax),
         };
         self.advance(1);
         Ok(u32::from(character))
     }
 
     /// Four digits and, after a high surrogate, the escaped low one if it follows.
-    fn code_point(&mut self) -> Result<u32, Failure> {
+    fn code_point(&mut self) -> Result<u32, PythonFailure> {
         let unit = self.four_digits()?;
         let mut ahead = PythonReader { rest: self.rest };
         if (0xd800..0xdc00).contains(&unit) && ahead.accept("\\u") {
@@ -275,18 +275,18 @@ impl<'a> PythonReader<'a> {
         Ok(unit)
     }
 
-    fn four_digits(&mut self) -> Result<u32, Failure> {
+    fn four_digits(&mut self) -> Result<u32, PythonFailure> {
         let digits = self
             .rest
             .get(..4)
             .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-            .ok_or(Failure::Syntax)?;
+            .ok_or(PythonFailure::Syntax)?;
         self.advance(4);
         Ok(digits)
     }
 
-    fn number(&mut self) -> Result<Value, Failure> {
+    fn number(&mut self) -> Result<PythonValue, PythonFailure> {
         let bytes = self.rest.as_bytes();
         let at = |position: usize| bytes.get(position).copied().unwrap_or_default();
         let digits = |start: usize| {
@@ -297,7 +297,7 @@ impl<'a> PythonReader<'a> {
         let whole = match at(sign) {
             b'0' => 1,
             b'1'..=b'9' => digits(sign),
-            _ => return Err(Failure::Syntax),
+            _ => return Err(PythonFailure::Syntax),
         };
         let mut end = sign + whole;
         if at(end) == b'.' && digits(end + 1) > 0 {
@@ -311,11 +311,11 @@ impl<'a> PythonReader<'a> {
         }
         let text = self.rest.get(..end).unwrap_or_default();
         let value = if end > sign + whole {
-            Value::Float(text.parse().unwrap_or(f64::NAN))
+            PythonValue::Float(text.parse().unwrap_or(f64::NAN))
         } else if whole > INTEGER_DIGITS_MAX {
-            return Err(Failure::Unprocessable);
+            return Err(PythonFailure::Unprocessable);
         } else {
-            Value::Integer(if text == "-0" { "0" } else { text }.into())
+            PythonValue::Integer(if text == "-0" { "0" } else { text }.into())
         };
         self.advance(end);
         Ok(value)
@@ -332,14 +332,14 @@ enum Style {
 }
 
 /// `json.dumps(value)`
-pub(super) fn to_json(value: &Value) -> String {
+pub(super) fn to_json(value: &PythonValue) -> String {
     into_string(write(value, Style::Json))
 }
 
 /// `str(value)`, or nothing if it holds a lone surrogate, which no database takes.
-pub(super) fn to_str(value: &Value) -> Option<String> {
+pub(super) fn to_str(value: &PythonValue) -> Option<String> {
     match value {
-        Value::Text(text) => text.iter().map(|&code| char::from_u32(code)).collect(),
+        PythonValue::Text(text) => text.iter().map(|&code| char::from_u32(code)).collect(),
         _ => Some(into_string(write(value, Style::Repr))),
     }
 }
@@ -350,23 +350,23 @@ fn into_string(bytes: Vec<u8>) -> String {
 
 /// What remains of a list or dictionary that is being written.
 enum Rest<'a> {
-    List(Iter<'a, Value>),
-    Dict(Iter<'a, (Text, Value)>),
+    List(Iter<'a, PythonValue>),
+    Dict(Iter<'a, (Text, PythonValue)>),
 }
 
-fn write(value: &Value, style: Style) -> Vec<u8> {
+fn write(value: &PythonValue, style: Style) -> Vec<u8> {
     let mut out = Vec::new();
     let mut open: Vec<Rest<'_>> = Vec::new();
     let mut value = Some(value);
     let mut first = true;
     loop {
         match value.take() {
-            Some(Value::List(items)) => {
+            Some(PythonValue::List(items)) => {
                 out.push(b'[');
                 open.push(Rest::List(items.iter()));
                 first = true;
             }
-            Some(Value::Dict(dict)) => {
+            Some(PythonValue::Dict(dict)) => {
                 out.push(b'{');
                 open.push(Rest::Dict(dict.entries.iter()));
                 first = true;
@@ -398,22 +398,22 @@ fn write(value: &Value, style: Style) -> Vec<u8> {
     }
 }
 
-fn push_scalar(out: &mut Vec<u8>, value: &Value, style: Style) {
+fn push_scalar(out: &mut Vec<u8>, value: &PythonValue, style: Style) {
     let json = style == Style::Json;
     let word = match value {
-        Value::Null => ["None", "null"],
-        Value::Bool(true) => ["True", "true"],
-        Value::Bool(false) => ["False", "false"],
-        Value::Float(number) if number.is_nan() => ["nan", "NaN"],
-        Value::Float(f64::INFINITY) => ["inf", "Infinity"],
-        Value::Float(f64::NEG_INFINITY) => ["-inf", "-Infinity"],
-        Value::Float(number) => {
+        PythonValue::Null => ["None", "null"],
+        PythonValue::Bool(true) => ["True", "true"],
+        PythonValue::Bool(false) => ["False", "false"],
+        PythonValue::Float(number) if number.is_nan() => ["nan", "NaN"],
+        PythonValue::Float(f64::INFINITY) => ["inf", "Infinity"],
+        PythonValue::Float(f64::NEG_INFINITY) => ["-inf", "-Infinity"],
+        PythonValue::Float(number) => {
             out.extend_from_slice(float(*number).as_bytes());
             return;
         }
-        Value::Integer(digits) => [&**digits, &**digits],
-        Value::Text(text) => return push_text(out, text, style),
-        Value::List(_) | Value::Dict(_) => return,
+        PythonValue::Integer(digits) => [&**digits, &**digits],
+        PythonValue::Text(text) => return push_text(out, text, style),
+        PythonValue::List(_) | PythonValue::Dict(_) => return,
     };
     let [repr, word_of_json] = word;
     out.extend_from_slice(if json { word_of_json } else { repr }.as_bytes());

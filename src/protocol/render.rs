@@ -19,11 +19,11 @@ const OVERHEAD_BYTES: usize = 96;
 
 /// Writes events in one dialect. Every function appends one complete JSON text.
 #[derive(Clone, Copy, Debug)]
-pub struct Writer {
+pub struct EventWriter {
     dialect: Dialect,
 }
 
-impl Writer {
+impl EventWriter {
     /// A writer of `dialect`.
     #[must_use]
     pub const fn new(dialect: Dialect) -> Self {

@@ -3,7 +3,7 @@
 //!
 //! The wire is not hidden: a command's name and arguments are Redis' own.
 
-use super::failure::{CommandError, Failure};
+use super::failure::{CommandError, LinkFailure};
 use super::value::RedisValue;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 /// A future of this port, and what Redis answers. It begins when it is first polled: that hands a
 /// command over, and those that wait together leave in one write.
-pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type RedisFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What Redis answers to one command.
-pub(crate) type Answer<T = RedisValue> = Pending<Result<T, CommandError>>;
+pub(crate) type Answer<T = RedisValue> = RedisFuture<Result<T, CommandError>>;
 
 /// One command of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub(crate) trait RedisClient: Debug + Send + Sync {
     /// What comes by the subscriptions from here on.
     fn messages(&self) -> Box<dyn Messages>;
 
-    /// Who has which slots of a Cluster, in an order of its own; empty for a Redis alone.
+    /// Who has which slots of a Cluster in the eyes of each master, in an order of its own; empty for
+    /// a Redis alone.
     fn slots(&self) -> Answer<Vec<String>>;
 }
 
@@ -111,21 +112,21 @@ pub(crate) enum Purpose {
 pub(crate) trait Connector: Debug + Send + Sync {
     /// A connected client. Fails when Redis is not there, does not answer in time, or does not let us
     /// in.
-    fn connect(&self, purpose: Purpose) -> Pending<Result<Connection, Failure>>;
+    fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>>;
 }
 
 /// A connection's end, with the reason.
-type ConnectionEnd = Pin<Box<dyn Future<Output = Failure> + Send + Sync>>;
+type ConnectionEnd = Pin<Box<dyn Future<Output = LinkFailure> + Send + Sync>>;
 
 /// A client, and its end; dropping it ends the connection, and fails what its clones wait for.
-pub(crate) struct Connection {
+pub(crate) struct RedisConnection {
     /// The client.
     pub(crate) client: Arc<dyn RedisClient>,
     /// Done when the connection is gone, with the reason.
     ended: ConnectionEnd,
 }
 
-impl Connection {
+impl RedisConnection {
     /// A connection that is over once `ended` is done, and is ended by dropping that.
     pub(crate) fn new(client: Arc<dyn RedisClient>, ended: ConnectionEnd) -> Self {
         Self { client, ended }
@@ -135,7 +136,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// May be called again, until it has returned once.
-    pub(crate) async fn ended(&mut self) -> Failure {
+    pub(crate) async fn ended(&mut self) -> LinkFailure {
         (&mut self.ended).await
     }
 }
@@ -170,13 +171,13 @@ impl<T> HandedOver<T> {
 ///
 /// # Errors
 /// When it is a replica, or does not answer in time.
-pub(crate) async fn check_role(client: &dyn RedisClient) -> Result<(), Failure> {
+pub(crate) async fn check_role(client: &dyn RedisClient) -> Result<(), LinkFailure> {
     match client.send(RedisCommand::new("ROLE", [])).await {
         Ok(role) => {
             let first = role.into_array().into_iter().next();
             let word = first.and_then(RedisValue::into_bytes);
             if word.is_some_and(|word| word == "slave") {
-                Err(Failure::Replica)
+                Err(LinkFailure::Replica)
             } else {
                 Ok(())
             }

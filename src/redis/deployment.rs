@@ -1,8 +1,8 @@
 //! One deployment of Redis: an address, and connections to it.
 
-use super::client::{Connection, Connector, Purpose};
+use super::client::{Connector, Purpose, RedisConnection};
 use super::error::Error;
-use super::failure::Failure;
+use super::failure::LinkFailure;
 use super::fred_client::FredConnector;
 use crate::config;
 use crate::config::redis::RedisAddress;
@@ -26,7 +26,10 @@ impl Deployment {
     ///
     /// # Errors
     /// When a file of certificates cannot be read.
-    pub(crate) fn new(address: &RedisAddress, settings: &config::Bridge) -> Result<Self, Error> {
+    pub(crate) fn new(
+        address: &RedisAddress,
+        settings: &config::BridgeSettings,
+    ) -> Result<Self, Error> {
         Ok(Self {
             connector: Arc::new(FredConnector::new(address, settings)?),
             is_cluster: address.is_cluster(),
@@ -43,7 +46,10 @@ impl Deployment {
     ///
     /// # Errors
     /// As [`Deployment::commander`].
-    pub(crate) async fn receiver(&self, patience: Duration) -> Result<Connection, Failure> {
+    pub(crate) async fn receiver(
+        &self,
+        patience: Duration,
+    ) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Blocking(patience)).await
     }
 
@@ -51,7 +57,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
-    pub(crate) async fn commander(&self) -> Result<Connection, Failure> {
+    pub(crate) async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Commands).await
     }
 
@@ -59,7 +65,28 @@ impl Deployment {
     ///
     /// # Errors
     /// As [`Deployment::commander`].
-    pub(crate) async fn subscriber(&self) -> Result<Connection, Failure> {
+    pub(crate) async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Messages).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown_by_debug() {
+        let urls = [
+            "redis://ann:hushhush@127.0.0.1",
+            "rediss://:hushhush@127.0.0.1",
+            "redis-cluster://ann:hushhush@127.0.0.1",
+            "redis-sentinel://ann:hushhush@127.0.0.1?sentinelServiceName=m&sentinelPassword=hushhush",
+        ];
+        for url in urls {
+            let address = RedisAddress::parse(url).unwrap();
+            let deployment = Deployment::new(&address, &config::BridgeSettings::default()).unwrap();
+            let shown = format!("{deployment:?} {address:?}");
+            assert!(!shown.contains("hushhush"), "{shown}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Why Redis did not do what it was asked, and why the way over it is not there.
 
-use super::fault::{Fault, judge};
+use super::fault::{RedisFault, judge};
 
 /// What went wrong with one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +40,18 @@ impl CommandError {
     }
 
     /// Whose fault it is, by those words.
-    pub(crate) fn fault(&self) -> Fault {
+    pub(crate) fn fault(&self) -> RedisFault {
         judge(&self.details)
     }
 
     /// Is the way over this Redis broken, or has Redis only refused a command?
     pub(crate) fn is_about_connection(&self) -> bool {
-        self.kind != ErrorKind::Refused || self.fault() == Fault::Redis
+        self.kind != ErrorKind::Refused || self.fault() == RedisFault::Redis
     }
 
     /// Is something wrong with one room's keys alone?
     pub(crate) fn is_about_room(&self) -> bool {
-        self.fault() == Fault::Room
+        self.fault() == RedisFault::Room
     }
 }
 
@@ -75,7 +75,7 @@ impl std::error::Error for CommandError {}
 
 /// Why the way over a Redis is not there.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum LinkFailure {
     /// The library's: refused, broken, timed out, not allowed.
     #[error(transparent)]
     Redis(#[from] CommandError),

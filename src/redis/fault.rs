@@ -6,7 +6,7 @@
 
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum RedisFault {
     /// Redis as a whole, for now: what was refused is kept, and tried again.
     Redis,
     /// Our rights: somebody must change them.
@@ -45,7 +45,7 @@ const OF_RIGHTS: [&str; 4] = ["DENIED", "NOAUTH", "NOPERM", "WRONGPASS"];
 const OF_ROOM: [&str; 4] = ["BUSYGROUP", "NOGROUP", "WRONGTYPE", "FOREIGN"];
 
 /// Judges an error by the words of Redis.
-pub(crate) fn judge(details: &str) -> Fault {
+pub(crate) fn judge(details: &str) -> RedisFault {
     let mut codes = details
         .split(|character: char| character.is_whitespace() || character == ':')
         .map(|word| word.trim_start_matches('-'));
@@ -53,22 +53,22 @@ pub(crate) fn judge(details: &str) -> Fault {
     let known = codes.find_map(|word| {
         let is_one_of = |codes: &[&str]| codes.contains(&word);
         if is_one_of(&OF_ROOM) {
-            Some(Fault::Room)
+            Some(RedisFault::Room)
         } else if is_one_of(&OF_RIGHTS) {
-            Some(Fault::Rights)
+            Some(RedisFault::Rights)
         } else {
-            is_one_of(&OF_REDIS).then_some(Fault::Redis)
+            is_one_of(&OF_REDIS).then_some(RedisFault::Redis)
         }
     });
     known.unwrap_or_else(|| {
         let prose = details.to_ascii_lowercase();
         if prose.contains("max number of clients") {
-            Fault::Redis
+            RedisFault::Redis
         } else if details.starts_with("ERR ") {
             // What a function says of the keys it was given; others may go on.
-            Fault::Room
+            RedisFault::Room
         } else {
-            Fault::Redis
+            RedisFault::Redis
         }
     })
 }
@@ -78,97 +78,100 @@ mod tests {
     use super::*;
 
     /// The code and text of Redis 7, and whose fault it is. Each is tried as every version says it.
-    const ERRORS: &[(&str, Fault)] = &[
+    const ERRORS: &[(&str, RedisFault)] = &[
         (
             "READONLY You can't write against a read only replica.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "LOADING Redis is loading the dataset in memory",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
-        ("CLUSTERDOWN The cluster is down", Fault::Redis),
-        ("CLUSTERDOWN Hash slot not served", Fault::Redis),
-        ("MOVED 3999 127.0.0.1:6381", Fault::Redis),
-        ("ASK 3999 127.0.0.1:6381", Fault::Redis),
+        ("CLUSTERDOWN The cluster is down", RedisFault::Redis),
+        ("CLUSTERDOWN Hash slot not served", RedisFault::Redis),
+        ("MOVED 3999 127.0.0.1:6381", RedisFault::Redis),
+        ("ASK 3999 127.0.0.1:6381", RedisFault::Redis),
         (
             "TRYAGAIN Multiple keys request during rehashing of slot",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "CROSSSLOT Keys in request don't hash to the same slot",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "OOM command not allowed when used memory > 'maxmemory'.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "MISCONF Errors writing to the AOF file: No space left on device",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "NOSCRIPT No matching script. Please use EVAL.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "NOREPLICAS Not enough good replicas to write.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "EXECABORT Transaction discarded because of previous errors.",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
         (
             "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-            Fault::Redis,
+            RedisFault::Redis,
         ),
-        ("ERR max number of clients reached", Fault::Redis),
+        ("ERR max number of clients reached", RedisFault::Redis),
         (
             "NOPERM this user has no permissions to run the 'xadd' command",
-            Fault::Rights,
+            RedisFault::Rights,
         ),
-        ("NOPERM No permissions to access a key", Fault::Rights),
-        ("NOAUTH Authentication required.", Fault::Rights),
+        ("NOPERM No permissions to access a key", RedisFault::Rights),
+        ("NOAUTH Authentication required.", RedisFault::Rights),
         (
             "WRONGPASS invalid username-password pair or user is disabled.",
-            Fault::Rights,
+            RedisFault::Rights,
         ),
         (
             "WRONGTYPE Operation against a key holding the wrong kind of value",
-            Fault::Room,
+            RedisFault::Room,
         ),
-        ("FOREIGN entry 1-1 is none of a gateway", Fault::Room),
+        ("FOREIGN entry 1-1 is none of a gateway", RedisFault::Room),
         (
             "ERR The ID specified in XADD is equal or smaller than the target stream top item",
-            Fault::Room,
+            RedisFault::Room,
         ),
         (
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-            Fault::Room,
+            RedisFault::Room,
         ),
-        ("ERR value is not an integer or out of range", Fault::Room),
-        ("ERR syntax error", Fault::Room),
+        (
+            "ERR value is not an integer or out of range",
+            RedisFault::Room,
+        ),
+        ("ERR syntax error", RedisFault::Room),
         // Of an old Redis, or of one where it is renamed: the session's canary has failed before.
         (
             "ERR unknown command 'XADD', with args beginning with: 's'",
-            Fault::Room,
+            RedisFault::Room,
         ),
         // No code of Redis: of something in between.
-        ("UNAVAILABLE no healthy upstream", Fault::Redis),
-        ("", Fault::Redis),
+        ("UNAVAILABLE no healthy upstream", RedisFault::Redis),
+        ("", RedisFault::Redis),
     ];
 
     #[test]
@@ -198,17 +201,17 @@ mod tests {
         for (text, fault) in [
             (
                 "ERR BUSYGROUP Consumer Group name already exists",
-                Fault::Room,
+                RedisFault::Room,
             ),
             (
                 "ERR user_script:31: attempt to compare nil with number",
-                Fault::Room,
+                RedisFault::Room,
             ),
             (
                 "ERR readonly is no code and neither is moved or busy",
-                Fault::Room,
+                RedisFault::Room,
             ),
-            ("WRONGTYPE not READONLY", Fault::Room),
+            ("WRONGTYPE not READONLY", RedisFault::Room),
         ] {
             assert_eq!(judge(text), fault, "{text}");
         }

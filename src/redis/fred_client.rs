@@ -18,7 +18,9 @@
 //! So a PING follows on the same connection: Redis answers in order, hence its PONG proves the
 //! subscriptions before it, and any error in its place ends the session with its clients, before
 //! a wrong answer can be matched to anything. On a cluster fred waits for SSUBSCRIBE's own answer,
-//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred.
+//! and a change of the slots ends the session: Redis has unsubscribed what moved, unseen by fred. A
+//! master does so when it learns of the move itself, so each is asked; and it may learn of it between
+//! a subscription and any question behind that, so they are asked before the first subscription.
 
 #![expect(
     clippy::large_futures,
@@ -26,15 +28,15 @@
 )]
 
 use super::client::{
-    Answer, Connection, Connector, Messages, Pending, Purpose, RedisClient, RedisCommand,
+    Answer, Connector, Messages, Purpose, RedisClient, RedisCommand, RedisConnection, RedisFuture,
     SubscriptionEvent,
 };
 use super::error::Error;
-use super::failure::{CommandError, ErrorKind, Failure};
+use super::failure::{CommandError, ErrorKind, LinkFailure};
 use super::tls;
 use super::value::RedisValue;
 use crate::config;
-use crate::config::redis::{Endpoint, Login, Place, RedisAddress};
+use crate::config::redis::{Endpoint, Login, RedisAddress, Topology};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{
@@ -46,6 +48,7 @@ use fred::types::config::{
     UnresponsiveConfig,
 };
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Message, RespVersion, Value};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +74,7 @@ impl From<fred::error::Error> for CommandError {
     }
 }
 
-impl From<fred::error::Error> for Failure {
+impl From<fred::error::Error> for LinkFailure {
     fn from(error: fred::error::Error) -> Self {
         CommandError::from(error).into()
     }
@@ -92,7 +95,7 @@ impl From<Value> for RedisValue {
 }
 
 /// How fred is to reach one deployment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct FredConnector {
     config: Config,
     is_cluster: bool,
@@ -101,14 +104,26 @@ pub(super) struct FredConnector {
     arrivals: usize,
 }
 
+/// fred's own shows the passwords.
+impl fmt::Debug for FredConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredConnector")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl FredConnector {
     /// From an address and the settings.
     ///
     /// # Errors
     /// When a file of certificates cannot be read.
-    pub(super) fn new(address: &RedisAddress, settings: &config::Bridge) -> Result<Self, Error> {
+    pub(super) fn new(
+        address: &RedisAddress,
+        settings: &config::BridgeSettings,
+    ) -> Result<Self, Error> {
         let mut config = Config {
-            server: server(&address.place),
+            server: server(&address.topology),
             // Behind a Cluster, and by itself, there is 0.
             database: Some(address.database).filter(|database| *database > 0),
             username: address.login.username.clone(),
@@ -141,7 +156,7 @@ impl FredConnector {
         })
     }
 
-    async fn open(&self, purpose: Purpose) -> Result<Connection, Failure> {
+    async fn open(&self, purpose: Purpose) -> Result<RedisConnection, LinkFailure> {
         let timeout = self.timeout;
         let (events, blocking) = match purpose {
             Purpose::Commands => (EVENTS, None),
@@ -187,12 +202,15 @@ impl FredConnector {
             client,
             is_cluster: self.is_cluster,
         };
-        Ok(Connection::new(Arc::new(client), Box::pin(task.ended())))
+        Ok(RedisConnection::new(
+            Arc::new(client),
+            Box::pin(task.ended()),
+        ))
     }
 }
 
 impl Connector for FredConnector {
-    fn connect(&self, purpose: Purpose) -> Pending<Result<Connection, Failure>> {
+    fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>> {
         let connector = self.clone();
         Box::pin(async move { connector.open(purpose).await })
     }
@@ -202,10 +220,10 @@ impl Connector for FredConnector {
 struct FredTask(ConnectHandle);
 
 impl FredTask {
-    async fn ended(mut self) -> Failure {
+    async fn ended(mut self) -> LinkFailure {
         match (&mut self.0).await {
             Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => Failure::Ended,
+            Ok(Ok(())) | Err(_) => LinkFailure::Ended,
         }
     }
 }
@@ -217,10 +235,18 @@ impl Drop for FredTask {
 }
 
 /// A connected client of fred.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct FredClient {
     client: Client,
     is_cluster: bool,
+}
+
+impl fmt::Debug for FredClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FredClient")
+            .field("id", &self.client.id())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FredClient {
@@ -245,8 +271,7 @@ impl FredClient {
             return Ok(self.client.script_load(function).await?);
         }
         let mut hash = String::new();
-        let routing = self.client.cached_cluster_state();
-        for master in routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes()) {
+        for master in self.masters() {
             let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
             let master = self.client.with_cluster_node(&master);
             hash = master.custom(load, vec!["LOAD", function]).await?;
@@ -278,20 +303,29 @@ impl FredClient {
         Ok(self.client.unsubscribe(channels).await?)
     }
 
+    /// The masters of a Cluster, as they are known so far.
+    fn masters(&self) -> Vec<Server> {
+        let routing = self.client.cached_cluster_state();
+        routing.map_or_else(Vec::new, |routing| routing.unique_primary_nodes())
+    }
+
     async fn slots(&self) -> Result<Vec<String>, CommandError> {
         if !self.is_cluster {
             return Ok(Vec::new());
         }
-        let ranges: Value = self.client.cluster_slots().await?;
-        // First slot, last slot, then the nodes, the master before its replicas.
-        let mut slots: Vec<String> = ranges
-            .into_array()
-            .into_iter()
-            .map(|range| {
+        let mut slots = Vec::new();
+        for master in self.masters() {
+            let said: Value = self
+                .client
+                .with_cluster_node(&master)
+                .cluster_slots()
+                .await?;
+            // First slot, last slot, then the nodes, the master before its replicas.
+            slots.extend(said.into_array().into_iter().map(|range| {
                 let range: Vec<Value> = range.into_array().into_iter().take(3).collect();
-                format!("{range:?}")
-            })
-            .collect();
+                format!("{master}: {range:?}")
+            }));
+        }
         slots.sort();
         Ok(slots)
     }
@@ -381,13 +415,13 @@ impl Messages for FredMessages {
     }
 }
 
-/// A place as the library has it.
-fn server(place: &Place) -> ServerConfig {
+/// A topology as the library has it.
+fn server(topology: &Topology) -> ServerConfig {
     let server = |at: &Endpoint| Server::new(at.host.clone(), at.port);
-    match place {
-        Place::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
-        Place::Socket(path) => ServerConfig::Unix { path: path.clone() },
-        Place::Sentinel {
+    match topology {
+        Topology::Server(at) => ServerConfig::new_centralized(at.host.clone(), at.port),
+        Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
+        Topology::Sentinel {
             sentinels,
             service,
             login,
@@ -397,7 +431,7 @@ fn server(place: &Place) -> ServerConfig {
             username: login.username.clone(),
             password: secret(login),
         },
-        Place::Cluster(nodes) => ServerConfig::Clustered {
+        Topology::Cluster(nodes) => ServerConfig::Clustered {
             hosts: nodes.iter().map(server).collect(),
             policy: ClusterDiscoveryPolicy::default(),
         },

@@ -2,7 +2,7 @@
 //! node lives. A change of the state is told once, however often it is tried in between.
 
 use super::deployment::Deployment;
-use super::failure::Failure;
+use super::failure::LinkFailure;
 use super::subscriptions::Subscriptions;
 use crate::clock::{Clock, Millis};
 use crate::metrics::{Gauges, Seconds};
@@ -41,7 +41,7 @@ pub struct LinkReport {
 }
 
 #[derive(Debug)]
-struct State {
+struct HealthState {
     is_up: bool,
     since: Millis,
     reason: String,
@@ -51,7 +51,7 @@ struct State {
 /// Down or up, and the canaries that decide it.
 #[derive(Debug)]
 pub(crate) struct LinkHealth {
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
     clock: Clock,
     up: Gauges,
     took: Seconds,
@@ -73,7 +73,7 @@ impl LinkHealth {
         let series = [series];
         drop(up.get_or_create(&series));
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(HealthState {
                 is_up: false,
                 since: clock.now(),
                 reason: String::new(),
@@ -101,7 +101,7 @@ impl LinkHealth {
     }
 
     /// This Redis is down; true if that is news.
-    pub(crate) fn mark_down(&self, failure: &Failure) -> bool {
+    pub(crate) fn mark_down(&self, failure: &LinkFailure) -> bool {
         let mut state = self.state.lock();
         let is_news = state.is_up || state.reason.is_empty();
         state.reason = failure.to_string();

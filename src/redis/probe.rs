@@ -1,11 +1,11 @@
 //! What `supportal check --redis` asks of every Redis, whatever is done over it: is it there, and
 //! what is it like?
 
-use super::client::{Connection, RedisClient, RedisCommand, check_role};
+use super::client::{RedisClient, RedisCommand, RedisConnection, check_role};
 use super::deployment::Deployment;
 use super::error::Error;
-use super::failure::{CommandError, Failure};
-use super::fault::Fault;
+use super::failure::{CommandError, LinkFailure};
+use super::fault::RedisFault;
 use super::rights;
 use super::value::RedisValue;
 use std::fmt;
@@ -17,7 +17,7 @@ const PINGS: usize = 5;
 
 /// What one Redis is like.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct RedisFacts {
     /// Of the server.
     pub version: String,
     /// `master`, or what it does not tell.
@@ -36,7 +36,7 @@ pub struct Finding {
     /// Its address, without the password.
     pub address: String,
     /// What it is like, or why the bridge could not work over it.
-    pub facts: Result<Facts, String>,
+    pub facts: Result<RedisFacts, String>,
 }
 
 impl fmt::Display for Finding {
@@ -87,11 +87,11 @@ pub(crate) fn block_on<T>(asked: impl Future<Output = T>) -> Result<T, Error> {
 /// Looks at each; `canary` sends one message through it, and says how long that took.
 pub(crate) async fn look_at_all(
     deployments: &[Deployment],
-    canary: impl AsyncFn(&Deployment, &Connection) -> Result<Duration, Failure>,
+    canary: impl AsyncFn(&Deployment, &RedisConnection) -> Result<Duration, LinkFailure>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for deployment in deployments {
-        let send = async |commands: &Connection| canary(deployment, commands).await;
+        let send = async |commands: &RedisConnection| canary(deployment, commands).await;
         let facts = look(deployment, send).await;
         findings.push(Finding {
             address: deployment.shown.clone(),
@@ -103,8 +103,8 @@ pub(crate) async fn look_at_all(
 
 async fn look(
     deployment: &Deployment,
-    canary: impl AsyncFnOnce(&Connection) -> Result<Duration, Failure>,
-) -> Result<Facts, Failure> {
+    canary: impl AsyncFnOnce(&RedisConnection) -> Result<Duration, LinkFailure>,
+) -> Result<RedisFacts, LinkFailure> {
     let commands = deployment.commander().await?;
     let client = &*commands.client;
     let mut pings = Vec::with_capacity(PINGS);
@@ -116,13 +116,13 @@ async fn look(
     pings.sort();
     check_role(client).await?;
     // Not allowed to ask (ACL) is no fault.
-    let version = told(client, "server", "redis_version:").await;
-    let role = told(client, "replication", "role:").await;
+    let version = info_field(client, "server", "redis_version:").await;
+    let role = info_field(client, "replication", "role:").await;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
         let asked = client.send(command(name, words)).await;
-        if asked.is_err_and(|error| error.fault() == Fault::Rights) {
+        if asked.is_err_and(|error| error.fault() == RedisFault::Rights) {
             lacking.push(*name);
         }
     }
@@ -131,7 +131,7 @@ async fn look(
         client.send(command("ASKING", &[])).await?;
     }
     let unknown = || "unknown (INFO is not allowed)".to_owned();
-    Ok(Facts {
+    Ok(RedisFacts {
         version: version.unwrap_or_else(unknown),
         role: role.unwrap_or_else(unknown),
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
@@ -146,9 +146,9 @@ async fn look(
 /// ours it is refused where it stands, or answered by what comes behind it.
 pub(crate) async fn leave(
     deployment: &Deployment,
-    subscriptions: &Connection,
+    subscriptions: &RedisConnection,
     channel: String,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     let client = &subscriptions.client;
     let channel = channel.as_str();
     let (leaving, behind) = if deployment.is_cluster {
@@ -177,7 +177,7 @@ fn command(name: &'static str, words: &[&str]) -> RedisCommand {
 }
 
 /// What a section of INFO says; `None` if it may not be asked.
-async fn told(client: &dyn RedisClient, section: &str, name: &str) -> Option<String> {
+async fn info_field(client: &dyn RedisClient, section: &str, name: &str) -> Option<String> {
     let info: Result<RedisValue, CommandError> = client.send(command("INFO", &[section])).await;
     let info = info.ok()?.into_bytes()?;
     field(std::str::from_utf8(&info).ok()?, name)

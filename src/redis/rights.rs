@@ -1,7 +1,7 @@
 //! What a user of Redis must be allowed (ACL) on every connection: what `supportal check --redis`
 //! prints, and no more than is used. The tests run as exactly that user and find nothing in ACL LOG.
 
-use crate::config::redis::{Place, RedisAddress};
+use crate::config::redis::{RedisAddress, Topology};
 
 /// Of every connection: asked by the client library as it connects, and by us to see how Redis is.
 pub(crate) const CONNECTION: &str = "+ping +info +role +client|id +client|setname";
@@ -25,7 +25,8 @@ pub(crate) fn of_connection<'a>(addresses: impl IntoIterator<Item = &'a RedisAdd
 pub(crate) fn of_sentinels<'a>(
     addresses: impl IntoIterator<Item = &'a RedisAddress>,
 ) -> Option<(&'static str, String)> {
-    let is_sentinel = |address: &RedisAddress| matches!(address.place, Place::Sentinel { .. });
+    let is_sentinel =
+        |address: &RedisAddress| matches!(address.topology, Topology::Sentinel { .. });
     let is_used = addresses.into_iter().any(is_sentinel);
     let rights = "+sentinel|get-master-addr-by-name +sentinel|sentinels";
     is_used.then(|| ("rights it needs at the sentinels (ACL)", rights.to_owned()))

@@ -5,8 +5,8 @@
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
 use super::admission::{Admission, Permit, peer_of};
-use super::doorstep::Doorstep;
-use super::service::{Front, Upgrade};
+use super::handshake_io::HandshakeIo;
+use super::service::{HandshakeService, Upgrade};
 use crate::config::Config;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::{Gauge, count};
@@ -62,7 +62,7 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
 /// Lets clients in.
 #[derive(Clone, Debug)]
 pub(super) struct Acceptor {
-    front: Arc<Front>,
+    service: Arc<HandshakeService>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
     kept_alive: Arc<Semaphore>,
@@ -97,8 +97,8 @@ impl Drop for Counted {
 
 impl Acceptor {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(front: Arc<Front>, visit: mpsc::Sender<Infallible>) -> Self {
-        let config = &front.entrance.config;
+    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
+        let config = &service.entrance.config;
         let limits = &config.limits;
         let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
@@ -108,7 +108,7 @@ impl Acceptor {
             timeouts: Timeouts::new(config),
             uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
-            front,
+            service,
             _visit: visit,
         }
     }
@@ -124,7 +124,7 @@ impl Acceptor {
         let peer = permit.peer();
         let place = Mutex::new(CountedAs::Handshake {
             _permit: permit,
-            _gauge: Counted(self.front.entrance.metrics.handshakes_in_progress.clone()),
+            _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
         });
         let watched = TcpStream::from_std(socket.into());
         let stream = async {
@@ -144,7 +144,7 @@ impl Acceptor {
         let accepted = AtomicBool::new(false);
         let answer = |request| {
             let mut upgrade = upgrade.lock();
-            let mut response = self.front.answer(request, peer, &mut upgrade);
+            let mut response = self.service.answer(request, peer, &mut upgrade);
             accepted.store(upgrade.is_some(), Ordering::Relaxed);
             if upgrade.is_none() && !self.keep_alive(&mut place.lock()) {
                 let close = HeaderValue::from_static("close");
@@ -153,11 +153,11 @@ impl Acceptor {
             ready(response)
         };
         let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
-        let doorstep = Doorstep::new(stream, read, &accepted);
-        let mut closing = self.front.entrance.closing.clone();
+        let handshake_io = HandshakeIo::new(stream, read, &accepted);
+        let mut closing = self.service.entrance.closing.clone();
         // The node ends with whoever could say so.
         let closing = async move { drop(closing.wait_for(|is_closing| *is_closing).await) };
-        let served = http::serve(&self.http, doorstep, &pace, closing, answer).await;
+        let served = http::serve(&self.http, handshake_io, &pace, closing, answer).await;
         self.count_failure(&served.end);
         let upgrade = upgrade.lock().take();
         match (upgrade, served.end) {
@@ -186,7 +186,7 @@ impl Acceptor {
             let Ok(permit) = Arc::clone(&self.kept_alive).try_acquire_owned() else {
                 return false;
             };
-            let gauge = self.front.entrance.metrics.connections_kept_alive.clone();
+            let gauge = self.service.entrance.metrics.connections_kept_alive.clone();
             gauge.inc();
             *place = CountedAs::KeptAlive {
                 _permit: permit,
@@ -206,7 +206,7 @@ impl Acceptor {
             _ => return,
         };
         count(
-            &self.front.entrance.metrics.handshakes_refused,
+            &self.service.entrance.metrics.handshakes_refused,
             "reason",
             reason,
         );
@@ -228,7 +228,7 @@ impl Acceptor {
                 answer,
                 leftover,
                 role,
-                passage: self.front.entrance.workers.place(room.as_ref()),
+                passage: self.service.entrance.workers.place(room.as_ref()),
                 room,
                 peer: permit.hand_over(),
             },
@@ -242,7 +242,7 @@ impl Gate for Acceptor {
         socket: mio::net::TcpStream,
         address: SocketAddr,
     ) -> Option<(mio::net::TcpStream, u64)> {
-        let metrics = &self.front.entrance.metrics;
+        let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
             count(&metrics.handshakes_refused, "reason", "handshakes");
@@ -255,11 +255,11 @@ impl Gate for Acceptor {
     }
 
     fn accept(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
-        self.front.accept_at_once(bytes, peer)
+        self.service.accept_at_once(bytes, peer)
     }
 
     fn leave(&self, peer: u64) {
-        self.front.entrance.metrics.handshakes_in_progress.dec();
+        self.service.entrance.metrics.handshakes_in_progress.dec();
         self.handshakes.leave(peer);
     }
 
@@ -272,7 +272,7 @@ impl Gate for Acceptor {
 
     fn hand_over(&self, handoff: Handoff) {
         // Its worker has ended, in a drain or by a fault: the client comes back, to another node.
-        if let Some(socket) = self.front.entrance.workers.hand_over(handoff) {
+        if let Some(socket) = self.service.entrance.workers.hand_over(handoff) {
             refuse(socket);
         }
     }

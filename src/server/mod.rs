@@ -5,9 +5,9 @@
 
 mod accept;
 pub mod admission;
-mod doorstep;
 mod entrance;
 mod first_read;
+mod handshake_io;
 pub mod origin;
 pub mod page;
 pub mod route;
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::worker::Listener;
 use accept::Acceptor;
 use mio::net::TcpListener;
-use service::Front;
+use service::HandshakeService;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -65,9 +65,9 @@ pub type Visitors = mpsc::Receiver<Infallible>;
 /// # Errors
 /// When the routes contradict each other.
 pub fn open(entrance: Entrance, listener: TcpListener) -> Result<(Listener, Visitors), Error> {
-    let patience = entrance.config.server.handshake_timeout;
-    let front = Front::new(entrance).map_err(Error::Routes)?;
+    let handshake_timeout = entrance.config.server.handshake_timeout;
+    let service = HandshakeService::new(entrance).map_err(Error::Routes)?;
     let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(front), visit));
-    Ok((Listener::new(listener, gate, patience), visitors))
+    let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
+    Ok((Listener::new(listener, gate, handshake_timeout), visitors))
 }

@@ -4,7 +4,7 @@
 //! Stricter than Channels with origins that no browser sends, where Python's URL parser can be misled or fails: a user
 //! or a `\` in the authority, a port that is none, no scheme, or anything but printable ASCII is refused.
 
-use crate::config::origin::{Parts, Pattern, default_port, host_and_port, shown};
+use crate::config::origin::{OriginParts, Pattern, default_port, host_and_port, shown};
 
 /// The list of `origin.allowed`; empty = no check.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Allowed {
 
 /// Scheme, host and port (the scheme's own if none is given) of an origin in lower case.
 fn parse(origin: &str) -> Option<(&str, &str, Option<u16>)> {
-    let parts = Parts::of(origin);
+    let parts = OriginParts::of(origin);
     let scheme = parts.scheme?;
     let authority = parts.authority.filter(|text| !text.contains(['\\', '@']))?;
     let (host, port) = host_and_port(authority)?;

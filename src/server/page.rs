@@ -57,7 +57,7 @@ const ICON: Asset = Asset {
 };
 
 /// What a path stands for.
-enum Target {
+enum PageContent {
     Asset(&'static Asset),
     /// A chat without its final slash: the same page at its one true address.
     Redirect(HeaderValue),
@@ -76,12 +76,12 @@ pub fn respond(method: &Method, path: &str, query: Option<&str>) -> Option<Respo
         return Some(finish(builder, &[], false));
     }
     let asset = match target {
-        Target::Redirect(location) => {
+        PageContent::Redirect(location) => {
             let builder =
                 secured(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, location);
             return Some(finish(builder, &[], false));
         }
-        Target::Asset(asset) => asset,
+        PageContent::Asset(asset) => asset,
     };
     let mut builder = secured(StatusCode::OK).header(header::CONTENT_TYPE, asset.content_type);
     if asset.shared {
@@ -94,7 +94,7 @@ pub fn respond(method: &Method, path: &str, query: Option<&str>) -> Option<Respo
     Some(finish(builder, asset.body, method == Method::HEAD))
 }
 
-fn find(path: &str, query: Option<&str>) -> Option<Target> {
+fn find(path: &str, query: Option<&str>) -> Option<PageContent> {
     let asset = match path {
         "/" => &HTML,
         "/chat.css" => &STYLE,
@@ -104,20 +104,20 @@ fn find(path: &str, query: Option<&str>) -> Option<Target> {
         "/icon.svg" | "/favicon.ico" => &ICON,
         _ => return find_chat(path, query),
     };
-    Some(Target::Asset(asset))
+    Some(PageContent::Asset(asset))
 }
 
-fn find_chat(path: &str, query: Option<&str>) -> Option<Target> {
+fn find_chat(path: &str, query: Option<&str>) -> Option<PageContent> {
     let (business_id, rest) = path.strip_prefix("/chat/")?.split_once('/')?;
     let session_id = rest.strip_suffix('/');
     if !name::is_business_id(business_id) || !name::is_session_id(session_id.unwrap_or(rest)) {
         return None;
     }
     Some(match session_id {
-        Some(_) => Target::Asset(&HTML),
+        Some(_) => PageContent::Asset(&HTML),
         None => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-            Target::Redirect(HeaderValue::try_from(format!("{path}/{query}")).ok()?)
+            PageContent::Redirect(HeaderValue::try_from(format!("{path}/{query}")).ok()?)
         }
     })
 }

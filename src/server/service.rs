@@ -11,13 +11,13 @@ use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router, Target};
 use crate::broker::{Caller, Identity, Role};
-use crate::chat::{self, OwnRoute, Visit};
+use crate::chat::{self, DjangoPeer, OwnRoute};
 use crate::config::{Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
-use crate::transport::handshake::{self, Head, Offer};
+use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use bytes::Bytes;
 use http_body_util::Full as Body;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     router: Router,
     allowed: Allowed,
@@ -46,7 +46,7 @@ pub(super) struct Upgrade {
 }
 
 /// A connection before it is admitted.
-struct Visitor {
+struct UnadmittedConnection {
     role: Role,
     room: Option<RoomName>,
 }
@@ -88,8 +88,8 @@ impl RefusedRequest {
     }
 }
 
-impl From<handshake::Refusal> for RefusedRequest {
-    fn from(refusal: handshake::Refusal) -> Self {
+impl From<handshake::HandshakeRefusal> for RefusedRequest {
+    fn from(refusal: handshake::HandshakeRefusal) -> Self {
         Self {
             status: refusal.status(),
             reason: refusal.reason,
@@ -104,7 +104,7 @@ fn retry_after() -> HeaderValue {
     HeaderValue::from(1 + crate::clock::wall().1 % 5)
 }
 
-impl Front {
+impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
         let config = &entrance.config;
         let own = entrance.own.iter().map(OwnRoute::template);
@@ -131,7 +131,7 @@ impl Front {
         }
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        let mut response = match self.judge(target, &Head::of(&request), peer) {
+        let mut response = match self.judge(target, &RequestHead::of(&request), peer) {
             Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
                 Ok(response) => {
                     *upgrade = Some(accepted);
@@ -174,7 +174,7 @@ impl Front {
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
-    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`Front::answer`] says what is wrong.
+    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
@@ -194,7 +194,7 @@ impl Front {
     fn judge(
         &self,
         target: &str,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         peer: u64,
     ) -> Result<Option<(Offer, Upgrade)>, RefusedRequest> {
         if target.len() > self.uri_bytes {
@@ -205,7 +205,7 @@ impl Front {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.visitor(path) else {
+        let Some(visitor) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -250,18 +250,18 @@ impl Front {
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn visitor(&self, path: &str) -> Option<Visitor> {
+    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            return Some(self.visit(exists, target));
+            return Some(self.django_connection(exists, target));
         }
         let matched = self.router.match_path(path)?;
         let role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
             Target::BuiltIn(Handler::Echo) => {
-                return Some(Visitor {
+                return Some(UnadmittedConnection {
                     role: chat::echo(),
                     room: None,
                 });
@@ -275,13 +275,17 @@ impl Front {
                 chat::own(self.entrance.own.get(number)?, caller)
             }
         };
-        Some(Visitor {
+        Some(UnadmittedConnection {
             role,
             room: matched.room,
         })
     }
 
-    fn visit(&self, exists: &[Exists], target: route::DjangoTarget) -> Visitor {
+    fn django_connection(
+        &self,
+        exists: &[Exists],
+        target: route::DjangoTarget,
+    ) -> UnadmittedConnection {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -289,7 +293,7 @@ impl Front {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = chat::django(Visit {
+        let role = chat::django(DjangoPeer {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
@@ -297,7 +301,7 @@ impl Front {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        Visitor {
+        UnadmittedConnection {
             role,
             room: joined.room,
         }
@@ -328,7 +332,7 @@ impl Front {
             }
             Hint::Handshake(kind) => {
                 let reason = refused.reason;
-                let refusal = handshake::Refusal { kind, reason };
+                let refusal = handshake::HandshakeRefusal { kind, reason };
                 if let Some((name, value)) = refusal.header() {
                     // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
                     // client of a WebSocket's route, and is not waited for.

@@ -55,7 +55,7 @@ impl Opcode {
 
 /// What a message holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum MessageKind {
     /// UTF-8, checked.
     Text,
     /// Any bytes.

@@ -4,7 +4,8 @@
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
-use crate::broker::room::{Room, RoomSlot};
+use crate::broker::RoomSlot;
+use crate::broker::room::Room;
 use crate::broker::{Consumers, Publication, Verdict};
 use crate::protocol::CloseReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,8 @@
 //! What a worker's connections share: the way into rooms, the consumers, the counters; and
 //! [`Speaker`], which hands one connection's messages to its consumer.
 
-use super::Supplies;
 use super::connection::Surroundings;
+use super::supplies::Supplies;
 use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
@@ -12,7 +12,7 @@ use crate::broker::{
 use crate::clock::{Clock, Millis};
 use crate::config::BridgeMode;
 use crate::metrics::{Metrics, count};
-use crate::transport::{Kind, Opcode, encoder};
+use crate::transport::{MessageKind, Opcode, encoder};
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Plain counters of one turn, added to the shared metrics at its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct TurnTally {
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) writes: u64,
@@ -35,7 +35,7 @@ pub(super) struct WorkerContext<C> {
     pub(super) consumers: C,
     pub(super) metrics: Arc<Metrics>,
     pub(super) ledger: Ledger,
-    pub(super) tally: Tally,
+    pub(super) tally: TurnTally,
     pub(super) now: Millis,
     pub(super) clock: Clock,
     expiry: Duration,
@@ -63,7 +63,7 @@ impl<C: Consumers> WorkerContext<C> {
             consumers,
             metrics: Arc::clone(&supplies.metrics),
             ledger: Ledger::default(),
-            tally: Tally::default(),
+            tally: TurnTally::default(),
             now,
             clock: supplies.clock,
             expiry: config.queue.expiry,
@@ -196,10 +196,10 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
         }
     }
 
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict {
+    fn message(&mut self, kind: MessageKind, payload: &mut [u8]) -> Verdict {
         #[cfg(test)]
         super::tests::trip(payload);
-        let message = Message::new(kind == Kind::Text, payload);
+        let message = Message::new(kind == MessageKind::Text, payload);
         self.consumers.message(self.role, &mut self.cx, message)
     }
 

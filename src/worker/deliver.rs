@@ -6,11 +6,12 @@
 //! what their rooms have been told, so that reaches them in front of the close frame.
 
 use super::client::{Ended, Seat, Stage};
-use super::gathering::{Aside, Content, Gathering, Load, Pending};
+use super::gathering::{Aside, Content, Gathering, ParcelLoad, PendingPublication};
+use super::member::low_half;
 use super::outbound::{Flushed, Sent};
 use super::port::{Port, Socket as _};
 use super::portions::SMALL_ROOMS;
-use super::rooms::{Change, key_of, low_half};
+use super::rooms::{Change, key_of};
 use super::slab::index_of;
 use super::turn::Worker;
 use crate::broker::ledger::Cause;
@@ -50,7 +51,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
         }
         self.write_large_rooms();
-        if self.done != Load::default() {
+        if self.done != ParcelLoad::default() {
             self.release();
         }
     }
@@ -60,7 +61,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let mut parcels = std::mem::take(&mut self.parcels);
         let mailboxes = self.context.broker.mailboxes();
         let bytes = mailboxes.swap(self.context.worker, &mut parcels);
-        self.held += Load {
+        self.held += ParcelLoad {
             parcels: parcels.len(),
             bytes,
         };
@@ -78,6 +79,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     fn release(&mut self) {
         let done = std::mem::take(&mut self.done);
         self.held -= done;
+        debug_assert!(
+            self.held.parcels > 0 || self.held.bytes == 0,
+            "what a mailbox counts of a parcel is what is given back of it"
+        );
         let mailboxes = self.context.broker.mailboxes();
         mailboxes.release(self.context.worker, done.parcels, done.bytes);
         // Whoever is in a room of this worker waits for this mailbox at least.
@@ -97,16 +102,16 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 slot,
                 sequence,
                 members,
-                publication,
+                delivery,
             } => {
                 let Some(gathering) = self.gathering(key_of(slot)) else {
-                    self.done.add(publication.frame.len());
+                    self.done.add(delivery.frame.len());
                     self.account_missed(u64::from(members));
                     return;
                 };
                 let sequence = low_half(sequence);
-                gathering.add(Pending {
-                    publication,
+                gathering.add(PendingPublication {
+                    delivery,
                     sequence,
                     members,
                 });
@@ -139,10 +144,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             Parcel::Direct {
                 connection,
-                publication,
+                delivery,
                 resume,
             } => {
-                self.set_aside(connection.0, Content::Event(publication));
+                self.set_aside(connection.0, Content::Event(delivery));
                 if resume {
                     self.contained(connection.0, |worker, key| worker.resume(key, true));
                 }

@@ -1,55 +1,45 @@
 //! From what rooms have been told to the sockets of their members, a portion at a time.
 
-use super::client::{Client, Ended};
-use super::gathering::{FanOut, Gathering};
-use super::outbound::{Batch, Sent};
-use super::port::Port;
-use super::rooms::{Change, LocalRoom, Member};
+use super::client::Client;
+use super::gathering::FanOut;
+use super::member::Member;
+use super::outbound::{FrameBatch, Sent};
 use super::slab::{Slab, index_of};
-use super::turn::Worker;
-use crate::broker::Consumers;
-use crate::broker::ledger::Cause;
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use std::io;
 use std::ops::Range;
 
 /// Bytes that cost about as much as another write.
-const BYTES_PER_WRITE: u64 = 8 * 1024;
-
-/// Publications that cost about as much to take for one member as another write.
-const FRAMES_PER_WRITE: u64 = 64;
-
-/// Lists of publications kept for reuse.
-const SPARE: usize = 64;
+pub(super) const BYTES_PER_WRITE: u64 = 8 * 1024;
 
 /// What became of deliveries that were offered to members, until that is booked; and whose
 /// connections need more than that.
 #[derive(Debug, Default)]
 pub(super) struct Offered {
-    sent: Sent,
+    pub(super) sent: Sent,
     /// Deliveries that had their turn.
-    deliveries: u64,
+    pub(super) deliveries: u64,
     /// Of these, those that were too old by then.
-    late: u64,
+    pub(super) late: u64,
     /// Of these, those whose connection was gone.
-    failed: u64,
+    pub(super) failed: u64,
     /// Members with something waiting for a socket that nobody watches for that.
-    unwatched: Vec<u32>,
-    overflowed: Vec<u32>,
-    broken: Vec<u32>,
+    pub(super) unwatched: Vec<u32>,
+    pub(super) overflowed: Vec<u32>,
+    pub(super) broken: Vec<u32>,
     /// Who is being served.
     pub(super) member: Option<u32>,
 }
 
 /// What serving members takes beside them.
-struct Counter<'a, S> {
-    now: Millis,
-    bounds: &'a Bounds,
-    clients: &'a mut Slab<Client<S>>,
-    offered: &'a mut Offered,
+pub(super) struct Counter<'a, S> {
+    pub(super) now: Millis,
+    pub(super) bounds: &'a Bounds,
+    pub(super) clients: &'a mut Slab<Client<S>>,
+    pub(super) offered: &'a mut Offered,
     /// The bytes of a member's frames and asides in a row.
-    mixed: &'a mut Vec<u8>,
+    pub(super) mixed: &'a mut Vec<u8>,
 }
 
 impl<S: io::Write> Counter<'_, S> {
@@ -79,7 +69,7 @@ impl<S: io::Write> Counter<'_, S> {
             offered.failed += deliveries;
             return;
         };
-        let batch = Batch {
+        let batch = FrameBatch {
             frames: &fan_out.frames,
             bytes,
         };
@@ -92,7 +82,7 @@ impl<S: io::Write> Counter<'_, S> {
     }
 
     /// Writes the frames of a fan-out to members that are still to be served.
-    fn write_frames(
+    pub(super) fn write_frames(
         &mut self,
         members: &[Member],
         fan_out: &mut FanOut,
@@ -111,8 +101,8 @@ impl<S: io::Write> Counter<'_, S> {
             [_] => {}
             several => {
                 blob.clear();
-                for publication in several {
-                    blob.extend_from_slice(&publication.frame);
+                for delivery in several {
+                    blob.extend_from_slice(&delivery.frame);
                 }
             }
         }
@@ -130,7 +120,12 @@ impl<S: io::Write> Counter<'_, S> {
     }
 
     /// Writes the asides of a fan-out, with its frames to those members who have some.
-    fn write_asides(&mut self, members: &mut [Member], fan_out: &mut FanOut, budget: u64) -> u64 {
+    pub(super) fn write_asides(
+        &mut self,
+        members: &mut [Member],
+        fan_out: &mut FanOut,
+        budget: u64,
+    ) -> u64 {
         let mut spent = 0;
         while spent < budget
             && let Some((key, begin)) = fan_out.last_asides()
@@ -151,7 +146,7 @@ impl<S: io::Write> Counter<'_, S> {
     }
 
     /// Notes that the member at this position has been served.
-    fn pass(&mut self, members: &mut [Member], fan_out: &mut FanOut, position: u32) {
+    pub(super) fn pass(&mut self, members: &mut [Member], fan_out: &mut FanOut, position: u32) {
         let Some(other) = fan_out.pass(position) else {
             return;
         };
@@ -166,7 +161,7 @@ impl<S: io::Write> Counter<'_, S> {
     }
 
     /// Offers a connection its asides, and if it is a `member` the frames among which they are.
-    fn serve_asides(
+    pub(super) fn serve_asides(
         &mut self,
         fan_out: &mut FanOut,
         key: u64,
@@ -243,201 +238,5 @@ impl Offered {
             self.overflowed.push(index);
         }
         self.member = None;
-    }
-}
-
-impl<P: Port, C: Consumers> Worker<P, C> {
-    /// Writes what a room has been told to its members, to about `budget` of them; what of the budget
-    /// that took.
-    pub(super) fn write_room(&mut self, key: u64, budget: u64) -> u64 {
-        let Self {
-            rooms,
-            clients,
-            bounds,
-            context,
-            offered,
-            blob,
-            mixed,
-            spare_fan_out,
-            ..
-        } = self;
-        let Some(LocalRoom {
-            members,
-            fan_out,
-            gathering,
-            ..
-        }) = rooms.get_mut(key)
-        else {
-            return 0;
-        };
-        let fan_out = match (fan_out, gathering) {
-            (Some(fan_out), _) => fan_out,
-            (none, Some(gathering)) => {
-                let fan_out = none.insert(spare_fan_out.take().unwrap_or_default());
-                fan_out.begin(gathering, members.len());
-                fan_out
-            }
-            (None, None) => return 0,
-        };
-        fan_out.expire(context.now);
-        let mut counter = Counter {
-            now: context.now,
-            bounds,
-            clients,
-            offered,
-            mixed,
-        };
-        let mut spent = counter.write_asides(members, fan_out, budget);
-        spent += counter.write_frames(members, fan_out, blob, budget.saturating_sub(spent));
-        self.book(Some(index_of(key)));
-        self.end_fan_out(key);
-        spent
-    }
-
-    /// Books what became of what was offered to members of this room, and sees to those who are behind
-    /// or gone.
-    pub(super) fn book(&mut self, room: Option<u32>) {
-        let offered = &mut self.offered;
-        let mut change = Change {
-            expected: std::mem::take(&mut offered.deliveries),
-            ..Change::default()
-        };
-        change.drop(Cause::Expired, std::mem::take(&mut offered.late));
-        change.drop(Cause::Closed, std::mem::take(&mut offered.failed));
-        let sent = std::mem::take(&mut offered.sent);
-        self.account(room, change, sent);
-        while let Some(index) = self.offered.unwatched.pop() {
-            if let Some(key) = self.clients.key_at(index) {
-                self.watch_writes(key);
-            }
-        }
-        while let Some(index) = self.offered.broken.pop() {
-            if let Some(key) = self.clients.key_at(index) {
-                self.agenda.mark_gone(key, Ended::Gone);
-            }
-        }
-        while let Some(index) = self.offered.overflowed.pop() {
-            if let Some(key) = self.clients.key_at(index) {
-                self.overflow(key);
-            }
-        }
-    }
-
-    /// Puts a fan-out aside that everybody has had.
-    fn end_fan_out(&mut self, key: u64) {
-        let Some(local) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let Some(mut fan_out) = local.fan_out.take_if(|fan_out| fan_out.is_done()) else {
-            return;
-        };
-        // Nobody is left of those that the rest was for.
-        let mut change = Change::dropped(Cause::Closed, fan_out.owed);
-        change.expected = fan_out.owed;
-        self.done += fan_out.load;
-        fan_out.clear();
-        self.spare_fan_out = Some(fan_out);
-        if let Some(gathering) = local.gathering.take_if(|gathering| gathering.is_empty()) {
-            self.reuse(gathering);
-        }
-        if change.expected > 0 {
-            self.account(Some(index_of(key)), change, Sent::default());
-        }
-    }
-
-    pub(super) fn reuse(&mut self, gathering: Box<Gathering>) {
-        let is_small = gathering.pending.capacity() <= 1024 && gathering.asides.capacity() <= 1024;
-        if self.spare.len() < SPARE && is_small {
-            self.spare.push(gathering);
-        }
-    }
-
-    /// Writes the asides of connections that are in no room.
-    pub(super) fn write_apart(&mut self) -> u64 {
-        if self.apart.load.parcels == 0 {
-            return 0;
-        }
-        self.apart.gather_asides();
-        let mut spent = 0;
-        while let Some((connection, begin)) = self.apart.last_asides() {
-            let Self {
-                apart,
-                clients,
-                bounds,
-                context,
-                offered,
-                mixed,
-                ..
-            } = self;
-            let mut counter = Counter {
-                now: context.now,
-                bounds,
-                clients,
-                offered,
-                mixed,
-            };
-            let asides = begin..apart.asides.len();
-            counter.serve_asides(apart, connection, None, asides);
-            apart.asides.truncate(begin);
-            spent += 1;
-        }
-        self.book(None);
-        self.done += self.apart.load;
-        self.apart.clear();
-        spent
-    }
-
-    /// Writes to a member that leaves all that its room has been told so far; what that took, in writes.
-    pub(super) fn catch_up(&mut self, key: u64) -> u64 {
-        let Some(seat) = self.clients.get_mut(key).and_then(|client| client.seat) else {
-            return 0;
-        };
-        let Self {
-            rooms,
-            clients,
-            bounds,
-            context,
-            offered,
-            mixed,
-            done,
-            ..
-        } = self;
-        let Some(local) = rooms.at_mut(seat.room).filter(|local| !local.is_idle()) else {
-            return 0;
-        };
-        let Some(&member) = local.members.get(seat.position as usize) else {
-            return 0;
-        };
-        let mut counter = Counter {
-            now: context.now,
-            bounds,
-            clients,
-            offered,
-            mixed,
-        };
-        if let Some(fan_out) = &mut local.fan_out {
-            fan_out.expire(context.now);
-            let asides = fan_out.asides_of(key);
-            if !asides.is_empty() || fan_out.awaits(seat.position) {
-                let frames = fan_out.awaits(seat.position).then_some(member);
-                counter.serve_asides(fan_out, key, frames, asides.clone());
-                fan_out.asides.drain(asides);
-                counter.pass(&mut local.members, fan_out, seat.position);
-            }
-        }
-        let mut spent = 1;
-        if let Some(gathering) = &mut local.gathering {
-            let mut share = FanOut::default();
-            gathering.take_share(key, member, &mut share);
-            share.expire(context.now);
-            let asides = 0..share.asides.len();
-            counter.serve_asides(&mut share, key, Some(member), asides);
-            *done += share.load;
-            let frames = share.frames.iter().map(|one| one.frame.len() as u64);
-            spent += (frames.sum::<u64>() + share.load.bytes as u64) / BYTES_PER_WRITE;
-            spent += share.frames.len() as u64 / FRAMES_PER_WRITE;
-        }
-        self.book(Some(seat.room));
-        spent
     }
 }

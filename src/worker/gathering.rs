@@ -9,9 +9,9 @@
 //! positions in the room's list of members, so members may come (behind the range), leave, or be
 //! served out of turn (moved to an end of the range, which then passes over them).
 
-use super::outbound::Piece;
-use super::rooms::{Member, is_before};
-use crate::broker::Publication;
+use super::member::{Member, is_before};
+use super::outbound::OutboundPiece;
+use crate::broker::queue::Delivery;
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::ops::Range;
@@ -21,8 +21,8 @@ pub(super) const GATHER_BYTES_MAX: usize = 128 * 1024;
 
 /// A numbered publication that waits to be written.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) publication: Publication,
+pub(super) struct PendingPublication {
+    pub(super) delivery: Delivery,
     pub(super) sequence: u32,
     /// Members on this worker when it was published, less those that have had it.
     pub(super) members: u32,
@@ -32,7 +32,7 @@ pub(super) struct Pending {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A delivery.
-    Event(Publication),
+    Event(Delivery),
     /// A control frame.
     Control(Bytes),
 }
@@ -57,11 +57,11 @@ impl Aside {
     }
 
     /// The aside as what is written, unless it is a delivery too late for that.
-    pub(super) fn piece(&self, now: Millis) -> Option<Piece<'_>> {
+    pub(super) fn piece(&self, now: Millis) -> Option<OutboundPiece<'_>> {
         match &self.content {
-            Content::Event(publication) if publication.deadline <= now => None,
-            Content::Event(publication) => Some(Piece::Event(publication)),
-            Content::Control(frame) => Some(Piece::Control(frame)),
+            Content::Event(delivery) if delivery.deadline <= now => None,
+            Content::Event(delivery) => Some(OutboundPiece::Event(delivery)),
+            Content::Control(frame) => Some(OutboundPiece::Control(frame)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Aside {
     /// Bytes on the wire.
     pub(super) fn len(&self) -> usize {
         match &self.content {
-            Content::Event(publication) => publication.frame.len(),
+            Content::Event(delivery) => delivery.frame.len(),
             Content::Control(frame) => frame.len(),
         }
     }
@@ -81,26 +81,26 @@ impl Aside {
 
 /// Parcels and their bytes: what a mailbox counts until they have been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub(super) struct ParcelLoad {
     pub(super) parcels: usize,
     pub(super) bytes: usize,
 }
 
-impl Load {
+impl ParcelLoad {
     pub(super) fn add(&mut self, bytes: usize) {
         self.parcels += 1;
         self.bytes += bytes;
     }
 }
 
-impl std::ops::AddAssign for Load {
+impl std::ops::AddAssign for ParcelLoad {
     fn add_assign(&mut self, other: Self) {
         self.parcels += other.parcels;
         self.bytes += other.bytes;
     }
 }
 
-impl std::ops::SubAssign for Load {
+impl std::ops::SubAssign for ParcelLoad {
     fn sub_assign(&mut self, other: Self) {
         self.parcels -= other.parcels;
         self.bytes -= other.bytes;
@@ -110,9 +110,9 @@ impl std::ops::SubAssign for Load {
 /// What a room has been told and its members have not been written yet, as it came.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    pub(super) pending: Vec<Pending>,
+    pub(super) pending: Vec<PendingPublication>,
     pub(super) asides: Vec<Aside>,
-    pub(super) load: Load,
+    pub(super) load: ParcelLoad,
     /// How many events the worker had seen when the first of it came.
     pub(super) since: u64,
 }
@@ -122,8 +122,8 @@ impl Gathering {
         self.pending.is_empty() && self.asides.is_empty()
     }
 
-    pub(super) fn add(&mut self, pending: Pending) {
-        self.load.add(pending.publication.frame.len());
+    pub(super) fn add(&mut self, pending: PendingPublication) {
+        self.load.add(pending.delivery.frame.len());
         self.pending.push(pending);
     }
 
@@ -143,7 +143,7 @@ impl Gathering {
         for pending in &mut self.pending {
             if member.joined_before(pending.sequence) {
                 pending.members = pending.members.saturating_sub(1);
-                share.push(pending.publication.clone(), pending.sequence, 1);
+                share.push(pending.delivery.clone(), pending.sequence, 1);
             }
         }
         let own = |aside: &mut Aside| aside.connection == connection;
@@ -158,7 +158,7 @@ impl Gathering {
 /// Publications on their way to the members of a room, and the asides among them.
 #[derive(Debug)]
 pub(super) struct FanOut {
-    pub(super) frames: Vec<Publication>,
+    pub(super) frames: Vec<Delivery>,
     /// Their numbers.
     pub(super) sequences: Vec<u32>,
     /// Numbers of those that have become too old for the members still to be served.
@@ -167,7 +167,7 @@ pub(super) struct FanOut {
     pub(super) asides: Vec<Aside>,
     /// Deliveries of which nothing has become yet.
     pub(super) owed: u64,
-    pub(super) load: Load,
+    pub(super) load: ParcelLoad,
     /// No frame's deadline is before this.
     earliest: Millis,
     /// Members at these positions are still to be served.
@@ -183,7 +183,7 @@ impl Default for FanOut {
             late: Vec::new(),
             asides: Vec::new(),
             owed: 0,
-            load: Load::default(),
+            load: ParcelLoad::default(),
             earliest: Millis::NEVER,
             unserved: 0..0,
             newest_first: false,
@@ -192,10 +192,10 @@ impl Default for FanOut {
 }
 
 impl FanOut {
-    fn push(&mut self, publication: Publication, sequence: u32, members: u32) {
+    fn push(&mut self, delivery: Delivery, sequence: u32, members: u32) {
         self.owed += u64::from(members);
-        self.earliest = self.earliest.min(publication.deadline);
-        self.frames.push(publication);
+        self.earliest = self.earliest.min(delivery.deadline);
+        self.frames.push(delivery);
         self.sequences.push(sequence);
     }
 
@@ -208,15 +208,15 @@ impl FanOut {
     /// together.
     pub(super) fn begin(&mut self, gathering: &mut Gathering, members: usize) {
         let mut bytes = 0;
-        let fits = |pending: &&Pending| {
+        let fits = |pending: &&PendingPublication| {
             let fits = bytes < GATHER_BYTES_MAX;
-            bytes += pending.publication.frame.len();
+            bytes += pending.delivery.frame.len();
             fits
         };
         let count = gathering.pending.iter().take_while(fits).count();
         for pending in gathering.pending.drain(..count) {
-            self.load.add(pending.publication.frame.len());
-            self.push(pending.publication, pending.sequence, pending.members);
+            self.load.add(pending.delivery.frame.len());
+            self.push(pending.delivery, pending.sequence, pending.members);
         }
         if gathering.pending.is_empty() {
             self.load = std::mem::take(&mut gathering.load);
@@ -255,8 +255,8 @@ impl FanOut {
         let mut sequences = std::mem::take(&mut self.sequences).into_iter();
         let late = &mut self.late;
         let kept = &mut self.sequences;
-        self.frames.retain(|publication| {
-            let is_late = publication.deadline <= now;
+        self.frames.retain(|delivery| {
+            let is_late = delivery.deadline <= now;
             let list = if is_late { &mut *late } else { &mut *kept };
             list.extend(sequences.next());
             !is_late
@@ -348,7 +348,7 @@ impl FanOut {
         self.late.shrink_to(KEPT);
         self.asides.clear();
         self.asides.shrink_to(KEPT);
-        (self.owed, self.load) = (0, Load::default());
+        (self.owed, self.load) = (0, ParcelLoad::default());
         self.earliest = Millis::NEVER;
         self.stop();
     }
@@ -377,16 +377,16 @@ impl FanOut {
 /// Frames and asides of one connection in order.
 #[derive(Clone, Debug)]
 pub(super) struct Merged<'a> {
-    frames: &'a [Publication],
+    frames: &'a [Delivery],
     sequences: &'a [u32],
     asides: &'a [Aside],
     now: Millis,
 }
 
 impl<'a> Iterator for Merged<'a> {
-    type Item = Piece<'a>;
+    type Item = OutboundPiece<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<OutboundPiece<'a>> {
         loop {
             match (self.sequences, self.asides) {
                 ([sequence, ..], asides)
@@ -397,7 +397,7 @@ impl<'a> Iterator for Merged<'a> {
                     let (frame, rest) = self.frames.split_first()?;
                     self.frames = rest;
                     self.sequences = self.sequences.get(1..)?;
-                    return Some(Piece::Event(frame));
+                    return Some(OutboundPiece::Event(frame));
                 }
                 (_, [aside, rest @ ..]) => {
                     self.asides = rest;

@@ -1,86 +1,22 @@
 //! How connections come and go: taken over, closed, drained, buried.
 
-use super::Handoff;
 use super::client::{Client, Ended, ReadSide, Seat, Stage};
 use super::connection::Connection;
+use super::drain::Drain;
+use super::handoff::Handoff;
 use super::outbound::Sent;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of, slot_of};
 use super::slab::index_of;
 use super::turn::Worker;
+use crate::broker::RoomSlot;
 use crate::broker::ledger::Cause;
-use crate::broker::room::RoomSlot;
 use crate::broker::{Consumers, Publication};
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
-use std::time::Duration;
-
-/// A drain under way.
-#[derive(Debug)]
-pub(super) struct Drain {
-    reason: CloseReason,
-    started: Millis,
-    deadline: Millis,
-    connections: u64,
-    closed: u64,
-    cursor: u32,
-    /// Due, but somebody is still being answered in their rooms.
-    awaiting: Vec<u64>,
-    /// What waited for the sockets is given up.
-    is_cut: bool,
-}
-
-/// Shortly before the deadline the close frame takes the place of what a slow reader still has to
-/// get, so that it can learn why it ends: this long before, at most a tenth of the drain.
-const LAST_WORD: Duration = Duration::from_secs(1);
-
-impl Drain {
-    pub(super) fn new(
-        reason: CloseReason,
-        started: Millis,
-        deadline: Millis,
-        connections: u64,
-    ) -> Self {
-        Self {
-            reason,
-            started,
-            deadline,
-            connections,
-            closed: 0,
-            cursor: 0,
-            awaiting: Vec::new(),
-            is_cut: false,
-        }
-    }
-
-    /// Closes are spread over this; the rest of the time is for slow readers and the closing
-    /// handshakes.
-    fn window(&self) -> Duration {
-        self.deadline.since(self.started) * 2 / 3
-    }
-
-    /// How many connections are to be closed by now. Never less than one, so that a drain of a few
-    /// connections starts at once; all at the end of the window, whoever came late.
-    fn due(&self, now: Millis) -> u64 {
-        let (window, elapsed) = (
-            self.window().as_millis(),
-            now.since(self.started).as_millis(),
-        );
-        if elapsed >= window {
-            return u64::MAX;
-        }
-        let due = u128::from(self.connections) * elapsed / window;
-        u64::try_from(due).unwrap_or(u64::MAX).max(1)
-    }
-
-    fn is_last_word(&self, now: Millis) -> bool {
-        let before = LAST_WORD.min(self.deadline.since(self.started) / 10);
-        now + before >= self.deadline
-    }
-}
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Takes a connection over from another thread.
@@ -166,6 +102,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Writes the 101 and the greeting, in one call. In front of everything that its room gets from
     /// now on, and what the room has been sent before is not for this member.
     fn greet(&mut self, key: u64, answer: &[u8], greeting: Option<&Publication>) {
+        let greeting = greeting.map(Publication::delivery);
         let Self {
             clients, context, ..
         } = self;
@@ -183,7 +120,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         } = client;
         let outbound = &mut connection.outbound;
         if outbound
-            .greet(now, &self.bounds, answer, greeting, socket, &mut sent)
+            .greet(
+                now,
+                &self.bounds,
+                answer,
+                greeting.as_ref(),
+                socket,
+                &mut sent,
+            )
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);

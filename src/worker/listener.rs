@@ -8,31 +8,19 @@
 //! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
-use super::Handoff;
-use super::port::{Port, Ready, TcpPort};
-use super::turn::{TIMER_MAX, Worker};
+use super::handoff::Handoff;
+use super::port::{Port, TcpPort};
+use crate::broker::Role;
 use crate::broker::placement::Passage;
-use crate::broker::{Consumers, Role};
 use crate::clock::Millis;
-use crate::metrics::count;
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Connections accepted in one turn; then those that are open have theirs.
-const BATCH: usize = 64;
-
-/// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
-const FIRST_READ: usize = 8 * 1024;
-
-/// The first and the longest pause after a failed accept.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Who decides about clients that are no connections yet: the server. It is asked on a worker's thread, so it
 /// never waits.
@@ -72,27 +60,27 @@ pub struct Accepted {
 }
 
 /// A socket whose client has not spoken yet.
-struct Arrival<S> {
-    socket: S,
-    peer: u64,
-    deadline: Millis,
+pub(super) struct Arrival<S> {
+    pub(super) socket: S,
+    pub(super) peer: u64,
+    pub(super) deadline: Millis,
     /// When its timer fires.
-    armed: Millis,
+    pub(super) armed: Millis,
 }
 
 /// The way in of one node.
 pub struct Listener<P: Port = TcpPort> {
-    listening: P::Listening,
-    gate: Arc<dyn Gate<P::Socket>>,
-    handshake_timeout: Duration,
+    pub(super) listening: P::Listening,
+    pub(super) gate: Arc<dyn Gate<P::Socket>>,
+    pub(super) handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
-    arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
+    pub(super) arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
     /// The listener may have more than has been accepted.
-    accept_ready: bool,
+    pub(super) accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
-    failed: Option<(Millis, Duration)>,
+    pub(super) failed: Option<(Millis, Duration)>,
     /// Nobody new is to come: it closes once nobody waits at the listener.
-    is_closing: bool,
+    pub(super) is_closing: bool,
 }
 
 impl<P: Port> fmt::Debug for Listener<P> {
@@ -124,7 +112,7 @@ impl<P: Port> Listener<P> {
     }
 
     /// An accept did not fail.
-    fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self) {
         if self.failed.take().is_some() {
             tracing::info!("accepting connections again");
         }
@@ -138,231 +126,5 @@ impl<P: Port> Listener<P> {
             None => return next,
         };
         Some(next.map_or(own, |next| next.min(own)))
-    }
-}
-
-impl<P: Port, C: Consumers> Worker<P, C> {
-    /// Begins to listen.
-    ///
-    /// # Panics
-    /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
-    pub(super) fn listen_at(&mut self, mut listener: Listener<P>) {
-        self.port
-            .listen(&mut listener.listening)
-            .expect("invariant: at the start a poll can watch one more socket");
-        self.listener = Some(listener);
-    }
-
-    /// The listener says that somebody is there.
-    pub(super) fn accept_ready(&mut self) {
-        if let Some(listener) = &mut self.listener {
-            listener.accept_ready = true;
-        }
-    }
-
-    /// Accepts who is there. Errors back off instead of spinning: without a free descriptor, accept fails at
-    /// once, and the listener will not say again that somebody waits.
-    pub(super) fn accept(&mut self) {
-        let now = self.context.now;
-        for _ in 0..BATCH {
-            let Some(listener) = &mut self.listener else {
-                return;
-            };
-            if !listener.accept_ready || listener.failed.is_some_and(|(due, _)| now < due) {
-                return;
-            }
-            match self.port.accept(&listener.listening) {
-                Ok((socket, address)) => {
-                    listener.recovered();
-                    self.context.tally.accepted += 1;
-                    self.arrive(socket, address);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    listener.recovered();
-                    listener.accept_ready = false;
-                    if listener.is_closing {
-                        self.stop_listening();
-                    }
-                }
-                Err(error) => {
-                    let kind = kind_of(&error);
-                    count(&self.context.metrics.accept_errors, "kind", kind);
-                    if kind == "aborted" {
-                        continue;
-                    }
-                    if listener.failed.is_none() {
-                        tracing::warn!(%error, "cannot accept connections; trying again (raise the descriptor limit if it says too many open files)");
-                    }
-                    let pause = listener.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
-                    let pause = pause.min(BACK_OFF.1);
-                    listener.failed = Some((now + pause, pause));
-                }
-            }
-        }
-    }
-
-    fn arrive(&mut self, socket: P::Socket, address: SocketAddr) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some((mut socket, peer)) = listener.gate.admit(socket, address) else {
-            return;
-        };
-        let key = self.clients.reserve();
-        if let Err(error) = self.port.watch(&mut socket, key) {
-            tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            self.clients.release(key);
-            listener.gate.leave(peer);
-            return;
-        }
-        let now = self.context.now;
-        let deadline = now + listener.handshake_timeout;
-        let armed = deadline.min(now + TIMER_MAX);
-        self.timers.arm(armed, key);
-        let arrival = Arrival {
-            socket,
-            peer,
-            deadline,
-            armed,
-        };
-        listener.arrivals.insert(key, arrival);
-    }
-
-    /// Something happened to a socket whose client had not spoken.
-    pub(super) fn on_arrival(&mut self, key: u64, ready: Ready) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get_mut(&key) else {
-            return;
-        };
-        let space = self.buffer.get_mut(..FIRST_READ).unwrap_or_default();
-        match arrival.socket.read(space) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {}
-            Ok(0) | Err(_) => self.forget(key),
-            Ok(count) => {
-                // More may be there, or the end, that no event will announce again.
-                let more = count == FIRST_READ || ready.is_read_closed;
-                self.on_first_bytes(key, count, more);
-            }
-        }
-    }
-
-    /// Acts on a client's first bytes, which are in the read buffer.
-    fn on_first_bytes(&mut self, key: u64, count: usize, more: bool) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get(&key) else {
-            return;
-        };
-        let bytes = self.buffer.get(..count).unwrap_or_default();
-        // Still an arrival meanwhile, so that a panic in there leaves one to forget.
-        let accepted = listener.gate.accept(bytes, arrival.peer);
-        let Some(mut arrival) = listener.arrivals.remove(&key) else {
-            return;
-        };
-        let is_mine = |accepted: &Accepted| accepted.passage.worker() == self.context.worker;
-        let is_mine = accepted.as_ref().is_some_and(is_mine);
-        if !is_mine {
-            self.clients.release(key);
-            self.port.unwatch(&mut arrival.socket);
-        }
-        let Some(accepted) = accepted else {
-            let (read, left) = (Bytes::copy_from_slice(bytes), arrival.deadline);
-            let left = left.since(self.context.now);
-            listener
-                .gate
-                .serve(arrival.socket, read, arrival.peer, left);
-            return;
-        };
-        listener.gate.leave(arrival.peer);
-        let handoff = Handoff {
-            socket: arrival.socket,
-            answer: accepted.answer,
-            leftover: Bytes::copy_from_slice(bytes.get(accepted.length..).unwrap_or_default()),
-            role: accepted.role,
-            room: accepted.room,
-            passage: accepted.passage,
-            peer: arrival.peer,
-        };
-        if is_mine {
-            self.begin(key, handoff, arrival.armed);
-            if more {
-                self.agenda.read_again(key);
-            }
-        } else {
-            listener.gate.hand_over(handoff);
-        }
-    }
-
-    /// A timer fired for a key that is no connection's: a client may have been silent for too long.
-    pub(super) fn on_arrival_timer(&mut self, key: u64) {
-        let now = self.context.now;
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        let Some(arrival) = listener.arrivals.get_mut(&key) else {
-            return;
-        };
-        if now < arrival.deadline {
-            arrival.armed = arrival.deadline.min(now + TIMER_MAX);
-            self.timers.arm(arrival.armed, key);
-            return;
-        }
-        count(
-            &self.context.metrics.handshakes_refused,
-            "reason",
-            "timeout",
-        );
-        tracing::debug!(reason = "timeout", "request refused");
-        self.forget(key);
-    }
-
-    /// Drops a client that has not become a connection, if this key is one's.
-    pub(super) fn forget(&mut self, key: u64) {
-        let Some(listener) = &mut self.listener else {
-            return;
-        };
-        if let Some(arrival) = listener.arrivals.remove(&key) {
-            listener.gate.leave(arrival.peer);
-            self.clients.release(key);
-        }
-    }
-
-    /// Closes the listener as soon as everybody who waits there has been accepted: what the kernel has let in is
-    /// answered, not reset.
-    pub(super) fn shut(&mut self) {
-        if let Some(listener) = &mut self.listener {
-            listener.is_closing = true;
-            listener.accept_ready = true;
-        }
-    }
-
-    /// Closes the listener. Those who have not spoken are refused by the control plane when they do.
-    pub(super) fn stop_listening(&mut self) {
-        let Some(listener) = self.listener.take() else {
-            return;
-        };
-        for (key, mut arrival) in listener.arrivals {
-            self.clients.release(key);
-            self.port.unwatch(&mut arrival.socket);
-            let left = arrival.deadline.since(self.context.now);
-            listener
-                .gate
-                .serve(arrival.socket, Bytes::new(), arrival.peer, left);
-        }
-    }
-}
-
-fn kind_of(error: &io::Error) -> &'static str {
-    // Linux and the BSDs agree on these two.
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    match error.raw_os_error() {
-        Some(EMFILE | ENFILE) => "descriptors",
-        _ if error.kind() == ErrorKind::ConnectionAborted => "aborted",
-        _ if error.kind() == ErrorKind::OutOfMemory => "memory",
-        _ => "other",
     }
 }

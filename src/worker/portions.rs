@@ -1,8 +1,9 @@
 //! Which rooms are written in this turn, and how much of each; see [`Agenda`](super::agenda::Agenda).
 
+use super::agenda::EVENTS;
 use super::gathering::GATHER_BYTES_MAX;
 use super::port::Port;
-use super::turn::{EVENTS, Worker};
+use super::turn::Worker;
 use crate::broker::Consumers;
 
 /// What the small rooms may take of a turn, in writes.

@@ -1,7 +1,7 @@
 //! What a worker says about itself: counts to the shared metrics, answers to audits.
 
-use super::Report;
-use super::context::Tally;
+use super::context::TurnTally;
+use super::handle::Report;
 use super::port::Port;
 use super::rooms::key_of;
 use super::turn::Worker;
@@ -14,7 +14,7 @@ use crate::name::RoomName;
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Adds the turn's counts to the shared metrics and answers audits.
     pub(super) fn report(&mut self) {
-        let Tally {
+        let TurnTally {
             bytes_read,
             bytes_written,
             writes,

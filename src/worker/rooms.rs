@@ -1,18 +1,12 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
 use super::gathering::{Aside, FanOut, Gathering};
+use super::member::{Member, low_half};
+use super::slab::index_of;
+use crate::broker::RoomSlot;
 use crate::broker::ledger::{Cause, Ledger};
-use crate::broker::room::{Room, RoomSlot};
+use crate::broker::room::Room;
 use std::sync::Arc;
-
-/// One member: a place in the worker's slab.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Member {
-    pub(super) index: u32,
-    /// Low half of the room's sequence when it joined: later publications are for it. Members and
-    /// publications in flight are never 2^31 publications apart, so the half tells the order.
-    joined: u32,
-}
 
 /// A room's account: as [`Ledger`], but small, since there is one per room.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +104,7 @@ pub(super) struct LocalRoom {
 /// A room's place as the broker writes it, from the slab's key.
 pub(super) fn slot_of(key: u64) -> RoomSlot {
     RoomSlot {
-        index: super::slab::index_of(key),
+        index: index_of(key),
         generation: (key >> 32) as u32,
     }
 }
@@ -118,16 +112,6 @@ pub(super) fn slot_of(key: u64) -> RoomSlot {
 /// The reverse of [`slot_of`].
 pub(super) fn key_of(slot: RoomSlot) -> u64 {
     u64::from(slot.generation) << 32 | u64::from(slot.index)
-}
-
-/// The half of a publication's number that tells the order.
-pub(super) fn low_half(sequence: u64) -> u32 {
-    (sequence & u64::from(u32::MAX)) as u32
-}
-
-/// Does publication `one` come before publication `other`?
-pub(super) fn is_before(one: u32, other: u32) -> bool {
-    other.wrapping_sub(one).cast_signed() > 0
 }
 
 impl LocalRoom {
@@ -190,36 +174,9 @@ impl LocalRoom {
     }
 }
 
-impl Member {
-    /// The first of these publications, oldest first, that came after this member joined.
-    pub(super) fn first_of(self, sequences: &[u32]) -> usize {
-        let earlier = |sequence: &&u32| !self.joined_before(**sequence);
-        sequences.iter().take_while(earlier).count()
-    }
-
-    /// Is this publication for it?
-    pub(super) fn joined_before(self, sequence: u32) -> bool {
-        is_before(self.joined, sequence)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_member_gets_what_was_published_after_it_joined() {
-        let first = |joined| Member { index: 0, joined }.first_of(&[5, 6, 7]);
-        assert_eq!((first(4), first(5), first(6), first(7)), (0, 1, 2, 3));
-        assert_eq!(
-            Member {
-                index: 0,
-                joined: u32::MAX
-            }
-            .first_of(&[u32::MAX, 0]),
-            1
-        );
-    }
 
     #[test]
     fn a_small_account_reads_as_the_large_one() {

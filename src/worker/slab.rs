@@ -7,7 +7,7 @@
 const CHUNK: usize = 256;
 
 #[derive(Debug)]
-struct Place<T> {
+struct SlabPlace<T> {
     generation: u32,
     /// The next free place while this one is empty.
     next_free: u32,
@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 /// The slab.
 #[derive(Debug)]
 pub struct Slab<T> {
-    chunks: Vec<Vec<Place<T>>>,
+    chunks: Vec<Vec<SlabPlace<T>>>,
     free: u32,
     len: usize,
 }
@@ -42,7 +42,7 @@ pub fn index_of(key: u64) -> u32 {
 
 impl<T> Slab<T> {
     /// Bytes of one place.
-    pub(crate) const PLACE_BYTES: usize = size_of::<Place<T>>();
+    pub(crate) const PLACE_BYTES: usize = size_of::<SlabPlace<T>>();
 
     /// Tenants.
     #[must_use]
@@ -84,7 +84,7 @@ impl<T> Slab<T> {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Place {
+            chunk.push(SlabPlace {
                 generation: 0,
                 next_free: NONE,
                 tenant: None,
@@ -155,13 +155,13 @@ impl<T> Slab<T> {
         Some(tenant)
     }
 
-    fn place(&self, index: u32) -> Option<&Place<T>> {
+    fn place(&self, index: u32) -> Option<&SlabPlace<T>> {
         self.chunks
             .get(index as usize / CHUNK)?
             .get(index as usize % CHUNK)
     }
 
-    fn place_mut(&mut self, index: u32) -> Option<&mut Place<T>> {
+    fn place_mut(&mut self, index: u32) -> Option<&mut SlabPlace<T>> {
         self.chunks
             .get_mut(index as usize / CHUNK)?
             .get_mut(index as usize % CHUNK)

@@ -13,6 +13,9 @@ const SLOT_MILLIS: u64 = 100;
 /// Slots of the wheel: deadlines further away than 51.2 s are kept in the last slot and look again.
 const SLOTS: usize = 512;
 
+/// The farthest a timer is set: within the wheel's 51.2 s, so that it never fires early.
+pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
+
 /// The wheel.
 #[derive(Debug)]
 pub struct Timers {

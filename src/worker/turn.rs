@@ -1,18 +1,19 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, EVENTS};
 use super::client::{Client, Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
 use super::context::{Speaker, WorkerContext};
+use super::drain::Drain;
 use super::fan_out::Offered;
-use super::gathering::{FanOut, Gathering, Load};
-use super::lifecycle::Drain;
+use super::gathering::{FanOut, Gathering, ParcelLoad};
+use super::handle::{Instruction, Report, WorkerHandle, WorkerSlot};
 use super::listener::Listener;
 use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::rooms::LocalRoom;
 use super::slab::Slab;
-use super::timers::Timers;
-use super::{Instruction, OnClose, Report, Supplies, WorkerHandle, WorkerSlot};
+use super::supplies::{OnClose, Supplies};
+use super::timers::{TIMER_MAX, Timers};
 use crate::broker::ledger::Ledger;
 use crate::broker::queue::Bounds;
 use crate::broker::{Consumers, Parcel};
@@ -34,16 +35,8 @@ pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// Reads of one connection in one turn; then the others have theirs.
 const READS_PER_TURN: usize = 8;
 
-/// Events taken per poll. A turn reads from all of them before it writes to any, so few enough that
-/// their sockets are still in the core's cache when it writes (`compare --only echo-2000`, in `floor`:
-/// 1,024 events 1.22, 256 1.12, 64 1.05, 16 1.09), and enough that a poll's own cost is spread.
-pub(super) const EVENTS: usize = 64;
-
 /// How often a drain looks which connections are due.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
-
-/// The farthest a timer is set: within the wheel's 51.2 s, so that it never fires early.
-pub(super) const TIMER_MAX: Duration = Duration::from_secs(50);
 
 type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
 
@@ -68,9 +61,9 @@ pub struct Worker<P: Port, C: Consumers> {
     /// Parcels taken from the mailbox.
     pub(super) parcels: Vec<Parcel>,
     /// Of these, what has been dealt with since room was made for it.
-    pub(super) done: Load,
+    pub(super) done: ParcelLoad,
     /// What has been taken and no room has been made for yet.
-    pub(super) held: Load,
+    pub(super) held: ParcelLoad,
     /// Deliveries and bytes of the parcel that is being delivered.
     pub(super) in_hand: Option<(u64, usize)>,
     pub(super) agenda: Agenda,
@@ -154,8 +147,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
             parcels: Vec::new(),
-            done: Load::default(),
-            held: Load::default(),
+            done: ParcelLoad::default(),
+            held: ParcelLoad::default(),
             in_hand: None,
             agenda: Agenda::default(),
             apart: FanOut::default(),

@@ -1,10 +1,13 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
 use super::connection::{PINGS, STALL};
-use super::{
-    Handoff, Instruction, Listener, Port, Report, Supplies, TcpPort, WorkerHandle, WorkerSlot,
-    spawn,
-};
+use super::handle::{Instruction, Report, WorkerHandle, WorkerSlot};
+use super::handoff::Handoff;
+use super::listener::Listener;
+use super::port::{Port, TcpPort};
+use super::supplies::Supplies;
+use super::turn::Worker;
+use super::{affinity, memory};
 use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
@@ -76,6 +79,24 @@ fn declare(metrics: &Metrics) {
     all(&metrics.violations, "kind", &[PINGS, STALL]);
     all(&metrics.commands, "kind", &["user", "system"]);
     all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
+}
+
+/// Starts worker number `id` on its own thread, which ends after [`Instruction::Drain`].
+fn spawn(
+    id: usize,
+    slot: WorkerSlot,
+    supplies: Supplies,
+    consumers: impl Consumers,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("worker-{id}"))
+        .stack_size(memory::STACK_BYTES)
+        .spawn(move || {
+            if supplies.config.server.pin_workers {
+                affinity::pin(id);
+            }
+            Worker::new(id, slot, &supplies, consumers).run();
+        })
 }
 
 /// There is no worker to listen.

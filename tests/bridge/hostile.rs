@@ -3,13 +3,13 @@
 use super::*;
 use crate::support::redis::{Conversation, Reply};
 use bytes::Bytes;
-use supportal::internal::bridge::envelope::{Entry, Head, NodeId, Writer};
+use supportal::internal::bridge::envelope::{EnvelopeEntry, EnvelopeHead, EnvelopeWriter, NodeId};
 
 const ROOM: &str = "supportal:room:chat_1_abc";
 
 /// A node that exists only here.
-fn head(node: u8, incarnation: u64) -> Head {
-    Head {
+fn head(node: u8, incarnation: u64) -> EnvelopeHead {
+    EnvelopeHead {
         node: NodeId([node; 16]),
         epoch: 1,
         incarnation,
@@ -36,20 +36,19 @@ fn soon() -> u64 {
     u64::try_from(now.expect("after 1970").as_millis()).expect("64 bits") + 60_000
 }
 
-fn message(head: &Head, number: u64, text: &str, deadline: u64) -> Bytes {
-    let mut writer = Writer::new(head, 0);
-    writer.push(Entry::Message {
+fn message(head: &EnvelopeHead, number: u64, text: &str, deadline: u64) -> Bytes {
+    let mut writer = EnvelopeWriter::new(head, 0);
+    writer.push(EnvelopeEntry::Message {
         number,
         deadline,
-        class: 0,
         frame: &frame(text),
     });
     writer.finish()
 }
 
-fn mark(head: &Head, number: u64) -> Bytes {
-    let mut writer = Writer::new(head, 0);
-    writer.push(Entry::Mark { number });
+fn mark(head: &EnvelopeHead, number: u64) -> Bytes {
+    let mut writer = EnvelopeWriter::new(head, 0);
+    writer.push(EnvelopeEntry::Mark { number });
     writer.finish()
 }
 

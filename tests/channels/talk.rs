@@ -212,3 +212,21 @@ fn a_channel_that_is_full_is_counted_and_its_user_told() {
     let waiting = redis.command(&["ZCARD", "asginobody-listens"]);
     assert_eq!(waiting, crate::support::redis::Reply::Number(5));
 }
+
+#[test]
+fn a_node_goes_on_when_django_has_been_told_more_than_a_mailbox_holds() {
+    for further in ["chat.deliver=room", "chat.deliver=sender"] {
+        let redis = Redis::start(&[]);
+        let settings = [
+            "channels.send_to_group=users",
+            "broker.mailbox_bytes=262144",
+            further,
+        ];
+        let gateway = node("core", &[&redis], &settings);
+        let mut client = gateway.join("abc");
+        let text = "x".repeat(20_000);
+        for _ in 0..30 {
+            say(&mut client, &text);
+        }
+    }
+}

@@ -11,6 +11,9 @@ use supportal::internal::worker::Instruction;
 /// Rounds until everything must be quiet.
 const ROUNDS: usize = 20_000;
 
+/// Waits of 50 ms for what only time brings: tokens, and answers one after the other.
+const PATIENCE: usize = 4_000;
+
 fn require(is_so: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if is_so { Ok(()) } else { Err(otherwise()) }
 }
@@ -154,7 +157,7 @@ impl World {
             }
         }
         self.settle()?;
-        for _ in 0..400 {
+        for _ in 0..PATIENCE {
             if !self.waits_for_time() {
                 break;
             }

@@ -11,9 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use supportal::RoomName;
 use supportal::internal::broker::{Broker, Role};
-use supportal::internal::chat::{self, Visit};
+use supportal::internal::chat::{self, DjangoPeer};
 use supportal::internal::clock::Millis;
-use supportal::internal::transport::handshake::{Head, answer, check};
+use supportal::internal::transport::handshake::{RequestHead, answer, check};
 use supportal::internal::worker::{Accepted, Gate, Handoff, Instruction, WorkerHandle};
 
 /// A socket on the control plane, whose head is not whole.
@@ -126,7 +126,7 @@ impl SimGate {
         match kind {
             "echo" => chat::echo(),
             "relay" => chat::relay(),
-            _ if self.is_django => chat::django(Visit {
+            _ if self.is_django => chat::django(DjangoPeer {
                 business_id: room.business_id().to_owned(),
                 session_id: room.session_id().to_owned(),
                 error: None,
@@ -139,13 +139,13 @@ impl SimGate {
 }
 
 /// A head as far as this simulation's clients write one: its target, and what is checked.
-fn parse(bytes: &[u8]) -> Option<(&str, Head<'_>, usize)> {
+fn parse(bytes: &[u8]) -> Option<(&str, RequestHead<'_>, usize)> {
     let length = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let mut lines = std::str::from_utf8(&bytes[..length]).ok()?.split("\r\n");
     let mut first = lines.next()?.split(' ');
     let (method, target) = (first.next()?, first.next()?);
     let fields = lines.filter_map(|line| line.split_once(": "));
-    let head = Head {
+    let head = RequestHead {
         method,
         is_http_11: true,
         fields: fields

@@ -19,6 +19,10 @@ use supportal::internal::worker::{
     Instruction, Listener, Port, Supplies, Worker, WorkerHandle, WorkerSlot,
 };
 use supportal::{Assistant, Failure, Piece, Question, Replies};
+use tokio::runtime::Handle;
+
+/// What the clock shows at first, in milliseconds.
+const START: u64 = 1_000;
 
 /// Most clients of one simulation.
 const CLIENTS_MAX: usize = 24;
@@ -51,7 +55,7 @@ impl Assistant for Slow {
         let number = super::wire::number(question.text.as_bytes()).unwrap_or(0);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(number * 37 % 600)).await;
-            let answer = if number % 7 == 0 {
+            let answer = if number.is_multiple_of(7) {
                 Err(Failure::Failed)
             } else {
                 Ok(Piece::Text(format!("~{}~", number + ANSWER)))
@@ -95,7 +99,7 @@ impl World {
         let config = Arc::new(config);
         let workers = choices.between(2, 3) as usize;
         let network = Arc::new(Mutex::new(Network::new(choices.part(), workers)));
-        port::set_time(&mut network.lock(), 1_000);
+        port::set_time(&mut network.lock(), START);
         network.lock().rudeness = *choices.pick(&[0, 2, 10]);
         network.lock().turn_millis = *choices.pick(&[0, 0, 1, 40]);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,11 +107,7 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime without I/O");
-        let assistant = if choices.once_in(3) {
-            Dispatcher::with(runtime.handle(), &config.assistant, Arc::new(Slow))
-        } else {
-            Dispatcher::start(runtime.handle(), &config.assistant).expect("nobody answers")
-        };
+        let assistant = assistant(&mut choices, &config, runtime.handle());
         let slots: Vec<_> = (0..workers).map(|id| slot(&network, id)).collect();
         let witness = Witness::default();
         let is_shared = config.chat.deliver == Deliver::Room;
@@ -135,20 +135,8 @@ impl World {
         );
         let listen = Instruction::Listen(Box::new(listener));
         assert!(slots[0].handle.send(listen).is_none(), "it has not ended");
-        let threads = slots.into_iter().enumerate().map(|(id, slot)| {
-            let consumers = Set::new(&config, &metrics, &assistant);
-            let handle = Arc::clone(&slot.handle);
-            let mut worker = Worker::new(id, slot, &supplies, consumers);
-            Thread {
-                asleep: (1_000, worker.next_wait().expect("it has not ended")),
-                worker: Some(worker),
-                handle,
-                events: SimPort::events(64),
-                frozen: 0,
-            }
-        });
         Self {
-            threads: threads.collect(),
+            threads: threads(slots, &supplies, &assistant),
             rooms: choices.between(1, 4),
             choices,
             config,
@@ -194,10 +182,6 @@ impl World {
         }
         let events = self.network.lock().events;
         let queued = self.metrics.deliveries_queued.get();
-        eprintln!(
-            "DBG worker {id} at step {}: {queued} queued",
-            self.trace.step
-        );
         self.trace.note(format_args!(
             "worker {id} at {now}: {events} written, {queued} queued, sleeps {next:?}"
         ));
@@ -371,6 +355,34 @@ impl World {
         self.trace
             .note(format_args!("link {} {what} {count}", client.link));
     }
+}
+
+fn assistant(choices: &mut Choices, config: &Config, handle: &Handle) -> Dispatcher {
+    if choices.once_in(3) {
+        Dispatcher::with(handle, &config.assistant, Arc::new(Slow))
+    } else {
+        Dispatcher::start(handle, &config.assistant).expect("nobody answers")
+    }
+}
+
+fn threads(
+    slots: Vec<WorkerSlot<SimPort>>,
+    supplies: &Supplies,
+    assistant: &Dispatcher,
+) -> Vec<Thread> {
+    let threads = slots.into_iter().enumerate().map(|(id, slot)| {
+        let consumers = Set::new(&supplies.config, &supplies.metrics, assistant);
+        let handle = Arc::clone(&slot.handle);
+        let mut worker = Worker::new(id, slot, supplies, consumers);
+        Thread {
+            asleep: (START, worker.next_wait().expect("it has not ended")),
+            worker: Some(worker),
+            handle,
+            events: SimPort::events(64),
+            frozen: 0,
+        }
+    });
+    threads.collect()
 }
 
 fn slot(network: &Shared, id: usize) -> WorkerSlot<SimPort> {

@@ -72,10 +72,11 @@ fn cluster_node(arguments: &[&str]) -> Redis {
 #[track_caller]
 pub(crate) fn cluster(arguments: &[&str]) -> Vec<Redis> {
     let nodes: Vec<Redis> = (0..3).map(|_| cluster_node(arguments)).collect();
-    for (redis, range) in nodes
-        .iter()
-        .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
-    {
+    let ranges = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+    for (redis, (epoch, range)) in nodes.iter().zip(["1", "2", "3"].into_iter().zip(ranges)) {
+        // Servers with one epoch take turns in getting another, for as long as that takes, and whatever
+        // was moved meanwhile may be claimed back.
+        redis.command(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]);
         redis.command(&["CLUSTER", "ADDSLOTSRANGE", range.0, range.1]);
         let port = redis.address().port().to_string();
         nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);

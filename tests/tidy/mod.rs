@@ -11,6 +11,9 @@ use std::fs;
 
 /// Longest file.
 const FILE_LINES_MAX: usize = 500;
+/// Lines of the library's files without its tests: half are at most so long, and nine of ten.
+const FILE_LINES_MEDIAN: usize = 150;
+const FILE_LINES_P90: usize = 350;
 /// Longest function, blank lines and comments not counted.
 const FUNCTION_LINES_MAX: usize = 70;
 
@@ -264,6 +267,26 @@ fn files_are_at_most_500_lines_long() {
         }
     }
     report(&faults);
+}
+
+#[test]
+fn most_files_are_short() {
+    let sources = sources();
+    let tests = test_files(&sources);
+    let is_product = |source: &&Source| {
+        let is_test = tests.iter().any(|test| source.path.starts_with(test));
+        source.name().starts_with("src/") && !is_test
+    };
+    let mut files: Vec<(usize, String)> = sources
+        .iter()
+        .filter(is_product)
+        .map(|source| (source.text.lines().count(), source.name()))
+        .collect();
+    files.sort_unstable();
+    for (share, most) in [(50, FILE_LINES_MEDIAN), (90, FILE_LINES_P90)] {
+        let (lines, name) = files.get(files.len() * share / 100).expect("files");
+        assert!(*lines <= most, "{share}%: {name} has {lines}, over {most}");
+    }
 }
 
 #[test]

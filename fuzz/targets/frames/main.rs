@@ -3,11 +3,14 @@
 #![no_main]
 
 mod model;
+#[path = "../../../tests/cases/received.rs"]
+mod received;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use model::{Event, Outcome};
-use supportal::internal::transport::{self, Decoder, Incoming, Kind, Limits, Violation};
+use std::cell::RefCell;
+use supportal::internal::transport::{Decoder, Incoming, Input, Limits, MessageKind, Violation};
 
 /// One frame as a client, honest or not, might write it.
 #[derive(Arbitrary, Debug)]
@@ -54,7 +57,7 @@ enum Payload {
 }
 
 #[derive(Arbitrary, Debug)]
-enum Input {
+enum Bytes {
     Frames {
         frames: Vec<Frame>,
         reads: Reads,
@@ -148,60 +151,16 @@ fn put_length(out: &mut Vec<u8>, bit: u8, length: u64, form: u64) {
     }
 }
 
-/// Collects what the decoder finds.
-struct Collector<'a> {
-    events: Vec<Event>,
-    answers: Box<dyn Iterator<Item = u8> + 'a>,
-}
-
-impl Collector<'_> {
-    fn answer(&mut self, bit: u8) -> bool {
-        self.answers.next().unwrap_or(0) & bit != 0
-    }
-
-    /// Takes some of what is in `bytes`; how many of them were used.
-    fn decode(
-        &mut self,
-        decoder: &mut Decoder,
-        limits: &Limits,
-        bytes: &mut [u8],
-    ) -> Result<usize, Violation> {
-        let length = bytes.len();
-        let mut input = transport::Input::new(bytes);
-        while let Some(incoming) = decoder.next(limits, &mut input, || !self.answer(1)) {
-            let incoming = incoming?;
-            let is_message = matches!(incoming, Incoming::Message(..));
-            self.events.push(match incoming {
-                Incoming::Message(kind, payload) => {
-                    let copy = payload.to_vec();
-                    payload.fill(b'!');
-                    match kind {
-                        Kind::Text => Event::Text(copy),
-                        Kind::Binary => Event::Binary(copy),
-                    }
-                }
-                Incoming::Ping(payload) => Event::Ping(payload.to_vec()),
-                Incoming::Pong(payload) => Event::Pong(payload.to_vec()),
-                Incoming::Close(code, reason) => Event::Close(code, reason.to_owned()),
-            });
-            if is_message && self.answer(2) {
-                break;
-            }
-        }
-        Ok(length - input.rest().len())
-    }
-}
-
 /// What the decoder holds beside the bytes of a message: its box and a control frame's payload.
 const HELD_BESIDE: usize = 512;
 
 /// Feeds the decoder as a worker does and checks its promises about the bytes it leaves.
 fn decode(bytes: &[u8], limits: &Limits, reads: &Reads) -> Outcome {
     let mut decoder = Decoder::default();
-    let mut collector = Collector {
-        events: Vec::new(),
-        answers: Box::new(reads.answers.iter().copied().cycle().take(10_000)),
-    };
+    let mut events = Vec::new();
+    let answers = RefCell::new(reads.answers.iter().cycle().take(10_000));
+    let answer = |bit: u8| answers.borrow_mut().next().unwrap_or(&0) & bit != 0;
+    let (takes_data, stops) = (|| !answer(1), || answer(2));
     let mut sizes = reads.sizes.iter().copied().cycle();
     let mut waiting: Vec<u8> = Vec::new();
     let mut rest = bytes;
@@ -215,12 +174,18 @@ fn decode(bytes: &[u8], limits: &Limits, reads: &Reads) -> Outcome {
         waiting.extend_from_slice(read);
         loop {
             let before = waiting.clone();
-            let found = collector.events.len();
-            let consumed = match collector.decode(&mut decoder, limits, &mut waiting) {
+            let found = events.len();
+            let consumed = match received::decode(
+                (&mut decoder, limits),
+                &mut waiting,
+                &mut events,
+                takes_data,
+                stops,
+            ) {
                 Ok(consumed) => consumed,
                 Err(violation) => {
                     assert!(violation.reason.len() <= 123, "{violation:?}");
-                    return (collector.events, Some(violation.kind));
+                    return (events, Some(violation.kind));
                 }
             };
             assert_eq!(
@@ -235,21 +200,21 @@ fn decode(bytes: &[u8], limits: &Limits, reads: &Reads) -> Outcome {
                 "holds {}",
                 decoder.held_bytes()
             );
-            let stuck = consumed == 0 && collector.events.len() == found;
+            let stuck = consumed == 0 && events.len() == found;
             if waiting.is_empty() || (stuck && !rest.is_empty()) {
                 break;
             }
         }
         if rest.is_empty() && waiting.is_empty() {
-            return (collector.events, None);
+            return (events, None);
         }
     }
 }
 
-fuzz_target!(|input: Input| {
+fuzz_target!(|input: Bytes| {
     let (bytes, reads) = match input {
-        Input::Raw { reads, bytes } => (bytes, reads),
-        Input::Frames { frames, reads, cut } => {
+        Bytes::Raw { reads, bytes } => (bytes, reads),
+        Bytes::Frames { frames, reads, cut } => {
             let mut bytes = Vec::new();
             frames.iter().for_each(|frame| frame.write(&mut bytes));
             bytes.truncate(bytes.len().saturating_sub(usize::from(cut % 32)));

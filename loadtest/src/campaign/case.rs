@@ -1,41 +1,26 @@
 //! What is measured, what of it is shown, and what it must reach.
 
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The peer whose goals are judged.
 pub(crate) const OURS: &str = "supportal";
 
-/// Of a table of this program's, or read back from a folder.
-pub(crate) type Text = Cow<'static, str>;
+/// All there are, and their columns.
+const CASES: &str = include_str!("cases.toml");
 
 /// A figure of one measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Metric {
     /// Key in the raw data.
-    pub(crate) key: Text,
+    pub(crate) key: String,
     /// Head of the column.
-    pub(crate) label: Text,
+    pub(crate) label: String,
     /// Digits after the point.
     pub(crate) digits: usize,
     /// A column with the ratio to the baseline follows.
+    #[serde(default)]
     pub(crate) ratio: bool,
-}
-
-/// One [`Metric`].
-pub(crate) const fn metric(
-    key: &'static str,
-    label: &'static str,
-    digits: usize,
-    ratio: bool,
-) -> Metric {
-    let (key, label) = (Cow::Borrowed(key), Cow::Borrowed(label));
-    Metric {
-        key,
-        label,
-        digits,
-        ratio,
-    }
 }
 
 /// What ratios are taken to: always the measurement of the same round.
@@ -44,59 +29,52 @@ pub(crate) enum Baseline {
     #[default]
     None,
     /// The same case of this peer.
-    Peer(Text),
+    Peer(String),
     /// This case of the same peer.
-    Case(Text),
+    Case(String),
 }
 
 /// What a figure of ours must reach; the median of the rounds is judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Goal {
-    pub(crate) metric: Text,
+    pub(crate) metric: String,
     pub(crate) against: Against,
     /// At most this, or for [`Against::Over`] at least.
     pub(crate) limit: f64,
-}
-
-impl Goal {
-    pub(crate) const fn of(metric: &'static str, against: Against, limit: f64) -> Self {
-        let metric = Cow::Borrowed(metric);
-        Self {
-            metric,
-            against,
-            limit,
-        }
-    }
 }
 
 /// What the limit of a goal counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Against {
     /// Ours divided by this peer's.
-    Peer(Text),
+    Peer(String),
     /// Ours divided by our own of this case.
-    Case(Text),
+    Case(String),
     /// This peer's divided by ours: the more, the better.
-    Over(Text),
+    Over(String),
     /// Ours itself.
     Value,
 }
 
 /// One row of flags, measured against every peer that meets it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Case {
     /// Name for `--only`.
     pub(crate) name: String,
     pub(crate) title: String,
-    pub(crate) flags: Vec<String>,
+    /// As they are typed.
+    pub(crate) flags: String,
     /// Seconds measured; 0 where the flags say.
     pub(crate) seconds: f64,
-    pub(crate) metrics: Cow<'static, [Metric]>,
+    /// Name of the list of its columns.
+    pub(crate) columns: String,
+    pub(crate) metrics: Vec<Metric>,
     pub(crate) baseline: Baseline,
-    pub(crate) goals: Cow<'static, [Goal]>,
+    pub(crate) goals: Vec<Goal>,
     /// Heading of the table it shares with others; only this server is measured, and each row is compared with the first.
     pub(crate) table: Option<String>,
-    /// Worker threads of this server.
+    /// Worker threads of this server; 0 is 1.
     pub(crate) workers: usize,
     /// Too long to be measured more than once, or again because of a busy moment.
     pub(crate) once: bool,
@@ -104,11 +82,56 @@ pub(crate) struct Case {
     pub(crate) place: usize,
 }
 
-impl Case {
-    /// Flags as they are typed.
-    pub(crate) fn words(flags: &str) -> Vec<String> {
-        flags.split_whitespace().map(str::to_owned).collect()
+/// The file of all cases.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cases {
+    columns: BTreeMap<String, Vec<Metric>>,
+    /// Those of `compare --all`.
+    all: Vec<Case>,
+    /// Those of `compare --growth`, which share a [`Case::table`].
+    growth: Vec<Case>,
+    /// Those of `xnode --all`.
+    bridge: Vec<Case>,
+}
+
+impl Cases {
+    fn load() -> Self {
+        toml::from_str(CASES).expect("invariant: the file of this program is what its tests read")
     }
+
+    /// Those of `compare`, in the order of the tables.
+    pub(crate) fn of_compare() -> Vec<Case> {
+        let Self {
+            columns,
+            all,
+            growth,
+            ..
+        } = Self::load();
+        placed(&columns, all.into_iter().chain(growth))
+    }
+
+    /// Those of `xnode`, in the order of the tables.
+    pub(crate) fn of_bridge() -> Vec<Case> {
+        let Self {
+            columns, bridge, ..
+        } = Self::load();
+        placed(&columns, bridge.into_iter())
+    }
+
+    /// A list of columns by its name; nothing under any other.
+    pub(crate) fn columns(name: &str) -> Vec<Metric> {
+        Self::load().columns.remove(name).unwrap_or_default()
+    }
+}
+
+fn placed(columns: &BTreeMap<String, Vec<Metric>>, cases: impl Iterator<Item = Case>) -> Vec<Case> {
+    let place = |(place, case): (usize, Case)| Case {
+        metrics: columns.get(&case.columns).cloned().unwrap_or_default(),
+        place,
+        ..case
+    };
+    cases.enumerate().map(place).collect()
 }
 
 /// Refuses what is no case's name.
@@ -119,5 +142,35 @@ pub(crate) fn check_names(known: &[Case], only: &[String]) -> Result<(), String>
     match only.iter().find(|name| !is_known(name)) {
         Some(wrong) => Err(format!("--only {wrong}: there are {}", names.join(", "))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn every_case_is_a_run_the_command_line_understands_and_every_goal_is_of_a_column() {
+        let cases = [Cases::of_compare(), Cases::of_bridge()].concat();
+        for case in &cases {
+            let flags = case.flags.split_whitespace();
+            Cli::try_parse_from(["loadtest"].into_iter().chain(flags)).unwrap();
+            assert!(!case.metrics.is_empty(), "{}", case.name);
+            for goal in &case.goals {
+                let is_of = |metric: &Metric| metric.key == goal.metric;
+                assert!(case.metrics.iter().any(is_of), "{goal:?}");
+            }
+            if let Baseline::Case(other) = &case.baseline {
+                assert!(cases.iter().any(|case| case.name == *other), "{other}");
+            }
+        }
+        let names: BTreeMap<&str, &Case> = cases.iter().map(|c| (c.name.as_str(), c)).collect();
+        assert_eq!(names.len(), cases.len());
+        assert_eq!(
+            names["slow"].baseline,
+            Baseline::Case("slow-none".to_owned())
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Values out of a report's JSON.
+//! From a report's JSON to the figures of a table.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,15 +18,141 @@ pub(crate) fn figure(report: &Value, pointer: &str) -> Option<f64> {
     report.pointer(pointer)?.as_f64()
 }
 
-/// Those of these names and places that are there.
-pub(crate) fn read(report: &Value, places: &[(&str, &str)]) -> Values {
-    let of = |&(name, place): &(&str, &str)| Some((name.to_owned(), figure(report, place)?));
-    places.iter().filter_map(of).collect()
-}
-
 /// A list of sentences, such as `/verdict/failures`.
 pub(crate) fn sentences(report: &Value, pointer: &str) -> Vec<String> {
     let list = report.pointer(pointer).and_then(Value::as_array);
     let texts = list.into_iter().flatten().filter_map(Value::as_str);
     texts.map(str::to_owned).collect()
+}
+
+/// Name in the raw data, place in the report.
+#[rustfmt::skip]
+const PLACES: &[(&str, &str)] = &[
+    ("deliveries_per_second", "/figures/deliveries_per_second"),
+    ("cpu_micros_per_delivery", "/figures/cpu_micros_per_delivery"),
+    ("cpu_micros_per_life", "/figures/cpu_micros_per_life"),
+    ("lives_per_second", "/figures/lives_per_second"),
+    ("server_cpu", "/figures/server_cpu"),
+    ("generator_busy", "/figures/generator_busy"),
+    ("p50_ms", "/latency/p50_ms"),
+    ("p99_ms", "/latency/p99_ms"),
+    ("p999_ms", "/latency/p999_ms"),
+    ("handshake_p99_ms", "/handshakes/p99_ms"),
+    ("missing", "/verification/lost"),
+    ("slow_missed", "/verification/missed_by_slow_readers"),
+    ("far_p50_ms", "/across/latency/p50_ms"),
+    ("far_p99_ms", "/across/latency/p99_ms"),
+    ("bare_p50_ms", "/across/bare/p50_ms"),
+    ("bare_p99_ms", "/across/bare/p99_ms"),
+    ("lost_within", "/across/losses/within_nodes"),
+    ("lost_across", "/across/losses/across_nodes"),
+    ("unexplained", "/across/unexplained/across_nodes"),
+];
+
+/// All figures that the report has.
+pub(crate) fn figures(report: &Value) -> Values {
+    let at = |pointer: &str| figure(report, pointer);
+    let named = |&(name, place): &(&str, &str)| Some((name.to_owned(), at(place)?));
+    let mut figures: Values = PLACES.iter().filter_map(named).collect();
+    let mut set = |name: &str, value: Option<f64>| {
+        figures.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let closed = report
+        .pointer("/totals/slow_closed")
+        .and_then(Value::as_object);
+    // A sum of nothing would be -0.
+    let sum = |numbers: &serde_json::Map<String, Value>| {
+        numbers
+            .values()
+            .filter_map(Value::as_f64)
+            .fold(0.0, |a, b| a + b)
+    };
+    set("slow_closed", closed.map(sum));
+    set("waited", Some(waited(report)));
+    let cores = report.pointer("/figures/cores").and_then(Value::as_array);
+    let redis = cores.and_then(|all| all.last()?.as_f64());
+    let rate = at("/figures/deliveries_per_second").filter(|rate| *rate > 0.0);
+    let redis = redis.filter(|_| report.get("across").is_some_and(|across| !across.is_null()));
+    set(
+        "redis_micros_per_delivery",
+        redis.zip(rate).map(|(redis, rate)| redis * 1e6 / rate),
+    );
+    let rss = |name: &str| at(&format!("/memory/{name}/rss_bytes"));
+    let connections = at("/memory/connections").filter(|n| *n > 0.0);
+    let each = |name: &str| Some((rss(name)? - rss("empty")?) / 1024.0 / connections?);
+    set("idle_kib", each("idle").or_else(|| each("opened")));
+    set("end_kib", each("end"));
+    set("rss_empty_mb", rss("empty").map(|bytes| bytes / 1e6));
+    set("rss_opened_mb", rss("opened").map(|bytes| bytes / 1e6));
+    let opened = at("/memory/connect_seconds").filter(|seconds| *seconds > 0.0);
+    let rate = connections.zip(opened).map(|(n, seconds)| n / seconds);
+    set("opened_per_second", rate);
+    let samples = report.pointer("/samples").and_then(Value::as_array);
+    let resident = |sample: &Value| sample.pointer("/server/rss_bytes")?.as_f64();
+    let peak = samples
+        .into_iter()
+        .flatten()
+        .filter_map(resident)
+        .reduce(f64::max);
+    let growth = peak
+        .zip(rss("opened"))
+        .map(|(peak, opened)| (peak - opened) / 1e6);
+    set("growth_mb", growth);
+    figures
+}
+
+/// Share of the time that the generator or the server waited for a core. What shares a core by intention does not count: nodes and their
+/// Redis, or a Python process that speaks and the generator.
+fn waited(report: &Value) -> f64 {
+    let who = match report
+        .pointer("/across/facts/group_send")
+        .and_then(Value::as_bool)
+    {
+        None => &["generator", "server"][..],
+        Some(false) => &["generator"],
+        Some(true) => &[],
+    };
+    let shares = who
+        .iter()
+        .filter_map(|who| figure(report, &format!("/figures/{who}_waited")));
+    shares.fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_come_from_where_the_report_has_them() {
+        let report = serde_json::json!({
+            "figures": {"deliveries_per_second": 5.0, "generator_waited": 0.1, "server_waited": 0.2},
+            "latency": {"count": 0, "p50_ms": 0.0}, "verification": {"lost": 3},
+            "memory": {"connections": 1024, "empty": {"rss_bytes": 1_048_576},
+                "opened": {"rss_bytes": 2_097_152}, "end": {"rss_bytes": 3_145_728}},
+            "samples": [{"server": {"rss_bytes": 4_097_152}}, {"server": null}]});
+        let values = figures(&report);
+        assert_eq!(values["idle_kib"], 1.0);
+        assert_eq!(values["end_kib"], 2.0);
+        assert_eq!(values["growth_mb"], 2.0);
+        assert_eq!((values["missing"], values["waited"]), (3.0, 0.2));
+        // No latency was recorded, so there is none.
+        assert!(!values.contains_key("p50_ms"));
+    }
+
+    #[test]
+    fn over_nodes_redis_has_its_share_and_who_shares_a_core_is_not_disturbed() {
+        let mut report = serde_json::json!({
+            "figures": {"deliveries_per_second": 50.0, "cores": [0.2, 0.5], "generator_waited": 0.2, "server_waited": 0.9},
+            "across": {"facts": {"group_send": false}, "bare": {"count": 0, "p50_ms": 0.0},
+                "latency": {"count": 40, "p50_ms": 0.2}}});
+        let values = figures(&report);
+        assert_eq!(
+            (values["redis_micros_per_delivery"], values["waited"]),
+            (10_000.0, 0.2)
+        );
+        assert_eq!(values["far_p50_ms"], 0.2);
+        assert!(!values.contains_key("bare_p50_ms"));
+        report["across"]["facts"]["group_send"] = true.into();
+        assert_eq!(figures(&report)["waited"], 0.0);
+    }
 }

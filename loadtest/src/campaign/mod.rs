@@ -8,7 +8,7 @@ mod record;
 mod table;
 mod work;
 
-pub(crate) use case::{Against, Baseline, Case, Goal, Metric, OURS, check_names, metric};
-pub(crate) use figures::{Values, figure, read, sentences};
+pub(crate) use case::{Baseline, Case, Cases, OURS, check_names};
+pub(crate) use figures::{figure, figures, sentences};
 pub(crate) use record::Compared;
 pub(crate) use work::{Bench, Work, command, say};

@@ -2,7 +2,7 @@
 //! there, so that no table mixes rounds of different hours.
 
 use super::case::{Baseline, Case};
-use super::figures::{Values, sentences};
+use super::figures::{Values, figures, sentences};
 use crate::machine::Machine;
 use crate::report::Stated;
 use serde::{Deserialize, Serialize};
@@ -43,21 +43,23 @@ impl Measurement {
     }
 
     /// Of one report; whose it is, the caller knows.
-    pub(super) fn of(report: Result<Value, String>, read: impl FnOnce(&Value) -> Values) -> Self {
+    pub(super) fn of(report: Result<Value, String>) -> Self {
         let mut report = match report {
             Ok(report) => report,
             Err(why) => return Self::none(why),
         };
         let goals = report.get("goals").cloned().unwrap_or_default();
         let measured = Self {
-            values: read(&report),
+            values: figures(&report),
             goals: serde_json::from_value(goals).unwrap_or_default(),
             failures: sentences(&report, "/verdict/failures"),
             warnings: sentences(&report, "/verdict/warnings"),
             ..Self::default()
         };
-        if let Some(report) = report.as_object_mut() {
-            report.retain(|name, _| !SERIES.contains(&name.as_str()));
+        for place in ["", "/across"] {
+            if let Some(part) = report.pointer_mut(place).and_then(Value::as_object_mut) {
+                part.retain(|name, _| !SERIES.contains(&name.as_str()));
+            }
         }
         Self { report, ..measured }
     }
@@ -229,8 +231,8 @@ impl Campaign {
     pub(super) fn ratio(&self, case: &Case, peer: &str, metric: &str) -> Option<Spread> {
         let theirs = match &case.baseline {
             Baseline::None => return None,
-            Baseline::Peer(other) => (case.name.as_str(), other.as_ref()),
-            Baseline::Case(other) => (other.as_ref(), peer),
+            Baseline::Peer(other) => (case.name.as_str(), other.as_str()),
+            Baseline::Case(other) => (other.as_str(), peer),
         };
         self.paired((&case.name, peer), theirs, metric)
     }
@@ -238,11 +240,21 @@ impl Campaign {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::case::OURS;
+    use super::super::case::{Metric, OURS};
     use super::*;
 
     /// Case, peer, round, value of the metric `cpu`.
     pub(in crate::campaign) type Row = (&'static str, &'static str, usize, f64);
+
+    /// One column.
+    pub(in crate::campaign) fn cpu() -> Vec<Metric> {
+        vec![Metric {
+            key: "cpu".to_owned(),
+            label: "CPU".to_owned(),
+            digits: 2,
+            ratio: true,
+        }]
+    }
 
     /// A campaign of these slices. Every case is judged and shown as `like` says.
     pub(in crate::campaign) fn campaign(like: &Case, slices: &[&[Row]]) -> Campaign {

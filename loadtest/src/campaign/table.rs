@@ -12,7 +12,7 @@ pub(super) fn brief(case: &Case, measurement: &Measurement) -> String {
         return format!("not measured: {why}");
     }
     let figure = |metric: &Metric| {
-        let value = measurement.values.get(metric.key.as_ref())?;
+        let value = measurement.values.get(&metric.key)?;
         Some(format!("{} {value:.*}", metric.label, metric.digits))
     };
     let figures: Vec<String> = case.metrics.iter().filter_map(figure).collect();
@@ -104,7 +104,7 @@ fn case_table(campaign: &Campaign, case: &Case, out: &mut String) {
         Baseline::Peer(peer) => peer.to_string(),
         Baseline::Case(name) => format!("own {name}"),
     };
-    let (title, flags) = (&case.title, case.flags.join(" "));
+    let (title, flags) = (&case.title, &case.flags);
     let seconds = case.seconds;
     let length = if seconds > 0.0 {
         format!(", {seconds} s")
@@ -123,7 +123,10 @@ fn case_table(campaign: &Campaign, case: &Case, out: &mut String) {
 fn strikes(campaign: &Campaign, case: &Case, out: &mut String) {
     let mut lines = String::new();
     for m in campaign.of(&case.name, OURS) {
-        let strikes = m.report.get("strikes").and_then(Value::as_array);
+        let strikes = m
+            .report
+            .pointer("/across/strikes")
+            .and_then(Value::as_array);
         for strike in strikes.into_iter().flatten() {
             let time = |key: &str| {
                 let time = strike.get(key).and_then(Value::as_f64);
@@ -155,9 +158,7 @@ fn growth_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
     for case in cases {
         row(campaign, &case.title, case, OURS, out);
     }
-    let lines = cases
-        .iter()
-        .map(|case| format!("`{}`", case.flags.join(" ")));
+    let lines = cases.iter().map(|case| format!("`{}`", case.flags));
     let lines: Vec<String> = lines.collect();
     writeln!(out, "\n{} s each: {}.", first.seconds, lines.join(", ")).ok();
 }
@@ -288,7 +289,6 @@ fn problems(campaign: &Campaign, out: &mut String) {
 
 /// One start of the program: what was typed, on what, and which cases it holds.
 fn slice_text(campaign: &Campaign, slice: &Slice, out: &mut String) {
-    let machine = &slice.machine;
     let pinned = match slice.cores {
         (Some(server), Some(generator)) => {
             format!("Servers pinned to core {server}, generator to core {generator}.")
@@ -301,22 +301,23 @@ fn slice_text(campaign: &Campaign, slice: &Slice, out: &mut String) {
             cases.push(&m.case);
         }
     }
+    let (
+        Slice {
+            command,
+            date,
+            revision,
+            rounds,
+            ..
+        },
+        cases,
+    ) = (slice, cases.join(", "));
+    let (m, warmup) = (&slice.machine, slice.warmup_seconds);
+    let (cpu, cores, memory, kernel) = (&m.cpu, m.cores, m.memory_gib, &m.kernel);
+    let (congestion, rustc) = (&m.congestion, &m.rustc);
     writeln!(
         out,
         "```sh\n{command}\n```\n\n{date}, source {revision}. {cpu}, {cores} cores, {memory:.0} GiB, Linux {kernel}, \
-         TCP {congestion}, loopback; {rustc}.\n{pinned} {rounds} rounds, {warmup} s of warm-up.\nCases: {cases}.\n",
-        command = slice.command,
-        date = slice.date,
-        revision = slice.revision,
-        cpu = machine.cpu,
-        cores = machine.cores,
-        memory = machine.memory_gib,
-        kernel = machine.kernel,
-        congestion = machine.congestion,
-        rustc = machine.rustc,
-        rounds = slice.rounds,
-        warmup = slice.warmup_seconds,
-        cases = cases.join(", ")
+         TCP {congestion}, loopback; {rustc}.\n{pinned} {rounds} rounds, {warmup} s of warm-up.\nCases: {cases}.\n"
     )
     .ok();
 }
@@ -345,8 +346,7 @@ pub(super) fn readme(campaign: &Campaign) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::metric;
-    use super::super::record::tests::{Row, campaign};
+    use super::super::record::tests::{Row, campaign, cpu};
     use super::*;
     use crate::report::Stated;
 
@@ -357,7 +357,7 @@ mod tests {
             limit: *limit,
         };
         Case {
-            metrics: vec![metric("cpu", "CPU", 2, true)].into(),
+            metrics: cpu(),
             baseline: Baseline::Peer("floor".into()),
             goals: goals.iter().map(goal).collect(),
             ..Case::default()
@@ -431,7 +431,7 @@ mod tests {
         let rows: &[Row] = &[("kill", OURS, 0, 1.0)];
         let mut campaign = campaign(&Case::default(), &[rows]);
         let strike = serde_json::json!({"at": 15.0, "over": 0.1, "noticed": null, "whole": 0.5});
-        campaign.measurements[0].report = serde_json::json!({ "strikes": [strike] });
+        campaign.measurements[0].report = serde_json::json!({ "across": {"strikes": [strike]} });
         let text = summary(&campaign);
         assert!(
             text.contains("| 1 | 15.00 | 0.10 | – | – | 0.50 | – |"),

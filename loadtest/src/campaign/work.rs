@@ -1,7 +1,6 @@
 //! The work of a campaign: every case, peer and round, and the folder with what came of it.
 
 use super::case::Case;
-use super::figures::Values;
 use super::record::{Campaign, Compared, Measurement, Slice};
 use super::table;
 use crate::cli::{CampaignFlags, Options};
@@ -29,9 +28,6 @@ pub(crate) trait Bench {
         round: usize,
         folder: &Path,
     ) -> Result<Value, String>;
-
-    /// The figures of one report.
-    fn figures(&self, report: &Value) -> Values;
 }
 
 /// What is to be measured.
@@ -157,7 +153,7 @@ impl Work<'_> {
         let mut best: Option<(f64, Measurement)> = None;
         for tries in 1..=self.flags.retries + 1 {
             let report = self.bench.measure(case, peer, round, folder);
-            let mut measured = Measurement::of(report, |report| self.bench.figures(report));
+            let mut measured = Measurement::of(report);
             measured.tries = tries;
             let noise = measured.waited().unwrap_or(f64::INFINITY);
             let failed = measured.error.is_some();
@@ -215,26 +211,25 @@ fn write(campaign: &Campaign, folder: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::{Row, campaign};
+    use super::super::record::tests::{Row, campaign, cpu};
     use super::*;
 
     #[test]
     fn a_folder_is_read_back_as_it_was_written() {
-        let folder = std::env::temp_dir().join(format!("loadtest-campaign-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        assert!(load(&folder).unwrap().slices.is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(load(folder).unwrap().slices.is_empty());
         let like = Case {
-            metrics: vec![super::super::case::metric("cpu", "CPU", 2, true)].into(),
+            metrics: cpu(),
             ..Case::default()
         };
         let rows: &[Row] = &[("64", "supportal", 0, 5.0), ("16k", "supportal", 0, 15.0)];
         let before = campaign(&like, &[rows]);
-        write(&before, &folder).unwrap();
-        let after = load(&folder).unwrap();
+        write(&before, folder).unwrap();
+        let after = load(folder).unwrap();
         assert_eq!(table::summary(&after), table::summary(&before));
         assert_eq!(table::readme(&after), table::readme(&before));
         std::fs::write(folder.join(RAW), "{\"rounds\": 3}").unwrap();
-        assert!(load(&folder).unwrap_err().contains("--fresh"));
-        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(load(folder).unwrap_err().contains("--fresh"));
     }
 }

@@ -141,35 +141,9 @@ pub(crate) enum FaultKind {
     Failover,
 }
 
-impl FaultKind {
-    /// As the flag has it.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::KillRedis => "kill-redis",
-            Self::StopRedis => "stop-redis",
-            Self::Failover => "failover",
-        }
-    }
-}
-
 /// Flags of `xnode`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Xnode {
-    /// Further nodes beside --url; without it two nodes and a Redis are started here.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) other_url: Vec<String>,
-    /// Their admin listeners, in the same order.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) other_admin: Vec<String>,
-    /// Their processes, in the same order.
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) other_pid: Vec<u32>,
-    /// The Redis of running nodes, HOST:PORT, for the bare round trip.
-    #[arg(long)]
-    pub(crate) redis: Option<String>,
-    /// Its process.
-    #[arg(long)]
-    pub(crate) redis_pid: Option<u32>,
     /// bridge.mode of the nodes that are started.
     #[arg(long, default_value = "pubsub")]
     pub(crate) mode: String,

@@ -14,7 +14,7 @@ pub(crate) use scenarios::{
 use std::path::PathBuf;
 use std::time::Duration;
 use values::processes;
-pub(crate) use values::{PROCESSES_MAX, duration};
+pub(crate) use values::{PROCESSES_MAX, duration, flag};
 
 /// Load-test harness for Supportal Gateway.
 #[derive(Debug, Parser)]

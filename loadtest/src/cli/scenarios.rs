@@ -143,9 +143,6 @@ pub(crate) struct Deploy {
     /// Starts the server the tool manages, with {port} and {admin} (default: ours, beside this program).
     #[arg(long)]
     pub(crate) server_command: Option<String>,
-    /// Time between the managed server's end and its new start.
-    #[arg(long, default_value = "0s", value_parser = duration)]
-    pub(crate) downtime: Duration,
 }
 
 /// Flags of `slow`.

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Most processes of one run.
 pub(crate) const PROCESSES_MAX: usize = 16;
 
+/// A value as its flag has it.
+pub(crate) fn flag(value: impl clap::ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 /// A number of processes.
 /// Errors: Text that says the bounds.
 pub(super) fn processes(text: &str) -> Result<usize, String> {

@@ -1,15 +1,12 @@
 //! `compare`: the same scenarios against several servers, each measurement with a fresh server on one core and a fresh generator on the
 //! other.
 
-mod cases;
-mod figures;
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, OURS, Values, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
-pub(crate) use figures::figures;
 use peers::{COALESCE, Peer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -18,6 +15,9 @@ use std::time::Duration;
 
 /// Time a measurement may take beyond its warm-up and duration: opening, settling, draining, closing.
 const OVERHEAD: Duration = Duration::from_secs(120);
+
+/// Seconds of a case of the user's own.
+const CUSTOM_SECONDS: f64 = 5.0;
 
 struct Comparison<'a> {
     args: &'a Compare,
@@ -67,7 +67,7 @@ pub(crate) fn run(
 
 /// The cases that the flags ask for, in the order of the table. One that another is compared with comes along.
 fn cases(args: &Compare) -> Result<Vec<Case>, String> {
-    let (known, only) = (cases::known(), &args.campaign.only);
+    let (known, only) = (Cases::of_compare(), &args.campaign.only);
     check_names(&known, only)?;
     let is_wanted = |case: &Case| match only.is_empty() {
         true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
@@ -75,11 +75,11 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     };
     let wanted = known.iter().filter(|case| is_wanted(case));
     let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone().into()));
+    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
     let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();
     let cases = known.into_iter();
     let cases = cases.filter(|case| is_wanted(case) || is_beside(case));
-    let own = args.scenario.as_deref().map(cases::custom);
+    let own = args.scenario.as_deref().map(custom);
     let cases: Vec<Case> = cases.chain(own).collect();
     if cases.is_empty() {
         let list = names.join(", ");
@@ -90,15 +90,32 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
+/// A case of the user's own, named by its flags; the last of the tables.
+fn custom(flags: &str) -> Case {
+    let words = flags.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let is_open = flags.contains("--rate");
+    Case {
+        name: words.join("-"),
+        title: flags.to_owned(),
+        flags: flags.to_owned(),
+        seconds: CUSTOM_SECONDS,
+        metrics: Cases::columns(if is_open { "open" } else { "deliveries" }),
+        baseline: Baseline::Peer("floor".to_owned()),
+        place: usize::MAX,
+        ..Case::default()
+    }
+}
+
 impl Comparison<'_> {
     fn flags(&self, case: &Case, peer: &Peer, round: usize, server: &Server) -> Vec<String> {
-        let mut flags = case.flags.clone();
+        let mut flags: Vec<String> = case.flags.split_whitespace().map(str::to_owned).collect();
         let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
         flag(
             "--url",
             format!("ws://127.0.0.1:{}{}", server.port, peer.path),
         );
-        flag("--contract", peer.kind.contract().flag());
+        flag("--contract", crate::cli::flag(peer.kind.contract()));
         flag("--pid", server.pid().to_string());
         flag("--duration", format!("{}s", case.seconds));
         flag(
@@ -128,7 +145,7 @@ impl Bench for Comparison<'_> {
         if case.table.is_some() {
             return name == OURS;
         }
-        if case.baseline == Baseline::Peer(name.to_owned().into()) {
+        if case.baseline == Baseline::Peer(name.to_owned()) {
             return true;
         }
         if self.args.peers.is_empty() {
@@ -153,7 +170,7 @@ impl Bench for Comparison<'_> {
         let log = logs.join(format!("{}-{name}.txt", case.name));
         // Several workers need several cores; the generator shares one of them where there are only two.
         let core = servers.filter(|_| case.workers < 2);
-        let server = Server::start(&peer.spec(core, case.workers, log.clone()))?;
+        let server = Server::start(&peer.spec(core, case.workers.max(1), log.clone()))?;
         let again = Again {
             flags: self.flags(case, peer, round, &server),
             core: generator,
@@ -169,10 +186,6 @@ impl Bench for Comparison<'_> {
             std::fs::remove_dir(&logs).ok();
         }
         report
-    }
-
-    fn figures(&self, report: &Value) -> Values {
-        figures(report)
     }
 }
 
@@ -193,41 +206,34 @@ mod tests {
         (args, cli.options)
     }
 
-    fn names(flags: &str) -> Vec<String> {
-        let cases = cases(&asked(flags).0).unwrap();
-        cases.into_iter().map(|case| case.name).collect()
-    }
-
     #[test]
-    fn a_case_brings_along_what_it_is_compared_with() {
+    fn a_case_brings_along_what_it_is_compared_with_and_growth_is_apart() {
+        let names = |flags: &str| {
+            let cases = cases(&asked(flags).0).unwrap().into_iter();
+            cases.map(|case| case.name).collect::<Vec<_>>()
+        };
         assert_eq!(names("--only slow"), ["slow-none", "slow"]);
         let size = ["grow-size-64", "grow-size-16k"];
         assert_eq!(names("--only grow-size-16k"), size);
-    }
-
-    #[test]
-    fn growth_is_apart_from_the_table() {
         let is_growth = |name: &String| name.starts_with("grow-");
         assert!(!names("--all").iter().any(is_growth));
         assert!(names("--growth").iter().all(is_growth));
-        assert!(cases(&asked("--only no-such-case").0).is_err());
-        assert!(cases(&asked("").0).is_err());
+        for wrong in ["--only no-such-case", ""] {
+            assert!(cases(&asked(wrong).0).is_err());
+        }
     }
 
     #[test]
     fn the_second_floor_is_measured_only_where_it_is_the_baseline() {
-        let (args, options) = asked("--only echo-200,busy-1x1000");
+        let (args, options) = &asked("--only echo-200,busy-1x1000");
         let peers = vec![Peer::named(COALESCE)];
         let bench = Comparison {
-            args: &args,
-            options: &options,
+            args,
+            options,
             peers,
         };
-        let cases = cases(&args).unwrap();
-        let met: Vec<bool> = cases
-            .iter()
-            .map(|case| bench.meets(case, COALESCE))
-            .collect();
-        assert_eq!(met, [false, true]);
+        let cases = cases(args).unwrap();
+        let met = cases.iter().map(|case| bench.meets(case, COALESCE));
+        assert_eq!(met.collect::<Vec<_>>(), [false, true]);
     }
 }

@@ -40,7 +40,7 @@ impl Kind {
 }
 
 /// One `[[peer]]`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Peer {
     /// Name in tables and for `--peers`.
@@ -92,14 +92,8 @@ impl Peer {
             name: name.to_owned(),
             command,
             versions,
-            ready: Ready::Websocket,
-            kind: Kind::Contract,
             path: path(),
-            skip: Vec::new(),
-            note: None,
-            optional: false,
-            ledger: false,
-            directory: None,
+            ..Self::default()
         }
     }
 
@@ -201,7 +195,7 @@ mod tests {
     fn the_list_of_peers_that_comes_along_is_good() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/peers.toml");
         let peers = load(&file, None).unwrap();
-        let known = crate::compare::cases::known();
+        let known = crate::campaign::Cases::of_compare();
         for peer in peers {
             for case in &peer.skip {
                 assert!(known.iter().any(|known| known.name == *case), "{case}");
@@ -210,17 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_needs_only_its_name_and_command() {
+    fn a_peer_needs_only_its_name_and_command_and_an_unknown_key_is_an_error() {
         let text = "[[peer]]\nname = \"a\"\ncommand = \"a/start {port}\"\n";
         let list: List = toml::from_str(text).unwrap();
         let peer = list.peer.first().unwrap();
         assert_eq!((peer.ready, peer.kind), (Ready::Websocket, Kind::Contract));
         assert_eq!(peer.path, PATH);
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error() {
-        let text = "[[peer]]\nname = \"a\"\ncommand = \"a\"\nversion = \"1\"\n";
-        assert!(toml::from_str::<List>(text).is_err());
+        let text = format!("{text}version = \"1\"\n");
+        assert!(toml::from_str::<List>(&text).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! The figures of a run; [`verdict`] judges them, [`text`] shows them.
 
+mod across;
 mod judged;
-mod page;
 mod part;
 mod reconcile;
 mod returns;
@@ -13,10 +13,10 @@ use crate::ledger::Ledger;
 use crate::measure::Process;
 use crate::traffic::Totals;
 use crate::verify::Counts;
-pub(crate) use judged::{
-    Faults, Judged, Lines, Stated, WAITED_MAX, busy_warning, count, exit_code, interrupted,
-    loop_warnings, write_json,
+pub(crate) use across::{
+    Across, Added, CrossSample, Disagreement, Facts, Losses, NodeBook, Strike,
 };
+pub(crate) use judged::{Stated, count, exit_code, interrupted, write_json};
 pub(crate) use part::{Generator, Interval, Part, Used, Window};
 pub(crate) use returns::{Comings, Returned, Returns};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use serde::Serialize;
 pub(crate) const FAILED: &str = "restart failed: ";
 
 /// One point of the series.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Sample {
     /// Seconds since the measurement began.
     pub(crate) at: f64,
@@ -72,7 +72,10 @@ pub(crate) struct Figures {
     pub(crate) published_per_second: f64,
     pub(crate) lives: u64,
     pub(crate) lives_per_second: f64,
+    /// Cores the server used; of several, all of them.
     pub(crate) server_cpu: Option<f64>,
+    /// Cores each process used that was asked for: the server, or the nodes and then their Redis.
+    pub(crate) cores: Vec<f64>,
     pub(crate) cpu_micros_per_delivery: Option<f64>,
     pub(crate) cpu_micros_per_life: Option<f64>,
     /// Share of the window the loop worked; of several processes, the busiest one's.
@@ -113,9 +116,26 @@ pub(crate) struct Report {
     pub(crate) returns: Option<Returns>,
     /// What a soak must hold.
     pub(crate) soak: Option<SoakLimits>,
-    pub(crate) percentiles: Vec<(f64, f64)>,
+    /// By what was measured: percentile and milliseconds.
+    pub(crate) percentiles: Vec<(&'static str, Vec<(f64, f64)>)>,
+    /// Of a run over several nodes.
+    pub(crate) across: Option<Across>,
+    pub(crate) goals: Vec<Stated>,
     /// How far the run came that was stopped before its end. Figures of a part are not judged.
     pub(crate) interrupted: Option<String>,
+}
+
+impl Report {
+    /// The same with the other nodes' side.
+    pub(crate) fn with_across(mut self, across: Option<Across>) -> Self {
+        self.across = across.map(|mut across| {
+            across.added = Added::of(&self.latency, &across.latency, &across.bare);
+            self.percentiles.append(&mut across.percentiles);
+            self.notes.append(&mut across.notes);
+            across
+        });
+        self
+    }
 }
 
 /// What a soak must hold besides losing nothing.

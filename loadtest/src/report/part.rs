@@ -162,64 +162,50 @@ pub(crate) struct Rates {
     pub(crate) opened_in: Times,
 }
 
-/// What the server used in the window, of its two ends.
-#[derive(Debug, Default, Clone, Copy)]
+/// What each process of the server had used at the two ends of the window.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Used {
-    pub(crate) start: Option<Process>,
-    pub(crate) end: Option<Process>,
+    pub(crate) start: Vec<Option<Process>>,
+    pub(crate) end: Vec<Option<Process>>,
+}
+
+impl Used {
+    /// How much a time has grown, of each process; 0 of one that has ended.
+    pub(crate) fn grown(&self, of: fn(&Process) -> u64) -> Vec<u64> {
+        let time = |process: &Option<Process>| process.as_ref().map_or(0, of);
+        let ends = self.start.iter().zip(&self.end);
+        ends.map(|(a, b)| time(b).saturating_sub(time(a))).collect()
+    }
+
+    /// The same of all; none where none was asked for.
+    pub(crate) fn grown_in_all(&self, of: fn(&Process) -> u64) -> Option<u64> {
+        let is_known = self.end.iter().any(Option::is_some);
+        is_known.then(|| self.grown(of).iter().sum())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn filled(values: impl Iterator<Item = u64>) -> Times {
-        let mut histogram = Times::default();
-        values.for_each(|value| histogram.saturating_record(value));
-        histogram
-    }
-
     fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
+        let mut latency = Times::default();
+        values.for_each(|value| latency.saturating_record(value));
         Interval {
-            at: nanos,
             nanos,
             delivered,
             connections: 10,
             lost: 1,
-            latency: filled(values),
+            latency,
             ..Interval::default()
         }
-    }
-
-    pub(crate) fn part(delivered: u64, lost: u64, busy: u64) -> Part {
-        let mut part = Part {
-            window: Window {
-                nanos: 1000,
-                delivered,
-                busy,
-                ..Window::default()
-            },
-            connections: 5,
-            verification: Counts {
-                delivered,
-                lost,
-                ..Counts::default()
-            },
-            notes: vec!["odd".to_owned()],
-            ..Part::default()
-        };
-        (0..lost).for_each(|_| part.totals.errors.count("no"));
-        part
     }
 
     #[test]
     fn a_histogram_survives_the_pipe_exactly() {
         let values = (0..5000u64).map(|i| i * i * 3_777);
-        let slice = slice(
-            1,
-            1,
-            values.chain([0, 999, 1_000, u64::MAX, 89_999_999_999]),
-        );
+        let ends = [0, 999, 1_000, u64::MAX, 89_999_999_999];
+        let slice = slice(1, 1, values.chain(ends));
         let text = serde_json::to_string(&slice).unwrap();
         let back: Interval = serde_json::from_str(&text).unwrap();
         assert_eq!(back.latency, slice.latency);
@@ -238,12 +224,22 @@ mod tests {
 
     #[test]
     fn parts_add_up_and_notes_say_whose_they_are() {
-        let all = Part::sum(vec![part(100, 1, 200), part(50, 2, 700)]).unwrap();
-        assert_eq!((all.window.delivered, all.verification.lost), (150, 3));
-        assert_eq!((all.connections, all.totals.errors["no"]), (10, 3));
+        let part = |delivered, busy| {
+            let mut part = Part {
+                connections: 5,
+                notes: vec!["odd".to_owned()],
+                ..Part::default()
+            };
+            (part.window.nanos, part.window.busy) = (1000, busy);
+            (part.window.delivered, part.verification.lost) = (delivered, 1);
+            part.totals.errors.count("no");
+            part
+        };
+        let all = Part::sum(vec![part(100, 200), part(50, 700)]).unwrap();
+        assert_eq!((all.window.delivered, all.verification.lost), (150, 2));
+        assert_eq!((all.connections, all.totals.errors["no"]), (10, 2));
         assert_eq!(all.notes, ["process 1: odd", "process 2: odd"]);
-        let alone = Part::sum(vec![part(100, 1, 200)]).unwrap();
-        assert_eq!(alone.notes, ["odd"]);
-        assert!((part(1, 0, 700).generator().busy - 0.7).abs() < 1e-9);
+        assert_eq!(Part::sum(vec![part(100, 200)]).unwrap().notes, ["odd"]);
+        assert!((part(1, 700).generator().busy - 0.7).abs() < 1e-9);
     }
 }

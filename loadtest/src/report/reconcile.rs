@@ -77,52 +77,34 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn ledger(accepted: u64, delivered: u64) -> Ledger {
-        Ledger {
+    #[test]
+    fn what_a_cut_explains_is_no_residue_and_the_rest_is() {
+        let ledger = |(accepted, delivered)| Ledger {
             accepted,
             delivered,
             ..Ledger::default()
+        };
+        // Published, received, may be unknown and unread; the ledger before and after; never accepted, never read, residue.
+        for (ours, before, after, found) in [
+            ((10, 100, 0, 0), (5, 50), (15, 150), (0, 0, 0)),
+            // One of two messages and three of thirteen deliveries have no cause.
+            ((12, 90, 1, 10), (0, 0), (10, 103), (2, 13, 4)),
+            // Nobody reads what was not written.
+            ((10, 101, 50, 50), (0, 0), (10, 100), (0, 0, 1)),
+        ] {
+            let (published, received, may_be_unknown, may_be_unread) = ours;
+            let ours = OurBook {
+                published,
+                received,
+                may_be_unknown,
+                may_be_unread,
+            };
+            let Reconciled {
+                never_accepted,
+                never_read,
+                residue,
+            } = reconcile(ours, &ledger(before), &ledger(after));
+            assert_eq!((never_accepted, never_read, residue), found);
         }
-    }
-
-    #[test]
-    fn equal_books_leave_nothing() {
-        let ours = OurBook {
-            published: 10,
-            received: 100,
-            ..OurBook::default()
-        };
-        let found = reconcile(ours, &ledger(5, 50), &ledger(15, 150));
-        assert_eq!(
-            (found.never_accepted, found.never_read, found.residue),
-            (0, 0, 0)
-        );
-    }
-
-    #[test]
-    fn what_a_cut_explains_is_no_residue_and_the_rest_is() {
-        let ours = OurBook {
-            published: 12,
-            received: 90,
-            may_be_unknown: 1,
-            may_be_unread: 10,
-        };
-        let found = reconcile(ours, &ledger(0, 0), &ledger(10, 103));
-        // One of two messages and three of thirteen deliveries have no cause.
-        assert_eq!(
-            (found.never_accepted, found.never_read, found.residue),
-            (2, 13, 4)
-        );
-    }
-
-    #[test]
-    fn nobody_reads_what_was_not_written() {
-        let ours = OurBook {
-            published: 10,
-            received: 101,
-            may_be_unknown: 50,
-            may_be_unread: 50,
-        };
-        assert_eq!(reconcile(ours, &ledger(0, 0), &ledger(10, 100)).residue, 1);
     }
 }

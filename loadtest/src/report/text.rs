@@ -1,10 +1,11 @@
 //! The summary on the terminal.
 
-use super::judged::{Judged, Lines, count};
+use super::judged::{Lines, count};
 use super::{Memory, Report};
 
 impl Report {
-    pub(super) fn all_lines(&self, lines: &mut Lines) {
+    /// All lines but the verdict.
+    pub(super) fn lines(&self, lines: &mut Lines) {
         let f = &self.figures;
         let (all, rooms) = (
             count(f.wanted.max(f.connections) as u64),
@@ -12,7 +13,7 @@ impl Report {
         );
         let (seconds, bytes, seed) = (f.seconds, self.text_bytes, self.seed);
         lines.add(
-            self.name(),
+            &self.scenario,
             format!("{all} connections, {rooms} rooms, {seconds:.1} s, {bytes} bytes of text, seed {seed}"),
         );
         let per_second = |n: u64, rate: f64| format!("{}  ({}/s)", count(n), count(rate as u64));
@@ -24,11 +25,15 @@ impl Report {
         if f.lives > 0 {
             lines.add("lives", per_second(f.lives, f.lives_per_second));
         }
-        lines.latency("latency", &self.latency, 2);
+        match self.across {
+            Some(_) => lines.latency("same node", &self.latency, 3),
+            None => lines.latency("latency", &self.latency, 2),
+        }
         lines.latency("handshake", &self.handshakes, 2);
         if self.open_loop {
             lines.latency("schedule lag", &self.lag, 2);
         }
+        self.across.iter().for_each(|across| across.lines(lines));
         self.verification_lines(lines);
         self.return_lines(lines);
         self.server_lines(lines);
@@ -85,6 +90,14 @@ impl Report {
             }
             if let Some(micros) = f.cpu_micros_per_life {
                 text += &format!(", {micros:.1} µs per life");
+            }
+            if f.cores.len() > 1 {
+                let each = f
+                    .cores
+                    .iter()
+                    .map(|cores| format!("{:.0} %", cores * 100.0));
+                let each = each.collect::<Vec<_>>().join(" + ");
+                text += &format!(" (nodes, then Redis: {each})");
             }
             lines.add("server CPU", text);
         }

@@ -1,28 +1,35 @@
 //! What the figures are judged to be.
 
-use super::judged::{Faults, Judged, Lines, WAITED_MAX, busy_warning, count, loop_warnings};
-use super::{FAILED, Report, page};
+use super::judged::{Faults, count};
+use super::{FAILED, Report};
 use crate::measure::Process;
-use serde_json::{Value, json};
 
 const MIB: f64 = 1_048_576.0;
+/// Share of a core above which the generator, not the server, sets the pace.
+const BUSY_MAX: f64 = 0.9;
+/// Share of the time without a core above which a shared machine, not the server, makes the latencies.
+const WAITED_MAX: f64 = 0.05;
+/// Of an open loop's schedule, in milliseconds at p99.
+const BEHIND_MAX: f64 = 2.0;
 /// Descriptors a server may open for itself after its start: a log, an admin connection.
 const DESCRIPTORS_SPARE: u64 = 8;
 
-impl Judged for Report {
-    fn name(&self) -> &str {
-        &self.scenario
-    }
-
-    fn interrupted(&self) -> Option<&str> {
-        self.interrupted.as_deref()
-    }
-
-    fn faults(&self) -> Vec<String> {
+impl Report {
+    /// Sentences that make the run fail; empty if all is well.
+    pub(super) fn faults(&self) -> Vec<String> {
         let (v, t) = (&self.verification, &self.totals);
         let mut faults = Faults::default();
-        let lost = v.lost.saturating_sub(self.lost_explained);
-        faults.some(lost, "deliveries lost without an error from the server");
+        match &self.across {
+            // What Redis lost is no fault where it was hit.
+            Some(across) => {
+                across.faults(&mut faults);
+                faults.some(t.errors.values().sum(), "errors");
+            }
+            None => {
+                let lost = v.lost.saturating_sub(self.lost_explained);
+                faults.some(lost, "deliveries lost without an error from the server");
+            }
+        }
         faults.deliveries(v);
         let closed = t.closed.values().sum();
         faults.some(closed, "connections were ended by the server");
@@ -69,17 +76,33 @@ impl Judged for Report {
         faults.0
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// Sentences a reader must know before believing the figures.
+    pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.notes.clone();
         warnings.retain(|note| !note.starts_with(FAILED));
         let of = match self.generators.len() {
             ..=1 => String::new(),
             several => format!("the busiest of {several} processes, "),
         };
-        warnings.extend(busy_warning(self.figures.generator_busy, &of));
+        let across = self.across.as_ref();
+        let (busy, sets_pace) = (
+            self.figures.generator_busy,
+            across.is_none_or(|a| a.facts.window.is_some()),
+        );
+        if busy > BUSY_MAX && sets_pace {
+            warnings.push(format!(
+                "THE GENERATOR WAS THE LIMIT ({of}{:.0} % busy): rates and latencies are its own, \
+                 not the server's; CPU per delivery still holds",
+                busy * 100.0
+            ));
+        }
         let waited = [
             ("the generator", Some(self.figures.generator_waited)),
-            ("the server", self.figures.server_waited),
+            // Nodes and their Redis share a core: they wait for each other.
+            (
+                "the server",
+                self.figures.server_waited.filter(|_| across.is_none()),
+            ),
         ];
         for (who, share) in waited {
             if let Some(share) = share.filter(|share| *share > WAITED_MAX) {
@@ -90,10 +113,19 @@ impl Judged for Report {
                 ));
             }
         }
-        warnings.extend(loop_warnings(self.open_loop, &self.lag, &self.totals));
+        if self.open_loop && self.lag.p99_ms > BEHIND_MAX {
+            warnings.push(format!(
+                "the open loop ran behind its schedule (p99 {:.1} ms); latencies count from the schedule",
+                self.lag.p99_ms
+            ));
+        }
         let mut some = |number: u64, what: &str| {
             warnings.extend((number > 0).then(|| format!("{} {what}", count(number))));
         };
+        some(
+            self.totals.stalls,
+            "closed loops waited 5 s for what did not come",
+        );
         some(
             self.totals.not_sent,
             "sends left out: the server had stopped reading",
@@ -105,24 +137,6 @@ impl Judged for Report {
         warnings
     }
 
-    fn lines(&self, lines: &mut Lines) {
-        self.all_lines(lines);
-    }
-
-    fn cards(&self) -> String {
-        page::cards(self)
-    }
-
-    fn plots(&self) -> String {
-        page::plots(self)
-    }
-
-    fn beside(&self) -> Option<(&'static str, Value)> {
-        Some(("books", json!(self.reconciled())))
-    }
-}
-
-impl Report {
     /// Memory and descriptors over a long run. Medians of a fifth each, so that one busy moment is no growth.
     fn soak_failures(&self, failures: &mut Vec<String>) {
         let Some(limits) = self.soak else {

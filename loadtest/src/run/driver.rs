@@ -1,14 +1,16 @@
 //! The loop of a run, or of this process's share of it: connect, settle, warm up, measure; `ending` has the rest.
 
-use super::link::{Link, Order, Settings, Task, Word};
+use super::companion::Companion;
+use super::link::{Link, Order, Task, Word};
 use super::observer::Observer;
-use crate::clock::{Clock, MILLISECOND, SECOND, nanos};
+use crate::clock::{Clock, MILLISECOND, SECOND, nanos, seconds};
 use crate::engine::Engine;
 use crate::load::{Crowd, Lives};
 use crate::measure;
 use crate::plan::Plan;
 use crate::report::{Interval, Part, Report, Returned, Window};
 use crate::share::Share;
+use crate::target::Target;
 use crate::traffic::{Notice, Traffic};
 use std::io;
 use std::sync::Arc;
@@ -23,8 +25,12 @@ const SETTLE_MEMORY: u64 = 3 * SECOND;
 pub(super) const DRAIN_MAX: u64 = 15 * SECOND;
 /// Without a delivery for this long, nothing more will come.
 pub(super) const QUIET: u64 = 500 * MILLISECOND;
+/// The same over several nodes.
+pub(super) const COMPANION_QUIET: u64 = SECOND;
 /// The loop wakes at least this often.
 const TICK: u64 = 5 * MILLISECOND;
+/// The same with a companion, whose events come from other threads.
+const COMPANION_TICK: u64 = 2 * MILLISECOND;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -61,8 +67,9 @@ impl Desk {
     fn begun(&mut self) -> io::Result<()> {
         match self {
             Self::Alone(observer) => observer.begun(),
-            Self::Linked(link) => link.tell(Word::Begun),
+            Self::Linked(link) => link.tell(Word::Begun)?,
         }
+        Ok(())
     }
 
     fn tick(&mut self, elapsed: u64) -> io::Result<()> {
@@ -72,10 +79,10 @@ impl Desk {
         }
     }
 
-    fn ended(&mut self) -> io::Result<()> {
+    fn ended(&mut self) {
         match self {
             Self::Alone(observer) => observer.ended(),
-            Self::Linked(_) => Ok(()), // told with the last slice
+            Self::Linked(_) => {} // told with the last slice
         }
     }
 
@@ -94,7 +101,8 @@ impl Desk {
 pub(crate) struct Run {
     plan: Plan,
     share: Share,
-    settings: Settings,
+    warmup: u64,
+    spin: bool,
     pub(super) engine: Engine,
     pub(super) crowds: Vec<Crowd>,
     pub(super) lives: Option<Lives>,
@@ -102,6 +110,7 @@ pub(crate) struct Run {
     last: Counted,
     pub(super) notes: Vec<String>,
     pub(super) desk: Desk,
+    pub(super) companion: Option<Box<dyn Companion>>,
 }
 
 impl Run {
@@ -118,7 +127,8 @@ impl Run {
             share,
             target,
             contract,
-            settings,
+            warmup,
+            spin,
             seed,
             expiry,
             ..
@@ -131,7 +141,8 @@ impl Run {
         Ok(Self {
             plan,
             share,
-            settings,
+            warmup: nanos(warmup),
+            spin,
             engine,
             crowds: Vec::new(),
             lives: None,
@@ -139,7 +150,20 @@ impl Run {
             last: Counted::default(),
             notes: Vec::new(),
             desk,
+            companion: None,
         })
+    }
+
+    /// The same over several nodes: those besides the first.
+    /// Errors: The companion's.
+    pub(crate) fn across<C: Companion + 'static>(
+        mut self,
+        others: Vec<Target>,
+        companion: impl FnOnce(&mut Engine) -> io::Result<C>,
+    ) -> io::Result<Self> {
+        (others.into_iter()).for_each(|target| self.engine.add_node(target));
+        self.companion = Some(Box::new(companion(&mut self.engine)?));
+        Ok(self)
     }
 
     /// Runs it. The report; none if another process makes it.
@@ -154,6 +178,7 @@ impl Run {
         let window = self.measure()?;
         self.drain()?;
         self.agree()?;
+        self.agree_with_companion()?;
         let lost_explained = self.check();
         let returned = self
             .crowds
@@ -161,11 +186,14 @@ impl Run {
             .find_map(|crowd| Some(crowd.people()?.returned()));
         self.settle()?;
         self.close_all()?;
+        let companion = self.companion.take();
+        let across = companion.map(|mut companion| companion.across(&mut self.engine));
         let part = self.part(connections, window, lost_explained, returned);
         match self.desk {
             Desk::Alone(mut observer) => {
                 observer.closed()?;
-                observer.report(vec![part]).map(Some)
+                let report = observer.report(vec![part])?;
+                Ok(Some(report.with_across(across.transpose()?)))
             }
             Desk::Linked(link) => {
                 link.tell(Word::Done(Box::new(part)))?;
@@ -207,8 +235,11 @@ impl Run {
             link.pulse(now)?;
         }
         let due = self.crowds.iter().map(Crowd::due).min();
-        let due = due.unwrap_or(u64::MAX).min(now + TICK);
-        if self.settings.spin {
+        let mut due = due.unwrap_or(u64::MAX).min(now + TICK);
+        if let Some(companion) = &self.companion {
+            due = due.min(companion.due()).min(now + COMPANION_TICK);
+        }
+        if self.spin {
             self.engine.turn(Duration::ZERO)?;
         } else {
             self.engine.turn_until(due, now)?;
@@ -224,6 +255,9 @@ impl Run {
             } else if let Notice::Own(id) = notice {
                 self.engine.drop_connection(id);
             }
+        }
+        if let Some(companion) = &mut self.companion {
+            companion.turn(&mut self.engine, start)?;
         }
         for crowd in &mut self.crowds {
             crowd.tick(&mut self.engine, start, half);
@@ -275,7 +309,8 @@ impl Run {
         while !self.stopped() {
             let now = self.turn(false)?;
             let welcomed = self.engine.traffic.totals.unpublished_frames >= connections;
-            let short = if self.plan.memory || !welcomed {
+            // A companion's nodes subscribe to the rooms meanwhile.
+            let short = if self.plan.memory || !welcomed || self.companion.is_some() {
                 settle
             } else {
                 settle / 4
@@ -319,6 +354,9 @@ impl Run {
     }
 
     fn measure(&mut self) -> io::Result<Window> {
+        if let Some(companion) = &mut self.companion {
+            companion.start(self.engine.traffic.clock.now())?;
+        }
         for crowd in &mut self.crowds {
             crowd.start(&mut self.engine);
         }
@@ -326,7 +364,7 @@ impl Run {
         if let Some(lives) = &mut self.lives {
             lives.start(begun);
         }
-        while !self.stopped() && self.turn(false)? - begun < nanos(self.settings.warmup) {}
+        while !self.stopped() && self.turn(false)? - begun < self.warmup {}
         for histogram in [
             &mut self.engine.traffic.latency,
             &mut self.engine.traffic.lag,
@@ -335,6 +373,9 @@ impl Run {
             histogram.reset();
         }
         self.desk.begun()?;
+        if let Some(companion) = &mut self.companion {
+            companion.begun(&mut self.engine);
+        }
         let start = self.mark();
         self.last = start;
         let duration = nanos(self.plan.duration);
@@ -352,9 +393,12 @@ impl Run {
                 self.slice(mark, start.at, false)?;
             }
         }
-        self.desk.ended()?;
+        self.desk.ended();
         let end = self.mark();
         self.slice(end, start.at, true)?;
+        if let Some(companion) = &mut self.companion {
+            companion.ended(&mut self.engine);
+        }
         Ok(Window {
             nanos: end.at - start.at,
             delivered: end.delivered - start.delivered,
@@ -386,6 +430,10 @@ impl Run {
     /// Hands over what happened since the last slice.
     fn slice(&mut self, mark: Counted, start: u64, last: bool) -> io::Result<()> {
         let then = std::mem::replace(&mut self.last, mark);
+        if let Some(companion) = &mut self.companion {
+            let (at, length) = (seconds(mark.at - start), seconds(mark.at - then.at));
+            companion.sample(&mut self.engine, at, length);
+        }
         let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
         let slice = Interval {

@@ -1,6 +1,6 @@
 //! The end of a run: wait for what is under way, check what never came, read the ledger, close.
 
-use super::driver::{DRAIN_MAX, Desk, QUIET, Run, out_of_turn};
+use super::driver::{COMPANION_QUIET, DRAIN_MAX, Desk, QUIET, Run, out_of_turn};
 use super::link::{Order, Shared, Word};
 use super::observer::LOOK;
 use crate::client::Phase;
@@ -19,6 +19,7 @@ impl Run {
         }
         let start = self.engine.traffic.clock.now();
         let (mut last, mut delivered) = (start, 0);
+        let quiet = self.companion.as_ref().map_or(QUIET, |_| COMPANION_QUIET);
         loop {
             let now = self.turn(true)?;
             if self.engine.traffic.verify.counts.delivered != delivered {
@@ -30,12 +31,24 @@ impl Run {
                 .iter()
                 .any(|crowd| crowd.people().is_some_and(People::returning));
             let opening = self.engine.opening() > 0;
-            if (now - last > QUIET && living == 0 && !returning && !opening)
+            if (now - last > quiet && living == 0 && !returning && !opening)
                 || now - start > DRAIN_MAX
             {
                 return Ok(());
             }
         }
+    }
+
+    /// Lets the loop go on until the companion has found everything.
+    pub(super) fn agree_with_companion(&mut self) -> io::Result<()> {
+        while let Some(companion) = &mut self.companion
+            && !companion.agrees(&self.engine)?
+            && !self.stopped()
+        {
+            let asked = self.engine.traffic.clock.now();
+            while self.turn(true)? - asked < LOOK {}
+        }
+        Ok(())
     }
 
     /// Adds what never came to the counts; returns how many of the lost deliveries the server refused openly.

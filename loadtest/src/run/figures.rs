@@ -41,15 +41,16 @@ impl Observer {
             soak: self.soak,
             interrupted: None,
             slow_latency: Latency::of(&all.slow_latency),
-            percentiles: self.latency.percentiles(),
+            percentiles: vec![("latency", self.latency.percentiles())],
+            across: None,
+            goals: Vec::new(),
         })
     }
 
     fn figures(&self, all: &Part, generators: &[Generator]) -> Figures {
         let window = all.window;
         let wall = window.nanos.max(1);
-        let used = self.used.start.zip(self.used.end);
-        let cpu = used.map(|(a, b)| b.cpu_nanos.saturating_sub(a.cpu_nanos));
+        let cpu = self.used.grown_in_all(|process| process.cpu_nanos);
         let per = |count: u64| {
             cpu.filter(|cpu| count > 0 && *cpu > CPU_MIN)
                 .map(|cpu| cpu as f64 / 1e3 / count as f64)
@@ -69,6 +70,9 @@ impl Observer {
             lives: window.lives,
             lives_per_second: rate(window.lives),
             server_cpu: cpu.map(|cpu| cpu as f64 / wall as f64),
+            cores: (self.used.grown(|process| process.cpu_nanos).into_iter())
+                .map(|cpu| cpu as f64 / wall as f64)
+                .collect(),
             cpu_micros_per_delivery: if window.lives > 0 {
                 None
             } else {
@@ -81,8 +85,8 @@ impl Observer {
             },
             generator_busy: most(|generator| generator.busy),
             generator_waited: most(|generator| generator.waited),
-            server_waited: used
-                .map(|(a, b)| b.wait_nanos.saturating_sub(a.wait_nanos) as f64 / wall as f64),
+            server_waited: (self.used.grown_in_all(|process| process.wait_nanos))
+                .map(|waited| waited as f64 / wall as f64),
             generator_cpu: generators.iter().map(|generator| generator.cpu).sum(),
         }
     }

@@ -2,7 +2,8 @@
 //! input (orders) and output (words) of the latter. Every wait ends: whoever hears nothing for long gives up, and a
 //! generator whose input ends, ends at once.
 
-use crate::clock::SECOND;
+use crate::cli::Options;
+use crate::clock::{Clock, SECOND, nanos};
 use crate::contract::Contract;
 use crate::latency::Times;
 use crate::plan::Plan;
@@ -28,15 +29,6 @@ pub(crate) const PULSE: u64 = SECOND;
 /// A generator that hears nothing for so long ends: longer than the slowest restart of a server (60 s of drain).
 const SILENCE_MAX: u64 = 150 * SECOND;
 
-/// What the loop must know besides the plan.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Settings {
-    /// Time at full load before the measurement.
-    pub(crate) warmup: Duration,
-    /// Never sleep in the poll.
-    pub(crate) spin: bool,
-}
-
 /// Everything a generator must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Task {
@@ -44,12 +36,38 @@ pub(crate) struct Task {
     pub(crate) share: Share,
     pub(crate) target: Target,
     pub(crate) contract: Contract,
-    pub(crate) settings: Settings,
+    /// Time at full load before the measurement.
+    pub(crate) warmup: Duration,
+    /// Never sleep in the poll.
+    pub(crate) spin: bool,
     pub(crate) seed: u64,
     /// Deliveries older than this are late; nanoseconds.
     pub(crate) expiry: u64,
     /// Zero of the run's clock.
     pub(crate) epoch: u64,
+}
+
+impl Task {
+    /// What these options ask of this share of the plan.
+    pub(crate) fn new(
+        plan: &Plan,
+        share: Share,
+        target: Target,
+        options: &Options,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            plan: plan.clone(),
+            share,
+            target,
+            warmup: options.warmup,
+            spin: options.spin,
+            contract: options.contract,
+            seed: options.seed,
+            expiry: nanos(options.expiry),
+            epoch: clock.epoch(),
+        }
+    }
 }
 
 /// What the coordinator says.
@@ -271,20 +289,5 @@ mod tests {
         assert!(matches!(read(&mut pipe).unwrap(), Some(Order::Close)));
         assert!(read::<Order>(&mut pipe).is_err());
         assert!(read::<Order>(&mut pipe).unwrap().is_none());
-    }
-
-    #[test]
-    fn counters_of_a_shared_room_add_up() {
-        let mut sum = Shared {
-            room: 0,
-            sent: vec![5, 0],
-            refused: 1,
-        };
-        sum.add(&Shared {
-            room: 0,
-            sent: vec![0, 7],
-            refused: 2,
-        });
-        assert_eq!((sum.sent, sum.refused), (vec![5, 7], 3));
     }
 }

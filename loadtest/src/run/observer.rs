@@ -23,7 +23,8 @@ const LOOKS_MAX: u64 = 5 * SECOND / LOOK;
 pub(crate) struct Observer {
     pub(super) plan: Plan,
     pub(super) seed: u64,
-    pid: Option<u32>,
+    /// The server, or nodes and then their Redis.
+    pids: Vec<u32>,
     admin: Option<String>,
     every: u64,
     asked: bool,
@@ -45,21 +46,28 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Nothing seen yet.
-    pub(crate) fn new(plan: &Plan, options: &Options) -> Self {
+    /// Nothing seen yet. With limits of a soak the verdict judges the server's memory and descriptors, too; the server is restarted in the
+    /// middle if there is a way to.
+    pub(crate) fn new(
+        plan: &Plan,
+        options: &Options,
+        pids: Vec<u32>,
+        soak: Option<SoakLimits>,
+        restart: Option<Restart>,
+    ) -> Self {
         let admin = options.admin.clone();
         Self {
             plan: plan.clone(),
             seed: options.seed,
-            pid: options.pid,
             every: plan.interval(),
             asked: false,
             next: 0,
             progress: Progress::new(plan.name.clone(), plan.status_every),
-            watch: ServerWatch::start(options.pid, admin.clone().filter(|_| !plan.memory)),
+            watch: ServerWatch::start(pids.clone(), admin.clone().filter(|_| !plan.memory)),
+            pids,
             admin,
-            restarting: None,
-            soak: None,
+            restarting: restart.map(Restarting::Waiting),
+            soak,
             samples: Vec::new(),
             latency: Times::default(),
             handshakes: Times::default(),
@@ -71,12 +79,6 @@ impl Observer {
             notes: Vec::new(),
             looks: 0,
         }
-    }
-
-    /// The verdict judges the server's memory and descriptors, too.
-    pub(crate) fn with_soak(mut self, limits: Option<SoakLimits>) -> Self {
-        self.soak = limits;
-        self
     }
 
     /// Before the first connection.
@@ -111,12 +113,10 @@ impl Observer {
     }
 
     /// The measurement begins.
-    /// Errors: No such process.
-    pub(crate) fn begun(&mut self) -> io::Result<()> {
-        self.used.start = self.process()?;
+    pub(crate) fn begun(&mut self) {
+        self.used.start = self.each();
         self.watch.ask();
         self.next = self.every;
-        Ok(())
     }
 
     /// To be called again and again during the measurement.
@@ -175,10 +175,8 @@ impl Observer {
     }
 
     /// The measurement is over.
-    /// Errors: No such process.
-    pub(crate) fn ended(&mut self) -> io::Result<()> {
-        self.used.end = self.process()?;
-        Ok(())
+    pub(crate) fn ended(&mut self) {
+        self.used.end = self.each();
     }
 
     /// Reads the ledger. True once nothing is queued, or after so many looks; to be called every [`LOOK`].
@@ -213,17 +211,19 @@ impl Observer {
         Ok(())
     }
 
+    fn each(&self) -> Vec<Option<Process>> {
+        let trees = self.pids.iter().map(|&pid| measure::process_tree(pid));
+        trees.collect()
+    }
+
     fn process(&self) -> io::Result<Option<Process>> {
-        let Some(pid) = self.pid else {
-            return Ok(None);
-        };
-        match measure::process_tree(pid) {
-            Some(process) => Ok(Some(process)),
+        let sum = Process::sum(self.each().into_iter());
+        match self.pids.first() {
             // A server that dies during the run is a finding, not a wrong flag: the report says so.
-            None if self.memory.empty.is_some() => Ok(None),
-            None => Err(io::Error::other(format!(
-                "--pid {pid}: no such process (it ended?)"
-            ))),
+            Some(pid) if sum.is_none() && self.memory.empty.is_none() => Err(io::Error::other(
+                format!("--pid {pid}: no such process (it ended?)"),
+            )),
+            _ => Ok(sum),
         }
     }
 
@@ -232,12 +232,6 @@ impl Observer {
             return Ok(None);
         };
         ledger::fetch(admin).map(Some).map_err(io::Error::other)
-    }
-
-    /// The server restarts in the middle, like this.
-    pub(crate) fn with_restart(mut self, restart: Restart) -> Self {
-        self.restarting = Some(Restarting::Waiting(restart));
-        self
     }
 
     /// Begins the restart when its time has come.

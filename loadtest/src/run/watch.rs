@@ -22,13 +22,13 @@ pub(super) struct ServerWatch {
 
 impl ServerWatch {
     /// Starts the thread; it ends with the run.
-    pub(super) fn start(pid: Option<u32>, admin: Option<String>) -> Self {
+    pub(super) fn start(pids: Vec<u32>, admin: Option<String>) -> Self {
         let (ask, asked) = channel::<()>();
         let (tell, looks) = channel();
         std::thread::spawn(move || {
             while asked.recv().is_ok() {
                 let look = ServerLook {
-                    process: pid.and_then(measure::process_tree),
+                    process: Process::sum(pids.iter().map(|&pid| measure::process_tree(pid))),
                     ledger: admin.as_deref().map(ledger::fetch),
                     tcp_buffer_bytes: measure::tcp_memory(),
                 };

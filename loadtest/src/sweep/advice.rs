@@ -11,21 +11,19 @@ pub(super) fn recommend(grid: &Grid) -> String {
     let mut rates: Vec<f64> = grid.cells.iter().map(|cell| cell.rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
-    let mut lines = Vec::new();
+    let (mut lines, all) = (Vec::new(), grid.cells.len());
     if grid.interrupted {
         lines.push(format!(
-            "INTERRUPTED after {} whole cells: the one under way is left out, and what follows holds for the whole ones alone.\n",
-            grid.cells.len()
+            "INTERRUPTED after {all} whole cells: the one under way is left out, and what follows holds for the whole ones alone.\n"
         ));
     }
     let mut served = Vec::new();
     for rate in rates {
         let at_rate: Vec<&Cell> = grid.cells.iter().filter(|cell| cell.rate == rate).collect();
-        if at_rate.len() < grid.settings {
+        let (measured, settings) = (at_rate.len(), grid.settings);
+        if measured < settings {
             lines.push(format!(
-                "- {rate} messages/s: {} of {} settings measured.",
-                at_rate.len(),
-                grid.settings
+                "- {rate} messages/s: {measured} of {settings} settings measured."
             ));
         }
         if let Some(cell) = smallest(at_rate.iter().copied().filter(|cell| enough(grid, cell))) {
@@ -38,16 +36,17 @@ pub(super) fn recommend(grid: &Grid) -> String {
     let disturbed = grid.cells.iter().filter(|cell| cell.waited > QUIET).count();
     if disturbed > 0 {
         lines.push(format!(
-            "\nDISTURBED: in {disturbed} of {} cells other programs took the cores; measure again on a quiet machine.",
-            grid.cells.len()
+            "\nDISTURBED: in {disturbed} of {all} cells other programs took the cores; measure again on a quiet machine."
         ));
     }
-    let failed = grid.cells.iter().filter(|cell| !cell.failures.is_empty());
-    let failed = failed.count();
+    let failed = grid
+        .cells
+        .iter()
+        .filter(|cell| !cell.failures.is_empty())
+        .count();
     if failed > 0 {
         lines.push(format!(
-            "\nFAILED: {failed} of {} cells failed a check and are not recommended.",
-            grid.cells.len()
+            "\nFAILED: {failed} of {all} cells failed a check and are not recommended."
         ));
     }
     lines.extend(for_all(grid, &served));
@@ -56,37 +55,23 @@ pub(super) fn recommend(grid: &Grid) -> String {
 
 /// Why no setting at this rate is recommended.
 fn none_line(grid: &Grid, rate: f64, cells: &[&Cell]) -> Option<String> {
-    let least = |cells: &mut dyn Iterator<Item = &&Cell>| -> Option<Cell> {
-        cells
-            .min_by(|a, b| a.loss_percent.total_cmp(&b.loss_percent))
-            .map(|cell| (*cell).clone())
-    };
+    let by_loss = |a: &&&Cell, b: &&&Cell| a.loss_percent.total_cmp(&b.loss_percent);
+    let least = cells.iter().min_by(by_loss)?;
+    let (capacity, expiry) = (least.capacity, &least.expiry);
+    let (dropped, seconds) = (percent(least.loss_percent), grid.stall_seconds);
     // A cell that lost little and failed a check says nothing about its setting.
-    if let Some(failed) = least(
-        &mut cells
-            .iter()
-            .filter(|cell| cell.loss_percent <= grid.loss_max),
-    ) {
+    if least.loss_percent <= grid.loss_max {
+        let why = least.failures.join("; ");
         return Some(format!(
-            "- {rate} messages/s: nothing is recommended: capacity {} with expiry {} dropped {} %, but failed: {}.",
-            failed.capacity,
-            failed.expiry,
-            percent(failed.loss_percent),
-            failed.failures.join("; ")
+            "- {rate} messages/s: nothing is recommended: capacity {capacity} with expiry {expiry} dropped {dropped} %, but failed: {why}."
         ));
     }
-    let least = least(&mut cells.iter())?;
-    let which = if cells.len() < grid.settings {
-        "none of those measured"
-    } else {
-        "none of these settings"
+    let which = match cells.len() < grid.settings {
+        true => "none of those measured",
+        false => "none of these settings",
     };
     Some(format!(
-        "- {rate} messages/s: {which} is enough for stalls of {} s; capacity {} with expiry {} still drops {} %.",
-        grid.stall_seconds,
-        least.capacity,
-        least.expiry,
-        percent(least.loss_percent)
+        "- {rate} messages/s: {which} is enough for stalls of {seconds} s; capacity {capacity} with expiry {expiry} still drops {dropped} %."
     ))
 }
 
@@ -160,18 +145,15 @@ mod tests {
     use crate::machine::Machine;
 
     /// Capacity, expiry, rate, percent lost.
-    fn grid(cells: &[(u64, &str, f64, f64)]) -> Grid {
-        let cell = |&(capacity, expiry, rate, loss_percent): &(u64, &str, f64, f64)| Cell {
+    type Row = (u64, &'static str, f64, f64);
+
+    fn grid(cells: &[Row]) -> Grid {
+        let cell = |&(capacity, expiry, rate, loss_percent): &Row| Cell {
             capacity,
             expiry: expiry.to_owned(),
             rate,
             loss_percent,
-            healthy_p99_ms: 1.0,
-            stalled_p99_ms: 2000.0,
-            growth_mb: 1.0,
-            waited: 0.0,
-            dropped: serde_json::Value::Null,
-            failures: Vec::new(),
+            ..Cell::default()
         };
         Grid {
             date: String::new(),
@@ -186,64 +168,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_smallest_capacity_and_then_the_shortest_expiry_is_taken() {
-        let text = recommend(&grid(&[
-            (400, "1s", 50.0, 0.0),
-            (100, "60s", 50.0, 0.05),
-            (100, "5s", 50.0, 0.1),
-            (25, "60s", 50.0, 40.0),
-        ]));
-        assert!(
-            text.contains("- 50 messages/s: capacity 100, expiry 5s"),
-            "{text}"
-        );
-        assert!(
-            text.contains("`queue.capacity = 100`, `queue.expiry = \"5s\"`"),
-            "{text}"
-        );
+    #[track_caller]
+    fn says(grid: &Grid, said: &[&str], unsaid: &[&str]) {
+        let text = recommend(grid);
+        for part in said {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        for part in unsaid {
+            assert!(!text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]
-    fn the_setting_for_all_serves_each_rate() {
+    fn the_smallest_capacity_and_then_the_shortest_expiry_serves_each_rate_and_all_of_them() {
         // The quick rate needs capacity, the slow one the long expiry: neither one's own smallest is enough for both.
-        let text = recommend(&grid(&[
+        let both: &[Row] = &[
             (25, "60s", 50.0, 0.0),
             (25, "60s", 500.0, 80.0),
             (400, "1s", 50.0, 20.0),
             (400, "1s", 500.0, 0.0),
             (400, "60s", 50.0, 0.0),
             (400, "60s", 500.0, 0.0),
-        ]));
-        assert!(
-            text.contains("`queue.capacity = 400`, `queue.expiry = \"60s\"`"),
-            "{text}"
-        );
-        let text = recommend(&grid(&[
-            (25, "60s", 50.0, 0.0),
-            (25, "60s", 500.0, 80.0),
-            (400, "1s", 50.0, 20.0),
-            (400, "1s", 500.0, 0.0),
-        ]));
-        assert!(text.contains("No single setting"), "{text}");
-    }
-
-    #[test]
-    fn a_rate_nothing_is_enough_for_is_said_and_left_out() {
-        let text = recommend(&grid(&[
+        ];
+        let none = both.get(..4).unwrap();
+        let one: &[Row] = &[
+            (400, "1s", 50.0, 0.0),
+            (100, "60s", 50.0, 0.05),
+            (100, "5s", 50.0, 0.1),
+            (25, "60s", 50.0, 40.0),
+        ];
+        let unserved: &[Row] = &[
             (25, "60s", 50.0, 0.0),
             (25, "60s", 500.0, 80.0),
             (100, "60s", 500.0, 60.0),
-        ]));
-        assert!(
-            text.contains("- 500 messages/s: none of these settings is enough"),
-            "{text}"
-        );
-        assert!(
-            text.contains("capacity 100 with expiry 60s still drops 60.00 %"),
-            "{text}"
-        );
-        assert!(text.contains("`queue.capacity = 25`"), "{text}");
+        ];
+        for (cells, said) in [
+            (
+                both,
+                &["`queue.capacity = 400`, `queue.expiry = \"60s\"`"][..],
+            ),
+            (none, &["No single setting"]),
+            (one, &["- 50 messages/s: capacity 100, expiry 5s"]),
+            (one, &["`queue.capacity = 100`, `queue.expiry = \"5s\"`"]),
+            (
+                unserved,
+                &["- 500 messages/s: none of these settings is enough"],
+            ),
+            (
+                unserved,
+                &["capacity 100 with expiry 60s still drops 60.00 %"],
+            ),
+            (unserved, &["`queue.capacity = 25`"]),
+        ] {
+            says(&grid(cells), said, &[]);
+        }
     }
 
     #[test]
@@ -254,52 +232,34 @@ mod tests {
             (25, "60s", 500.0, 80.0),
         ]);
         (grid.settings, grid.interrupted) = (3, true);
-        let text = recommend(&grid);
-        for part in [
+        let said = [
             "INTERRUPTED after 3 whole cells",
             "- 50 messages/s: 2 of 3 settings measured",
             "- 50 messages/s: capacity 100, expiry 60s",
             "- 500 messages/s: 1 of 3 settings measured",
             "- 500 messages/s: none of those measured is enough",
             "`queue.capacity = 100`",
-        ] {
-            assert!(text.contains(part), "no {part} in {text}");
-        }
+        ];
+        says(&grid, &said, &[]);
         grid.cells.clear();
-        let text = recommend(&grid);
-        assert!(text.contains("INTERRUPTED after 0 whole cells"), "{text}");
-        assert!(
-            !text.contains("Recommended") && !text.contains("none of"),
-            "{text}"
-        );
+        let said = ["INTERRUPTED after 0 whole cells"];
+        says(&grid, &said, &["Recommended", "none of"]);
     }
 
     #[test]
-    fn no_sentence_says_that_nothing_is_enough_and_that_nothing_is_lost() {
+    fn what_failed_is_not_recommended_and_what_was_disturbed_is_said() {
         for loss in [0.0, 0.05, 0.1] {
             let mut grid = grid(&[(25, "60s", 50.0, loss), (100, "60s", 50.0, 3.0)]);
             grid.cells[0].failures.push("3 deliveries lost".to_owned());
-            let text = recommend(&grid);
-            assert!(
-                !text.contains("is enough") && !text.contains("still drops"),
-                "{text}"
-            );
-            assert!(text.contains("but failed: 3 deliveries lost"), "{text}");
+            let said = ["but failed: 3 deliveries lost", "FAILED: 1 of 2"];
+            says(&grid, &said, &["is enough", "still drops"]);
+            grid.cells[1].loss_percent = 0.0;
+            grid.cells[1].waited = 0.2;
+            let said = ["DISTURBED: in 1 of 2", "`queue.capacity = 100`"];
+            says(&grid, &said, &[]);
         }
         let mut grid = grid(&[(25, "60s", 50.0, 0.004)]);
         grid.loss_max = 0.001;
-        let text = recommend(&grid);
-        assert!(text.contains("still drops 4.0e-3 %"), "{text}");
-    }
-
-    #[test]
-    fn a_disturbed_cell_is_said_and_a_failed_one_is_not_recommended() {
-        let mut grid = grid(&[(25, "60s", 50.0, 0.0), (100, "60s", 50.0, 0.0)]);
-        grid.cells[0].failures.push("3 deliveries lost".to_owned());
-        grid.cells[1].waited = 0.2;
-        let text = recommend(&grid);
-        assert!(text.contains("DISTURBED: in 1 of 2"), "{text}");
-        assert!(text.contains("FAILED: 1 of 2"), "{text}");
-        assert!(text.contains("`queue.capacity = 100`"), "{text}");
+        says(&grid, &["still drops 4.0e-3 %"], &[]);
     }
 }

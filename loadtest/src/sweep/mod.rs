@@ -3,12 +3,10 @@
 
 mod advice;
 mod grid;
-mod page;
 
 use crate::again::Again;
-use crate::campaign::{say, sentences};
+use crate::campaign::{figure, figures, say, sentences};
 use crate::cli::{Options, Sweep};
-use crate::compare::figures;
 use crate::machine::{Machine, revision, today};
 use crate::ours::{our_flags, our_server, quoted};
 use crate::server::{PATH, Server, Spec};
@@ -55,15 +53,17 @@ pub(crate) fn run(
     };
     grid.recommendation = advice::recommend(&grid);
     let folder = args.out.join(format!("{}-sweep", today()));
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let raw = serde_json::to_string_pretty(&grid).map_err(|e| e.to_string())?;
-    write("raw.json", raw + "\n")?;
-    write("README.md", page::markdown(&grid))?;
-    write("heatmap.html", page::html(&grid))?;
+    let json = serde_json::to_value(&grid).map_err(|e| e.to_string())?;
+    for (name, text) in [
+        ("raw.json", format!("{json:#}\n")),
+        ("README.md", grid.markdown()),
+        ("heatmap.html", crate::html::page("sweep", &json)),
+    ] {
+        let path = folder.join(name);
+        let written = std::fs::write(&path, text);
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok((folder, grid.recommendation))
 }
 
@@ -75,24 +75,24 @@ fn measure_all(
     stop: &AtomicBool,
 ) -> Result<Vec<Cell>, String> {
     let mut cells = Vec::new();
-    for &capacity in &args.capacity {
-        for expiry in &args.expiry_of_queue {
-            for &rate in &args.rates {
-                let line = command
-                    .replace("{capacity}", &capacity.to_string())
-                    .replace("{expiry}", expiry);
-                let report = measure(args, options, line, rate);
-                // Before a fault is told: the signal may have reached the server and the generator, too.
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(cells);
-                }
-                let cell = cell(capacity, expiry, rate, args.stalled, &report?);
-                say(&format!(
-                    "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
-                    cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
-                ));
-                cells.push(cell);
+    let settings = args.capacity.iter().flat_map(|capacity| {
+        let expiries = args.expiry_of_queue.iter();
+        expiries.map(move |expiry| (*capacity, expiry))
+    });
+    for (capacity, expiry) in settings {
+        for &rate in &args.rates {
+            let line = command.replace("{capacity}", &capacity.to_string());
+            let report = measure(args, options, line.replace("{expiry}", expiry), rate);
+            // Before a fault is told: the signal may have reached the server and the generator, too.
+            if stop.load(Ordering::Relaxed) {
+                return Ok(cells);
             }
+            let cell = cell(capacity, expiry, rate, args.stalled, &report?);
+            say(&format!(
+                "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
+                cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
+            ));
+            cells.push(cell);
         }
     }
     Ok(cells)
@@ -132,23 +132,20 @@ fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Resul
 }
 
 fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) -> Cell {
-    let at = |pointer: &str| {
-        report
-            .pointer(pointer)
-            .and_then(Value::as_f64)
-            .unwrap_or(0.0)
-    };
+    let at = |pointer: &str| figure(report, pointer).unwrap_or(0.0);
+    let values = figures(report);
+    let value = |name: &str| values.get(name).copied().unwrap_or(0.0);
     let due = at("/totals/published") * stalled as f64;
     let dropped = report.pointer("/ledger_after/dropped");
     Cell {
         capacity,
         expiry: expiry.to_owned(),
         rate,
-        loss_percent: 100.0 * at("/verification/missed_by_slow_readers") / due.max(1.0),
-        healthy_p99_ms: at("/latency/p99_ms"),
+        loss_percent: 100.0 * value("slow_missed") / due.max(1.0),
+        healthy_p99_ms: value("p99_ms"),
         stalled_p99_ms: at("/slow_latency/p99_ms"),
-        growth_mb: figures(report).get("growth_mb").copied().unwrap_or(0.0),
-        waited: at("/figures/generator_waited").max(at("/figures/server_waited")),
+        growth_mb: value("growth_mb"),
+        waited: value("waited"),
         dropped: dropped.cloned().unwrap_or_default(),
         failures: sentences(report, "/verdict/failures"),
     }

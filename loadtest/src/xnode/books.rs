@@ -4,8 +4,8 @@ use super::watch::Counters;
 use crate::client::Phase;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
-use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use crate::report::{Disagreement, Losses, NodeBook};
+use std::collections::HashMap;
 
 /// Series of messages that a node knows it never had from another: all holes in the numbers, whatever made them.
 const GAPS: &str = "supportal_bridge_gaps_total";
@@ -16,15 +16,6 @@ const ON_ARRIVAL: [&str; 3] = [
     "supportal_bridge_dropped_total{cause=\"mailbox\"}",
     "supportal_bridge_dropped_total{cause=\"poison\"}",
 ];
-
-/// What did not arrive.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Losses {
-    /// Deliveries to members on the publisher's node, or to some but not all of the members on another one: nothing of the bridge's.
-    pub(crate) within_nodes: u64,
-    /// Messages that no member of a room on another node has seen, summed over the nodes.
-    pub(crate) across_nodes: u64,
-}
 
 /// One receiver: its room, its node, and how many messages it has not seen.
 type Missing = ((u32, u16), u64);
@@ -60,16 +51,6 @@ pub(super) fn missing(engine: &Engine) -> Vec<Missing> {
         Some(((receiver.room, receiver.node), missing))
     })
     .collect()
-}
-
-/// One node's own account, since the run began.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct NodeBook {
-    pub(crate) ledger: Ledger,
-    /// Counters of the bridge that grew.
-    pub(crate) bridge: BTreeMap<String, u64>,
-    /// Messages of other nodes that it says it has lost.
-    pub(crate) counted_losses: u64,
 }
 
 /// A node's counters and ledger at one moment.
@@ -110,19 +91,6 @@ impl Page {
     }
 }
 
-/// What the books disagree about; all of it is 0 in a good run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Disagreement {
-    /// Cross-node losses that no counter knows, or counted ones that nobody misses.
-    pub(crate) across_nodes: i64,
-    /// Deliveries that the nodes wrote and nobody read, or the other way round.
-    pub(crate) deliveries: i64,
-    /// Messages that were said and not taken in by the first node, or the other way round.
-    pub(crate) messages: i64,
-    /// Residue of the nodes' own ledgers.
-    pub(crate) ledgers: i64,
-}
-
 /// Our own side.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ours {
@@ -158,13 +126,6 @@ pub(super) fn disagreement(ours: &Ours, nodes: &[NodeBook]) -> Disagreement {
     }
 }
 
-impl Disagreement {
-    /// Nothing is left.
-    pub(super) fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,17 +146,13 @@ mod tests {
     }
 
     fn book(accepted: u64, delivered: u64, counted_losses: u64) -> NodeBook {
-        let ledger = Ledger {
-            accepted,
-            expected: delivered,
-            delivered,
-            ..Ledger::default()
-        };
-        NodeBook {
-            ledger,
+        let mut book = NodeBook {
             counted_losses,
             ..NodeBook::default()
-        }
+        };
+        (book.ledger.accepted, book.ledger.expected) = (accepted, delivered);
+        book.ledger.delivered = delivered;
+        book
     }
 
     #[test]
@@ -210,7 +167,7 @@ mod tests {
             is_spoken: false,
         };
         let nodes = [book(100, 100, 0), book(95, 90, 5)];
-        assert!(disagreement(&ours, &nodes).is_none());
+        assert_eq!(disagreement(&ours, &nodes), Disagreement::default());
         ours.losses.across_nodes = 4;
         assert_eq!(disagreement(&ours, &nodes).across_nodes, -1);
         ours.received = 191;
@@ -220,6 +177,6 @@ mod tests {
         let mut torn = book(0, 10, 0);
         torn.ledger.unexplained = -3;
         assert_eq!(disagreement(&Ours::default(), &[torn]).ledgers, 3);
-        assert!(disagreement(&ours, &[]).is_none());
+        assert_eq!(disagreement(&ours, &[]), Disagreement::default());
     }
 }

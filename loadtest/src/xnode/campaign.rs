@@ -1,115 +1,17 @@
 //! `xnode --all`: every figure of the bridge, ours and the others in turns, each in a process of its own.
 
 use crate::again::Again;
-use crate::campaign::{
-    Against, Baseline, Bench, Case, Compared, Goal, Metric, OURS, Values, Work, check_names,
-    figure, metric, read,
-};
-use crate::cli::{Options, Servers, Xnode};
-use crate::ours::{our_server, quoted};
-use crate::server::shell;
+use crate::campaign::{Baseline, Bench, Case, Cases, Compared, OURS, Work, check_names};
+use crate::cli::{Options, Servers, Xnode, flag};
+use crate::ours::our_server;
 use clap::ValueEnum;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The longest measurement (20 kills in five minutes, and some), with starting, opening, draining and closing around it.
 const LONGEST: Duration = Duration::from_secs(400 + 120);
-
-const CPU: &str = "cpu_micros_per_delivery";
-const FAR_P50: &str = "far_p50_ms";
-const COLUMNS: &[Metric] = &[
-    metric("deliveries_per_second", "deliveries/s", 0, false),
-    metric("near_p50_ms", "same node p50 ms", 3, false),
-    metric("near_p99_ms", "p99", 3, false),
-    metric(FAR_P50, "across p50 ms", 3, false),
-    metric("far_p99_ms", "p99", 3, false),
-    metric("bare_p50_ms", "bare p50 ms", 3, false),
-    metric("bare_p99_ms", "p99", 3, false),
-    metric(CPU, "CPU µs/delivery", 3, true),
-    metric("redis_micros_per_delivery", "of it Redis", 3, false),
-    metric("lost_within", "lost within", 0, false),
-    metric("lost_across", "lost across", 0, false),
-    metric("unexplained", "unexplained", 0, false),
-];
-
-/// Who is measured beside ours, and what is judged besides what each run states itself.
-type OtherServers = Option<(&'static str, &'static [Goal])>;
-
-const BUN: OtherServers = Some((
-    "bun",
-    &[Goal::of(CPU, Against::Peer(Cow::Borrowed("bun")), 1.0)],
-));
-/// Deliveries for a CPU second of nodes and Redis, 100 times Python's.
-const PYTHON: OtherServers = Some((
-    "channels",
-    &[Goal::of(
-        CPU,
-        Against::Over(Cow::Borrowed("channels")),
-        100.0,
-    )],
-));
-/// group_send to browser at 50 messages/s.
-const PYTHON_P50: OtherServers = Some(("channels", &[Goal::of(FAR_P50, Against::Value, 0.6)]));
-
-/// Name, title, flags, seconds (0: as long as the faults take), who is beside, measured once whatever `--rounds` says.
-#[rustfmt::skip]
-const ROWS: &[(&str, &str, &str, f64, OtherServers, bool)] = &[
-    ("latency", "1,000 subscribers in 100 rooms, 1,000 messages/s, 10,000 deliveries/s",
-        "--rooms 100 --members 10 --rate 1000", 15.0, None, false),
-    ("latency-busy", "the same at 4,000 messages/s, 40,000 deliveries/s",
-        "--rooms 100 --members 10 --rate 4000", 15.0, None, false),
-    ("cpu-1x100", "closed loop, one publisher, 1 room of 100",
-        "--rooms 1 --members 100 --window 1", 8.0, BUN, false),
-    ("cpu-10x10", "closed loop, 10 rooms of 10, a publisher in each",
-        "--rooms 10 --members 10 --window 1", 8.0, BUN, false),
-    ("cpu-1x100-w8", "1 room of 100, eight messages under way",
-        "--rooms 1 --members 100 --window 8", 8.0, BUN, false),
-    ("cpu-10x10-w8", "10 rooms of 10, eight messages under way in each",
-        "--rooms 10 --members 10 --window 8", 8.0, BUN, false),
-    ("django-1x100", "group_send to browser, closed loop, 1 room of 100, four messages under way",
-        "--group-send --rooms 1 --members 100 --window 4", 8.0, PYTHON, false),
-    ("django-10x10", "group_send to browser, closed loop, 10 rooms of 10, one message under way in each",
-        "--group-send --rooms 10 --members 10 --window 1", 8.0, PYTHON, false),
-    ("django-50", "group_send to browser, 50 messages/s, 10 rooms of 10",
-        "--group-send --rooms 10 --members 10 --rate 50", 10.0, PYTHON_P50, false),
-    ("stop", "Redis stands still for 10 s (SIGSTOP), 2,000 deliveries/s, queue.expiry 3 s, outboxes of 400",
-        "--fault stop-redis --for 10s --every 12s --rooms 20 --members 10 --rate 200 --expiry 3s \
-         --set bridge.outbox_capacity=400", 0.0, None, false),
-    ("failover", "kill -9 of the master, three Sentinels, down-after 500 ms, 2,000 deliveries/s",
-        "--fault failover --every 8s --rooms 20 --members 10 --rate 200", 0.0, None, false),
-    ("kill", "kill -9 of Redis 20 times in five minutes, 2,000 deliveries/s",
-        "--fault kill-redis --times 20 --every 15s --rooms 20 --members 10 --rate 200 --appendonly", 0.0, None, true),
-    ("kill-streams", "the same in mode streams",
-        "--mode streams --fault kill-redis --times 20 --every 15s --rooms 20 --members 10 --rate 200 --appendonly", 0.0, None, true),
-    ("latency-streams", "1,000 subscribers in 100 rooms, 1,000 messages/s, mode streams",
-        "--mode streams --rooms 100 --members 10 --rate 1000", 15.0, None, false),
-];
-
-/// All of them, in the order of the table.
-fn known() -> Vec<Case> {
-    let cases = ROWS.iter().enumerate();
-    let cases = cases.map(
-        |(place, (name, title, flags, seconds, beside, once))| Case {
-            name: (*name).to_owned(),
-            title: (*title).to_owned(),
-            flags: Case::words(&format!("xnode {flags}")),
-            seconds: *seconds,
-            metrics: COLUMNS.into(),
-            baseline: beside
-                .as_ref()
-                .map_or(Baseline::None, |(peer, _)| Baseline::Peer((*peer).into())),
-            goals: beside.as_ref().map_or(&[][..], |(_, goals)| goals).into(),
-            table: None,
-            workers: 1,
-            once: *once,
-            place,
-        },
-    );
-    cases.collect()
-}
 
 struct BridgeBench<'a> {
     args: &'a Xnode,
@@ -123,19 +25,13 @@ pub(crate) fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<(PathBuf, String), String> {
-    let (mut cases, flags) = (known(), &args.campaign);
+    let (mut cases, flags) = (Cases::of_bridge(), &args.campaign);
     check_names(&cases, &flags.only)?;
-    let program = our_server(flags.supportal.as_deref())?;
-    if flags.only.is_empty() {
-        let knows_streams = knows(&program, "streams");
-        let is_streams = |case: &Case| case.flags.iter().any(|word| word == "streams");
-        cases.retain(|case| knows_streams || !is_streams(case));
-    } else {
-        cases.retain(|case| flags.only.contains(&case.name));
-    }
+    our_server(flags.supportal.as_deref())?;
+    cases.retain(|case| flags.only.is_empty() || flags.only.contains(&case.name));
     let bench = BridgeBench { args, options };
     let peers = Servers::value_variants().iter().map(|servers| Compared {
-        name: name(*servers),
+        name: flag(*servers),
         version: servers.text().to_owned(),
         speaks: "the chat contract".to_owned(),
         ..Compared::default()
@@ -154,30 +50,14 @@ pub(crate) fn run(
     .run()
 }
 
-/// As the flag has it.
-fn name(servers: Servers) -> String {
-    let value = servers.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-/// Does the server accept this bridge.mode?
-fn knows(program: &Path, mode: &str) -> bool {
-    let line = format!(
-        "{} check --redis-url redis://127.0.0.1:6379 --set bridge.mode={mode} >/dev/null 2>&1",
-        quoted(program)
-    );
-    let status = shell(&line, None).status();
-    status.is_ok_and(|status| status.success())
-}
-
 impl Bench for BridgeBench<'_> {
     fn meets(&self, case: &Case, peer: &str) -> bool {
-        peer == OURS || case.baseline == Baseline::Peer(peer.to_owned().into())
+        peer == OURS || case.baseline == Baseline::Peer(peer.to_owned())
     }
 
     fn measure(&self, case: &Case, peer: &str, round: usize, _: &Path) -> Result<Value, String> {
         let (args, campaign) = (self.args, &self.args.campaign);
-        let mut flags = case.flags.clone();
+        let mut flags: Vec<String> = case.flags.split_whitespace().map(str::to_owned).collect();
         let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
         flag("--servers", peer.to_owned());
         flag("--seed", (self.options.seed + round as u64).to_string());
@@ -199,91 +79,5 @@ impl Bench for BridgeBench<'_> {
             ..Again::default()
         };
         again.run()
-    }
-
-    fn figures(&self, report: &Value) -> Values {
-        figures(report)
-    }
-}
-
-/// Name in the raw data, place in the report.
-#[rustfmt::skip]
-const PLACES: &[(&str, &str)] = &[
-    ("near_p50_ms", "/latency/near/p50_ms"),
-    ("near_p99_ms", "/latency/near/p99_ms"),
-    (FAR_P50, "/latency/far/p50_ms"),
-    ("far_p99_ms", "/latency/far/p99_ms"),
-    ("bare_p50_ms", "/latency/bare/p50_ms"),
-    ("bare_p99_ms", "/latency/bare/p99_ms"),
-    (CPU, "/cost/micros_per_delivery"),
-    ("lost_within", "/losses/within_nodes"),
-    ("lost_across", "/losses/across_nodes"),
-    ("unexplained", "/unexplained/across_nodes"),
-];
-
-fn figures(report: &Value) -> Values {
-    let at = |pointer: &str| figure(report, pointer);
-    let mut figures = read(report, PLACES);
-    let mut set = |name: &str, value: Option<f64>| {
-        figures.extend(value.map(|value| (name.to_owned(), value)));
-    };
-    let deliveries = || Some(at("/near")? + at("/far")?).filter(|n| *n > 0.0);
-    let rate = || Some(deliveries()? / at("/seconds")?);
-    let redis = || Some(at("/cost/redis")? * at("/seconds")? * 1e6 / deliveries()?);
-    set("deliveries_per_second", rate());
-    set("redis_micros_per_delivery", redis());
-    // A Python process shares the generator's core: that it waits is no disturbance.
-    let speaker = report.pointer("/asked/group_send").and_then(Value::as_bool);
-    let waited = at("/cost/generator_waited").filter(|_| speaker != Some(true));
-    set("waited", Some(waited.unwrap_or(0.0)));
-    figures
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{Cli, Command};
-    use clap::Parser;
-
-    #[test]
-    fn every_case_is_a_run_that_the_command_line_understands() {
-        for case in known() {
-            let flags = ["loadtest"]
-                .into_iter()
-                .chain(case.flags.iter().map(String::as_str));
-            let cli = Cli::try_parse_from(flags).unwrap();
-            assert!(matches!(cli.command, Command::Xnode(_)), "{}", case.name);
-            for goal in case.goals.iter() {
-                assert!(
-                    case.metrics.iter().any(|m| m.key == goal.metric),
-                    "{goal:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn names_of_cases_are_different() {
-        let names: std::collections::BTreeSet<String> =
-            known().into_iter().map(|case| case.name).collect();
-        assert_eq!(names.len(), ROWS.len());
-    }
-
-    #[test]
-    fn figures_come_from_where_the_report_has_them() {
-        let report = serde_json::json!({
-            "seconds": 2.0, "near": 60, "far": 40, "cost": {"redis": 0.5, "generator_waited": 0.2},
-            "latency": {"far": {"count": 40, "p50_ms": 0.2}, "bare": {"count": 0, "p50_ms": 0.0}},
-            "asked": {"group_send": false}});
-        let found = figures(&report);
-        assert_eq!(
-            (found["deliveries_per_second"], found["far_p50_ms"]),
-            (50.0, 0.2)
-        );
-        assert_eq!(
-            (found["redis_micros_per_delivery"], found["waited"]),
-            (10_000.0, 0.2)
-        );
-        assert!(!found.contains_key("bare_p50_ms"));
     }
 }

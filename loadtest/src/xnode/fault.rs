@@ -3,7 +3,7 @@
 use super::store::Store;
 use crate::cli::{FaultKind, Xnode};
 use crate::clock::{Clock, MILLISECOND, nanos, pause};
-use serde::Serialize;
+use crate::report::Strike;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -129,23 +129,6 @@ pub(super) struct State {
 pub(super) struct BridgeLook {
     pub(super) at: u64,
     pub(super) nodes: Vec<State>,
-}
-
-/// One fault in the report; times in seconds since it began.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(crate) struct Strike {
-    /// Since the measurement began.
-    pub(crate) at: f64,
-    /// Redis, or its successor, took connections again.
-    pub(crate) over: Option<f64>,
-    /// The last node said that it is down; nothing where one was back between two looks.
-    pub(crate) noticed: Option<f64>,
-    /// From then on all nodes said that they are up.
-    pub(crate) healthy: Option<f64>,
-    /// The first message said after the blow that reached another node.
-    pub(crate) first: Option<f64>,
-    /// The last room of the last node had one.
-    pub(crate) whole: Option<f64>,
 }
 
 /// A fault as the loop saw it, in nanoseconds.

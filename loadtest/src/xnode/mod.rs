@@ -1,42 +1,33 @@
 //! `xnode`: publishers on one node, subscribers on others, and a Redis between them. What crossing costs beside what Redis itself costs
 //! at that moment, and what is lost, late or noticed when Redis is killed, stands still or is replaced.
 //!
-//! One loop drives all connections ([`drive`]); [`fault`] strikes and [`watch`] looks at the nodes from threads of their own;
+//! The run is that of any plan, with [`crossing`] beside it; [`fault`] strikes and [`watch`] looks at the nodes from threads of their own;
 //! [`books`] lays what the members saw beside what the nodes say.
 
 mod bare;
 mod books;
 mod campaign;
-mod drive;
+mod crossing;
 mod fault;
-mod outcome;
-mod report;
-mod speech;
 mod stage;
 mod store;
-mod text;
 mod watch;
 
 use crate::campaign::command;
-use crate::cli::{FaultKind, Options, Servers, Xnode};
+use crate::cli::{FaultKind, Options, Servers, Xnode, flag};
 use crate::clock::{Clock, MILLISECOND, nanos};
-use crate::engine::Engine;
-use crate::latency::Latency;
-use crate::report::Stated;
-use crate::traffic::Traffic;
-use bare::Bare;
+use crate::plan::{Drive, Group, Plan};
+use crate::report::{Facts, Report, Stated, interrupted};
+use crate::run::{Desk, Observer, Run, Task};
+use crate::share::shares;
+use crate::target::{Target, target};
 pub(crate) use campaign::run as run_all;
-use drive::{Crossing, Size, SoFar};
-use fault::{FaultEvent, Schedule, Seen, told};
-use outcome::Outcome;
-use report::{Asked, CrossReport};
-use speech::{Pace, Speech};
+use crossing::Crossing;
+use fault::Schedule;
 use stage::Stage;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use watch::BridgeWatch;
 
 /// Text of a message where the flags do not say.
 const TEXT_BYTES: usize = 64;
@@ -55,183 +46,118 @@ pub(crate) fn run(
     args: &Xnode,
     options: &Options,
     stop: Arc<AtomicBool>,
-) -> Result<CrossReport, String> {
+) -> Result<Report, String> {
     let cores = args.campaign.cores();
     if let Some(core) = cores.1 {
         pin(core);
     }
     let schedule = Schedule::of(args, options.seed);
-    let mut stage = Stage::set(args, options, cores)?;
-    let clock = Clock::start();
-    let pace = match (args.window, options.rate) {
-        (Some(window), None) => Pace::Closed(window.max(1)),
+    let drive = match (args.window, options.rate) {
+        (Some(window), None) => Drive::Whole {
+            window: window.max(1),
+        },
         (Some(_), Some(_)) => return Err("either --window or --rate".to_owned()),
-        (None, rate) => Pace::Open(rate.unwrap_or(RATE)),
+        (None, rate) => Drive::Open {
+            rate: rate.unwrap_or(RATE),
+        },
     };
-    let size = Size {
-        nodes: stage.nodes.len() as u16,
-        rooms: args.rooms.max(1),
-        members: args.members.max(1),
-        is_spoken: args.group_send,
-        warmup: options.warmup,
-        duration: options
-            .duration
-            .or(schedule.map(|schedule| schedule.duration()))
-            .unwrap_or(DURATION),
-    };
-    let planned = size.duration.as_secs_f64();
-    let engine = engine(&stage, options, clock, size.is_spoken)?;
-    let speech = Speech::new(stage.mouth(args)?, pace, size.members, &options.business);
-    let mut drive = Crossing {
-        engine,
-        size,
-        speech,
-        bare: None,
-        admins: stage.admins(),
-        processes: stage.processes(),
-        stop: Arc::clone(&stop),
-        so_far: SoFar::default(),
-    };
-    drive.connect()?;
-    if let (Pace::Open(rate), None, Some(redis)) = (pace, schedule, stage.redis()) {
-        let bytes = drive.engine.traffic.message.command_bytes();
-        let bare = Bare::open(redis, size.rooms, rate, bytes, &drive.engine);
-        drive.bare = Some(bare.map_err(|error| format!("{redis}: {error}"))?);
-    }
-    let measured = measure(drive, &mut stage, schedule, clock)?;
-    let mut report = judge(args, options, &stage, schedule, pace, measured);
-    report.interrupted = crate::report::interrupted(&stop, report.seconds, planned);
-    if report.interrupted.is_some() {
-        report.goals.clear();
-    }
-    Ok(report)
-}
-
-/// What the loop saw, and why the faults stopped, if they did.
-struct Measured {
-    outcome: Outcome,
-    engine: Engine,
-    notes: Vec<String>,
-}
-
-fn measure(
-    drive: Crossing,
-    stage: &mut Stage,
-    schedule: Option<Schedule>,
-    clock: Clock,
-) -> Result<Measured, String> {
-    let watched = if schedule.is_some() {
-        stage.admins()
-    } else {
-        Vec::new()
-    };
-    let watch = BridgeWatch::start(watched, clock);
-    let (tell, events): (Sender<FaultEvent>, Receiver<FaultEvent>) = channel();
-    let ended = Arc::new(AtomicBool::new(false));
-    let mut striking = None;
-    let store = schedule.and_then(|_| stage.store.take());
-    let begin = || {
-        if let Some((schedule, store)) = schedule.zip(store) {
-            striking = Some(fault::start(
-                schedule,
-                store,
-                clock,
-                tell,
-                Arc::clone(&ended),
-            ));
-        }
-    };
-    let ran = drive.run(&watch, &events, begin);
-    ended.store(true, Ordering::Relaxed);
-    let mut notes = Vec::new();
-    if let Some(striking) = striking {
-        let joined = striking.join();
-        let (store, outcome) = joined.map_err(|_panic| "the thread of the faults panicked")?;
-        stage.store = Some(store);
-        notes.extend(outcome.err());
-    }
-    let (outcome, engine) = ran?;
-    Ok(Measured {
-        outcome,
-        engine,
-        notes,
-    })
-}
-
-fn engine(
-    stage: &Stage,
-    options: &Options,
-    clock: Clock,
-    is_spoken: bool,
-) -> Result<Engine, String> {
+    let stage = Stage::start(args, options, cores)?;
+    let plan = plan(args, options, schedule, drive, stage.nodes.len() as u16);
     let target = |url: &str| {
         let options = Options {
             url: url.to_owned(),
             ..options.clone()
         };
-        crate::target::target(&options)
+        target(&options)
     };
-    let targets: Result<Vec<_>, String> =
+    let targets: Result<Vec<Target>, String> =
         stage.nodes.iter().map(|node| target(&node.url)).collect();
     let mut targets = targets?;
-    if is_spoken && let Some(first) = targets.first().cloned() {
+    if args.group_send {
         // Node 0 is the speaker's, where nobody is.
-        targets.insert(0, first);
+        targets.insert(0, targets.first().cloned().ok_or("no node")?);
     }
-    let mut targets = targets.into_iter();
-    let first = targets.next().ok_or("no node")?;
-    let size = options.size.unwrap_or(TEXT_BYTES);
-    let expiry = nanos(options.expiry).saturating_add(TRAVEL);
-    let traffic = Traffic::new(clock, first.run, size, options.seed, expiry);
-    let mut engine = Engine::new(first, traffic).map_err(|error| error.to_string())?;
-    targets.for_each(|target| engine.add_node(target));
-    Ok(engine)
+    let others = targets.split_off(1);
+    let clock = Clock::start();
+    let share = shares(&plan, Some(1), usize::MAX)?.pop();
+    let first = targets.pop().ok_or("no node")?;
+    let task = Task {
+        expiry: nanos(options.expiry).saturating_add(TRAVEL),
+        ..Task::new(&plan, share.ok_or("no share")?, first, options, &clock)
+    };
+    let quiet = Options {
+        admin: None,
+        ..options.clone()
+    };
+    let observer = Observer::new(&plan, &quiet, stage.processes(), None, None);
+    let facts = facts(args, options, &stage, schedule, drive);
+    let speaker = stage.speaker(args)?;
+    let desk = Desk::Alone(Box::new(observer));
+    let group = plan.groups.first().ok_or("no group")?;
+    let run = Run::new(task, clock, desk, Arc::clone(&stop)).and_then(|run| {
+        run.across(others, |engine| {
+            engine.speaker = speaker;
+            Crossing::new(stage, facts, group, schedule, engine)
+        })
+    });
+    let report = run.and_then(Run::run).map_err(|error| error.to_string())?;
+    let mut report = report.ok_or("no report")?;
+    let (seconds, planned) = (report.figures.seconds, plan.duration.as_secs_f64());
+    report.interrupted = interrupted(&stop, seconds, planned);
+    if report.interrupted.is_none() {
+        report.goals = goals(args, &report);
+    }
+    Ok(report)
 }
 
-fn judge(
+fn plan(
+    args: &Xnode,
+    options: &Options,
+    schedule: Option<Schedule>,
+    drive: Drive,
+    nodes: u16,
+) -> Plan {
+    let group = Group::new(args.rooms.max(1), args.members.max(1), 1, drive);
+    let all = schedule.map(|schedule| schedule.duration());
+    Plan {
+        name: "xnode".to_owned(),
+        groups: vec![Group {
+            nodes,
+            spoken: args.group_send,
+            ..group
+        }],
+        storm: None,
+        size: options.size.unwrap_or(TEXT_BYTES),
+        duration: options.duration.or(all).unwrap_or(DURATION),
+        status_every: Duration::from_secs(30),
+        memory: false,
+        restart: None,
+    }
+}
+
+/// What is measured and how.
+fn facts(
     args: &Xnode,
     options: &Options,
     stage: &Stage,
     schedule: Option<Schedule>,
-    pace: Pace,
-    measured: Measured,
-) -> CrossReport {
-    let Measured {
-        outcome,
-        engine,
-        notes,
-    } = measured;
-    let struck = outcome.seen.iter().skip(1).map(|seen| seen.struck);
-    let strikes = outcome.seen.iter().zip(struck.chain([u64::MAX]));
-    let told = |(seen, until): (&Seen, u64)| told(*seen, until, &outcome.looks, outcome.start.at);
-    let strikes = strikes.map(told).collect();
-    let asked = Asked {
+    drive: Drive,
+) -> Facts {
+    Facts {
         command: command(),
-        seed: options.seed,
-        rooms: args.rooms,
-        members: args.members,
         group_send: args.group_send,
-        rate: match pace {
-            Pace::Open(rate) => Some(rate),
-            Pace::Closed(_) => None,
+        members: args.members,
+        rate: match drive {
+            Drive::Open { rate } => Some(rate),
+            _ => None,
         },
         window: args.window,
-        text_bytes: options.size.unwrap_or(TEXT_BYTES),
         expiry_seconds: options.expiry.as_secs_f64(),
-    };
-    let mut report = CrossReport {
-        lag: Latency::of(&engine.traffic.lag),
-        verification: engine.traffic.verify.counts,
-        totals: engine.traffic.totals,
-        strikes,
-        strikes_wanted: schedule.map_or(0, |schedule| schedule.times),
-        fault: args.fault.map(FaultKind::text),
+        fault: args.fault.map(flag),
+        strikes: schedule.map_or(0, |schedule| schedule.times),
         must_not_lose: keeps_everything(args),
-        notes,
-        ..CrossReport::of(outcome, asked, stage.facts.clone())
-    };
-    report.goals = goals(args, &report);
-    report
+        ..stage.facts.clone()
+    }
 }
 
 /// The mode keeps what a Redis that comes back with its data has taken.
@@ -240,14 +166,17 @@ fn keeps_everything(args: &Xnode) -> bool {
 }
 
 /// What this run's figures should be.
-fn goals(args: &Xnode, report: &CrossReport) -> Vec<Stated> {
+fn goals(args: &Xnode, report: &Report) -> Vec<Stated> {
+    let Some(across) = &report.across else {
+        return Vec::new();
+    };
     if args.servers != Servers::Supportal || args.group_send {
         return Vec::new();
     }
-    let unexplained = report.unexplained.across_nodes.unsigned_abs() as f64;
-    let within = report.losses.within_nodes as f64;
-    let whole = report.longest(|strike| strike.whole);
-    let ratio = report.hit.near.p99_ms / report.latency.near.p99_ms;
+    let unexplained = across.unexplained.across_nodes.unsigned_abs() as f64;
+    let within = across.losses.within_nodes as f64;
+    let whole = across.longest(|strike| strike.whole);
+    let ratio = across.hit_near.p99_ms / report.latency.p99_ms;
     let v = &report.verification;
     let mut goals = Vec::new();
     let mut goal = |what: &str, value: Option<f64>, at_most: f64| {
@@ -260,8 +189,8 @@ fn goals(args: &Xnode, report: &CrossReport) -> Vec<Stated> {
     };
     match args.fault {
         None => {
-            let added = report.added.and_then(|added| added.in_bare_p99);
-            if report.asked.rate.is_some() {
+            let added = across.added.and_then(|added| added.in_bare_p99);
+            if across.facts.rate.is_some() {
                 goal("p99 added by the bridge, in p99 of bare Redis", added, 2.0);
             }
             return goals;
@@ -269,16 +198,16 @@ fn goals(args: &Xnode, report: &CrossReport) -> Vec<Stated> {
         Some(FaultKind::KillRedis) => {
             goal("all rooms reached again after a kill, s", whole, 2.0);
             if keeps_everything(args) {
-                let across = report.losses.across_nodes as f64;
+                let across = across.losses.across_nodes as f64;
                 goal("messages lost across nodes", Some(across), 0.0);
                 goal("duplicates", Some(v.duplicated as f64), 0.0);
             }
         }
         Some(FaultKind::StopRedis) => {
-            let noticed = report.longest(|strike| strike.noticed);
+            let noticed = across.longest(|strike| strike.noticed);
             goal("noticed after, s", noticed, 3.0);
             goal("p99 within a node, times that before", Some(ratio), 1.2);
-            let most = Some(report.outbox_max as f64);
+            let most = Some(across.outbox_max as f64);
             goal("publications in an outbox", most, outbox(args));
             let late = Some(v.late as f64);
             goal("deliveries older than their expiry", late, 0.0);

@@ -1,16 +1,17 @@
-//! The nodes of a run and the Redis between them: started here, or somebody else's that run already.
+//! The nodes of a run and the Redis between them, started here.
 
-use super::speech::{Mouth, Speaker};
-use super::store::{Folder, Store};
+use super::store::Store;
 use super::watch;
 use crate::cli::{FaultKind, Options, Servers, Xnode};
-use crate::clock::{Clock, SECOND, pause};
+use crate::clock::{SECOND, until};
 use crate::ours::{our_flags, our_server, quoted};
+use crate::report::Facts;
 use crate::server::{PATH, Server, Spec, shell};
-use serde::Serialize;
-use std::net::{SocketAddr, ToSocketAddrs};
+use crate::speaker::Speaker;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Nodes that are started.
 const NODES: usize = 2;
@@ -25,10 +26,10 @@ const CHANNEL_CAPACITY: u32 = 100_000;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) url: String,
-    pub(super) admin: Option<String>,
-    pub(super) pid: Option<u32>,
-    /// Ends with this, if it was started here.
-    _server: Option<Server>,
+    admin: Option<String>,
+    pid: u32,
+    /// Ends with this.
+    _server: Server,
 }
 
 /// Everything the run talks to. Nodes end before their Redis.
@@ -37,85 +38,21 @@ pub(super) struct Stage {
     pub(super) nodes: Vec<Node>,
     pub(super) store: Option<Store>,
     pub(super) facts: Facts,
-    redis: Option<SocketAddr>,
+    redis: SocketAddr,
     redis_pid: Option<u32>,
     peers: PathBuf,
-    _folder: Option<Folder>,
-}
-
-/// What was measured, for the reader.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Facts {
-    pub(crate) servers: String,
-    pub(crate) mode: String,
-    pub(crate) nodes: usize,
-    pub(crate) redis: String,
-    pub(crate) appendonly: bool,
-    pub(crate) settings: Vec<String>,
-    /// Who may use which core.
-    pub(crate) pinning: String,
-    pub(crate) speaks: String,
+    _folder: TempDir,
 }
 
 impl Stage {
     /// That of the flags.
     /// Errors: Something does not start, or the flags do not fit each other.
-    pub(super) fn set(
-        args: &Xnode,
-        options: &Options,
-        cores: (Option<usize>, Option<usize>),
-    ) -> Result<Self, String> {
-        if args.other_url.is_empty() {
-            Self::start(args, options, cores)
-        } else {
-            Self::running(args, options)
-        }
-    }
-
-    fn running(args: &Xnode, options: &Options) -> Result<Self, String> {
-        if args.fault.is_some() {
-            return Err("--fault: only the private Redis is hit; leave out --other-url".to_owned());
-        }
-        let node = |url: &String, admin: Option<&String>, pid: Option<u32>| Node {
-            url: url.clone(),
-            admin: admin.cloned(),
-            pid,
-            _server: None,
-        };
-        let mut nodes = vec![node(&options.url, options.admin.as_ref(), options.pid)];
-        for (place, url) in args.other_url.iter().enumerate() {
-            let pid = args.other_pid.get(place).copied();
-            nodes.push(node(url, args.other_admin.get(place), pid));
-        }
-        let redis = args.redis.as_ref().map(|address| {
-            let first = address.to_socket_addrs().map(|mut all| all.next());
-            first
-                .map_err(|error| format!("--redis {address}: {error}"))?
-                .ok_or_else(|| format!("--redis {address}: no address"))
-        });
-        Ok(Self {
-            facts: Facts {
-                servers: "running already".to_owned(),
-                nodes: nodes.len(),
-                pinning: "as they were started".to_owned(),
-                speaks: "the first member of each room".to_owned(),
-                ..Facts::default()
-            },
-            nodes,
-            store: None,
-            redis: redis.transpose()?,
-            redis_pid: args.redis_pid,
-            peers: args.peers.clone(),
-            _folder: None,
-        })
-    }
-
-    fn start(
+    pub(super) fn start(
         args: &Xnode,
         options: &Options,
         (core, generator): (Option<usize>, Option<usize>),
     ) -> Result<Self, String> {
-        let folder = Folder::new()?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let store = match args.fault {
             Some(FaultKind::Failover) => {
                 Store::start_watched(folder.path(), args.appendonly, core)?
@@ -138,15 +75,15 @@ impl Stage {
             nodes.push(Node {
                 url: format!("ws://127.0.0.1:{}{PATH}", server.port),
                 admin: (args.servers == Servers::Supportal).then_some(admin),
-                pid: Some(server.pid()),
-                _server: Some(server),
+                pid: server.pid(),
+                _server: server,
             });
         }
         let pinning = match core.zip(generator) {
             Some((all, ours)) => format!("nodes and Redis on core {all}, generator on core {ours}"),
             None => "none".to_owned(),
         };
-        let mut stage = Self {
+        let stage = Self {
             facts: Facts {
                 servers: args.servers.text().to_owned(),
                 mode: mode(args),
@@ -155,34 +92,25 @@ impl Stage {
                 appendonly: args.appendonly,
                 settings: args.set.clone(),
                 pinning,
-                speaks: "the first member of each room".to_owned(),
+                ..Facts::default()
             },
-            redis: Some(store.address()),
+            redis: store.address(),
             redis_pid: store.pid(),
             nodes,
             store: Some(store),
             peers: args.peers.clone(),
-            _folder: Some(folder),
+            _folder: folder,
         };
         stage.until_up()?;
-        if args.group_send {
-            stage.facts.speaks =
-                "a Python process with group_send, on the generator's core".to_owned();
-        }
         Ok(stage)
     }
 
-    fn until_up(&mut self) -> Result<(), String> {
-        let clock = Clock::start();
-        for admin in self.admins() {
-            while !watch::state(&admin).is_up {
-                if clock.now() > UP_MAX {
-                    return Err(format!("{admin}/health: the bridge does not come up"));
-                }
-                pause(LOOK);
-            }
+    fn until_up(&self) -> Result<(), String> {
+        let is_down = |admin: &String| !until(UP_MAX, LOOK, || watch::state(admin).is_up);
+        match self.admins().into_iter().find(is_down) {
+            Some(admin) => Err(format!("{admin}/health: the bridge does not come up")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Admin listeners of the nodes that have one.
@@ -192,26 +120,23 @@ impl Stage {
     }
 
     /// The Redis for the bare round trip.
-    pub(super) fn redis(&self) -> Option<SocketAddr> {
+    pub(super) fn redis(&self) -> SocketAddr {
         self.redis
     }
 
     /// Processes of the nodes, then that of Redis.
-    pub(super) fn processes(&self) -> (Vec<u32>, Option<u32>) {
-        let nodes = self.nodes.iter().filter_map(|node| node.pid).collect();
-        (nodes, self.redis_pid)
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let nodes = self.nodes.iter().map(|node| node.pid);
+        nodes.chain(self.redis_pid).collect()
     }
 
-    /// Who speaks.
-    /// Errors: The Python process does not start.
-    pub(super) fn mouth(&self, args: &Xnode) -> Result<Mouth, String> {
-        if !args.group_send {
-            return Ok(Mouth::Sockets);
-        }
+    /// The Python process that speaks, if one does.
+    /// Errors: The process does not start.
+    pub(super) fn speaker(&self, args: &Xnode) -> Result<Option<Speaker>, String> {
         let url = self.store.as_ref().map(Store::url).unwrap_or_default();
         let mut command = shell("exec channels/speak", None);
         command.current_dir(&self.peers).env("CHANNELS_REDIS", url);
-        Speaker::start(command).map(Mouth::Process)
+        args.group_send.then(|| Speaker::start(command)).transpose()
     }
 }
 

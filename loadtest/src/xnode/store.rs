@@ -1,6 +1,6 @@
 //! A private Redis, alone or with a replica and three Sentinels: started, hit, started again, and gone at the end.
 
-use crate::clock::{Clock, SECOND, pause};
+use crate::clock::{SECOND, until};
 use crate::server::{Ready, Server, Spec};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
@@ -18,34 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const ACQUAINTED: u64 = 20 * SECOND;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// A folder of this program's that ends with it.
-#[derive(Debug)]
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one.
-    /// Errors: The system has no room for it.
-    pub(super) fn new() -> Result<Self, String> {
-        let clock = Clock::start().epoch();
-        let name = format!("loadtest-xnode-{}-{clock:x}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let made = std::fs::create_dir_all(&path);
-        made.map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system's temporary folder.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// The Redis that the nodes share.
 #[derive(Debug)]
@@ -175,14 +147,10 @@ impl Store {
     }
 
     fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let clock = Clock::start();
-        while !is_so(self) {
-            if clock.now() > ACQUAINTED {
-                return Err(format!("waited in vain for {what}"));
-            }
-            pause(LOOK);
+        match until(ACQUAINTED, LOOK, || is_so(self)) {
+            true => Ok(()),
+            false => Err(format!("waited in vain for {what}")),
         }
-        Ok(())
     }
 }
 
@@ -271,14 +239,5 @@ mod tests {
     fn a_command_is_an_array_of_strings_with_lengths() {
         let bytes = command(&[b"PUBLISH", b"a", b"\r\n"]);
         assert_eq!(bytes, b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$2\r\n\r\n\r\n");
-    }
-
-    #[test]
-    fn a_folder_ends_with_its_owner() {
-        let folder = Folder::new().unwrap();
-        let path = folder.path().to_owned();
-        assert!(path.is_dir());
-        drop(folder);
-        assert!(!path.exists());
     }
 }

@@ -5,31 +5,19 @@ use crate::clock::{Clock, pause};
 use crate::ledger::get;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Between two looks at all nodes: a tenth of what a goal tells apart.
 const EVERY: Duration = Duration::from_millis(25);
 
-/// Address of an admin listener without its scheme.
-fn host(admin: &str) -> &str {
-    admin.trim_start_matches("http://").trim_end_matches('/')
-}
-
 /// How a node's bridge is.
 pub(super) fn state(admin: &str) -> State {
-    let text = get(host(admin), "/health").unwrap_or_default();
+    let text = get(admin, "/health").unwrap_or_default();
     let health: Value = serde_json::from_str(&text).unwrap_or_default();
     let links = ["/bridge/redis", "/bridge/django"].map(|path| health.pointer(path));
-    let links: Vec<&Value> = links
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_array)
-        .flatten()
-        .collect();
+    let links = links.into_iter().flatten().filter_map(Value::as_array);
+    let links: Vec<&Value> = links.flatten().collect();
     let is = |link: &&Value| link.pointer("/up").and_then(Value::as_bool) == Some(true);
     let outbox = |link: &&Value| link.pointer("/outbox").and_then(Value::as_u64);
     State {
@@ -38,52 +26,21 @@ pub(super) fn state(admin: &str) -> State {
     }
 }
 
-/// The thread and its end of the channel.
-#[derive(Debug)]
-pub(super) struct BridgeWatch {
-    looks: Receiver<BridgeLook>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl BridgeWatch {
-    /// Looks at these admin listeners until it is dropped.
-    pub(super) fn start(admins: Vec<String>, clock: Clock) -> Self {
-        let (tell, looks): (Sender<BridgeLook>, _) = channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) && !admins.is_empty() {
-                let nodes = admins.iter().map(|admin| state(admin)).collect();
-                // The moment after: nothing was noticed, or healthy, sooner than said.
-                let at = clock.now();
-                if tell.send(BridgeLook { at, nodes }).is_err() {
-                    return;
-                }
-                pause(EVERY);
+/// Looks at these admin listeners, if there are any, until nobody takes what was seen.
+pub(super) fn looks(admins: Vec<String>, clock: Clock) -> Receiver<BridgeLook> {
+    let (tell, looks) = channel();
+    std::thread::spawn(move || {
+        while !admins.is_empty() {
+            let nodes = admins.iter().map(|admin| state(admin)).collect();
+            // The moment after: nothing was noticed, or healthy, sooner than said.
+            let at = clock.now();
+            if tell.send(BridgeLook { at, nodes }).is_err() {
+                return;
             }
-        });
-        Self {
-            looks,
-            stop,
-            thread: Some(thread),
+            pause(EVERY);
         }
-    }
-
-    /// What was seen since the last call.
-    pub(super) fn looks(&self) -> impl Iterator<Item = BridgeLook> {
-        self.looks.try_iter()
-    }
-}
-
-impl Drop for BridgeWatch {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // The thread cannot panic on what it reads, and nothing depends on it any more.
-            thread.join().ok();
-        }
-    }
+    });
+    looks
 }
 
 /// The bridge's counters of one node, by series.
@@ -94,8 +51,7 @@ impl Counters {
     /// Those of now.
     /// Errors: The admin listener does not answer.
     pub(super) fn fetch(admin: &str) -> Result<Self, String> {
-        let text =
-            get(host(admin), "/metrics").map_err(|error| format!("{admin}/metrics: {error}"))?;
+        let text = get(admin, "/metrics").map_err(|error| format!("{admin}/metrics: {error}"))?;
         Ok(Self::read(&text))
     }
 

@@ -6,7 +6,7 @@
 //! 17  epoch: milliseconds since 1970 at that boot
 //! 25  incarnation of the room on that node
 //! 33  entries, to the end
-//!       message  1, number u64, deadline u64 (milliseconds since 1970), class u8, length u32, frame
+//!       message  1, number u64, deadline u64 (milliseconds since 1970), reserved u8, length u32, frame
 //!       mark     2, number u64: the last one given out in this room so far
 //!       hello    3: who else is in this room may say its mark
 //! ```
@@ -16,7 +16,7 @@
 //! one room in one tick.
 //!
 //! Pure, and for hostile input: nothing is allocated for an announced length, and anything but the
-//! form above is [`Poison`]. Called by the link's sender and receiver.
+//! form above is [`EnvelopeFault`]. Called by the link's sender and receiver.
 
 use bytes::Bytes;
 
@@ -33,8 +33,8 @@ const MESSAGE: u8 = 1;
 const MARK: u8 = 2;
 const HELLO: u8 = 3;
 
-/// Class of an ordinary chat event; a receiver passes other classes on as they are.
-pub const CLASS_CHAT: u8 = 0;
+/// A byte of every message that says nothing yet: written as zero, read whatever it is.
+const RESERVED: u8 = 0;
 
 /// A node between its boot and its end: random, so that no two nodes and no two boots share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +48,7 @@ impl std::fmt::Debug for NodeId {
 
 /// Who speaks, of which room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct EnvelopeHead {
     /// The node.
     pub node: NodeId,
     /// When it booted, in milliseconds since 1970.
@@ -59,15 +59,13 @@ pub struct Head {
 
 /// One thing said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry<'a> {
+pub enum EnvelopeEntry<'a> {
     /// A publication.
     Message {
         /// Its number in the room of its node, from 1.
         number: u64,
         /// When it stops being worth delivering, in milliseconds since 1970.
         deadline: u64,
-        /// What it is; [`CLASS_CHAT`] so far.
-        class: u8,
         /// The frame for the members: one final, unmasked text frame.
         frame: &'a [u8],
     },
@@ -82,7 +80,7 @@ pub enum Entry<'a> {
 
 /// Why bytes are no envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Poison {
+pub enum EnvelopeFault {
     /// Not our version.
     #[error("unknown version")]
     Version,
@@ -99,14 +97,14 @@ pub enum Poison {
 
 /// Writes one envelope.
 #[derive(Debug)]
-pub struct Writer {
+pub struct EnvelopeWriter {
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl EnvelopeWriter {
     /// An envelope with room for `capacity` bytes of entries.
     #[must_use]
-    pub fn new(head: &Head, capacity: usize) -> Self {
+    pub fn new(head: &EnvelopeHead, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + capacity);
         bytes.push(VERSION);
         bytes.extend_from_slice(&head.node.0);
@@ -117,12 +115,11 @@ impl Writer {
 
     /// Appends an entry. A frame of 4 GiB or more does not fit and is left out; the limits of a
     /// message are far below.
-    pub fn push(&mut self, entry: Entry<'_>) {
+    pub fn push(&mut self, entry: EnvelopeEntry<'_>) {
         match entry {
-            Entry::Message {
+            EnvelopeEntry::Message {
                 number,
                 deadline,
-                class,
                 frame,
             } => {
                 let Ok(length) = u32::try_from(frame.len()) else {
@@ -131,15 +128,15 @@ impl Writer {
                 self.bytes.push(MESSAGE);
                 self.bytes.extend_from_slice(&number.to_be_bytes());
                 self.bytes.extend_from_slice(&deadline.to_be_bytes());
-                self.bytes.push(class);
+                self.bytes.push(RESERVED);
                 self.bytes.extend_from_slice(&length.to_be_bytes());
                 self.bytes.extend_from_slice(frame);
             }
-            Entry::Mark { number } => {
+            EnvelopeEntry::Mark { number } => {
                 self.bytes.push(MARK);
                 self.bytes.extend_from_slice(&number.to_be_bytes());
             }
-            Entry::Hello => self.bytes.push(HELLO),
+            EnvelopeEntry::Hello => self.bytes.push(HELLO),
         }
     }
 
@@ -165,7 +162,7 @@ impl Writer {
 /// An envelope whose every entry has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    head: Head,
+    head: EnvelopeHead,
     entries: &'a [u8],
 }
 
@@ -174,13 +171,13 @@ impl<'a> Envelope<'a> {
     /// from an envelope that is not whole.
     ///
     /// # Errors
-    /// [`Poison`].
-    pub fn read(bytes: &'a [u8]) -> Result<Self, Poison> {
-        let mut reader = Reader(bytes);
+    /// [`EnvelopeFault`].
+    pub fn read(bytes: &'a [u8]) -> Result<Self, EnvelopeFault> {
+        let mut reader = EnvelopeReader(bytes);
         if reader.byte()? != VERSION {
-            return Err(Poison::Version);
+            return Err(EnvelopeFault::Version);
         }
-        let head = Head {
+        let head = EnvelopeHead {
             node: NodeId(reader.array()?),
             epoch: reader.number()?,
             incarnation: reader.number()?,
@@ -190,7 +187,7 @@ impl<'a> Envelope<'a> {
             entries: reader.0,
         };
         while !reader.0.is_empty() {
-            if let Entry::Message { frame, .. } = reader.entry()? {
+            if let EnvelopeEntry::Message { frame, .. } = reader.entry()? {
                 text_frame(frame)?;
             }
         }
@@ -199,13 +196,13 @@ impl<'a> Envelope<'a> {
 
     /// Who speaks.
     #[must_use]
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &EnvelopeHead {
         &self.head
     }
 
     /// The entries, in order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        let mut reader = Reader(self.entries);
+    pub fn entries(&self) -> impl Iterator<Item = EnvelopeEntry<'a>> + use<'a> {
+        let mut reader = EnvelopeReader(self.entries);
         // `read` has been here: an error cannot come, and would only end it.
         std::iter::from_fn(move || reader.entry().ok())
     }
@@ -218,75 +215,74 @@ pub fn text(frame: &[u8]) -> Option<&str> {
 }
 
 /// The bytes not yet read.
-struct Reader<'a>(&'a [u8]);
+struct EnvelopeReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Poison> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Poison::Cut)?;
+impl<'a> EnvelopeReader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], EnvelopeFault> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(EnvelopeFault::Cut)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Poison> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Poison::Cut)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], EnvelopeFault> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(EnvelopeFault::Cut)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, Poison> {
+    fn byte(&mut self) -> Result<u8, EnvelopeFault> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn number(&mut self) -> Result<u64, Poison> {
+    fn number(&mut self) -> Result<u64, EnvelopeFault> {
         self.array().map(u64::from_be_bytes)
     }
 
-    fn entry(&mut self) -> Result<Entry<'a>, Poison> {
+    fn entry(&mut self) -> Result<EnvelopeEntry<'a>, EnvelopeFault> {
         match self.byte()? {
             MESSAGE => {
-                let (number, deadline, class) = (self.number()?, self.number()?, self.byte()?);
+                let (number, deadline, _reserved) = (self.number()?, self.number()?, self.byte()?);
                 let length = u32::from_be_bytes(self.array()?);
-                let length = usize::try_from(length).map_err(|_too_long| Poison::Cut)?;
-                Ok(Entry::Message {
+                let length = usize::try_from(length).map_err(|_too_long| EnvelopeFault::Cut)?;
+                Ok(EnvelopeEntry::Message {
                     number,
                     deadline,
-                    class,
                     frame: self.take(length)?,
                 })
             }
-            MARK => Ok(Entry::Mark {
+            MARK => Ok(EnvelopeEntry::Mark {
                 number: self.number()?,
             }),
-            HELLO => Ok(Entry::Hello),
-            _ => Err(Poison::Entry),
+            HELLO => Ok(EnvelopeEntry::Hello),
+            _ => Err(EnvelopeFault::Entry),
         }
     }
 }
 
 /// One final, unmasked text frame of exactly this length, in the shortest form of its header, with
 /// text in UTF-8 (RFC 6455 §5.2, §8.1): a member's browser would close on anything else.
-fn text_frame(bytes: &[u8]) -> Result<&str, Poison> {
+fn text_frame(bytes: &[u8]) -> Result<&str, EnvelopeFault> {
     const FINAL_TEXT: u8 = 0x81;
-    let mut reader = Reader(bytes);
+    let mut reader = EnvelopeReader(bytes);
     if reader.byte()? != FINAL_TEXT {
-        return Err(Poison::Frame);
+        return Err(EnvelopeFault::Frame);
     }
     let length = match reader.byte()? {
         short @ 0..126 => u64::from(short),
         126 => match u16::from_be_bytes(reader.array()?) {
             medium @ 126.. => u64::from(medium),
-            _ => return Err(Poison::Frame),
+            _ => return Err(EnvelopeFault::Frame),
         },
         127 => match reader.number()? {
             long @ 65_536.. => long,
-            _ => return Err(Poison::Frame),
+            _ => return Err(EnvelopeFault::Frame),
         },
-        _masked => return Err(Poison::Frame),
+        _masked => return Err(EnvelopeFault::Frame),
     };
     let is_whole = length == reader.0.len() as u64;
     match std::str::from_utf8(reader.0) {
         Ok(text) if is_whole => Ok(text),
-        _ => Err(Poison::Frame),
+        _ => Err(EnvelopeFault::Frame),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::transport::{Opcode, encoder};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const HEAD: Head = Head {
+const HEAD: EnvelopeHead = EnvelopeHead {
     node: NodeId(*b"0123456789abcdef"),
     epoch: 0x0102_0304_0506_0708,
     incarnation: 9,
@@ -13,28 +13,27 @@ const HEAD: Head = Head {
 
 #[derive(Clone, Debug)]
 enum Said {
-    Message(u64, u64, u8, Bytes),
+    Message(u64, u64, Bytes),
     Mark(u64),
     Hello,
 }
 
 impl Said {
-    fn entry(&self) -> Entry<'_> {
+    fn entry(&self) -> EnvelopeEntry<'_> {
         match self {
-            Self::Message(number, deadline, class, frame) => Entry::Message {
+            Self::Message(number, deadline, frame) => EnvelopeEntry::Message {
                 number: *number,
                 deadline: *deadline,
-                class: *class,
                 frame,
             },
-            Self::Mark(number) => Entry::Mark { number: *number },
-            Self::Hello => Entry::Hello,
+            Self::Mark(number) => EnvelopeEntry::Mark { number: *number },
+            Self::Hello => EnvelopeEntry::Hello,
         }
     }
 }
 
 fn written(said: &[Said]) -> Bytes {
-    let mut writer = Writer::new(&HEAD, 0);
+    let mut writer = EnvelopeWriter::new(&HEAD, 0);
     for one in said {
         writer.push(one.entry());
     }
@@ -43,12 +42,10 @@ fn written(said: &[Said]) -> Bytes {
 
 fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
-        (any::<u64>(), any::<u64>(), any::<u8>(), "\\PC{0,300}").prop_map(
-            |(number, deadline, class, text)| {
-                let frame = encoder::frame(Opcode::Text, text.as_bytes());
-                Said::Message(number, deadline, class, frame)
-            }
-        ),
+        (any::<u64>(), any::<u64>(), "\\PC{0,300}").prop_map(|(number, deadline, text)| {
+            let frame = encoder::frame(Opcode::Text, text.as_bytes());
+            Said::Message(number, deadline, frame)
+        }),
         any::<u64>().prop_map(Said::Mark),
         Just(Said::Hello),
     ]
@@ -60,8 +57,8 @@ proptest! {
         let bytes = written(&all);
         let envelope = Envelope::read(&bytes).unwrap();
         prop_assert_eq!(envelope.head(), &HEAD);
-        let read: Vec<Entry<'_>> = envelope.entries().collect();
-        let expected: Vec<Entry<'_>> = all.iter().map(Said::entry).collect();
+        let read: Vec<EnvelopeEntry<'_>> = envelope.entries().collect();
+        let expected: Vec<EnvelopeEntry<'_>> = all.iter().map(Said::entry).collect();
         prop_assert_eq!(read, expected);
     }
 
@@ -70,8 +67,8 @@ proptest! {
         let bytes = written(&all);
         let cut = cut.index(bytes.len());
         if let Ok(envelope) = Envelope::read(&bytes[..cut]) {
-            let whole: Vec<Entry<'_>> = all.iter().map(Said::entry).collect();
-            let read: Vec<Entry<'_>> = envelope.entries().collect();
+            let whole: Vec<EnvelopeEntry<'_>> = all.iter().map(Said::entry).collect();
+            let read: Vec<EnvelopeEntry<'_>> = envelope.entries().collect();
             prop_assert_eq!(&whole[..read.len()], &read[..]);
         }
     }
@@ -88,7 +85,7 @@ proptest! {
 #[test]
 fn the_bytes_are_those_of_the_description() {
     let frame = encoder::frame(Opcode::Text, b"hi");
-    let bytes = written(&[Said::Message(1, 2, 0, frame), Said::Mark(3), Said::Hello]);
+    let bytes = written(&[Said::Message(1, 2, frame), Said::Mark(3), Said::Hello]);
     let mut expected = vec![1];
     expected.extend_from_slice(b"0123456789abcdef");
     expected.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9]);
@@ -100,13 +97,22 @@ fn the_bytes_are_those_of_the_description() {
 }
 
 #[test]
+fn the_reserved_byte_of_a_message_is_read_whatever_it_is() {
+    let said = [Said::Message(1, 2, encoder::frame(Opcode::Text, b"hi"))];
+    let mut bytes = written(&said).to_vec();
+    bytes[HEAD_BYTES + 17] = 7;
+    let envelope = Envelope::read(&bytes).unwrap();
+    assert_eq!(envelope.entries().next(), Some(said[0].entry()));
+}
+
+#[test]
 fn an_announced_length_is_believed_only_if_it_is_there() {
     let mut bytes = written(&[]).to_vec();
     bytes.push(MESSAGE);
     bytes.extend_from_slice(&[0; 17]);
     bytes.extend_from_slice(&u32::MAX.to_be_bytes());
     bytes.extend_from_slice(b"short");
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Cut);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Cut);
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn only_one_whole_text_frame_may_reach_a_member() {
         b"\x81\x7e\x00\x01x",
     ];
     for frame in frames.into_iter().chain([&long[..]]) {
-        let bytes = written(&[Said::Message(1, 1, 0, Bytes::copy_from_slice(frame))]);
+        let bytes = written(&[Said::Message(1, 1, Bytes::copy_from_slice(frame))]);
         let start = &frame[..frame.len().min(8)];
         assert!(Envelope::read(&bytes).is_err(), "{start:02x?}");
     }
@@ -134,8 +140,8 @@ fn only_one_whole_text_frame_may_reach_a_member() {
 fn unknown_versions_and_entries_are_poison() {
     let mut bytes = written(&[Said::Hello]).to_vec();
     *bytes.last_mut().unwrap() = 9;
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Entry);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Entry);
     bytes[0] = 2;
-    assert_eq!(Envelope::read(&bytes).unwrap_err(), Poison::Version);
-    assert_eq!(Envelope::read(b"").unwrap_err(), Poison::Cut);
+    assert_eq!(Envelope::read(&bytes).unwrap_err(), EnvelopeFault::Version);
+    assert_eq!(Envelope::read(b"").unwrap_err(), EnvelopeFault::Cut);
 }

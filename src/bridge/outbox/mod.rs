@@ -6,7 +6,7 @@
 //! answered: on a broken connection it sends again from the oldest unanswered one, and the receivers
 //! drop by number what came twice. What has expired is dropped and counted, never sent late.
 
-use super::envelope::{self, Entry, Head, NodeId};
+use super::envelope::{self, EnvelopeEntry, EnvelopeHead, NodeId};
 use super::wall::{to_wall, wall_millis};
 use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
@@ -103,14 +103,14 @@ impl Outbox {
 
 /// What goes out in one command: everything one room has to say in a tick.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct RoomBatch {
     pub(super) room: Arc<Room>,
     pub(super) envelope: Bytes,
     /// The number in the outbox of each message, and where its bytes end in the envelope.
     messages: Vec<(u64, usize)>,
 }
 
-impl Parcel {
+impl RoomBatch {
     /// The envelope's head, and each message with its number in the outbox.
     pub(super) fn pieces(&self) -> (Bytes, Vec<(u64, Bytes)>) {
         let mut start = envelope::HEAD_BYTES;
@@ -130,13 +130,13 @@ impl Parcel {
 #[derive(Debug)]
 struct Packing {
     room: Arc<Room>,
-    writer: envelope::Writer,
+    writer: envelope::EnvelopeWriter,
     messages: Vec<(u64, usize)>,
 }
 
 impl Packing {
-    fn finish(self) -> Parcel {
-        Parcel {
+    fn finish(self) -> RoomBatch {
+        RoomBatch {
             room: self.room,
             envelope: self.writer.finish(),
             messages: self.messages,
@@ -146,8 +146,8 @@ impl Packing {
 
 /// One tick's worth: the parcels, and how many entries of the ledger they settle.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) parcels: Vec<Parcel>,
+pub(super) struct OutboxBatch {
+    pub(super) parcels: Vec<RoomBatch>,
     pub(super) entries: usize,
     pub(super) messages: u64,
 }
@@ -257,9 +257,9 @@ impl Sending {
     }
 
     /// The next batch, empty if there is nothing to send.
-    pub(super) fn batch(&mut self, now: Millis) -> Batch {
+    pub(super) fn batch(&mut self, now: Millis) -> OutboxBatch {
         let wall = wall_millis();
-        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let (mut batch, mut bytes) = (OutboxBatch::default(), 0);
         let mut packings: Vec<Packing> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
         let unsent = self.unanswered.range(self.sent..);
@@ -281,7 +281,7 @@ impl Sending {
                 continue;
             }
             let place = *places.entry(identity).or_insert_with(|| {
-                let head = Head {
+                let head = EnvelopeHead {
                     node: self.node,
                     epoch: self.epoch,
                     incarnation: room.incarnation(),
@@ -289,7 +289,7 @@ impl Sending {
                 let room_for = outgoing.bytes() + envelope::MESSAGE_BYTES;
                 packings.push(Packing {
                     room: Arc::clone(room),
-                    writer: envelope::Writer::new(&head, room_for),
+                    writer: envelope::EnvelopeWriter::new(&head, room_for),
                     messages: Vec::new(),
                 });
                 packings.len() - 1
@@ -304,10 +304,9 @@ impl Sending {
             match &outgoing.what {
                 What::Message(publication) => {
                     batch.messages += 1;
-                    writer.push(Entry::Message {
+                    writer.push(EnvelopeEntry::Message {
                         number,
                         deadline: to_wall(publication.deadline, now, wall),
-                        class: envelope::CLASS_CHAT,
                         frame: &publication.frame,
                     });
                     messages.push((*sequence, writer.len()));
@@ -315,10 +314,10 @@ impl Sending {
                         self.unmarked.insert(identity, (Arc::clone(room), now));
                     }
                 }
-                What::Mark => writer.push(Entry::Mark { number }),
+                What::Mark => writer.push(EnvelopeEntry::Mark { number }),
                 What::Hello => {
-                    writer.push(Entry::Hello);
-                    writer.push(Entry::Mark { number });
+                    writer.push(EnvelopeEntry::Hello);
+                    writer.push(EnvelopeEntry::Mark { number });
                 }
             }
         }

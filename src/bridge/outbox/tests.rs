@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bridge::envelope::Envelope;
-use crate::broker::room::RoomSlot;
+use crate::broker::RoomSlot;
 use crate::broker::{Broker, Wake};
 use crate::config;
 use crate::name::RoomName;
@@ -16,7 +16,7 @@ fn room(broker: &Broker, session: &str) -> Arc<Room> {
 
 fn broker() -> Broker {
     let wakes = vec![Box::new(|| {}) as Wake];
-    Broker::new(&config::Broker::default(), wakes, None)
+    Broker::new(&config::BrokerSettings::default(), wakes, None)
 }
 
 fn outgoing(room: &Arc<Room>, number: u64, deadline: u64) -> Outgoing {
@@ -39,13 +39,13 @@ fn sending(capacity: usize) -> (Arc<Outbox>, Sending) {
 }
 
 /// Rooms and numbers of a batch, in order.
-fn said(batch: &Batch) -> Vec<(String, Vec<u64>)> {
+fn said(batch: &OutboxBatch) -> Vec<(String, Vec<u64>)> {
     let numbers = |bytes: &[u8]| {
         let envelope = Envelope::read(bytes).unwrap();
         let numbers = envelope.entries().filter_map(|entry| match entry {
-            Entry::Message { number, .. } => Some(number),
-            Entry::Mark { number } => Some(number + 1_000),
-            Entry::Hello => None,
+            EnvelopeEntry::Message { number, .. } => Some(number),
+            EnvelopeEntry::Mark { number } => Some(number + 1_000),
+            EnvelopeEntry::Hello => None,
         });
         numbers.collect()
     };

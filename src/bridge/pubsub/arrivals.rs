@@ -5,7 +5,7 @@
 //! dropped and counted.
 
 use super::Pubsub;
-use crate::bridge::envelope::{Entry, Envelope, Head};
+use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead};
 use crate::bridge::link::RedisLink;
 use crate::bridge::origins::{Novelty, Origins};
 use crate::bridge::outbox::{Outgoing, What};
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// What one envelope said.
 #[derive(Default)]
-struct Heard<'a> {
+struct ArrivalTally<'a> {
     fresh: Vec<(u64, &'a [u8])>,
     received: u64,
     duplicates: u64,
@@ -110,16 +110,15 @@ async fn deliver(
 }
 
 /// Sorts the entries of an envelope into fresh and known ones.
-fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Heard<'a> {
-    let head: &Head = envelope.head();
-    let mut heard = Heard::default();
+fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> ArrivalTally<'a> {
+    let head: &EnvelopeHead = envelope.head();
+    let mut heard = ArrivalTally::default();
     for entry in envelope.entries() {
         match entry {
-            Entry::Message {
+            EnvelopeEntry::Message {
                 number,
                 deadline,
                 frame,
-                class: _,
             } => {
                 heard.received += 1;
                 match origins.message(head, number, now) {
@@ -130,8 +129,8 @@ fn hear<'a>(origins: &mut Origins, envelope: &Envelope<'a>, now: Millis) -> Hear
                     Novelty::Duplicate => heard.duplicates += 1,
                 }
             }
-            Entry::Mark { number } => heard.missed += origins.mark(head, number, now),
-            Entry::Hello => heard.hello = true,
+            EnvelopeEntry::Mark { number } => heard.missed += origins.mark(head, number, now),
+            EnvelopeEntry::Hello => heard.hello = true,
         }
     }
     heard

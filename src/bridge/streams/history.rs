@@ -1,9 +1,10 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
 use super::redis_streams::Streams;
-use super::scripts::{Page, newest_arguments};
-use crate::bridge::envelope::{self, Entry, Envelope};
+use super::scripts::newest_arguments;
+use crate::bridge::envelope::{self, Envelope, EnvelopeEntry};
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::Page;
 use crate::bridge::wall::wall_millis;
 use crate::name::RoomName;
 
@@ -90,8 +91,8 @@ impl Streams {
 fn event(bytes: &[u8]) -> Option<String> {
     let envelope = Envelope::read(bytes).ok()?;
     let frame = envelope.entries().find_map(|entry| match entry {
-        Entry::Message { frame, .. } => Some(frame),
-        Entry::Mark { .. } | Entry::Hello => None,
+        EnvelopeEntry::Message { frame, .. } => Some(frame),
+        EnvelopeEntry::Mark { .. } | EnvelopeEntry::Hello => None,
     });
     envelope::text(frame?).map(str::to_owned)
 }

@@ -17,12 +17,11 @@
 //! delivered at once, in the order in which it was said, and a room (or, when Redis does not answer,
 //! all of them) goes on so until its way works again.
 //!
+//! What an arrival means and what waits is decided in [`order`](super::order).
+//!
 //! | Module | |
 //! |---|---|
-//! | [`follower`] | where a node is in a stream, pure |
-//! | [`unconfirmed`] | what waits to come back, pure |
 //! | `redis_streams` | what a link has in this mode |
-//! | `room_order` | both, for one room |
 //! | `scripts` | what is said to Redis |
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
@@ -35,18 +34,14 @@
 //! # Lock order
 //! A room's state, then the link's rooms, then what is here; see [`broker`](crate::broker).
 
-pub mod follower;
 mod history;
 pub(super) mod reads;
 mod recall;
 mod redis_streams;
 mod refused;
-pub(super) mod room_order;
 pub(super) mod scripts;
-pub mod unconfirmed;
 
 pub use history::{Kept, NoHistory};
 pub(super) use reads::READS;
 pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
-pub use scripts::Announcement;
 pub(super) use scripts::PAGE_BYTES;

@@ -1,16 +1,14 @@
 //! Reading what was missed, for several rooms at the same time and one page at a time for each, over
 //! a connection of its own: a long gap of one room stands in nobody's way.
 
-use super::follower::Turned;
 use super::redis_streams::{Hashes, Streams, within};
-use super::room_order::HearTally;
-use super::room_order::RoomOrder;
-use super::scripts::{Page, read_arguments};
+use super::scripts::read_arguments;
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::{HearTally, Page, RoomOrder, Turned};
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
-use crate::redis::client::{Connection, RedisClient};
-use crate::redis::failure::Failure;
+use crate::redis::client::{RedisClient, RedisConnection};
+use crate::redis::failure::LinkFailure;
 use crate::redis::wait_budget::LOOK_EVERY;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -22,7 +20,7 @@ pub(in crate::bridge) const READS: usize = 16;
 /// The reading connection of one session.
 pub(in crate::bridge) struct Reads {
     streams: Arc<Streams>,
-    connection: Connection,
+    connection: RedisConnection,
 }
 
 impl Reads {
@@ -33,7 +31,7 @@ impl Reads {
     pub(in crate::bridge) async fn open(
         link: &RedisLink,
         streams: &Arc<Streams>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, LinkFailure> {
         let connection = link.deployment.commander().await?;
         let hashes = Hashes::load(&*connection.client).await?;
         *streams.hashes.lock() = Some(hashes);
@@ -49,7 +47,7 @@ impl Reads {
         &mut self,
         link: &Arc<RedisLink>,
         broker: &Arc<Broker>,
-    ) -> Failure {
+    ) -> LinkFailure {
         let mut tasks = JoinSet::new();
         for _ in 0..READS {
             let client = Arc::clone(&self.connection.client);
@@ -65,7 +63,7 @@ impl Reads {
                 Some(Ok(failure)) => failure,
                 _ => {
                     link.metrics.panics.inc();
-                    Failure::Ended
+                    LinkFailure::Ended
                 }
             },
         }
@@ -76,7 +74,7 @@ async fn read_on(
     (link, streams): (Arc<RedisLink>, Arc<Streams>),
     broker: Arc<Broker>,
     client: Arc<dyn RedisClient>,
-) -> Failure {
+) -> LinkFailure {
     loop {
         let name = streams.next_read().await;
         match read(&link, &streams, &broker, &*client, &name).await {
@@ -94,7 +92,7 @@ async fn read(
     broker: &Broker,
     client: &dyn RedisClient,
     name: &RoomName,
-) -> Result<Turned, Failure> {
+) -> Result<Turned, LinkFailure> {
     let room = broker.named(name.as_str());
     if let Some(room) = &room
         && broker.full_mailbox(room).is_some()

@@ -5,15 +5,15 @@
 //! within that time, or the session ends, all rooms do. They are ordered again once answers are quick.
 
 use super::redis_streams::{Streams, moment, within};
-use super::room_order::RoomOrder;
 use crate::bridge::link::RedisLink;
+use crate::bridge::order::RoomOrder;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::name::RoomName;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// The patience is looked at this many times.
+/// `bridge.order_timeout` is looked at this many times.
 const LOOKS: u32 = 5;
 
 /// Publications that may wait for the next batch while rooms become ordered again.

@@ -1,12 +1,13 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
 use super::refused::Refused;
-use super::room_order::{HearContext, HearTally, RoomOrder};
-use super::scripts::{Announcement, Keeps, append_arguments};
-use super::unconfirmed::{Load, Placed};
-use super::{follower, scripts};
+use super::scripts::{self, Keeps, append_arguments};
 use crate::bridge::link::RedisLink;
-use crate::bridge::outbox::Parcel;
+use crate::bridge::order::unconfirmed::UnconfirmedLoad;
+use crate::bridge::order::{
+    self, Announcement, HearContext, HearTally, Placed, Position, Request, RoomOrder,
+};
+use crate::bridge::outbox::RoomBatch;
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
 use crate::broker::room::Room;
@@ -18,7 +19,7 @@ use crate::metrics::count;
 use crate::name::RoomName;
 use crate::redis::client::{Answer, RedisClient, RedisCommand};
 use crate::redis::deployment::Deployment;
-use crate::redis::failure::Failure;
+use crate::redis::failure::LinkFailure;
 use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ impl Hashes {
     ///
     /// # Errors
     /// When Redis does not answer in time, or forbids it.
-    pub(in crate::bridge) async fn load(client: &dyn RedisClient) -> Result<Self, Failure> {
+    pub(in crate::bridge) async fn load(client: &dyn RedisClient) -> Result<Self, LinkFailure> {
         Ok(Self {
             append: client.load(scripts::APPEND).await?,
             read: client.load(scripts::READ).await?,
@@ -58,7 +59,7 @@ pub(in crate::bridge) struct Streams {
     pub(super) origins_prefix: String,
     pub(super) keeps: Keeps,
     pub(in crate::bridge) order_timeout: Duration,
-    pub(in crate::bridge) load: Arc<Load>,
+    pub(in crate::bridge) load: Arc<UnconfirmedLoad>,
     pub(super) hashes: Mutex<Option<Hashes>>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
@@ -88,7 +89,10 @@ impl Streams {
                 expiry: history.expiry,
             },
             order_timeout: bridge.order_timeout,
-            load: Arc::new(Load::new(bridge.outbox_capacity, bridge.outbox_bytes)),
+            load: Arc::new(UnconfirmedLoad::new(
+                bridge.outbox_capacity,
+                bridge.outbox_bytes,
+            )),
             hashes: Mutex::default(),
             is_answering: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -127,7 +131,7 @@ impl Streams {
         &self,
         link: &RedisLink,
         client: &dyn RedisClient,
-        parcel: Parcel,
+        parcel: RoomBatch,
     ) -> Answer {
         let name = parcel.room.name().as_str();
         let keys = vec![self.stream(name), self.origins(name)];
@@ -171,7 +175,7 @@ impl Streams {
         link: &RedisLink,
         client: &dyn RedisClient,
         number: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), LinkFailure> {
         let name = canary(&format!("{:?}", link.node));
         let keys = vec![self.stream(&name), self.origins(&name)];
         let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
@@ -255,7 +259,7 @@ impl Streams {
             now: link.clock.now(),
             wall: wall_millis(),
             expiry: link.expiry,
-            patience: self.order_timeout,
+            order_timeout: self.order_timeout,
         }
     }
 
@@ -268,7 +272,7 @@ impl Streams {
     ) {
         let (channel, bytes) = message;
         if channel == link.canary_channel {
-            if let Some(number) = scripts::canary(bytes) {
+            if let Some(number) = order::canary(bytes) {
                 link.see_canary(number);
             }
             return;
@@ -406,7 +410,7 @@ pub(in crate::bridge) async fn probe(
     hashes: &Hashes,
     prefix: &str,
     who: &str,
-) -> Result<(), Failure> {
+) -> Result<(), LinkFailure> {
     let stream = probe_stream(prefix, who);
     let origins = [&origins_prefix(prefix), &canary(who), "}"].concat();
     let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);
@@ -421,8 +425,8 @@ pub(in crate::bridge) async fn probe(
     client
         .evaluate(hashes.read.clone(), vec![stream.clone()], newest)
         .await?;
-    let request = follower::Request {
-        after: Some(follower::Position::default()),
+    let request = Request {
+        after: Some(Position::default()),
     };
     let page = scripts::read_arguments(request);
     client

@@ -29,7 +29,7 @@ const KEPT_CAPACITIES: usize = 4;
 /// Entries on their way to one worker. See the module for the rules.
 #[derive(Debug)]
 pub struct Mailbox<T> {
-    pending: Mutex<Pending<T>>,
+    pending: Mutex<PendingEntries<T>>,
     /// Entries pushed and not yet released.
     entries: AtomicUsize,
     /// Their bytes.
@@ -41,7 +41,7 @@ pub struct Mailbox<T> {
 }
 
 #[derive(Debug)]
-struct Pending<T> {
+struct PendingEntries<T> {
     entries: Vec<T>,
     bytes: usize,
     /// The consumer is gone.
@@ -54,7 +54,7 @@ impl<T> Mailbox<T> {
     #[must_use]
     pub fn new(capacity: usize, bytes_max: usize) -> Self {
         Self {
-            pending: Mutex::new(Pending {
+            pending: Mutex::new(PendingEntries {
                 entries: Vec::new(),
                 bytes: 0,
                 is_closed: false,

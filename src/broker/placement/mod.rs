@@ -40,7 +40,7 @@ const TICK: u64 = 128;
 /// What one worker carries. On a line of its own: each worker writes to its own every turn.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Load {
+struct WorkerLoad {
     /// Connections, those on their way included.
     connections: AtomicUsize,
     /// Rooms with members here, or with members on their way.
@@ -52,7 +52,7 @@ struct Load {
     has_ended: AtomicBool,
 }
 
-impl Load {
+impl WorkerLoad {
     fn work(&self, tick: u32) -> f32 {
         let word = self.work.load(Ordering::Relaxed);
         let work = f32::from_bits((word >> 32) as u32);
@@ -92,14 +92,14 @@ struct Book {
 /// The loads of all workers, and who is on the way to them.
 #[derive(Debug)]
 pub struct Placement {
-    loads: Box<[Load]>,
+    loads: Box<[WorkerLoad]>,
     book: Mutex<Book>,
 }
 
 impl Placement {
     pub(super) fn new(workers: usize) -> Self {
         Self {
-            loads: (0..workers).map(|_| Load::default()).collect(),
+            loads: (0..workers).map(|_| WorkerLoad::default()).collect(),
             book: Mutex::default(),
         }
     }

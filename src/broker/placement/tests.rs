@@ -1,6 +1,7 @@
 //! Rooms on the workers of a broker: shared out evenly, however they come.
 
-use super::super::room::{Room, RoomSlot};
+use super::super::parcel::RoomSlot;
+use super::super::room::Room;
 use super::super::{Broker, Wake};
 use super::*;
 use crate::config;
@@ -15,7 +16,7 @@ const STARTS: u64 = 32;
 const MOST: usize = 8;
 
 fn broker(workers: usize) -> Broker {
-    let settings = config::Broker {
+    let settings = config::BrokerSettings {
         spread_above: 200,
         ..config::Config::default().broker
     };
@@ -188,7 +189,7 @@ fn first_members_that_come_at_once_are_sent_to_one_worker() {
     // The others never come: nothing of them is left.
     drop(passages);
     assert_eq!(broker.placement().connections(worker), 1);
-    assert!(broker.placement.book.lock().rooms.is_empty());
+    assert!(broker.placement().book.lock().rooms.is_empty());
     leave(&broker, &member);
     assert_eq!(broker.placement().load(worker, NOW), 0);
 }

@@ -38,8 +38,8 @@ pub struct Bounds {
     pub overflow: Overflow,
 }
 
-impl From<&config::Queue> for Bounds {
-    fn from(queue: &config::Queue) -> Self {
+impl From<&config::QueueSettings> for Bounds {
+    fn from(queue: &config::QueueSettings) -> Self {
         Self {
             capacity: u32::try_from(queue.capacity).unwrap_or(u32::MAX),
             bytes_max: queue.bytes_max,
@@ -55,8 +55,6 @@ pub struct Delivery {
     pub frame: Bytes,
     /// From this moment on it is dropped instead of written.
     pub deadline: Millis,
-    /// Opaque to the queue: the owner's note, such as the kind of event.
-    pub tag: u32,
 }
 
 /// What a delivery costs beside the bytes of its frame: its entry, in a queue that doubles as it grows, and
@@ -278,12 +276,6 @@ impl Queue {
     #[must_use]
     pub const fn has_partial_head(&self) -> bool {
         self.head_written > 0
-    }
-
-    /// The deliveries, oldest first, for an owner that counts them by tag before a
-    /// [`Queue::clear`].
-    pub fn iter(&self) -> impl Iterator<Item = &Delivery> {
-        self.deliveries.iter()
     }
 
     fn fits(&self, bounds: &Bounds, delivery: &Delivery) -> bool {

@@ -13,9 +13,9 @@ enum Step {
     Close,
 }
 
-/// Deliveries as (unwritten bytes, deadline, protected, name).
+/// Deliveries as (unwritten bytes, deadline, protected).
 #[derive(Default)]
-struct Model(Vec<(Vec<u8>, u64, bool, u32)>);
+struct Model(Vec<(Vec<u8>, u64, bool)>);
 
 /// What happened to the deliveries offered, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl Model {
     fn expire(&mut self, now: u64, counts: &mut Counts) {
         let before = self.0.len();
         self.0
-            .retain(|&(_, deadline, protected, _)| protected || deadline > now);
+            .retain(|&(_, deadline, protected)| protected || deadline > now);
         counts.expired += (before - self.0.len()) as u32;
     }
 
-    fn push(&mut self, now: u64, bounds: &Bounds, new: (Vec<u8>, u64, u32), counts: &mut Counts) {
-        let (frame, deadline, tag) = new;
+    fn push(&mut self, now: u64, bounds: &Bounds, new: (Vec<u8>, u64), counts: &mut Counts) {
+        let (frame, deadline) = new;
         if deadline <= now {
             counts.expired += 1;
             return;
@@ -64,7 +64,7 @@ impl Model {
             }
         }
         if fits(self.0.len(), self.bytes()) {
-            self.0.push((frame, deadline, false, tag));
+            self.0.push((frame, deadline, false));
         } else {
             counts.capacity += 1;
         }
@@ -139,17 +139,17 @@ proptest! {
                 Step::Push { bytes, life } => {
                     offered += 1;
                     let (frame, deadline) = (vec![offered as u8; bytes], now + life);
-                    model.push(now, &bounds, (frame.clone(), deadline, offered), &mut expected);
+                    model.push(now, &bounds, (frame.clone(), deadline), &mut expected);
                     let delivery =
-                        Delivery { frame: frame.into(), deadline: Millis(deadline), tag: offered };
+                        Delivery { frame: frame.into(), deadline: Millis(deadline) };
                     count(queue.push(Millis(now), &bounds, delivery), &mut counts);
                 }
                 Step::Partial { bytes, written } if queue.is_empty() => {
                     offered += 1;
                     let (written, frame) = (written.min(bytes - 1), vec![offered as u8; bytes]);
-                    model.0.push((frame[written..].to_vec(), now, true, offered));
+                    model.0.push((frame[written..].to_vec(), now, true));
                     let delivery =
-                        Delivery { frame: frame.into(), deadline: Millis(now), tag: offered };
+                        Delivery { frame: frame.into(), deadline: Millis(now) };
                     queue.push_partial(delivery, written);
                 }
                 Step::Partial { .. } => {}
@@ -168,9 +168,10 @@ proptest! {
                 }
             }
             prop_assert_eq!(&counts, &expected);
-            let tags: Vec<u32> = queue.iter().map(|delivery| delivery.tag).collect();
-            let model_tags: Vec<u32> = model.0.iter().map(|delivery| delivery.3).collect();
-            prop_assert_eq!(tags, model_tags);
+            // A frame repeats the number of its offer, so its last byte says which one it is.
+            let waiting: Vec<_> = queue.deliveries.iter().map(|one| one.frame.last()).collect();
+            let expected: Vec<_> = model.0.iter().map(|one| one.0.last()).collect();
+            prop_assert_eq!(waiting, expected);
             prop_assert_eq!(queue.bytes(), model.bytes());
             prop_assert_eq!(queue.is_empty(), model.0.is_empty());
             let Counts { delivered, capacity, expired, closed } = counts;

@@ -21,7 +21,6 @@ fn until(text: &'static str, deadline: Millis) -> Delivery {
     Delivery {
         frame: Bytes::from_static(text.as_bytes()),
         deadline,
-        tag: 0,
     }
 }
 

@@ -28,8 +28,8 @@ const SKEW_SECS: u64 = 60;
 /// The keys of a site: the first encrypts, all are tried.
 #[derive(Clone)]
 pub struct Keyring {
-    first: Key,
-    others: Vec<Key>,
+    first: FernetKey,
+    others: Vec<FernetKey>,
 }
 
 impl fmt::Debug for Keyring {
@@ -39,12 +39,12 @@ impl fmt::Debug for Keyring {
 }
 
 #[derive(Clone)]
-struct Key {
+struct FernetKey {
     mac: Hmac<Sha256>,
     cipher: Aes128,
 }
 
-impl Key {
+impl FernetKey {
     fn derive(secret: &Secret) -> Self {
         let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
         let (signing, encryption) = digest.split_at(16);
@@ -80,7 +80,7 @@ impl Keyring {
     /// The keys of `symmetric_encryption_keys`, nothing if there are none.
     #[must_use]
     pub fn new(secrets: &[Secret]) -> Option<Self> {
-        let mut keys = secrets.iter().map(Key::derive);
+        let mut keys = secrets.iter().map(FernetKey::derive);
         Some(Self {
             first: keys.next()?,
             others: keys.collect(),
@@ -130,7 +130,7 @@ impl Keyring {
     }
 
     /// The key that signed this, compared in constant time.
-    fn key_of(&self, signed: &[u8], mac: &[u8]) -> Option<&Key> {
+    fn key_of(&self, signed: &[u8], mac: &[u8]) -> Option<&FernetKey> {
         let mut keys = std::iter::once(&self.first).chain(&self.others);
         keys.find(|key| {
             let mut own = key.mac.clone();

@@ -19,7 +19,7 @@ use self::crypto::Keyring;
 use self::msgpack::RECIPIENTS;
 use self::value::{Map, To, Value};
 use crate::config::Dialect;
-use crate::config::channels::{Channels, Format, Layer};
+use crate::config::channels::{ChannelsSettings, LayerKind, SerializerFormat};
 pub use fault::{DEPTH_MAX, Poison, Unwritable, VALUES_MAX};
 
 /// A token is refused this much after `expiry`, as in the `core` layer.
@@ -38,8 +38,8 @@ pub struct DjangoMessage<'a> {
 /// Reads and writes messages as one site's configuration says.
 #[derive(Clone, Debug)]
 pub struct DjangoCodec {
-    layer: Layer,
-    format: Format,
+    layer: LayerKind,
+    format: SerializerFormat,
     random_prefix_length: usize,
     keyring: Option<Keyring>,
     /// How old a token may be, in seconds; no limit in layer `pubsub`.
@@ -50,8 +50,8 @@ pub struct DjangoCodec {
 impl DjangoCodec {
     /// The codec of a configuration.
     #[must_use]
-    pub fn new(channels: &Channels) -> Self {
-        let is_core = channels.layer == Layer::Core;
+    pub fn new(channels: &ChannelsSettings) -> Self {
+        let is_core = channels.layer == LayerKind::Core;
         Self {
             layer: channels.layer,
             format: channels.serializer_format,
@@ -78,14 +78,14 @@ impl DjangoCodec {
         now: u64,
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<u8>, Unwritable> {
-        let is_core = self.layer == Layer::Core;
+        let is_core = self.layer == LayerKind::Core;
         if is_core && event.get(RECIPIENTS).is_some() {
             return Err(Unwritable::Recipients);
         }
         let to = if is_core { to } else { To::Nobody };
         let body = match self.format {
-            Format::Msgpack => msgpack::write(event, to)?,
-            Format::Json => json(event, to)?,
+            SerializerFormat::Msgpack => msgpack::write(event, to)?,
+            SerializerFormat::Json => json(event, to)?,
         };
         let mut message = vec![0; self.random_prefix_length];
         fill(&mut message);
@@ -125,12 +125,12 @@ impl DjangoCodec {
             None => body,
         };
         let mut event = match self.format {
-            Format::Msgpack => msgpack::read(body)?,
-            Format::Json => text::read(body)?,
+            SerializerFormat::Msgpack => msgpack::read(body)?,
+            SerializerFormat::Json => text::read(body)?,
         };
         let to = match self.layer {
-            Layer::Core => recipients(event.take(RECIPIENTS))?,
-            Layer::Pubsub => Vec::new(),
+            LayerKind::Core => recipients(event.take(RECIPIENTS))?,
+            LayerKind::Pubsub => Vec::new(),
         };
         Ok(DjangoMessage { to, event })
     }
@@ -138,7 +138,7 @@ impl DjangoCodec {
 
 fn json(event: &Map<'_>, to: To<'_>) -> Result<Vec<u8>, Unwritable> {
     let mut out = Vec::with_capacity(256);
-    let mut writer = text::Writer {
+    let mut writer = text::JsonWriter {
         out: &mut out,
         dialect: Dialect::Django,
         first: true,

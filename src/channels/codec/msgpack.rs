@@ -18,7 +18,7 @@ pub(in crate::channels) const RECIPIENTS: &str = "__asgi_channel__";
 
 /// Reads one message, and nothing after it. No list grows by more than the bytes that are there.
 pub(in crate::channels) fn read(bytes: &[u8]) -> Result<Map<'_>, Poison> {
-    let mut reader = Reader {
+    let mut reader = MsgpackReader {
         rest: bytes,
         values: 0,
     };
@@ -32,13 +32,13 @@ pub(in crate::channels) fn read(bytes: &[u8]) -> Result<Map<'_>, Poison> {
     }
 }
 
-struct Reader<'a> {
+struct MsgpackReader<'a> {
     rest: &'a [u8],
     /// Values so far, [`VALUES_MAX`] at most.
     values: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MsgpackReader<'a> {
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], Poison> {
         let (taken, rest) = self.rest.split_at_checked(bytes).ok_or(Poison::Truncated)?;
         self.rest = rest;

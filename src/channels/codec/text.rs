@@ -17,9 +17,9 @@ use crate::protocol::python;
 pub(in crate::channels) fn read(bytes: &[u8]) -> Result<Map<'static>, Poison> {
     let text = std::str::from_utf8(bytes).map_err(|_not_shown| Poison::Utf8)?;
     let value = python::read_at_most(text, VALUES_MAX).map_err(|failure| match failure {
-        python::Failure::Syntax => Poison::Json,
-        python::Failure::Unprocessable => Poison::Depth,
-        python::Failure::TooMany => Poison::Values,
+        python::PythonFailure::Syntax => Poison::Json,
+        python::PythonFailure::Unprocessable => Poison::Depth,
+        python::PythonFailure::TooMany => Poison::Values,
     })?;
     match convert(value, 0)? {
         Value::Map(map) => Ok(map),
@@ -35,26 +35,29 @@ pub(in crate::channels) fn read_said(json: &str) -> Option<Value<'static>> {
     convert(value, 1).ok()
 }
 
-fn convert(value: python::Value, depth: usize) -> Result<Value<'static>, Poison> {
-    let is_open = matches!(value, python::Value::List(_) | python::Value::Dict(_));
+fn convert(value: python::PythonValue, depth: usize) -> Result<Value<'static>, Poison> {
+    let is_open = matches!(
+        value,
+        python::PythonValue::List(_) | python::PythonValue::Dict(_)
+    );
     if is_open && depth > DEPTH_MAX {
         return Err(Poison::Depth);
     }
     Ok(match value {
-        python::Value::Null => Value::Null,
-        python::Value::Bool(truth) => Value::Bool(truth),
-        python::Value::Integer(digits) => match digits.parse() {
+        python::PythonValue::Null => Value::Null,
+        python::PythonValue::Bool(truth) => Value::Bool(truth),
+        python::PythonValue::Integer(digits) => match digits.parse() {
             Ok(number) => Value::Integer(number),
             Err(_too_long) => Value::Digits(Cow::Owned(digits.into())),
         },
-        python::Value::Float(number) => Value::Float(number),
-        python::Value::Text(text) => Value::Text(Cow::Owned(unicode(&text)?)),
-        python::Value::List(items) => {
+        python::PythonValue::Float(number) => Value::Float(number),
+        python::PythonValue::Text(text) => Value::Text(Cow::Owned(unicode(&text)?)),
+        python::PythonValue::List(items) => {
             let items = items.into_iter();
             let items = items.map(|item| convert(item, depth + 1));
             Value::List(items.collect::<Result<_, _>>()?)
         }
-        python::Value::Dict(dict) => {
+        python::PythonValue::Dict(dict) => {
             let mut map = Map::new();
             for (key, value) in dict.into_entries() {
                 map.push(unicode(&key)?, convert(value, depth + 1)?);
@@ -73,14 +76,14 @@ fn unicode(text: &[u32]) -> Result<String, Poison> {
 /// Writes JSON piece by piece.
 ///
 /// It recurses; values that were read are at most [`DEPTH_MAX`] deep.
-pub(in crate::channels) struct Writer<'o> {
+pub(in crate::channels) struct JsonWriter<'o> {
     pub(in crate::channels) out: &'o mut Vec<u8>,
     pub(in crate::channels) dialect: Dialect,
     /// Nothing of the innermost list or dictionary has been written.
     pub(in crate::channels) first: bool,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     pub(in crate::channels) fn open(&mut self, bracket: u8) {
         self.out.push(bracket);
         self.first = true;

@@ -7,7 +7,7 @@ use super::super::event::Ignored;
 use super::super::{Mapping, Outcome};
 use super::{Map, Value};
 use crate::config::Dialect::{self, Django, Guide};
-use crate::config::channels::Channels;
+use crate::config::channels::ChannelsSettings;
 use crate::name::RoomName;
 use crate::protocol::Stamp;
 
@@ -16,7 +16,7 @@ fn map(json: &str) -> Map<'static> {
 }
 
 fn outcome(settings: &str, dialect: Dialect, event: &Map<'_>) -> Result<String, Outcome> {
-    let channels: Channels = toml::from_str(settings).expect("settings");
+    let channels: ChannelsSettings = toml::from_str(settings).expect("settings");
     let mapping = Mapping::new(&channels, dialect, "n1");
     let stamp = Stamp::new(1_704_110_400, 97_401);
     let mut out = b"before".to_vec();
@@ -159,11 +159,11 @@ fn a_configured_close_type_closes_with_the_given_code() {
 
 #[test]
 fn a_worker_is_told_what_it_needs_to_answer() {
-    let mapping = Mapping::new(&Channels::default(), Guide, "n1");
+    let mapping = Mapping::new(&ChannelsSettings::default(), Guide, "n1");
     let room = RoomName::chat("42", "a_b").expect("legal");
     let event = mapping.write(&room, Value::from("Hi"), "2024-01-01T12:00:00Z");
     let mut json = Vec::new();
-    let mut writer = text::Writer {
+    let mut writer = text::JsonWriter {
         out: &mut json,
         dialect: Django,
         first: true,

@@ -10,17 +10,17 @@ mod vectors;
 use super::DjangoCodec;
 use super::codec::value::{Map, Value};
 use super::codec::{DjangoMessage, Poison};
-use crate::config::channels::{Channels, Format, Layer};
+use crate::config::channels::{ChannelsSettings, LayerKind, SerializerFormat};
 
 /// What the recorder's random numbers are made of.
 const RANDOM: u8 = 0xab;
 const NOW: u64 = 1_700_000_000;
 
-fn channels(layer: Layer, format: Format) -> Channels {
-    Channels {
+fn channels(layer: LayerKind, format: SerializerFormat) -> ChannelsSettings {
+    ChannelsSettings {
         layer,
         serializer_format: format,
-        ..Channels::default()
+        ..ChannelsSettings::default()
     }
 }
 
@@ -35,8 +35,8 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// Reads a body of layer `pubsub`, which is nothing but the body.
-fn read(format: Format, body: &[u8]) -> Result<Map<'static>, Poison> {
-    let codec = DjangoCodec::new(&channels(Layer::Pubsub, format));
+fn read(format: SerializerFormat, body: &[u8]) -> Result<Map<'static>, Poison> {
+    let codec = DjangoCodec::new(&channels(LayerKind::Pubsub, format));
     let mut scratch = Vec::new();
     let DjangoMessage { to, event } = codec.decode(body, NOW, &mut scratch)?;
     assert!(to.is_empty());

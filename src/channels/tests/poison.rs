@@ -4,15 +4,15 @@ use super::super::codec::{DEPTH_MAX, DjangoMessage, Poison, VALUES_MAX};
 use super::super::{DjangoCodec, To, Unwritable, Value};
 use super::{NOW, channels, fill, hex, read};
 use crate::config::Secret;
-use crate::config::channels::{Channels, Format, Layer};
+use crate::config::channels::{ChannelsSettings, LayerKind, SerializerFormat};
 use std::collections::HashSet;
 
 fn msgpack(body: &[u8]) -> Result<usize, Poison> {
-    read(Format::Msgpack, body).map(|event| event.len())
+    read(SerializerFormat::Msgpack, body).map(|event| event.len())
 }
 
 fn json(body: &str) -> Result<usize, Poison> {
-    read(Format::Json, body.as_bytes()).map(|event| event.len())
+    read(SerializerFormat::Json, body.as_bytes()).map(|event| event.len())
 }
 
 #[test]
@@ -65,7 +65,10 @@ fn each_kind_of_broken_json_has_its_reason() {
     }
     let digits = format!("{{\"a\": {}}}", "9".repeat(4301));
     assert_eq!(json(&digits), Err(Poison::Depth));
-    assert_eq!(read(Format::Json, b"{\"a\": \"\xff\"}"), Err(Poison::Utf8));
+    assert_eq!(
+        read(SerializerFormat::Json, b"{\"a\": \"\xff\"}"),
+        Err(Poison::Utf8)
+    );
 }
 
 /// `{"a": [[…]]}`, `depth` deep.
@@ -87,8 +90,8 @@ fn a_million_levels_are_refused_and_the_deepest_legal_ones_read() {
         (Err(Poison::Depth), Err(Poison::Depth))
     );
     let (mut body, mut text) = nested(1_000_000);
-    body.truncate(Channels::default().message_bytes);
-    text.truncate(Channels::default().message_bytes);
+    body.truncate(ChannelsSettings::default().message_bytes);
+    text.truncate(ChannelsSettings::default().message_bytes);
     assert_eq!(
         (msgpack(&body), json(&text)),
         (Err(Poison::Depth), Err(Poison::Depth))
@@ -117,23 +120,23 @@ fn the_number_of_values_is_bounded_in_every_shape() {
 
 #[test]
 fn a_message_above_the_limit_is_not_looked_at() {
-    let limit = Channels::default().message_bytes;
+    let limit = ChannelsSettings::default().message_bytes;
     assert_eq!(msgpack(&vec![0xc0; limit]), Err(Poison::NotAMap));
     assert_eq!(msgpack(&vec![0xc0; limit + 1]), Err(Poison::TooLong));
     assert_eq!(msgpack(&vec![0xc0; 100_000_000]), Err(Poison::TooLong));
     let mut event = super::Map::new();
     event.push("a", "x".repeat(limit));
-    let codec = DjangoCodec::new(&Channels::default());
+    let codec = DjangoCodec::new(&ChannelsSettings::default());
     let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
     assert_eq!(written, Err(Unwritable::TooLong));
 }
 
 /// Reads a body of layer `core` and returns whom it is for.
-fn recipients(format: Format, body: &[u8]) -> Result<Vec<String>, Poison> {
+fn recipients(format: SerializerFormat, body: &[u8]) -> Result<Vec<String>, Poison> {
     let mut message = vec![0xab; 12];
     message.extend_from_slice(body);
     let mut scratch = Vec::new();
-    let codec = DjangoCodec::new(&channels(Layer::Core, format));
+    let codec = DjangoCodec::new(&channels(LayerKind::Core, format));
     let DjangoMessage { to, event } = codec.decode(&message, NOW, &mut scratch)?;
     assert_eq!(event.get("__asgi_channel__"), None);
     Ok(to.into_iter().map(|name| name.into_owned()).collect())
@@ -143,7 +146,7 @@ fn recipients(format: Format, body: &[u8]) -> Result<Vec<String>, Poison> {
 fn recipients_are_a_name_a_list_of_names_or_nobody() {
     let case = |value: &str| {
         let json = format!(r#"{{"type": "x", "__asgi_channel__": {value}}}"#);
-        recipients(Format::Json, json.as_bytes())
+        recipients(SerializerFormat::Json, json.as_bytes())
     };
     assert_eq!(case(r#""a!b""#), Ok(vec!["a!b".to_owned()]));
     assert_eq!(
@@ -154,13 +157,16 @@ fn recipients_are_a_name_a_list_of_names_or_nobody() {
     for value in ["null", "5", "{}", r#"["a", 5]"#, r#"[["a"]]"#] {
         assert_eq!(case(value), Err(Poison::Recipients), "{value}");
     }
-    assert_eq!(recipients(Format::Json, b"{}"), Ok(Vec::new()));
-    assert_eq!(recipients(Format::Msgpack, b"\x80"), Ok(Vec::new()));
+    assert_eq!(recipients(SerializerFormat::Json, b"{}"), Ok(Vec::new()));
+    assert_eq!(
+        recipients(SerializerFormat::Msgpack, b"\x80"),
+        Ok(Vec::new())
+    );
 }
 
 #[test]
 fn what_is_shorter_than_its_random_prefix_is_truncated() {
-    let codec = DjangoCodec::new(&channels(Layer::Core, Format::Msgpack));
+    let codec = DjangoCodec::new(&channels(LayerKind::Core, SerializerFormat::Msgpack));
     for length in 0..=12 {
         let mut scratch = Vec::new();
         let read = codec.decode(&[0x80; 12][..length], NOW, &mut scratch);
@@ -170,19 +176,19 @@ fn what_is_shorter_than_its_random_prefix_is_truncated() {
 
 #[test]
 fn with_keys_only_tokens_are_read_and_only_in_time() {
-    let settings = |layer| Channels {
+    let settings = |layer| ChannelsSettings {
         symmetric_encryption_keys: vec![Secret::new("k")],
-        ..channels(layer, Format::Msgpack)
+        ..channels(layer, SerializerFormat::Msgpack)
     };
     let mut event = super::Map::new();
     event.push("type", "x");
-    let plain = DjangoCodec::new(&channels(Layer::Core, Format::Msgpack));
+    let plain = DjangoCodec::new(&channels(LayerKind::Core, SerializerFormat::Msgpack));
     let plain = plain
         .encode(&event, To::Nobody, NOW, &mut fill)
         .expect("writable");
     for (layer, late, early) in [
-        (Layer::Core, Err(Poison::Stale), Err(Poison::Stale)),
-        (Layer::Pubsub, Ok(1), Ok(1)),
+        (LayerKind::Core, Err(Poison::Stale), Err(Poison::Stale)),
+        (LayerKind::Pubsub, Ok(1), Ok(1)),
     ] {
         let codec = DjangoCodec::new(&settings(layer));
         let message = codec
@@ -213,18 +219,25 @@ fn what_python_could_not_read_is_not_written() {
     };
     let bytes = || Value::Bytes(b"b".into());
     let digits = || Value::Digits("18446744073709551616".into());
-    let (core, pubsub) = (Layer::Core, Layer::Pubsub);
+    let (core, pubsub) = (LayerKind::Core, LayerKind::Pubsub);
     assert_eq!(
-        write(core, Format::Json, "a", bytes()),
+        write(core, SerializerFormat::Json, "a", bytes()),
         Err(Unwritable::Bytes)
     );
-    assert_eq!(write(core, Format::Msgpack, "a", bytes()), Ok(()));
+    assert_eq!(write(core, SerializerFormat::Msgpack, "a", bytes()), Ok(()));
     assert_eq!(
-        write(core, Format::Msgpack, "a", digits()),
+        write(core, SerializerFormat::Msgpack, "a", digits()),
         Err(Unwritable::Integer)
     );
-    assert_eq!(write(core, Format::Json, "a", digits()), Ok(()));
-    let reserved = |layer| write(layer, Format::Msgpack, "__asgi_channel__", "a".into());
+    assert_eq!(write(core, SerializerFormat::Json, "a", digits()), Ok(()));
+    let reserved = |layer| {
+        write(
+            layer,
+            SerializerFormat::Msgpack,
+            "__asgi_channel__",
+            "a".into(),
+        )
+    };
     assert_eq!(
         (reserved(core), reserved(pubsub)),
         (Err(Unwritable::Recipients), Ok(()))

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::{DjangoCodec, Map, To, Value};
 use super::{NOW, channels, fill, owned};
 use crate::config::Secret;
-use crate::config::channels::{Channels, Format, Layer};
+use crate::config::channels::{ChannelsSettings, LayerKind, SerializerFormat};
 
 /// Values that both formats hold, but for the bytes.
 fn values(bytes: bool) -> impl Strategy<Value = Value<'static>> {
@@ -46,9 +46,9 @@ fn maps(values: impl Strategy<Value = Value<'static>>) -> impl Strategy<Value = 
     })
 }
 
-fn encrypted(layer: Layer, format: Format, keys: usize) -> DjangoCodec {
+fn encrypted(layer: LayerKind, format: SerializerFormat, keys: usize) -> DjangoCodec {
     let keys = (0..keys).map(|key| Secret::new(key.to_string()));
-    DjangoCodec::new(&Channels {
+    DjangoCodec::new(&ChannelsSettings {
         symmetric_encryption_keys: keys.collect(),
         ..channels(layer, format)
     })
@@ -63,14 +63,14 @@ fn round_trip(codec: &DjangoCodec, event: &Map<'static>, to: &[String]) {
     assert!(arrival.to.is_empty() || arrival.to == to);
 }
 
-const LAYERS: [Layer; 2] = [Layer::Core, Layer::Pubsub];
-const FORMATS: [Format; 2] = [Format::Msgpack, Format::Json];
+const LAYERS: [LayerKind; 2] = [LayerKind::Core, LayerKind::Pubsub];
+const FORMATS: [SerializerFormat; 2] = [SerializerFormat::Msgpack, SerializerFormat::Json];
 
 proptest! {
     #[test]
     fn what_is_written_as_msgpack_is_read_back(event in maps(values(true)), keys in 0..3_usize) {
         for layer in LAYERS {
-            let codec = encrypted(layer, Format::Msgpack, keys);
+            let codec = encrypted(layer, SerializerFormat::Msgpack, keys);
             round_trip(&codec, &event, &["a!b".to_owned()]);
         }
     }
@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn what_is_written_as_json_is_read_back(event in maps(values(false)), keys in 0..3_usize) {
         for layer in LAYERS {
-            let codec = encrypted(layer, Format::Json, keys);
+            let codec = encrypted(layer, SerializerFormat::Json, keys);
             round_trip(&codec, &event, &["a!b".to_owned(), "a!c".to_owned()]);
         }
     }
@@ -101,7 +101,7 @@ proptest! {
         cut in any::<proptest::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let codec = encrypted(Layer::Pubsub, Format::Msgpack, 0);
+        let codec = encrypted(LayerKind::Pubsub, SerializerFormat::Msgpack, 0);
         let mut body = codec.encode(&event, To::Nobody, NOW, &mut fill).expect("writable");
         let cut = cut.index(body.len());
         let mut scratch = Vec::new();

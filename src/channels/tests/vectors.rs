@@ -10,7 +10,9 @@ use super::super::{DjangoCodec, Map, Receivers, Score, To, Value};
 use super::names::{is_channel_name, is_group_name};
 use super::{NOW, RANDOM, channels, fill, hex, read};
 use crate::config::Secret;
-use crate::config::channels::{ChannelCapacity, Channels, Format, Host, Layer};
+use crate::config::channels::{
+    ChannelCapacity, ChannelsSettings, HostAddress, LayerKind, SerializerFormat,
+};
 use crate::redis::RedisCommand;
 
 fn vectors() -> Json {
@@ -36,9 +38,12 @@ fn texts(value: &Json) -> Vec<&str> {
 fn every_recorded_message_is_written_and_read_byte_for_byte() {
     for row in rows("messages") {
         let json = text(&row["dumps"]);
-        let event = read(Format::Json, json.as_bytes()).expect("json.dumps");
-        for (format, name) in [(Format::Msgpack, "msgpack"), (Format::Json, "json")] {
-            let codec = DjangoCodec::new(&channels(Layer::Core, format));
+        let event = read(SerializerFormat::Json, json.as_bytes()).expect("json.dumps");
+        for (format, name) in [
+            (SerializerFormat::Msgpack, "msgpack"),
+            (SerializerFormat::Json, "json"),
+        ] {
+            let codec = DjangoCodec::new(&channels(LayerKind::Core, format));
             let recorded = hex(text(&row[name]));
             let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
             assert_eq!(written.as_ref(), Ok(&recorded), "{name} of {json}");
@@ -48,7 +53,7 @@ fn every_recorded_message_is_written_and_read_byte_for_byte() {
                 .expect("readable");
             assert_eq!(arrival.event, event, "{name} of {json}");
 
-            let codec = DjangoCodec::new(&channels(Layer::Pubsub, format));
+            let codec = DjangoCodec::new(&channels(LayerKind::Pubsub, format));
             let written = codec.encode(&event, To::One("ignored"), NOW, &mut fill);
             assert_eq!(written.as_deref(), Ok(&recorded[12..]), "{name} of {json}");
         }
@@ -60,8 +65,8 @@ fn json_that_only_python_reads_is_read_and_written_back() {
     for row in rows("lenient") {
         let (literal, dumped) = (text(&row[0]), text(&row[1]));
         let body = format!("{{\"v\": {literal}}}");
-        let event = read(Format::Json, body.as_bytes()).expect("json.loads");
-        let codec = DjangoCodec::new(&channels(Layer::Pubsub, Format::Json));
+        let event = read(SerializerFormat::Json, body.as_bytes()).expect("json.loads");
+        let codec = DjangoCodec::new(&channels(LayerKind::Pubsub, SerializerFormat::Json));
         let written = codec.encode(&event, To::Nobody, NOW, &mut fill);
         assert_eq!(written.as_deref(), Ok(dumped.as_bytes()), "{literal}");
     }
@@ -146,21 +151,24 @@ fn tokens_are_made_and_read_as_recorded() {
 fn what_python_refuses_is_refused() {
     for row in rows("poison") {
         assert!(row[2].is_string(), "recorded as readable: {row}");
-        assert!(read(Format::Msgpack, &hex(text(&row[1]))).is_err(), "{row}");
+        assert!(
+            read(SerializerFormat::Msgpack, &hex(text(&row[1]))).is_err(),
+            "{row}"
+        );
     }
     for row in rows("json_poison") {
         assert!(row[1].is_string(), "recorded as readable: {row}");
         assert!(
-            read(Format::Json, text(&row[0]).as_bytes()).is_err(),
+            read(SerializerFormat::Json, text(&row[0]).as_bytes()).is_err(),
             "{row}"
         );
     }
 }
 
-fn hosts(count: usize) -> Channels {
+fn hosts(count: usize) -> ChannelsSettings {
     let capacity = |made: Result<_, String>| made.expect("compiles");
-    Channels {
-        hosts: vec![Host::default(); count],
+    ChannelsSettings {
+        hosts: vec![HostAddress::default(); count],
         capacity: 7,
         expiry: std::time::Duration::from_secs(10),
         group_expiry: std::time::Duration::from_secs(3600),
@@ -168,7 +176,7 @@ fn hosts(count: usize) -> Channels {
             capacity(ChannelCapacity::glob("general", 3)),
             capacity(ChannelCapacity::regex("odd", 2)),
         ],
-        ..Channels::default()
+        ..ChannelsSettings::default()
     }
 }
 
@@ -307,8 +315,8 @@ fn a_message_to_a_group_is_told_as_recorded_on_one_host_and_on_three() {
 
 #[test]
 fn a_published_message_is_told_as_recorded() {
-    let channels = Channels {
-        layer: Layer::Pubsub,
+    let channels = ChannelsSettings {
+        layer: LayerKind::Pubsub,
         prefix: "site".to_owned(),
         ..hosts(3)
     };

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 /// A glob fits the whole name, a regular expression its beginning; both are tested against the full
 /// name of the channel. Look-around and back references, which Rust's engine has not, are refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "Entry", into = "Entry")]
+#[serde(try_from = "CapacityEntry", into = "CapacityEntry")]
 pub struct ChannelCapacity {
-    entry: Entry,
+    entry: CapacityEntry,
     compiled: Regex,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct CapacityEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ impl ChannelCapacity {
     /// # Errors
     /// If the glob is too large to compile.
     pub fn glob(pattern: &str, capacity: usize) -> Result<Self, String> {
-        Self::try_from(Entry {
+        Self::try_from(CapacityEntry {
             pattern: Some(pattern.to_owned()),
             regex: None,
             capacity,
@@ -44,7 +44,7 @@ impl ChannelCapacity {
     /// # Errors
     /// If it is not an expression of Rust's `regex`.
     pub fn regex(expression: &str, capacity: usize) -> Result<Self, String> {
-        Self::try_from(Entry {
+        Self::try_from(CapacityEntry {
             pattern: None,
             regex: Some(expression.to_owned()),
             capacity,
@@ -72,10 +72,10 @@ impl PartialEq for ChannelCapacity {
 
 impl Eq for ChannelCapacity {}
 
-impl TryFrom<Entry> for ChannelCapacity {
+impl TryFrom<CapacityEntry> for ChannelCapacity {
     type Error = String;
 
-    fn try_from(entry: Entry) -> Result<Self, String> {
+    fn try_from(entry: CapacityEntry) -> Result<Self, String> {
         let expression = match (&entry.pattern, &entry.regex) {
             (Some(glob), None) => translate(glob),
             (None, Some(regex)) => format!(r"\A(?:{regex})"),
@@ -86,7 +86,7 @@ impl TryFrom<Entry> for ChannelCapacity {
     }
 }
 
-impl From<ChannelCapacity> for Entry {
+impl From<ChannelCapacity> for CapacityEntry {
     fn from(capacity: ChannelCapacity) -> Self {
         capacity.entry
     }

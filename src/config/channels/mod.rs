@@ -7,13 +7,17 @@
 mod capacity;
 mod host;
 
-pub use capacity::ChannelCapacity;
-pub use host::Host;
+#[cfg(test)]
+mod tests;
 
-use super::keys::Kind;
+pub use capacity::ChannelCapacity;
+pub use host::HostAddress;
+
+use super::key::KeyKind;
+use super::problem::Findings;
+use super::secret::Secret;
 use super::setting::{choice, kinds, seconds, section};
-use super::validate::Findings;
-use super::{Secret, units};
+use super::units;
 use std::time::Duration;
 
 /// Longest random prefix; channels_redis itself sets no bound, 12 bytes are its default.
@@ -35,13 +39,13 @@ const NAME_CHARS: usize = 100;
 
 section! {
     /// A Django site's channel layer; the first keys are those of CHANNEL_LAYERS' CONFIG in its settings.py.
-    ["channels"] Channels {
+    ["channels"] ChannelsSettings {
         /// Rooms are groups of a Django site: `group_send` to `chat_{business_id}_{session_id}` reaches the room's members.
         enabled: bool = false, restart;
         /// The site's `BACKEND`: `core` (RedisChannelLayer) or `pubsub` (RedisPubSubChannelLayer); the whole dotted name is understood too.
-        layer: Layer = Layer::Core, restart;
+        layer: LayerKind = LayerKind::Core, restart;
         /// The site's `hosts` in its order: URLs, `[host, port]`, or tables as channels_redis takes them.
-        hosts: Vec<Host> = vec![Host::default()], restart;
+        hosts: Vec<HostAddress> = vec![HostAddress::default()], restart;
         /// What every key of the site begins with.
         prefix: String = "asgi".to_owned(), restart;
         /// A message that nobody took within this time is dropped; whole seconds, a bare number too.
@@ -57,7 +61,7 @@ section! {
         /// Random bytes in front of each message (layer `core`).
         random_prefix_length: usize = 12, restart;
         /// Form of a message: `msgpack` or `json`.
-        serializer_format: Format = Format::Msgpack, restart;
+        serializer_format: SerializerFormat = SerializerFormat::Msgpack, restart;
         /// Types of events that the members of a room are shown.
         deliver_types: Vec<String> = vec!["chat.message".to_owned(), "chat_message".to_owned()], restart;
         /// Types of events that close a room's connections, with the event's `code` or 4500.
@@ -82,12 +86,12 @@ section! {
 }
 
 kinds! {
-    Vec<ChannelCapacity> => Kind::Tables(&["pattern", "regex", "capacity"]),
+    Vec<ChannelCapacity> => KeyKind::Tables(&["pattern", "regex", "capacity"]),
 }
 
 choice! {
     /// Which channel layer of `channels_redis`.
-    Layer {
+    LayerKind {
         /// `channels_redis.core.RedisChannelLayer`.
         #[serde(alias = "channels_redis.core.RedisChannelLayer")]
         Core = "core",
@@ -99,7 +103,7 @@ choice! {
 
 choice! {
     /// Form of a message.
-    Format {
+    SerializerFormat {
         /// MessagePack.
         Msgpack = "msgpack",
         /// JSON as Python's `json.dumps` writes it.
@@ -110,7 +114,7 @@ choice! {
 /// One mistake: the key, what is wrong, and the fix.
 pub type Fault = (&'static str, String, &'static str);
 
-impl Channels {
+impl ChannelsSettings {
     /// The most messages that may wait for `channel`, a full name. The first matching pattern
     /// counts, as in the layer.
     #[must_use]
@@ -135,7 +139,7 @@ impl Channels {
                 "copy the keys of settings.py",
             ));
         }
-        if self.layer == Layer::Pubsub && self.send_to.is_some() {
+        if self.layer == LayerKind::Pubsub && self.send_to.is_some() {
             faults.push((
                 "send_to",
                 "names a worker, but the layer is pubsub, where a message nobody hears is lost"
@@ -233,7 +237,7 @@ impl Channels {
 }
 
 /// Ranges, names, and what has no effect.
-pub(super) fn check(channels: &Channels, found: &mut Findings) {
+pub(super) fn check(channels: &ChannelsSettings, found: &mut Findings) {
     channels.check_ranges(found);
     for (key, what, fix) in channels.faults() {
         found.error(format!("channels.{key}"), what, fix);
@@ -260,94 +264,4 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Channels, Box<toml::de::Error>> {
-        toml::from_str(text).map_err(Box::new)
-    }
-
-    fn faulty(text: &str) -> Vec<&'static str> {
-        let faults = parse(text).expect("well-formed").faults();
-        faults.iter().map(|(key, ..)| *key).collect()
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_channels_redis_and_have_no_fault() {
-        let channels = parse("").expect("defaults");
-        assert_eq!(channels, Channels::default());
-        assert!(channels.faults().is_empty());
-        assert_eq!(channels.hosts.len(), 1);
-        let whole = toml::to_string(&channels).expect("serialises");
-        assert_eq!(parse(&whole).expect("reads back"), channels);
-    }
-
-    #[test]
-    fn a_settings_file_can_be_copied_over() {
-        let channels = parse(
-            r#"
-            layer = "channels_redis.core.RedisChannelLayer"
-            hosts = [["127.0.0.1", 6379], "redis://:pw@host:6379/1", { address = "redis://h" }]
-            prefix = "site"
-            expiry = 10
-            group_expiry = "1d"
-            capacity = 1500
-            channel_capacity = [
-                { pattern = "http.request", capacity = 200 },
-                { pattern = "http.response!*", capacity = 10 },
-                { regex = '^websocket.send\!.+', capacity = 20 },
-            ]
-            symmetric_encryption_keys = ["secret-one"]
-            random_prefix_length = 12
-            serializer_format = "json"
-            "#,
-        )
-        .expect("well-formed");
-        assert!(channels.faults().is_empty());
-        assert_eq!(channels.expiry, Duration::from_secs(10));
-        assert_eq!(channels.layer, Layer::Core);
-        assert_eq!(channels.capacity_of("http.request"), 200);
-        assert_eq!(channels.capacity_of("http.response!abc"), 10);
-        assert_eq!(channels.capacity_of("websocket.send!x"), 20);
-        assert_eq!(channels.capacity_of("websocket.send!"), 1500);
-        let shown = format!("{channels:?} {}", toml::to_string(&channels).expect("text"));
-        assert!(
-            !shown.contains("pw") && !shown.contains("secret-one"),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn what_types_cannot_say_is_found() {
-        assert_eq!(faulty("hosts = []"), ["hosts"]);
-        assert_eq!(faulty("capacity = 0"), ["capacity"]);
-        assert_eq!(faulty("receivers = 65"), ["receivers"]);
-        assert_eq!(
-            faulty("random_prefix_length = 65"),
-            ["random_prefix_length"]
-        );
-        assert_eq!(faulty("message_bytes = 0"), ["message_bytes"]);
-        assert_eq!(faulty("expiry = \"1500ms\""), ["expiry"]);
-        assert_eq!(faulty("group_expiry = \"0s\""), ["group_expiry"]);
-        assert_eq!(faulty("prefix = \"a\\nb\""), ["prefix"]);
-        assert_eq!(faulty("send_to = \"a!b\""), ["send_to"]);
-        assert_eq!(faulty("layer = \"pubsub\"\nsend_to = \"a\""), ["send_to"]);
-        assert_eq!(faulty("send_to_group = \"chat_1_x\""), ["send_to_group"]);
-        assert_eq!(faulty("deliver_types = [\"_x\"]"), ["deliver_types"]);
-        assert_eq!(faulty("close_types = [\"\"]"), ["close_types"]);
-        assert_eq!(faulty("send_type = \"\""), ["send_type"]);
-        assert_eq!(
-            faulty("symmetric_encryption_keys = [\"\"]"),
-            ["symmetric_encryption_keys"]
-        );
-    }
-
-    #[test]
-    fn hosts_as_one_text_are_refused_as_in_the_layer() {
-        assert!(parse("hosts = \"redis://localhost\"").is_err());
-        assert!(parse("channel_capacity = [{ regex = \"(\", capacity = 1 }]").is_err());
-    }
 }

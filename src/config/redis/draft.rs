@@ -1,9 +1,10 @@
 //! An address while it is read: the options of redis-py, which a URL has behind its `?` and a table
 //! of `hosts` has as keys, and what they mean here.
 
-use super::{Endpoint, Login, Place, RedisAddress, Tls, url};
-use crate::config::Secret;
-use crate::config::keys::nearest_of;
+use super::address::{Login, RedisAddress, Tls, Topology};
+use super::endpoint::{Endpoint, endpoint};
+use crate::config::secret::Secret;
+use crate::config::spelling::nearest_of;
 
 /// Options that are about how redis-py itself works: read over, with a warning.
 const UNUSED: [&str; 18] = [
@@ -63,7 +64,7 @@ const FALSE: [&str; 5] = ["0", "F", "FALSE", "N", "NO"];
 
 /// Why an option is refused.
 #[derive(Debug)]
-pub(in crate::config) enum Refusal {
+pub(in crate::config) enum OptionRefusal {
     /// No such option.
     Unknown,
     /// A sentence.
@@ -108,8 +109,12 @@ impl Draft {
     ///
     /// # Errors
     /// When there is none of this name, or its value does not fit.
-    pub(in crate::config) fn option(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
-        let because = |what: &str| Err(Refusal::Because(what.to_owned()));
+    pub(in crate::config) fn option(
+        &mut self,
+        name: &str,
+        value: &str,
+    ) -> Result<(), OptionRefusal> {
+        let because = |what: &str| Err(OptionRefusal::Because(what.to_owned()));
         if let Some(name) = UNUSED.iter().find(|unused| **unused == name) {
             self.unused.push(name);
             return Ok(());
@@ -120,7 +125,7 @@ impl Draft {
             ));
         }
         let Some(name) = KNOWN.iter().copied().find(|known| *known == name) else {
-            return Err(Refusal::Unknown);
+            return Err(OptionRefusal::Unknown);
         };
         if name.starts_with("ssl_") {
             keep(&mut self.about_tls, name);
@@ -134,12 +139,12 @@ impl Draft {
         match name {
             "db" => keep(
                 &mut self.database,
-                database(value).map_err(Refusal::Because)?,
+                database(value).map_err(OptionRefusal::Because)?,
             ),
             "username" => keep(&mut self.username, text),
             "password" => keep(&mut self.password, text),
             "node" => {
-                let node = url::endpoint(value, None).map_err(Refusal::Because)?;
+                let node = endpoint(value, None).map_err(OptionRefusal::Because)?;
                 self.nodes.push(node);
             }
             "sentinelServiceName" => keep(&mut self.service, text),
@@ -161,11 +166,11 @@ impl Draft {
         Ok(())
     }
 
-    /// The address, at this place.
+    /// The address, of this topology.
     ///
     /// # Errors
     /// When parts of it contradict each other.
-    pub(in crate::config) fn finish(self, place: Place) -> Result<RedisAddress, String> {
+    pub(in crate::config) fn finish(self, topology: Topology) -> Result<RedisAddress, String> {
         let is_tls = self.is_tls == Some(true);
         if let Some(name) = self.about_tls.filter(|_| !is_tls) {
             return Err(format!(
@@ -185,7 +190,7 @@ impl Draft {
             checks_name: self.checks_name != Some(false),
         };
         Ok(RedisAddress {
-            place,
+            topology,
             database: self.database.unwrap_or_default(),
             login: login(self.username, self.password),
             tls: is_tls.then_some(tls),

@@ -21,14 +21,14 @@ fn written(address: &RedisAddress) -> Value {
     };
     let texts = |nodes: &[Endpoint]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
     let password = |login: &Login| Some(json!(login.password.as_ref()?.expose()));
-    match &address.place {
-        Place::Server(at) => {
+    match &address.topology {
+        Topology::Server(at) => {
             set("host", Some(json!(at.host)));
             set("port", Some(json!(at.port)));
         }
-        Place::Socket(path) => set("path", Some(json!(path))),
-        Place::Cluster(nodes) => set("cluster", Some(json!(texts(nodes)))),
-        Place::Sentinel {
+        Topology::Socket(path) => set("path", Some(json!(path))),
+        Topology::Cluster(nodes) => set("cluster", Some(json!(texts(nodes)))),
+        Topology::Sentinel {
             sentinels,
             service,
             login,
@@ -121,7 +121,7 @@ fn the_shown_form_of_an_address_without_a_password_is_read_as_the_same() {
         };
         address.login = Login::default();
         address.unused.clear();
-        if let Place::Sentinel { login, .. } = &mut address.place {
+        if let Topology::Sentinel { login, .. } = &mut address.topology {
             *login = Login::default();
         }
         let again = RedisAddress::parse(&address.to_string());

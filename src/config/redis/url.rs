@@ -1,21 +1,11 @@
 //! The reader of URLs; see the module above for the forms.
 
-use super::draft::{self, Draft, Refusal};
-use super::{Endpoint, Place};
-use percent_encoding::percent_decode_str;
-use std::net::Ipv6Addr;
-
-/// Where Redis listens unless it is told otherwise.
-pub(in crate::config) const DEFAULT_PORT: u16 = 6379;
+use super::address::{RedisAddress, Topology};
+use super::draft::{self, Draft, OptionRefusal};
+use super::endpoint::{DEFAULT_PORT, ENCODE, decode, endpoint};
 
 /// Where a Sentinel listens unless it is told otherwise.
 const SENTINEL_PORT: u16 = 26_379;
-
-/// Longest name of a host: RFC 1035 section 2.3.4.
-const HOST_BYTES_MAX: usize = 253;
-
-/// What to do about a sign that ended a password too early.
-const ENCODE: &str = "in a user or a password, signs such as @ / ? # % : and spaces are percent-encoded (%40 %2F %3F %23 %25 %3A %20)";
 
 /// Which deployment, by the scheme.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +28,7 @@ const SCHEMES: [(&str, Scheme, bool); 7] = [
 ];
 
 /// A URL taken apart, still escaped.
-struct Parts<'u> {
+struct UrlParts<'u> {
     userinfo: Option<&'u str>,
     /// Host and port; empty for a socket.
     server: &'u str,
@@ -48,7 +38,7 @@ struct Parts<'u> {
 }
 
 /// Reads a URL. What stands beside it in a table may still be added.
-pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
+pub(in crate::config) fn read(text: &str) -> Result<(Topology, Draft), String> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or("has no scheme; write redis://host:6379, or unix:///path/of/socket")?;
@@ -72,7 +62,7 @@ pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
         if path.len() < 2 || path.contains('\0') {
             return Err("names no socket; write unix:///path/of/socket".to_owned());
         }
-        return Ok((Place::Socket(path.into()), draft));
+        return Ok((Topology::Socket(path.into()), draft));
     }
     let path = decode(parts.path)?;
     let number = path.trim_matches('/');
@@ -80,12 +70,12 @@ pub(in crate::config) fn read(text: &str) -> Result<(Place, Draft), String> {
         let database = draft::database(number)?;
         draft.database = draft.database.or(Some(database));
     }
-    let place = place(scheme, &parts, &mut draft)?;
-    Ok((place, draft))
+    let topology = topology(scheme, &parts, &mut draft)?;
+    Ok((topology, draft))
 }
 
 /// What there is, by the scheme.
-fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, String> {
+fn topology(scheme: Scheme, parts: &UrlParts<'_>, draft: &mut Draft) -> Result<Topology, String> {
     let port = match scheme {
         Scheme::Sentinel => SENTINEL_PORT,
         _ => DEFAULT_PORT,
@@ -93,7 +83,7 @@ fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, 
     let mut nodes = vec![endpoint(parts.server, Some(port))?];
     nodes.append(&mut draft.nodes);
     Ok(match scheme {
-        Scheme::Sentinel => Place::Sentinel {
+        Scheme::Sentinel => Topology::Sentinel {
             sentinels: nodes,
             service: draft
                 .service
@@ -107,14 +97,14 @@ fn place(scheme: Scheme, parts: &Parts<'_>, draft: &mut Draft) -> Result<Place, 
         Scheme::Cluster if draft.database.is_some_and(|database| database > 0) => {
             return Err("names a database; a Cluster has database 0 only".to_owned());
         }
-        Scheme::Cluster => Place::Cluster(nodes),
-        Scheme::Server | Scheme::Socket => Place::Server(nodes.swap_remove(0)),
+        Scheme::Cluster => Topology::Cluster(nodes),
+        Scheme::Server | Scheme::Socket => Topology::Server(nodes.swap_remove(0)),
     })
 }
 
 /// Takes a URL apart behind its scheme. A sign that should have been escaped shows as a part that
 /// cannot be one.
-fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
+fn split(rest: &str, scheme: Scheme) -> Result<UrlParts<'_>, String> {
     if let Some(sign) = rest.chars().find(|c| c.is_whitespace() || c.is_control()) {
         let name = if sign == ' ' {
             "a space"
@@ -143,7 +133,7 @@ fn split(rest: &str, scheme: Scheme) -> Result<Parts<'_>, String> {
             "names a host in front of a socket's path; {fix}; {ENCODE}"
         ));
     }
-    Ok(Parts {
+    Ok(UrlParts {
         userinfo,
         server,
         path,
@@ -164,11 +154,11 @@ fn read_options(query: &str, scheme: Scheme, draft: &mut Draft) -> Result<(), St
         }
         match draft.option(&name, &decode(value)?) {
             Ok(()) => {}
-            Err(Refusal::Unknown) if is_broken || !is_option_name(&name) => {
+            Err(OptionRefusal::Unknown) if is_broken || !is_option_name(&name) => {
                 return Err(format!("has an unknown option behind the ?; {ENCODE}"));
             }
-            Err(Refusal::Unknown) => return Err(draft::unknown(&name)),
-            Err(Refusal::Because(what)) => return Err(what),
+            Err(OptionRefusal::Unknown) => return Err(draft::unknown(&name)),
+            Err(OptionRefusal::Because(what)) => return Err(what),
         }
     }
     Ok(())
@@ -199,60 +189,24 @@ pub(in crate::config) fn is_option_name(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
-/// `host:port`; without a host it is this machine. A port may be left out if there is a default.
-pub(super) fn endpoint(text: &str, default: Option<u16>) -> Result<Endpoint, String> {
-    let (name, number) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, rest)) => {
-            name.parse::<Ipv6Addr>().map_err(|_not_shown| {
-                format!("has brackets around what is no IPv6 address; {ENCODE}")
-            })?;
-            let number = rest.strip_prefix(':').or((rest.is_empty()).then_some(""));
-            (
-                name,
-                number.ok_or_else(|| format!("has no : behind its brackets; {ENCODE}"))?,
-            )
-        }
-        None => text.split_once(':').unwrap_or((text, "")),
-    };
-    if number.contains(':') {
-        let fix = "an IPv6 address stands in brackets: redis://[::1]:6379";
-        return Err(format!("has more than one : in its host; {fix}; {ENCODE}"));
-    }
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let port = match number {
-        "" => default.ok_or("names a node without a port; write node=host:port")?,
-        _ => digits
-            .then(|| number.parse().ok().filter(|port| *port > 0))
-            .flatten()
-            .ok_or_else(|| format!("has a port that is no number from 1 to 65535; {ENCODE}"))?,
-    };
-    let host = match decode(name)?.as_str() {
-        "" => "localhost".to_owned(),
-        name => host(name)?,
-    };
-    Ok(Endpoint { host, port })
-}
-
-/// The name or address of a host, in lower case.
-pub(in crate::config) fn host(name: &str) -> Result<String, String> {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_name = (1..=HOST_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_legal);
-    if is_name || name.parse::<Ipv6Addr>().is_ok() {
-        return Ok(name.to_ascii_lowercase());
-    }
-    let fix = "a host has letters, digits, - . and _";
-    Err(format!(
-        "has a host that is no name and no address; {fix}; {ENCODE}"
-    ))
-}
-
-/// Without percent-encoding. A % that begins no escape stays, as in Python.
-fn decode(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_not_shown| "has an escape that is no UTF-8 (RFC 3629)")?;
-    Ok(decoded.into_owned())
-}
-
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+impl RedisAddress {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence that repeats nothing of the text but the name of an unknown option.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (topology, draft) = read(text)?;
+        draft.finish(topology)
+    }
+}
+
+impl TryFrom<String> for RedisAddress {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
 }

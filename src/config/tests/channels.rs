@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Secret;
-use crate::config::channels::Layer;
+use crate::config::channels::LayerKind;
 use crate::config::problem::Problem;
 
 const FILE: &str = r#"
@@ -24,7 +24,7 @@ fn the_section_is_read_with_its_lines() {
     let loaded = load_file(FILE).unwrap();
     let channels = &loaded.config.channels;
     assert_eq!(loaded.config.bridge.prefix, "nodes");
-    assert_eq!(channels.layer, Layer::Pubsub);
+    assert_eq!(channels.layer, LayerKind::Pubsub);
     let first = channels.hosts[0].address().to_string();
     assert_eq!(first, "redis://127.0.0.1:6379");
     assert_eq!(channels.expiry, Duration::from_secs(10));
@@ -88,9 +88,9 @@ fn the_environment_and_set_take_lists_and_seconds() {
 fn no_document_and_no_mistake_shows_a_key_or_a_password() {
     let loaded = load_file(FILE).unwrap();
     for format in [
-        document::Format::Toml,
-        document::Format::Environment,
-        document::Format::Markdown,
+        document::DocumentFormat::Toml,
+        document::DocumentFormat::Environment,
+        document::DocumentFormat::Markdown,
     ] {
         let text = document::render(&loaded, format);
         assert!(

@@ -24,7 +24,7 @@ fn an_empty_variable_is_not_given_for_every_key() {
         loader.load().unwrap_or_else(|error| panic!("{error}"))
     };
     let wanted = load(environment(&[]));
-    let names = keys::all().map(keys::Key::environment);
+    let names = keys::all().map(crate::config::key::Key::environment);
     let names = names.chain(["PORT", "REDIS_URL", "SUPPORTAL_NO_SUCH_KEY"].map(str::to_owned));
     for name in names {
         for empty in ["", " ", "\t", "\n", " \r\n "] {
@@ -33,7 +33,9 @@ fn an_empty_variable_is_not_given_for_every_key() {
             assert_eq!(loaded.warnings, wanted.warnings, "{name}={empty:?}");
         }
     }
-    let all: Vec<String> = keys::all().map(keys::Key::environment).collect();
+    let all: Vec<String> = keys::all()
+        .map(crate::config::key::Key::environment)
+        .collect();
     let all: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "")).collect();
     assert_eq!(load(environment(&all)).config, wanted.config);
     assert_eq!(load_environment(&all).unwrap().config, Config::default());

@@ -8,7 +8,7 @@ mod refusals;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};
-use super::{BridgeMode, Deliver, Dialect, Handler, Server, document};
+use super::{BridgeMode, Deliver, Dialect, Handler, ServerSettings, document};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -179,7 +179,10 @@ fn the_guides_address_of_redis_turns_the_bridge_on_and_its_password_is_never_pri
     );
     let login = &loaded.config.bridge.urls[0].login;
     assert_eq!(login.password, Some(crate::config::Secret::new("hunter2")));
-    for format in [document::Format::Toml, document::Format::Markdown] {
+    for format in [
+        document::DocumentFormat::Toml,
+        document::DocumentFormat::Markdown,
+    ] {
         let text = format!("{loaded:?} {}", document::render(&loaded, format));
         assert!(text.contains("redis://(hidden)@h:6379/1"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
@@ -373,7 +376,7 @@ fn a_secret_is_in_no_error_debug_or_document() {
     assert!(!format!("{loader:?}").contains("hunter2"));
     let loaded = loader.load().unwrap();
     assert_eq!(loaded.config.admin.token.as_ref().unwrap().expose(), secret);
-    let dump = document::render(&loaded, document::Format::Toml);
+    let dump = document::render(&loaded, document::DocumentFormat::Toml);
     assert!(!format!("{loaded:?} {dump}").contains("hunter2"));
 }
 
@@ -446,10 +449,10 @@ fn the_notice_of_a_drain_gives_way_to_its_grace() {
         (9, 10, 6_666),
         (0, 10, 0),
     ] {
-        let server = Server {
+        let server = ServerSettings {
             drain_notice: Duration::from_secs(notice),
             drain_grace: Duration::from_secs(grace),
-            ..Server::default()
+            ..ServerSettings::default()
         };
         assert_eq!(server.notice().as_millis(), given, "{notice} of {grace}");
         assert!(server.is_notice_within_grace());

@@ -1,6 +1,7 @@
 //! Every key of a kind has the bounds of its kind, new keys included.
 
-use super::super::keys::{self, Kind};
+use super::super::key::KeyKind;
+use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
@@ -13,7 +14,7 @@ const MAY_BE_ZERO: [&str; 4] = [
 
 #[test]
 fn every_duration_has_a_shortest_and_a_longest() {
-    let durations = keys::all().filter(|key| key.kind == Kind::Duration);
+    let durations = keys::all().filter(|key| key.kind == KeyKind::Duration);
     let mut count = 0;
     for key in durations {
         let path = key.path;

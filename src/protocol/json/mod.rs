@@ -67,7 +67,7 @@ fn is_escaped_word(written: &[u8], word: &[u8]) -> bool {
 
 /// A member's value.
 #[derive(Clone, Debug)]
-enum Value {
+enum MemberValue {
     Text(TextPlace),
     Other,
 }
@@ -126,14 +126,14 @@ pub(super) fn read(payload: &[u8]) -> Option<Members> {
             let value = scanner.value()?;
             if name.is(payload, b"message") {
                 members.message = match value {
-                    Value::Text(text) => MessageField::Text(text),
-                    Value::Other => MessageField::Other,
+                    MemberValue::Text(text) => MessageField::Text(text),
+                    MemberValue::Other => MessageField::Other,
                 };
             } else if name.is(payload, b"type") {
                 members.kind = match value {
-                    Value::Text(text) if text.is(payload, b"user") => Type::User,
-                    Value::Text(text) if text.is(payload, b"system") => Type::System,
-                    Value::Text(_) | Value::Other => Type::Unknown,
+                    MemberValue::Text(text) if text.is(payload, b"user") => Type::User,
+                    MemberValue::Text(text) if text.is(payload, b"system") => Type::System,
+                    MemberValue::Text(_) | MemberValue::Other => Type::Unknown,
                 };
             }
             scanner.skip_space();
@@ -190,13 +190,13 @@ impl<'a> Scanner<'a> {
         Some(name)
     }
 
-    fn value(&mut self) -> Option<Value> {
+    fn value(&mut self) -> Option<MemberValue> {
         match self.first()? {
-            b'"' => return self.string().map(Value::Text),
+            b'"' => return self.string().map(MemberValue::Text),
             b'{' | b'[' => self.nested()?,
             _ => self.scalar()?,
         }
-        Some(Value::Other)
+        Some(MemberValue::Other)
     }
 
     /// Anything but an object or an array.

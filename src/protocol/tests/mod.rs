@@ -67,9 +67,12 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
 
 #[test]
 fn errors_and_welcomes_have_the_shape_of_their_dialect() {
-    let (guide, django) = (Writer::new(Dialect::Guide), Writer::new(Dialect::Django));
+    let (guide, django) = (
+        EventWriter::new(Dialect::Guide),
+        EventWriter::new(Dialect::Django),
+    );
     let stamp = Stamp::new(1_704_110_400, 0);
-    let error = |writer: Writer, code| written(|out| writer.error(out, code));
+    let error = |writer: EventWriter, code| written(|out| writer.error(out, code));
     assert_eq!(
         error(guide, ErrorCode::Empty),
         r#"{"error":"Empty message received","sender":"system"}"#
@@ -166,7 +169,7 @@ proptest! {
             prop_assert_eq!(&command.text, &text);
             let event = command.event(moment);
             let mut stamp = Stamp::new(0, 0);
-            let event = written(|out| Writer::new(dialect).event(out, &event, &mut stamp));
+            let event = written(|out| EventWriter::new(dialect).event(out, &event, &mut stamp));
             let value: Value = serde_json::from_str(&event)?;
             let prefix = if system && dialect == Dialect::Django { "System message: " } else { "" };
             let shown = format!("{prefix}{text}");

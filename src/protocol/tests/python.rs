@@ -1,6 +1,6 @@
 //! JSON as Python reads and writes it.
 
-use crate::protocol::python::{Failure, read, to_json, to_str};
+use crate::protocol::python::{PythonFailure, read, to_json, to_str};
 
 fn both(text: &str) -> (String, String) {
     let value = read(text).expect(text);
@@ -104,7 +104,7 @@ fn syntax_errors_and_unprocessable_values_are_told_apart() {
         "'a'",
         "nan",
     ] {
-        assert_eq!(read(text).err(), Some(Failure::Syntax), "{text:?}");
+        assert_eq!(read(text).err(), Some(PythonFailure::Syntax), "{text:?}");
     }
     let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(read(&deep(900)).is_ok());
@@ -114,7 +114,7 @@ fn syntax_errors_and_unprocessable_values_are_told_apart() {
         "1".repeat(4301),
         "{\"a\":".repeat(5000),
     ] {
-        assert_eq!(read(&text).err(), Some(Failure::Unprocessable));
+        assert_eq!(read(&text).err(), Some(PythonFailure::Unprocessable));
     }
     assert!(read(&"1".repeat(4300)).is_ok() && read(&("1".repeat(4301) + ".5")).is_ok());
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{TEXT_BYTES_MAX, parse, written};
 use crate::config::{Dialect, Exists};
-use crate::protocol::{Kind, Rejected, Sender, Stamp, Writer, django};
+use crate::protocol::{CommandKind, EventWriter, Rejected, Sender, Stamp, django};
 
 /// Rows of the recording whose frames depend on more than the text that was sent.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -91,7 +91,7 @@ fn existing() -> Vec<Exists> {
 
 /// Every frame the consumer would send, with the timestamp blotted out.
 fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
-    let writer = Writer::new(Dialect::Django);
+    let writer = EventWriter::new(Dialect::Django);
     let mut stamp = Stamp::new(1_795_379_571, 97_401);
     let join = django::join(&existing(), business_id, session_id);
     let mut frames = vec![written(|out| match join.error {
@@ -104,7 +104,7 @@ fn replay(business_id: &str, session_id: &str, sent: &[Value]) -> Vec<String> {
             Ok(command) if join.answers => {
                 let event = command.event(stamp.moment());
                 frames.push(written(|out| writer.event(out, &event, &mut stamp)));
-                if command.kind == Kind::User {
+                if command.kind == CommandKind::User {
                     frames.push(written(|out| {
                         writer.message(out, Sender::Assistant, "Canned answer.", &stamp);
                     }));

@@ -3,9 +3,9 @@
 //! a rule (RFC 9112 section 11.2, request smuggling).
 
 use super::{FIELDS, is_usual, parse};
-use crate::config::Limits;
+use crate::config::LimitSettings;
 use crate::http::{self, Host};
-use crate::transport::handshake::{self, Head, Offer};
+use crate::transport::handshake::{self, Offer, RequestHead};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -27,7 +27,7 @@ struct Entrant {
     behind: Vec<u8>,
 }
 
-fn entrant(target: &str, head: &Head<'_>, behind: &[u8]) -> Option<Entrant> {
+fn entrant(target: &str, head: &RequestHead<'_>, behind: &[u8]) -> Option<Entrant> {
     Some(Entrant {
         target: target.to_owned(),
         offer: handshake::check(head).ok()?,
@@ -36,13 +36,13 @@ fn entrant(target: &str, head: &Head<'_>, behind: &[u8]) -> Option<Entrant> {
     })
 }
 
-fn at_once(bytes: &[u8], limits: &Limits) -> Option<Entrant> {
+fn at_once(bytes: &[u8], limits: &LimitSettings) -> Option<Entrant> {
     let first = parse(bytes, limits.headers)?;
     entrant(first.target, &first.head, &bytes[first.length..])
 }
 
 /// hyper as the server runs it, over a stream that ends behind `bytes`; and how many fields it saw.
-async fn by_hyper(bytes: &[u8], limits: &Limits) -> Option<(Entrant, usize)> {
+async fn by_hyper(bytes: &[u8], limits: &LimitSettings) -> Option<(Entrant, usize)> {
     let (mut client, server) = tokio::io::duplex(bytes.len() + 4096);
     client.write_all(bytes).await.expect("room");
     client.shutdown().await.expect("in memory");
@@ -50,7 +50,7 @@ async fn by_hyper(bytes: &[u8], limits: &Limits) -> Option<(Entrant, usize)> {
     let service = service_fn(async |request: Request<Incoming>| {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
-        let head = Head::of(&request);
+        let head = RequestHead::of(&request);
         let found = Host::of(&request)
             .ok()
             .and_then(|_host| entrant(target, &head, b""));
@@ -75,7 +75,7 @@ async fn by_hyper(bytes: &[u8], limits: &Limits) -> Option<(Entrant, usize)> {
     Some((entrant, fields))
 }
 
-fn agree(bytes: &[u8], limits: &Limits) -> Result<bool, TestCaseError> {
+fn agree(bytes: &[u8], limits: &LimitSettings) -> Result<bool, TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let slow = runtime
         .expect("a runtime")
@@ -109,7 +109,7 @@ fn the_table_of_handshakes_is_read_alike() {
             case.head.clone()
         };
         for behind in [&b""[..], b"\x81\x80abcd", b"GET / HTTP/1.1\r\n\r\n"] {
-            let is_in = agree(&[&bytes, behind].concat(), &Limits::default());
+            let is_in = agree(&[&bytes, behind].concat(), &LimitSettings::default());
             let is_in = is_in.unwrap_or_else(|what| panic!("{}: {what}", case.name));
             assert!(
                 is_in == (case.status == 101) || !behind.is_empty(),
@@ -231,12 +231,12 @@ proptest! {
 
     #[test]
     fn whoever_is_accepted_at_once_hyper_accepts_as_the_same_client(bytes in heads()) {
-        agree(&bytes, &Limits::default())?;
+        agree(&bytes, &LimitSettings::default())?;
     }
 
     #[test]
     fn the_limit_of_fields_is_the_same_for_both(extra in 0..12_usize) {
-        let limits = Limits { headers: 10, ..Limits::default() };
+        let limits = LimitSettings { headers: 10, ..LimitSettings::default() };
         let bytes = [WHOLE.join("\r\n"), "\r\nX: y".repeat(extra), "\r\n\r\n".to_owned()].concat();
         let is_in = agree(bytes.as_bytes(), &limits)?;
         prop_assert_eq!(is_in, WHOLE.len() - 1 + extra <= 10);

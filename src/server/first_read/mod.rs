@@ -5,7 +5,7 @@
 //! accepted is answered here. Everything else (half a head, the page, whatever is refused) goes to hyper with
 //! the bytes read so far, as if they had not been read: the rules and the refusals are in one place.
 
-use crate::transport::handshake::Head;
+use crate::transport::handshake::RequestHead;
 use std::mem::MaybeUninit;
 
 /// Most header fields that are looked at here; `limits.headers` may be lower. More go to hyper.
@@ -15,7 +15,7 @@ const FIELDS: usize = 64;
 pub(super) struct FirstRead<'a> {
     /// Path and query.
     pub(super) target: &'a str,
-    pub(super) head: Head<'a>,
+    pub(super) head: RequestHead<'a>,
     /// Bytes of the head.
     pub(super) length: usize,
 }
@@ -40,7 +40,7 @@ pub(super) fn parse(bytes: &[u8], fields_max: usize) -> Option<FirstRead<'_>> {
         return None;
     }
     let fields = request.headers.iter();
-    let head = Head {
+    let head = RequestHead {
         method: request.method?,
         is_http_11: request.version == Some(1),
         fields: fields.map(|field| (field.name, field.value)).collect(),

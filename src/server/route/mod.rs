@@ -34,12 +34,12 @@ enum Segment {
     Literal(Box<str>),
     BusinessId,
     SessionId,
-    Typed(Box<str>, Kind),
+    Typed(Box<str>, PartKind),
 }
 
 /// What a part of a path may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PartKind {
     /// 1 to 18 digits without a leading zero.
     Int,
     /// 1 to 64 of `A-Z a-z 0-9 _ -`.
@@ -48,7 +48,7 @@ enum Kind {
     Uuid,
 }
 
-impl Kind {
+impl PartKind {
     const ALL: [(&str, Self); 3] = [
         ("int", Self::Int),
         ("slug", Self::Slug),
@@ -90,8 +90,10 @@ impl Segment {
         match (self, other) {
             (Self::Literal(one), other) | (other, Self::Literal(one)) => other.admits(one),
             // A UUID has hyphens and letters in it, an int has none.
-            (Self::Typed(_, Kind::Uuid), Self::BusinessId | Self::Typed(_, Kind::Int))
-            | (Self::BusinessId | Self::Typed(_, Kind::Int), Self::Typed(_, Kind::Uuid)) => false,
+            (Self::Typed(_, PartKind::Uuid), Self::BusinessId | Self::Typed(_, PartKind::Int))
+            | (Self::BusinessId | Self::Typed(_, PartKind::Int), Self::Typed(_, PartKind::Uuid)) => {
+                false
+            }
             _ => true,
         }
     }
@@ -127,7 +129,7 @@ impl Segment {
         let mut bytes = name.bytes();
         let is_name = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
             && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        let (_, kind) = Kind::ALL.into_iter().find(|(word, _)| *word == kind)?;
+        let (_, kind) = PartKind::ALL.into_iter().find(|(word, _)| *word == kind)?;
         is_name.then(|| Self::Typed(name.into(), kind))
     }
 }

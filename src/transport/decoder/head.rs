@@ -20,7 +20,7 @@ const LENGTH_64: u8 = 127;
 
 /// A whole, legal header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct FrameHead {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
     /// Payload in bytes; a data frame's fits the message limit.
@@ -42,7 +42,7 @@ pub(super) fn parse(
     bytes: &[u8],
     limits: &Limits,
     begun: Option<Begun>,
-) -> Result<Option<Head>, Violation> {
+) -> Result<Option<FrameHead>, Violation> {
     let Some((&first, after)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -69,7 +69,7 @@ pub(super) fn parse(
     let Some((mask, after)) = after.split_first_chunk::<4>() else {
         return Ok(None);
     };
-    Ok(Some(Head {
+    Ok(Some(FrameHead {
         opcode,
         fin: first & FIN != 0,
         payload_bytes,

@@ -17,9 +17,9 @@ mod properties;
 mod tests;
 
 use super::encoder::CONTROL_BYTES_MAX;
-use super::{Kind, Limits, Opcode, Violation, ViolationKind};
+use super::{Limits, MessageKind, Opcode, Violation, ViolationKind};
 use fastwebsockets::unmask;
-use head::{Begun, HEAD_BYTES_MAX, Head};
+use head::{Begun, FrameHead, HEAD_BYTES_MAX};
 
 /// Decoder of one connection's incoming bytes.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl<'b> Input<'b> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
     /// A message. A text is valid UTF-8. The slice may be modified in place.
-    Message(Kind, &'a mut [u8]),
+    Message(MessageKind, &'a mut [u8]),
     /// A ping; at most 125 bytes.
     Ping(&'a [u8]),
     /// A pong; at most 125 bytes.
@@ -85,7 +85,7 @@ struct Partial {
     frame: Option<Frame>,
     /// Payload of an incomplete control frame so far.
     control: Vec<u8>,
-    message: Option<Message>,
+    message: Option<PartialMessage>,
     /// A close frame or a violation was met; everything later is ignored.
     ended: bool,
 }
@@ -101,8 +101,8 @@ struct Frame {
 }
 
 #[derive(Debug)]
-struct Message {
-    kind: Kind,
+struct PartialMessage {
+    kind: MessageKind,
     payload: Vec<u8>,
     /// Bytes of `payload` known to be whole UTF-8 characters.
     checked: usize,
@@ -227,7 +227,7 @@ impl Decoder {
 
     /// The header made of the bytes kept and those of `rest`.
     #[inline]
-    fn parse_head(&self, limits: &Limits, rest: &[u8]) -> Result<Option<Head>, Violation> {
+    fn parse_head(&self, limits: &Limits, rest: &[u8]) -> Result<Option<FrameHead>, Violation> {
         let Some(partial) = self.partial.as_deref() else {
             return head::parse(rest, limits, None);
         };
@@ -264,7 +264,7 @@ impl Decoder {
     }
 
     /// Starts a frame whose payload is incomplete or belongs to a fragmented message.
-    fn begin(&mut self, head: &Head) {
+    fn begin(&mut self, head: &FrameHead) {
         let partial = self.partial.get_or_insert_default();
         partial.head_bytes = 0;
         partial.frame = Some(Frame {
@@ -274,8 +274,8 @@ impl Decoder {
             mask: head.mask,
         });
         match head.opcode {
-            Opcode::Text => partial.message = Some(Message::new(Kind::Text)),
-            Opcode::Binary => partial.message = Some(Message::new(Kind::Binary)),
+            Opcode::Text => partial.message = Some(PartialMessage::new(MessageKind::Text)),
+            Opcode::Binary => partial.message = Some(PartialMessage::new(MessageKind::Binary)),
             Opcode::Continuation => {
                 if let Some(message) = partial.message.as_mut() {
                     message.fragments += 1;
@@ -326,8 +326,8 @@ impl Decoder {
     }
 }
 
-impl Message {
-    fn new(kind: Kind) -> Self {
+impl PartialMessage {
+    fn new(kind: MessageKind) -> Self {
         Self {
             kind,
             payload: Vec::new(),
@@ -346,7 +346,7 @@ impl Message {
             self.payload.reserve_exact(target - self.payload.len());
         }
         self.payload.extend_from_slice(piece);
-        if self.kind == Kind::Binary {
+        if self.kind == MessageKind::Binary {
             return Ok(());
         }
         let fresh = self.payload.get(self.checked..).unwrap_or_default();
@@ -360,13 +360,13 @@ impl Message {
     }
 
     fn finish<'b>(self, input: &mut Input<'b>) -> Result<Step<'b>, Violation> {
-        if self.kind == Kind::Text && self.checked != self.payload.len() {
+        if self.kind == MessageKind::Text && self.checked != self.payload.len() {
             return Err(NOT_UTF8);
         }
         input.assembled = self.payload;
         Ok(Step::Assembled(match self.kind {
-            Kind::Text => Opcode::Text,
-            Kind::Binary => Opcode::Binary,
+            MessageKind::Text => Opcode::Text,
+            MessageKind::Binary => Opcode::Binary,
         }))
     }
 }
@@ -386,8 +386,8 @@ fn whole(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> 
 #[inline]
 fn unchecked(opcode: Opcode, payload: &mut [u8]) -> Result<Incoming<'_>, Violation> {
     Ok(match opcode {
-        Opcode::Text => Incoming::Message(Kind::Text, payload),
-        Opcode::Binary | Opcode::Continuation => Incoming::Message(Kind::Binary, payload),
+        Opcode::Text => Incoming::Message(MessageKind::Text, payload),
+        Opcode::Binary | Opcode::Continuation => Incoming::Message(MessageKind::Binary, payload),
         Opcode::Ping => Incoming::Ping(payload),
         Opcode::Pong => Incoming::Pong(payload),
         Opcode::Close => {

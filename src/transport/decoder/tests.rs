@@ -1,11 +1,14 @@
 //! The table of frames in pieces of every kind, backpressure and memory.
 
-use super::super::{Kind, Limits, Violation};
+use super::super::{Limits, MessageKind, Violation};
 use super::{Decoder, Incoming, Input};
 
 #[path = "../../../tests/cases/frames/mod.rs"]
 pub(super) mod frames;
 use frames::{End, Event, cases, frame};
+
+#[path = "../../../tests/cases/received.rs"]
+mod received;
 
 pub(super) const LIMITS: Limits = Limits {
     message_bytes: frames::MESSAGE_BYTES,
@@ -34,34 +37,20 @@ impl Default for Recorder {
 impl Recorder {
     /// Takes what is in `bytes`; how many of them were used.
     fn decode(&mut self, decoder: &mut Decoder, bytes: &mut [u8]) -> Result<usize, Violation> {
-        let length = bytes.len();
-        let mut input = Input::new(bytes);
         let messages = &mut self.messages;
-        let mut takes_data = || {
+        let takes_data = || {
             let takes = *messages > 0;
             *messages = messages.saturating_sub(1);
             takes
         };
-        while let Some(incoming) = decoder.next(&LIMITS, &mut input, &mut takes_data) {
-            self.events.push(match incoming? {
-                Incoming::Message(kind, payload) => {
-                    let copy = payload.to_vec();
-                    // Whoever is lent a payload may overwrite it.
-                    payload.fill(0xaa);
-                    match kind {
-                        Kind::Text => Event::Text(copy),
-                        Kind::Binary => Event::Binary(copy),
-                    }
-                }
-                Incoming::Ping(payload) => Event::Ping(payload.to_vec()),
-                Incoming::Pong(payload) => Event::Pong(payload.to_vec()),
-                Incoming::Close(code, reason) => Event::Close(code, reason.to_owned()),
-            });
-            if self.stops {
-                break;
-            }
-        }
-        Ok(length - input.rest().len())
+        let stops = || self.stops;
+        received::decode(
+            (decoder, &LIMITS),
+            bytes,
+            &mut self.events,
+            takes_data,
+            stops,
+        )
     }
 }
 

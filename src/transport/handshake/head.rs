@@ -5,7 +5,7 @@ use hyper::{Request, Version};
 
 /// A request's method, version and fields. Names may be in any case; the order is the request's.
 #[derive(Clone, Debug)]
-pub struct Head<'a> {
+pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a str,
     /// Is it HTTP/1.1?
@@ -14,7 +14,7 @@ pub struct Head<'a> {
     pub fields: Vec<(&'a str, &'a [u8])>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> RequestHead<'a> {
     /// The head of a request that hyper has parsed.
     #[must_use]
     pub fn of<B>(request: &'a Request<B>) -> Self {

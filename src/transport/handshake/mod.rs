@@ -1,7 +1,7 @@
 //! Strict checks of the opening handshake (RFC 6455 section 4.2.1) on a parsed request head.
 //!
 //! Not for paths, origins or identities: those are the server's and the auth module's. Called by
-//! the server (floor 5) for each request on a WebSocket route. Pure: a [`Head`] in, an [`Offer`] out.
+//! the server (floor 5) for each request on a WebSocket route. Pure: a [`RequestHead`] in, an [`Offer`] out.
 //! The rules go from the general to the particular, and the first one broken names the refusal:
 //! method, bytes and repetition of the fields that we read, host, body, upgrade,
 //! protocol version, key, extensions, sub-protocols. What nobody reads is nobody's business: a field
@@ -17,7 +17,7 @@ mod head;
 #[cfg(test)]
 mod tests;
 
-pub use head::Head;
+pub use head::RequestHead;
 
 use crate::http::Host;
 use base64::Engine;
@@ -106,14 +106,14 @@ impl RefusalKind {
 /// Why a handshake is refused. The status and the header follow from the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refusal {
+pub struct HandshakeRefusal {
     /// The rule, for counting.
     pub kind: RefusalKind,
     /// A body for the client: one line, nothing of the request in it.
     pub reason: &'static str,
 }
 
-impl Refusal {
+impl HandshakeRefusal {
     const fn new(kind: RefusalKind, reason: &'static str) -> Self {
         Self { kind, reason }
     }
@@ -154,9 +154,9 @@ const SINGLE: [&str; 4] = [
 /// # Errors
 ///
 /// The first rule that it breaks.
-pub fn check(head: &Head<'_>) -> Result<Offer, Refusal> {
+pub fn check(head: &RequestHead<'_>) -> Result<Offer, HandshakeRefusal> {
     if head.method != "GET" {
-        return Err(Refusal::new(RefusalKind::Method, "use GET"));
+        return Err(HandshakeRefusal::new(RefusalKind::Method, "use GET"));
     }
     check_bytes(head)?;
     check_single(head)?;
@@ -198,7 +198,7 @@ pub fn answer(offer: &Offer) -> Vec<u8> {
 /// # Errors
 ///
 /// Never for an offer that [`check`] made.
-pub fn accept(offer: &Offer) -> Result<Response<Empty<Bytes>>, Refusal> {
+pub fn accept(offer: &Offer) -> Result<Response<Empty<Bytes>>, HandshakeRefusal> {
     let mut request = Request::new(());
     let key = HeaderValue::from_bytes(&offer.key).or(Err(BAD_KEY))?;
     let headers = request.headers_mut();
@@ -213,7 +213,7 @@ pub fn accept(offer: &Offer) -> Result<Response<Empty<Bytes>>, Refusal> {
     }
 }
 
-const BAD_KEY: Refusal = Refusal::new(
+const BAD_KEY: HandshakeRefusal = HandshakeRefusal::new(
     RefusalKind::Key,
     "Sec-WebSocket-Key must be 16 bytes in base64",
 );
@@ -233,7 +233,7 @@ fn is_read(name: &str) -> bool {
     READ.iter().any(|read| name.eq_ignore_ascii_case(read))
 }
 
-fn check_bytes(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_bytes(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     let harmless = |value: &[u8]| {
         let mut bytes = value.iter();
         bytes.all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
@@ -241,24 +241,24 @@ fn check_bytes(head: &Head<'_>) -> Result<(), Refusal> {
     for (name, value) in &head.fields {
         if !harmless(value) && is_read(name) {
             let reason = "header with a byte outside printable ASCII";
-            return Err(Refusal::new(RefusalKind::Bytes, reason));
+            return Err(HandshakeRefusal::new(RefusalKind::Bytes, reason));
         }
     }
     Ok(())
 }
 
-fn check_single(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_single(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     for name in SINGLE {
         if head.values(name).nth(1).is_some() {
             let reason = "header repeated that may come once";
-            return Err(Refusal::new(RefusalKind::Duplicate, reason));
+            return Err(HandshakeRefusal::new(RefusalKind::Duplicate, reason));
         }
     }
     Ok(())
 }
 
 /// HTTP/1.0 needs no host (RFC 9112 section 3.2).
-fn check_host(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_host(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     let is_good = match head.value("host") {
         Some(host) => Host::parse(host).is_some(),
         None => !head.is_http_11,
@@ -266,21 +266,24 @@ fn check_host(head: &Head<'_>) -> Result<(), Refusal> {
     if is_good {
         return Ok(());
     }
-    Err(Refusal::new(RefusalKind::Host, "Host missing or malformed"))
+    Err(HandshakeRefusal::new(
+        RefusalKind::Host,
+        "Host missing or malformed",
+    ))
 }
 
-fn check_body(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_body(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     let empty = head.values("content-length").all(fields::is_zero);
     if empty && head.value("transfer-encoding").is_none() {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(HandshakeRefusal::new(
         RefusalKind::Body,
         "a handshake must not have a body",
     ))
 }
 
-fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_upgrade(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     let lists = |name, token: &[u8]| {
         head.values(name)
             .any(|value| fields::elements(value).any(|element| element.eq_ignore_ascii_case(token)))
@@ -289,30 +292,30 @@ fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {
     if head.is_http_11 && lists("upgrade", b"websocket") && lists("connection", b"upgrade") {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(HandshakeRefusal::new(
         RefusalKind::Upgrade,
         "this address speaks WebSocket: send Upgrade: websocket and Connection: Upgrade in HTTP/1.1",
     ))
 }
 
-fn check_version(head: &Head<'_>) -> Result<(), Refusal> {
+fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
     if head.value("sec-websocket-version") == Some(b"13") {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(HandshakeRefusal::new(
         RefusalKind::Version,
         "Sec-WebSocket-Version must be 13",
     ))
 }
 
-fn parse_key(head: &Head<'_>) -> Result<[u8; 24], Refusal> {
+fn parse_key(head: &RequestHead<'_>) -> Result<[u8; 24], HandshakeRefusal> {
     let key = head.value("sec-websocket-key");
     let key = key.filter(|key| fields::is_key(key)).ok_or(BAD_KEY)?;
     key.try_into().or(Err(BAD_KEY))
 }
 
-fn check_extensions(head: &Head<'_>) -> Result<(), Refusal> {
-    let malformed = Refusal::new(
+fn check_extensions(head: &RequestHead<'_>) -> Result<(), HandshakeRefusal> {
+    let malformed = HandshakeRefusal::new(
         RefusalKind::Extensions,
         "Sec-WebSocket-Extensions is malformed",
     );
@@ -330,9 +333,9 @@ fn check_extensions(head: &Head<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn parse_protocols(head: &Head<'_>) -> Result<Vec<Box<str>>, Refusal> {
+fn parse_protocols(head: &RequestHead<'_>) -> Result<Vec<Box<str>>, HandshakeRefusal> {
     const NAME: &str = "sec-websocket-protocol";
-    let malformed = Refusal::new(
+    let malformed = HandshakeRefusal::new(
         RefusalKind::Protocols,
         "Sec-WebSocket-Protocol is malformed",
     );

@@ -1,7 +1,7 @@
 //! The table of handshakes against the checks, and arbitrary headers.
 
 use super::cases::cases;
-use super::{Head, Offer, Refusal, RefusalKind, accept, answer as written};
+use super::{HandshakeRefusal, Offer, RefusalKind, RequestHead, accept, answer as written};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Builder;
@@ -49,11 +49,11 @@ fn read(head: &[u8]) -> Option<Request<()>> {
         .ok()
 }
 
-fn check<B>(request: &Request<B>) -> Result<Offer, Refusal> {
-    super::check(&Head::of(request))
+fn check<B>(request: &Request<B>) -> Result<Offer, HandshakeRefusal> {
+    super::check(&RequestHead::of(request))
 }
 
-fn status(result: &Result<Offer, Refusal>) -> u16 {
+fn status(result: &Result<Offer, HandshakeRefusal>) -> u16 {
     result
         .as_ref()
         .map_or_else(|refusal| refusal.status().as_u16(), |_| 101)
@@ -89,7 +89,7 @@ fn the_table_of_handshakes_holds() {
 async fn answer(head: &[u8]) -> (String, Bytes) {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let service = service_fn(async |request: Request<Incoming>| {
-        let refuse = |refusal: Refusal| {
+        let refuse = |refusal: HandshakeRefusal| {
             let mut response = Response::new(Empty::<Bytes>::new());
             *response.status_mut() = refusal.status();
             response

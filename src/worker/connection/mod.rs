@@ -13,7 +13,7 @@ use super::rate_limit::TokenBucket;
 use crate::broker::Verdict;
 use crate::clock::Millis;
 use crate::protocol::close::CloseReason;
-use crate::transport::{Decoder, Incoming, Input, Kind, Violation, encoder};
+use crate::transport::{Decoder, Incoming, Input, MessageKind, Violation, encoder};
 use bytes::Bytes;
 use rules::SLOWEST;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub const STALL: &str = "stall";
 pub trait Surroundings {
     /// May another message be taken? False when a mailbox it would go into is full.
     fn ready(&mut self) -> bool;
-    /// One message. `Kind::Text` is valid UTF-8.
-    fn message(&mut self, kind: Kind, payload: &mut [u8]) -> Verdict;
+    /// One message. `MessageKind::Text` is valid UTF-8.
+    fn message(&mut self, kind: MessageKind, payload: &mut [u8]) -> Verdict;
     /// Sends this pong, in order with the answers to messages.
     fn pong(&mut self, frame: Bytes);
     /// A message was refused for its rate.
@@ -257,7 +257,7 @@ impl Connection {
         &mut self,
         now: Millis,
         rules: &Rules,
-        kind: Kind,
+        kind: MessageKind,
         payload: &mut [u8],
         surroundings: &mut impl Surroundings,
     ) -> Verdict {

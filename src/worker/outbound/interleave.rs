@@ -1,27 +1,27 @@
 //! Events and control frames for one connection, in one write.
 
 use super::{Outbound, Sent, write_some};
-use crate::broker::Publication;
 use crate::broker::queue::Bounds;
+use crate::broker::queue::Delivery;
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, Write};
 
 /// One frame of several that leave together.
 #[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
+pub enum OutboundPiece<'a> {
     /// A delivery.
-    Event(&'a Publication),
+    Event(&'a Delivery),
     /// A pong: no delivery, and of those that the socket does not take only the newest waits.
     Control(&'a Bytes),
 }
 
-impl<'a> Piece<'a> {
+impl<'a> OutboundPiece<'a> {
     /// Header and payload.
     #[must_use]
     pub fn frame(self) -> &'a Bytes {
         match self {
-            Self::Event(publication) => &publication.frame,
+            Self::Event(delivery) => &delivery.frame,
             Self::Control(frame) => frame,
         }
     }
@@ -46,7 +46,7 @@ impl Outbound {
         &mut self,
         now: Millis,
         bounds: &Bounds,
-        pieces: impl Iterator<Item = Piece<'a>>,
+        pieces: impl Iterator<Item = OutboundPiece<'a>>,
         bytes: &[u8],
         socket: &mut impl Write,
         sent: &mut Sent,
@@ -68,16 +68,16 @@ impl Outbound {
                 std::mem::take(&mut taken)
             };
             match piece {
-                Piece::Event(_) if whole => sent.delivered += 1,
-                Piece::Event(publication) => {
-                    self.queue_one(now, bounds, publication, written, sent);
+                OutboundPiece::Event(_) if whole => sent.delivered += 1,
+                OutboundPiece::Event(delivery) => {
+                    self.queue_one(now, bounds, delivery, written, sent);
                 }
-                Piece::Control(_) if whole => {}
+                OutboundPiece::Control(_) if whole => {}
                 // Its rest comes before everything else.
-                Piece::Control(frame) if written > 0 => {
+                OutboundPiece::Control(frame) if written > 0 => {
                     self.backlog.get_or_insert_default().current = Some((frame.clone(), written));
                 }
-                Piece::Control(frame) => self.control(frame.clone()),
+                OutboundPiece::Control(frame) => self.control(frame.clone()),
             }
             taken -= if whole { written } else { 0 };
         }

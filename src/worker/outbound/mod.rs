@@ -7,9 +7,8 @@
 
 mod interleave;
 
-pub use interleave::Piece;
+pub use interleave::OutboundPiece;
 
-use crate::broker::Publication;
 use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -17,9 +16,9 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 
 /// Frames of one turn for the same subscribers, also as one run of bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
+pub struct FrameBatch<'a> {
     /// The frames, oldest first.
-    pub frames: &'a [Publication],
+    pub frames: &'a [Delivery],
     /// The same frames in a row.
     pub bytes: &'a [u8],
 }
@@ -172,7 +171,7 @@ impl Outbound {
         now: Millis,
         bounds: &Bounds,
         answer: &[u8],
-        greeting: Option<&Publication>,
+        greeting: Option<&Delivery>,
         socket: &mut impl Write,
         sent: &mut Sent,
     ) -> io::Result<()> {
@@ -206,7 +205,7 @@ impl Outbound {
         &mut self,
         now: Millis,
         bounds: &Bounds,
-        batch: Batch<'_>,
+        batch: FrameBatch<'_>,
         first: usize,
         socket: &mut impl Write,
         sent: &mut Sent,
@@ -229,14 +228,14 @@ impl Outbound {
             }
             self.moved = now;
         }
-        for publication in frames {
-            let length = publication.frame.len();
+        for delivery in frames {
+            let length = delivery.frame.len();
             if taken >= length {
                 taken -= length;
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, bounds, publication, taken, sent);
+            self.queue_one(now, bounds, delivery, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -246,16 +245,12 @@ impl Outbound {
         &mut self,
         now: Millis,
         bounds: &Bounds,
-        publication: &Publication,
+        delivery: &Delivery,
         written: usize,
         sent: &mut Sent,
     ) {
         let queue = &mut self.backlog.get_or_insert_default().queue;
-        let delivery = Delivery {
-            frame: publication.frame.clone(),
-            deadline: publication.deadline,
-            tag: 0,
-        };
+        let delivery = delivery.clone();
         if written > 0 {
             queue.push_partial(delivery, written);
             sent.queued += 1;

@@ -58,12 +58,11 @@ impl Write for Socket {
     }
 }
 
-fn publication(number: u32, padding: usize, deadline: u64) -> Publication {
+fn publication(number: u32, padding: usize, deadline: u64) -> Delivery {
     let payload = format!("{number:05}{}", "x".repeat(padding));
-    Publication {
+    Delivery {
         frame: encoder::frame(Opcode::Text, payload.as_bytes()),
         deadline: Millis(deadline),
-        event: None,
     }
 }
 
@@ -122,9 +121,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn offer(&mut self, bounds: &Bounds, batch: &[Publication], first: usize) {
+    fn offer(&mut self, bounds: &Bounds, batch: &[Delivery], first: usize) {
         let bytes: Vec<u8> = batch.iter().flat_map(|one| one.frame.to_vec()).collect();
-        let batch = Batch {
+        let batch = FrameBatch {
             frames: batch,
             bytes: &bytes,
         };

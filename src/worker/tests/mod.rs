@@ -11,16 +11,26 @@ mod rig;
 mod spread;
 mod stall;
 
+use super::handle::Instruction;
 use super::*;
 use crate::assistant::{Assistant, Dispatcher};
+use crate::broker::Broker;
+use crate::broker::ledger::Ledger;
 use crate::broker::{Publication, Wake};
 use crate::chat;
+use crate::clock::{Clock, Millis};
 use crate::config;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::name::RoomName;
+use crate::protocol::CloseReason;
 use crate::transport::{Opcode, encoder};
+use bytes::Bytes;
 use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -60,10 +70,10 @@ pub(super) fn trip_writing(index: u32, bytes: &[u8]) {
 
 /// The fail point where parcels are delivered.
 pub(super) fn trip_delivery(parcel: &crate::broker::Parcel) {
-    let crate::broker::Parcel::Room { publication, .. } = parcel else {
+    let crate::broker::Parcel::Room { delivery, .. } = parcel else {
         return;
     };
-    let asked = publication.frame.ends_with(TRIP_DELIVERY);
+    let asked = delivery.frame.ends_with(TRIP_DELIVERY);
     assert!(!asked, "asked for by a test");
 }
 
@@ -110,7 +120,7 @@ impl Node {
     fn start_with(
         workers: usize,
         change: impl FnOnce(&mut Config),
-        dispatcher: impl FnOnce(&Handle, &config::Assistant) -> Dispatcher,
+        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings) -> Dispatcher,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

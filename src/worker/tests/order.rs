@@ -13,7 +13,7 @@ fn django() -> Node {
 
 fn visit(node: &Node, name: &RoomName) -> Peer {
     let (peer, socket) = node.pair();
-    let visit = chat::Visit {
+    let visit = chat::DjangoPeer {
         business_id: "1".to_owned(),
         session_id: "visit".to_owned(),
         error: None,

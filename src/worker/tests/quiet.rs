@@ -6,7 +6,7 @@ use super::*;
 use crate::broker::ConnectionKey;
 use crate::broker::uplink::Author;
 use crate::config::Overflow;
-use crate::worker::gathering::Load;
+use crate::worker::gathering::ParcelLoad;
 use proptest::prelude::*;
 use std::net::Shutdown;
 
@@ -101,7 +101,10 @@ impl Scene {
         }
         let worker = &self.rig.worker;
         assert_ne!(worker.timeout(), Some(Duration::ZERO), "it spins");
-        assert_eq!((worker.held, worker.done), <(Load, Load)>::default());
+        assert_eq!(
+            (worker.held, worker.done),
+            <(ParcelLoad, ParcelLoad)>::default()
+        );
     }
 
     fn take(&mut self, step: &Step) {
@@ -178,7 +181,10 @@ impl Scene {
         }
         self.turn();
         let worker = &self.rig.worker;
-        assert_eq!((worker.held, worker.done), <(Load, Load)>::default());
+        assert_eq!(
+            (worker.held, worker.done),
+            <(ParcelLoad, ParcelLoad)>::default()
+        );
         assert!(worker.left_with_backlog.is_empty());
         assert_eq!(worker.context.ledger.queued, 0);
         let broker = &self.rig.broker;

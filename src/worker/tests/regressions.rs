@@ -4,15 +4,16 @@
 use super::rig::{Rig, masked, read};
 use crate::broker::Publication;
 use crate::broker::Verdict;
-use crate::broker::queue::Bounds;
+use crate::broker::queue::{Bounds, Delivery};
 use crate::clock::Millis;
 use crate::config::{Config, Overflow};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
-use crate::transport::{Kind, Opcode, encoder};
+use crate::transport::{MessageKind, Opcode, encoder};
+use crate::worker::Handoff;
 use crate::worker::connection::{Connection, Reading, Rules, Surroundings};
+use crate::worker::handle::Instruction;
 use crate::worker::outbound::{Outbound, Sent};
-use crate::worker::{Handoff, Instruction};
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -147,7 +148,7 @@ impl Surroundings for Glutton {
     fn ready(&mut self) -> bool {
         true
     }
-    fn message(&mut self, _kind: Kind, _payload: &mut [u8]) -> Verdict {
+    fn message(&mut self, _kind: MessageKind, _payload: &mut [u8]) -> Verdict {
         Verdict::Done
     }
     fn pong(&mut self, _frame: Bytes) {}
@@ -298,14 +299,13 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
         bytes_max: 1 << 20,
         overflow: Overflow::DropNewest,
     };
-    let frame = Publication {
+    let frame = Delivery {
         frame: encoder::frame(Opcode::Text, &[b'x'; 98]),
         deadline: Millis::NEVER,
-        event: None,
     };
     let frames = vec![frame; 10];
     let bytes: Vec<u8> = frames.iter().flat_map(|one| one.frame.to_vec()).collect();
-    let batch = crate::worker::outbound::Batch {
+    let batch = crate::worker::outbound::FrameBatch {
         frames: &frames,
         bytes: &bytes,
     };

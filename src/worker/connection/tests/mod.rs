@@ -31,7 +31,7 @@ impl Surroundings for Around {
     }
 
     /// A message that begins with `?` is awaited, one with `!` ends the connection.
-    fn message(&mut self, _kind: Kind, payload: &mut [u8]) -> Verdict {
+    fn message(&mut self, _kind: MessageKind, payload: &mut [u8]) -> Verdict {
         let text = String::from_utf8(payload.to_vec()).expect("text");
         let verdict = match text.chars().next() {
             Some('?') => Verdict::Await,

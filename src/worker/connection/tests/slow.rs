@@ -30,14 +30,13 @@ impl Desk {
 
     /// Says something of this length to the peer; the kernel takes so much of it.
     fn say(&mut self, millis: u64, length: usize, taken: usize) {
-        let publication = crate::broker::Publication {
+        let delivery = crate::broker::queue::Delivery {
             frame: Bytes::from(vec![b'x'; length]),
             deadline: Millis::NEVER,
-            event: None,
         };
-        let batch = crate::worker::outbound::Batch {
-            frames: std::slice::from_ref(&publication),
-            bytes: &publication.frame,
+        let batch = crate::worker::outbound::FrameBatch {
+            frames: std::slice::from_ref(&delivery),
+            bytes: &delivery.frame,
         };
         let bounds = crate::broker::queue::Bounds {
             capacity: 100,

@@ -1,0 +1,249 @@
+//! One room of this node in mode `streams`: where it is in the stream, and what of its own is still
+//! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
+
+use super::follower::{Account, Follower, Position, Request, StreamStep, Turned};
+use super::page::{Announcement, Page};
+use super::unconfirmed::{Back, Placed, Unconfirmed, UnconfirmedLoad};
+use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead, NodeId};
+use crate::broker::Publication;
+use crate::clock::Millis;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a order must know to take something in.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bridge) struct HearContext {
+    pub(in crate::bridge) node: NodeId,
+    pub(in crate::bridge) now: Millis,
+    /// Milliseconds since 1970.
+    pub(in crate::bridge) wall: u64,
+    /// `queue.expiry`.
+    pub(in crate::bridge) expiry: Duration,
+    /// `bridge.order_timeout`.
+    pub(in crate::bridge) order_timeout: Duration,
+}
+
+/// What came of it, for the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::bridge) struct HearTally {
+    /// Messages that arrived.
+    pub(in crate::bridge) received: u64,
+    /// Of these, those that had been delivered before.
+    pub(in crate::bridge) known: u64,
+    /// Messages of other nodes for the members.
+    pub(in crate::bridge) delivered: u64,
+    /// Unconfirmed ones that had been delivered at once.
+    pub(in crate::bridge) echoes: u64,
+    /// Past their deadline.
+    pub(in crate::bridge) late: u64,
+    /// Entries that are no message of ours.
+    pub(in crate::bridge) poison: u64,
+    /// Messages read from the stream.
+    pub(in crate::bridge) read: u64,
+    pub(in crate::bridge) account: Account,
+}
+
+/// One room.
+#[derive(Debug)]
+pub(in crate::bridge) struct RoomOrder {
+    follower: Follower,
+    unconfirmed: Unconfirmed,
+    /// Subscribed in this session and caught up once: what is said here comes back.
+    is_open: bool,
+    /// Redis has refused to append or to read: once it can be read, the room is ordered again.
+    is_refused: bool,
+    /// A read is under way or in the queue.
+    pub(in crate::bridge) is_queued: bool,
+    /// Somebody looks at how long its own publications wait.
+    pub(in crate::bridge) is_watched: bool,
+}
+
+impl RoomOrder {
+    /// A room that nothing is known of.
+    pub(in crate::bridge) fn new(load: Arc<UnconfirmedLoad>) -> Self {
+        Self {
+            follower: Follower::default(),
+            unconfirmed: Unconfirmed::new(load),
+            is_open: false,
+            is_refused: false,
+            is_queued: false,
+            is_watched: false,
+        }
+    }
+
+    /// A session begins or has ended: what is said here does not come back.
+    pub(in crate::bridge) fn close(&mut self) {
+        self.is_open = false;
+        self.is_queued = false;
+        self.follower.doubt();
+    }
+
+    /// Something may have been missed; true if a read is to be queued.
+    pub(in crate::bridge) fn doubt(&mut self) -> bool {
+        self.follower.doubt();
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// Redis has refused something; as [`RoomOrder::doubt`].
+    pub(in crate::bridge) fn ask_again(&mut self) -> bool {
+        self.is_refused = true;
+        self.doubt()
+    }
+
+    /// Does this node's own order wait for that of all nodes?
+    pub(in crate::bridge) fn is_ordered(&self) -> bool {
+        self.is_open && !self.unconfirmed.has_fallen()
+    }
+
+    pub(in crate::bridge) fn is_live(&self) -> bool {
+        self.follower.is_live()
+    }
+
+    /// The `number`th publication of a life of the room; those that are not waited for any longer go
+    /// into `earlier`.
+    pub(in crate::bridge) fn say(
+        &mut self,
+        number: (u64, u64),
+        publication: &Publication,
+        now: Millis,
+        may_wait: bool,
+        earlier: &mut Vec<Publication>,
+    ) -> Placed {
+        let may_wait = may_wait && self.is_open;
+        self.unconfirmed
+            .say(number, publication, now, may_wait, earlier)
+    }
+
+    /// Since when the oldest own publication waits.
+    pub(in crate::bridge) fn oldest(&self) -> Option<Millis> {
+        self.unconfirmed.oldest()
+    }
+
+    /// Nothing waits any longer. How many did.
+    pub(in crate::bridge) fn fall(&mut self, into: &mut Vec<Publication>) -> u64 {
+        self.unconfirmed.fall(into)
+    }
+
+    /// The way is as good as new.
+    pub(in crate::bridge) fn rise(&mut self) {
+        self.unconfirmed.rise();
+    }
+
+    /// Takes an announcement in; what the members get goes into `ready`. True if a read is to be
+    /// queued.
+    pub(in crate::bridge) fn hear(
+        &mut self,
+        announcement: &Announcement<'_>,
+        may_deliver: bool,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) -> bool {
+        let envelope = &announcement.envelope;
+        for (index, entry) in (0..).zip(envelope.entries()) {
+            let at = Position {
+                offset: announcement.first.offset.saturating_add(index),
+                ..announcement.first
+            };
+            tally.received += 1;
+            match self.follower.arrival(at, may_deliver) {
+                StreamStep::Next => self.take(envelope.head(), entry, context, ready, tally),
+                StreamStep::Known => tally.known += 1,
+                StreamStep::Later => {}
+            }
+        }
+        tally.account = self.follower.take_account();
+        !self.follower.is_live() && !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// What to read next.
+    pub(in crate::bridge) fn request(&mut self) -> Request {
+        self.follower.request()
+    }
+
+    /// Takes a page in; as [`RoomOrder::hear`].
+    pub(in crate::bridge) fn turn(
+        &mut self,
+        page: &Page,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) -> Turned {
+        let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
+        let turned = self.follower.turn(page.tail, &places);
+        for entry in &page.entries {
+            tally.read += 1;
+            let Ok(envelope) = Envelope::read(&entry.envelope) else {
+                tally.poison += 1;
+                continue;
+            };
+            for message in envelope.entries() {
+                self.take(envelope.head(), message, context, ready, tally);
+            }
+        }
+        tally.account = self.follower.take_account();
+        if turned == Turned::Live {
+            self.is_open = true;
+            self.is_queued = false;
+            if std::mem::take(&mut self.is_refused) {
+                self.unconfirmed.rise();
+            }
+        }
+        turned
+    }
+
+    /// The stream cannot be read: the room goes on alone until it can be, and then with the first
+    /// entry that it did not have.
+    pub(in crate::bridge) fn give_up(&mut self) {
+        self.follower.begin_at_start();
+        self.is_open = false;
+        self.is_refused = true;
+        self.is_queued = false;
+    }
+
+    fn take(
+        &mut self,
+        head: &EnvelopeHead,
+        entry: EnvelopeEntry<'_>,
+        context: &HearContext,
+        ready: &mut Vec<Publication>,
+        tally: &mut HearTally,
+    ) {
+        let EnvelopeEntry::Message {
+            number,
+            deadline,
+            frame,
+        } = entry
+        else {
+            return;
+        };
+        if head.node == context.node {
+            let key = (head.incarnation, number);
+            match self
+                .unconfirmed
+                .back(key, context.now, context.order_timeout, ready)
+            {
+                Back::Waited => return,
+                Back::Known => {
+                    tally.echoes += 1;
+                    return;
+                }
+                Back::Stranger => {}
+            }
+        }
+        let left = Duration::from_millis(deadline.saturating_sub(context.wall));
+        if left.is_zero() {
+            tally.late += 1;
+            return;
+        }
+        tally.delivered += 1;
+        ready.push(Publication {
+            // A copy: a slice would keep the library's whole read buffer alive.
+            frame: Bytes::copy_from_slice(frame),
+            // Another node's clock or settings must not keep it here for longer than ours do.
+            deadline: context.now + left.min(context.expiry),
+            event: None,
+        });
+    }
+}

@@ -1,0 +1,67 @@
+//! What a client says, and what is said to one: without frames.
+
+/// One message of a client, whole and within `limits.message_bytes`.
+#[derive(Debug)]
+pub struct Message<'a> {
+    is_text: bool,
+    payload: &'a mut [u8],
+}
+
+impl<'a> Message<'a> {
+    /// A message; a text is valid UTF-8.
+    pub(crate) fn new(is_text: bool, payload: &'a mut [u8]) -> Self {
+        Self { is_text, payload }
+    }
+
+    /// Is it a text message? If not, it is a binary one.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.payload
+    }
+
+    /// Its text; `None` for a binary message.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.is_text
+            .then(|| str::from_utf8(self.payload).ok())
+            .flatten()
+    }
+
+    /// Its bytes, for a reader that changes them in place.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.payload
+    }
+}
+
+/// What is sent: a text or bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Payload<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes)
+    }
+}

@@ -1,0 +1,100 @@
+//! What happens to one publication under its room's lock where it may leave the node: the uplinks, a
+//! number, the mailboxes.
+
+use super::mailboxes::Mailboxes;
+use super::publication::Publication;
+use super::room::{LockedRoom, Room};
+use super::uplink::{Author, Forwarded, Uplink};
+use std::sync::Arc;
+
+/// What came of a publication.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Published {
+    /// Number of the room's last publication.
+    pub(super) sequence: u64,
+    /// Members it is for.
+    pub(super) members: u64,
+    /// Publications given to them: with it earlier ones, or none.
+    pub(super) count: u64,
+    /// An uplink took it.
+    pub(super) is_forwarded: bool,
+}
+
+/// Numbers a publication and puts it into the mailbox of every worker with members, in the room's
+/// order. What an uplink takes to give it back in an order of its own is not put anywhere now.
+/// `author`: a user said it by that connection.
+pub(super) fn publish(
+    room: &Arc<Room>,
+    publication: &Publication,
+    mailboxes: &Mailboxes,
+    from: Option<usize>,
+    uplinks: &[Box<dyn Uplink>],
+    author: Option<Author>,
+) -> Published {
+    room.in_order(|state| {
+        let mut published = Published::default();
+        let is_now = uplinks.is_empty()
+            || forward(
+                room,
+                state,
+                publication,
+                uplinks,
+                &mut published,
+                |state, earlier| {
+                    state.put(earlier, mailboxes, from);
+                },
+            );
+        if is_now {
+            published.members = state.put(publication, mailboxes, from);
+            published.count += 1;
+        }
+        published.sequence = state.sequence;
+        if let Some(author) = author {
+            tell(room, uplinks, publication, author);
+        }
+        published
+    })
+}
+
+/// Offers a publication to the uplinks; are the members here given it now? `put` gives them one.
+fn forward(
+    room: &Arc<Room>,
+    state: &mut LockedRoom,
+    publication: &Publication,
+    uplinks: &[Box<dyn Uplink>],
+    published: &mut Published,
+    put: impl Fn(&mut LockedRoom, &Publication),
+) -> bool {
+    let mut is_now = true;
+    state.forwarded += 1;
+    for uplink in uplinks {
+        match uplink.forward(room, state.forwarded, publication) {
+            // A drop is the uplink's to count; the local order does not depend on it.
+            Forwarded::Dropped => continue,
+            Forwarded::Queued => {}
+            Forwarded::Returns => is_now = false,
+            Forwarded::Recalled(earlier) => {
+                for publication in &earlier {
+                    put(state, publication);
+                }
+                published.count += earlier.len() as u64;
+            }
+        }
+        published.is_forwarded = true;
+    }
+    is_now
+}
+
+/// Tells the uplinks what a user said.
+pub(super) fn tell(
+    room: &Arc<Room>,
+    uplinks: &[Box<dyn Uplink>],
+    publication: &Publication,
+    author: Author,
+) {
+    if let Some(event) = &publication.event {
+        for uplink in uplinks {
+            uplink.said(room, author, event, publication.deadline);
+        }
+    }
+}

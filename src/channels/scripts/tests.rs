@@ -1,0 +1,44 @@
+//! The commands as channels_redis writes them.
+
+use super::*;
+
+#[test]
+fn scores_of_one_sender_grow_whatever_its_clock_does() {
+    let mut scores = Scores::default();
+    let texts: Vec<String> = [(5, 7), (5, 7), (4, 0), (6, 0)]
+        .map(|(second, micros)| scores.next(second, micros).text())
+        .to_vec();
+    assert_eq!(texts, ["5.000007", "5.000008", "5.000009", "6.000000"]);
+}
+
+#[test]
+fn our_own_members_get_no_message_and_nobody_no_batch() {
+    let commands = Commands::new(&ChannelsSettings::default());
+    let mut fill = |bytes: &mut [u8]| bytes.fill(1);
+    let own = Receivers::new(2, &mut fill);
+    let mut event = Map::new();
+    event.push("type", "chat.message");
+    let member = own.member("chat_1_a");
+    let now = Score::new(1, 0);
+    let batches = commands.send_to_group([member.as_str()], &own, &event, now, &mut fill);
+    assert_eq!(batches, Ok(Vec::new()));
+}
+
+#[test]
+fn a_pop_waits_on_every_receiver() {
+    let commands = Commands::new(&ChannelsSettings::default());
+    let own = Receivers::new(2, &mut |bytes| bytes.fill(1));
+    let keys = commands.receivers(&own, 0);
+    assert!(keys[0].starts_with(b"asgispecific.0101"));
+    assert_eq!(commands.receivers(&own, 1), [&*keys[1], &*keys[0]]);
+    let pop = Commands::pop(keys.clone());
+    assert_eq!((pop.name, &pop.arguments[..2]), ("BZPOPMIN", &keys[..]));
+    assert_eq!(pop.arguments[2], b"5");
+    let many = Commands::pop_many(keys.clone(), 128, "5");
+    let [head, tail]: [[&[u8]; 2]; 2] = [[b"5", b"2"], [b"COUNT", b"128"]];
+    assert_eq!((many.name, &many.arguments[2..4]), ("BZMPOP", &keys[..]));
+    assert_eq!(many.arguments[..2], head);
+    assert_eq!(many.arguments[5..], tail);
+    let drain = Commands::drain(&keys[1], 128);
+    assert_eq!((drain.name, &*drain.arguments[1]), ("ZPOPMIN", &b"128"[..]));
+}

@@ -1,0 +1,79 @@
+//! All sections together.
+
+use super::admin::AdminSettings;
+use super::assistant::AssistantSettings;
+use super::bridge::BridgeSettings;
+use super::channels::ChannelsSettings;
+use super::chat::{ChatSettings, Dialect};
+use super::history::HistorySettings;
+use super::key::SectionKeys;
+use super::limits::{BrokerSettings, LimitSettings, QueueSettings};
+use super::log::LogSettings;
+use super::origin::OriginSettings;
+use super::route::{CHAT_PATH, Handler, ROUTES, Route};
+use super::server::ServerSettings;
+use serde::{Deserialize, Serialize};
+
+/// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
+const EVENT_OVERHEAD_BYTES: usize = 512;
+
+/// The parts of a configuration, in the order of the documents.
+macro_rules! sections {
+    ($($name:ident: $section:ident,)+) => {
+        /// All settings of one node.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config {
+            /// Which path is served by what.
+            pub routes: Vec<Route>,
+            $(
+                #[doc = concat!("`[", stringify!($name), "]`.")]
+                pub $name: $section,
+            )+
+        }
+
+        /// Every section with its keys, that of the top level first.
+        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION),+];
+    };
+}
+
+sections! {
+    server: ServerSettings,
+    origin: OriginSettings,
+    chat: ChatSettings,
+    queue: QueueSettings,
+    limits: LimitSettings,
+    broker: BrokerSettings,
+    history: HistorySettings,
+    bridge: BridgeSettings,
+    channels: ChannelsSettings,
+    assistant: AssistantSettings,
+    admin: AdminSettings,
+    log: LogSettings,
+}
+
+impl Config {
+    /// The routes that are served: those configured, or the guide's chat route.
+    #[must_use]
+    pub fn routes_or_default(&self) -> Vec<Route> {
+        if self.routes.is_empty() {
+            vec![Route {
+                path: CHAT_PATH.to_owned(),
+                handler: Handler::Chat,
+            }]
+        } else {
+            self.routes.clone()
+        }
+    }
+
+    /// Most bytes of the event that one message becomes.
+    pub(crate) fn event_bytes(&self) -> usize {
+        // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
+        let growth = match self.chat.dialect {
+            Dialect::Guide => 1,
+            Dialect::Django => 3,
+        };
+        let bytes = self.limits.message_bytes.saturating_mul(growth);
+        bytes.saturating_add(EVENT_OVERHEAD_BYTES)
+    }
+}

@@ -1,0 +1,83 @@
+//! Which rooms are subscribed, and when nobody waits for one any longer.
+
+use super::*;
+
+fn rooms() -> Subscriptions<()> {
+    Subscriptions::new(Duration::from_secs(10), Duration::from_secs(1))
+}
+
+fn name(session: &str) -> RoomName {
+    RoomName::chat("1", session).unwrap()
+}
+
+#[test]
+fn a_member_waits_until_redis_confirms_and_not_at_all_while_it_is_down() {
+    let rooms = rooms();
+    assert!(rooms.watch(&name("a"), Millis(0), || ()), "down");
+    rooms.begin();
+    assert!(!rooms.watch(&name("b"), Millis(0), || ()));
+    assert_eq!(rooms.take_wanted(9), [name("a"), name("b")]);
+    assert!(!rooms.confirm(&name("a")), "nobody waits there");
+    assert!(rooms.confirm(&name("b")));
+    assert!(!rooms.confirm(&name("b")), "told once");
+    rooms.unwatch(&name("b"), Millis(0));
+    assert!(
+        rooms.watch(&name("b"), Millis(1), || ()),
+        "still subscribed"
+    );
+    assert_eq!(rooms.counts(), (2, 2));
+}
+
+#[test]
+fn nobody_waits_longer_than_the_timeout_or_the_session() {
+    let rooms = rooms();
+    rooms.begin();
+    rooms.watch(&name("a"), Millis(0), || ());
+    assert!(rooms.due(Millis(999)).overdue.is_empty());
+    assert_eq!(rooms.due(Millis(1_000)).overdue, [name("a")]);
+    rooms.watch(&name("b"), Millis(1_000), || ());
+    assert_eq!(rooms.end(), [name("b")]);
+}
+
+#[test]
+fn a_room_is_given_up_after_the_linger_unless_somebody_came_back() {
+    let rooms = rooms();
+    rooms.begin();
+    for room in ["a", "b"] {
+        rooms.watch(&name(room), Millis(0), || ());
+        rooms.unwatch(&name(room), Millis(0));
+    }
+    rooms.watch(&name("b"), Millis(5_000), || ());
+    assert!(rooms.due(Millis(9_999)).idle.is_empty());
+    assert_eq!(rooms.due(Millis(10_000)).idle, [name("a")]);
+    rooms.unwatch(&name("b"), Millis(11_000));
+    assert!(rooms.due(Millis(20_999)).idle.is_empty());
+    assert_eq!(rooms.due(Millis(21_000)).idle, [name("b")]);
+    assert_eq!(rooms.counts(), (0, 0));
+}
+
+#[test]
+fn a_room_that_follows_another_of_its_name_is_not_given_up() {
+    let rooms = rooms();
+    rooms.begin();
+    rooms.watch(&name("a"), Millis(0), || ());
+    // The second one's first member comes before the first one's last is reported to have left.
+    rooms.watch(&name("a"), Millis(1), || ());
+    rooms.unwatch(&name("a"), Millis(2));
+    assert!(rooms.due(Millis(60_000)).idle.is_empty());
+}
+
+#[test]
+fn every_session_asks_for_everything_again() {
+    let rooms = rooms();
+    rooms.begin();
+    rooms.watch(&name("a"), Millis(0), || ());
+    rooms.take_wanted(1);
+    rooms.confirm(&name("a"));
+    rooms.end();
+    assert_eq!(rooms.counts(), (1, 0));
+    rooms.begin();
+    assert_eq!(rooms.take_wanted(9), [name("a")]);
+    rooms.confirm(&name("a"));
+    assert_eq!(rooms.counts(), (1, 1));
+}
