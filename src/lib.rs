@@ -265,7 +265,15 @@ pub mod internal {
         }
     }
     pub mod redis {
+        pub use crate::redis::client::{
+            Answer, Connector, Messages, Purpose, RedisClient, RedisConnection, RedisFuture,
+            SubscriptionEvent,
+        };
+        pub use crate::redis::deployment::Deployment;
+        pub use crate::redis::failure::{CommandError, ErrorKind, LinkFailure};
         pub use crate::redis::shard::link_of;
+        pub use crate::redis::value::RedisValue;
+        pub use crate::redis::{NodeEnd, Randomness, RedisCommand, Runtime};
     }
     pub mod server {
         pub use crate::server::origin::Allowed;

@@ -64,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
     ("form_urlencoded", &["http"]),
-    ("foldhash", &["broker", "server", "worker"]),
+    ("foldhash", &["broker", "redis", "server", "worker"]),
     ("fred", &["redis"]),
     ("getrandom", &["channels"]),
     (
