@@ -55,11 +55,11 @@ const SIMULATED_START: u64 = 1_000_000_000;
 /// The source of [`Millis`]. Cheap to copy; all copies of one process agree.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    source: Source,
+    source: TimeSource,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Source {
+enum TimeSource {
     /// The system's, from this moment on.
     System(Monotonic),
     /// A simulation's: how long it has run.
@@ -71,7 +71,7 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self {
-            source: Source::System(Monotonic::now()),
+            source: TimeSource::System(Monotonic::now()),
         }
     }
 
@@ -80,7 +80,7 @@ impl Clock {
     #[must_use]
     pub fn simulated(elapsed: fn() -> Duration) -> Self {
         Self {
-            source: Source::Simulated(elapsed),
+            source: TimeSource::Simulated(elapsed),
         }
     }
 
@@ -88,8 +88,8 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Millis {
         let elapsed = match self.source {
-            Source::System(start) => start.elapsed(),
-            Source::Simulated(elapsed) => elapsed(),
+            TimeSource::System(start) => start.elapsed(),
+            TimeSource::Simulated(elapsed) => elapsed(),
         };
         Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
@@ -98,8 +98,8 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> (u64, u32) {
         match self.source {
-            Source::System(_) => wall(),
-            Source::Simulated(elapsed) => {
+            TimeSource::System(_) => wall(),
+            TimeSource::Simulated(elapsed) => {
                 let elapsed = elapsed();
                 (SIMULATED_START + elapsed.as_secs(), elapsed.subsec_micros())
             }

@@ -43,7 +43,7 @@ pub trait Assistant: Send + Sync + 'static {
     /// [`Replies`] cancels: the backend's next send fails and it stops.
     fn answer(&self, question: Question) -> Replies;
 
-    /// Its name in logs and metrics, as in `assistant.kind`.
+    /// The backend's name in logs and metrics, as in `assistant.kind`.
     fn name(&self) -> &'static str;
 }
 
@@ -107,7 +107,7 @@ impl Replies {
 /// Why a prompt ended in an apology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
-    /// It took longer than `assistant.timeout`.
+    /// The reply took longer than `assistant.timeout`.
     #[error("no reply within assistant.timeout")]
     Timeout,
     /// The backend panicked.
@@ -131,7 +131,7 @@ pub enum Failure {
 }
 
 /// Where the outcome of one prompt goes. Exactly one of `reply` and `apologise` is called for every
-/// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. It must
+/// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. The call must
 /// not block. A panic in it is caught and counted.
 pub trait ReplyTo: Send {
     /// The whole reply.

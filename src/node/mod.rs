@@ -87,7 +87,7 @@ struct NodeParts {
 
 impl Node {
     /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`Facts::resolve`](crate::banner::Facts::resolve)). Clients wait
+    /// offers" must have been resolved ([`MachineFacts::resolve`](crate::banner::MachineFacts::resolve)). Clients wait
     /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
     ///
     /// # Errors

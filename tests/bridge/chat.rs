@@ -1,5 +1,6 @@
 //! The plain case: rooms whose members are on several nodes.
 
+use super::streams::stream_node;
 use super::*;
 use crate::support::Frame;
 
@@ -126,4 +127,42 @@ fn the_channels_at_redis_are_the_rooms_with_members_r14() {
         "supportal_bridge_subscriptions{state=\"wanted\"}",
         4.0,
     );
+}
+
+type StartNode = fn(&Redis, &[&str]) -> Gateway;
+
+#[test]
+fn members_of_a_relay_see_each_others_frames_on_every_node() {
+    let route = "routes=[{path=\"/ws/board/{id:int}/\", handler=\"relay\"}]";
+    for (mode, start) in [("pubsub", node as StartNode), ("streams", stream_node)] {
+        let redis = Redis::start(&[]);
+        let nodes = [start(&redis, &[route]), start(&redis, &[route])];
+        let [mut ann, mut bob] = [&nodes[0], &nodes[1]].map(|node| node.connect("/ws/board/7/"));
+        for node in &nodes {
+            until_confirmed(node, 1.0);
+        }
+        let said = [
+            Frame::Text(String::new()),
+            Frame::Binary(Vec::new()),
+            Frame::Binary(b"\0\xff\xfe".to_vec()),
+            Frame::Text("between".to_owned()),
+            Frame::Binary(b"text".to_vec()),
+            Frame::Binary(vec![9; 300]),
+        ];
+        for frame in &said {
+            match frame {
+                Frame::Binary(bytes) => ann.send_binary(bytes),
+                Frame::Text(text) => ann.send_text(text),
+                other => panic!("not a message: {other:?}"),
+            }
+        }
+        for member in [&mut ann, &mut bob] {
+            for frame in &said {
+                assert_eq!(member.receive(), *frame, "{mode}");
+            }
+        }
+        for node in &nodes {
+            node.settled_ledger();
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub struct EnvelopeHead {
 pub enum EnvelopeEntry<'a> {
     /// A publication.
     Message {
-        /// Its number in the room of its node, from 1.
+        /// The publication's number in the room of its node, from 1.
         number: u64,
         /// When it stops being worth delivering, in milliseconds since 1970.
         deadline: u64,
@@ -84,14 +84,14 @@ pub enum EnvelopeFault {
     /// Not our version.
     #[error("unknown version")]
     Version,
-    /// It ends within a field, or a length points past its end.
+    /// The envelope ends within a field, or a length points past its end.
     #[error("cut off")]
     Cut,
     /// An entry of no known kind.
     #[error("unknown entry")]
     Entry,
     /// What should be a WebSocket frame is none that may be written to a member.
-    #[error("not one text frame")]
+    #[error("not one whole frame of a message")]
     Frame,
 }
 
@@ -188,7 +188,7 @@ impl<'a> Envelope<'a> {
         };
         while !reader.0.is_empty() {
             if let EnvelopeEntry::Message { frame, .. } = reader.entry()? {
-                text_frame(frame)?;
+                message(frame)?;
             }
         }
         Ok(envelope)
@@ -208,10 +208,10 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The text of a frame; `None` if it is none that may be written to a member.
+/// The text of a frame; `None` if the frame is binary, or none that may be written to a member.
 #[must_use]
 pub fn text(frame: &[u8]) -> Option<&str> {
-    text_frame(frame).ok()
+    message(frame).ok().flatten()
 }
 
 /// The bytes not yet read.
@@ -259,14 +259,18 @@ impl<'a> EnvelopeReader<'a> {
     }
 }
 
-/// One final, unmasked text frame of exactly this length, in the shortest form of its header, with
-/// text in UTF-8 (RFC 6455 §5.2, §8.1): a member's browser would close on anything else.
-fn text_frame(bytes: &[u8]) -> Result<&str, EnvelopeFault> {
+/// One final, unmasked frame of a text or binary message of exactly this length, in the shortest form of its
+/// header (RFC 6455 §5.2), a text in UTF-8 (§8.1): a member's browser would close on anything else. The
+/// text, unless the message is binary.
+fn message(bytes: &[u8]) -> Result<Option<&str>, EnvelopeFault> {
     const FINAL_TEXT: u8 = 0x81;
+    const FINAL_BINARY: u8 = 0x82;
     let mut reader = EnvelopeReader(bytes);
-    if reader.byte()? != FINAL_TEXT {
-        return Err(EnvelopeFault::Frame);
-    }
+    let is_text = match reader.byte()? {
+        FINAL_TEXT => true,
+        FINAL_BINARY => false,
+        _ => return Err(EnvelopeFault::Frame),
+    };
     let length = match reader.byte()? {
         short @ 0..126 => u64::from(short),
         126 => match u16::from_be_bytes(reader.array()?) {
@@ -279,11 +283,14 @@ fn text_frame(bytes: &[u8]) -> Result<&str, EnvelopeFault> {
         },
         _masked => return Err(EnvelopeFault::Frame),
     };
-    let is_whole = length == reader.0.len() as u64;
-    match std::str::from_utf8(reader.0) {
-        Ok(text) if is_whole => Ok(text),
-        _ => Err(EnvelopeFault::Frame),
+    if length != reader.0.len() as u64 {
+        return Err(EnvelopeFault::Frame);
     }
+    if !is_text {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(reader.0);
+    text.map(Some).map_err(|_no_text| EnvelopeFault::Frame)
 }
 
 #[cfg(test)]

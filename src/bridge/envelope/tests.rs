@@ -116,13 +116,15 @@ fn an_announced_length_is_believed_only_if_it_is_there() {
 }
 
 #[test]
-fn only_one_whole_text_frame_may_reach_a_member() {
+fn only_one_whole_frame_of_a_message_may_reach_a_member() {
     let long = [&[0x81, 127][..], &65_535_u64.to_be_bytes(), &[b'x'; 65_535]].concat();
-    let frames: [&[u8]; 9] = [
+    let frames: [&[u8]; 11] = [
         b"",
         b"\x81",
         b"\x01\x01x",
-        b"\x82\x01x",
+        b"\x02\x01x",
+        b"\x82\x02x",
+        b"\x88\x00",
         b"\x81\x81\0\0\0\0x",
         b"\x81\x02x",
         b"\x81\x01xy",
@@ -133,6 +135,15 @@ fn only_one_whole_text_frame_may_reach_a_member() {
         let bytes = written(&[Said::Message(1, 1, Bytes::copy_from_slice(frame))]);
         let start = &frame[..frame.len().min(8)];
         assert!(Envelope::read(&bytes).is_err(), "{start:02x?}");
+    }
+    for frame in [
+        &b"\x81\x00"[..],
+        b"\x81\x02\xc3\xa9",
+        b"\x82\x00",
+        b"\x82\x01\xff",
+    ] {
+        let bytes = written(&[Said::Message(1, 1, Bytes::copy_from_slice(frame))]);
+        assert!(Envelope::read(&bytes).is_ok(), "{frame:02x?}");
     }
 }
 
