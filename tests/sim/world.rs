@@ -121,6 +121,7 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let supplies = Supplies {
             config: Arc::clone(&config),
+            of_routes: Arc::new([]),
             clock: port::clock(),
             broker: Arc::clone(&broker),
             metrics: Arc::clone(&metrics),
