@@ -157,11 +157,12 @@ impl Builder {
     pub async fn start(self) -> Result<Node, Error> {
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
-        let assistant = match self.assistant {
-            Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),
-            None => Dispatcher::start(&handle, &config.assistant)?,
-        };
         let metrics = Arc::new(Metrics::new());
+        let (settings, panics) = (&config.assistant, &metrics.panics);
+        let assistant = match self.assistant {
+            Some(assistant) => Dispatcher::with(&handle, settings, panics, assistant),
+            None => Dispatcher::start(&handle, settings, panics)?,
+        };
         let handshake_timeout = config.server.handshake_timeout;
         let mut routes = self.routes;
         for (template, begin) in self.tasks {

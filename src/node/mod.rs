@@ -97,7 +97,7 @@ impl Node {
     /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
-        let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
+        let assistant = Dispatcher::start(&Handle::current(), &config.assistant, &metrics.panics)?;
         Self::compose(config, metrics, assistant, Vec::new()).await
     }
 
