@@ -287,7 +287,13 @@ fn check_tables(
     let heading = format!("write [[{}]] with {}", key.path, fields.join(", "));
     let Value::Array(entries) = value else {
         let what = format!("{} is not an array of tables", show(value));
-        return Err(vec![Mistake::new(what, heading)]);
+        // The environment and a flag have one line, and are read as TOML: what JSON writes is another text.
+        let one_line: Vec<String> = fields.iter().map(|name| format!("{name} = …")).collect();
+        let fix = format!(
+            "{heading}; in one line, as in the environment: [{{ {} }}]",
+            one_line.join(", ")
+        );
+        return Err(vec![Mistake::new(what, fix)]);
     };
     let mut mistakes = Vec::new();
     for (index, entry) in entries.iter().enumerate() {

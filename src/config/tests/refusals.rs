@@ -341,6 +341,14 @@ fn a_bad_environment_is_refused_with_name_and_fix() {
             "/x/",
             &["routes: \"/x/\" is not an array of tables"],
         ),
+        (
+            "SUPPORTAL_ROUTES",
+            "[{\"path\": \"/x/\", \"handler\": \"echo\"}]",
+            &[
+                "is not an array of tables; write [[routes]]",
+                "in one line, as in the environment: [{ path = …, handler = … }]",
+            ],
+        ),
         ("SUPPORTAL_CHAT__DIALECT", "\"\"", &["\"\" is not a choice"]),
         (
             "SUPPORTAL_ADMIN__LISTEN",
