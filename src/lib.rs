@@ -59,7 +59,7 @@
 //! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 1 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 1 | [`telemetry`] | Logs that never wait. |
-//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; std or loom. |
+//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
 //! The modules of floor 8 are the binary's. The list of modules below is in the
 //! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
@@ -73,8 +73,8 @@
 //!    `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
-//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::Writer`],
-//!    [`transport::encoder`]). Its deadline is now plus `queue.expiry`.
+//! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
+//!    [`transport::encoder`]). The deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
@@ -165,6 +165,7 @@ mod clock;
 pub mod config;
 mod metrics;
 mod name;
+mod panics;
 mod sync;
 
 // Floor 1

@@ -101,7 +101,7 @@ pub struct Metrics {
     pub bridge_dropped: Labelled,
     /// Publications and marks on their way to Redis.
     pub bridge_outbox: Gauge,
-    /// Their bytes.
+    /// Bytes of publications on their way to Redis.
     pub bridge_outbox_bytes: Gauge,
     /// Rooms subscribed at Redis, by state.
     pub bridge_subscriptions: Gauges,

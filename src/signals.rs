@@ -1,6 +1,6 @@
 //! Signals, from the first moment of `main`: the ones that end the server in order, and those that do not.
 //!
-//! They are blocked before there is a second thread, which every later thread inherits, and one thread
+//! Signals are blocked before there is a second thread, which every later thread inherits, and one thread
 //! waits for them (sigwait(3)). So none of them ends the process by its default, whatever was set for it
 //! before (`nohup`), no call is cut short by a handler, and a server that logs to the terminal from the
 //! background is not stopped for it (SIGTTOU).

@@ -10,9 +10,9 @@ use super::{Assistant, Error, Failure, Faq, Piece, Prompt, Question, REPLY_BYTES
 use crate::config::{self, AssistantKind};
 use crate::metrics::Counter;
 use crate::name::RoomName;
+use crate::panics::caught;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug)]
 #[must_use = "a busy prompt is answered with an apology or it is lost silently"]
 pub enum Asked {
-    /// It will end in exactly one reply or apology.
+    /// The prompt will end in exactly one reply or apology.
     Accepted,
     /// A limit is reached or the node is going down; the caller apologises.
     Busy(Prompt),
@@ -336,7 +336,7 @@ impl Desk {
 
     /// Runs a [`ReplyTo`]: its panic must not cost the other prompts their turn.
     fn guarded(&self, call: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        if caught(call).is_none() {
             self.panics.inc();
         }
     }
@@ -369,11 +369,8 @@ impl Turn {
             text,
         };
         let assistant = Arc::clone(&self.desk.assistant);
-        let answer = AssertUnwindSafe(|| assistant.answer(question));
-        let mut replies = match catch_unwind(answer) {
-            Ok(replies) => replies,
-            Err(_panic) => return Err(Failure::Panicked),
-        };
+        let replies = caught(|| assistant.answer(question));
+        let mut replies = replies.ok_or(Failure::Panicked)?;
         let mut whole = String::new();
         loop {
             let piece = match replies.next().await.ok_or(Failure::BrokenOff)?? {

@@ -17,7 +17,7 @@ pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 
 use crate::name::RoomName;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::panics::caught;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
@@ -46,7 +46,7 @@ pub trait Assistant: Send + Sync + 'static {
     /// [`Replies`] cancels: the backend's next send fails and it stops.
     fn answer(&self, question: Question) -> Replies;
 
-    /// Its name in logs and metrics, as in `assistant.kind`.
+    /// The backend's name in logs and metrics, as in `assistant.kind`.
     fn name(&self) -> &'static str;
 }
 
@@ -84,9 +84,8 @@ impl Replies {
         tokio::spawn(async move {
             let mut answer = pin!(answer);
             let contained = std::future::poll_fn(|cx| {
-                let polled = AssertUnwindSafe(|| answer.as_mut().poll(cx));
-                catch_unwind(polled)
-                    .unwrap_or_else(|_panic| Poll::Ready(Err(Failure::Panicked)))
+                let polled = caught(|| answer.as_mut().poll(cx));
+                polled.unwrap_or(Poll::Ready(Err(Failure::Panicked)))
             });
             let answer = tokio::select! {
                 answer = contained => answer,
@@ -117,7 +116,7 @@ impl Replies {
 /// Why a prompt ended in an apology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
-    /// It took longer than `assistant.timeout`.
+    /// The reply took longer than `assistant.timeout`.
     #[error("no reply within assistant.timeout")]
     Timeout,
     /// The backend panicked, in [`Assistant::answer`] or in what it gave [`Replies::of`].
@@ -141,7 +140,7 @@ pub enum Failure {
 }
 
 /// Where the outcome of one prompt goes. Exactly one of `reply` and `apologise` is called for every
-/// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. It must
+/// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. The call must
 /// not block. A panic in it is caught and counted.
 pub trait ReplyTo: Send {
     /// The whole reply.

@@ -23,7 +23,7 @@ pub enum Novelty {
         /// How many.
         missed: u64,
     },
-    /// It has been here, or is of an incarnation that has ended.
+    /// The publication has been here, or is of an incarnation that has ended.
     Duplicate,
 }
 

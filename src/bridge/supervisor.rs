@@ -1,4 +1,4 @@
-//! The way over one Redis: down, or up. It tries for as long as the node lives.
+//! The way over one Redis: down, or up. The link tries for as long as the node lives.
 //!
 //! Each change of the state is one log line and one count, however often it tries in between. While
 //! it is down, nobody waits for anything: members are welcomed at once, publications wait in the

@@ -8,6 +8,7 @@
 use super::context::Context;
 use super::message::Message;
 use super::room::Room;
+use crate::panics::caught;
 use crate::protocol::CloseReason;
 use std::any::Any;
 use std::fmt;
@@ -92,6 +93,11 @@ impl Role {
         }
     }
 
+    /// Drops what the consumer keeps: it is not called again.
+    pub(crate) fn end(&mut self) {
+        self.state = None;
+    }
+
     /// What the consumer keeps, if it is of this type.
     pub(crate) fn state<T: Any>(&self) -> Option<&T> {
         self.state.as_ref()?.downcast_ref()
@@ -100,6 +106,15 @@ impl Role {
     /// As [`Role::state`].
     pub(crate) fn state_mut<T: Any>(&mut self) -> Option<&mut T> {
         self.state.as_mut()?.downcast_mut()
+    }
+}
+
+impl Drop for Role {
+    /// A role may go wherever its handshake ends; what a program keeps in it may panic as it is dropped.
+    fn drop(&mut self) {
+        if self.state.is_some() && caught(|| self.end()).is_none() {
+            tracing::error!("a consumer panicked as it was dropped");
+        }
     }
 }
 

@@ -40,7 +40,7 @@ pub use caller::{Caller, Identity};
 pub use consumer::{Consumer, Consumers, Role, Verdict};
 pub use context::Context;
 pub(crate) use context::Encode;
-pub use mailboxes::{WORKERS_MAX, Wake};
+pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use message::{Message, Payload};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;

@@ -54,7 +54,7 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`], with these ways off
+    /// A broker for as many workers as there are `wakes`, at most [`WORKERS_MAX`](crate::config::WORKERS_MAX), with these ways off
     /// the node.
     #[must_use]
     pub fn new(

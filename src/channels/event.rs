@@ -30,11 +30,11 @@ pub enum Outcome {
 /// Why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// It has no `type`, or one that is no text.
+    /// The event has no `type`, or one that is no text.
     NoType,
-    /// Its type is not configured.
+    /// The event's type is not configured.
     UnknownType,
-    /// It holds bytes, which no JSON can say.
+    /// The event holds bytes, which no JSON can say.
     Bytes,
 }
 

@@ -99,7 +99,7 @@ impl Keys {
             .strip_prefix("__group__")
     }
 
-    /// `pubsub`: a channel of one consumer. Its name in Channels is its name in Redis.
+    /// `pubsub`: a channel of one consumer. The channel's name in Channels is its name in Redis.
     #[must_use]
     pub fn personal(&self, id: [u8; 16]) -> String {
         format!("{}specific.{}", self.prefix, hexadecimal(&id))
@@ -130,7 +130,7 @@ impl Receivers {
         }
     }
 
-    /// Their names, each ending in `!`.
+    /// The receivers' names, each ending in `!`.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
@@ -173,7 +173,7 @@ impl Receivers {
 /// Which group a message came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Local<'a> {
-    /// Its name.
+    /// The group's name.
     Group(&'a str),
     /// The [`digest_of`] its name, which was too long.
     Digest(&'a str),

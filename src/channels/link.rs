@@ -1,4 +1,4 @@
-//! The way to one Redis of the site: down, or up. It tries for as long as the node lives.
+//! The way to one Redis of the site: down, or up. The link tries for as long as the node lives.
 //!
 //! A session has two connections: one for commands, one that waits for messages. Either one's end
 //! ends the session; the next one joins every group again, so whatever Redis forgot meanwhile, Django

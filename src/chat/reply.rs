@@ -40,7 +40,7 @@ impl ReplyRenderer {
 #[derive(Debug)]
 pub(super) struct RoomReply {
     pub(super) broker: Arc<Broker>,
-    /// Its name: members may have left and come meanwhile, here and on other nodes.
+    /// The room's name: members may have left and come meanwhile, here and on other nodes.
     pub(super) room: RoomName,
     pub(super) asker: Author,
     pub(super) renderer: ReplyRenderer,

@@ -49,7 +49,7 @@ choice! {
 pub struct Exists {
     /// The business's id.
     pub business_id: u64,
-    /// Its sessions, exactly as in the decoded path; empty = any session.
+    /// The business's sessions, exactly as in the decoded path; empty = any session.
     #[serde(default)]
     pub sessions: Vec<String>,
 }

@@ -86,11 +86,11 @@ impl Applies {
 /// A section of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionKeys {
-    /// Its heading, empty for the top level.
+    /// The section's heading, empty for the top level.
     pub name: &'static str,
     /// One sentence.
     pub doc: &'static str,
-    /// Its keys, in the order of the documents.
+    /// The section's keys, in the order of the documents.
     pub keys: &'static [Key],
 }
 

@@ -123,7 +123,7 @@ impl Pace {
         self.enter(Phase::Answer);
     }
 
-    /// Its answer is made.
+    /// The answer to the request is made.
     pub(super) fn answered(&mut self) {
         self.is_answered = true;
     }

@@ -5,7 +5,7 @@ use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::Config;
+use crate::config::{Config, load};
 use crate::metrics::Metrics;
 use std::fmt;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     /// The settings; without, the defaults: the guide's chat on 127.0.0.1:8000, the operator's listener on
     /// 127.0.0.1:9000. Settings that come from files and the environment are read by
-    /// [`config::load`](crate::config::load), which also checks them.
+    /// [`config::load`](crate::config::load). Wherever they come from, [`Builder::start`] checks them.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -149,12 +149,13 @@ impl Builder {
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
     /// # Errors
-    /// When a template is wrong or matches the same paths as another ([`Error::Server`]), or an address, a thread, a
+    /// When the settings break a rule ([`Error::Settings`] names all that do), when a template is wrong or matches the same paths as another ([`Error::Server`]), or an address, a thread, a
     /// descriptor or a file that the configuration names cannot be had.
     ///
     /// # Cancel safety
     /// As [`Node::start`].
     pub async fn start(self) -> Result<Node, Error> {
+        load::check(&self.config)?;
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
         let metrics = Arc::new(Metrics::new());

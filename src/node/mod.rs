@@ -16,7 +16,7 @@ use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, load, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
@@ -32,6 +32,9 @@ use tokio::sync::watch;
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The settings contradict each other, or the rules that those of files obey; all of it is named.
+    #[error(transparent)]
+    Settings(#[from] problem::Error),
     /// The public side cannot be opened.
     #[error(transparent)]
     Server(#[from] server::Error),
@@ -87,15 +90,17 @@ struct NodeParts {
 
 impl Node {
     /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`Facts::resolve`](crate::banner::Facts::resolve)). Clients wait
+    /// offers" must have been resolved ([`MachineFacts::resolve`](crate::banner::MachineFacts::resolve)). Clients wait
     /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
     ///
     /// # Errors
-    /// When an address, a thread, a descriptor or a file that the configuration names cannot be had.
+    /// When the settings break a rule ([`load::check`]), or an address, a thread, a descriptor or a file that the
+    /// configuration names cannot be had.
     ///
     /// # Cancel safety
     /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
+        load::check(&config)?;
         let metrics = Arc::new(Metrics::new());
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant, &metrics.panics)?;
         Self::compose(config, metrics, assistant, Vec::new()).await

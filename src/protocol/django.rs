@@ -16,7 +16,7 @@ const INTEGER: &str = "Python int too large to convert to SQLite INTEGER";
 const BUSINESS: &str = "Business matching query does not exist.";
 const SESSION: &str = "ChatSession matching query does not exist.";
 
-/// How a connection starts. It is accepted in every case.
+/// How a connection starts. The handshake is accepted in every case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
     /// The text of the connection error that replaces the welcome.

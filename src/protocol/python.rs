@@ -38,7 +38,7 @@ pub(crate) enum PythonValue {
     Null,
     /// `True`, `False`
     Bool(bool),
-    /// Its canonical decimal digits.
+    /// An integer's canonical decimal digits.
     Integer(Box<str>),
     /// A finite or infinite number, or NaN.
     Float(f64),
@@ -71,7 +71,7 @@ impl Dict {
         }
     }
 
-    /// Its entries, in order.
+    /// The dict's entries, in order.
     pub(crate) fn into_entries(self) -> Vec<(Text, PythonValue)> {
         self.entries
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// A future of this port, and what Redis answers. It begins when it is first polled: that hands a
+/// A future of this port, and what Redis answers. The command begins when the future is first polled: that hands a
 /// command over, and those that wait together leave in one write.
 pub(crate) type RedisFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -22,9 +22,9 @@ pub(crate) type Answer<T = RedisValue> = RedisFuture<Result<T, CommandError>>;
 /// One command of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisCommand {
-    /// Its name.
+    /// The command's name, in one or two words.
     pub name: &'static str,
-    /// Its arguments. In a Cluster the first one, if there is any, says which node it is for.
+    /// The command's arguments. In a Cluster the first one, if there is any, says which node it is for.
     pub arguments: Vec<Vec<u8>>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) trait RedisClient: Debug + Send + Sync {
 /// What comes by subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SubscriptionEvent {
-    /// It was published on a channel.
+    /// A message was published on a channel.
     Message {
         /// The channel.
         channel: Box<str>,
@@ -151,9 +151,9 @@ pub(crate) async fn hand_over<T>(mut answer: Answer<T>) -> HandedOver<T> {
 
 /// A command that is on its way or answered.
 pub(crate) enum HandedOver<T = RedisValue> {
-    /// Its answer is waited for.
+    /// The answer is waited for.
     Waiting(Answer<T>),
-    /// It was answered at once.
+    /// The command was answered at once.
     Answered(Result<T, CommandError>),
 }
 

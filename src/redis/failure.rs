@@ -79,7 +79,7 @@ pub(crate) enum LinkFailure {
     /// The library's: refused, broken, timed out, not allowed.
     #[error(transparent)]
     Redis(#[from] CommandError),
-    /// It is a replica: what is published there reaches nobody else.
+    /// The server is a replica: what is published there reaches nobody else.
     #[error("it is a read-only replica")]
     Replica,
     /// A canary did not come back: what is published does not arrive.

@@ -33,7 +33,7 @@ pub struct RedisFacts {
 /// One Redis of a list.
 #[derive(Debug)]
 pub struct Finding {
-    /// Its address, without the password.
+    /// The Redis' address, without the password.
     pub address: String,
     /// What it is like, or why the bridge could not work over it.
     pub facts: Result<RedisFacts, String>,

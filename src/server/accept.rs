@@ -271,7 +271,7 @@ impl Gate for Acceptor {
     }
 
     fn hand_over(&self, handoff: Handoff) {
-        // Its worker has ended, in a drain or by a fault: the client comes back, to another node.
+        // The connection's worker has ended, in a drain or by a fault: the client comes back, to another node.
         if let Some(socket) = self.service.entrance.workers.hand_over(handoff) {
             refuse(socket);
         }

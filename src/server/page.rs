@@ -2,7 +2,7 @@
 //!
 //! Pure: a method and a path in, a response out. The page lives at `/` (which starts a demo chat)
 //! and at `/chat/{business_id}/{session_id}/`; `/client.js` is its connection without the page, for
-//! sites that bring their own. It asks nothing of any other host, and its policy forbids it to.
+//! sites that bring their own. The page asks nothing of any other host, and its policy forbids it to.
 
 use bytes::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};

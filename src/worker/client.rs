@@ -27,13 +27,10 @@ pub(super) struct Client<S> {
     pub(super) armed: Millis,
     /// Reading waits for the byte rate until then; [`Millis::NEVER`] if it does not.
     pub(super) slowed: Millis,
-    /// The poll says when the socket can be written to: asked for once it could not.
-    pub(super) watched: bool,
     pub(super) incoming: ReadSide,
+    pub(super) outgoing: WriteSide,
     /// Questions that are not answered yet; enough of them are told from more.
     pub(super) asked: u16,
-    /// Its welcome waits until the other nodes' publications reach its room.
-    pub(super) unwelcomed: bool,
     pub(super) stage: Stage,
 }
 
@@ -48,9 +45,20 @@ pub(super) enum ReadSide {
     Finished,
 }
 
-/// How far a connection is on its way out.
+/// Who says when the socket can be written to again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteSide {
+    /// Nobody: the socket has taken everything so far.
+    Unwatched,
+    /// The port: asked for once the socket could not be written to.
+    Watched,
+}
+
+/// How far a connection is on its way through its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// It takes part in its room, and is welcomed once other nodes' publications reach that.
+    Joining,
     /// It takes part in its room.
     Open,
     /// It says nothing more, and gets what its room was told before: it leaves after that.
@@ -83,7 +91,8 @@ impl<S> Client<S> {
 
     /// Has it begun to end since this was asked last?
     pub(super) fn begins_to_end(&mut self) -> bool {
-        let begins = self.stage == Stage::Open && !self.connection.is_open();
+        let is_in = matches!(self.stage, Stage::Joining | Stage::Open);
+        let begins = is_in && !self.connection.is_open();
         if begins {
             self.stage = Stage::Ending;
         }

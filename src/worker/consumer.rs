@@ -1,88 +1,71 @@
 //! What a worker tells the consumers besides messages: that a connection begins, that its room is
 //! heard everywhere, that the connection is gone. A panic in there costs that connection.
 
+use super::client::Stage;
+use super::context::WorkerContext;
 use super::port::Port;
-use super::rooms::key_of;
 use super::turn::Worker;
-use crate::broker::RoomSlot;
 use crate::broker::room::Room;
-use crate::broker::{Consumers, Publication, Verdict};
+use crate::broker::{Consumers, Publication, Role, RoomSlot, Verdict};
+use crate::panics::caught;
 use crate::protocol::CloseReason;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl<P: Port, C: Consumers> Worker<P, C> {
+    /// Calls a connection's consumer, with its role and its room.
+    fn consult<T>(
+        &mut self,
+        key: u64,
+        call: impl FnOnce(&mut WorkerContext<C>, &mut Role, Option<&Arc<Room>>) -> T,
+    ) -> Option<T> {
+        let client = self.connections.clients.get_mut(key)?;
+        let room = self.members.room(client.seat);
+        Some(call(&mut self.context, &mut client.role, room))
+    }
+
     /// Welcomes the members of a room that have waited for it.
     pub(super) fn welcome_all(&mut self, slot: RoomSlot) {
-        let Self { rooms, clients, .. } = self;
-        let Some(local) = rooms.get_mut(key_of(slot)) else {
-            return;
-        };
+        let clients = &mut self.connections.clients;
         let mut joined = Vec::new();
-        for member in &local.members {
-            let Some(key) = clients.key_at(member.index) else {
-                continue;
-            };
-            if let Some(client) = clients.at_mut(member.index)
-                && std::mem::take(&mut client.unwelcomed)
+        for index in self.members.of(slot) {
+            let key = clients.key_at(index);
+            if let Some(client) = clients.at_mut(index)
+                && client.stage == Stage::Joining
             {
-                joined.push(key);
+                client.stage = Stage::Open;
+                joined.extend(key);
             }
         }
         for key in joined {
-            self.contained(key, Self::joined);
+            self.contained(key, |worker, key| {
+                let verdict = worker.consult(key, |context, role, room| {
+                    room.map(|room| context.joined(key, role, room))
+                });
+                if let Some(Some(Verdict::Close(reason))) = verdict {
+                    let now = worker.context.now;
+                    worker.connections.close(key, now, reason);
+                }
+            });
         }
     }
 
-    /// Tells a connection's consumer that other nodes are heard in its room.
-    fn joined(&mut self, key: u64) {
-        let Self {
-            rooms,
-            clients,
-            context,
-            ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return;
-        };
-        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let Some(local) = local else {
-            return;
-        };
-        let verdict = context.joined(key, &mut client.role, &local.room);
-        if let Verdict::Close(reason) = verdict {
-            self.close(key, reason);
-        }
-    }
-
-    /// Begins a connection for its consumer: what leaves with the 101, and why the connection ends if it does.
-    fn begun(&mut self, key: u64) -> (Option<Publication>, Option<CloseReason>) {
-        let Self {
-            rooms,
-            clients,
-            context,
-            ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return (None, None);
-        };
-        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
-        let room = local.map(|local| &local.room);
-        let role = &mut client.role;
-        match context.open(key, role, room, !client.unwelcomed) {
-            (greeting, Verdict::Close(reason)) => (greeting, Some(reason)),
-            (greeting, Verdict::Done | Verdict::Await) => (greeting, None),
-        }
-    }
-
-    /// Begins a connection; a panic of its consumer ends it with 1011, once its 101 is written.
+    /// Begins a connection: what leaves with the 101, and why the connection ends if it does. A panic of its
+    /// consumer ends it with 1011, once its 101 is written. `is_confirmed`: other nodes are heard in its room already.
     pub(super) fn contained_opening(
         &mut self,
         key: u64,
+        is_confirmed: bool,
     ) -> (Option<Publication>, Option<CloseReason>) {
-        match catch_unwind(AssertUnwindSafe(|| self.begun(key))) {
-            Ok(begun) => begun,
-            Err(_) => {
+        let begin = || {
+            self.consult(key, |context, role, room| {
+                context.open(key, role, room, is_confirmed)
+            })
+        };
+        match caught(begin) {
+            Some(Some((greeting, Verdict::Close(reason)))) => (greeting, Some(reason)),
+            Some(Some((greeting, Verdict::Done | Verdict::Await))) => (greeting, None),
+            Some(None) => (None, None),
+            None => {
                 self.context.metrics.panics.inc();
                 tracing::error!(
                     "a consumer panicked as its connection began; it is closed with 1011"
@@ -92,21 +75,30 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Lets a connection's consumer know that the connection is gone. A panic in there is counted.
+    /// Lets a connection's consumer know that the connection is gone, and drops what it kept of that. A panic in
+    /// there is counted.
     pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
-        let Self {
-            clients, context, ..
-        } = self;
-        let Some(client) = clients.get_mut(key) else {
-            return;
+        let close = || {
+            self.consult(key, |context, role, _left| {
+                context.closed(key, role, room);
+                role.end();
+            })
         };
-        let work = AssertUnwindSafe(|| context.closed(key, &mut client.role, room));
-        if catch_unwind(work).is_err() {
-            context.metrics.panics.inc();
+        if caught(close).is_none() {
+            self.context.metrics.panics.inc();
             tracing::error!(
                 connection = key,
                 "a consumer panicked as its connection ended"
             );
         }
+    }
+
+    /// Is somebody being answered where this connection hears it?
+    pub(super) fn awaits_reply(&mut self, key: u64) -> bool {
+        let answering = self.consult(key, |context, role, room| {
+            let room = room.map(|room| &**room);
+            context.consumers.is_answering(role, room)
+        });
+        answering.unwrap_or_default()
     }
 }

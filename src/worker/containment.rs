@@ -2,21 +2,24 @@
 //! if that happened while something was delivered. The worker goes on, and the account adds up.
 
 use super::client::Ended;
+use super::connections::Connections;
+use super::deliver::Deliverer;
+use super::members::RoomMembers;
+use super::memory::BUFFER_BYTES;
 use super::outbound::Outbound;
 use super::port::Port;
-use super::rooms::LocalRoom;
 use super::slab::index_of;
-use super::turn::{BUFFER_BYTES, Worker};
-use crate::broker::ledger::{Cause, Ledger};
+use super::turn::Worker;
 use crate::broker::{Consumers, Parcel};
+use crate::clock::Millis;
+use crate::panics::caught;
 use crate::protocol::CloseReason;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<P: Port, C: Consumers> Worker<P, C> {
     /// Runs one connection's code; a panic in it closes that connection with 1011 and is counted,
     /// and nothing else notices.
     pub(super) fn contained(&mut self, key: u64, work: impl FnOnce(&mut Self, u64)) {
-        if catch_unwind(AssertUnwindSafe(|| work(self, key))).is_ok() {
+        if caught(|| work(self, key)).is_some() {
             return;
         }
         self.context.metrics.panics.inc();
@@ -27,27 +30,31 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         if self.buffer.len() != BUFFER_BYTES {
             self.buffer = vec![0; BUFFER_BYTES];
         }
-        self.forget(key);
-        self.close(key, CloseReason::Internal);
+        if let Some(listener) = &mut self.listener {
+            listener.forget(key, &mut self.connections);
+        }
+        let now = self.context.now;
+        self.connections.close(key, now, CloseReason::Internal);
     }
 
     /// Delivers parcels; one whose delivery panics is dropped, and the rest is delivered.
     pub(super) fn deliver_all(&mut self, parcels: &mut impl Iterator<Item = Parcel>) {
+        let mut in_hand = None;
         loop {
             let work = || {
                 for parcel in parcels.by_ref() {
-                    self.in_hand = Some((parcel.deliveries(), parcel.bytes()));
+                    in_hand = Some((parcel.deliveries(), parcel.bytes()));
                     self.deliver(parcel);
                 }
             };
-            if catch_unwind(AssertUnwindSafe(work)).is_ok() {
+            if caught(work).is_some() {
                 return;
             }
             self.context.metrics.panics.inc();
             tracing::error!("the delivery of a parcel panicked; it is dropped");
-            if let Some((deliveries, bytes)) = self.in_hand.take() {
-                self.done.add(bytes);
-                self.account_missed(deliveries);
+            if let Some((deliveries, bytes)) = in_hand.take() {
+                self.deliverer.finish_parcel(bytes);
+                self.members.miss(deliveries);
             }
         }
     }
@@ -57,19 +64,38 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     pub(super) fn contained_writing(
         &mut self,
         room: Option<u64>,
-        work: impl FnOnce(&mut Self) -> u64,
+        work: impl FnOnce(&mut Deliverer, &mut Connections<P>, &mut RoomMembers, Millis) -> u64,
     ) -> u64 {
-        match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(spent) => spent,
-            Err(_) => {
+        let now = self.context.now;
+        let Self {
+            deliverer,
+            connections,
+            members,
+            ..
+        } = self;
+        let work = || work(deliverer, connections, members, now);
+        match caught(work) {
+            Some(spent) => spent,
+            None => {
                 self.context.metrics.panics.inc();
-                let key = self.offered.member.take();
-                match key.and_then(|index| self.clients.key_at(index)) {
+                let index = self.deliverer.take_interrupted();
+                match index.and_then(|index| self.connections.clients.key_at(index)) {
                     Some(key) => self.cut_off(key, room),
-                    None => self.drop_work(room),
+                    None => {
+                        tracing::error!(
+                            "writing to a room panicked; what it was to be told is dropped"
+                        );
+                        self.deliverer.drop_work(&mut self.members, room);
+                    }
                 }
-                self.book(room.map(index_of));
-                self.recount();
+                let Self {
+                    deliverer,
+                    connections,
+                    members,
+                    ..
+                } = self;
+                deliverer.book(connections, members, now, room.map(index_of));
+                deliverer.recount(members.recount(&mut connections.clients));
                 1
             }
         }
@@ -82,113 +108,25 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             connection = key,
             "writing to a connection panicked; it is cut off"
         );
-        let local = room.and_then(|room| self.rooms.get_mut(room));
-        let fan_out = match local {
-            Some(LocalRoom { fan_out, .. }) => fan_out.as_deref_mut(),
-            None => Some(&mut self.apart),
-        };
-        if let Some(fan_out) = fan_out {
-            let asides = fan_out.asides_of(key);
-            fan_out.asides.drain(asides);
-        }
-        if let Some(client) = self.clients.get_mut(key) {
+        self.deliverer.drop_asides(&mut self.members, room, key);
+        if let Some(client) = self.connections.clients.get_mut(key) {
             client.connection.outbound = Outbound::default();
         }
         self.depart(key);
-        self.agenda
-            .mark_gone(key, Ended::Closed(CloseReason::Internal));
-    }
-
-    /// Drops what a room was to be told, or what was for connections in none.
-    fn drop_work(&mut self, room: Option<u64>) {
-        tracing::error!("writing to a room panicked; what it was to be told is dropped");
-        let Some(room) = room else {
-            let events = self.apart.asides.iter().filter(|aside| aside.is_event());
-            let missed = events.count() as u64;
-            self.apart.clear();
-            return self.account_missed(missed);
-        };
-        if let Some(local) = self.rooms.get_mut(room) {
-            let missed = local.owed();
-            (local.fan_out, local.gathering) = (None, None);
-            self.account_missed(missed);
-        }
-    }
-
-    /// Sets right what a panic may have left half counted: deliveries that are in no queue and in no
-    /// other column are dropped, and parcels that nobody holds any more are done with.
-    fn recount(&mut self) {
-        let mut queued = 0;
-        for index in 0..self.clients.places() {
-            let client = self.clients.at_mut(index);
-            queued += client.map_or(0, |client| client.connection.outbound.queued());
-        }
-        balance(&mut self.context.ledger, queued);
-        let mut held = self.apart.load;
-        for index in 0..self.rooms.places() {
-            let Some(local) = self.rooms.at_mut(index) else {
-                continue;
-            };
-            for load in [
-                local.fan_out.as_ref().map(|fan_out| fan_out.load),
-                local.gathering.as_ref().map(|gathering| gathering.load),
-            ] {
-                held += load.unwrap_or_default();
-            }
-            let mut queued = 0;
-            for member in &local.members {
-                let client = self.clients.at_mut(member.index);
-                queued += client.map_or(0, |client| client.connection.outbound.queued());
-            }
-            let room = self.rooms.key_at(index);
-            for (&key, _) in self
-                .left_with_backlog
-                .iter()
-                .filter(|(_, left)| Some(**left) == room)
-            {
-                let client = self.clients.get_mut(key);
-                queued += client.map_or(0, |client| client.connection.outbound.queued());
-            }
-            if let Some(local) = self.rooms.at_mut(index) {
-                let mut ledger = local.ledger.read();
-                balance(&mut ledger, queued);
-                local.ledger.set(&ledger);
-            }
-        }
-        self.done = self.held;
-        self.done -= held;
+        let ended = Ended::Closed(CloseReason::Internal);
+        self.connections.agenda.mark_gone(key, ended);
     }
 
     /// What this worker leaves behind when it ends by a fault: its rooms have no members here, its
     /// mailbox takes nothing and holds nobody up, and what it owed is dropped.
     pub(super) fn give_up(&mut self) {
-        for index in 0..self.rooms.places() {
-            let Some(key) = self.rooms.key_at(index) else {
-                continue;
-            };
-            let Some(local) = self.rooms.remove(key) else {
-                continue;
-            };
-            for _ in &local.members {
-                self.context.broker.leave(&local.room, self.context.worker);
-            }
-            self.account_missed(local.owed());
-        }
+        let (broker, worker) = (&self.context.broker, self.context.worker);
+        self.members.give_up(broker, worker);
         // Behind the rooms: from here on nobody finds a member of one here.
-        let mailboxes = self.context.broker.mailboxes();
-        let parcels = mailboxes.close(self.context.worker);
+        let parcels = broker.mailboxes().close(worker);
         let missed = parcels.iter().map(Parcel::deliveries).sum();
-        self.account_missed(missed);
-        balance(&mut self.context.ledger, 0);
+        self.members.miss(missed);
+        self.members.settle();
         self.report();
     }
-}
-
-/// Books `queued`, and what is nowhere else, as dropped.
-fn balance(ledger: &mut Ledger, queued: u64) {
-    ledger.queued = queued;
-    let missing = ledger.unexplained();
-    // Counted as delivered, and not yet as expected.
-    ledger.expected += missing.min(0).unsigned_abs();
-    ledger.drop(Cause::Closed, missing.max(0).unsigned_abs());
 }

@@ -3,14 +3,12 @@
 
 use super::connection::Surroundings;
 use super::supplies::Supplies;
-use crate::broker::ledger::Ledger;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
 use crate::broker::{
     Broker, ConnectionKey, Consumers, Context, Message, Publication, Role, Verdict,
 };
 use crate::clock::{Clock, Millis};
-use crate::config::BridgeMode;
 use crate::metrics::{Metrics, count};
 use crate::transport::{MessageKind, Opcode, encoder};
 
@@ -22,8 +20,6 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TurnTally {
     pub(super) bytes_read: u64,
-    pub(super) bytes_written: u64,
-    pub(super) writes: u64,
     pub(super) accepted: u64,
 }
 
@@ -34,14 +30,10 @@ pub(super) struct WorkerContext<C> {
     pub(super) broker: Arc<Broker>,
     pub(super) consumers: C,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) ledger: Ledger,
     pub(super) tally: TurnTally,
     pub(super) now: Millis,
     pub(super) clock: Clock,
     expiry: Duration,
-    /// How long an own message may take to come back in the order of all nodes.
-    order_timeout: Duration,
-    assistant_timeout: Duration,
 }
 
 /// A payload as a frame, for those who do not know frames.
@@ -62,16 +54,10 @@ impl<C: Consumers> WorkerContext<C> {
             broker: Arc::clone(&supplies.broker),
             consumers,
             metrics: Arc::clone(&supplies.metrics),
-            ledger: Ledger::default(),
             tally: TurnTally::default(),
             now,
             clock: supplies.clock,
             expiry: config.queue.expiry,
-            order_timeout: match config.bridge.mode {
-                BridgeMode::Streams => config.bridge.order_timeout,
-                BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
-            },
-            assistant_timeout: config.assistant.timeout,
         }
     }
 
@@ -79,15 +65,6 @@ impl<C: Consumers> WorkerContext<C> {
     pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
         self.now = now;
         self.consumers.begin_turn(second, micros);
-    }
-
-    /// How long a peer that has ended its side is still given what it waits for.
-    pub(super) fn finishing(&self, has_asked: bool) -> Duration {
-        if has_asked {
-            self.order_timeout + self.assistant_timeout
-        } else {
-            self.order_timeout
-        }
     }
 
     /// The consumers, one connection as they see it, and the counters.

@@ -1,6 +1,6 @@
 //! From what rooms have been told to the sockets of their members, a portion at a time.
 
-use super::client::Client;
+use super::client::{Client, WriteSide};
 use super::gathering::FanOut;
 use super::member::Member;
 use super::outbound::{FrameBatch, Sent};
@@ -24,7 +24,7 @@ pub(super) struct Offered {
     pub(super) late: u64,
     /// Of these, those whose connection was gone.
     pub(super) failed: u64,
-    /// Members with something waiting for a socket that nobody watches for that.
+    /// RoomMembers with something waiting for a socket that nobody watches for that.
     pub(super) unwatched: Vec<u32>,
     pub(super) overflowed: Vec<u32>,
     pub(super) broken: Vec<u32>,
@@ -227,7 +227,9 @@ impl Offered {
         outcome: io::Result<()>,
     ) {
         match outcome {
-            Ok(()) if client.watched || client.connection.outbound.is_idle() => {}
+            Ok(())
+                if client.outgoing == WriteSide::Watched
+                    || client.connection.outbound.is_idle() => {}
             Ok(()) => self.unwatched.push(index),
             Err(_) => {
                 self.failed += deliveries;

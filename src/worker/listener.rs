@@ -8,19 +8,32 @@
 //! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
+use super::connections::Connections;
 use super::handoff::Handoff;
-use super::port::{Port, TcpPort};
+use super::port::{Port, Ready, TcpPort};
+use super::timers::TIMER_MAX;
 use crate::broker::Role;
 use crate::broker::placement::Passage;
 use crate::clock::Millis;
+use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::fmt;
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Connections accepted in one turn; then those that are open have theirs.
+const BATCH: usize = 64;
+
+/// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
+const FIRST_READ: usize = 8 * 1024;
+
+/// The first and the longest pause after a failed accept.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Who decides about clients that are no connections yet: the server. It is asked on a worker's thread, so it
 /// never waits.
@@ -60,27 +73,38 @@ pub struct Accepted {
 }
 
 /// A socket whose client has not spoken yet.
-pub(super) struct Arrival<S> {
-    pub(super) socket: S,
-    pub(super) peer: u64,
-    pub(super) deadline: Millis,
+struct Arrival<S> {
+    socket: S,
+    peer: u64,
+    deadline: Millis,
     /// When its timer fires.
+    armed: Millis,
+}
+
+/// A handshake that this worker has accepted, for itself.
+pub(super) struct Opening<S> {
+    pub(super) handoff: Handoff<S>,
+    /// When the timer of its key fires.
     pub(super) armed: Millis,
+    /// More may be there to read, or the end, that no event will announce again.
+    pub(super) has_more: bool,
 }
 
 /// The way in of one node.
 pub struct Listener<P: Port = TcpPort> {
-    pub(super) listening: P::Listening,
-    pub(super) gate: Arc<dyn Gate<P::Socket>>,
-    pub(super) handshake_timeout: Duration,
+    listening: P::Listening,
+    gate: Arc<dyn Gate<P::Socket>>,
+    handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
-    pub(super) arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
+    arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
     /// The listener may have more than has been accepted.
-    pub(super) accept_ready: bool,
+    accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
-    pub(super) failed: Option<(Millis, Duration)>,
+    failed: Option<(Millis, Duration)>,
     /// Nobody new is to come: it closes once nobody waits at the listener.
-    pub(super) is_closing: bool,
+    is_closing: bool,
+    /// Nobody waits any more.
+    is_over: bool,
 }
 
 impl<P: Port> fmt::Debug for Listener<P> {
@@ -108,11 +132,12 @@ impl<P: Port> Listener<P> {
             accept_ready: false,
             failed: None,
             is_closing: false,
+            is_over: false,
         }
     }
 
     /// An accept did not fail.
-    pub(super) fn recovered(&mut self) {
+    fn recovered(&mut self) {
         if self.failed.take().is_some() {
             tracing::info!("accepting connections again");
         }
@@ -126,5 +151,232 @@ impl<P: Port> Listener<P> {
             None => return next,
         };
         Some(next.map_or(own, |next| next.min(own)))
+    }
+}
+
+impl<P: Port> Listener<P> {
+    /// Begins to listen.
+    ///
+    /// # Panics
+    /// When the kernel cannot watch one more socket at the start: the node would serve nobody, so it ends.
+    pub(super) fn start(&mut self, port: &P) {
+        port.listen(&mut self.listening)
+            .expect("invariant: at the start a poll can watch one more socket");
+    }
+
+    /// Somebody is there.
+    pub(super) fn set_ready(&mut self) {
+        self.accept_ready = true;
+    }
+
+    /// Accepts who is there; how many. Errors back off instead of spinning: without a free descriptor, accept
+    /// fails at once, and the port will not say again that somebody waits.
+    pub(super) fn accept(
+        &mut self,
+        connections: &mut Connections<P>,
+        now: Millis,
+        metrics: &Metrics,
+    ) -> u64 {
+        let mut accepted = 0;
+        for _ in 0..BATCH {
+            if !self.accept_ready || self.failed.is_some_and(|(due, _)| now < due) {
+                break;
+            }
+            match connections.port.accept(&self.listening) {
+                Ok((socket, address)) => {
+                    self.recovered();
+                    accepted += 1;
+                    self.arrive(socket, address, connections, now);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.recovered();
+                    self.accept_ready = false;
+                    self.is_over = self.is_closing;
+                }
+                Err(error) => {
+                    let kind = kind_of(&error);
+                    count(&metrics.accept_errors, "kind", kind);
+                    if kind == "aborted" {
+                        continue;
+                    }
+                    if self.failed.is_none() {
+                        tracing::warn!(%error, "cannot accept connections; trying again (raise the descriptor limit if it says too many open files)");
+                    }
+                    let pause = self.failed.map_or(BACK_OFF.0, |(_, last)| last * 2);
+                    let pause = pause.min(BACK_OFF.1);
+                    self.failed = Some((now + pause, pause));
+                }
+            }
+        }
+        accepted
+    }
+
+    fn arrive(
+        &mut self,
+        socket: P::Socket,
+        address: SocketAddr,
+        connections: &mut Connections<P>,
+        now: Millis,
+    ) {
+        let Some((mut socket, peer)) = self.gate.admit(socket, address) else {
+            return;
+        };
+        let key = connections.clients.reserve();
+        if let Err(error) = connections.port.watch(&mut socket, key) {
+            tracing::warn!(%error, "a connection cannot be watched and is dropped");
+            connections.clients.release(key);
+            self.gate.leave(peer);
+            return;
+        }
+        let deadline = now + self.handshake_timeout;
+        let armed = deadline.min(now + TIMER_MAX);
+        connections.timers.arm(armed, key);
+        let arrival = Arrival {
+            socket,
+            peer,
+            deadline,
+            armed,
+        };
+        self.arrivals.insert(key, arrival);
+    }
+
+    /// Something happened to a socket whose client had not spoken; what becomes a connection of this worker. `buffer`
+    /// is lent for the first bytes.
+    pub(super) fn on_ready(
+        &mut self,
+        ready: Ready,
+        connections: &mut Connections<P>,
+        now: Millis,
+        worker: usize,
+        buffer: &mut [u8],
+    ) -> Option<Opening<P::Socket>> {
+        let key = ready.key;
+        let arrival = self.arrivals.get_mut(&key)?;
+        let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
+        match arrival.socket.read(space) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => None,
+            Ok(0) | Err(_) => {
+                self.forget(key, connections);
+                None
+            }
+            Ok(count) => {
+                let bytes = space.get(..count).unwrap_or_default();
+                let has_more = count == FIRST_READ || ready.is_read_closed;
+                let opening = self.judge(key, bytes, connections, now, worker)?;
+                Some(Opening {
+                    has_more,
+                    ..opening
+                })
+            }
+        }
+    }
+
+    /// Acts on a client's first bytes.
+    fn judge(
+        &mut self,
+        key: u64,
+        bytes: &[u8],
+        connections: &mut Connections<P>,
+        now: Millis,
+        worker: usize,
+    ) -> Option<Opening<P::Socket>> {
+        let arrival = self.arrivals.get(&key)?;
+        // Still an arrival meanwhile, so that a panic in there leaves one to forget.
+        let accepted = self.gate.accept(bytes, arrival.peer);
+        let mut arrival = self.arrivals.remove(&key)?;
+        let is_mine = |accepted: &Accepted| accepted.passage.worker() == worker;
+        let is_mine = accepted.as_ref().is_some_and(is_mine);
+        if !is_mine {
+            connections.clients.release(key);
+            connections.port.unwatch(&mut arrival.socket);
+        }
+        let Some(accepted) = accepted else {
+            let read = Bytes::copy_from_slice(bytes);
+            let left = arrival.deadline.since(now);
+            self.gate.serve(arrival.socket, read, arrival.peer, left);
+            return None;
+        };
+        self.gate.leave(arrival.peer);
+        let handoff = Handoff {
+            socket: arrival.socket,
+            answer: accepted.answer,
+            leftover: Bytes::copy_from_slice(bytes.get(accepted.length..).unwrap_or_default()),
+            role: accepted.role,
+            room: accepted.room,
+            passage: accepted.passage,
+            peer: arrival.peer,
+        };
+        if !is_mine {
+            self.gate.hand_over(handoff);
+            return None;
+        }
+        Some(Opening {
+            handoff,
+            armed: arrival.armed,
+            has_more: false,
+        })
+    }
+
+    /// A timer fired for a key that is no connection's: a client may have been silent for too long.
+    pub(super) fn on_timer(
+        &mut self,
+        key: u64,
+        connections: &mut Connections<P>,
+        now: Millis,
+        metrics: &Metrics,
+    ) {
+        let Some(arrival) = self.arrivals.get_mut(&key) else {
+            return;
+        };
+        if now < arrival.deadline {
+            arrival.armed = arrival.deadline.min(now + TIMER_MAX);
+            connections.timers.arm(arrival.armed, key);
+            return;
+        }
+        count(&metrics.handshakes_refused, "reason", "timeout");
+        tracing::debug!(reason = "timeout", "request refused");
+        self.forget(key, connections);
+    }
+
+    /// Drops a client that has not become a connection, if this key is one's.
+    pub(super) fn forget(&mut self, key: u64, connections: &mut Connections<P>) {
+        if let Some(arrival) = self.arrivals.remove(&key) {
+            self.gate.leave(arrival.peer);
+            connections.clients.release(key);
+        }
+    }
+
+    /// Ends as soon as everybody who waits has been accepted: what the kernel has let in is answered, not reset.
+    pub(super) fn end_soon(&mut self) {
+        self.is_closing = true;
+        self.accept_ready = true;
+    }
+
+    /// Was that the last it accepted? Then [`Listener::end`].
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Ends. Those who have not spoken are refused by the control plane when they do.
+    pub(super) fn end(self, connections: &mut Connections<P>, now: Millis) {
+        for (key, mut arrival) in self.arrivals {
+            connections.clients.release(key);
+            connections.port.unwatch(&mut arrival.socket);
+            let left = arrival.deadline.since(now);
+            self.gate
+                .serve(arrival.socket, Bytes::new(), arrival.peer, left);
+        }
+    }
+}
+
+fn kind_of(error: &io::Error) -> &'static str {
+    // Linux and the BSDs agree on these two.
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE) => "descriptors",
+        _ if error.kind() == ErrorKind::ConnectionAborted => "aborted",
+        _ if error.kind() == ErrorKind::OutOfMemory => "memory",
+        _ => "other",
     }
 }

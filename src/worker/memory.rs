@@ -4,10 +4,13 @@
 use super::client::Client;
 use super::gathering::GATHER_BYTES_MAX;
 use super::slab::Slab;
-use super::turn::BUFFER_BYTES;
 
 /// A worker's stack.
 pub(crate) const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// The lent read buffer. Larger than a default message with its header, so that one is usually
+/// decoded in place.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The events of its poll, its timer wheel and its work lists.
 const TABLES_BYTES: usize = 64 * 1024;

@@ -12,9 +12,9 @@
 
 mod affinity;
 mod agenda;
-mod arrivals;
 mod client;
 pub mod connection;
+mod connections;
 mod consumer;
 mod containment;
 mod context;
@@ -27,19 +27,19 @@ mod handoff;
 mod lifecycle;
 mod listener;
 mod member;
+mod members;
 pub(crate) mod memory;
 pub mod outbound;
 pub mod port;
-mod portions;
 pub mod rate_limit;
 mod report;
 mod rooms;
+mod settle;
 pub mod slab;
 mod supplies;
 pub mod timers;
 mod turn;
 mod workers;
-mod writing;
 
 pub use handle::{Report, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;

@@ -1,60 +1,74 @@
 //! What a worker says about itself: counts to the shared metrics, answers to audits.
 
-use super::context::TurnTally;
 use super::handle::Report;
-use super::port::Port;
-use super::rooms::key_of;
-use super::turn::Worker;
-use crate::broker::Consumers;
+use super::members::RoomMembers;
+use crate::broker::Broker;
 use crate::broker::ledger::{Cause, Ledger};
-use crate::broker::placement::ACCEPT;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
+use std::fmt;
 
-impl<P: Port, C: Consumers> Worker<P, C> {
-    /// Adds the turn's counts to the shared metrics and answers audits.
-    pub(super) fn report(&mut self) {
-        let TurnTally {
-            bytes_read,
-            bytes_written,
-            writes,
-            accepted,
-        } = std::mem::take(&mut self.context.tally);
-        self.context.consumers.end_turn();
-        let metrics = &self.context.metrics;
-        metrics.bytes_read.inc_by(bytes_read);
-        metrics.bytes_written.inc_by(bytes_written);
-        metrics.writes.inc_by(writes);
-        let ledger = self.context.ledger;
-        let work = ledger.expected - self.counted.expected + accepted * ACCEPT;
-        let context = &self.context;
-        let placement = context.broker.placement();
-        placement.worked(context.worker, context.now, work);
-        if ledger != self.counted {
-            publish_ledger(metrics, &self.counted, &ledger);
-            self.counted = ledger;
+type AuditReply = Box<dyn FnOnce(Report) + Send>;
+
+/// What has been said already, and who has asked.
+#[derive(Default)]
+pub(super) struct Reporter {
+    /// Of the worker's account, what the shared metrics know.
+    counted: Ledger,
+    audits: Vec<(Option<RoomName>, AuditReply)>,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("counted", &self.counted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    /// Somebody asks for the account, of one room or of everything.
+    pub(super) fn ask(&mut self, room: Option<RoomName>, reply: AuditReply) {
+        self.audits.push((room, reply));
+    }
+
+    /// Deliveries that became due since the metrics heard of the account.
+    pub(super) fn work(&self, members: &RoomMembers) -> u64 {
+        members.ledger.expected - self.counted.expected
+    }
+
+    /// Adds what happened since the last time to the shared metrics.
+    pub(super) fn publish(&mut self, metrics: &Metrics, members: &mut RoomMembers) {
+        let written = std::mem::take(&mut members.written);
+        metrics.bytes_written.inc_by(written.bytes);
+        metrics.writes.inc_by(written.calls);
+        if members.ledger != self.counted {
+            publish_ledger(metrics, &self.counted, &members.ledger);
+            self.counted = members.ledger;
         }
+    }
+
+    /// Answers who has asked.
+    pub(super) fn answer(
+        &mut self,
+        broker: &Broker,
+        worker: usize,
+        connections: usize,
+        members: &mut RoomMembers,
+    ) {
         for (room, reply) in std::mem::take(&mut self.audits) {
-            let connections = self.clients.len();
             let ledger = match room {
-                None => ledger,
-                Some(name) => self.room_ledger(&name),
+                None => members.ledger,
+                Some(name) => {
+                    let room = broker.find(&name);
+                    members.ledger_of(room.and_then(|room| room.slot_on(worker)))
+                }
             };
             reply(Report {
                 ledger,
                 connections,
             });
         }
-    }
-
-    pub(super) fn room_ledger(&mut self, name: &RoomName) -> Ledger {
-        let slot = self
-            .context
-            .broker
-            .find(name)
-            .and_then(|room| room.slot_on(self.context.worker));
-        let local = slot.and_then(|slot| self.rooms.get_mut(key_of(slot)));
-        local.map(|local| local.ledger.read()).unwrap_or_default()
     }
 }
 

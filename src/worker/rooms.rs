@@ -1,6 +1,7 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
-use super::gathering::{Aside, FanOut, Gathering};
+use super::agenda::{Agenda, EVENTS};
+use super::gathering::{Aside, FanOut, GATHER_BYTES_MAX, Gathering, ParcelLoad};
 use super::member::{Member, low_half};
 use super::slab::index_of;
 use crate::broker::RoomSlot;
@@ -134,6 +135,37 @@ impl LocalRoom {
         let gathered = self.gathering.as_ref();
         under_way.map_or(0, |fan_out| fan_out.owed + events(&fan_out.asides))
             + gathered.map_or(0, |gathering| gathering.owed() + events(&gathering.asides))
+    }
+
+    /// The parcels that it holds.
+    pub(super) fn load(&self) -> ParcelLoad {
+        let fan_out = self.fan_out.as_ref();
+        let mut load = fan_out.map_or(ParcelLoad::default(), |fan_out| fan_out.load);
+        let gathering = self.gathering.as_ref();
+        load += gathering.map_or(ParcelLoad::default(), |gathering| gathering.load);
+        load
+    }
+
+    /// Does writing it take more than reading a whole poll does?
+    pub(super) fn is_large(&self) -> bool {
+        let gathering = self.gathering.as_ref();
+        let is_told = gathering.is_some_and(|gathering| !gathering.pending.is_empty());
+        is_told && self.members.len() > EVENTS
+    }
+
+    /// Should a large room be written now? While others are waiting to be read, some of whom may be
+    /// about to speak in it, the fan-out waits for about as long as it will take, in events for
+    /// writes: so if all its members speak at once, each gets one write and not one for each poll.
+    /// `is_full`: this worker's mailbox is.
+    pub(super) fn is_due(&self, agenda: &Agenda, is_full: bool) -> bool {
+        let Some(gathering) = self.gathering.as_ref().filter(|_| self.fan_out.is_none()) else {
+            return true;
+        };
+        let waited = agenda.seen() - gathering.since;
+        !agenda.is_busy()
+            || waited >= self.members.len() as u64
+            || gathering.load.bytes >= GATHER_BYTES_MAX
+            || is_full
     }
 
     /// Is nothing to be written to its members?

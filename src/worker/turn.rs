@@ -1,35 +1,28 @@
 //! The loop of a worker: what happens in one turn, and in which order.
 
-use super::agenda::{Agenda, EVENTS};
-use super::client::{Client, Ended, ReadSide};
+use super::agenda::EVENTS;
+use super::client::{Ended, ReadSide};
 use super::connection::{Connection, Reading, Rules, STALL};
-use super::context::{Speaker, WorkerContext};
+use super::connections::Connections;
+use super::context::{Speaker, TurnTally, WorkerContext};
+use super::deliver::Deliverer;
 use super::drain::Drain;
-use super::fan_out::Offered;
-use super::gathering::{FanOut, Gathering, ParcelLoad};
-use super::handle::{Instruction, Report, WorkerHandle, WorkerSlot};
+use super::handle::{Instruction, WorkerHandle, WorkerSlot};
 use super::listener::Listener;
-use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
-use super::rooms::LocalRoom;
-use super::slab::Slab;
+use super::members::RoomMembers;
+use super::memory::BUFFER_BYTES;
+use super::port::{LISTEN, Port, Ready, WAKE};
+use super::report::Reporter;
 use super::supplies::{OnClose, Supplies};
-use super::timers::{TIMER_MAX, Timers};
-use crate::broker::ledger::Ledger;
+use crate::broker::Consumers;
+use crate::broker::placement::ACCEPT;
 use crate::broker::queue::Bounds;
-use crate::broker::{Consumers, Parcel};
 use crate::clock::Millis;
 use crate::metrics::count;
-use crate::name::RoomName;
-use crate::protocol::CloseReason;
-use std::collections::HashMap;
+use crate::panics::caught;
 use std::io::{ErrorKind, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The lent read buffer. Larger than a default message with its header, so that one is usually
-/// decoded in place.
-pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Reads of one connection in one turn; then the others have theirs.
 const READS_PER_TURN: usize = 8;
@@ -37,63 +30,31 @@ const READS_PER_TURN: usize = 8;
 /// How often a drain looks which connections are due.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
-type AuditReply = (Option<RoomName>, Box<dyn FnOnce(Report) + Send>);
-
+/// One worker: composed of its [`Connections`], its [`RoomMembers`] of rooms and the [`Deliverer`] between them.
 pub(super) struct Worker<P: Port, C: Consumers> {
-    pub(super) port: P,
     handle: Arc<WorkerHandle<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
     begun: Millis,
     pub(super) on_close: OnClose,
     pub(super) context: WorkerContext<C>,
-    pub(super) rules: Rules,
-    pub(super) bounds: Bounds,
-    pub(super) clients: Slab<Client<P::Socket>>,
-    pub(super) rooms: Slab<LocalRoom>,
+    pub(super) connections: Connections<P>,
+    pub(super) members: RoomMembers,
+    pub(super) deliverer: Deliverer,
     /// Where connections come in, on the worker that listens.
     pub(super) listener: Option<Listener<P>>,
-    pub(super) timers: Timers,
     /// The read buffer, lent for one event.
     pub(super) buffer: Vec<u8>,
-    /// Parcels taken from the mailbox.
-    pub(super) parcels: Vec<Parcel>,
-    /// Of these, what has been dealt with since room was made for it.
-    pub(super) done: ParcelLoad,
-    /// What has been taken and no room has been made for yet.
-    pub(super) held: ParcelLoad,
-    /// Deliveries and bytes of the parcel that is being delivered.
-    pub(super) in_hand: Option<(u64, usize)>,
-    pub(super) agenda: Agenda,
-    /// What is for connections that are in no room.
-    pub(super) apart: FanOut,
-    /// Rooms left with deliveries still waiting, by connection: those stay in the room's account.
-    pub(super) left_with_backlog: HashMap<u64, u64>,
     fired: Vec<u64>,
-    pub(super) audits: Vec<AuditReply>,
+    reporter: Reporter,
     pub(super) drain: Option<Drain>,
-    /// Scratch of a fan-out: the bytes of its frames in a row, with the asides of a member between
-    /// them, and what became of them.
-    pub(super) blob: Vec<u8>,
-    pub(super) mixed: Vec<u8>,
-    pub(super) offered: Offered,
-    /// An emptied fan-out, for the next room that begins one.
-    pub(super) spare_fan_out: Option<Box<FanOut>>,
-    /// Emptied gatherings, for the next rooms that need one.
-    #[expect(
-        clippy::vec_box,
-        reason = "they move in and out of rooms, where a box is 8 bytes"
-    )]
-    pub(super) spare: Vec<Box<Gathering>>,
-    /// What has been added to the shared metrics already.
-    pub(super) counted: Ledger,
 }
 
 impl<P: Port, C: Consumers> Drop for Worker<P, C> {
     /// However it ends, nothing waits for it in vain, and admission gets every place back.
     fn drop(&mut self) {
         self.context.broker.placement().ended(self.context.worker);
-        if catch_unwind(AssertUnwindSafe(|| self.give_up())).is_err() {
+        if caught(|| self.give_up()).is_none() {
             tracing::error!("a worker that ended could not put its affairs in order");
         }
         for instruction in self.handle.end() {
@@ -101,8 +62,8 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
                 (self.on_close)(handoff.peer);
             }
         }
-        for index in 0..self.clients.places() {
-            if let Some(client) = self.clients.at_mut(index) {
+        for index in 0..self.connections.clients.places() {
+            if let Some(client) = self.connections.clients.at_mut(index) {
                 (self.on_close)(client.peer);
                 self.context.metrics.connections.dec();
                 let placement = self.context.broker.placement();
@@ -117,39 +78,19 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let config = &supplies.config;
         let now = slot.port.now();
         Self {
-            port: slot.port,
             handle: slot.handle,
             turned: now,
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
             context: WorkerContext::new(id, now, supplies, consumers),
-            rules: Rules::new(config),
-            bounds: Bounds {
-                capacity: u32::try_from(config.queue.capacity).unwrap_or(u32::MAX),
-                bytes_max: config.queue.bytes_max,
-                overflow: config.queue.overflow,
-            },
-            clients: Slab::default(),
-            rooms: Slab::default(),
+            connections: Connections::new(slot.port, config),
+            members: RoomMembers::default(),
+            deliverer: Deliverer::new(Bounds::from(&config.queue)),
             listener: None,
-            timers: Timers::new(now),
             buffer: vec![0; BUFFER_BYTES],
-            parcels: Vec::new(),
-            done: ParcelLoad::default(),
-            held: ParcelLoad::default(),
-            in_hand: None,
-            agenda: Agenda::default(),
-            apart: FanOut::default(),
-            left_with_backlog: HashMap::new(),
             fired: Vec::new(),
-            audits: Vec::new(),
+            reporter: Reporter::default(),
             drain: None,
-            blob: Vec::new(),
-            mixed: Vec::new(),
-            offered: Offered::default(),
-            spare_fan_out: None,
-            spare: Vec::new(),
-            counted: Ledger::default(),
         }
     }
 
@@ -158,13 +99,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         loop {
             while !self.is_done() {
                 let timeout = self.timeout();
-                if let Err(error) = self.port.wait(&mut events, timeout)
+                let port = &mut self.connections.port;
+                if let Err(error) = port.wait(&mut events, timeout)
                     && error.kind() != ErrorKind::Interrupted
                 {
                     tracing::error!(%error, "poll failed");
                     return;
                 }
-                let now = self.port.now();
+                let now = self.connections.port.now();
                 self.turn(now, now, &events);
             }
             // Nobody gives this worker anything from here on; who was on the way is still answered.
@@ -180,28 +122,32 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.
     pub(super) fn is_done(&self) -> bool {
-        self.drain.is_some() && self.clients.is_empty() && self.listener.is_none()
+        self.drain.is_some() && self.connections.clients.is_empty() && self.listener.is_none()
     }
 
     /// One turn at `now`, with the events of a poll; `begun` is the same by the clock.
     pub(super) fn turn(&mut self, now: Millis, begun: Millis, events: &P::Events) {
         self.begun = begun;
         self.turned = now;
-        self.context.begin_turn(now, self.port.wall());
+        self.context.begin_turn(now, self.connections.port.wall());
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
-        self.timers.expire(now, &mut self.fired);
+        self.connections.timers.expire(now, &mut self.fired);
         self.take_instructions();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
             match ready.key {
                 WAKE => {}
-                LISTEN => self.accept_ready(),
+                LISTEN => {
+                    if let Some(listener) = &mut self.listener {
+                        listener.set_ready();
+                    }
+                }
                 key => self.contained(key, |worker, key| worker.on_ready(key, ready)),
             }
         }
-        self.agenda.polled(count);
-        let unread = self.agenda.take_unread();
+        self.connections.agenda.polled(count);
+        let unread = self.connections.agenda.take_unread();
         count += unread.len();
         for key in unread {
             // To the end: it may have been announced while this connection could not be read.
@@ -222,10 +168,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     pub(super) fn timeout(&self) -> Option<Duration> {
         let mailboxes = self.context.broker.mailboxes();
         // What has been taken from the mailbox and waits to be written is counted there too.
-        if self.agenda.is_urgent() || !mailboxes.is_empty(self.context.worker) {
+        if self.connections.agenda.is_urgent() || !mailboxes.is_empty(self.context.worker) {
             return Some(Duration::ZERO);
         }
-        let next = self.timers.next(self.context.now);
+        let next = self.connections.timers.next(self.context.now);
         let next = match &self.listener {
             Some(listener) => listener.sooner(self.context.now, next),
             None => next,
@@ -239,7 +185,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Takes the time again, in the middle of a turn.
     pub(super) fn take_time(&mut self) {
-        let passed = self.port.now().since(self.begun);
+        let passed = self.connections.port.now().since(self.begun);
         self.context.now = self.context.now.max(self.turned + passed);
     }
 
@@ -252,26 +198,60 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     fn follow(&mut self, instruction: Instruction<P>) {
         match instruction {
             Instruction::Open(handoff) => self.open(*handoff),
-            Instruction::Listen(listener) => self.listen_at(*listener),
+            Instruction::Listen(mut listener) => {
+                listener.start(&self.connections.port);
+                self.listener = Some(*listener);
+            }
             Instruction::Drain { reason, deadline } => {
-                self.shut();
-                let connections = self.clients.len() as u64;
+                if let Some(listener) = &mut self.listener {
+                    listener.end_soon();
+                }
+                let connections = self.connections.clients.len() as u64;
                 self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
             }
-            Instruction::Audit(room, reply) => self.audits.push((room, reply)),
+            Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
+        }
+    }
+
+    /// Accepts who is there.
+    fn accept(&mut self) {
+        let Some(listener) = &mut self.listener else {
+            return;
+        };
+        let now = self.context.now;
+        let metrics = &self.context.metrics;
+        self.context.tally.accepted += listener.accept(&mut self.connections, now, metrics);
+        if listener.is_over() {
+            self.stop_listening();
+        }
+    }
+
+    /// Something happened to a socket whose client may not have spoken yet.
+    fn on_arrival(&mut self, ready: Ready) {
+        let Some(listener) = &mut self.listener else {
+            return;
+        };
+        let (now, worker) = (self.context.now, self.context.worker);
+        let connections = &mut self.connections;
+        if let Some(opening) = listener.on_ready(ready, connections, now, worker, &mut self.buffer)
+        {
+            self.begin(ready.key, opening.handoff, opening.armed);
+            if opening.has_more {
+                self.connections.agenda.read_again(ready.key);
+            }
         }
     }
 
     fn on_ready(&mut self, key: u64, ready: Ready) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return self.on_arrival(key, ready);
+        let Some(client) = self.connections.clients.get_mut(key) else {
+            return self.on_arrival(ready);
         };
         if ready.has_failed {
-            self.agenda.mark_gone(key, Ended::Gone);
+            self.connections.agenda.mark_gone(key, Ended::Gone);
             return;
         }
         if ready.is_writable && !client.connection.outbound.is_idle() {
-            self.agenda.touch(key);
+            self.connections.agenda.touch(key);
         }
         if ready.is_readable || ready.is_read_closed {
             self.read(key, ready.is_read_closed);
@@ -282,7 +262,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// `to_the_end`: the end of the stream may have been announced, and will not be again.
     fn read(&mut self, key: u64, to_the_end: bool) {
         for _ in 0..READS_PER_TURN {
-            let Some(client) = self.clients.get_mut(key) else {
+            let Some(client) = self.connections.clients.get_mut(key) else {
                 return;
             };
             if client.is_finished() {
@@ -294,7 +274,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             client.incoming = ReadSide::Drained;
             match client.socket.read(&mut self.buffer) {
-                Ok(0) => return self.finish(key),
+                Ok(0) => return self.connections.finish(key, self.context.now),
                 Ok(count) => {
                     self.context.tally.bytes_read += count as u64;
                     let mut buffer = std::mem::take(&mut self.buffer);
@@ -309,10 +289,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.agenda.mark_gone(key, Ended::Gone),
+                Err(_) => return self.connections.agenda.mark_gone(key, Ended::Gone),
             }
         }
-        self.agenda.read_again(key);
+        self.connections.agenda.read_again(key);
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
@@ -328,24 +308,27 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         take_in: impl FnOnce(&mut Connection, Millis, &Rules, &mut Speaker<'_, C>) -> Reading,
     ) {
         let Self {
-            clients,
-            rooms,
+            connections,
+            members,
             context,
-            rules,
             ..
         } = self;
-        let Some(client) = clients.get_mut(key) else {
+        let Some(client) = connections.clients.get_mut(key) else {
             return;
         };
         let was_held = client.connection.is_held();
-        let local = client.seat.and_then(|seat| rooms.at_mut(seat.room));
+        let room = members.room(client.seat);
         let now = context.now;
-        let room = local.map(|local| &local.room);
         let mut speaker = Speaker::new(context, key, &mut client.role, room);
-        let reading = take_in(&mut client.connection, now, rules, &mut speaker);
+        let reading = take_in(
+            &mut client.connection,
+            now,
+            &connections.rules,
+            &mut speaker,
+        );
         client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
-            self.agenda.touch(key);
+            connections.agenda.touch(key);
         }
         match reading {
             Reading::Open | Reading::Awaiting => {}
@@ -355,16 +338,16 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                     count(&context.metrics.reads_paused, "reason", "mailbox");
                 }
                 client.leave_unread();
-                self.agenda.stall(key);
+                connections.agenda.stall(key);
             }
             Reading::Slowed(until) => {
                 count(&context.metrics.reads_paused, "reason", "bytes");
                 client.slowed = until;
                 client.leave_unread();
             }
-            Reading::Ending => self.note_end(key),
+            Reading::Ending => connections.note_end(key),
         }
-        self.arm(key);
+        connections.arm(key, now);
     }
 
     /// Goes on with the input a connection has kept; then with its socket.
@@ -372,30 +355,17 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         self.listen(key, |connection, now, rules, speaker| {
             connection.resume(now, rules, replied, speaker)
         });
-        let Some(client) = self.clients.get_mut(key) else {
+        let Some(client) = self.connections.clients.get_mut(key) else {
             return;
         };
         if client.is_paused() {
             return;
         }
         if client.is_finished() {
-            self.finish(key);
+            let now = self.context.now;
+            self.connections.finish(key, now);
         } else if client.take_unread() {
-            self.agenda.read_again(key);
-        }
-    }
-
-    /// Sets a connection's timer, unless an earlier one is set.
-    pub(super) fn arm(&mut self, key: u64) {
-        let now = self.context.now;
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        let next = client.connection.next_timer(&self.rules);
-        let at = next.min(client.slowed).min(now + TIMER_MAX);
-        if at < client.armed {
-            client.armed = at;
-            self.timers.arm(at, key);
+            self.connections.agenda.read_again(key);
         }
     }
 
@@ -409,38 +379,32 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     }
 
     fn on_timer(&mut self, key: u64, now: Millis) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return self.on_arrival_timer(key);
-        };
-        if now < client.armed {
-            return; // Left over from before an earlier one was set.
-        }
-        client.armed = Millis::NEVER;
-        if client.slowed <= now {
-            client.slowed = Millis::NEVER;
-            if client.take_unread() {
-                self.agenda.read_again(key);
+        let metrics = &self.context.metrics;
+        if self.connections.clients.get_mut(key).is_none() {
+            if let Some(listener) = &mut self.listener {
+                listener.on_timer(key, &mut self.connections, now, metrics);
             }
+        } else if self.connections.on_timer(key, now) {
+            count(&metrics.violations, "kind", STALL);
         }
-        let alive = client.connection.on_timer(now, &self.rules);
-        if !client.connection.outbound.is_idle() {
-            self.agenda.touch(key);
-        }
-        if alive.is_none() {
-            if !client.connection.has_said_close() {
-                // It reads nothing: what the kernel holds for it is given up too.
-                client.socket.forsake();
-            }
-            let ended = client.ended();
-            self.agenda.mark_gone(key, ended);
-            return;
-        }
-        if client.begins_to_end() {
-            if client.connection.ending() == Some(CloseReason::Policy) {
-                count(&self.context.metrics.violations, "kind", STALL);
-            }
-            self.agenda.end(key);
-        }
-        self.arm(key);
+    }
+
+    /// Adds the turn's counts to the shared metrics and answers audits.
+    pub(super) fn report(&mut self) {
+        let Self {
+            context, members, ..
+        } = self;
+        let TurnTally {
+            bytes_read,
+            accepted,
+        } = std::mem::take(&mut context.tally);
+        context.consumers.end_turn();
+        context.metrics.bytes_read.inc_by(bytes_read);
+        let (broker, worker) = (&context.broker, context.worker);
+        let work = self.reporter.work(members) + accepted * ACCEPT;
+        broker.placement().worked(worker, context.now, work);
+        self.reporter.publish(&context.metrics, members);
+        let connections = self.connections.clients.len();
+        self.reporter.answer(broker, worker, connections, members);
     }
 }

@@ -129,12 +129,12 @@ fn the_channels_at_redis_are_the_rooms_with_members_r14() {
     );
 }
 
+type StartNode = fn(&Redis, &[&str]) -> Gateway;
+
 #[test]
 fn members_of_a_relay_see_each_others_frames_on_every_node() {
     let route = "routes=[{path=\"/ws/board/{id:int}/\", handler=\"relay\"}]";
-    let modes: [(&str, fn(&Redis, &[&str]) -> Gateway); 2] =
-        [("pubsub", node), ("streams", stream_node)];
-    for (mode, start) in modes {
+    for (mode, start) in [("pubsub", node as StartNode), ("streams", stream_node)] {
         let redis = Redis::start(&[]);
         let nodes = [start(&redis, &[route]), start(&redis, &[route])];
         let [mut ann, mut bob] = [&nodes[0], &nodes[1]].map(|node| node.connect("/ws/board/7/"));

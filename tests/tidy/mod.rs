@@ -2,20 +2,14 @@
 //! (which `tests/run` checks first) makes that reliable enough.
 
 mod circles;
+mod lengths;
 mod names;
 mod source;
+mod words;
 
 use crate::support::repository;
 use source::{Source, identifier, is_word, product, sources, test_files};
 use std::fs;
-
-/// Longest file.
-const FILE_LINES_MAX: usize = 500;
-/// Lines of the library's files without its tests: half are at most so long, and nine of ten.
-const FILE_LINES_MEDIAN: usize = 150;
-const FILE_LINES_P90: usize = 350;
-/// Longest function, blank lines and comments not counted.
-const FUNCTION_LINES_MAX: usize = 70;
 
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
@@ -27,7 +21,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (3, &["bridge", "channels", "assistant", "auth"]),
     (2, &["broker", "redis", "transport", "http_client"]),
     (1, &["protocol", "telemetry", "http"]),
-    (0, &["config", "name", "metrics", "clock", "sync"]),
+    (0, &["config", "name", "metrics", "clock", "panics", "sync"]),
 ];
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
@@ -106,12 +100,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("webpki", &["redis"]),
 ];
-
-/// Words that name no thing. `Handler` is the configuration's own word for what serves a route.
-const BANNED: &[&str] = &[
-    "util", "utils", "helper", "helpers", "manager", "handler", "common",
-];
-const BANNED_EXCEPT: &[&str] = &["Handler"];
 
 #[track_caller]
 fn report(faults: &[String]) {
@@ -251,127 +239,6 @@ fn a_crate_is_named_only_by_its_modules() {
                         source.name()
                     ));
                 }
-            }
-        }
-    }
-    report(&faults);
-}
-
-#[test]
-fn files_are_at_most_500_lines_long() {
-    let mut faults = Vec::new();
-    for source in sources() {
-        let lines = source.text.lines().count();
-        if lines > FILE_LINES_MAX {
-            faults.push(format!("{}: {lines} lines", source.name()));
-        }
-    }
-    report(&faults);
-}
-
-#[test]
-fn most_files_are_short() {
-    let sources = sources();
-    let tests = test_files(&sources);
-    let is_product = |source: &&Source| {
-        let is_test = tests.iter().any(|test| source.path.starts_with(test));
-        source.name().starts_with("src/") && !is_test
-    };
-    let mut files: Vec<(usize, String)> = sources
-        .iter()
-        .filter(is_product)
-        .map(|source| (source.text.lines().count(), source.name()))
-        .collect();
-    files.sort_unstable();
-    for (share, most) in [(50, FILE_LINES_MEDIAN), (90, FILE_LINES_P90)] {
-        let (lines, name) = files.get(files.len() * share / 100).expect("files");
-        assert!(*lines <= most, "{share}%: {name} has {lines}, over {most}");
-    }
-}
-
-#[test]
-fn functions_are_at_most_70_lines_long() {
-    let mut faults = Vec::new();
-    for source in sources() {
-        let mut open: Option<(String, usize, usize)> = None;
-        for (number, line) in source.code() {
-            let body = line.trim_start();
-            let indent = line.split_at(line.len() - body.len()).0;
-            if let Some((end, start, count)) = &mut open {
-                if line.trim_end() == *end {
-                    if *count > FUNCTION_LINES_MAX {
-                        faults.push(format!("{}:{start}: {count} lines", source.name()));
-                    }
-                    open = None;
-                } else {
-                    *count += usize::from(!body.trim().is_empty());
-                }
-            } else if is_function(body) && !line.trim_end().ends_with([';', '}']) {
-                open = Some((format!("{indent}}}"), number, 0));
-            }
-        }
-    }
-    report(&faults);
-}
-
-fn is_function(line: &str) -> bool {
-    let mut words = line.split(' ').take(6);
-    let before = [
-        "pub",
-        "pub(crate)",
-        "pub(super)",
-        "const",
-        "async",
-        "unsafe",
-        "extern",
-        "\"C\"",
-    ];
-    words.find(|word| !before.contains(word)) == Some("fn")
-}
-
-/// The words of `CamelCase` or `snake_case`, in lower case.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    for character in name.chars() {
-        if character == '_' || character == '-' || character == '.' || character.is_uppercase() {
-            words.push(String::new());
-        }
-        if character.is_alphanumeric() {
-            words
-                .last_mut()
-                .expect("never empty")
-                .extend(character.to_lowercase());
-        }
-    }
-    words
-}
-
-fn is_banned(name: &str) -> bool {
-    let banned = |word: &String| BANNED.contains(&word.as_str());
-    !BANNED_EXCEPT.contains(&name) && words(name).iter().any(banned)
-}
-
-#[test]
-fn files_types_and_modules_have_names_that_say_something() {
-    let mut faults = Vec::new();
-    for source in sources() {
-        let file = source
-            .path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if is_banned(&file) {
-            faults.push(format!("{}: file name", source.name()));
-        }
-        for (number, line) in source.code() {
-            let mut parts = line
-                .split_whitespace()
-                .skip_while(|part| part.starts_with("pub"));
-            let keyword = parts.next().unwrap_or_default();
-            let name = identifier(parts.next().unwrap_or_default());
-            if ["struct", "enum", "trait", "type", "mod"].contains(&keyword) && is_banned(name) {
-                faults.push(format!("{}:{number}: {keyword} {name}", source.name()));
             }
         }
     }

@@ -26,6 +26,7 @@ impl Report {
             lines.add("lives", per_second(f.lives, f.lives_per_second));
         }
         match self.across {
+            Some(_) if self.latency.count == 0 => {}
             Some(_) => lines.latency("same node", &self.latency, 3),
             None => lines.latency("latency", &self.latency, 2),
         }

@@ -272,12 +272,7 @@ impl Companion for Crossing {
         self.look(engine);
         self.note_recovery(engine);
         self.end_faults();
-        // What came after the last sample.
-        let far = &mut engine.traffic.far;
-        self.latency.0 += &far.latency;
-        if let Some(bare) = &self.bare {
-            self.latency.1 += &bare.latency;
-        }
+        let far = &engine.traffic.far;
         let struck = self.seen.iter().skip(1).map(|seen| seen.struck);
         let strikes = self.seen.iter().zip(struck.chain([u64::MAX]));
         let strikes = strikes.map(|(seen, until)| told(*seen, until, &self.looks, self.begun));

@@ -1,6 +1,6 @@
 //! The nodes of a run and the Redis between them, started here.
 
-use super::store::Store;
+use super::store::{Home, Store};
 use super::watch;
 use crate::cli::{FaultKind, Options, Servers, Xnode};
 use crate::clock::{SECOND, until};
@@ -53,11 +53,14 @@ impl Stage {
         (core, generator): (Option<usize>, Option<usize>),
     ) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let home = Home {
+            folder: folder.path(),
+            appendonly: args.appendonly,
+            core,
+        };
         let store = match args.fault {
-            Some(FaultKind::Failover) => {
-                Store::start_watched(folder.path(), args.appendonly, core)?
-            }
-            _ => Store::start(folder.path(), args.appendonly, core)?,
+            Some(FaultKind::Failover) => Store::start_watched(home)?,
+            _ => Store::start(home)?,
         };
         let command = command(args, options, &store.url())?;
         let mut nodes = Vec::new();

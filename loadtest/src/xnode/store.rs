@@ -5,7 +5,7 @@ use crate::server::{Ready, Server, Spec};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Sentinels of a failover.
@@ -31,14 +31,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// One Redis in this folder.
+    /// One Redis.
     /// Errors: There is none on this machine, or it does not start.
-    pub(super) fn start(
-        folder: &Path,
-        appendonly: bool,
-        core: Option<usize>,
-    ) -> Result<Self, String> {
-        let spec = redis(folder, "redis", appendonly, "", core)?;
+    pub(super) fn start(home: Home<'_>) -> Result<Self, String> {
+        let spec = home.redis("redis", "")?;
         let master = Server::start(&spec)?;
         Ok(Self {
             port: master.port,
@@ -51,22 +47,16 @@ impl Store {
 
     /// A master, a replica, and three Sentinels that take it for dead after 500 ms.
     /// Errors: As [`Store::start`], or they do not find each other.
-    pub(super) fn start_watched(
-        folder: &Path,
-        appendonly: bool,
-        core: Option<usize>,
-    ) -> Result<Self, String> {
-        let mut store = Self::start(folder, appendonly, core)?;
+    pub(super) fn start_watched(home: Home<'_>) -> Result<Self, String> {
+        let mut store = Self::start(home)?;
         let of = format!("--replicaof 127.0.0.1 {}", store.port);
-        let replica = redis(folder, "replica", appendonly, &of, core)?;
-        store.replica = Some(Server::start(&replica)?);
+        store.replica = Some(Server::start(&home.redis("replica", &of)?)?);
         store.until("the replica to follow", |store| {
-            store
-                .replica_says(&["INFO", "replication"])
-                .contains("master_link_status:up")
+            let info = store.replica_says(&["INFO", "replication"]);
+            info.contains("master_link_status:up")
         })?;
         for number in 0..SENTINELS {
-            let sentinel = sentinel(folder, number, store.port, core)?;
+            let sentinel = home.sentinel(number, store.port)?;
             store.sentinels.push(Server::start(&sentinel)?);
         }
         store.until("the Sentinels to know each other", |store| {
@@ -161,51 +151,52 @@ impl Drop for Store {
     }
 }
 
-fn redis(
-    folder: &Path,
-    name: &str,
-    appendonly: bool,
-    more: &str,
-    core: Option<usize>,
-) -> Result<Spec, String> {
-    let appendonly = if appendonly { "yes" } else { "no" };
-    let command = format!(
-        "redis-server --port {{port}} --bind 127.0.0.1 --save '' --appendonly {appendonly} --dir . \
-         --repl-diskless-sync-delay 0 {more}"
-    );
-    spec(folder.join(name), command, core)
+/// Where this run's servers live, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) appendonly: bool,
+    pub(super) core: Option<usize>,
 }
 
-fn sentinel(
-    folder: &Path,
-    number: usize,
-    master: u16,
-    core: Option<usize>,
-) -> Result<Spec, String> {
-    let folder = folder.join(format!("sentinel-{number}"));
-    let text = format!(
-        "bind 127.0.0.1\ndir .\n\
-         sentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
-         sentinel down-after-milliseconds {MASTER} 500\n\
-         sentinel failover-timeout {MASTER} 2000\n"
-    );
-    let command = "redis-server sentinel.conf --sentinel --port {port}".to_owned();
-    let spec = spec(folder.clone(), command, core)?;
-    std::fs::write(folder.join("sentinel.conf"), text).map_err(|error| error.to_string())?;
-    Ok(spec)
-}
+impl Home<'_> {
+    fn redis(self, name: &str, more: &str) -> Result<Spec, String> {
+        let appendonly = if self.appendonly { "yes" } else { "no" };
+        let command = format!(
+            "redis-server --port {{port}} --bind 127.0.0.1 --save '' --appendonly {appendonly} --dir . \
+             --repl-diskless-sync-delay 0 {more}"
+        );
+        self.spec(name, command)
+    }
 
-/// A server in a folder of its own.
-fn spec(folder: PathBuf, command: String, core: Option<usize>) -> Result<Spec, String> {
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    Ok(Spec {
-        command,
-        ready: Ready::Tcp,
-        core,
-        log: Some(folder.join("log.txt")),
-        directory: Some(folder),
-        ..Spec::default()
-    })
+    fn sentinel(self, number: usize, master: u16) -> Result<Spec, String> {
+        let name = format!("sentinel-{number}");
+        let text = format!(
+            "bind 127.0.0.1\ndir .\n\
+             sentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds {MASTER} 500\n\
+             sentinel failover-timeout {MASTER} 2000\n"
+        );
+        let command = "redis-server sentinel.conf --sentinel --port {port}".to_owned();
+        let spec = self.spec(&name, command)?;
+        let file = self.folder.join(name).join("sentinel.conf");
+        std::fs::write(file, text).map_err(|error| error.to_string())?;
+        Ok(spec)
+    }
+
+    /// A server in a folder of its own.
+    fn spec(self, name: &str, command: String) -> Result<Spec, String> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        Ok(Spec {
+            command,
+            ready: Ready::Tcp,
+            core: self.core,
+            log: Some(folder.join("log.txt")),
+            directory: Some(folder),
+            ..Spec::default()
+        })
+    }
 }
 
 /// A command in Redis' protocol.

@@ -1,5 +1,5 @@
 //! The assistant that works offline: the best entry of a local knowledge file, or a polite
-//! "I do not know". It ranks words; it understands nothing and invents nothing.
+//! "I do not know". This backend ranks words; it understands nothing and invents nothing.
 //!
 //! Ranking is BM25 (crate `bm25`, k1 = 1.2, b = 0.75) over question, keywords and answer, where
 //! question and keywords weigh three times. Two rules stand round it. A question asked word by word
@@ -13,12 +13,12 @@ mod knowledge;
 mod words;
 
 use super::{Assistant, Error, Failure, Piece, Question, Replies};
+use crate::panics::caught;
 use bm25::{Embedder, EmbedderBuilder, Scorer, TokenEmbedder, Tokenizer};
 use knowledge::{Knowledge, KnowledgeEntry};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,10 +120,9 @@ impl Assistant for Faq {
         let (pieces, replies) = Replies::channel();
         let index = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
-            let find = || index.find(question.room.business_id(), &question.text);
-            let found = catch_unwind(AssertUnwindSafe(find));
+            let found = caught(|| index.find(question.room.business_id(), &question.text));
             let piece = found.map(|text| Piece::Text(text.to_owned()));
-            for piece in [piece.map_err(|_panic| Failure::Panicked), Ok(Piece::End)] {
+            for piece in [piece.ok_or(Failure::Panicked), Ok(Piece::End)] {
                 if pieces.blocking_send(piece).is_err() {
                     // Nobody waits any more: the prompt has timed out and was apologised for.
                     return;

@@ -62,7 +62,7 @@ pub struct EnvelopeHead {
 pub enum EnvelopeEntry<'a> {
     /// A publication.
     Message {
-        /// Its number in the room of its node, from 1.
+        /// The publication's number in the room of its node, from 1.
         number: u64,
         /// When it stops being worth delivering, in milliseconds since 1970.
         deadline: u64,
@@ -84,7 +84,7 @@ pub enum EnvelopeFault {
     /// Not our version.
     #[error("unknown version")]
     Version,
-    /// It ends within a field, or a length points past its end.
+    /// The envelope ends within a field, or a length points past its end.
     #[error("cut off")]
     Cut,
     /// An entry of no known kind.

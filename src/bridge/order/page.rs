@@ -22,7 +22,7 @@ const PLACE_BYTES: usize = 24;
 pub struct Announcement<'a> {
     /// Where the first one is.
     pub first: Position,
-    /// They, one for each offset from there.
+    /// The messages, one for each offset from there.
     pub envelope: Envelope<'a>,
 }
 

@@ -133,7 +133,7 @@ fn strangers_have_no_more_room_than_this() {
         roll.hear(&card(1, 2, 0), other, Millis(0));
     }
     assert_eq!(roll.len(), NODES_MAX);
-    // They are gone, and nobody has asked meanwhile.
+    // Those nodes are gone, and nobody has asked meanwhile.
     roll.hear(&card(1, 2, 0), card(2, 1, 0), Millis(5_000));
     assert_eq!(roll.len(), 1);
 }

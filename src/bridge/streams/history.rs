@@ -17,7 +17,7 @@ pub enum NoHistory {
     /// Nothing keeps one.
     #[error("no history is kept: bridge.mode is not \"streams\"")]
     NotKept,
-    /// Its Redis cannot be asked.
+    /// The room's Redis cannot be asked.
     #[error("the room's Redis is down")]
     Down,
     /// Redis did not answer, or not with a history.
@@ -39,7 +39,7 @@ pub struct Kept {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptMessage {
-    /// Its place in the room, from 1.
+    /// The message's place in the room, from 1.
     pub offset: u64,
     /// Milliseconds since 1970, by the clock of Redis.
     pub millis: u64,

@@ -125,7 +125,7 @@ async fn read(
     };
     let context = streams.context(link);
     let mut tally = HearTally::default();
-    // It may have died, or come to life, while Redis was asked.
+    // The room may have died, or come to life, while Redis was asked.
     let room = broker.named(name.as_str());
     let mut take = |ready: &mut Vec<Publication>| {
         link.order(name.as_str(), |order| {

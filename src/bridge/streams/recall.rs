@@ -2,7 +2,7 @@
 //!
 //! A publication that does not come back within `bridge.order_timeout` is delivered at once, and its
 //! room goes on alone: perhaps only that room's gap takes long. When Redis does not answer an append
-//! within that time, or the session ends, all rooms do. They are ordered again once answers are quick.
+//! within that time, or the session ends, all rooms do. Rooms are ordered again once answers are quick.
 
 use super::redis_streams::{Streams, moment, within};
 use crate::bridge::link::RedisLink;

@@ -347,9 +347,9 @@ impl Streams {
 /// How many rooms of a link are what.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::bridge) struct States {
-    /// Their members see the order of all nodes.
+    /// Rooms whose members see the order of all nodes.
     pub(in crate::bridge) ordered: i64,
-    /// Their members see their own at once.
+    /// Rooms whose members see their own at once.
     pub(in crate::bridge) alone: i64,
     /// Of both, those that are not where their stream is.
     pub(in crate::bridge) reading: i64,

@@ -42,7 +42,7 @@ impl Refused {
         }
     }
 
-    /// It may be read.
+    /// The room's stream may be read again.
     pub(super) fn remove(&self, name: &RoomName) {
         self.rooms.lock().remove(name);
     }

@@ -9,13 +9,13 @@ pub const DEPTH_MAX: usize = 64;
 /// Most values in a message, keys not counted. One takes a byte at least and becomes up to 56.
 pub const VALUES_MAX: usize = 65_536;
 
-/// Why a message cannot be read. It is dropped and counted by [`Poison::label`].
+/// Why a message cannot be read. Such a message is dropped and counted by [`Poison::label`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Poison {
     /// Longer than `message_bytes`.
     #[error("longer than channels.message_bytes")]
     TooLong,
-    /// It ends before what it announces.
+    /// The message ends before what it announces.
     #[error("ends before what it announces")]
     Truncated,
     /// Bytes after its end.

@@ -106,7 +106,7 @@ impl DjangoCodec {
     /// Reads a message. `now` is the Unix time in seconds; `scratch` holds what was decrypted.
     ///
     /// # Errors
-    /// Anything that is not a message of this configuration. It never panics, and whatever is
+    /// Anything that is not a message of this configuration. Reading never panics, and whatever is
     /// announced it needs at most 8 times `message_bytes` and 20 MiB (both with JSON; measured).
     pub fn decode<'a>(
         &self,

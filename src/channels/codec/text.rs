@@ -11,7 +11,7 @@ use crate::protocol::python;
 
 /// Reads a message.
 ///
-/// Python's reader accepts more than JSON (NaN, integers of any length), and so does this one. Its
+/// Python's reader accepts more than JSON (NaN, integers of any length), and so does this one. The
 /// tree holds four bytes a character and up to 300 a value; both are bounded, by `message_bytes` and
 /// [`VALUES_MAX`].
 pub(in crate::channels) fn read(bytes: &[u8]) -> Result<Map<'static>, Poison> {
@@ -75,7 +75,7 @@ fn unicode(text: &[u32]) -> Result<String, Poison> {
 
 /// Writes JSON piece by piece.
 ///
-/// It recurses; values that were read are at most [`DEPTH_MAX`] deep.
+/// Writing recurses; values that were read are at most [`DEPTH_MAX`] deep.
 pub(in crate::channels) struct JsonWriter<'o> {
     pub(in crate::channels) out: &'o mut Vec<u8>,
     pub(in crate::channels) dialect: Dialect,

@@ -17,7 +17,7 @@ use crate::config::channels::ChannelsSettings;
 use crate::redis::RedisCommand;
 
 /// `EVAL` of a message for the keys of one host: `KEYS` are its destinations, `ARGV` a message for
-/// each, a capacity for each, the time and the expiry. Its reply is how many keys were full and did
+/// each, a capacity for each, the time and the expiry. The reply is how many keys were full and did
 /// not get their message.
 pub const SEND: &str = "\
 local full = 0
@@ -34,7 +34,7 @@ end
 return full
 ";
 
-/// `EVAL` before a receive: puts back what a process that died was handling. Its keys come as
+/// `EVAL` before a receive: puts back what a process that died was handling. The keys come as
 /// `ARGV`, which Redis Cluster does not allow; the layer does not run there either.
 ///
 /// Only for general channels, whose `$inflight` may be a dead worker's. Nobody handles a message of

@@ -11,7 +11,7 @@
 //! Source of the first two: `parse_url` of redis-py 5 to 8, whose answers the tests hold; what is
 //! refused here and taken there is listed with them. User, password, path and options are
 //! percent-decoded. `hosts` of a `settings.py` may also be pairs and tables, see
-//! [`Host`](super::channels::Host).
+//! [`HostAddress`](super::channels::HostAddress).
 //!
 //! No sentence about a mistake repeats any part of the text: a broken address may hold its password
 //! anywhere.

@@ -39,7 +39,7 @@ struct Watched<T> {
     held: bool,
     /// When the last member left, if none is there.
     left: Millis,
-    /// It stands in [`Table::idle`]: once, however often members come and go.
+    /// The room stands in [`Table::idle`]: once, however often members come and go.
     is_idle: bool,
     /// What the owner knows of it.
     state: T,

@@ -1,6 +1,6 @@
 //! The path as `django_supportal` 1.0.2 takes it (dialect `django`).
 //!
-//! Its route is matched in full against the percent-decoded path without its leading slashes:
+//! The route of dialect `django` is matched in full against the percent-decoded path without its leading slashes:
 //! `ws/chat/(digits)/([^/]+)/`, so no newline may follow. The digits are Python's `\d`: any
 //! Unicode decimal digit. Source: a run of the package on uvicorn.
 

@@ -139,7 +139,7 @@ fn a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all
             let due = if alone { 0 } else { said };
             assert_eq!(brief(&ear.heard), vec!["ok"; due], "{}: {index}", row.name);
         }
-        let ledger = rig.worker.context.ledger;
+        let ledger = rig.worker.members.ledger;
         assert_eq!(
             (ledger.unexplained(), ledger.dropped_total()),
             (0, 0),
@@ -165,7 +165,7 @@ fn an_echo_connection_hears_messages_and_pongs_in_order_in_few_writes() {
         assert_eq!(brief(&ear.heard), ["ok", "pong:1", "ok"].repeat(30));
     }
     assert!(rig.worker.context.metrics.writes.get() <= 6);
-    assert_eq!(rig.worker.context.ledger.delivered, 120);
+    assert_eq!(rig.worker.members.ledger.delivered, 120);
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn a_reader_that_is_behind_gets_its_asides_in_their_place() {
         turns += 1;
         rig.turn_at(turns / 10);
         other.listen(&mut witness);
-        most_queued = most_queued.max(rig.worker.context.ledger.queued);
-        assert_eq!(rig.worker.context.ledger.unexplained(), 0);
+        most_queued = most_queued.max(rig.worker.members.ledger.queued);
+        assert_eq!(rig.worker.members.ledger.unexplained(), 0);
         // It reads nothing until much waits for it.
         if other.heard.len() == rounds {
             ear.listen(&mut peer);

@@ -104,10 +104,10 @@ fn a_panic_while_a_room_is_written_cuts_off_that_member_and_the_others_hear_ever
             assert_eq!(rig.broker.find(&room("a")).unwrap().members(), members - 1);
             let metrics = &rig.worker.context.metrics;
             assert_eq!((metrics.panics.get(), metrics.unexplained.get()), (1, 0));
-            let ledger = rig.worker.context.ledger;
+            let ledger = rig.worker.members.ledger;
             assert_eq!(ledger.expected, 2 * members as u64 + u64::from(asides));
             assert_eq!(ledger.dropped_total(), 2 + u64::from(asides), "{ledger:?}");
-            assert_eq!(rig.worker.room_ledger(&room("a")).unexplained(), 0);
+            assert_eq!(rig.room_ledger(&room("a")).unexplained(), 0);
         }
     }
 }
@@ -144,8 +144,8 @@ fn a_panic_while_an_echo_is_written_cuts_off_that_connection_alone() {
     rig.settle_at(1);
     finish(&mut rig);
     assert_eq!(hear(&mut other), ["whole"]);
-    assert_eq!(rig.worker.clients.len(), 1);
-    let ledger = rig.worker.context.ledger;
+    assert_eq!(rig.worker.connections.clients.len(), 1);
+    let ledger = rig.worker.members.ledger;
     assert_eq!((ledger.delivered, ledger.dropped_total()), (1, 1));
 }
 
@@ -162,7 +162,7 @@ fn a_panic_while_a_publication_is_delivered_drops_it_and_delivers_the_rest() {
     for peer in &mut peers {
         assert_eq!(hear(peer), ["one", "two"]);
     }
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!((ledger.expected, ledger.delivered), (9, 6));
     assert_eq!(rig.worker.context.metrics.panics.get(), 1);
 }

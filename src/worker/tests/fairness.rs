@@ -49,7 +49,7 @@ pub(super) fn hear(peer: &mut TcpStream) -> Vec<String> {
 pub(super) fn finish(rig: &mut Rig) {
     while !rig.broker.mailboxes().is_empty(0) {
         rig.turn_at(rig.now.0);
-        assert_eq!(rig.worker.context.ledger.unexplained(), 0);
+        assert_eq!(rig.worker.members.ledger.unexplained(), 0);
     }
 }
 
@@ -60,11 +60,11 @@ fn small_rooms_are_answered_while_a_large_fan_out_is_written() {
     let mut pair = crowd(&mut rig, "pair", 2);
     publish(&rig, "many", "long", Millis::NEVER);
     rig.turn_at(1);
-    let begun = rig.worker.context.ledger.delivered;
+    let begun = rig.worker.members.ledger.delivered;
     assert!(begun > 0 && begun < MANY as u64, "{begun}");
     pair[0].write_all(&say("hello")).unwrap();
     let late = crowd(&mut rig, "pair", 1);
-    let delivered = rig.worker.context.ledger.delivered;
+    let delivered = rig.worker.members.ledger.delivered;
     assert!(delivered < MANY as u64, "it goes on: {delivered}");
     for peer in &mut pair {
         assert_eq!(hear(peer).len(), 1, "answered meanwhile");
@@ -121,7 +121,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
     publish(&rig, "a", "short", Millis(now + 10_000));
     publish(&rig, "a", "long", Millis(now + 60_000));
     rig.turn_at(now);
-    let before = rig.worker.context.ledger.delivered / 2;
+    let before = rig.worker.members.ledger.delivered / 2;
     assert!(before > 0 && before < MANY as u64);
     rig.now = Millis(now + 20_000);
     finish(&mut rig);
@@ -130,7 +130,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
         all.map(|texts| texts.iter().filter(|one| *one == text).count())
             .collect::<Vec<_>>()
     };
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!(ledger.expected, 2 * MANY as u64);
     assert_eq!(ledger.dropped[1], MANY as u64 - before, "expired");
     assert_eq!(ledger.delivered, MANY as u64 + before);
@@ -141,7 +141,7 @@ fn what_becomes_too_old_under_way_is_not_written() {
     rig.turn_at(rig.now.0);
     rig.now = Millis(rig.now.0 + 20_000);
     finish(&mut rig);
-    let after = rig.worker.context.ledger;
+    let after = rig.worker.members.ledger;
     assert_eq!(after.expected, 3 * MANY as u64);
     assert!(after.dropped[1] > ledger.dropped[1] && after.delivered > ledger.delivered);
 }
@@ -172,7 +172,7 @@ fn who_closes_hears_first_what_was_published_before() {
         assert_eq!(heard.last().unwrap(), last);
         assert!(byes >= 1, "its own at least");
     }
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!(ledger.unexplained(), 0);
     assert_eq!(ledger.dropped_total(), 0, "{ledger:?}");
 }
@@ -190,7 +190,7 @@ fn publishers_wait_for_a_mailbox_that_a_large_room_fills_and_nothing_is_lost() {
     peers[0].write_all(&said).unwrap();
     until("all to be heard", || {
         rig.turn_at(1);
-        rig.worker.context.ledger.delivered == 40 * MANY as u64
+        rig.worker.members.ledger.delivered == 40 * MANY as u64
     });
     finish(&mut rig);
     for peer in &mut peers {
@@ -220,7 +220,7 @@ fn when_a_large_room_is_closed_small_rooms_are_answered_meanwhile() {
     for peer in &mut many {
         assert_eq!(hear(peer), ["last", "close:4000"]);
     }
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
 }
 
@@ -338,7 +338,7 @@ impl Party {
             ),
             Step::Turn => {
                 self.rig.turn_at(1);
-                let ledger = self.rig.worker.context.ledger;
+                let ledger = self.rig.worker.members.ledger;
                 assert_eq!(ledger.unexplained(), 0, "{ledger:?}");
                 for guest in self.guests.iter_mut().chain(&mut self.gone) {
                     guest.ear.listen(&mut guest.peer);
@@ -391,9 +391,9 @@ impl Party {
                 .is_some_and(|text| text == "close:1000");
             assert_eq!(closed, guest.closes);
         }
-        let room = self.rig.worker.room_ledger(&room("party"));
+        let room = self.rig.room_ledger(&room("party"));
         assert_eq!(room.unexplained(), 0, "{room:?}");
-        assert_eq!(self.rig.worker.context.ledger.queued, 0);
+        assert_eq!(self.rig.worker.members.ledger.queued, 0);
     }
 }
 

@@ -6,7 +6,6 @@ use super::*;
 use crate::broker::ConnectionKey;
 use crate::broker::uplink::Author;
 use crate::config::Overflow;
-use crate::worker::gathering::ParcelLoad;
 use proptest::prelude::*;
 use std::net::Shutdown;
 
@@ -88,7 +87,7 @@ impl Scene {
 
     fn turn(&mut self) {
         self.rig.turn_at(self.rig.now.0);
-        let ledger = self.rig.worker.context.ledger;
+        let ledger = self.rig.worker.members.ledger;
         assert_eq!(ledger.unexplained(), 0, "{ledger:?}");
     }
 
@@ -101,10 +100,7 @@ impl Scene {
         }
         let worker = &self.rig.worker;
         assert_ne!(worker.timeout(), Some(Duration::ZERO), "it spins");
-        assert_eq!(
-            (worker.held, worker.done),
-            <(ParcelLoad, ParcelLoad)>::default()
-        );
+        assert!(worker.deliverer.is_at_rest());
     }
 
     fn take(&mut self, step: &Step) {
@@ -131,8 +127,14 @@ impl Scene {
                 }
             }
             Step::Answer(chance) => {
-                let index = u32::from(*chance) % self.rig.worker.clients.places();
-                let key = self.rig.worker.clients.key_at(index).unwrap_or_default();
+                let index = u32::from(*chance) % self.rig.worker.connections.clients.places();
+                let key = self
+                    .rig
+                    .worker
+                    .connections
+                    .clients
+                    .key_at(index)
+                    .unwrap_or_default();
                 self.rig.broker.answered(Author {
                     worker: 0,
                     connection: ConnectionKey(key),
@@ -181,12 +183,9 @@ impl Scene {
         }
         self.turn();
         let worker = &self.rig.worker;
-        assert_eq!(
-            (worker.held, worker.done),
-            <(ParcelLoad, ParcelLoad)>::default()
-        );
-        assert!(worker.left_with_backlog.is_empty());
-        assert_eq!(worker.context.ledger.queued, 0);
+        assert!(worker.deliverer.is_at_rest());
+        assert!(worker.members.has_no_backlog());
+        assert_eq!(worker.members.ledger.queued, 0);
         let broker = &self.rig.broker;
         assert_eq!((broker.rooms(), broker.placement().connections(0)), (0, 0));
         assert_eq!(broker.placement().load(0, Millis::NEVER), 0);
@@ -246,8 +245,8 @@ fn a_reply_that_a_large_room_has_not_been_written_yet_reaches_who_stayed_for_it_
     let mut peers = crowd(&mut rig, "large", 200);
     // Of both ends of the room, and between.
     for index in [0, 100, 199] {
-        let key = rig.worker.clients.key_at(index).unwrap();
-        rig.worker.clients.get_mut(key).unwrap().asked = 1;
+        let key = rig.worker.connections.clients.key_at(index).unwrap();
+        rig.worker.connections.clients.get_mut(key).unwrap().asked = 1;
         publish(&rig, "large", "under way", Millis::NEVER);
         rig.turn_at(1);
         let peer = &mut peers[index as usize];
@@ -268,7 +267,7 @@ fn a_reply_that_a_large_room_has_not_been_written_yet_reaches_who_stayed_for_it_
         ear.listen(peer);
         assert!(ear.ended);
     }
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!((ledger.unexplained(), ledger.dropped_total()), (0, 0));
 }
 
@@ -311,7 +310,7 @@ fn nothing_is_written_to_who_is_gone_and_what_it_was_owed_is_closed() {
     let portion = rig.worker.context.metrics.writes.get() - writes;
     assert!(portion <= 64, "{portion}");
     finish(&mut rig);
-    let ledger = rig.worker.context.ledger;
+    let ledger = rig.worker.members.ledger;
     assert_eq!(
         (ledger.expected, ledger.delivered),
         (400, 350),

@@ -43,11 +43,15 @@ fn an_end_announced_while_reading_was_paused_is_seen() {
     peer.write_all(&pong.repeat(750)).unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
     rig.settle_at(100);
-    assert_eq!(rig.worker.clients.len(), 1, "slowed down, not gone");
+    assert_eq!(
+        rig.worker.connections.clients.len(),
+        1,
+        "slowed down, not gone"
+    );
     for second in 2..20 {
         rig.settle_at(second * 1_000);
     }
-    assert_eq!(rig.worker.clients.len(), 0);
+    assert_eq!(rig.worker.connections.clients.len(), 0);
     assert_eq!(rig.left.load(Ordering::Relaxed), 1);
 }
 
@@ -121,7 +125,7 @@ fn a_flood_of_pings_and_a_message_never_finished_are_counted_by_kind() {
 fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
     let mut rig = Rig::new(|_| {});
     let (mut broken, mut other) = (rig.open(Some("a")), rig.open(Some("a")));
-    let key = rig.worker.clients.key_at(0).unwrap();
+    let key = rig.worker.connections.clients.key_at(0).unwrap();
     rig.worker.contained(key, |_, _| panic!("as a test"));
     let name = RoomName::chat("1", "a").unwrap();
     let room = rig.broker.find(&name).unwrap();
@@ -136,9 +140,9 @@ fn a_panic_in_one_connections_code_closes_it_with_1011_and_nobody_else() {
     assert_eq!(read(&mut broken, 4)[2..], 1011_u16.to_be_bytes());
     assert_eq!(read(&mut other, 7)[2..], *b"after");
     rig.settle_at(3_000);
-    assert_eq!(rig.worker.clients.len(), 1);
+    assert_eq!(rig.worker.connections.clients.len(), 1);
     assert_eq!(rig.worker.context.metrics.panics.get(), 1);
-    assert_eq!(rig.worker.context.ledger.unexplained(), 0);
+    assert_eq!(rig.worker.members.ledger.unexplained(), 0);
 }
 
 /// Takes every message.
@@ -183,7 +187,7 @@ fn a_drain_says_its_close_to_everybody_although_late_comers_take_places() {
     let mut stayers = [rig.open(Some("a")), rig.open(Some("a"))];
     drop(first);
     rig.settle_at(10);
-    assert_eq!(rig.worker.clients.len(), 2);
+    assert_eq!(rig.worker.connections.clients.len(), 2);
     let drain = Instruction::Drain {
         reason: CloseReason::Restart,
         deadline: Millis(10_010),
@@ -216,7 +220,7 @@ fn a_slow_reader_that_left_does_not_stay_in_its_rooms_account() {
         }
         let now = rig.now.0;
         rig.settle_at(now + 1);
-        assert!(rig.worker.room_ledger(&name).queued > 0);
+        assert!(rig.room_ledger(&name).queued > 0);
         slow.write_all(&masked(Opcode::Close, &[3, 232])).unwrap();
         rig.settle_at(now + 2);
         if reads_on {
@@ -234,16 +238,16 @@ fn a_slow_reader_that_left_does_not_stay_in_its_rooms_account() {
         }
         // Each time its kernel has taken a little more, as it may late on a busy machine, the wait is longer.
         for wait in 1..=4 {
-            if rig.worker.clients.len() > 1 {
+            if rig.worker.connections.clients.len() > 1 {
                 rig.settle_at(now + 6_000 * wait);
             }
         }
-        assert_eq!(rig.worker.clients.len(), 1);
-        let ledger = rig.worker.context.ledger;
-        let mut account = rig.worker.room_ledger(&name);
+        assert_eq!(rig.worker.connections.clients.len(), 1);
+        let ledger = rig.worker.members.ledger;
+        let mut account = rig.room_ledger(&name);
         assert_eq!((account.unexplained(), ledger.unexplained()), (0, 0));
         // The witness reads nothing either: what is left is its.
-        let witness = rig.worker.clients.at_mut(0).unwrap();
+        let witness = rig.worker.connections.clients.at_mut(0).unwrap();
         account.queued -= witness.connection.outbound.queued();
         assert_eq!(account.queued, 0, "reads on: {reads_on}");
     }
@@ -264,7 +268,7 @@ fn who_is_slowed_down_is_not_blamed_for_its_silence() {
     for tenth in 1..90 {
         rig.turn_at(tenth * 100);
     }
-    let client = rig.worker.clients.at_mut(0).unwrap();
+    let client = rig.worker.connections.clients.at_mut(0).unwrap();
     assert_eq!(client.connection.ending(), None);
 }
 

@@ -1,6 +1,7 @@
 //! A whole worker without a thread, with a clock of its own.
 
 use crate::assistant::Dispatcher;
+use crate::broker::ledger::Ledger;
 use crate::broker::{Broker, Wake};
 use crate::chat;
 use crate::clock::{Clock, Millis};
@@ -99,13 +100,24 @@ impl Rig {
         peer
     }
 
+    /// The worker's account of this room.
+    pub(in crate::worker) fn room_ledger(&mut self, name: &RoomName) -> Ledger {
+        let room = self.broker.find(name);
+        let slot = room.and_then(|room| room.slot_on(0));
+        self.worker.members.ledger_of(slot)
+    }
+
     /// One turn at this moment, with whatever the sockets say within 20 ms.
     pub(in crate::worker) fn turn_at(&mut self, millis: u64) {
         self.now = Millis(millis);
         let mut events = TcpPort::events(64);
         let patience = Some(Duration::from_millis(20));
-        self.worker.port.wait(&mut events, patience).unwrap();
-        let begun = self.worker.port.now();
+        self.worker
+            .connections
+            .port
+            .wait(&mut events, patience)
+            .unwrap();
+        let begun = self.worker.connections.port.now();
         self.worker.turn(self.now, begun, &events);
     }
 

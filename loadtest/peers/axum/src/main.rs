@@ -1,28 +1,20 @@
 //! The chat contract on axum and tokio-tungstenite: a broadcast channel a room, two halves of a socket a connection.
 
-use axum::{
-    Router,
-    extract::{
-        Path, State,
-        ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade},
-    },
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::any,
-    serve::ListenerExt,
-};
+use axum::Router;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::serve::ListenerExt;
 use chrono::{SecondsFormat, Utc};
 use dashmap::DashMap;
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio::{
-    net::TcpListener,
-    sync::{
-        broadcast::{self, error::RecvError},
-        mpsc,
-    },
-};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 
 /// Messages a member may lag behind its room before it misses some.
 const ROOM_MESSAGES: usize = 1024;

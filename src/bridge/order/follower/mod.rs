@@ -40,9 +40,9 @@ impl Position {
 /// What to do with an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamStep {
-    /// It is the next one: deliver it.
+    /// The arrival is the next one: deliver it.
     Next,
-    /// It has been delivered.
+    /// The arrival has been delivered.
     Known,
     /// What is read will bring it.
     Later,
@@ -177,7 +177,7 @@ impl Follower {
         match (self.at, tail) {
             // The room begins here: what is in the stream was for others.
             (None, tail) => self.at = Some(tail.unwrap_or(Position::START)),
-            // It is gone: whatever comes next is of another life, and counted then.
+            // The stream is gone: whatever comes next is of another life, and counted then.
             (Some(_), None) => {}
             (Some(at), Some(tail)) => self.take(at, tail, entries),
         }
@@ -206,7 +206,7 @@ impl Follower {
         }
         for entry in entries {
             if entry.offset <= last.offset {
-                // It went back: these numbers were given out a second time.
+                // The stream went back: these numbers were given out a second time.
                 self.account.resets += 1;
             } else {
                 self.account.missed += entry.offset - last.offset - 1;

@@ -79,9 +79,9 @@ pub enum Placed {
 /// An own publication that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Back {
-    /// It waited here: it was taken out, behind those before it.
+    /// The publication waited here: it was taken out, behind those before it.
     Waited,
-    /// It was delivered at once.
+    /// The publication was delivered at once.
     Known,
     /// Of another life of the room: nobody here has had it.
     Stranger,

@@ -85,7 +85,7 @@ fn a_room_that_falls_shows_everything_once_and_in_order() {
     }
     assert_eq!(room.unconfirmed.fall(&mut room.shown), 2);
     assert_eq!(room.say(3, 300, true), Placed::Local);
-    // They come back late: the room stays alone, and shows nothing twice.
+    // Both come back late: the room stays alone, and shows nothing twice.
     for number in 1..=2 {
         assert_eq!(room.back(number, 900), Back::Known);
         assert!(room.unconfirmed.has_fallen());
