@@ -113,7 +113,9 @@ impl Node {
         assistant: Dispatcher,
         own: Vec<OwnRoute>,
     ) -> Result<Self, Error> {
+        // All that can be refused is refused before anything runs.
         let (listener, address) = server::listen(&config)?;
+        let admin = admin::listen(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
@@ -129,7 +131,7 @@ impl Node {
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener)?;
-        let admin = AdminListener::bind(parts.sources()).await?;
+        let admin = AdminListener::new(admin, parts.sources());
         Ok(Self {
             address,
             door,
