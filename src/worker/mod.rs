@@ -30,6 +30,7 @@ mod member;
 mod members;
 pub(crate) mod memory;
 pub mod outbound;
+pub mod per_route;
 pub mod port;
 pub mod rate_limit;
 mod report;

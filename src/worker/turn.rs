@@ -11,12 +11,12 @@ use super::handle::{Instruction, WorkerHandle, WorkerSlot};
 use super::listener::Listener;
 use super::members::RoomMembers;
 use super::memory::BUFFER_BYTES;
+use super::per_route::PerRoute;
 use super::port::{LISTEN, Port, Ready, WAKE};
 use super::report::Reporter;
 use super::supplies::{OnClose, Supplies};
 use crate::broker::Consumers;
 use crate::broker::placement::ACCEPT;
-use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::panics::caught;
@@ -83,9 +83,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
             context: WorkerContext::new(id, now, supplies, consumers),
-            connections: Connections::new(slot.port, config),
+            connections: Connections::new(slot.port, config, &supplies.of_routes),
             members: RoomMembers::default(),
-            deliverer: Deliverer::new(Bounds::from(&config.queue)),
+            deliverer: Deliverer::new(PerRoute::readers(config, &supplies.of_routes)),
             listener: None,
             buffer: vec![0; BUFFER_BYTES],
             fired: Vec::new(),
@@ -318,14 +318,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         };
         let was_held = client.connection.is_held();
         let room = members.room(client.seat);
-        let now = context.now;
+        let (now, rules) = (context.now, connections.rules.of(client.role.settings));
         let mut speaker = Speaker::new(context, key, &mut client.role, room);
-        let reading = take_in(
-            &mut client.connection,
-            now,
-            &connections.rules,
-            &mut speaker,
-        );
+        let reading = take_in(&mut client.connection, now, rules, &mut speaker);
         client.asked = client.asked.saturating_add(speaker.asked());
         if !client.connection.outbound.is_idle() {
             connections.agenda.touch(key);

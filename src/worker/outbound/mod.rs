@@ -6,10 +6,13 @@
 //! No I/O of its own: the socket is any [`Write`].
 
 mod interleave;
+mod reader;
 
 pub use interleave::OutboundPiece;
+pub use reader::Reader;
 
-use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+use super::per_route::PerRoute;
+use crate::broker::queue::{Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -78,9 +81,20 @@ pub struct Outbound {
     is_pinging: bool,
     /// The ping has left.
     is_pinged: bool,
+    /// Whose bounds hold: the number of its route's settings.
+    settings: u8,
 }
 
 impl Outbound {
+    /// The writing half of a connection whose route has the settings of this number.
+    #[must_use]
+    pub fn with_settings(settings: u8) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     /// Nothing waits to be written.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -167,7 +181,7 @@ impl Outbound {
     pub fn greet(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         answer: &[u8],
         greeting: Option<&Delivery>,
         socket: &mut impl Write,
@@ -186,7 +200,7 @@ impl Outbound {
         let taken = taken.saturating_sub(answer.len());
         match greeting {
             Some(greeting) if taken < greeting.frame.len() => {
-                self.queue_one(now, bounds, greeting, taken, sent);
+                self.queue_one(now, readers, greeting, taken, sent);
             }
             Some(_) => sent.delivered += 1,
             None => {}
@@ -202,7 +216,7 @@ impl Outbound {
     pub fn offer(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         batch: FrameBatch<'_>,
         first: usize,
         socket: &mut impl Write,
@@ -233,7 +247,7 @@ impl Outbound {
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, bounds, delivery, taken, sent);
+            self.queue_one(now, readers, delivery, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -242,13 +256,17 @@ impl Outbound {
     fn queue_one(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         delivery: &Delivery,
         written: usize,
         sent: &mut Sent,
     ) {
         let queue = &mut self.backlog.get_or_insert_default().queue;
-        let delivery = delivery.clone();
+        let (bounds, deadline) = readers.at(self.settings, delivery.deadline);
+        let delivery = Delivery {
+            deadline,
+            ..delivery.clone()
+        };
         if written > 0 {
             queue.push_partial(delivery, written);
             sent.queued += 1;
