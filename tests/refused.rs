@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use supportal::config::Config;
 use supportal::node::{Builder, Error, Server};
-use supportal::{Assistant, Question, Replies};
+use supportal::{Assistant, Consumer, Context, Message, Question, Replies, Verdict};
 use tokio::runtime::Runtime;
 
 /// Counts who holds it.
@@ -19,6 +19,15 @@ impl Assistant for Silent {
 
     fn name(&self) -> &'static str {
         "silent"
+    }
+}
+
+#[derive(Clone)]
+struct Mute;
+
+impl Consumer for Mute {
+    fn message(&mut self, _cx: &mut Context<'_>, _message: Message<'_>) -> Verdict {
+        Verdict::Done
     }
 }
 
@@ -95,4 +104,20 @@ fn an_operators_address_that_is_taken_leaves_no_thread_behind() {
     let address = taken.local_addr().expect("an address");
     let refusal = refusal(config(|config| config.admin.listen = address), |it| it);
     assert!(matches!(refusal, Error::Admin(_)), "{refusal}");
+}
+
+#[test]
+fn a_route_of_a_program_that_is_refused_leaves_no_thread_behind() {
+    for (template, told) in [
+        ("/ws/chat/{a:int}/{b:slug}/", "same paths"),
+        ("/ws/{A:int}/", "not a placeholder"),
+        ("/ws/a.b/", "name of a room"),
+    ] {
+        let refusal = refusal(config(|_| {}), |it| it.route(template, Mute));
+        assert!(matches!(refusal, Error::Server(_)), "{refusal}");
+        let text = refusal.to_string();
+        assert!(text.contains(told) && text.contains(template), "{text}");
+        assert!(text.starts_with("route"), "{text}");
+        assert!(!text.starts_with("routes: "), "{text}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Who answers: prompts in, one reply or one apology for each.
 //!
-//! A worker (floor 4) builds a [`Prompt`] from a customer's message and calls
+//! A worker (floor 5) builds a [`Prompt`] from a customer's message and calls
 //! [`Dispatcher::ask`], which never waits. The [`Dispatcher`] runs the [`Assistant`] on the control
 //! plane and hands the outcome to the prompt's [`ReplyTo`], which publishes it like any other
 //! event. Not for transport, history or wording beyond the apology; those are the floors above.

@@ -192,13 +192,12 @@ fn finish(mut layers: Layers, mut warnings: Vec<Problem>) -> Result<Loaded, Erro
         }
     };
     let findings = judge(&config);
+    let mut problems = std::mem::take(&mut layers.problems);
     let located = |mut problem: Problem| {
-        let path = problem.key.split('[').next().unwrap_or_default();
-        problem.source = layers.sources.get(path).cloned().unwrap_or_default();
+        problem.source = layers.source_of(&problem.key);
         problem
     };
     warnings.extend(findings.warnings.into_iter().map(located));
-    let mut problems = std::mem::take(&mut layers.problems);
     problems.extend(findings.errors.into_iter().map(located));
     if problems.is_empty() {
         Ok(Loaded {

@@ -289,7 +289,8 @@ fn check_tables(
     let Value::Array(entries) = value else {
         let what = format!("{} is not an array of tables", show(value));
         // The environment and a flag have one line, and are read as TOML: what JSON writes is another text.
-        let one_line: Vec<String> = fields.iter().map(|name| format!("{name} = …")).collect();
+        let needed = fields.iter().filter(|field| !keys::is_section(field));
+        let one_line: Vec<String> = needed.map(|field| format!("{field} = …")).collect();
         let fix = format!(
             "{heading}; in one line, as in the environment: [{{ {} }}]",
             one_line.join(", ")

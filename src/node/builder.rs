@@ -204,7 +204,7 @@ impl Builder {
             routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
-            settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;
+            settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
         Node::compose(config, of_routes.into(), metrics, assistant, routes).await
     }
 }

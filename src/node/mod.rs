@@ -21,7 +21,7 @@ use crate::config::{Config, load, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, Visitors};
+use crate::server::{self, Entrance, HandshakePolicy, Visitors};
 use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ impl Node {
         load::check(&config)?;
         let metrics = Arc::new(Metrics::new());
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant, &metrics.panics)?;
-        let of_routes = config.of_routes().map_err(server::Error::Routes)?;
+        let of_routes = config.of_routes().map_err(server::Error::Policy)?;
         Self::compose(config, of_routes.into(), metrics, assistant, Vec::new()).await
     }
 
@@ -118,7 +118,9 @@ impl Node {
         mut own: Vec<OwnRoute>,
     ) -> Result<Self, Error> {
         let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
+        let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
+        let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let (listener, address) = server::listen(&config)?;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
@@ -127,7 +129,7 @@ impl Node {
             limits.connections_per_ip,
         ));
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
-        if !own.is_empty() {
+        if has_own {
             let (broker, timeout) = (Arc::clone(&parts.broker), parts.config.consumers.timeout);
             let closing = parts.closing.subscribe();
             tokio::spawn(watch::watch(calls, broker, parts.clock, timeout, closing));
@@ -137,10 +139,10 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
-            own,
+            policy,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener)?;
+        let (door, visitors) = server::open(entrance, listener);
         let admin = AdminListener::new(admin, parts.sources());
         Ok(Self {
             address,

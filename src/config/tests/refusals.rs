@@ -341,14 +341,6 @@ fn a_bad_environment_is_refused_with_name_and_fix() {
             "/x/",
             &["routes: \"/x/\" is not an array of tables"],
         ),
-        (
-            "SUPPORTAL_ROUTES",
-            "[{\"path\": \"/x/\", \"handler\": \"echo\"}]",
-            &[
-                "is not an array of tables; write [[routes]]",
-                "in one line, as in the environment: [{ path = …, handler = … }]",
-            ],
-        ),
         ("SUPPORTAL_CHAT__DIALECT", "\"\"", &["\"\" is not a choice"]),
         (
             "SUPPORTAL_ADMIN__LISTEN",
@@ -474,4 +466,14 @@ fn advice_is_given_without_stopping() {
         let loaded = load_file(&format!("[origin]\nallowed = [\"{entry}\"]")).unwrap();
         assert_eq!(loaded.warnings, [], "{entry}");
     }
+}
+
+#[test]
+fn routes_as_json_in_the_environment_are_shown_their_line_of_toml() {
+    let json = r#"[{"path": "/x/", "handler": "echo"}]"#;
+    let told = &[
+        "is not an array of tables; write [[routes]]",
+        "in one line, as in the environment: [{ path = …, handler = … }]",
+    ];
+    assert_refused(json, load_environment(&[("SUPPORTAL_ROUTES", json)]), told);
 }
