@@ -49,10 +49,21 @@ impl Sub<Duration> for Millis {
     }
 }
 
+/// Where a simulation's wall clock begins, in seconds since the Unix epoch.
+const SIMULATED_START: u64 = 1_000_000_000;
+
 /// The source of [`Millis`]. Cheap to copy; all copies of one process agree.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Monotonic,
+    source: TimeSource,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum TimeSource {
+    /// The system's, from this moment on.
+    System(Monotonic),
+    /// A simulation's: how long it has run.
+    Simulated(fn() -> Duration),
 }
 
 impl Clock {
@@ -60,14 +71,39 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self {
-            start: Monotonic::now(),
+            source: TimeSource::System(Monotonic::now()),
+        }
+    }
+
+    /// The clock of a simulation that has run for what `elapsed` says; its wall clock began in 2001
+    /// and never jumps.
+    #[must_use]
+    pub fn simulated(elapsed: fn() -> Duration) -> Self {
+        Self {
+            source: TimeSource::Simulated(elapsed),
         }
     }
 
     /// Milliseconds since [`Clock::start`].
     #[must_use]
     pub fn now(&self) -> Millis {
-        Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let elapsed = match self.source {
+            TimeSource::System(start) => start.elapsed(),
+            TimeSource::Simulated(elapsed) => elapsed(),
+        };
+        Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// As [`wall`], by the clock of the simulation in one.
+    #[must_use]
+    pub fn wall(&self) -> (u64, u32) {
+        match self.source {
+            TimeSource::System(_) => wall(),
+            TimeSource::Simulated(elapsed) => {
+                let elapsed = elapsed();
+                (SIMULATED_START + elapsed.as_secs(), elapsed.subsec_micros())
+            }
+        }
     }
 }
 

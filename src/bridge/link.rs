@@ -10,10 +10,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::redis::LinkReport;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
+use crate::redis::{LinkReport, Randomness};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,14 @@ pub(super) enum RoomState {
     Pubsub(Box<Origins>),
     /// Where this node is in the room's stream.
     Streams(Box<RoomOrder>),
+}
+
+/// Who this node is to the others: random at each boot.
+#[derive(Clone, Debug)]
+pub(super) struct Boot {
+    pub(super) node: NodeId,
+    pub(super) epoch: u64,
+    pub(super) randomness: Randomness,
 }
 
 /// One Redis of `bridge.urls`.
@@ -54,7 +62,7 @@ impl RedisLink {
         place: usize,
         (deployment, canary_channel): (Deployment, String),
         config: &Config,
-        (node, company): (NodeId, &Arc<Company>),
+        (boot, company): (&Boot, &Arc<Company>),
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Self {
@@ -64,13 +72,13 @@ impl RedisLink {
         Self {
             label,
             outbox: Arc::new(Outbox::new(settings.outbox_capacity, settings.outbox_bytes)),
-            rooms: Subscriptions::new(settings.linger, settings.confirm_timeout),
+            rooms: Subscriptions::new(settings.linger, settings.confirm_timeout, &boot.randomness),
             canary_channel,
             nodes_channel: nodes_channel(&deployment.prefix),
             deployment,
             place,
             company: Arc::clone(company),
-            node,
+            node: boot.node,
             clock,
             metrics: Arc::clone(metrics),
             expiry: config.queue.expiry,

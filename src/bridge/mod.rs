@@ -58,13 +58,14 @@ use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics};
 use crate::name::RoomName;
-use crate::redis::supervise::random;
-use crate::redis::{Error, LinkReport, NodeEnd, Running, Runtime, shard};
+use crate::redis::deployment::Deployment;
+use crate::redis::{Error, LinkReport, NodeEnd, Randomness, Running, Runtime, shard};
 use envelope::NodeId;
+use link::Boot;
 use roll::Company;
 use std::sync::Arc;
 use streams::{Kept, NoHistory, States};
-use supervisor::{Boot, SupervisedLink};
+use supervisor::SupervisedLink;
 
 /// The node's side of all Redis deployments.
 #[derive(Debug)]
@@ -90,13 +91,36 @@ impl Bridge {
             BridgeMode::Off => return Ok(None),
             BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.as_slice(),
         };
+        let deployments = urls.iter().map(|url| Deployment::new(url, &config.bridge));
+        let deployments = deployments.collect::<Result<Vec<_>, Error>>()?;
+        let randomness = Randomness::default();
+        Ok(Some(Self::over(
+            deployments,
+            config,
+            randomness,
+            metrics,
+            clock,
+        )))
+    }
+
+    /// As [`Bridge::new`], in the mode of the configuration, over these deployments and with this
+    /// randomness.
+    #[must_use]
+    pub fn over(
+        deployments: Vec<Deployment>,
+        config: &Config,
+        randomness: Randomness,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
         let mut node = [0; 16];
         for half in node.as_chunks_mut::<8>().0 {
-            *half = random().to_be_bytes();
+            *half = randomness.number().to_be_bytes();
         }
         let boot = Boot {
             node: NodeId(node),
-            epoch: wall::wall_millis(),
+            epoch: wall::wall_millis(clock),
+            randomness,
         };
         for cause in [
             "full", "expired", "late", "mailbox", "poison", "refused", "shutdown",
@@ -104,17 +128,17 @@ impl Bridge {
             drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
         }
         let company = Arc::new(Company::new(boot.node, &config.bridge));
-        let links: Result<Vec<_>, Error> = urls
-            .iter()
-            .enumerate()
-            .map(|at| SupervisedLink::new(at, config, (boot, &company), metrics, clock))
-            .collect();
-        Ok(Some(Self {
-            links: links?.into(),
+        let links = deployments.into_iter().enumerate();
+        let links = links.map(|at| {
+            let who = (&boot, &company);
+            SupervisedLink::new(at, config, who, metrics, clock)
+        });
+        Self {
+            links: links.collect(),
             company,
             clock,
             metrics: Arc::clone(metrics),
-        }))
+        }
     }
 
     /// The broker's way to the other nodes.
@@ -129,7 +153,8 @@ impl Bridge {
     }
 
     /// Everything that is to run until the node's end.
-    pub(crate) fn tasks(&self, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
+    #[must_use]
+    pub fn tasks(&self, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
         let links = self.links.iter();
         links
             .map(|link| -> Running {

@@ -114,6 +114,7 @@ impl Mode {
             return std::future::pending().await;
         };
         tokio::select! {
+            biased;
             failure = reads.run(link, broker) => failure,
             () = streams.watch_order(link, broker) => LinkFailure::Ended,
             () = streams.ask_again(link) => LinkFailure::Ended,

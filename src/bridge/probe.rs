@@ -9,12 +9,11 @@ use super::roll::{Card, Roll, nodes_channel};
 use super::{rights, streams};
 use crate::clock::Millis;
 use crate::config::{self, BridgeMode};
-use crate::redis::Error;
 use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
 use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
-use crate::redis::supervise::random;
+use crate::redis::{Error, Randomness};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -141,7 +140,7 @@ async fn canary(
     commands: &RedisConnection,
 ) -> Result<Duration, LinkFailure> {
     let prefix = &deployment.prefix;
-    let who = format!("check-{:016x}", random());
+    let who = format!("check-{:016x}", Randomness::default().number());
     let channel = match settings.mode {
         BridgeMode::Streams => streams::probe_stream(prefix, &who),
         BridgeMode::Off | BridgeMode::Pubsub => format!("{prefix}:canary:{who}"),

@@ -13,6 +13,7 @@ use super::link::{RedisLink, welcome};
 use super::mode::Mode;
 use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
+use super::wall::wall_millis;
 use crate::broker::Broker;
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -97,6 +98,7 @@ impl LinkSession {
             Arc::clone(&self.subscriptions.client),
         );
         tokio::select! {
+            biased;
             failure = self.commands.ended() => failure,
             failure = self.subscriptions.ended() => failure,
             ended = &mut self.arrivals.0 => ended.unwrap_or_else(|_panic| {
@@ -257,7 +259,10 @@ async fn send(
         }
         mode.waits_since(flights.front().map(|flight| flight.launched));
         let has_room = flights.len() < WINDOW;
+        // In this order: a tick is rare, and what is filled is collected whatever else happens.
         tokio::select! {
+            biased;
+            _ = marks.tick() => sending.mark_quiet(link.clock.now() - MARK_AFTER),
             landed = front(&mut flights) => match landed {
                 Err(error) => return error.into(),
                 Ok(()) => if let Some(flight) = flights.pop_front() {
@@ -265,7 +270,6 @@ async fn send(
                 },
             },
             () = link.outbox.filled.notified(), if has_room => {}
-            _ = marks.tick() => sending.mark_quiet(link.clock.now() - MARK_AFTER),
         }
     }
 }
@@ -279,7 +283,8 @@ async fn front(flights: &mut VecDeque<Flight>) -> Result<(), CommandError> {
 }
 
 fn batch(link: &RedisLink, sending: &mut Sending) -> OutboxBatch {
-    let batch = sending.batch(link.clock.now());
+    let (now, wall) = (link.clock.now(), wall_millis(link.clock));
+    let batch = sending.batch(now, wall);
     tally(link, sending);
     batch
 }

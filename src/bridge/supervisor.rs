@@ -4,8 +4,7 @@
 //! it is down, nobody waits for anything: members are welcomed at once, publications wait in the
 //! outbox until they expire or a session sends them, and a full outbox drops.
 
-use super::envelope::NodeId;
-use super::link::{RedisLink, welcome};
+use super::link::{Boot, RedisLink, welcome};
 use super::mode::Mode;
 use super::outbox::Sending;
 use super::roll::Company;
@@ -13,21 +12,13 @@ use super::session::{self, LinkSession};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::redis::RedisAddress;
 use crate::metrics::{Metrics, count};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
-use crate::redis::{Error, NodeEnd};
+use crate::redis::{NodeEnd, Randomness};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Who this node is to the others: random at each boot.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Boot {
-    pub(super) node: NodeId,
-    pub(super) epoch: u64,
-}
 
 /// One Redis of `bridge.urls`, and what is done over it.
 #[derive(Clone, Debug)]
@@ -35,6 +26,7 @@ pub(super) struct SupervisedLink {
     pub(super) link: Arc<RedisLink>,
     pub(super) mode: Arc<Mode>,
     epoch: u64,
+    randomness: Randomness,
     pause_max: Duration,
     /// Nothing leaves for so long after an outage.
     quiet_period: Duration,
@@ -42,28 +34,25 @@ pub(super) struct SupervisedLink {
 
 impl SupervisedLink {
     /// The Redis at a place of `bridge.urls`. Nothing runs yet.
-    ///
-    /// # Errors
-    /// When a file of certificates cannot be used.
     pub(super) fn new(
-        (place, url): (usize, &RedisAddress),
+        (place, deployment): (usize, Deployment),
         config: &Config,
-        (boot, company): (Boot, &Arc<Company>),
+        (boot, company): (&Boot, &Arc<Company>),
         metrics: &Arc<Metrics>,
         clock: Clock,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let settings = &config.bridge;
-        let deployment = Deployment::new(url, settings)?;
         let mode = Mode::new(config, &deployment.prefix);
         let at_redis = (deployment, mode.canary_channel(boot.node));
-        let who = (boot.node, company);
-        Ok(Self {
+        let who = (boot, company);
+        Self {
             link: Arc::new(RedisLink::new(place, at_redis, config, who, metrics, clock)),
             mode: Arc::new(mode),
             epoch: boot.epoch,
+            randomness: boot.randomness.clone(),
             pause_max: settings.reconnect_max,
             quiet_period: settings.reconnect_max * 2,
-        })
+        }
     }
 
     /// Runs the link until the node's end, whatever happens in it.
@@ -91,7 +80,7 @@ impl SupervisedLink {
     }
 
     async fn sessions(&self, broker: &Arc<Broker>, sending: &mut Sending, mut ending: NodeEnd) {
-        let mut pauses = Pauses::new(self.pause_max);
+        let mut pauses = Pauses::new(self.pause_max, self.randomness.clone());
         let mut quiet_period = Duration::ZERO;
         loop {
             let started = self.link.clock.now();
@@ -150,8 +139,9 @@ impl SupervisedLink {
         quiet_period: Duration,
     ) -> LinkFailure {
         let opened = tokio::select! {
-            opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
+            biased;
             () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
+            opened = LinkSession::open(&self.link, &self.mode, broker) => opened,
         };
         let mut session = match opened {
             Ok(session) => session,
@@ -161,6 +151,7 @@ impl SupervisedLink {
         self.mode.begin(&self.link);
         self.went_up();
         tokio::select! {
+            biased;
             failure = session.run((&self.link, &self.mode), broker, sending, quiet_period) => failure,
             () = stopped(&mut ending.stop) => {
                 session.flush((&self.link, &self.mode), sending, ending).await;

@@ -1,10 +1,10 @@
 //! Deadlines as other machines read them.
 
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 
 /// Milliseconds since 1970, for deadlines that other machines read.
-pub(super) fn wall_millis() -> u64 {
-    let (seconds, micros) = crate::clock::wall();
+pub(super) fn wall_millis(clock: Clock) -> u64 {
+    let (seconds, micros) = clock.wall();
     seconds * 1_000 + u64::from(micros / 1_000)
 }
 

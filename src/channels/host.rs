@@ -7,11 +7,11 @@ use crate::clock::{self, Clock};
 use crate::config::BridgeSettings;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
-use crate::redis::LinkReport;
 use crate::redis::client::RedisClient;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
+use crate::redis::{LinkReport, Randomness};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +46,11 @@ impl LayerHost {
         Self {
             label,
             deployment,
-            rooms: Subscriptions::new(settings.linger, settings.confirm_timeout),
+            rooms: Subscriptions::new(
+                settings.linger,
+                settings.confirm_timeout,
+                &Randomness::default(),
+            ),
             client: Mutex::new(None),
             health: LinkHealth::new(("host", label), up, took, clock),
             held_back: AtomicBool::new(false),

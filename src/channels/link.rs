@@ -13,9 +13,9 @@ use super::layer::Layer;
 use super::session::HostSession;
 use crate::broker::Broker;
 use crate::metrics::count;
-use crate::redis::NodeEnd;
 use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped};
+use crate::redis::{NodeEnd, Randomness};
 use std::sync::Arc;
 
 /// The way to one Redis of the site.
@@ -43,7 +43,7 @@ impl HostLink {
 
     /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
     pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
-        let mut pauses = Pauses::new(layer.pause_max);
+        let mut pauses = Pauses::new(layer.pause_max, Randomness::default());
         loop {
             let started = self.host.clock.now();
             let failure = self.session(&layer, &broker, &mut ending).await;

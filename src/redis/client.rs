@@ -14,10 +14,10 @@ use std::time::Duration;
 
 /// A future of this port, and what Redis answers. The command begins when the future is first polled: that hands a
 /// command over, and those that wait together leave in one write.
-pub(crate) type RedisFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub type RedisFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What Redis answers to one command.
-pub(crate) type Answer<T = RedisValue> = RedisFuture<Result<T, CommandError>>;
+pub type Answer<T = RedisValue> = RedisFuture<Result<T, CommandError>>;
 
 /// One command of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct RedisCommand {
 
 impl RedisCommand {
     /// A command with its arguments.
-    pub(crate) fn new<const N: usize>(name: &'static str, arguments: [&[u8]; N]) -> Self {
+    pub fn new<const N: usize>(name: &'static str, arguments: [&[u8]; N]) -> Self {
         Self {
             name,
             arguments: arguments.map(<[u8]>::to_vec).to_vec(),
@@ -40,7 +40,7 @@ impl RedisCommand {
 
 /// One connection to a Redis. Every call takes `bridge.command_timeout` at most (and what it was
 /// connected to wait for), and fails once the connection is gone.
-pub(crate) trait RedisClient: Debug + Send + Sync {
+pub trait RedisClient: Debug + Send + Sync {
     /// Sends a command.
     fn send(&self, command: RedisCommand) -> Answer;
 
@@ -73,7 +73,7 @@ pub(crate) trait RedisClient: Debug + Send + Sync {
 
 /// What comes by subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SubscriptionEvent {
+pub enum SubscriptionEvent {
     /// A message was published on a channel.
     Message {
         /// The channel.
@@ -89,7 +89,7 @@ pub(crate) enum SubscriptionEvent {
 
 /// What comes by the subscriptions of one connection, held until it is taken: at most
 /// `bridge.arrivals_capacity`.
-pub(crate) trait Messages: Send {
+pub trait Messages: Send {
     /// The next one; waits for it.
     ///
     /// # Cancel safety
@@ -99,7 +99,7 @@ pub(crate) trait Messages: Send {
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Commands.
     Commands,
     /// Commands that block, by their own argument for up to this long.
@@ -109,7 +109,7 @@ pub(crate) enum Purpose {
 }
 
 /// Opens connections to one deployment.
-pub(crate) trait Connector: Debug + Send + Sync {
+pub trait Connector: Debug + Send + Sync {
     /// A connected client. Fails when Redis is not there, does not answer in time, or does not let us
     /// in.
     fn connect(&self, purpose: Purpose) -> RedisFuture<Result<RedisConnection, LinkFailure>>;
@@ -119,16 +119,24 @@ pub(crate) trait Connector: Debug + Send + Sync {
 type ConnectionEnd = Pin<Box<dyn Future<Output = LinkFailure> + Send + Sync>>;
 
 /// A client, and its end; dropping it ends the connection, and fails what its clones wait for.
-pub(crate) struct RedisConnection {
+pub struct RedisConnection {
     /// The client.
-    pub(crate) client: Arc<dyn RedisClient>,
+    pub client: Arc<dyn RedisClient>,
     /// Done when the connection is gone, with the reason.
     ended: ConnectionEnd,
 }
 
+impl Debug for RedisConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RedisConnection")
+            .field(&self.client)
+            .finish()
+    }
+}
+
 impl RedisConnection {
     /// A connection that is over once `ended` is done, and is ended by dropping that.
-    pub(crate) fn new(client: Arc<dyn RedisClient>, ended: ConnectionEnd) -> Self {
+    pub fn new(client: Arc<dyn RedisClient>, ended: ConnectionEnd) -> Self {
         Self { client, ended }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// How to reach one deployment.
 #[derive(Clone, Debug)]
-pub(crate) struct Deployment {
+pub struct Deployment {
     connector: Arc<dyn Connector>,
     pub(crate) is_cluster: bool,
     /// For people: no password.
@@ -26,12 +26,20 @@ impl Deployment {
     ///
     /// # Errors
     /// When a file of certificates cannot be read.
-    pub(crate) fn new(
+    pub fn new(address: &RedisAddress, settings: &config::BridgeSettings) -> Result<Self, Error> {
+        let connector = Arc::new(FredConnector::new(address, settings)?);
+        Ok(Self::over(connector, address, settings))
+    }
+
+    /// What `connector` reaches, under the name of an address.
+    #[must_use]
+    pub fn over(
+        connector: Arc<dyn Connector>,
         address: &RedisAddress,
         settings: &config::BridgeSettings,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            connector: Arc::new(FredConnector::new(address, settings)?),
+    ) -> Self {
+        Self {
+            connector,
             is_cluster: address.is_cluster(),
             shown: address.to_string(),
             prefix: match address.database {
@@ -39,7 +47,7 @@ impl Deployment {
                 // No prefix has a slash.
                 number => format!("{}/{number}", settings.prefix),
             },
-        })
+        }
     }
 
     /// A connected client for commands that block, by their own argument for up to `patience`.
@@ -57,7 +65,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When Redis is not there, does not answer in time, or does not let us in.
-    pub(crate) async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
+    pub async fn commander(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Commands).await
     }
 
@@ -65,7 +73,7 @@ impl Deployment {
     ///
     /// # Errors
     /// As [`Deployment::commander`].
-    pub(crate) async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
+    pub async fn subscriber(&self) -> Result<RedisConnection, LinkFailure> {
         self.connector.connect(Purpose::Messages).await
     }
 }

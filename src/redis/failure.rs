@@ -4,7 +4,7 @@ use super::fault::{RedisFault, judge};
 
 /// What went wrong with one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ErrorKind {
+pub enum ErrorKind {
     /// Nobody answered in time.
     Timeout,
     /// The connection broke or could not be made, or its TLS.
@@ -17,7 +17,7 @@ pub(crate) enum ErrorKind {
 
 /// Why one command failed.
 #[derive(Debug)]
-pub(crate) struct CommandError {
+pub struct CommandError {
     kind: ErrorKind,
     /// The library's word for the kind.
     label: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct CommandError {
 
 impl CommandError {
     /// An error as the library or Redis says it.
-    pub(crate) fn new(kind: ErrorKind, label: &'static str, details: &str) -> Self {
+    pub fn new(kind: ErrorKind, label: &'static str, details: &str) -> Self {
         Self {
             kind,
             label,
@@ -75,7 +75,7 @@ impl std::error::Error for CommandError {}
 
 /// Why the way over a Redis is not there.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkFailure {
+pub enum LinkFailure {
     /// The library's: refused, broken, timed out, not allowed.
     #[error(transparent)]
     Redis(#[from] CommandError),

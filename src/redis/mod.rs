@@ -11,6 +11,7 @@
 //! | `tls` | whom it trusts, and as whom it comes |
 //! | `fault` | whose fault an error of Redis is |
 //! | `health` | down or up, of every Redis |
+//! | `randomness` | what is random, from the system or a seed |
 //! | `supervise` | pauses between attempts, the node's end, code that panics |
 //! | `runtime` | the thread on which all of it runs |
 //! | [`shard`] | which of several Redis carries a room |
@@ -32,6 +33,7 @@ mod fred_client;
 pub(crate) mod health;
 pub(crate) mod log_limiter;
 pub mod probe;
+mod randomness;
 pub(crate) mod rights;
 mod runtime;
 pub mod shard;
@@ -44,5 +46,5 @@ pub(crate) mod wait_budget;
 pub use client::RedisCommand;
 pub use error::Error;
 pub use health::LinkReport;
-pub use runtime::Runtime;
-pub(crate) use runtime::{NodeEnd, Running};
+pub use randomness::Randomness;
+pub use runtime::{NodeEnd, Running, Runtime};

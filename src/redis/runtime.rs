@@ -15,11 +15,11 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 /// What runs there until the node's end.
-pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How the node's end is known.
 #[derive(Clone, Debug)]
-pub(crate) struct NodeEnd {
+pub struct NodeEnd {
     /// True once the node goes down.
     pub(crate) stop: watch::Receiver<bool>,
     /// When all must be over.
@@ -46,7 +46,8 @@ impl Default for Runtime {
 
 impl Runtime {
     /// How what runs here knows of the node's end.
-    pub(crate) fn end(&self) -> NodeEnd {
+    #[must_use]
+    pub fn end(&self) -> NodeEnd {
         NodeEnd {
             stop: self.stop.subscribe(),
             deadline: Arc::clone(&self.deadline),

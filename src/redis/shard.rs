@@ -12,7 +12,7 @@ fn fnv(text: &str) -> u64 {
 }
 
 /// The finaliser of SplitMix64: every bit of the input moves every bit of the output.
-fn mix(mut bits: u64) -> u64 {
+pub(super) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

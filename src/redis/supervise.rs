@@ -2,9 +2,9 @@
 //!
 //! While a Redis is down, the pauses between two attempts grow from 20 ms to `bridge.reconnect_max`.
 
+use super::randomness::Randomness;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,25 +16,22 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// A session that held for this long begins the pauses anew when it breaks.
 const STABLE: Duration = Duration::from_secs(1);
 
-/// 64 random bits. The standard library seeds its hashers from the system's randomness.
-pub(crate) fn random() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
 /// The pauses between two attempts: growing, and different from node to node, so that a Redis that
 /// comes back is not met by all at once.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     next: Duration,
     max: Duration,
+    randomness: Randomness,
 }
 
 impl Pauses {
     /// Pauses of 20 ms up to `max`.
-    pub(crate) const fn new(max: Duration) -> Self {
+    pub(crate) const fn new(max: Duration, randomness: Randomness) -> Self {
         Self {
             next: PAUSE_MIN,
             max,
+            randomness,
         }
     }
 
@@ -43,12 +40,13 @@ impl Pauses {
         if held >= STABLE {
             self.next = PAUSE_MIN;
         }
-        let share = random() as f64 / u64::MAX as f64;
+        let share = self.randomness.number() as f64 / u64::MAX as f64;
         let jittered = self.next.mul_f64(0.5 + share / 2.0);
         self.next = (self.next * 2).min(self.max);
         tokio::select! {
-            () = tokio::time::sleep(jittered) => true,
+            biased;
             () = stopped(stop) => false,
+            () = tokio::time::sleep(jittered) => true,
         }
     }
 }

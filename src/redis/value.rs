@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// One value of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RedisValue {
+pub enum RedisValue {
     /// There is none.
     Nil,
     /// A number.
@@ -17,7 +17,7 @@ pub(crate) enum RedisValue {
 
 impl RedisValue {
     /// The text or the bytes; `None` of anything else.
-    pub(crate) fn into_bytes(self) -> Option<Bytes> {
+    pub fn into_bytes(self) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
             Self::Nil | Self::Integer(_) | Self::Array(_) => None,
@@ -25,7 +25,7 @@ impl RedisValue {
     }
 
     /// The values of an array; none of anything else.
-    pub(crate) fn into_array(self) -> Vec<Self> {
+    pub fn into_array(self) -> Vec<Self> {
         match self {
             Self::Array(values) => values,
             Self::Nil | Self::Integer(_) | Self::Bytes(_) => Vec::new(),
@@ -33,7 +33,7 @@ impl RedisValue {
     }
 
     /// The number, written as one or as a text; 0 of anything else.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         let number = match self {
             Self::Integer(number) => u64::try_from(*number).ok(),
             Self::Bytes(text) => std::str::from_utf8(text)

@@ -7,13 +7,13 @@
 //! drop by number what came twice. What has expired is dropped and counted, never sent late.
 
 use super::envelope::{self, EnvelopeEntry, EnvelopeHead, NodeId};
-use super::wall::{to_wall, wall_millis};
+use super::wall::to_wall;
 use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::clock::Millis;
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -165,8 +165,8 @@ pub(super) struct Sending {
     taken: Vec<Outgoing>,
     /// Are marks said at all?
     says_marks: bool,
-    /// Rooms that said something since their last mark, and when.
-    unmarked: HashMap<usize, (Arc<Room>, Millis)>,
+    /// Rooms that said something since their last mark, and when, by their incarnation.
+    unmarked: BTreeMap<u64, (Arc<Room>, Millis)>,
     /// Messages dropped as expired, not yet counted in the metrics.
     pub(super) expired: u64,
     /// Messages sent once more.
@@ -190,7 +190,7 @@ impl Sending {
             sent: 0,
             taken: Vec::new(),
             says_marks: true,
-            unmarked: HashMap::new(),
+            unmarked: BTreeMap::new(),
             expired: 0,
             resent: 0,
         }
@@ -256,9 +256,8 @@ impl Sending {
         let _nobody = self.outbox.mailbox.release(expired, bytes);
     }
 
-    /// The next batch, empty if there is nothing to send.
-    pub(super) fn batch(&mut self, now: Millis) -> OutboxBatch {
-        let wall = wall_millis();
+    /// The next batch, empty if there is nothing to send. `wall` is `now` as other machines read it.
+    pub(super) fn batch(&mut self, now: Millis, wall: u64) -> OutboxBatch {
         let (mut batch, mut bytes) = (OutboxBatch::default(), 0);
         let mut packings: Vec<Packing> = Vec::new();
         let mut places: HashMap<usize, usize> = HashMap::new();
@@ -311,7 +310,8 @@ impl Sending {
                     });
                     messages.push((*sequence, writer.len()));
                     if self.says_marks {
-                        self.unmarked.insert(identity, (Arc::clone(room), now));
+                        let said = (Arc::clone(room), now);
+                        self.unmarked.insert(room.incarnation(), said);
                     }
                 }
                 What::Mark => writer.push(EnvelopeEntry::Mark { number }),

@@ -68,7 +68,7 @@ fn a_full_outbox_takes_nothing_more_until_redis_has_answered() {
         .collect();
     assert_eq!(taken, [true, true, true, false, false]);
     sending.collect();
-    let batch = sending.batch(Millis(0));
+    let batch = sending.batch(Millis(0), 0);
     assert_eq!((batch.entries, outbox.load()), (3, (3, 9)));
     assert!(
         !outbox.offer(outgoing(&room, 6, 100)),
@@ -88,7 +88,7 @@ fn a_tick_is_one_envelope_for_each_room_in_the_rooms_order() {
         assert!(outbox.offer(outgoing(room, number, 100)));
     }
     sending.collect();
-    let batch = sending.batch(Millis(0));
+    let batch = sending.batch(Millis(0), 0);
     let expected = [
         ("a".to_owned(), vec![1, 2, 3]),
         ("b".to_owned(), vec![1, 2]),
@@ -105,13 +105,13 @@ fn a_broken_session_sends_again_from_the_oldest_unanswered() {
     for number in 1..=4 {
         assert!(outbox.offer(outgoing(&room, number, 100 * number)));
         sending.collect();
-        sending.batch(Millis(0));
+        sending.batch(Millis(0), 0);
     }
     sending.settle(1);
     sending.begin();
     assert_eq!(sending.resent, 3);
     // The second has expired meanwhile: it is dropped, counted, and settled like the others.
-    let batch = sending.batch(Millis(200));
+    let batch = sending.batch(Millis(200), 0);
     assert_eq!(said(&batch), [("a".to_owned(), vec![3, 4])]);
     assert_eq!((batch.entries, batch.messages, sending.expired), (3, 2, 1));
     sending.settle(3);
@@ -136,7 +136,7 @@ fn what_expires_while_nothing_can_be_sent_makes_room_wherever_it_stands() {
     assert_eq!((sending.expired, outbox.load()), (2, (2, 3)));
     assert!(outbox.offer(outgoing(&room, 4, 500)));
     sending.collect();
-    let batch = sending.batch(Millis(100));
+    let batch = sending.batch(Millis(100), 0);
     assert_eq!(said(&batch), [("a".to_owned(), vec![1_000, 2, 4])]);
 }
 
@@ -147,7 +147,7 @@ fn a_room_that_went_quiet_says_its_mark_once() {
     let (outbox, mut sending) = sending(10);
     assert!(outbox.offer(outgoing(&room, 1, 9_000)));
     sending.collect();
-    sending.batch(Millis(1_000));
+    sending.batch(Millis(1_000), 0);
     sending.mark_quiet(Millis(999));
     assert_eq!(outbox.load().0, 1, "not yet");
     for _ in 0..2 {
@@ -155,7 +155,7 @@ fn a_room_that_went_quiet_says_its_mark_once() {
     }
     assert_eq!(outbox.load().0, 2);
     sending.collect();
-    assert_eq!(said(&sending.batch(Millis(2_000)))[0].1, [1_000]);
+    assert_eq!(said(&sending.batch(Millis(2_000), 0))[0].1, [1_000]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn marks_wait_while_the_outbox_is_full() {
     assert!(outbox.offer(outgoing(&room, 1, 9_000)));
     assert!(outbox.offer(outgoing(&room, 2, 9_000)));
     sending.collect();
-    let batch = sending.batch(Millis(1_000));
+    let batch = sending.batch(Millis(1_000), 0);
     sending.mark_quiet(Millis(1_000));
     assert_eq!(outbox.load().0, 2, "no more than its capacity");
     sending.settle(batch.entries);
@@ -199,16 +199,16 @@ fn a_batch_is_for_so_many_rooms_and_the_rest_comes_in_the_next() {
         }
     }
     sending.collect();
-    let first = sending.batch(Millis(0));
+    let first = sending.batch(Millis(0), 0);
     assert_eq!(
         (first.parcels.len(), first.entries),
         (BATCH_ROOMS, BATCH_ROOMS)
     );
-    let second = sending.batch(Millis(0));
+    let second = sending.batch(Millis(0), 0);
     assert_eq!(
         (second.parcels.len(), second.entries),
         (BATCH_ROOMS, BATCH_ROOMS)
     );
-    assert_eq!(sending.batch(Millis(0)).entries, 2);
+    assert_eq!(sending.batch(Millis(0), 0).entries, 2);
     assert!(!sending.has_unsent());
 }

@@ -86,7 +86,7 @@ async fn deliver(
     (deadline, frame): (u64, &[u8]),
 ) {
     let metrics = &link.metrics;
-    let left = deadline.saturating_sub(wall_millis());
+    let left = deadline.saturating_sub(wall_millis(link.clock));
     if left == 0 {
         count(&metrics.bridge_dropped, "cause", "late");
         return;

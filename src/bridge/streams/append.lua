@@ -74,10 +74,12 @@ if not held or held < least then
   end
 end
 local newest, from, keep = id .. string.format('%.0f', offset), '-', nil
-while held > bytes_max and keep ~= newest do
+local is_over = held > bytes_max
+while is_over do
   for _, entry in ipairs(redis.call('XRANGE', stream, from, '+', 'COUNT', 16)) do
     keep, from = entry[1], '(' .. entry[1]
-    if held <= bytes_max or keep == newest then
+    is_over = held > bytes_max and keep ~= newest
+    if not is_over then
       break
     end
     held = held - size(entry[2])

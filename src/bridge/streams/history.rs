@@ -65,7 +65,7 @@ impl Streams {
         link.metrics.bridge_reads.inc();
         let page = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
         let kept = u64::try_from(self.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
-        let oldest = wall_millis().saturating_sub(kept);
+        let oldest = wall_millis(link.clock).saturating_sub(kept);
         let tail = page.tail.unwrap_or_default();
         // The newest comes first.
         let entries = page.entries.iter().rev();

@@ -58,6 +58,7 @@ impl Reads {
             ));
         }
         tokio::select! {
+            biased;
             failure = self.connection.ended() => failure,
             ended = tasks.join_next() => match ended {
                 Some(Ok(failure)) => failure,

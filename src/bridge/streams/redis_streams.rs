@@ -257,7 +257,7 @@ impl Streams {
         HearContext {
             node: link.node,
             now: link.clock.now(),
-            wall: wall_millis(),
+            wall: wall_millis(link.clock),
             expiry: link.expiry,
             order_timeout: self.order_timeout,
         }

@@ -12,8 +12,10 @@
 #[cfg(test)]
 mod tests;
 
+use super::randomness::Randomness;
 use crate::clock::Millis;
 use crate::name::RoomName;
+use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -47,7 +49,7 @@ struct Watched<T> {
 
 #[derive(Debug)]
 struct Table<T> {
-    rooms: HashMap<RoomName, Watched<T>>,
+    rooms: HashMap<RoomName, Watched<T>, FixedState>,
     /// To be subscribed, in order; entries of rooms that are gone are passed over.
     wanted: VecDeque<RoomName>,
     /// Rooms that were left, each once, and when to look again.
@@ -80,9 +82,13 @@ pub(crate) struct Due {
 impl<T> Subscriptions<T> {
     /// No rooms. A room without members is given up after `linger`; members wait for Redis up to
     /// `confirm_timeout`.
-    pub(crate) fn new(linger: Duration, confirm_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        linger: Duration,
+        confirm_timeout: Duration,
+        randomness: &Randomness,
+    ) -> Self {
         let table = Table {
-            rooms: HashMap::new(),
+            rooms: HashMap::with_hasher(FixedState::with_seed(randomness.number())),
             wanted: VecDeque::new(),
             idle: VecDeque::new(),
             held: VecDeque::new(),
@@ -215,6 +221,7 @@ impl<T> Subscriptions<T> {
             idle,
             held,
             confirmed,
+            is_up,
             ..
         } = &mut *table;
         while idle.front().is_some_and(|(until, _)| *until <= now)
@@ -230,7 +237,9 @@ impl<T> Subscriptions<T> {
                 // Somebody was there meanwhile. Not in order any more, so up to one linger late.
                 idle.push_back((until, name));
             } else {
-                *confirmed -= usize::from(watched.subscription == Subscription::Confirmed);
+                // While Redis is down none is counted, whatever it was in the last session.
+                let is_counted = *is_up && watched.subscription == Subscription::Confirmed;
+                *confirmed -= usize::from(is_counted);
                 rooms.remove(name.as_str());
                 due.idle.push(name);
             }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn rooms() -> Subscriptions<()> {
-    Subscriptions::new(Duration::from_secs(10), Duration::from_secs(1))
+    let randomness = Randomness::default();
+    Subscriptions::new(Duration::from_secs(10), Duration::from_secs(1), &randomness)
 }
 
 fn name(session: &str) -> RoomName {
@@ -65,6 +66,19 @@ fn a_room_that_follows_another_of_its_name_is_not_given_up() {
     rooms.watch(&name("a"), Millis(1), || ());
     rooms.unwatch(&name("a"), Millis(2));
     assert!(rooms.due(Millis(60_000)).idle.is_empty());
+}
+
+#[test]
+fn a_room_that_is_given_up_while_redis_is_down_is_not_counted_off() {
+    let rooms = rooms();
+    rooms.begin();
+    rooms.watch(&name("a"), Millis(0), || ());
+    rooms.take_wanted(1);
+    rooms.confirm(&name("a"));
+    rooms.unwatch(&name("a"), Millis(0));
+    rooms.end();
+    assert_eq!(rooms.due(Millis(10_000)).idle, [name("a")]);
+    assert_eq!(rooms.counts(), (0, 0));
 }
 
 #[test]

@@ -95,6 +95,9 @@ pub struct Unconfirmed {
     waiting: VecDeque<Waiting>,
     /// The last number that was delivered.
     watermark: u64,
+    /// The same of the life of the room before this one: what was published there by the room's name,
+    /// with nobody in it, may have been given to those who came meanwhile.
+    before: (u64, u64),
     /// Too late once: nothing waits here until it comes back in time again.
     has_fallen: bool,
     /// A publication of which it is seen how long it takes, and when it was said.
@@ -117,6 +120,7 @@ impl Unconfirmed {
             incarnation: 0,
             waiting: VecDeque::new(),
             watermark: 0,
+            before: (0, 0),
             has_fallen: false,
             probe: None,
         }
@@ -149,8 +153,9 @@ impl Unconfirmed {
         }
         if incarnation > self.incarnation {
             // Nobody is left who could be given the old ones.
+            let before = (self.incarnation, self.watermark);
             *self = Self::new(Arc::clone(&self.load));
-            self.incarnation = incarnation;
+            (self.incarnation, self.before) = (incarnation, before);
         }
         if may_wait && !self.has_fallen && !self.load.is_full() {
             self.load.add(publication);
@@ -191,7 +196,12 @@ impl Unconfirmed {
         ready: &mut Vec<Publication>,
     ) -> Back {
         if incarnation != self.incarnation {
-            return Back::Stranger;
+            let (life, delivered) = self.before;
+            return if incarnation == life && number <= delivered {
+                Back::Known
+            } else {
+                Back::Stranger
+            };
         }
         if self.has_fallen {
             let is_quick = match self.probe {

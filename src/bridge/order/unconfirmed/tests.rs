@@ -134,6 +134,21 @@ fn without_a_place_nothing_waits_any_longer() {
 }
 
 #[test]
+fn what_fell_in_the_life_before_is_not_shown_again_when_it_comes_back() {
+    let mut room = Room::new();
+    room.say(1, 0, true);
+    assert_eq!(room.unconfirmed.fall(&mut room.shown), 1);
+    let two = publication(2);
+    let said = room
+        .unconfirmed
+        .say((2, 1), &two, Millis(300), true, &mut room.shown);
+    assert_eq!(said, Placed::Ordered);
+    assert_eq!(room.back(1, 900), Back::Known, "of the first life");
+    assert_eq!(room.back(2, 900), Back::Stranger, "nobody has had it");
+    assert_eq!(numbers(&room.shown), [1]);
+}
+
+#[test]
 fn a_room_that_dies_and_comes_back_begins_anew() {
     let mut room = Room::new();
     room.say(1, 0, true);
