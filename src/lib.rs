@@ -203,8 +203,8 @@ pub mod budget;
 pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
-pub use assistant::{Assistant, Failure, Piece, Question, Replies};
-pub use broker::{Consumer, Context, Identity, Message, Payload, Verdict};
+pub use assistant::{Assistant, Failure, Piece, Question, REPLY_BYTES_MAX, Replies};
+pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use chat::{Received, Session};
 pub use name::RoomName;
 
