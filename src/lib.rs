@@ -42,8 +42,8 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 9 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
-//! | 8 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
+//! | 9 | `main` `cli` | Flags, settings, logs, node, exit code; nothing else. |
+//! | 8 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order, also by a signal. |
 //! | 7 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
 //! | 7 | [`banner`] | What the operator should know at start, and what the machine offers. |
 //! | 6 | [`server`] | Owns the public listener: who comes in, and by which path. |

@@ -12,6 +12,7 @@ mod chat;
 pub mod document;
 mod environment;
 mod file;
+pub mod flags;
 pub mod history;
 pub mod key;
 pub mod keys;

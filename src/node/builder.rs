@@ -82,7 +82,7 @@ impl Server {
 
 /// A node that is being described.
 pub struct Builder {
-    config: Config,
+    pub(super) config: Config,
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
@@ -185,7 +185,7 @@ impl Builder {
     /// or a file that the configuration names cannot be had. Of a node that does not start nothing is left running.
     ///
     /// # Cancel safety
-    /// As [`Node::start`].
+    /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(self) -> Result<Node, Error> {
         load::check(&self.config)?;
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));

@@ -5,10 +5,13 @@
 
 mod builder;
 mod ending;
+mod serve;
+mod signals;
 mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
+pub use signals::Signals;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
@@ -17,7 +20,7 @@ use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, load, problem};
+use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
@@ -27,8 +30,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::watch::Sender;
+use tokio::task::JoinError;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,12 @@ pub enum Error {
     /// There is no worker to listen.
     #[error(transparent)]
     Listen(#[from] worker::NobodyListens),
+    /// The system gives no thread, or no descriptor, to the control plane.
+    #[error("cannot start the control plane")]
+    Control(#[source] io::Error),
+    /// The control plane's own code panicked.
+    #[error("the control plane ended")]
+    ControlEnded(#[from] JoinError),
     /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
     #[error("a worker thread ended; whoever supervises this process starts it anew")]
     WorkerEnded,
@@ -90,26 +99,8 @@ struct NodeParts {
 }
 
 impl Node {
-    /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`MachineFacts::resolve`](crate::banner::MachineFacts::resolve)). Clients wait
-    /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
-    ///
-    /// # Errors
-    /// When the settings break a rule ([`load::check`]), or an address, a thread, a descriptor or a file that the
-    /// configuration names cannot be had.
-    ///
-    /// # Cancel safety
-    /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
-        load::check(&config)?;
-        let metrics = Arc::new(Metrics::new());
-        let assistant = Dispatcher::start(&Handle::current(), &config.assistant, &metrics.panics)?;
-        let of_routes = config.of_routes().map_err(server::Error::Policy)?;
-        Self::compose(config, of_routes.into(), metrics, assistant, Vec::new()).await
-    }
-
-    /// As [`Node::start`], with this assistant and routes of the program's own; `of_routes` holds on those that have
-    /// settings of their own.
+    /// Binds both listeners and starts the workers and the bridge, with this assistant and these routes of the program's
+    /// own; `of_routes` holds on the routes that have settings of their own.
     async fn compose(
         config: Arc<Config>,
         of_routes: Arc<[Config]>,

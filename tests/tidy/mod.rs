@@ -13,7 +13,7 @@ use std::fs;
 
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
-    (9, &["main", "cli", "signals"]),
+    (9, &["main", "cli"]),
     (8, &["node"]),
     (7, &["budget", "banner"]),
     (6, &["server", "admin"]),
@@ -26,7 +26,7 @@ const FLOORS: &[(usize, &[&str])] = &[
 ];
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
-const BINARY: &[&str] = &["main", "cli", "signals"];
+const BINARY: &[&str] = &["main", "cli"];
 
 /// The library's modules that are for its users, from the ground up.
 const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
@@ -35,7 +35,6 @@ const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
 const ASYNCHRONOUS: &[&str] = &[
     "chat",
     "main",
-    "signals",
     "node",
     "server",
     "admin",
@@ -54,7 +53,7 @@ const ASYNCHRONOUS: &[&str] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("aes", &["channels"]),
     ("cbc", &["channels"]),
-    ("clap", &["main", "cli"]),
+    ("clap", &["cli", "config"]),
     ("crc32fast", &["channels"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
@@ -82,7 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["protocol"]),
     ("mimalloc", &["main"]),
     ("mio", &["worker", "server"]),
-    ("nix", &["signals"]),
+    ("nix", &["node"]),
     ("percent_encoding", &["config"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["channels", "config"]),
