@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Joined {
     /// The room.
     pub room: Arc<Room>,
-    /// Its place on the worker.
+    /// The room's place on the worker.
     pub slot: RoomSlot,
     /// Number of the last publication before the join: later ones are for this member.
     pub sequence: u64,

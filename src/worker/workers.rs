@@ -147,7 +147,7 @@ impl Workers {
         if refused { Err(NobodyListens) } else { Ok(()) }
     }
 
-    /// Chooses the worker of a new connection. It counts there from now on.
+    /// Chooses the worker of a new connection, which counts there from now on.
     #[must_use]
     pub fn place(&self, room: Option<&RoomName>) -> Passage {
         self.supplies.broker.place(room, self.supplies.clock.now())
