@@ -17,6 +17,7 @@ pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 
 use crate::name::RoomName;
+use crate::protocol::APOLOGY;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -136,8 +137,10 @@ pub enum Failure {
 pub trait ReplyTo: Send {
     /// The whole reply.
     fn reply(self: Box<Self>, text: String);
-    /// There will be no reply; say so with [`APOLOGY`](crate::protocol::APOLOGY).
-    fn apologise(self: Box<Self>);
+    /// There will be no reply; say so with [`APOLOGY`].
+    fn apologise(self: Box<Self>) {
+        self.reply(APOLOGY.to_owned());
+    }
 }
 
 /// A question and where its answer goes.

@@ -205,15 +205,12 @@ impl Broker {
         room
     }
 
-    /// What other nodes publish into this room reaches it from here on: members that wait for it are
-    /// welcomed. Called by an uplink, for any thread.
-    pub fn confirm(&self, room: &Room) {
-        self.confirm_way(room, Way::Nodes);
-    }
-
-    /// As [`Broker::confirm`], for what comes by another way.
-    pub fn confirm_way(&self, room: &Room, way: Way) {
-        room.confirm(way.bit(), &self.mailboxes, None);
+    /// What comes by this way reaches the room of this name from here on: members that wait for it are
+    /// welcomed. Nothing happens without members. Called by an uplink, for any thread.
+    pub fn confirm(&self, name: &RoomName, way: Way) {
+        if let Some(room) = self.named(name.as_str()) {
+            room.confirm(way.bit(), &self.mailboxes, None);
+        }
     }
 
     /// Closes the connections of all members on this node with `code`, behind what was published
@@ -272,31 +269,16 @@ impl Broker {
     pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> bool {
         // Published while the registry's guard is held: the room is not removed and followed by
         // another of its name meanwhile, whose publications would be ahead of this one.
-        let found = self.rooms.get(name.as_str()).map(|entry| {
-            let room = &entry.key().0;
-            publish(
-                room,
-                publication,
-                &self.mailboxes,
-                None,
-                &self.uplinks,
-                None,
-            )
-        });
+        let (mailboxes, uplinks) = (&self.mailboxes, &self.uplinks);
+        let publish = |room: &Arc<Room>| publish(room, publication, mailboxes, None, uplinks, None);
+        let found = self.rooms.get(name.as_str());
+        let found = found.map(|entry| publish(&entry.key().0));
         let published = found.unwrap_or_else(|| {
             let entry = self.rooms.entry(ByName(self.new_room(name)));
-            let room = match &entry {
+            publish(match &entry {
                 Entry::Occupied(entry) => &entry.key().0,
                 Entry::Vacant(entry) => self.begun(entry),
-            };
-            publish(
-                room,
-                publication,
-                &self.mailboxes,
-                None,
-                &self.uplinks,
-                None,
-            )
+            })
         });
         let reaches = published.members > 0 || published.is_forwarded;
         if reaches {

@@ -45,12 +45,6 @@ pub(super) struct Upgrade {
     pub(super) permit: Permit,
 }
 
-/// A connection before it is admitted.
-struct UnadmittedConnection {
-    role: Role,
-    room: Option<RoomName>,
-}
-
 /// Why a request is not served.
 struct RefusedRequest {
     status: StatusCode,
@@ -80,10 +74,8 @@ impl RefusedRequest {
 
     const fn later(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
         Self {
-            status,
-            reason,
-            label,
             hint: Hint::RetryAfter,
+            ..Self::new(status, label, reason)
         }
     }
 }
@@ -205,7 +197,7 @@ impl HandshakeService {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.connection_for(path) else {
+        let Some((role, room)) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -241,16 +233,11 @@ impl HandshakeService {
                     )
                 }
             })?;
-        let upgrade = Upgrade {
-            role: visitor.role,
-            room: visitor.room,
-            permit,
-        };
-        Ok(Some((offer, upgrade)))
+        Ok(Some((offer, Upgrade { role, room, permit })))
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
+    fn connection_for(&self, path: &str) -> Option<(Role, Option<RoomName>)> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
@@ -261,10 +248,7 @@ impl HandshakeService {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
             Target::BuiltIn(Handler::Echo) => {
-                return Some(UnadmittedConnection {
-                    role: chat::echo(),
-                    room: None,
-                });
+                return Some((chat::echo(), None));
             }
             Target::Own(number) => {
                 let caller = Caller {
@@ -275,17 +259,14 @@ impl HandshakeService {
                 chat::own(self.entrance.own.get(number)?, caller)
             }
         };
-        Some(UnadmittedConnection {
-            role,
-            room: matched.room,
-        })
+        Some((role, matched.room))
     }
 
     fn django_connection(
         &self,
         exists: &[Exists],
         target: route::DjangoTarget,
-    ) -> UnadmittedConnection {
+    ) -> (Role, Option<RoomName>) {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -301,10 +282,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        UnadmittedConnection {
-            role,
-            room: joined.room,
-        }
+        (role, joined.room)
     }
 
     fn refuse(&self, refused: RefusedRequest) -> Response<Body<Bytes>> {

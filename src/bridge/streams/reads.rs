@@ -5,6 +5,7 @@ use super::redis_streams::{Hashes, Streams, within};
 use super::scripts::read_arguments;
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::{HearTally, Page, RoomOrder, Turned};
+use crate::broker::uplink::Way;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
 use crate::redis::client::{RedisClient, RedisConnection};
@@ -145,7 +146,7 @@ async fn read(
 /// The room's subscription stands, and what comes by it has a place to go on from.
 fn welcome(link: &RedisLink, broker: &Broker, name: &RoomName) {
     if link.rooms.confirm(name) {
-        crate::bridge::link::welcome(broker, name);
+        broker.confirm(name, Way::Nodes);
     }
 }
 

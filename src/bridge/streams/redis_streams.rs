@@ -15,7 +15,7 @@ use crate::broker::uplink::Forwarded;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::config::Config;
-use crate::metrics::count;
+use crate::metrics::{count, count_all};
 use crate::name::RoomName;
 use crate::redis::client::{Answer, RedisClient, RedisCommand};
 use crate::redis::deployment::Deployment;
@@ -282,7 +282,7 @@ impl Streams {
         };
         let announcement = match Announcement::read(bytes) {
             Ok(announcement) => announcement,
-            Err(poison) => return reader.poison(poison, bytes),
+            Err(poison) => return reader.poison(link, poison, bytes),
         };
         let broker = &*reader.broker;
         let room = broker.named(name);
@@ -334,12 +334,7 @@ impl Streams {
         metrics.bridge_gaps.inc_by(tally.account.missed);
         metrics.bridge_resets.inc_by(tally.account.resets);
         for (cause, number) in [("late", tally.late), ("poison", tally.poison)] {
-            if number > 0 {
-                metrics
-                    .bridge_dropped
-                    .get_or_create(&[("cause", cause)])
-                    .inc_by(number);
-            }
+            count_all(&metrics.bridge_dropped, "cause", cause, number);
         }
     }
 }

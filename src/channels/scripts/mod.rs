@@ -95,7 +95,7 @@ pub struct Scores {
 impl Scores {
     /// The score for a message sent at this wall-clock time; a microsecond later than the last one if
     /// the clock stood still or went back.
-    pub fn next(&mut self, second: u64, micros: u32) -> Score {
+    pub fn next(&mut self, (second, micros): (u64, u32)) -> Score {
         let Score(now) = Score::new(second, micros);
         self.last = now.max(self.last.saturating_add(1));
         Score(self.last)
