@@ -5,7 +5,7 @@ use super::parcel::{ConnectionKey, Parcel, RoomSlot};
 use super::placement::{Passage, Placement};
 use super::publication::Publication;
 use super::publish::{Published, publish, tell};
-use super::room::{ByName, Last, Room};
+use super::room::{ByName, Joined, Last, Room};
 use super::uplink::{Author, Uplink, Way};
 use crate::clock::Millis;
 use crate::config;
@@ -17,21 +17,6 @@ use foldhash::fast::RandomState;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A member's seat in a room, returned by [`Broker::join`].
-#[derive(Clone, Debug)]
-pub struct Joined {
-    /// The room.
-    pub room: Arc<Room>,
-    /// The room's place on the worker.
-    pub slot: RoomSlot,
-    /// Number of the last publication before the join: later ones are for this member.
-    pub sequence: u64,
-    /// The worker had no member of this room before.
-    pub first_on_worker: bool,
-    /// Members are welcomed as they come; if not, a [`Parcel::Confirmed`] will say when.
-    pub confirmed: bool,
-}
 
 /// The rooms of one node.
 pub struct Broker {
@@ -153,41 +138,30 @@ impl Broker {
         let worker = u16::try_from(worker).unwrap_or(u16::MAX);
         // The seat is taken while the registry's guard is held: a room that is being removed is
         // either gone before, or seen as not empty by its remover.
-        let (room, seat) = if let Some(entry) = self.rooms.get(name.as_str()) {
-            let room = Arc::clone(&entry.key().0);
-            let seat = room.sit(worker, make_slot);
-            (room, seat)
+        let sit = |room: &Arc<Room>| room.sit(worker, make_slot);
+        let joined = if let Some(entry) = self.rooms.get(name.as_str()) {
+            sit(&entry.key().0)
         } else {
             match self.rooms.entry(ByName(self.new_room(name))) {
-                Entry::Occupied(entry) => {
-                    let room = Arc::clone(&entry.key().0);
-                    let seat = room.sit(worker, make_slot);
-                    (room, seat)
-                }
+                Entry::Occupied(entry) => sit(&entry.key().0),
                 Entry::Vacant(entry) => {
-                    let room = Arc::clone(self.begun(&entry));
-                    let seat = room.sit(worker, make_slot);
+                    let joined = sit(self.begun(&entry));
                     entry.insert(());
-                    (room, seat)
+                    joined
                 }
             }
         };
-        if seat.first_on_worker {
+        if joined.first_on_worker {
             self.placement.hold_room(usize::from(worker), true);
         }
-        if seat.first_on_node && !self.uplinks.is_empty() {
+        if joined.first_on_node && !self.uplinks.is_empty() {
             let reaching = self.uplinks.iter().filter(|uplink| uplink.watch(name));
             let ways = reaching.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
-            room.confirm(ways, &self.mailboxes, Some(usize::from(worker)));
+            let from = Some(usize::from(worker));
+            joined.room.confirm(ways, &self.mailboxes, from);
         }
-        Joined {
-            room,
-            slot: seat.slot,
-            sequence: seat.sequence,
-            first_on_worker: seat.first_on_worker,
-            confirmed: seat.confirmed,
-        }
+        joined
     }
 
     /// A room of this name that is not in the registry.

@@ -106,13 +106,13 @@ async fn read(
         order.is_queued.then(|| order.request())
     });
     // Given up meanwhile, or subscribed anew: then it is queued again.
-    let Some(Some(request)) = request else {
+    let Some(Some(after)) = request else {
         return Ok(Turned::Live);
     };
     let hash = streams.hashes().map(|hashes| hashes.read);
     let keys = vec![streams.stream(name.as_str())];
     let answer = client
-        .evaluate(hash.unwrap_or_default(), keys, read_arguments(request))
+        .evaluate(hash.unwrap_or_default(), keys, read_arguments(after))
         .await;
     link.metrics.bridge_reads.inc();
     let page = match answer {
