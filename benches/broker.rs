@@ -87,7 +87,7 @@ fn publishing(criterion: &mut Criterion) {
 
 /// A publication from the room's lock to the last member's socket, on one worker and on two in turn.
 fn offering(criterion: &mut Criterion) {
-    let bounds = Bounds::from(&config::QueueSettings::default());
+    let readers = Bounds::from(&config::QueueSettings::default()).into();
     for workers in [1, 2] {
         let mut group = criterion.benchmark_group(format!("publish_and_offer/workers_{workers}"));
         for members in MEMBERS {
@@ -116,8 +116,14 @@ fn offering(criterion: &mut Criterion) {
                             };
                             for outbound in outbounds.iter_mut() {
                                 let socket = &mut io::sink();
-                                let offered =
-                                    outbound.offer(Millis(0), &bounds, batch, 0, socket, &mut sent);
+                                let offered = outbound.offer(
+                                    Millis(0),
+                                    &readers,
+                                    batch,
+                                    0,
+                                    socket,
+                                    &mut sent,
+                                );
                                 black_box(offered.is_ok());
                             }
                         }

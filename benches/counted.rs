@@ -227,7 +227,7 @@ impl Write for Socket {
 
 /// One publication to so many members whose sockets take it at once.
 fn offer(members: usize, turns: u32) {
-    let bounds = Bounds::from(&config::QueueSettings::default());
+    let readers = Bounds::from(&config::QueueSettings::default()).into();
     let delivery = publication().delivery();
     let mut outbounds: Vec<Outbound> = Vec::new();
     outbounds.resize_with(members, Outbound::default);
@@ -239,7 +239,7 @@ fn offer(members: usize, turns: u32) {
             bytes: &delivery.frame,
         });
         for outbound in &mut outbounds {
-            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            let offered = outbound.offer(Millis(0), &readers, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());
         }
     }
@@ -256,7 +256,7 @@ fn offer_10(turns: u32) {
 
 /// 64 publications for a member whose socket takes nothing, then everything in one write.
 fn backlog_64(turns: u32) {
-    let bounds = Bounds::from(&config::QueueSettings::default());
+    let readers = Bounds::from(&config::QueueSettings::default()).into();
     let delivery = publication().delivery();
     let mut outbound = Outbound::default();
     let mut sent = Sent::default();
@@ -267,7 +267,7 @@ fn backlog_64(turns: u32) {
                 frames: std::slice::from_ref(&delivery),
                 bytes: &delivery.frame,
             });
-            let offered = outbound.offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent);
+            let offered = outbound.offer(Millis(0), &readers, batch, 0, &mut socket, &mut sent);
             assert!(offered.is_ok());
         }
         socket.takes = true;

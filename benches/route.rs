@@ -29,9 +29,9 @@ fn strict(criterion: &mut Criterion) {
 /// The route that matches stands behind 31 others.
 fn many(criterion: &mut Criterion) {
     let mut routes: Vec<Route> = (0..31)
-        .map(|number| Route {
-            path: format!("/ws/tenant-{number}/{{business_id}}/{{session_id}}/"),
-            handler: Handler::Chat,
+        .map(|number| {
+            let path = format!("/ws/tenant-{number}/{{business_id}}/{{session_id}}/");
+            Route::new(path, Handler::Chat)
         })
         .collect();
     routes.extend(Config::default().routes_or_default());

@@ -112,7 +112,7 @@
 //! | what a client sends | `limits.messages_per_second`, `limits.bytes_per_second`, `limits.pings_per_second` | [`worker::rate_limit`] |
 //! | publications under way, in the mailbox and gathered for a room's members | `broker.mailbox_capacity`, `broker.mailbox_bytes`, and one more for each publisher | [`broker::mailbox`] |
 //! | a turn of a worker | 64 events, 8 reads of each connection, about 512 writes to small rooms and 64 to large ones | [`worker`] |
-//! | what waits for a task of a program's own | [`chat::INBOX`] messages, then its connection is not read from | [`chat`] |
+//! | what waits for a task of a program's own | `consumers.inbox` messages, then its connection is not read from | [`chat`] |
 //! | what waits for a client | `queue.capacity`, `queue.bytes_max`, `queue.expiry` | [`broker::queue`] |
 //! | the kernel's share of that | `limits.send_buffer_bytes`, `limits.unsent_bytes` | [`server`] |
 //! | what a client sent that is not read | `limits.receive_buffer_bytes` | [`server`] |
@@ -124,6 +124,7 @@
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
+//! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
 //! | the end | `server.drain_notice` within `server.drain_grace` | [`server`] |
 //!
 //! # Promises, and where each is tested
@@ -201,7 +202,7 @@ pub mod node;
 // What an assistant and a consumer of a program's own are written against.
 pub use assistant::{Assistant, Failure, Piece, Question, Replies};
 pub use broker::{Consumer, Context, Identity, Message, Payload, Verdict};
-pub use chat::{INBOX, Received, Session};
+pub use chat::{Received, Session};
 pub use name::RoomName;
 
 /// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
@@ -229,9 +230,15 @@ pub mod internal {
         pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
+        pub use crate::broker::placement::Passage;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
         pub use crate::broker::room::Room;
-        pub use crate::broker::{Broker, Parcel, Publication, Wake};
+        pub use crate::broker::uplink::{Forwarded, Uplink, Way};
+        pub use crate::broker::{Broker, Parcel, Publication, Role, Wake};
+    }
+    pub mod chat {
+        pub use crate::assistant::Dispatcher;
+        pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};
     }
     pub mod channels {
         pub use crate::channels::codec::{DEPTH_MAX, VALUES_MAX};
@@ -252,7 +259,8 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
+            CloseReason, Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected,
+            Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -291,7 +299,12 @@ pub mod internal {
     }
     pub mod worker {
         pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
+        pub use crate::worker::port::{LISTEN, Port, Ready, Socket, WAKE, Waker};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
+        pub use crate::worker::{
+            Accepted, Gate, Handoff, Instruction, Listener, Supplies, Worker, WorkerHandle,
+            WorkerSlot,
+        };
     }
 }

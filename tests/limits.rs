@@ -239,6 +239,30 @@ fn a_message_is_legal_at_the_limit_and_1009_one_byte_above() {
 }
 
 #[test]
+fn a_route_has_limits_of_its_own() {
+    let gateway = Gateway::start_with_toml(
+        "[[routes]]\npath = \"/small\"\nhandler = \"echo\"\nlimits.message_bytes = 100\n\
+         [[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n\
+         [[routes]]\npath = \"/once/{id:int}\"\nhandler = \"relay\"\nlimits.messages_burst = 1\nlimits.refusals = 1\n\
+         limits.messages_per_second = 1\n",
+    );
+    let (at_limit, above) = ("a".repeat(100), "a".repeat(101));
+    let (mut small, mut plain) = (gateway.connect("/small"), gateway.connect("/echo"));
+    small.send_text(&at_limit);
+    assert_eq!(small.receive(), Frame::Text(at_limit));
+    plain.send_text(&above);
+    assert_eq!(plain.receive(), Frame::Text(above.clone()));
+    small.send_text(&above);
+    assert_eq!(small.expect_close().0, 1009);
+    let mut once = gateway.connect("/once/7");
+    for _ in 0..3 {
+        once.send_text("again");
+    }
+    assert_eq!(once.receive(), Frame::Text("again".to_owned()));
+    assert_eq!(once.expect_close().0, 4429);
+}
+
+#[test]
 fn an_announced_length_is_refused_before_any_payload() {
     let (gateway, _client) = echo("message_bytes = 1000");
     for head in [

@@ -42,10 +42,7 @@ fn unescape(text: &str) -> Option<String> {
 }
 
 fn route(path: &str) -> Route {
-    Route {
-        path: path.to_owned(),
-        handler: Handler::Chat,
-    }
+    Route::new(path, Handler::Chat)
 }
 
 fn check_room(found: &Match) {

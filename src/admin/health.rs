@@ -7,6 +7,9 @@ use crate::redis::LinkReport;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+/// Why nobody is to be sent here while a consumer of the program's own does not return.
+pub(super) const STUCK: &str = "a worker waits for a consumer that does not return";
+
 /// Ready, ready but cut off from other nodes, or not ready for that reason.
 pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     let mut reasons = bridge_reasons(sources);
@@ -104,6 +107,9 @@ pub(super) async fn health(sources: &Sources) -> Value {
             sources.workers.count() - answering,
             sources.workers.count()
         ));
+    }
+    if sources.broker.placement().is_any_stuck() {
+        reasons.push(STUCK.to_owned());
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));

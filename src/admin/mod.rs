@@ -188,6 +188,13 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
                 "a worker has ended, restart this node\n",
             );
         }
+        "/ready" if sources.broker.placement().is_any_stuck() => {
+            return reply(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                health::STUCK.to_owned() + "\n",
+            );
+        }
         "/ready" => {
             let (status, text) = health::readiness(sources);
             return reply(status, TEXT, text);

@@ -6,35 +6,11 @@
 //! type [`Consumers`], so that those the node comes with are called without a table of functions.
 
 use super::context::Context;
-use super::message::Message;
+use super::message::{Message, Verdict};
 use super::room::Room;
 use crate::panics::caught;
-use crate::protocol::CloseReason;
 use std::any::Any;
 use std::fmt;
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Dealt with.
-    Done,
-    /// The next message must wait for a reply to this one.
-    Await,
-    /// The connection ends.
-    Close(CloseReason),
-}
-
-impl Verdict {
-    /// The connection ends with this close code, without a reason: 1000 to 1003, 1007 to 1014, or 3000 to 4999
-    /// (RFC 6455 §7.4). Any other code becomes 1011, as a close frame may not carry it.
-    #[must_use]
-    pub const fn close(code: u16) -> Self {
-        match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::Close(CloseReason::Asked(code)),
-            _ => Self::Close(CloseReason::Internal),
-        }
-    }
-}
 
 /// What serves a route. Each connection has a consumer of its own, so `self` is what it remembers of
 /// that connection.
@@ -72,6 +48,8 @@ pub trait Consumer: Send {
 pub struct Role {
     /// Which of the node's consumers; the numbers are the [`Consumers`]' own.
     pub(crate) kind: u8,
+    /// Whose settings hold for it: the node's (0), or those of the route with this number.
+    pub(crate) settings: u8,
     /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
     /// kept has 8 bytes for it, not 16.
     pub(crate) state: Option<Box<ConsumerState>>,
@@ -82,13 +60,18 @@ type ConsumerState = Box<dyn Any + Send>;
 impl Role {
     /// The role of a consumer that keeps nothing of a connection.
     pub(crate) fn stateless(kind: u8) -> Self {
-        Self { kind, state: None }
+        Self {
+            kind,
+            settings: 0,
+            state: None,
+        }
     }
 
     /// The role of a consumer that keeps this of a connection.
     pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
         Self {
             kind,
+            settings: 0,
             state: Some(Box::new(Box::new(state))),
         }
     }

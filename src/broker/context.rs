@@ -1,7 +1,7 @@
 //! What a consumer can do: speak to its room, to its connection, and ask who it is talking to.
 
 use super::caller::{Caller, Identity};
-use super::message::Payload;
+use super::message::{Payload, Verdict};
 use super::publication::Publication;
 use super::registry::Broker;
 use super::room::Room;
@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub(crate) greeting: Option<Publication>,
     /// Questions that the connection asked meanwhile.
     pub(crate) asked: u16,
+    /// What the close frame says, if the consumer closes.
+    pub(crate) farewell: Option<Box<str>>,
 }
 
 impl Context<'_> {
@@ -69,6 +71,17 @@ impl Context<'_> {
     pub fn send<'p>(&mut self, payload: impl Into<Payload<'p>>) {
         let publication = self.publication(payload.into());
         self.send_ready(publication);
+    }
+
+    /// The verdict that ends the connection with this code, as [`Verdict::close`] reads it; the close frame says `reason`,
+    /// of which at most 123 bytes fit (RFC 6455 §5.5).
+    #[must_use = "the connection ends by what the consumer returns"]
+    pub fn close(&mut self, code: u16, reason: &str) -> Verdict {
+        let verdict = Verdict::close(code);
+        if let Verdict::Close(ending) = verdict {
+            self.farewell = ending.farewell(reason);
+        }
+        verdict
     }
 
     fn publication(&self, payload: Payload<'_>) -> Publication {

@@ -1,4 +1,6 @@
-//! What a client says, and what is said to one: without frames.
+//! What a client says, what becomes of it, and what is said to one: without frames.
+
+use crate::protocol::CloseReason;
 
 /// One message of a client, whole and within `limits.message_bytes`.
 #[derive(Debug)]
@@ -63,5 +65,28 @@ impl<'a> From<&'a String> for Payload<'a> {
 impl<'a> From<&'a [u8]> for Payload<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self::Binary(bytes)
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Dealt with.
+    Done,
+    /// The next message must wait for a reply to this one.
+    Await,
+    /// The connection ends.
+    Close(CloseReason),
+}
+
+impl Verdict {
+    /// The connection ends with this close code, without a reason ([`Context::close`](super::Context::close) has one): 1000 to 1003, 1007 to 1014, or 3000 to 4999
+    /// (RFC 6455 §7.4). Any other code becomes 1011, as a close frame may not carry it.
+    #[must_use]
+    pub const fn close(code: u16) -> Self {
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Self::Close(CloseReason::Asked(code)),
+            _ => Self::Close(CloseReason::Internal),
+        }
     }
 }

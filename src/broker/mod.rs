@@ -37,11 +37,11 @@ pub mod room;
 pub mod uplink;
 
 pub use caller::{Caller, Identity};
-pub use consumer::{Consumer, Consumers, Role, Verdict};
+pub use consumer::{Consumer, Consumers, Role};
 pub use context::Context;
 pub(crate) use context::Encode;
 pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
-pub use message::{Message, Payload};
+pub use message::{Message, Payload, Verdict};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;
 pub use registry::Broker;

@@ -71,6 +71,8 @@ pub enum Parcel {
         connection: ConnectionKey,
         /// Why.
         reason: CloseReason,
+        /// What the close frame says in the place of the reason's own text.
+        farewell: Option<Box<str>>,
     },
     /// A question of this connection has been answered, in front of this.
     Answered {

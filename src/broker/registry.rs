@@ -336,11 +336,16 @@ impl Broker {
             .push(author.worker, Parcel::Resume { connection }, None);
     }
 
-    /// Closes a connection, behind what was sent to it before; for any thread.
-    pub fn end(&self, author: Author, reason: CloseReason) {
+    /// Closes a connection, behind what was sent to it before, with `farewell` for the reason's own text if there is
+    /// one; for any thread.
+    pub fn end(&self, author: Author, reason: CloseReason, farewell: Option<Box<str>>) {
         let connection = author.connection;
-        self.mailboxes
-            .push(author.worker, Parcel::End { connection, reason }, None);
+        let parcel = Parcel::End {
+            connection,
+            reason,
+            farewell,
+        };
+        self.mailboxes.push(author.worker, parcel, None);
     }
 
     /// Sends an event to one connection of `worker`.

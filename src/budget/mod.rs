@@ -9,6 +9,7 @@ use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
+use crate::chat::RECEIVED_BYTES;
 use crate::config::{AssistantKind, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::telemetry;
@@ -60,10 +61,8 @@ pub struct MemoryBudget {
 /// Sums what `connections` clients and `workers` threads may occupy at most.
 #[must_use]
 pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) -> MemoryBudget {
-    let (limits, queue, assistant) = (&config.limits, &config.queue, &config.assistant);
-    let queue_bytes = queue
-        .bytes_max
-        .saturating_add(queue.capacity.saturating_mul(DELIVERY_BYTES));
+    let (limits, assistant) = (&config.limits, &config.assistant);
+    let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
         AssistantKind::Faq => assistant.prompts,
@@ -103,7 +102,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     #[rustfmt::skip]
     let each_connection = [
         addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
-        addend("partial messages", connections, limits.message_bytes.saturating_add(PARTIAL_BYTES)),
+        addend("partial messages", connections, message_bytes.saturating_add(PARTIAL_BYTES)),
         addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
         addend("queues of slow readers", connections, queue_bytes),
         addend("kernel: send buffers", connections, send_bytes),
@@ -123,12 +122,42 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         total,
         redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
             // The newest is kept whatever its size, and counts as the appending function weighs it.
-            let newest = (config.event_bytes() / 4).saturating_mul(5) + link::ENTRY_BYTES;
+            let newest =
+                (config.event_bytes(message_bytes) / 4).saturating_mul(5) + link::ENTRY_BYTES;
             let kept = config.history.bytes_max.max(newest);
             let room_bytes = kept.saturating_add(link::ROOM_BYTES);
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+impl MemoryBudget {
+    /// The same where so many connections may be on routes whose consumers are tasks of the program's own.
+    #[must_use]
+    pub fn with_tasks(mut self, config: &Config, connections: usize) -> Self {
+        let (_, message_bytes) = worst_route(config);
+        let each = message_bytes.saturating_add(RECEIVED_BYTES);
+        let each = each.saturating_mul(config.consumers.inbox);
+        let inboxes = addend("messages that wait for tasks", connections, each);
+        self.per_connection = self.per_connection.saturating_add(inboxes.each);
+        self.total = self.total.saturating_add(inboxes.bytes());
+        self.addends.push(inboxes);
+        self
+    }
+}
+
+/// Bytes of the largest queue and of the longest message of any route: all connections may be on one.
+fn worst_route(config: &Config) -> (usize, usize) {
+    // Routes whose settings cannot be are refused at start.
+    let own = config.of_routes().unwrap_or_default();
+    let all = std::iter::once(config).chain(&own);
+    all.fold((0, 0), |(queue_bytes, message_bytes), route| {
+        let entries = route.queue.capacity.saturating_mul(DELIVERY_BYTES);
+        (
+            queue_bytes.max(route.queue.bytes_max.saturating_add(entries)),
+            message_bytes.max(route.limits.message_bytes),
+        )
+    })
 }
 
 /// The ways to other nodes and to a Django site.
@@ -157,7 +186,7 @@ fn bridge(config: &Config) -> Vec<Addend> {
         addend("bridge: outboxes", links, outbox_bytes),
         addend("bridge: arrivals", links, arrivals.saturating_mul(link::ARRIVAL_BYTES)),
         addend("bridge: messages that are to come back in order", streams, outbox_bytes),
-        addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(config.limits.message_bytes.saturating_mul(4)))),
+        addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(worst_route(config).1.saturating_mul(4)))),
     ];
     addends
 }

@@ -78,7 +78,7 @@ fn full() -> Config {
 
 /// The sum of ten connections and two workers, with what Redis keeps.
 fn sum(config: &Config) -> u64 {
-    let budget = worst_case_memory(config, 10, 2);
+    let budget = worst_case_memory(config, 10, 2).with_tasks(config, 10);
     budget.total + budget.redis.map_or(0, |rooms| rooms.bytes())
 }
 
@@ -216,6 +216,39 @@ fn what_redis_keeps_is_counted_for_a_history_alone_and_moves_with_its_bound() {
         "{small:?}"
     );
     assert!(before.to_string().contains("10 rooms"), "{before}");
+}
+
+#[test]
+fn what_waits_for_tasks_is_in_the_sum_of_a_program_that_has_some() {
+    let mut config = Config::default();
+    config.consumers.inbox = 3;
+    let without = worst_case_memory(&config, 10, 2);
+    let with = without.clone().with_tasks(&config, 10);
+    let each = 3 * (config.limits.message_bytes + RECEIVED_BYTES) as u64;
+    assert_eq!(with.total - without.total, 10 * each);
+    assert_eq!(with.per_connection - without.per_connection, each);
+    assert!(with.to_string().contains("wait for tasks"), "{with}");
+}
+
+#[test]
+fn the_worst_route_is_in_the_sum() {
+    let with = |entry: &str| -> u64 {
+        let head = "[[routes]]\npath = \"/r/{id:int}/\"\nhandler = \"relay\"\n";
+        let config: Config = toml::from_str(&format!("{head}{entry}")).unwrap();
+        worst_case_memory(&config, 10, 2).total
+    };
+    let plain = with("");
+    assert_eq!(
+        with("queue.bytes_max = 300000"),
+        plain + 10 * (300_000 - 256 * 1024)
+    );
+    assert_eq!(
+        with("limits.message_bytes = 70000"),
+        plain + 10 * (70_000 - 64 * 1024)
+    );
+    assert!(with("queue.capacity = 101") > plain);
+    // The other routes keep what the node has.
+    assert_eq!(with("queue.bytes_max = 100000"), plain);
 }
 
 #[test]

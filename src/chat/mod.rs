@@ -13,6 +13,7 @@
 //! puts the two together. Not for sockets, timers, rates or queues (`worker`), and not for who may come in
 //! (`server`).
 
+mod calls;
 mod codec;
 mod django;
 mod echo;
@@ -22,10 +23,11 @@ mod relay;
 mod reply;
 mod session;
 
+pub(crate) use calls::Calls;
 pub use django::DjangoPeer;
 pub use own::OwnRoute;
-pub(crate) use session::{Begin, Tasks};
-pub use session::{INBOX, Received, Session};
+pub(crate) use session::{Begin, RECEIVED_BYTES, Tasks};
+pub use session::{Received, Session};
 
 use crate::assistant::Dispatcher;
 use crate::broker::room::Room;
@@ -74,11 +76,7 @@ pub fn relay() -> Role {
 /// Somebody who comes to a route of the program's own.
 #[must_use]
 pub fn own(route: &OwnRoute, caller: Caller) -> Role {
-    let own = Own {
-        caller: Arc::new(caller),
-        consumer: route.make(),
-    };
-    Role::with(OWN, own)
+    Role::with(OWN, Own::new(route, caller))
 }
 
 /// All consumers of a node, for one worker.

@@ -1,5 +1,6 @@
 //! A consumer of the program's own: any value of its [`Consumer`], made anew for each connection.
 
+use super::calls::Calls;
 use crate::broker::{Caller, Consumer, Context, Message, Verdict};
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,12 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct OwnRoute {
     template: String,
+    settings: u8,
+    /// The type of its consumers.
+    consumer: &'static str,
+    calls: Arc<Calls>,
+    /// The number of this route there.
+    number: u16,
     make: Arc<dyn Fn() -> Box<dyn Consumer> + Send + Sync>,
 }
 
@@ -20,13 +27,17 @@ impl fmt::Debug for OwnRoute {
 }
 
 impl OwnRoute {
-    /// A route whose connections are each served by what `make` makes.
-    pub fn new(
+    /// A route whose connections are each served by what `make` makes; `C` is what the log calls that.
+    pub fn new<C>(
         template: impl Into<String>,
         make: impl Fn() -> Box<dyn Consumer> + Send + Sync + 'static,
     ) -> Self {
         Self {
             template: template.into(),
+            settings: 0,
+            consumer: std::any::type_name::<C>(),
+            calls: Arc::default(),
+            number: 0,
             make: Arc::new(make),
         }
     }
@@ -37,47 +48,77 @@ impl OwnRoute {
         &self.template
     }
 
-    /// The consumer of one more connection.
-    pub(super) fn make(&self) -> Box<dyn Consumer> {
-        (self.make)()
+    /// The number of its own settings, or 0.
+    #[must_use]
+    pub(crate) fn settings(&self) -> u8 {
+        self.settings
+    }
+
+    /// The same route with the settings of this number.
+    pub(crate) fn with_settings(self, settings: u8) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Has these routes note the calls of their consumers on so many workers.
+    pub(crate) fn note_calls(routes: &mut [Self], workers: usize) -> Arc<Calls> {
+        let known = routes
+            .iter()
+            .map(|route| (route.template.clone(), route.consumer));
+        let calls = Arc::new(Calls::new(workers, known.collect()));
+        for (number, route) in (1..).zip(routes) {
+            route.calls = Arc::clone(&calls);
+            route.number = number;
+        }
+        calls
     }
 }
 
 /// What is kept of a connection whose consumer is the program's own.
 pub(super) struct Own {
-    pub(super) caller: Arc<Caller>,
-    pub(super) consumer: Box<dyn Consumer>,
+    caller: Arc<Caller>,
+    consumer: Box<dyn Consumer>,
+    calls: Arc<Calls>,
+    /// The number of its route there.
+    route: u16,
 }
 
 impl Own {
-    /// The consumer, and the context with what it may ask.
-    fn with<'c, 'a>(
+    /// The consumer of one more connection of this route.
+    pub(super) fn new(route: &OwnRoute, caller: Caller) -> Self {
+        Self {
+            caller: Arc::new(caller),
+            consumer: (route.make)(),
+            calls: Arc::clone(&route.calls),
+            route: route.number,
+        }
+    }
+
+    /// Calls the consumer, with the context that knows what it may ask.
+    fn call<'a, T>(
         &mut self,
-        cx: &'c mut Context<'a>,
-    ) -> (&mut dyn Consumer, &'c mut Context<'a>) {
+        cx: &mut Context<'a>,
+        call: impl FnOnce(&mut dyn Consumer, &mut Context<'a>) -> T,
+    ) -> T {
         cx.caller = Some(Arc::clone(&self.caller));
-        (&mut *self.consumer, cx)
+        let _call = self.calls.begin(cx.author.worker, cx.now, self.route);
+        call(&mut *self.consumer, cx)
     }
 }
 
 impl Consumer for Own {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        let (consumer, cx) = self.with(cx);
-        consumer.open(cx)
+        self.call(cx, |consumer, cx| consumer.open(cx))
     }
 
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
-        let (consumer, cx) = self.with(cx);
-        consumer.joined(cx)
+        self.call(cx, |consumer, cx| consumer.joined(cx))
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
-        let (consumer, cx) = self.with(cx);
-        consumer.message(cx, message)
+        self.call(cx, |consumer, cx| consumer.message(cx, message))
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {
-        let (consumer, cx) = self.with(cx);
-        consumer.close(cx);
+        self.call(cx, |consumer, cx| consumer.close(cx));
     }
 }

@@ -1,7 +1,7 @@
 //! A consumer that may wait: a task on the control plane for each connection, with a bounded queue on the way
 //! in and the bounds of every client on the way out.
 //!
-//! Backpressure: a connection whose task has [`INBOX`] messages still to take is not read from, so TCP slows its
+//! Backpressure: a connection whose task has `consumers.inbox` messages still to take is not read from, so TCP slows its
 //! client down. What the task says waits while the mailbox it goes into is full.
 
 use crate::broker::uplink::Author;
@@ -9,6 +9,7 @@ use crate::broker::{
     Broker, Caller, Consumer, Context, Encode, Message, Payload, Publication, Verdict,
 };
 use crate::clock::Clock;
+use crate::config::ConsumerSettings;
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
 use bytes::Bytes;
@@ -21,8 +22,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// Messages of one connection that its task has not taken yet; each of at most `limits.message_bytes`.
-pub const INBOX: usize = 16;
+/// What a message that waits for its task costs beside its bytes: its entry, in a queue that doubles as it grows.
+pub(crate) const RECEIVED_BYTES: usize = 2 * size_of::<Received>();
 
 /// How long a task that finds a mailbox full waits before it looks again.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
@@ -39,6 +40,8 @@ pub enum Received {
 /// What the worker and the task share.
 #[derive(Debug, Default)]
 struct Inbox {
+    /// Most messages that wait, each of at most `limits.message_bytes`.
+    capacity: usize,
     state: Mutex<InboxState>,
     changed: Notify,
 }
@@ -52,6 +55,8 @@ struct InboxState {
     is_over: bool,
     /// The task has taken or said something.
     has_begun: bool,
+    /// What it has taken last is being answered, for all anybody knows.
+    is_answering: bool,
 }
 
 /// One connection, as its task sees it. Dropping it ends the connection with 1000, and with 1011 if the task
@@ -66,6 +71,8 @@ pub struct Session {
     encode: Encode,
     metrics: Arc<Metrics>,
     ending: CloseReason,
+    /// The text of the close frame.
+    farewell: Option<Box<str>>,
 }
 
 impl fmt::Debug for Session {
@@ -83,21 +90,27 @@ impl Session {
         &self.caller
     }
 
-    /// The client's next message, in the order in which they were sent; `None` once the connection is gone.
+    /// The client's next message, in the order in which they were sent; `None` once the connection is gone. Who asks for
+    /// the next one has answered the one before: a client that has ended its side after a message is still written what
+    /// the task says until then, for at most `assistant.timeout`.
     ///
     /// # Cancel safety
     /// No message is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
             let changed = self.inbox.changed.notified();
-            let (message, is_over, is_released) = {
+            let (message, is_over, is_released, has_answered) = {
                 let mut state = self.inbox.state.lock();
                 state.has_begun = true;
                 let message = state.messages.pop_front();
-                let has_room = state.messages.len() <= INBOX / 2;
+                let has_answered = std::mem::replace(&mut state.is_answering, message.is_some());
+                let has_room = state.messages.len() <= self.inbox.capacity / 2;
                 let is_released = has_room && std::mem::take(&mut state.is_held);
-                (message, state.is_over, is_released)
+                (message, state.is_over, is_released, has_answered)
             };
+            if has_answered {
+                self.broker.answered(self.author);
+            }
             if is_released {
                 self.broker.resume(self.author);
             }
@@ -136,10 +149,12 @@ impl Session {
         }
     }
 
-    /// Ends the connection with this code, as [`Verdict::close`] reads it, behind what was said before.
-    pub fn close(mut self, code: u16) {
-        if let Verdict::Close(reason) = Verdict::close(code) {
-            self.ending = reason;
+    /// Ends the connection with this code, as [`Verdict::close`] reads it, behind what was said before. The close frame
+    /// says `reason`, of which at most 123 bytes fit (RFC 6455 §5.5); it may be empty.
+    pub fn close(mut self, code: u16, reason: &str) {
+        if let Verdict::Close(ending) = Verdict::close(code) {
+            self.ending = ending;
+            self.farewell = ending.farewell(reason);
         }
     }
 
@@ -170,11 +185,12 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.ending = CloseReason::Internal;
+            (self.ending, self.farewell) = (CloseReason::Internal, None);
             self.metrics.panics.inc();
             tracing::error!("a consumer's task panicked; its connection is closed with 1011");
         }
-        self.broker.end(self.author, self.ending);
+        let farewell = self.farewell.take();
+        self.broker.end(self.author, self.ending, farewell);
     }
 }
 
@@ -189,25 +205,24 @@ pub(crate) struct Tasks {
     begin: Begin,
     control: Handle,
     metrics: Arc<Metrics>,
-    /// How long a task may take before it takes or says something for the first time.
-    patience: Duration,
+    settings: ConsumerSettings,
     /// Once the connection has begun.
     inbox: Option<Arc<Inbox>>,
 }
 
 impl Tasks {
-    /// Tasks on this runtime, each of which must take or say something within `patience`.
+    /// Tasks on this runtime, each of which must take or say something within `consumers.timeout`.
     pub(crate) fn new(
         begin: Begin,
         control: Handle,
         metrics: Arc<Metrics>,
-        patience: Duration,
+        settings: ConsumerSettings,
     ) -> Self {
         Self {
             begin,
             control,
             metrics,
-            patience,
+            settings,
             inbox: None,
         }
     }
@@ -225,7 +240,7 @@ impl Tasks {
                 "a consumer's task did not begin in time; its connection is closed with 1011"
             );
             // In front of what the session says when it is dropped.
-            broker.end(author, CloseReason::Internal);
+            broker.end(author, CloseReason::Internal, None);
         };
         tokio::select! {
             () = task => {}
@@ -236,7 +251,10 @@ impl Tasks {
 
 impl Consumer for Tasks {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox {
+            capacity: self.settings.inbox,
+            ..Inbox::default()
+        });
         let session = Session {
             caller: cx.caller.clone().unwrap_or_default(),
             inbox: Arc::clone(&inbox),
@@ -247,15 +265,16 @@ impl Consumer for Tasks {
             encode: cx.encode,
             metrics: Arc::clone(&self.metrics),
             ending: CloseReason::Normal,
+            farewell: None,
         };
         self.inbox = Some(Arc::clone(&inbox));
         let begin = Arc::clone(&self.begin);
         self.control
-            .spawn(Self::run(begin, session, inbox, self.patience));
+            .spawn(Self::run(begin, session, inbox, self.settings.timeout));
         Verdict::Done
     }
 
-    fn message(&mut self, _cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
         let Some(inbox) = &self.inbox else {
             return Verdict::Close(CloseReason::Internal);
         };
@@ -263,9 +282,11 @@ impl Consumer for Tasks {
             Some(text) => Received::Text(text.to_owned()),
             None => Received::Binary(Bytes::copy_from_slice(message.bytes())),
         };
+        // As a question to an assistant: who ends its side now waits for the answer.
+        cx.asked = cx.asked.saturating_add(1);
         let mut state = inbox.state.lock();
         state.messages.push_back(received);
-        state.is_held = state.messages.len() >= INBOX;
+        state.is_held = state.messages.len() >= inbox.capacity;
         let is_held = state.is_held;
         drop(state);
         inbox.changed.notify_one();

@@ -61,6 +61,8 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
+        // The library's: this binary has none.
+        "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
         _ => true,
     }
@@ -151,8 +153,11 @@ impl<'a> Document<'a> {
                 let note = if none { "none, " } else { "" };
                 text.push_str(&format!("# {}: {note}{source}\n", key.path));
                 for entry in entries.into_iter().flatten() {
-                    let body = toml::to_string(entry).unwrap_or_default();
-                    text.push_str(&format!("[[{}]]\n{body}", key.path));
+                    text.push_str(&format!("[[{}]]\n", key.path));
+                    // Inline, whatever is in it: a heading of its own would be another section's.
+                    for (name, value) in entry.as_table().into_iter().flatten() {
+                        text.push_str(&format!("{name} = {value}\n"));
+                    }
                 }
             }
         }
@@ -190,8 +195,9 @@ impl<'a> Document<'a> {
             };
             let third = (self.source)(key)
                 .map_or_else(|| key.kind.word().to_owned(), |source| source.to_string());
+            let route = if key.per_route { ", route" } else { "" };
             text.push_str(&format!(
-                "| `{}` | {value} | {third} | {} | {} |\n",
+                "| `{}` | {value} | {third} | {}{route} | {} |\n",
                 key.path,
                 key.change.word(),
                 key.doc

@@ -111,11 +111,7 @@ fn read_key(
         for mistake in mistakes {
             let entry = entries.get(mistake.index);
             let line = entry.map_or(offset, |entry| {
-                entry
-                    .get_ref()
-                    .as_table()
-                    .and_then(|table| table.keys().find(|name| **name.get_ref() == mistake.field))
-                    .map_or(entry.span().start, |name| name.span().start)
+                offset_of(entry.get_ref(), &mistake.field).unwrap_or(entry.span().start)
             });
             let path = format!("{path}{}", mistake.below);
             layers.report(file.at(line), &path, mistake.what, mistake.fix);
@@ -123,6 +119,14 @@ fn read_key(
         return;
     }
     layers.set(key, value.clone(), file.at(offset));
+}
+
+/// Where a field of an entry begins; one of a table in there has a dot in its name.
+fn offset_of(entry: &DeValue<'_>, field: &str) -> Option<usize> {
+    let (name, rest) = field.split_once('.').unwrap_or((field, ""));
+    let mut fields = entry.as_table()?.iter();
+    let (own, value) = fields.find(|(own, _)| **own.get_ref() == *name)?;
+    offset_of(value.get_ref(), rest).or(Some(own.span().start))
 }
 
 fn in_order(table: &DeTable<'_>) -> Vec<(String, std::ops::Range<usize>)> {

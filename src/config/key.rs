@@ -59,6 +59,8 @@ pub struct Key {
     pub kind: KeyKind,
     /// When a new value counts.
     pub change: Applies,
+    /// May an entry of `[[routes]]` have a value of its own?
+    pub per_route: bool,
     /// One sentence: unit, meaning, what zero means.
     pub doc: &'static str,
 }

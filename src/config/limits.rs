@@ -22,14 +22,14 @@ section! {
     /// What one subscriber's socket has not taken yet.
     ["queue"] QueueSettings {
         /// Most deliveries waiting for one subscriber.
-        capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
+        capacity: usize = 100, restart per route, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
-        bytes_max: usize = 256 * 1024, restart, in ..=BYTES_MAX;
+        bytes_max: usize = 256 * 1024, restart per route, in ..=BYTES_MAX;
         /// A delivery older than this is dropped instead of written late.
         #[serde(with = "units::duration")]
-        expiry: Duration = seconds(60), restart, in WAIT;
+        expiry: Duration = seconds(60), restart per route, in WAIT;
         /// What a full queue does: `drop_newest`, `drop_oldest` or `disconnect` (close code 4008).
-        overflow: Overflow = Overflow::DropNewest, restart;
+        overflow: Overflow = Overflow::DropNewest, restart per route;
     }
 }
 
@@ -65,22 +65,22 @@ section! {
         /// Longest request target in bytes.
         uri_bytes: usize = 8192, restart, in URI_BYTES_MIN..;
         /// Longest message in bytes, its fragments together; longer closes with 1009.
-        message_bytes: usize = 64 * 1024, restart, in 1..=BYTES_MAX;
+        message_bytes: usize = 64 * 1024, restart per route, in 1..=BYTES_MAX;
         /// Most fragments in one message, empty ones included.
-        fragments: usize = 128, restart, in 1..;
+        fragments: usize = 128, restart per route, in 1..;
         /// A message begun must be complete within this time.
         #[serde(with = "units::duration")]
-        message_timeout: Duration = seconds(30), restart, in WAIT;
+        message_timeout: Duration = seconds(30), restart per route, in WAIT;
         /// Pings answered per second and connection; more closes with 1008.
-        pings_per_second: u32 = 20, restart, in 1..;
+        pings_per_second: u32 = 20, restart per route, in 1..;
         /// Messages per second and connection, sustained; 0 = no limit.
-        messages_per_second: u32 = 20, restart;
+        messages_per_second: u32 = 20, restart per route;
         /// Messages a connection may send at once before the rate applies.
-        messages_burst: u32 = 100, restart;
+        messages_burst: u32 = 100, restart per route;
         /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
-        bytes_per_second: u32 = 1024 * 1024, restart;
+        bytes_per_second: u32 = 1024 * 1024, restart per route;
         /// Messages in a row refused for their rate before the connection is closed with 4429.
-        refusals: u32 = 100, restart, in 1..=REFUSALS_MAX;
+        refusals: u32 = 100, restart per route, in 1..=REFUSALS_MAX;
         /// Kernel send buffer of a socket in bytes.
         send_buffer_bytes: usize = 64 * 1024, restart, in SOCKET_BUFFER_BYTES_MIN..=BYTES_MAX;
         /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.
@@ -99,6 +99,20 @@ section! {
         mailbox_capacity: usize = 8192, restart, in 1..=CAPACITY_MAX;
         /// Most bytes of publications waiting for one worker.
         mailbox_bytes: usize = 16 * 1024 * 1024, restart, in ..=BYTES_MAX;
+    }
+}
+
+/// Messages that wait for one task; above this it is no task that keeps up.
+const INBOX_MAX: usize = 4096;
+
+section! {
+    /// Consumers of a program's own: the library's routes.
+    ["consumers"] ConsumerSettings {
+        /// Most messages of one connection that wait for its task; while as many wait, it is not read from.
+        inbox: usize = 16, restart, in 1..=INBOX_MAX;
+        /// Longest until a task takes or says something, or its connection ends with 1011; an in-line consumer that has not returned by then is logged, and `/ready` says no until it has.
+        #[serde(with = "units::duration")]
+        timeout: Duration = seconds(5), restart, in WAIT;
     }
 }
 

@@ -3,7 +3,7 @@
 use super::key::{Applies, Key, KeyKind, SectionKeys};
 use super::problem::Findings;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The one key that is in no section.
 pub(super) const ROUTES: SectionKeys = SectionKeys {
@@ -11,11 +11,16 @@ pub(super) const ROUTES: SectionKeys = SectionKeys {
     doc: "Which path is served by what.",
     keys: &[Key {
         path: "routes",
-        kind: KeyKind::Tables(&["path", "handler"]),
+        kind: KeyKind::Tables(&["path", "handler", "queue", "limits"]),
         change: Applies::Restart,
-        doc: "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route.",
+        per_route: false,
+        doc: "Paths and what serves them (`chat`, `echo` or `relay`); none = the guide's chat route. A route may have keys \
+              of `queue` and `limits` of its own, such as `queue.capacity = 500`: those marked `route`.",
     }],
 };
+
+/// Most routes with settings of their own: a connection keeps the number of its route's in one byte.
+pub const OWN_SETTINGS_MAX: usize = 255;
 
 /// One entry of `[[routes]]`. Without any, the chat route of the guide is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,25 @@ pub struct Route {
     pub path: String,
     /// What serves it.
     pub handler: Handler,
+    /// Keys of `[queue]` that this route has of its own.
+    #[serde(default, skip_serializing_if = "OwnKeys::is_empty")]
+    pub queue: OwnKeys,
+    /// Keys of `[limits]` that this route has of its own.
+    #[serde(default, skip_serializing_if = "OwnKeys::is_empty")]
+    pub limits: OwnKeys,
+}
+
+/// Keys of one section, by name, that a route has of its own.
+pub type OwnKeys = BTreeMap<String, Plain>;
+
+/// A value as a file has it, of a kind that a route may have of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Plain {
+    /// A number.
+    Number(u32),
+    /// A duration or a choice.
+    Text(String),
 }
 
 /// What serves a route.
@@ -41,6 +65,25 @@ pub enum Handler {
 
 /// The chat route of the guide, served when `[[routes]]` names none.
 pub const CHAT_PATH: &str = "/ws/chat/{business_id}/{session_id}/";
+
+impl Route {
+    /// A route with the settings of the node.
+    #[must_use]
+    pub fn new(path: impl Into<String>, handler: Handler) -> Self {
+        Self {
+            path: path.into(),
+            handler,
+            queue: OwnKeys::new(),
+            limits: OwnKeys::new(),
+        }
+    }
+
+    /// Does it have settings of its own?
+    #[must_use]
+    pub fn has_own_settings(&self) -> bool {
+        !self.queue.is_empty() || !self.limits.is_empty()
+    }
+}
 
 /// Each path can match, and no two of them the same.
 pub(super) fn check(routes: &[Route], found: &mut Findings) {

@@ -7,7 +7,7 @@ use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::history::HistorySettings;
 use super::key::SectionKeys;
-use super::limits::{BrokerSettings, LimitSettings, QueueSettings};
+use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
 use super::route::{CHAT_PATH, Handler, ROUTES, Route};
@@ -47,6 +47,7 @@ sections! {
     history: HistorySettings,
     bridge: BridgeSettings,
     channels: ChannelsSettings,
+    consumers: ConsumerSettings,
     assistant: AssistantSettings,
     admin: AdminSettings,
     log: LogSettings,
@@ -57,23 +58,20 @@ impl Config {
     #[must_use]
     pub fn routes_or_default(&self) -> Vec<Route> {
         if self.routes.is_empty() {
-            vec![Route {
-                path: CHAT_PATH.to_owned(),
-                handler: Handler::Chat,
-            }]
+            vec![Route::new(CHAT_PATH, Handler::Chat)]
         } else {
             self.routes.clone()
         }
     }
 
-    /// Most bytes of the event that one message becomes.
-    pub(crate) fn event_bytes(&self) -> usize {
+    /// Most bytes of the event that one message of so many bytes becomes.
+    pub(crate) fn event_bytes(&self, message_bytes: usize) -> usize {
         // Python's ASCII escapes write a character of two bytes as six, and one of four as twelve.
         let growth = match self.chat.dialect {
             Dialect::Guide => 1,
             Dialect::Django => 3,
         };
-        let bytes = self.limits.message_bytes.saturating_mul(growth);
+        let bytes = message_bytes.saturating_mul(growth);
         bytes.saturating_add(EVENT_OVERHEAD_BYTES)
     }
 }

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The sentence is the key's meaning, unit and zero included; the type says its kind; then its default, whether a
-//! change takes a restart or is taken while the node runs (`live`), and the range that is legal for it alone. Of this come
+//! change takes a restart or is taken while the node runs (`live`), whether a route may have a value of its own (`per
+//! route`), and the range that is legal for it alone. Of this come
 //! the struct with its serde form, its `Default`, the [`Key`](super::key::Key)s that loader and documents go by, and
 //! the checks of ranges. What relates several keys is checked by hand (`validate`).
 
@@ -156,6 +157,17 @@ macro_rules! change {
 }
 pub(super) use change;
 
+/// May a route have a value of its own, in the words of a declaration?
+macro_rules! per_route {
+    () => {
+        false
+    };
+    (route) => {
+        true
+    };
+}
+pub(super) use per_route;
+
 /// Declares a section; see the module.
 macro_rules! section {
     (
@@ -163,7 +175,7 @@ macro_rules! section {
         [$section:literal] $type:ident {$(
             #[doc = $doc:literal]
             $(#[$serde:meta])*
-            $name:ident: $field:ty = $default:expr, $change:ident $(, in $range:expr)?;
+            $name:ident: $field:ty = $default:expr, $change:ident $(per $route:ident)? $(, in $range:expr)?;
         )+}
     ) => {
         #[doc = $sentence]
@@ -190,6 +202,7 @@ macro_rules! section {
                     path: concat!($section, ".", stringify!($name)),
                     kind: <$field as $crate::config::setting::Setting>::KIND,
                     change: $crate::config::setting::change!($change),
+                    per_route: $crate::config::setting::per_route!($($route)?),
                     doc: $doc.trim_ascii(),
                 },)+],
             };

@@ -6,7 +6,8 @@
 use super::problem::Findings;
 use super::sections::Config;
 use super::{
-    admin, assistant, bridge, channels, chat, history, limits, log, origin, route, server,
+    admin, assistant, bridge, channels, chat, history, limits, log, origin, own_settings, route,
+    server,
 };
 
 /// Checks a whole configuration.
@@ -17,7 +18,7 @@ pub fn validate(config: &Config) -> Findings {
     route::check(&config.routes, &mut found);
     origin::check(&config.origin, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
-    let event_bytes = config.event_bytes();
+    let event_bytes = config.event_bytes(config.limits.message_bytes);
     let (queue, bridge) = (&config.queue, &config.bridge);
     limits::check(
         queue,
@@ -32,5 +33,7 @@ pub fn validate(config: &Config) -> Findings {
     assistant::check(&config.assistant, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
     log::check(&config.log, &mut found);
+    config.consumers.check_ranges(&mut found);
+    own_settings::check(config, &mut found);
     found
 }

@@ -2,6 +2,7 @@
 
 use super::channels::HostAddress;
 use super::key::{Key, KeyKind};
+use super::keys;
 use super::redis::RedisAddress;
 use super::sections::Config;
 use super::spelling::nearest_of;
@@ -305,8 +306,15 @@ fn check_tables(
                 .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
             mistakes.push(Mistake::in_entry(index, field, "unknown key", fix));
         }
+        let known = mistakes.len();
+        for section in fields.iter().filter(|field| keys::is_section(field)) {
+            if let Some(own) = table.get(*section) {
+                mistakes.extend(own_mistakes(index, section, own));
+            }
+        }
         let alone = Value::Array(vec![entry.clone()]);
         if unknown.is_empty()
+            && mistakes.len() == known
             && let Err(serde_text) = deserialize(key, alone)
         {
             mistakes.push(entry_mistake(key, fields, index, table, serde_text));
@@ -319,6 +327,27 @@ fn check_tables(
     }
 }
 
+/// What is wrong with the keys of a section that a route has of its own.
+fn own_mistakes(index: usize, section: &str, own: &Value) -> Vec<Mistake> {
+    let Value::Table(own) = own else {
+        let what = format!("{} is not a table", show(own));
+        let fix = format!("write {section}.<key> = …");
+        return vec![Mistake::in_entry(index, section, what, fix)];
+    };
+    let mistake = |(name, value): (&String, &Value)| {
+        let field = format!("{section}.{name}");
+        let Some(key) = keys::find(&field) else {
+            let known = keys::all().filter(|key| key.section() == section);
+            let fix = nearest_of(name, known.map(Key::name))
+                .map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+            return Some(Mistake::in_entry(index, &field, "unknown key", fix));
+        };
+        let Mistake { what, fix, .. } = check(key, value).err()?.pop()?;
+        Some(Mistake::in_entry(index, &field, what, fix))
+    };
+    own.iter().filter_map(mistake).collect()
+}
+
 /// Finds the field at fault, which serde does not name: the one without which the text changes.
 fn entry_mistake(
     key: &Key,
@@ -327,6 +356,8 @@ fn entry_mistake(
     table: &toml::Table,
     serde_text: String,
 ) -> Mistake {
+    let needed = fields.iter().copied();
+    let needed: Vec<&str> = needed.filter(|field| !keys::is_section(field)).collect();
     let is_complete = !serde_text.starts_with("missing field");
     let guilty = fields
         .iter()
@@ -353,7 +384,7 @@ fn entry_mistake(
             index,
             "",
             serde_text,
-            format!("needs {}", fields.join(", ")),
+            format!("needs {}", needed.join(", ")),
         ),
     }
 }

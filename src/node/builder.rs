@@ -4,9 +4,11 @@ use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
+use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::Config;
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings};
 use crate::metrics::Metrics;
+use crate::server;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -73,6 +75,7 @@ impl Server {
             assistant: None,
             routes: Vec::new(),
             tasks: Vec::new(),
+            settings: Vec::new(),
         }
     }
 }
@@ -83,7 +86,11 @@ pub struct Builder {
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
+    settings: Vec<(String, Settings)>,
 }
+
+/// Gives a route settings of its own.
+type Settings = Box<dyn FnOnce(&mut QueueSettings, &mut LimitSettings) + Send>;
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,21 +115,21 @@ impl Builder {
     /// `{name:uuid}` (in lower case), `{business_id}` with `{session_id}`. Each path is a room. Every connection is
     /// served by a clone of `consumer`, on its worker's thread: see [`Consumer`] for what it may and may not do.
     #[must_use]
-    pub fn route(
+    pub fn route<C: Consumer + Clone + Sync + 'static>(
         mut self,
         template: impl Into<String>,
-        consumer: impl Consumer + Clone + Sync + 'static,
+        consumer: C,
     ) -> Self {
         let make = move || Box::new(consumer.clone()) as Box<dyn Consumer>;
-        self.routes.push(OwnRoute::new(template, make));
+        self.routes.push(OwnRoute::new::<C>(template, make));
         self
     }
 
     /// As [`Builder::route`], for a consumer that waits: `task` is called for each connection, and what it returns runs
-    /// on the control plane until it ends. Both ways are bounded: a connection whose task has 16 messages ([`chat::INBOX`](crate::chat::INBOX)) still
-    /// to take is not read from, and what the task says waits for room. The connection ends with 1000 when its
-    /// [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
-    /// `server.handshake_timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    /// on the control plane until it ends. Both ways are bounded: a connection whose task has `consumers.inbox` (16)
+    /// messages still to take is not read from, and what the task says waits for room. The connection ends with 1000
+    /// when its [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
+    /// `consumers.timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
     #[must_use]
     pub fn route_async<T>(
         mut self,
@@ -137,6 +144,18 @@ impl Builder {
         self
     }
 
+    /// Gives the route of this template settings of its own, as an entry of `[[routes]]` may have: `change` gets the
+    /// node's and makes them the route's. The keys are those marked `route` in docs/configuration.md.
+    #[must_use]
+    pub fn route_settings(
+        mut self,
+        template: impl Into<String>,
+        change: impl FnOnce(&mut QueueSettings, &mut LimitSettings) + Send + 'static,
+    ) -> Self {
+        self.settings.push((template.into(), Box::new(change)));
+        self
+    }
+
     /// Answers users' messages in chats instead of `assistant.kind`. The limits of `[assistant]` hold:
     /// `assistant.timeout` for each answer, `assistant.concurrency` at once, and one at a time in a room.
     #[must_use]
@@ -145,11 +164,23 @@ impl Builder {
         self
     }
 
+    /// Worst-case memory of this node with so many connections and workers, what waits for its tasks included; settings
+    /// that [`Builder::route_settings`] gives are not: they are known once the node starts.
+    #[must_use]
+    pub fn worst_case_memory(&self, connections: usize, workers: usize) -> MemoryBudget {
+        let budget = worst_case_memory(&self.config, connections, workers);
+        if self.tasks.is_empty() {
+            budget
+        } else {
+            budget.with_tasks(&self.config, connections)
+        }
+    }
+
     /// Starts the node: both listeners are bound, and clients wait until [`Node::run`]. Must be called on a
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
     /// # Errors
-    /// When a template is wrong or matches the same paths as another ([`Error::Server`]), or an address, a thread, a
+    /// When a template is wrong or matches the same paths as another, or settings of a route are ([`Error::Server`]), or an address, a thread, a
     /// descriptor or a file that the configuration names cannot be had.
     ///
     /// # Cancel safety
@@ -162,17 +193,42 @@ impl Builder {
             None => Dispatcher::start(&handle, &config.assistant)?,
         };
         let metrics = Arc::new(Metrics::new());
-        let handshake_timeout = config.server.handshake_timeout;
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
-            let tasks = Tasks::new(
-                begin,
-                handle.clone(),
-                Arc::clone(&metrics),
-                handshake_timeout,
-            );
-            routes.push(OwnRoute::new(template, move || Box::new(tasks.clone())));
+            let settings = config.consumers.clone();
+            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), settings);
+            let make = move || Box::new(tasks.clone()) as Box<dyn Consumer>;
+            routes.push(OwnRoute::new::<Tasks>(template, make));
         }
-        Node::compose(config, metrics, assistant, routes).await
+        let of_routes =
+            settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;
+        Node::compose(config, of_routes.into(), metrics, assistant, routes).await
     }
+}
+
+/// The settings of all routes that have some of their own, in the order of their numbers; the program's own routes are
+/// given theirs.
+fn settle(
+    config: &Config,
+    settings: Vec<(String, Settings)>,
+    routes: &mut [OwnRoute],
+) -> Result<Vec<Config>, String> {
+    let mut of_routes = config.of_routes()?;
+    for (template, change) in settings {
+        let refuse = |what: String| format!("settings of route {template:?}: {what}");
+        let mut own = routes.iter_mut();
+        let Some(route) = own.find(|route| route.template() == template) else {
+            return Err(refuse(
+                "no route of the program has this template".to_owned(),
+            ));
+        };
+        let (mut queue, mut limits) = (config.queue.clone(), config.limits.clone());
+        change(&mut queue, &mut limits);
+        of_routes.push(config.admit(&queue, &limits).map_err(refuse)?);
+        let number = u8::try_from(of_routes.len());
+        let number = number
+            .map_err(|_many| refuse(format!("more than {OWN_SETTINGS_MAX} routes have some")))?;
+        *route = route.clone().with_settings(number);
+    }
+    Ok(of_routes)
 }

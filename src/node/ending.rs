@@ -74,6 +74,9 @@ impl NodeParts {
             let ended = tokio::select! {
                 ended = &mut joined => ended,
                 ended = replied => ended,
+                () = tokio::time::sleep(left + STOP_MAX) => {
+                    return tracing::error!("a worker does not end: a consumer has not returned");
+                }
             };
             if ended.is_err() {
                 tracing::error!("waiting for the workers failed");

@@ -5,6 +5,7 @@
 
 mod builder;
 mod ending;
+mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +81,9 @@ struct NodeParts {
     /// What runs both.
     redis: Arc<redis::Runtime>,
     /// Not ready for more; all goes on.
-    draining: watch::Sender<bool>,
+    draining: Sender<bool>,
     /// Nobody new is taken any more.
-    closing: watch::Sender<bool>,
+    closing: Sender<bool>,
 }
 
 impl Node {
@@ -98,23 +99,32 @@ impl Node {
     pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
-        Self::compose(config, metrics, assistant, Vec::new()).await
+        let of_routes = config.of_routes().map_err(server::Error::Routes)?;
+        Self::compose(config, of_routes.into(), metrics, assistant, Vec::new()).await
     }
 
-    /// As [`Node::start`], with this assistant and routes of the program's own.
+    /// As [`Node::start`], with this assistant and routes of the program's own; `of_routes` holds on those that have
+    /// settings of their own.
     async fn compose(
         config: Arc<Config>,
+        of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
-        own: Vec<OwnRoute>,
+        mut own: Vec<OwnRoute>,
     ) -> Result<Self, Error> {
+        let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
         let (listener, address) = server::listen(&config)?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
             limits.connections_per_ip,
         ));
-        let parts = NodeParts::start(config, metrics, assistant, &admission)?;
+        let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        if !own.is_empty() {
+            let (broker, timeout) = (Arc::clone(&parts.broker), parts.config.consumers.timeout);
+            let closing = parts.closing.subscribe();
+            tokio::spawn(watch::watch(calls, broker, parts.clock, timeout, closing));
+        }
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -195,6 +205,7 @@ impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
     fn start(
         config: Arc<Config>,
+        of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
@@ -224,6 +235,7 @@ impl NodeParts {
         let leaving = Arc::clone(admission);
         let supplies = Supplies {
             config: Arc::clone(&config),
+            of_routes,
             clock,
             broker: Arc::clone(&broker),
             metrics: Arc::clone(&metrics),
@@ -241,8 +253,8 @@ impl NodeParts {
             bridge,
             channels,
             redis,
-            draining: watch::Sender::new(false),
-            closing: watch::Sender::new(false),
+            draining: Sender::new(false),
+            closing: Sender::new(false),
         })
     }
 

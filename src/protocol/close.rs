@@ -144,6 +144,15 @@ impl CloseReason {
         self.row().reason
     }
 
+    /// What the application gives for a reason of its own, cut to what fits into a close frame; nothing for another.
+    #[must_use]
+    pub fn farewell(self, text: &str) -> Option<Box<str>> {
+        let end = text.floor_char_boundary(REASON_BYTES_MAX);
+        let text = text.get(..end).filter(|text| !text.is_empty());
+        text.filter(|_| matches!(self, Self::Asked(_)))
+            .map(Box::from)
+    }
+
     /// The value of the metric label `reason`.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -11,8 +11,8 @@ use super::origin::Allowed;
 use super::page;
 use super::route::{self, Router, Target};
 use crate::broker::{Caller, Identity, Role};
-use crate::chat::{self, DjangoPeer, OwnRoute};
-use crate::config::{Dialect, Exists, Handler};
+use crate::chat::{self, DjangoPeer};
+use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
 use crate::http::Host;
 use crate::metrics::count;
 use crate::name::RoomName;
@@ -34,6 +34,8 @@ pub(super) struct HandshakeService {
     allowed: Allowed,
     uri_bytes: usize,
     django: Option<Vec<Exists>>,
+    /// The number of the settings of dialect `django`'s one route.
+    django_settings: u8,
     visits: AtomicU64,
 }
 
@@ -99,9 +101,12 @@ fn retry_after() -> HeaderValue {
 impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
         let config = &entrance.config;
-        let own = entrance.own.iter().map(OwnRoute::template);
+        let own = entrance.own.iter();
+        let own = own.map(|route| (route.template(), route.settings()));
+        let router = Router::with(&config.routes_or_default(), own)?;
         Ok(Self {
-            router: Router::with(&config.routes_or_default(), own)?,
+            django_settings: router.settings_of(CHAT_PATH),
+            router,
             allowed: Allowed::new(&config.origin.allowed)?,
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
@@ -241,15 +246,15 @@ impl HandshakeService {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            return Some(self.django_connection(exists, target));
+            let (mut role, room) = self.django_connection(exists, target);
+            role.settings = self.django_settings;
+            return Some((role, room));
         }
         let matched = self.router.match_path(path)?;
-        let role = match matched.target {
+        let mut role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
-            Target::BuiltIn(Handler::Echo) => {
-                return Some((chat::echo(), None));
-            }
+            Target::BuiltIn(Handler::Echo) => chat::echo(),
             Target::Own(number) => {
                 let caller = Caller {
                     identity: Identity::default(),
@@ -259,7 +264,9 @@ impl HandshakeService {
                 chat::own(self.entrance.own.get(number)?, caller)
             }
         };
-        Some((role, matched.room))
+        role.settings = matched.settings;
+        let has_room = matched.target != Target::BuiltIn(Handler::Echo);
+        Some((role, matched.room.filter(|_| has_room)))
     }
 
     fn django_connection(

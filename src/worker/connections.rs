@@ -5,15 +5,16 @@
 use super::agenda::Agenda;
 use super::client::{Client, Ended, ReadSide, Stage, WriteSide};
 use super::connection::Rules;
+use super::context::Close;
 use super::members::RoomMembers;
-use super::outbound::{Flushed, Sent};
+use super::outbound::{Flushed, Reader, Sent};
+use super::per_route::PerRoute;
 use super::port::{Port, Socket as _};
 use super::rooms::Change;
 use super::slab::Slab;
 use super::timers::{TIMER_MAX, Timers};
 use crate::broker::Publication;
 use crate::broker::ledger::Cause;
-use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use crate::config::{BridgeMode, Config};
 use crate::protocol::CloseReason;
@@ -26,21 +27,24 @@ pub(super) struct Connections<P: Port> {
     pub(super) clients: Slab<Client<P::Socket>>,
     pub(super) timers: Timers,
     pub(super) agenda: Agenda,
-    pub(super) rules: Rules,
+    pub(super) rules: PerRoute<Rules>,
     /// How long an own message may take to come back in the order of all nodes.
     order_timeout: Duration,
     assistant_timeout: Duration,
 }
 
 impl<P: Port> Connections<P> {
-    pub(super) fn new(port: P, config: &Config) -> Self {
+    pub(super) fn new(port: P, config: &Config, of_routes: &[Config]) -> Self {
         let now = port.now();
         Self {
             port,
             clients: Slab::default(),
             timers: Timers::new(now),
             agenda: Agenda::default(),
-            rules: Rules::new(config),
+            rules: PerRoute::new(
+                Rules::new(config),
+                of_routes.iter().map(Rules::new).collect(),
+            ),
             order_timeout: match config.bridge.mode {
                 BridgeMode::Streams => config.bridge.order_timeout,
                 BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
@@ -54,7 +58,9 @@ impl<P: Port> Connections<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let next = client.connection.next_timer(&self.rules);
+        let next = client
+            .connection
+            .next_timer(self.rules.of(client.role.settings));
         let at = next.min(client.slowed).min(now + TIMER_MAX);
         if at < client.armed {
             client.armed = at;
@@ -77,7 +83,8 @@ impl<P: Port> Connections<P> {
                 self.agenda.read_again(key);
             }
         }
-        let alive = client.connection.on_timer(now, &self.rules);
+        let rules = self.rules.of(client.role.settings);
+        let alive = client.connection.on_timer(now, rules);
         if !client.connection.outbound.is_idle() {
             self.agenda.touch(key);
         }
@@ -100,12 +107,14 @@ impl<P: Port> Connections<P> {
     }
 
     /// Ends a connection from this side.
-    pub(super) fn close(&mut self, key: u64, now: Millis, reason: CloseReason) {
+    pub(super) fn close(&mut self, key: u64, now: Millis, close: impl Into<Close>) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         if client.connection.is_open() {
-            client.connection.close(now, reason);
+            let Close { reason, farewell } = close.into();
+            let text = farewell.as_deref().unwrap_or(reason.reason());
+            client.connection.close_saying(now, reason, text);
             self.note_end(key);
             self.agenda.touch(key);
             self.arm(key, now);
@@ -196,7 +205,7 @@ impl<P: Port> Connections<P> {
         &mut self,
         key: u64,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         answer: &[u8],
         greeting: Option<&Publication>,
         members: &mut RoomMembers,
@@ -216,7 +225,7 @@ impl<P: Port> Connections<P> {
         } = client;
         let outbound = &mut connection.outbound;
         if outbound
-            .greet(now, bounds, answer, greeting.as_ref(), socket, &mut sent)
+            .greet(now, readers, answer, greeting.as_ref(), socket, &mut sent)
             .is_err()
         {
             change.drop(Cause::Closed, change.expected);

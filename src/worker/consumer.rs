@@ -2,11 +2,11 @@
 //! heard everywhere, that the connection is gone. A panic in there costs that connection.
 
 use super::client::Stage;
-use super::context::WorkerContext;
+use super::context::{Close, WorkerContext};
 use super::port::Port;
 use super::turn::Worker;
 use crate::broker::room::Room;
-use crate::broker::{Consumers, Publication, Role, RoomSlot, Verdict};
+use crate::broker::{Consumers, Publication, Role, RoomSlot};
 use crate::panics::caught;
 use crate::protocol::CloseReason;
 use std::sync::Arc;
@@ -38,12 +38,12 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
         for key in joined {
             self.contained(key, |worker, key| {
-                let verdict = worker.consult(key, |context, role, room| {
-                    room.map(|room| context.joined(key, role, room))
+                let close = worker.consult(key, |context, role, room| {
+                    room.and_then(|room| context.joined(key, role, room))
                 });
-                if let Some(Some(Verdict::Close(reason))) = verdict {
+                if let Some(close) = close.flatten() {
                     let now = worker.context.now;
-                    worker.connections.close(key, now, reason);
+                    worker.connections.close(key, now, close);
                 }
             });
         }
@@ -55,22 +55,21 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         &mut self,
         key: u64,
         is_confirmed: bool,
-    ) -> (Option<Publication>, Option<CloseReason>) {
+    ) -> (Option<Publication>, Option<Close>) {
         let begin = || {
             self.consult(key, |context, role, room| {
                 context.open(key, role, room, is_confirmed)
             })
         };
         match caught(begin) {
-            Some(Some((greeting, Verdict::Close(reason)))) => (greeting, Some(reason)),
-            Some(Some((greeting, Verdict::Done | Verdict::Await))) => (greeting, None),
+            Some(Some(begun)) => begun,
             Some(None) => (None, None),
             None => {
                 self.context.metrics.panics.inc();
                 tracing::error!(
                     "a consumer panicked as its connection began; it is closed with 1011"
                 );
-                (None, Some(CloseReason::Internal))
+                (None, Some(CloseReason::Internal.into()))
             }
         }
     }

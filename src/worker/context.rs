@@ -10,6 +10,7 @@ use crate::broker::{
 };
 use crate::clock::{Clock, Millis};
 use crate::metrics::{Metrics, count};
+use crate::protocol::CloseReason;
 use crate::transport::{MessageKind, Opcode, encoder};
 
 use bytes::Bytes;
@@ -34,6 +35,31 @@ pub(super) struct WorkerContext<C> {
     pub(super) now: Millis,
     pub(super) clock: Clock,
     expiry: Duration,
+}
+
+/// A connection that its consumer ends: why, and what the close frame says in the place of the reason's own text.
+#[derive(Debug)]
+pub(super) struct Close {
+    pub(super) reason: CloseReason,
+    pub(super) farewell: Option<Box<str>>,
+}
+
+impl Close {
+    fn of(verdict: Verdict, farewell: Option<Box<str>>) -> Option<Self> {
+        match verdict {
+            Verdict::Close(reason) => Some(Self { reason, farewell }),
+            Verdict::Done | Verdict::Await => None,
+        }
+    }
+}
+
+impl From<CloseReason> for Close {
+    fn from(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            farewell: None,
+        }
+    }
 }
 
 /// A payload as a frame, for those who do not know frames.
@@ -88,6 +114,7 @@ impl<C: Consumers> WorkerContext<C> {
             is_opening: false,
             greeting: None,
             asked: 0,
+            farewell: None,
         };
         (&mut self.consumers, cx, &self.metrics)
     }
@@ -100,20 +127,21 @@ impl<C: Consumers> WorkerContext<C> {
         role: &mut Role,
         room: Option<&Arc<Room>>,
         is_confirmed: bool,
-    ) -> (Option<Publication>, Verdict) {
+    ) -> (Option<Publication>, Option<Close>) {
         let (consumers, mut cx, _) = self.present(key, room);
         cx.is_opening = true;
         let mut verdict = consumers.open(role, &mut cx);
         if is_confirmed && verdict == Verdict::Done {
             verdict = consumers.joined(role, &mut cx);
         }
-        (cx.greeting, verdict)
+        (cx.greeting, Close::of(verdict, cx.farewell))
     }
 
     /// Other nodes are heard in the room from here on.
-    pub(super) fn joined(&mut self, key: u64, role: &mut Role, room: &Arc<Room>) -> Verdict {
+    pub(super) fn joined(&mut self, key: u64, role: &mut Role, room: &Arc<Room>) -> Option<Close> {
         let (consumers, mut cx, _) = self.present(key, Some(room));
-        consumers.joined(role, &mut cx)
+        let verdict = consumers.joined(role, &mut cx);
+        Close::of(verdict, cx.farewell)
     }
 
     /// Lets a consumer know that its connection is gone.
@@ -178,6 +206,10 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
         super::tests::trip(payload);
         let message = Message::new(kind == MessageKind::Text, payload);
         self.consumers.message(self.role, &mut self.cx, message)
+    }
+
+    fn farewell(&mut self) -> Option<Box<str>> {
+        self.cx.farewell.take()
     }
 
     fn pong(&mut self, frame: Bytes) {

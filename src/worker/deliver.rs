@@ -11,12 +11,12 @@ use super::fan_out::{BYTES_PER_WRITE, Counter, Offered};
 use super::gathering::{Aside, Content, FanOut, Gathering, ParcelLoad, PendingPublication};
 use super::member::low_half;
 use super::members::RoomMembers;
-use super::outbound::Sent;
+use super::outbound::{Reader, Sent};
+use super::per_route::PerRoute;
 use super::port::Port;
 use super::rooms::{Change, LocalRoom, key_of};
 use super::slab::index_of;
 use crate::broker::ledger::Cause;
-use crate::broker::queue::Bounds;
 use crate::broker::queue::Delivery;
 use crate::broker::{Mailboxes, Parcel, RoomSlot};
 use crate::clock::Millis;
@@ -30,7 +30,7 @@ const SPARE: usize = 64;
 /// What has been taken from the mailbox and is on its way, and what that takes.
 #[derive(Debug)]
 pub(super) struct Deliverer {
-    pub(super) bounds: Bounds,
+    pub(super) readers: PerRoute<Reader>,
     /// Room for the parcels of one mailbox.
     parcels: Vec<Parcel>,
     /// Of what has been taken, what has been dealt with since room was made for it.
@@ -54,9 +54,9 @@ pub(super) struct Deliverer {
 }
 
 impl Deliverer {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(readers: PerRoute<Reader>) -> Self {
         Self {
-            bounds,
+            readers,
             parcels: Vec::new(),
             done: ParcelLoad::default(),
             held: ParcelLoad::default(),
@@ -216,7 +216,7 @@ impl Deliverer {
         fan_out.expire(now);
         let mut counter = Counter {
             now,
-            bounds: &self.bounds,
+            readers: &self.readers,
             clients: &mut connections.clients,
             offered: &mut self.offered,
             mixed: &mut self.mixed,
@@ -308,7 +308,7 @@ impl Deliverer {
         while let Some((connection, begin)) = self.apart.last_asides() {
             let mut counter = Counter {
                 now,
-                bounds: &self.bounds,
+                readers: &self.readers,
                 clients: &mut connections.clients,
                 offered: &mut self.offered,
                 mixed: &mut self.mixed,
@@ -345,7 +345,7 @@ impl Deliverer {
         };
         let mut counter = Counter {
             now,
-            bounds: &self.bounds,
+            readers: &self.readers,
             clients: &mut connections.clients,
             offered: &mut self.offered,
             mixed: &mut self.mixed,

@@ -3,9 +3,9 @@
 use super::client::{Client, WriteSide};
 use super::gathering::FanOut;
 use super::member::Member;
-use super::outbound::{FrameBatch, Sent};
+use super::outbound::{FrameBatch, Reader, Sent};
+use super::per_route::PerRoute;
 use super::slab::{Slab, index_of};
-use crate::broker::queue::Bounds;
 use crate::clock::Millis;
 use std::io;
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub(super) struct Offered {
 /// What serving members takes beside them.
 pub(super) struct Counter<'a, S> {
     pub(super) now: Millis,
-    pub(super) bounds: &'a Bounds,
+    pub(super) readers: &'a PerRoute<Reader>,
     pub(super) clients: &'a mut Slab<Client<S>>,
     pub(super) offered: &'a mut Offered,
     /// The bytes of a member's frames and asides in a row.
@@ -47,7 +47,7 @@ impl<S: io::Write> Counter<'_, S> {
     fn serve(&mut self, fan_out: &mut FanOut, several: &[u8], member: Member) {
         let Self {
             now,
-            bounds,
+            readers,
             clients,
             offered,
             ..
@@ -77,7 +77,7 @@ impl<S: io::Write> Counter<'_, S> {
             socket, connection, ..
         } = client;
         let outbound = &mut connection.outbound;
-        let outcome = outbound.offer(*now, bounds, batch, first, socket, &mut offered.sent);
+        let outcome = outbound.offer(*now, readers, batch, first, socket, &mut offered.sent);
         offered.conclude(member.index, client, deliveries, outcome);
     }
 
@@ -170,7 +170,7 @@ impl<S: io::Write> Counter<'_, S> {
     ) {
         let Self {
             now,
-            bounds,
+            readers,
             clients,
             offered,
             mixed,
@@ -213,7 +213,7 @@ impl<S: io::Write> Counter<'_, S> {
         } = client;
         let outbound = &mut connection.outbound;
         let sent = &mut offered.sent;
-        let outcome = outbound.interleave(*now, bounds, pieces, bytes, socket, sent);
+        let outcome = outbound.interleave(*now, readers, pieces, bytes, socket, sent);
         offered.conclude(index_of(key), client, deliveries, outcome);
     }
 }

@@ -46,7 +46,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         drop(passage);
         let client = Client {
             socket,
-            connection: Connection::new(now),
+            connection: Connection::new(now, role.settings),
             role,
             seat: joined.map(|(seat, _)| seat),
             peer,
@@ -72,10 +72,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             deliverer,
             ..
         } = self;
-        let bounds = &deliverer.bounds;
-        connections.greet(key, now, bounds, &answer, greeting.as_ref(), members);
-        if let Some(reason) = end {
-            connections.close(key, now, reason);
+        let readers = &deliverer.readers;
+        connections.greet(key, now, readers, &answer, greeting.as_ref(), members);
+        if let Some(close) = end {
+            connections.close(key, now, close);
         }
         connections.arm(key, now);
         if let Some(drain) = &self.drain {

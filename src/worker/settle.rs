@@ -5,6 +5,7 @@
 //! that reaches them in front of the close frame.
 
 use super::client::Stage;
+use super::context::Close;
 use super::deliver::Deliverer;
 use super::gathering::Content;
 use super::port::Port;
@@ -132,7 +133,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             Parcel::Resume { connection } => {
                 self.contained(connection.0, |worker, key| worker.resume(key, true));
             }
-            Parcel::End { connection, reason } => connections.close(connection.0, now, reason),
+            Parcel::End {
+                connection,
+                reason,
+                farewell,
+            } => connections.close(connection.0, now, Close { reason, farewell }),
         }
         self.deliverer.finish_parcel(0);
     }

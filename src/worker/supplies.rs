@@ -15,6 +15,8 @@ pub type OnClose = Arc<dyn Fn(u64) + Send + Sync>;
 pub struct Supplies {
     /// Settings.
     pub config: Arc<Config>,
+    /// The settings as they hold on routes that have some of their own, by number from 1.
+    pub of_routes: Arc<[Config]>,
     /// The time.
     pub clock: Clock,
     /// Rooms.

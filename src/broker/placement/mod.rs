@@ -50,6 +50,8 @@ struct WorkerLoad {
     work: AtomicU64,
     /// The worker's thread has ended.
     has_ended: AtomicBool,
+    /// The worker waits for a consumer that does not return.
+    is_stuck: AtomicBool,
 }
 
 impl WorkerLoad {
@@ -62,6 +64,11 @@ impl WorkerLoad {
         } else {
             work * (-(age as f32) / HALF_LIFE).exp2()
         }
+    }
+
+    /// May somebody new be sent there?
+    fn is_open(&self) -> bool {
+        !self.has_ended.load(Ordering::Relaxed) && !self.is_stuck.load(Ordering::Relaxed)
     }
 
     fn total(&self, tick: u32) -> u64 {
@@ -147,6 +154,19 @@ impl Placement {
         }
     }
 
+    /// Keeps new rooms away from a worker that waits for a consumer, or no more; was it stuck before?
+    pub fn set_stuck(&self, worker: usize, is_stuck: bool) -> bool {
+        let load = self.loads.get(worker);
+        load.is_some_and(|load| load.is_stuck.swap(is_stuck, Ordering::Relaxed))
+    }
+
+    /// Does a worker wait for a consumer that does not return?
+    #[must_use]
+    pub fn is_any_stuck(&self) -> bool {
+        let mut loads = self.loads.iter();
+        loads.any(|load| load.is_stuck.load(Ordering::Relaxed))
+    }
+
     /// Connections of this worker, those on their way included.
     #[must_use]
     pub fn connections(&self, worker: usize) -> usize {
@@ -162,11 +182,10 @@ impl Placement {
         load.map_or(0, |load| load.total(tick(now)))
     }
 
-    /// The load of this worker, unless it has ended.
+    /// The load of this worker, unless it has ended or is stuck.
     pub(super) fn open_load(&self, worker: usize, now: Millis) -> Option<u64> {
         let load = self.loads.get(worker)?;
-        let is_open = !load.has_ended.load(Ordering::Relaxed);
-        is_open.then(|| load.total(tick(now)))
+        load.is_open().then(|| load.total(tick(now)))
     }
 
     /// Sends a connection to `worker`.
@@ -215,7 +234,7 @@ impl Placement {
     fn choose(&self, book: &mut Book, now: Millis) -> usize {
         let (tick, workers) = (tick(now), self.loads.len());
         let loads = self.loads.iter().enumerate();
-        let open = loads.filter(|(_, load)| !load.has_ended.load(Ordering::Relaxed));
+        let open = loads.filter(|(_, load)| load.is_open());
         // Among equals the next one behind the last choice.
         let rank = |worker: usize| (worker + workers - book.last - 1) % workers;
         let least = open.min_by_key(|(worker, load)| (load.total(tick), rank(*worker)));

@@ -302,6 +302,20 @@ fn a_worker_that_has_ended_is_sent_nobody() {
 }
 
 #[test]
+fn new_rooms_stay_away_from_a_worker_that_waits_for_a_consumer() {
+    let broker = broker(2);
+    assert!(!broker.placement().is_any_stuck());
+    assert!(!broker.placement().set_stuck(1, true), "it was not before");
+    for number in 0..8 {
+        assert_eq!(enter(&broker, &name(number), NOW).worker, 0);
+    }
+    assert!(broker.placement().is_any_stuck());
+    assert!(broker.placement().set_stuck(1, false), "it was before");
+    assert!(!broker.placement().is_any_stuck());
+    assert_eq!(enter(&broker, &name("new"), NOW).worker, 1);
+}
+
+#[test]
 fn a_large_room_does_not_spread_to_a_worker_that_has_ended() {
     let broker = broker(3);
     let room = name("large");

@@ -5,6 +5,7 @@ mod environment;
 mod origin;
 mod ranges;
 mod refusals;
+mod routes;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};

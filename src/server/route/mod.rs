@@ -16,6 +16,7 @@ pub use django::{DjangoTarget, match_django};
 
 use crate::config::{Handler, Route};
 use crate::name::{self, RoomName};
+use std::borrow::Cow;
 
 /// The routes of a configuration.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Router {
 struct PathPattern {
     segments: Vec<Segment>,
     target: Target,
+    /// The number of its own settings, or 0.
+    settings: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub enum Target {
 pub struct Match {
     /// What serves it.
     pub target: Target,
+    /// The number of the route's own settings from 1 in the order of the routes that have some, or 0.
+    pub settings: u8,
     /// The room: that of both ids, of the whole path, or for an echo none.
     pub room: Option<RoomName>,
     /// The parts of the path by name, for a consumer of the program's own.
@@ -144,21 +149,31 @@ impl Router {
         Self::with(routes, std::iter::empty())
     }
 
-    /// As [`Router::new`], and behind them the templates of the program's own consumers.
+    /// As [`Router::new`], and behind them the templates of the program's own consumers, each with the number of
+    /// its own settings or 0.
     ///
     /// # Errors
     ///
     /// As [`Router::new`].
     pub fn with<'a>(
         routes: &'a [Route],
-        own: impl Iterator<Item = &'a str>,
+        own: impl Iterator<Item = (&'a str, u8)>,
     ) -> Result<Self, String> {
-        let built_in = |route: &'a Route| (&*route.path, Target::BuiltIn(route.handler));
+        let mut count = 0_u8;
+        let built_in = routes.iter().map(|route| {
+            let has_own = route.has_own_settings();
+            count = count.saturating_add(has_own.into());
+            let settings = if has_own { count } else { 0 };
+            (&*route.path, Target::BuiltIn(route.handler), settings)
+        });
         let own = own.enumerate();
-        let own = own.map(|(number, path)| (path, Target::Own(number)));
+        let own = own.map(|(number, (path, settings))| (path, Target::Own(number), settings));
         let mut patterns: Vec<(&str, PathPattern)> = Vec::with_capacity(routes.len());
-        for (path, target) in routes.iter().map(built_in).chain(own) {
-            let pattern = PathPattern::parse(path, target)?;
+        for (path, target, settings) in built_in.chain(own) {
+            let pattern = PathPattern {
+                settings,
+                ..PathPattern::parse(path, target)?
+            };
             if let Some((twin, _)) = patterns.iter().find(|(_, other)| other.overlaps(&pattern)) {
                 return Err(format!("routes {twin:?} and {path:?} match the same paths"));
             }
@@ -166,6 +181,17 @@ impl Router {
         }
         let patterns = patterns.into_iter().map(|(_, pattern)| pattern).collect();
         Ok(Self { patterns })
+    }
+
+    /// The number of the settings of the route with this template, or 0.
+    #[must_use]
+    pub fn settings_of(&self, template: &str) -> u8 {
+        let Ok(twin) = PathPattern::parse(template, Target::BuiltIn(Handler::Chat)) else {
+            return 0;
+        };
+        let mut patterns = self.patterns.iter();
+        let found = patterns.find(|pattern| pattern.segments == twin.segments);
+        found.map_or(0, |pattern| pattern.settings)
     }
 
     /// What a request's path, as it was sent and without its query, leads to; `None` is a 404.
@@ -233,7 +259,11 @@ impl PathPattern {
         if has_room && !segments.iter().all(is_plain) {
             return refuse("its rooms are named after it: use letters, digits, - and _");
         }
-        Ok(Self { segments, target })
+        Ok(Self {
+            segments,
+            target,
+            settings: 0,
+        })
     }
 
     /// Could one path match both?
@@ -260,7 +290,7 @@ impl PathPattern {
                 Segment::SessionId => session_id = Some(decode_id(text)?),
                 Segment::Typed(name, kind) => {
                     let value = decode_id(text).filter(|value| kind.admits(value))?;
-                    parameters.push((String::from(&**name), value));
+                    parameters.push((String::from(&**name), value.into_owned()));
                 }
             }
         }
@@ -276,13 +306,16 @@ impl PathPattern {
             // Never a chat's: its members would be shown what is no event.
             Target::BuiltIn(Handler::Relay) | Target::Own(_) => {
                 let ids = [("business_id", business_id), ("session_id", session_id)];
-                let named = |(name, id): (&str, Option<String>)| Some((name.to_owned(), id?));
+                let named = |(name, id): (&str, Option<Cow<'_, str>>)| {
+                    Some((name.to_owned(), id?.into_owned()))
+                };
                 parameters.extend(ids.into_iter().filter_map(named));
                 Some(self.room(path, &parameters)?)
             }
         };
         Some(Match {
             target: self.target,
+            settings: self.settings,
             room,
             parameters,
         })
@@ -322,12 +355,26 @@ const fn is_literal(byte: u8) -> bool {
 /// Longest raw segment that is looked at: three bytes for each byte of the longest id.
 const RAW_ID_BYTES_MAX: usize = 3 * name::SESSION_ID_BYTES_MAX;
 
-/// Decodes an id once. `None` for whatever an id cannot hold, and for `.` and `..`, which clients
-/// and proxies resolve away: a session of that name would not always be reachable.
-fn decode_id(raw: &str) -> Option<String> {
-    if raw.len() > RAW_ID_BYTES_MAX {
+/// What an id may hold: no second escape, slash, NUL or byte of another alphabet.
+const fn is_inside_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// Decodes an id once; one without escapes stays where it is. `None` for whatever an id cannot hold, and for `.`
+/// and `..`, which clients and proxies resolve away: a session of that name would not always be reachable.
+fn decode_id(raw: &str) -> Option<Cow<'_, str>> {
+    let id = if raw.len() > RAW_ID_BYTES_MAX {
         return None;
-    }
+    } else if raw.bytes().all(is_inside_id) {
+        Cow::Borrowed(raw)
+    } else {
+        Cow::Owned(unescape(raw)?)
+    };
+    (id != "." && id != "..").then_some(id)
+}
+
+/// An id with its escapes replaced.
+fn unescape(raw: &str) -> Option<String> {
     let mut id = String::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
@@ -337,13 +384,12 @@ fn decode_id(raw: &str) -> Option<String> {
         } else {
             byte
         };
-        // Only what an id may hold: no second escape, slash, NUL or byte of another alphabet.
-        if !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'_' | b'-') {
+        if !is_inside_id(byte) {
             return None;
         }
         id.push(char::from(byte));
     }
-    (id != "." && id != "..").then_some(id)
+    Some(id)
 }
 
 /// The value of a hexadecimal digit.

@@ -6,10 +6,7 @@ use crate::name::RoomName;
 use proptest::prelude::*;
 
 fn route(path: &str, handler: Handler) -> Route {
-    Route {
-        path: path.to_owned(),
-        handler,
-    }
+    Route::new(path, handler)
 }
 
 fn router() -> Router {
@@ -182,6 +179,7 @@ fn bad_paths_lead_nowhere() {
 fn literal_routes_match_exactly() {
     let echo = Match {
         target: Target::BuiltIn(Handler::Echo),
+        settings: 0,
         room: None,
         parameters: Vec::new(),
     };
@@ -287,7 +285,7 @@ fn typed_parts_match_their_type_and_name_the_room() {
         route("/n/{name:slug}", Handler::Relay),
         route("/c/{business_id}/{session_id}", Handler::Relay),
     ];
-    let own = ["/own/{id:int}/{name:slug}/"].into_iter();
+    let own = [("/own/{id:int}/{name:slug}/", 0)].into_iter();
     let router = Router::with(&routes, own).expect("distinct");
     for (path, room) in [
         ("/b/7/", "route_b.7."),
@@ -334,7 +332,7 @@ fn typed_routes_that_match_the_same_path_are_refused_with_both_templates() {
         assert!(refusal.contains("same paths"), "{refusal}");
         assert!(refusal.contains(one) && refusal.contains(two), "{refusal}");
     }
-    let refusal = Router::with(&[route("/echo", Handler::Echo)], ["/echo"].into_iter());
+    let refusal = Router::with(&[route("/echo", Handler::Echo)], [("/echo", 0)].into_iter());
     assert!(refusal.is_err_and(|refusal| refusal.contains("same paths")));
     let apart = ["/{a:int}", "/{b:uuid}", "/x/{a:int}"].map(|path| route(path, Handler::Relay));
     Router::new(&apart).expect("no text is both");

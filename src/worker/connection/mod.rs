@@ -34,6 +34,10 @@ pub trait Surroundings {
     fn pong(&mut self, frame: Bytes);
     /// A message was refused for its rate.
     fn too_many(&mut self);
+    /// What the close frame says where the consumer has just closed; `None` for the reason's own text.
+    fn farewell(&mut self) -> Option<Box<str>> {
+        None
+    }
     /// A frame broke the protocol or a cap; `label` is its kind.
     fn violation(&mut self, label: &'static str);
 }
@@ -96,12 +100,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that opens at `now`.
+    /// A connection that opens at `now`, on a route with the settings of this number.
     #[must_use]
-    pub fn new(now: Millis) -> Self {
+    pub fn new(now: Millis, settings: u8) -> Self {
         Self {
             decoder: Decoder::default(),
-            outbound: Outbound::default(),
+            outbound: Outbound::with_settings(settings),
             stash: None,
             messages: TokenBucket::default(),
             bytes: TokenBucket::default(),
@@ -222,7 +226,11 @@ impl Connection {
                             self.awaiting = true;
                             break;
                         }
-                        Verdict::Close(reason) => self.close(now, reason),
+                        Verdict::Close(reason) => {
+                            let text = surroundings.farewell();
+                            let text = text.as_deref().unwrap_or(reason.reason());
+                            self.close_saying(now, reason, text);
+                        }
                     }
                 }
                 Ok(Incoming::Ping(payload)) => self.ping(now, rules, payload, surroundings),
@@ -309,9 +317,14 @@ impl Connection {
         self.end(now, Some(reason), frame);
     }
 
-    /// Ends the connection from this side.
+    /// Ends the connection from this side, with the reason's own text.
     pub fn close(&mut self, now: Millis, reason: CloseReason) {
-        let frame = encoder::close(Some(reason.code()), reason.reason());
+        self.close_saying(now, reason, reason.reason());
+    }
+
+    /// Ends the connection from this side; the close frame says `text`, at most 123 bytes of it.
+    pub fn close_saying(&mut self, now: Millis, reason: CloseReason, text: &str) {
+        let frame = encoder::close(Some(reason.code()), text);
         self.end(now, Some(reason), frame);
     }
 

@@ -1,9 +1,9 @@
 //! Events and control frames for one connection, in one write.
 
-use super::{Outbound, Sent, write_some};
-use crate::broker::queue::Bounds;
+use super::{Outbound, Reader, Sent, write_some};
 use crate::broker::queue::Delivery;
 use crate::clock::Millis;
+use crate::worker::per_route::PerRoute;
 use bytes::Bytes;
 use std::io::{self, Write};
 
@@ -45,7 +45,7 @@ impl Outbound {
     pub fn interleave<'a>(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         pieces: impl Iterator<Item = OutboundPiece<'a>>,
         bytes: &[u8],
         socket: &mut impl Write,
@@ -70,7 +70,7 @@ impl Outbound {
             match piece {
                 OutboundPiece::Event(_) if whole => sent.delivered += 1,
                 OutboundPiece::Event(delivery) => {
-                    self.queue_one(now, bounds, delivery, written, sent);
+                    self.queue_one(now, readers, delivery, written, sent);
                 }
                 OutboundPiece::Control(_) if whole => {}
                 // The frame's rest comes before everything else.

@@ -6,10 +6,13 @@
 //! No I/O of its own: the socket is any [`Write`].
 
 mod interleave;
+mod reader;
 
 pub use interleave::OutboundPiece;
+pub use reader::Reader;
 
-use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
+use super::per_route::PerRoute;
+use crate::broker::queue::{Delivery, Pushed, Queue, SLICES_MAX};
 use crate::clock::Millis;
 use bytes::Bytes;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -63,6 +66,8 @@ struct Backlog {
     /// The newest pong or ping that waits for its turn.
     control: Option<Bytes>,
     close: Option<Bytes>,
+    /// The control frame on its way is the close, the last thing of all.
+    is_closing: bool,
 }
 
 /// The writing half of one connection: no backlog while the socket keeps up.
@@ -78,9 +83,20 @@ pub struct Outbound {
     is_pinging: bool,
     /// The ping has left.
     is_pinged: bool,
+    /// Whose bounds hold: the number of its route's settings.
+    settings: u8,
 }
 
 impl Outbound {
+    /// The writing half of a connection whose route has the settings of this number.
+    #[must_use]
+    pub fn with_settings(settings: u8) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     /// Nothing waits to be written.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -138,10 +154,10 @@ impl Outbound {
     /// Puts the close frame in line, behind everything else; the first one wins. An empty one: the end
     /// alone, for a peer that went without a close frame of its own.
     pub fn close(&mut self, frame: Bytes) {
-        self.backlog
-            .get_or_insert_default()
-            .close
-            .get_or_insert(frame);
+        let backlog = self.backlog.get_or_insert_default();
+        if !backlog.is_closing {
+            backlog.close.get_or_insert(frame);
+        }
     }
 
     /// Forgets everything that waits; returns the deliveries among it.
@@ -167,7 +183,7 @@ impl Outbound {
     pub fn greet(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         answer: &[u8],
         greeting: Option<&Delivery>,
         socket: &mut impl Write,
@@ -186,7 +202,7 @@ impl Outbound {
         let taken = taken.saturating_sub(answer.len());
         match greeting {
             Some(greeting) if taken < greeting.frame.len() => {
-                self.queue_one(now, bounds, greeting, taken, sent);
+                self.queue_one(now, readers, greeting, taken, sent);
             }
             Some(_) => sent.delivered += 1,
             None => {}
@@ -202,7 +218,7 @@ impl Outbound {
     pub fn offer(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         batch: FrameBatch<'_>,
         first: usize,
         socket: &mut impl Write,
@@ -233,7 +249,7 @@ impl Outbound {
                 sent.delivered += 1;
                 continue;
             }
-            self.queue_one(now, bounds, delivery, taken, sent);
+            self.queue_one(now, readers, delivery, taken, sent);
             taken = 0;
         }
         Ok(())
@@ -242,13 +258,17 @@ impl Outbound {
     fn queue_one(
         &mut self,
         now: Millis,
-        bounds: &Bounds,
+        readers: &PerRoute<Reader>,
         delivery: &Delivery,
         written: usize,
         sent: &mut Sent,
     ) {
         let queue = &mut self.backlog.get_or_insert_default().queue;
-        let delivery = delivery.clone();
+        let (bounds, deadline) = readers.at(self.settings, delivery.deadline);
+        let delivery = Delivery {
+            deadline,
+            ..delivery.clone()
+        };
         if written > 0 {
             queue.push_partial(delivery, written);
             sent.queued += 1;
@@ -315,7 +335,7 @@ impl Outbound {
                 }
                 backlog.current = None;
                 self.is_pinged |= self.is_pinging;
-                if backlog.close.as_ref().is_some_and(Bytes::is_empty) {
+                if backlog.is_closing {
                     self.backlog = None;
                     return Ok(Flushed::Closed);
                 }
@@ -346,10 +366,9 @@ impl Outbound {
                 return Ok(Flushed::Idle);
             }
             match backlog.close.take() {
-                // An empty frame in `close` marks that the close is the one on its way.
                 Some(frame) => {
                     backlog.current = Some((frame, 0));
-                    backlog.close = Some(Bytes::new());
+                    backlog.is_closing = true;
                 }
                 None => self.backlog = None,
             }

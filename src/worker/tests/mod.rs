@@ -150,6 +150,7 @@ impl Node {
         let wakes = slots.iter().map(wake).collect();
         let supplies = Supplies {
             broker: Arc::new(Broker::new(&config.broker, wakes, None)),
+            of_routes: config.of_routes().expect("legal").into(),
             config: Arc::new(config),
             clock,
             metrics: Arc::new(Metrics::new()),

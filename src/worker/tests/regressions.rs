@@ -163,7 +163,7 @@ impl Surroundings for Glutton {
 #[test]
 fn a_stream_of_messages_cut_anywhere_is_not_taken_for_one_that_never_ends() {
     let rules = Rules::new(&Config::default());
-    let mut connection = Connection::new(Millis(0));
+    let mut connection = Connection::new(Millis(0), 0);
     let frame = masked(Opcode::Text, b"hello");
     let (head, tail) = frame.split_at(5);
     let mut input = head.to_vec();
@@ -316,7 +316,7 @@ fn a_ping_does_not_wait_for_ever_behind_a_slow_readers_queue() {
     let (mut outbound, mut sent) = (Outbound::default(), Sent::default());
     let mut socket = Trickle(150, Vec::new());
     outbound
-        .offer(Millis(0), &bounds, batch, 0, &mut socket, &mut sent)
+        .offer(Millis(0), &bounds.into(), batch, 0, &mut socket, &mut sent)
         .unwrap();
     outbound.control(encoder::ping(&[]));
     socket.0 = 120;

@@ -45,6 +45,7 @@ impl Rig {
         let left = Arc::new(AtomicU64::new(0));
         let leaving = Arc::clone(&left);
         let supplies = Supplies {
+            of_routes: config.of_routes().expect("legal").into(),
             config: Arc::new(config),
             clock: Clock::start(),
             broker: Arc::clone(&broker),

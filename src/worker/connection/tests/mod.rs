@@ -68,7 +68,7 @@ impl Desk {
         config.limits.messages_per_second = 0;
         change(&mut config);
         Self {
-            connection: Connection::new(START),
+            connection: Connection::new(START, 0),
             rules: Rules::new(&config),
             around: Around::default(),
         }

@@ -44,7 +44,14 @@ impl Desk {
             overflow: crate::config::Overflow::DropNewest,
         };
         let (outbound, mut sent) = (&mut self.connection.outbound, Default::default());
-        let offered = outbound.offer(at(millis), &bounds, batch, 0, &mut Narrow(taken), &mut sent);
+        let offered = outbound.offer(
+            at(millis),
+            &bounds.into(),
+            batch,
+            0,
+            &mut Narrow(taken),
+            &mut sent,
+        );
         assert!(offered.is_ok());
     }
 }

@@ -1,18 +1,22 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
+mod waits;
+
+use crate::support::http::Response;
 use crate::support::redis::Reply;
-use crate::support::{Client, Frame, PATIENCE, Redis, user, wait};
+use crate::support::{Client, Frame, PATIENCE, Redis, http, user, wait};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 use supportal::config::redis::RedisAddress;
 use supportal::config::{BridgeMode, Config};
-use supportal::node::{Builder, Ending, Server};
+use supportal::node::{self, Builder, Ending, Server};
 use supportal::{
-    Assistant, Consumer, Context, INBOX, Message, Question, Received, Replies, Session, Verdict,
+    Assistant, Consumer, Context, Message, Question, Received, Replies, Session, Verdict,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 /// Greets, counts what its connection says, and tells the room when that is gone.
 #[derive(Clone, Default)]
@@ -22,8 +26,10 @@ struct Counter {
 
 impl Consumer for Counter {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        if cx.parameter("name") == Some("nobody") {
-            return Verdict::close(4404);
+        match cx.parameter("name") {
+            Some("nobody") => return Verdict::close(4404),
+            Some("verbose") => return cx.close(4405, &"\u{e9}".repeat(100)),
+            _ => {}
         }
         assert_ne!(cx.parameter("name"), Some("panic"), "asked for by a test");
         let greeting = format!("board {}", cx.parameter("id").unwrap_or_default());
@@ -35,7 +41,8 @@ impl Consumer for Counter {
         self.heard += 1;
         match message.text() {
             Some("panic") => panic!("asked for by a test"),
-            Some("close") => return Verdict::close(4001),
+            Some("close") => return cx.close(4001, "enough"),
+            Some("panic at the end") => self.heard = u32::MAX,
             Some(text) => cx.publish(&format!("{} {text}", self.heard)),
             None => cx.send(message.bytes()),
         }
@@ -43,6 +50,7 @@ impl Consumer for Counter {
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {
+        assert_ne!(self.heard, u32::MAX, "asked for by a test");
         cx.publish("gone");
     }
 }
@@ -56,7 +64,8 @@ async fn repeat(mut session: Session) {
     }
     while let Some(received) = session.next().await {
         match received {
-            Received::Text(text) if text == "close" => return session.close(4001),
+            Received::Text(text) if text == "close" => return session.close(4001, "enough"),
+            Received::Text(text) if text == "panic" => panic!("asked for by a test"),
             Received::Text(text) => session.publish(&text).await,
             Received::Binary(bytes) => session.send(&bytes[..]).await,
         }
@@ -95,9 +104,11 @@ impl Assistant for Thinker {
 /// A node of this process, until the end of the test.
 struct Running {
     address: SocketAddr,
+    admin: SocketAddr,
     end: Option<oneshot::Sender<()>>,
+    run: Option<JoinHandle<Result<(), node::Error>>>,
     /// Kept: its end is the node's.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Running {
@@ -118,7 +129,8 @@ impl Running {
         let builder = describe(Server::builder().config(config));
         let node = runtime.block_on(builder.start()).expect("a node");
         let (address, (end, ended)) = (node.address(), oneshot::channel());
-        runtime.spawn(async {
+        let admin = node.admin_address().expect("an address");
+        let run = runtime.spawn(async {
             let drain = async {
                 drop(ended.await);
                 Ending::Unannounced
@@ -127,9 +139,16 @@ impl Running {
         });
         Self {
             address,
+            admin,
             end: Some(end),
-            _runtime: runtime,
+            run: Some(run),
+            runtime,
         }
+    }
+
+    /// Waits until the operator is answered this.
+    fn wait_until(&self, path: &str, is_so: impl Fn(&Response) -> bool) {
+        wait::until(path, PATIENCE, || is_so(&http::get(self.admin, path)));
     }
 
     fn connect(&self, path: &str) -> Client {
@@ -182,6 +201,15 @@ fn a_panic_of_a_consumer_costs_its_connection_alone() {
     tripped.send_text("panic");
     assert_eq!(tripped.expect_close().0, 1011);
     assert_eq!(node.connect("/ws/board/3/panic/").expect_close().0, 1011);
+    let mut tripped = node.connect("/ws/board/4/a/");
+    assert_eq!(tripped.receive(), text("board 4"));
+    tripped.send_text("panic at the end");
+    tripped.ping(b"heard");
+    assert_eq!(tripped.receive(), Frame::Pong(b"heard".to_vec()));
+    drop(tripped);
+    node.wait_until("/metrics", |answer| {
+        answer.text().contains("\nsupportal_panics_total 3\n")
+    });
     calm.send_text("still here");
     assert_eq!(calm.receive(), text("1 still here"));
 }
@@ -193,7 +221,10 @@ fn a_consumer_closes_with_its_own_code() {
     let mut client = node.connect("/ws/board/1/a/");
     assert_eq!(client.receive(), text("board 1"));
     client.send_text("close");
-    assert_eq!(client.expect_close().0, 4001);
+    assert_eq!(client.expect_close(), (4001, "enough".to_owned()));
+    // As much as fits into a close frame.
+    let (code, reason) = node.connect("/ws/board/1/verbose/").expect_close();
+    assert_eq!((code, reason), (4405, "\u{e9}".repeat(61)));
 }
 
 #[test]
@@ -202,22 +233,25 @@ fn a_task_serves_a_route_and_slows_down_who_is_faster() {
     let mut client = node.connect("/ws/task/1/");
     assert_eq!(client.receive(), text("hello"));
     // More than its task is given at once, within the burst of a client.
-    for number in 0..5 * INBOX {
+    for number in 0..80 {
         client.send_text(&number.to_string());
     }
-    for number in 0..5 * INBOX {
+    for number in 0..80 {
         assert_eq!(client.receive(), text(&number.to_string()));
     }
     client.send_binary(b"bytes");
     assert_eq!(client.receive(), Frame::Binary(b"bytes".to_vec()));
     client.send_text("close");
-    assert_eq!(client.expect_close().0, 4001);
+    assert_eq!(client.expect_close(), (4001, "enough".to_owned()));
+    let mut tripped = node.connect("/ws/task/1/");
+    tripped.send_text("panic");
+    assert_eq!(tripped.expect_close().0, 1011);
 }
 
 #[test]
 fn a_task_that_panics_or_never_begins_ends_its_connection_with_1011() {
     let node = Running::start_with(
-        |config| config.server.handshake_timeout = Duration::from_millis(500),
+        |config| config.consumers.timeout = Duration::from_millis(500),
         |builder| builder.route_async("/ws/task/{id:int}/", repeat),
     );
     assert_eq!(node.connect("/ws/task/2/").expect_close().0, 1011);
@@ -252,6 +286,45 @@ fn routes_that_match_the_same_path_are_refused_with_both_templates() {
         told.contains("/ws/{id:int}/") && told.contains("/ws/{name:slug}/"),
         "{told}"
     );
+    runtime.shutdown_timeout(Duration::ZERO);
+}
+
+#[test]
+fn a_route_of_ones_own_has_settings_of_its_own() {
+    let node = Running::start(|builder| {
+        builder
+            .route("/ws/board/{id:int}/{name:slug}/", Counter::default())
+            .route("/ws/wide/{id:int}/", Counter::default())
+            .route_settings("/ws/board/{id:int}/{name:slug}/", |_, limits| {
+                limits.message_bytes = 5;
+            })
+    });
+    let mut narrow = node.connect("/ws/board/1/a/");
+    assert_eq!(narrow.receive(), text("board 1"));
+    narrow.send_text("12345");
+    assert_eq!(narrow.receive(), text("1 12345"));
+    narrow.send_text("123456");
+    assert_eq!(narrow.expect_close().0, 1009);
+    let mut wide = node.connect("/ws/wide/1/");
+    assert_eq!(wide.receive(), text("board 1"));
+    wide.send_text("123456");
+    assert_eq!(wide.receive(), text("1 123456"));
+}
+
+#[test]
+fn settings_that_no_route_may_have_are_refused_with_their_key() {
+    let runtime = Runtime::new().expect("a runtime");
+    for (template, told) in [("/a", "limits.connections"), ("/b", "/b")] {
+        let mut config = Config::default();
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        config.admin.listen = ([127, 0, 0, 1], 0).into();
+        let builder = Server::builder()
+            .config(config)
+            .route("/a", Counter::default())
+            .route_settings(template, |_, limits| limits.connections = 7);
+        let refusal = runtime.block_on(builder.start()).expect_err(told);
+        assert!(refusal.to_string().contains(told), "{refusal}");
+    }
     runtime.shutdown_timeout(Duration::ZERO);
 }
 
