@@ -18,6 +18,7 @@ pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 
 use crate::name::RoomName;
 use crate::panics::caught;
+use crate::protocol::APOLOGY;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
@@ -145,8 +146,10 @@ pub enum Failure {
 pub trait ReplyTo: Send {
     /// The whole reply.
     fn reply(self: Box<Self>, text: String);
-    /// There will be no reply; say so with [`APOLOGY`](crate::protocol::APOLOGY).
-    fn apologise(self: Box<Self>);
+    /// There will be no reply; say so with [`APOLOGY`].
+    fn apologise(self: Box<Self>) {
+        self.reply(APOLOGY.to_owned());
+    }
 }
 
 /// A question and where its answer goes.

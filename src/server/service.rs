@@ -44,12 +44,6 @@ pub(super) struct Upgrade {
     pub(super) permit: Permit,
 }
 
-/// A connection before it is admitted.
-struct UnadmittedConnection {
-    role: Role,
-    room: Option<RoomName>,
-}
-
 /// Why a request is not served.
 struct RefusedRequest {
     status: StatusCode,
@@ -79,10 +73,8 @@ impl RefusedRequest {
 
     const fn later(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
         Self {
-            status,
-            reason,
-            label,
             hint: Hint::RetryAfter,
+            ..Self::new(status, label, reason)
         }
     }
 }
@@ -202,7 +194,7 @@ impl HandshakeService {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.connection_for(path) else {
+        let Some((role, room)) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -238,22 +230,17 @@ impl HandshakeService {
                     )
                 }
             })?;
-        let upgrade = Upgrade {
-            role: visitor.role,
-            room: visitor.room,
-            permit,
-        };
-        Ok(Some((offer, upgrade)))
+        Ok(Some((offer, Upgrade { role, room, permit })))
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
+    fn connection_for(&self, path: &str) -> Option<(Role, Option<RoomName>)> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            let mut connection = self.django_connection(exists, target);
-            connection.role.settings = self.django_settings;
-            return Some(connection);
+            let (mut role, room) = self.django_connection(exists, target);
+            role.settings = self.django_settings;
+            return Some((role, room));
         }
         let matched = self.entrance.policy.router.match_path(path)?;
         let mut role = match matched.target {
@@ -271,17 +258,14 @@ impl HandshakeService {
         };
         role.settings = matched.settings;
         let has_room = matched.target != Target::BuiltIn(Handler::Echo);
-        Some(UnadmittedConnection {
-            role,
-            room: matched.room.filter(|_| has_room),
-        })
+        Some((role, matched.room.filter(|_| has_room)))
     }
 
     fn django_connection(
         &self,
         exists: &[Exists],
         target: route::DjangoTarget,
-    ) -> UnadmittedConnection {
+    ) -> (Role, Option<RoomName>) {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -297,10 +281,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        UnadmittedConnection {
-            role,
-            room: joined.room,
-        }
+        (role, joined.room)
     }
 
     fn refuse(&self, refused: RefusedRequest) -> Response<Body<Bytes>> {

@@ -32,7 +32,7 @@ pub struct Mailbox<T> {
     pending: Mutex<PendingEntries<T>>,
     /// Entries pushed and not yet released.
     entries: AtomicUsize,
-    /// Their bytes.
+    /// Bytes of those entries.
     bytes: AtomicUsize,
     /// Bit per publishing worker that stopped reading.
     waiters: AtomicU64,
