@@ -29,4 +29,8 @@ impl Consumer for Guide<'_> {
         let prompts = cx.room.map(|room| room.name());
         self.codec.hear(cx, message, true, prompts)
     }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.codec.too_many(cx);
+    }
 }

@@ -1,6 +1,9 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
 mod ends;
+mod panics;
+mod rates;
+mod rooms;
 mod waits;
 
 use crate::support::http::Response;
