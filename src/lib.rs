@@ -230,9 +230,15 @@ pub mod internal {
         pub use crate::broker::RoomSlot;
         pub use crate::broker::ledger::{Cause, Ledger};
         pub use crate::broker::mailbox::Mailbox;
+        pub use crate::broker::placement::Passage;
         pub use crate::broker::queue::{Bounds, Delivery, Pushed, Queue, SLICES_MAX};
         pub use crate::broker::room::Room;
-        pub use crate::broker::{Broker, Parcel, Publication, Wake};
+        pub use crate::broker::uplink::{Forwarded, Uplink, Way};
+        pub use crate::broker::{Broker, Parcel, Publication, Role, Wake};
+    }
+    pub mod chat {
+        pub use crate::assistant::Dispatcher;
+        pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};
     }
     pub mod channels {
         pub use crate::channels::codec::{DEPTH_MAX, VALUES_MAX};
@@ -253,7 +259,8 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected, Sender, Stamp,
+            CloseReason, Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected,
+            Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -292,7 +299,12 @@ pub mod internal {
     }
     pub mod worker {
         pub use crate::worker::outbound::{Flushed, FrameBatch, Outbound, Sent};
+        pub use crate::worker::port::{LISTEN, Port, Ready, Socket, WAKE, Waker};
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
+        pub use crate::worker::{
+            Accepted, Gate, Handoff, Instruction, Listener, Supplies, Worker, WorkerHandle,
+            WorkerSlot,
+        };
     }
 }

@@ -6,7 +6,7 @@
 use crate::assistant::ReplyTo;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::name::RoomName;
 use crate::protocol::{APOLOGY, Event, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
@@ -23,7 +23,7 @@ pub(super) struct ReplyRenderer {
 
 impl ReplyRenderer {
     fn render(&self, text: &str) -> Publication {
-        let event = Event::new(Sender::Assistant, text, Moment::from(clock::wall()));
+        let event = Event::new(Sender::Assistant, text, Moment::from(self.clock.wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));

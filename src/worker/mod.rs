@@ -42,10 +42,11 @@ pub mod timers;
 mod turn;
 mod workers;
 
-pub use handle::{Report, WorkerHandle, WorkerSlot};
+pub use handle::{Instruction, Report, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
 pub use listener::{Accepted, Gate, Listener};
 pub use supplies::Supplies;
+pub use turn::Worker;
 pub use workers::{NobodyListens, Workers};
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use crate::broker::placement::ACCEPT;
 use crate::clock::Millis;
 use crate::metrics::count;
 use crate::panics::caught;
-use std::io::{ErrorKind, Read};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const READS_PER_TURN: usize = 8;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// One worker: composed of its [`Connections`], its [`RoomMembers`] of rooms and the [`Deliverer`] between them.
-pub(super) struct Worker<P: Port, C: Consumers> {
+pub struct Worker<P: Port, C: Consumers> {
     handle: Arc<WorkerHandle<P>>,
     /// When this turn began, as it was told and by the clock.
     turned: Millis,
@@ -48,6 +49,14 @@ pub(super) struct Worker<P: Port, C: Consumers> {
     fired: Vec<u64>,
     reporter: Reporter,
     pub(super) drain: Option<Drain>,
+}
+
+impl<P: Port, C: Consumers> fmt::Debug for Worker<P, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.context.worker)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<P: Port, C: Consumers> Drop for Worker<P, C> {
@@ -74,7 +83,9 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
 }
 
 impl<P: Port, C: Consumers> Worker<P, C> {
-    pub(super) fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
+    /// Worker number `id` in this slot.
+    #[must_use]
+    pub fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
         let config = &supplies.config;
         let now = slot.port.now();
         Self {
@@ -94,30 +105,46 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
+    /// Turn after turn, until its drain is over.
     pub(super) fn run(mut self) {
         let mut events = P::events(EVENTS);
-        loop {
-            while !self.is_done() {
-                let timeout = self.timeout();
-                let port = &mut self.connections.port;
-                if let Err(error) = port.wait(&mut events, timeout)
-                    && error.kind() != ErrorKind::Interrupted
-                {
-                    tracing::error!(%error, "poll failed");
-                    return;
-                }
-                let now = self.connections.port.now();
-                self.turn(now, now, &events);
+        while let Some(timeout) = self.next_wait() {
+            if let Err(error) = self.wait(&mut events, timeout) {
+                tracing::error!(%error, "poll failed");
+                return;
             }
+        }
+    }
+
+    /// How long it may sleep before its next turn if nothing happens; `None` once it has ended. Asked
+    /// between two turns.
+    pub fn next_wait(&mut self) -> Option<Option<Duration>> {
+        if self.is_done() {
             // Nobody gives this worker anything from here on; who was on the way is still answered.
             let last = self.handle.end();
             if last.is_empty() {
-                return;
+                return None;
             }
             for instruction in last {
                 self.follow(instruction);
             }
         }
+        Some(self.timeout())
+    }
+
+    /// Sleeps for at most `timeout`, then takes one turn.
+    ///
+    /// # Errors
+    /// When the port can wait no more.
+    pub fn wait(&mut self, events: &mut P::Events, timeout: Option<Duration>) -> io::Result<()> {
+        if let Err(error) = self.connections.port.wait(events, timeout)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        let now = self.connections.port.now();
+        self.turn(now, now, events);
+        Ok(())
     }
 
     /// Its drain is over: nobody is left, and nobody waits at the listener.

@@ -4,6 +4,7 @@ use super::connection::{PINGS, STALL};
 use super::handle::{Instruction, Report, WorkerHandle, WorkerSlot};
 use super::handoff::Handoff;
 use super::listener::Listener;
+use super::port::{Port, TcpPort};
 use super::supplies::Supplies;
 use super::turn::Worker;
 use super::{affinity, memory};
@@ -15,7 +16,6 @@ use crate::metrics::{Labelled, Metrics};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
 use crate::transport::ViolationKind;
-use mio::net::TcpStream;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -154,7 +154,7 @@ impl Workers {
     }
 
     /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
-    pub fn hand_over(&self, handoff: Handoff) -> Option<TcpStream> {
+    pub fn hand_over(&self, handoff: Handoff) -> Option<<TcpPort as Port>::Socket> {
         let handle = self.handles.get(handoff.passage.worker())?;
         match handle.send(Instruction::Open(Box::new(handoff)))? {
             Instruction::Open(handoff) => {

@@ -66,6 +66,8 @@ struct Backlog {
     /// The newest pong or ping that waits for its turn.
     control: Option<Bytes>,
     close: Option<Bytes>,
+    /// The control frame on its way is the close, the last thing of all.
+    is_closing: bool,
 }
 
 /// The writing half of one connection: no backlog while the socket keeps up.
@@ -152,10 +154,10 @@ impl Outbound {
     /// Puts the close frame in line, behind everything else; the first one wins. An empty one: the end
     /// alone, for a peer that went without a close frame of its own.
     pub fn close(&mut self, frame: Bytes) {
-        self.backlog
-            .get_or_insert_default()
-            .close
-            .get_or_insert(frame);
+        let backlog = self.backlog.get_or_insert_default();
+        if !backlog.is_closing {
+            backlog.close.get_or_insert(frame);
+        }
     }
 
     /// Forgets everything that waits; returns the deliveries among it.
@@ -333,7 +335,7 @@ impl Outbound {
                 }
                 backlog.current = None;
                 self.is_pinged |= self.is_pinging;
-                if backlog.close.as_ref().is_some_and(Bytes::is_empty) {
+                if backlog.is_closing {
                     self.backlog = None;
                     return Ok(Flushed::Closed);
                 }
@@ -364,10 +366,9 @@ impl Outbound {
                 return Ok(Flushed::Idle);
             }
             match backlog.close.take() {
-                // An empty frame in `close` marks that the close is the one on its way.
                 Some(frame) => {
                     backlog.current = Some((frame, 0));
-                    backlog.close = Some(Bytes::new());
+                    backlog.is_closing = true;
                 }
                 None => self.backlog = None,
             }

@@ -213,6 +213,21 @@ fn the_newest_of_the_waiting_control_frames_goes_out() {
     assert!(desk.outbound.is_idle());
 }
 
+/// Seed 7 of the simulator: a pong in front, and what was queued was forgotten and not accounted for.
+#[test]
+fn a_peer_that_went_without_a_close_frame_gets_what_waits_behind_a_control_frame() {
+    let mut desk = Desk::default();
+    desk.offer(&BOUNDS, &[publication(1, 10, 1_000)], 0);
+    desk.outbound.control(encoder::pong(b""));
+    desk.outbound.close(Bytes::new());
+    desk.socket.drains = true;
+    assert_eq!(desk.flush(true), Some(Flushed::Closed));
+    let (written, _) = frames(&desk.socket.taken);
+    let opcodes: Vec<_> = written.iter().map(|(opcode, _)| *opcode).collect();
+    assert_eq!(opcodes, [Opcode::Pong, Opcode::Text]);
+    desk.check();
+}
+
 #[test]
 fn the_first_close_wins_and_waits_for_leave() {
     let mut desk = Desk::default();
