@@ -19,6 +19,7 @@ pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 use crate::name::RoomName;
 use crate::panics::caught;
 use crate::protocol::APOLOGY;
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
@@ -32,12 +33,21 @@ pub const REPLY_BYTES_MAX: usize = 32 * 1024;
 const PIECES_AHEAD: usize = 16;
 
 /// What an assistant is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Question {
     /// The room it was asked in; names the business and the session.
     pub room: RoomName,
     /// The customer's words.
     pub text: String,
+}
+
+/// Without the words, and the room by its tag: a customer's business is none of a log's.
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question")
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One backend that answers questions.
@@ -162,8 +172,8 @@ pub struct Prompt {
     pub reply: Box<dyn ReplyTo>,
 }
 
-impl std::fmt::Debug for Prompt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Message contents do not belong in logs.
         f.debug_struct("Prompt")
             .field("room", &self.room)

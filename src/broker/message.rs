@@ -73,7 +73,13 @@ impl<'a> From<&'a [u8]> for Payload<'a> {
 pub enum Verdict {
     /// Dealt with.
     Done,
-    /// The next message must wait for a reply to this one.
+    /// The next message must wait for a reply to this one. Who replies has to resume the connection, so only the
+    /// consumers that the node comes with return it: a program cannot make it.
+    ///
+    /// ```compile_fail,E0603
+    /// let verdict = supportal::Verdict::Await;
+    /// ```
+    #[non_exhaustive]
     Await,
     /// The connection ends.
     Close(CloseReason),

@@ -216,6 +216,13 @@ impl Broker {
         room.full_mailbox(&self.mailboxes)
     }
 
+    /// Is the mailbox of a worker with members of this room full?
+    #[must_use]
+    pub fn is_full(&self, name: &RoomName) -> bool {
+        let room = self.rooms.get(name.as_str());
+        room.is_some_and(|entry| self.full_mailbox(&entry.key().0).is_some())
+    }
+
     /// Publishes into a room, for those who have it at hand: a member's worker. `from` is the calling
     /// worker, if it is one. Returns the number of the publication and the members it is for: none
     /// yet, if an uplink gives it back in an order of its own. Never waits.

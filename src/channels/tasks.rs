@@ -20,7 +20,8 @@ impl Layer {
     pub(crate) fn tasks(self: &Arc<Self>, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
         let ways = || (Arc::clone(self), Arc::clone(broker), ending.clone());
         let mut tasks: Vec<Running> = Vec::new();
-        for host in self.hosts.iter().cloned() {
+        for host in &self.hosts {
+            let host = Arc::clone(host);
             let (layer, broker, ending) = ways();
             tasks.push(Box::pin(async move {
                 let begin = || {
@@ -30,7 +31,8 @@ impl Layer {
                 supervise(&layer.metrics, layer.pause_max, begin, on_panic).await;
             }));
         }
-        for queue in self.queues.iter().cloned() {
+        for queue in &self.queues {
+            let queue = Arc::clone(queue);
             let (layer, broker, ending) = ways();
             tasks.push(Box::pin(async move {
                 let begin = || {

@@ -101,13 +101,22 @@ impl Codec {
         cx.send_ready(publication);
     }
 
-    /// Says that a message was refused for its rate.
+    /// Counts a message that was refused.
+    pub(super) fn count_refused(&self, code: ErrorCode) {
+        count(&self.metrics.commands_refused, "reason", code.label());
+    }
+
+    /// Says that a message was refused for its rate, which has been counted.
     pub(super) fn too_many(&mut self, cx: &mut Context<'_>) {
-        self.error(cx, ErrorCode::TooMany);
+        self.say(cx, ErrorCode::TooMany);
     }
 
     fn error(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        count(&self.metrics.commands_refused, "reason", code.label());
+        self.count_refused(code);
+        self.say(cx, code);
+    }
+
+    fn say(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
         self.scratch.clear();
         self.writer.error(&mut self.scratch, code);
         let publication = self.publication(cx);

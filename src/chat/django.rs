@@ -47,4 +47,8 @@ impl Consumer for Django<'_> {
         let prompts = self.peer.map(|peer| &peer.prompts);
         self.codec.hear(cx, message, answers, prompts)
     }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.codec.too_many(cx);
+    }
 }

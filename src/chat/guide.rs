@@ -20,4 +20,8 @@ impl Consumer for Guide<'_> {
         let prompts = cx.room.map(|room| room.name());
         self.0.hear(cx, message, true, prompts)
     }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.0.too_many(cx);
+    }
 }

@@ -34,6 +34,7 @@ use crate::broker::room::Room;
 use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::protocol::ErrorCode;
 use codec::Codec;
 use django::Django;
 use echo::Echo;
@@ -151,8 +152,9 @@ impl broker::Consumers for Set {
         call!(self, role, consumer => consumer.message(cx, message))
     }
 
-    fn too_many(&mut self, _role: &mut Role, cx: &mut Context<'_>) {
-        self.codec.too_many(cx);
+    fn too_many(&mut self, role: &mut Role, cx: &mut Context<'_>) {
+        self.codec.count_refused(ErrorCode::TooMany);
+        call!(self, role, consumer => consumer.too_many(cx));
     }
 
     fn close(&mut self, role: &mut Role, cx: &mut Context<'_>) {

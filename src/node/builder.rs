@@ -12,6 +12,7 @@ use crate::server;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// The way to a node with consumers or an assistant of one's own: [`Server::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,8 @@ impl Builder {
     /// on the control plane until it ends. Both ways are bounded: a connection whose task has `consumers.inbox` (16)
     /// messages still to take is not read from, and what the task says waits for room. The connection ends with 1000
     /// when its [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
-    /// `consumers.timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    /// `consumers.timeout` (5 s), or takes nothing for `consumers.held_timeout` (60 s) while it is not read from. When the
+    /// connection is gone, [`Session::next`] is `None` and the task has `consumers.timeout` to end before it is dropped.
     #[must_use]
     pub fn route_async<T>(
         mut self,
@@ -191,6 +193,7 @@ impl Builder {
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
         let metrics = Arc::new(Metrics::new());
+        let node = watch::Sender::new(());
         let (settings, panics) = (&config.assistant, &metrics.panics);
         let assistant = match self.assistant {
             Some(assistant) => Dispatcher::with(&handle, settings, panics, assistant),
@@ -199,13 +202,14 @@ impl Builder {
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
             let settings = config.consumers.clone();
-            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), settings);
+            let (counted, life) = (Arc::clone(&metrics), node.subscribe());
+            let tasks = Tasks::new(begin, handle.clone(), counted, settings, life);
             let make = move || Box::new(tasks.clone()) as Box<dyn Consumer>;
             routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        Node::compose(config, of_routes.into(), metrics, assistant, routes).await
+        Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
     }
 }
 

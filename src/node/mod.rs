@@ -77,6 +77,8 @@ pub struct Node {
     visitors: Visitors,
     admin: AdminListener,
     parts: NodeParts,
+    /// Dropped at the end, and the tasks of the program's own with it.
+    tasks: Sender<()>,
 }
 
 /// What has to be ended.
@@ -107,6 +109,7 @@ impl Node {
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
+        tasks: Sender<()>,
     ) -> Result<Self, Error> {
         let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
         let has_own = !own.is_empty();
@@ -141,6 +144,7 @@ impl Node {
             visitors,
             admin,
             parts,
+            tasks,
         })
     }
 
@@ -162,13 +166,14 @@ impl Node {
     /// ([`notice`](crate::config::ServerSettings::notice)), the listener closes once everybody who waits there is let in, and
     /// all connections are closed with 1012, spread over two thirds of what is left of `server.drain_grace`; what
     /// is queued for them is written. Returns when the last one is gone or the grace is over. `stop` ends that at
-    /// once. The operator is answered until the end.
+    /// once. The operator is answered until the end, with which the tasks of [`Builder::route_async`] are dropped.
     ///
     /// # Errors
     /// When a worker thread has ended: the others are drained, then the process is better begun anew.
     ///
     /// # Cancel safety
-    /// Dropping it leaves the worker threads and the operator's listener running; they end with the process.
+    /// Dropping it leaves the worker threads and the operator's listener running; they end with the process. The tasks
+    /// of [`Builder::route_async`] are dropped.
     pub async fn run(
         self,
         drain: impl Future<Output = Ending>,
@@ -183,6 +188,7 @@ impl Node {
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
         parts.end(ending, self.visitors, stop).await;
+        drop(self.tasks);
         admin.abort();
         if is_whole {
             Ok(())

@@ -14,10 +14,12 @@ mod tests;
 
 pub use django::{DjangoTarget, match_django};
 
+use crate::broker;
 use crate::config::template::{PathTemplate, Segment};
 use crate::config::{Handler, Route};
 use crate::name::{self, RoomName};
 use std::borrow::Cow;
+use std::fmt;
 
 /// The routes of a configuration.
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ impl Target {
 }
 
 /// What a path leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Match {
     /// What serves it.
     pub target: Target,
@@ -63,6 +65,18 @@ pub struct Match {
     pub room: Option<RoomName>,
     /// The parts of the path by name, for a consumer of the program's own.
     pub parameters: Vec<(String, String)>,
+}
+
+/// As [`Caller`](crate::broker::Caller)'s.
+impl fmt::Debug for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Match")
+            .field("target", &self.target)
+            .field("settings", &self.settings)
+            .field("room", &self.room)
+            .field("parameters", &broker::names(&self.parameters))
+            .finish()
+    }
 }
 
 impl Router {

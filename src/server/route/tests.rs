@@ -303,6 +303,7 @@ fn typed_parts_match_their_type_and_name_the_room() {
     let parameters =
         [("id", "3"), ("name", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(found.parameters, parameters);
+    assert!(!format!("{found:?}").contains("\"x\""), "{found:?}");
     for path in [
         "/b/07/",
         "/b/x/",
