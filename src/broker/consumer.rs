@@ -98,7 +98,7 @@ impl Role {
 }
 
 impl Drop for Role {
-    /// A role may go wherever its handshake ends; what a program keeps in it may panic as it is dropped.
+    /// A role may go wherever its connection ends; what a program keeps in it may panic as it is dropped.
     fn drop(&mut self) {
         if self.state.is_some() && caught(|| self.end()).is_none() {
             tracing::error!("a consumer panicked as it was dropped");

@@ -68,7 +68,7 @@ struct InboxState {
 
 /// Why a task must not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overdue {
+enum TimeUp {
     NotBegun,
     TakesNothing,
     Orphaned,
@@ -77,17 +77,17 @@ enum Overdue {
 impl Inbox {
     /// Waits until the task has not begun in time, has not taken anything in time while its connection is held for it, or
     /// has outlived its connection for too long.
-    async fn overdue(&self, settings: &ConsumerSettings, clock: Clock) -> Overdue {
+    async fn overdue(&self, settings: &ConsumerSettings, clock: Clock) -> TimeUp {
         let started = clock.now();
         loop {
             let due = {
                 let state = self.state.lock();
                 if state.is_over {
-                    Some((state.since + settings.timeout, Overdue::Orphaned))
+                    Some((state.since + settings.timeout, TimeUp::Orphaned))
                 } else if !state.has_begun {
-                    Some((started + settings.timeout, Overdue::NotBegun))
+                    Some((started + settings.timeout, TimeUp::NotBegun))
                 } else if state.is_held {
-                    Some((state.since + settings.held_timeout, Overdue::TakesNothing))
+                    Some((state.since + settings.held_timeout, TimeUp::TakesNothing))
                 } else {
                     None
                 }
@@ -303,13 +303,13 @@ impl Tasks {
         let is_overdue = async {
             let why = inbox.overdue(&self.settings, clock).await;
             match why {
-                Overdue::NotBegun => tracing::error!(
+                TimeUp::NotBegun => tracing::error!(
                     "a consumer's task did not begin in time; its connection is closed with 1011"
                 ),
-                Overdue::TakesNothing => tracing::error!(
+                TimeUp::TakesNothing => tracing::error!(
                     "a consumer's task takes nothing of what its client says; its connection is closed with 1011"
                 ),
-                Overdue::Orphaned => {
+                TimeUp::Orphaned => {
                     return tracing::warn!(
                         "a consumer's task goes on without its connection; it is dropped"
                     );
