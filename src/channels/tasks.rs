@@ -20,8 +20,8 @@ impl Layer {
     pub(crate) fn tasks(self: &Arc<Self>, broker: &Arc<Broker>, ending: &NodeEnd) -> Vec<Running> {
         let ways = || (Arc::clone(self), Arc::clone(broker), ending.clone());
         let mut tasks: Vec<Running> = Vec::new();
-        for host in self.hosts.iter().cloned() {
-            let (layer, broker, ending) = ways();
+        for host in &self.hosts {
+            let (host, (layer, broker, ending)) = (Arc::clone(host), ways());
             tasks.push(Box::pin(async move {
                 let begin = || {
                     Arc::clone(&host).run(Arc::clone(&layer), Arc::clone(&broker), ending.clone())
@@ -30,8 +30,8 @@ impl Layer {
                 supervise(&layer.metrics, layer.pause_max, begin, on_panic).await;
             }));
         }
-        for queue in self.queues.iter().cloned() {
-            let (layer, broker, ending) = ways();
+        for queue in &self.queues {
+            let (queue, (layer, broker, ending)) = (Arc::clone(queue), ways());
             tasks.push(Box::pin(async move {
                 let begin = || {
                     Arc::clone(&queue).run(Arc::clone(&layer), Arc::clone(&broker), ending.clone())
