@@ -27,7 +27,7 @@ mod sources;
 
 pub use sources::Sources;
 
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -69,19 +69,23 @@ pub struct AdminListener {
     sources: Arc<Sources>,
 }
 
+/// Binds `admin.listen`: the kernel takes connections from here on.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
+    let address = config.admin.listen;
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| Error { address, source })
+}
+
 impl AdminListener {
-    /// Binds `admin.listen`.
-    ///
-    /// # Errors
-    /// When the address cannot be had.
-    pub async fn bind(sources: Sources) -> Result<Self, Error> {
-        let address = sources.config.admin.listen;
-        match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self {
-                listener,
-                sources: Arc::new(sources),
-            }),
-            Err(source) => Err(Error { address, source }),
+    /// Answers from `sources` at this listener, once it runs.
+    #[must_use]
+    pub fn new(listener: TcpListener, sources: Sources) -> Self {
+        Self {
+            listener,
+            sources: Arc::new(sources),
         }
     }
 

@@ -119,6 +119,26 @@ fn read_key(
         return;
     }
     layers.set(key, value.clone(), file.at(offset));
+    let entries = spans.and_then(|spans| spans.get_ref().as_array());
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let name = format!("{}[{}]", key.path, index + 1);
+        note_lines(file, name, entry.span().start, entry.get_ref(), layers);
+    }
+}
+
+/// Notes where an entry begins, and each of its fields.
+fn note_lines(
+    file: &TomlFile<'_>,
+    name: String,
+    offset: usize,
+    value: &DeValue<'_>,
+    layers: &mut Layers,
+) {
+    for (field, inner) in value.as_table().into_iter().flatten() {
+        let name = format!("{name}.{}", field.get_ref());
+        note_lines(file, name, field.span().start, inner.get_ref(), layers);
+    }
+    layers.entries.insert(name, file.at(offset));
 }
 
 /// Where a field of an entry begins; one of a table in there has a dot in its name.

@@ -7,9 +7,8 @@
 use super::Entrance;
 use super::admission::{Full, Permit};
 use super::first_read;
-use super::origin::Allowed;
 use super::page;
-use super::route::{self, Router, Target};
+use super::route::{self, Target};
 use crate::broker::{Caller, Identity, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
@@ -30,8 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
-    router: Router,
-    allowed: Allowed,
     uri_bytes: usize,
     django: Option<Vec<Exists>>,
     /// The number of the settings of dialect `django`'s one route.
@@ -99,20 +96,15 @@ fn retry_after() -> HeaderValue {
 }
 
 impl HandshakeService {
-    pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
+    pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
-        let own = entrance.own.iter();
-        let own = own.map(|route| (route.template(), route.settings()));
-        let router = Router::with(&config.routes_or_default(), own)?;
-        Ok(Self {
-            django_settings: router.settings_of(CHAT_PATH),
-            router,
-            allowed: Allowed::new(&config.origin.allowed)?,
+        Self {
+            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
             visits: AtomicU64::new(0),
             entrance,
-        })
+        }
     }
 
     /// Answers a request; an accepted upgrade also goes into `upgrade`. `peer` as admission counts.
@@ -213,7 +205,7 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
-        if !self.allowed.admits(head.value("origin")) {
+        if !self.entrance.policy.allowed.admits(head.value("origin")) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -250,7 +242,7 @@ impl HandshakeService {
             role.settings = self.django_settings;
             return Some((role, room));
         }
-        let matched = self.router.match_path(path)?;
+        let matched = self.entrance.policy.router.match_path(path)?;
         let mut role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
@@ -261,7 +253,7 @@ impl HandshakeService {
                     parameters: matched.parameters,
                     room: matched.room.clone(),
                 };
-                chat::own(self.entrance.own.get(number)?, caller)
+                chat::own(self.entrance.policy.own.get(number)?, caller)
             }
         };
         role.settings = matched.settings;

@@ -1,7 +1,7 @@
 //! The bounded queue of one subscriber: the deliveries its socket has not taken yet.
 //!
 //! Not for moving bytes: it does no I/O, takes no lock and asks no clock. The worker that owns the
-//! connection (floor 4) creates a queue when a write comes back short, pushes while the socket is
+//! connection (floor 5) creates a queue when a write comes back short, pushes while the socket is
 //! behind, writes from [`Queue::slices`] when the socket takes more, and drops the queue once it is
 //! empty, so a connection that keeps up owns none.
 //!
