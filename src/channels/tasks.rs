@@ -21,8 +21,7 @@ impl Layer {
         let ways = || (Arc::clone(self), Arc::clone(broker), ending.clone());
         let mut tasks: Vec<Running> = Vec::new();
         for host in &self.hosts {
-            let host = Arc::clone(host);
-            let (layer, broker, ending) = ways();
+            let (host, (layer, broker, ending)) = (Arc::clone(host), ways());
             tasks.push(Box::pin(async move {
                 let begin = || {
                     Arc::clone(&host).run(Arc::clone(&layer), Arc::clone(&broker), ending.clone())
@@ -32,8 +31,7 @@ impl Layer {
             }));
         }
         for queue in &self.queues {
-            let queue = Arc::clone(queue);
-            let (layer, broker, ending) = ways();
+            let (queue, (layer, broker, ending)) = (Arc::clone(queue), ways());
             tasks.push(Box::pin(async move {
                 let begin = || {
                     Arc::clone(&queue).run(Arc::clone(&layer), Arc::clone(&broker), ending.clone())

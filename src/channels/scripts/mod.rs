@@ -333,24 +333,6 @@ impl Commands {
         Ok((host_of(channel, self.channels.hosts.len()), command))
     }
 
-    /// `pubsub`: hears a group, and the host it is for.
-    #[must_use]
-    pub fn subscribe(&self, group: &str) -> (usize, RedisCommand) {
-        self.subscription("SUBSCRIBE", group)
-    }
-
-    /// `pubsub`: hears it no longer.
-    #[must_use]
-    pub fn unsubscribe(&self, group: &str) -> (usize, RedisCommand) {
-        self.subscription("UNSUBSCRIBE", group)
-    }
-
-    fn subscription(&self, name: &'static str, group: &str) -> (usize, RedisCommand) {
-        let channel = self.keys.group_channel(group);
-        let host = host_of(&channel, self.channels.hosts.len());
-        (host, RedisCommand::new(name, [channel.as_bytes()]))
-    }
-
     /// The members by process, in the order of each one's first member, whose capacity counts.
     fn destinations<'m>(&self, members: impl Iterator<Item = &'m str>) -> Vec<ProcessQueue<'m>> {
         let mut destinations: Vec<ProcessQueue<'m>> = Vec::new();

@@ -334,10 +334,4 @@ fn a_published_message_is_told_as_recorded() {
             [text(&row[1]).as_bytes().to_vec(), hex(text(&row[2]))]
         );
     }
-    let (host, subscribe) = commands.subscribe("chat_1_a");
-    assert_eq!((host, subscribe.name), (2, "SUBSCRIBE"));
-    assert_eq!(
-        commands.unsubscribe("chat_1_a").1.arguments,
-        subscribe.arguments
-    );
 }
