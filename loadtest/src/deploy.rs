@@ -7,7 +7,8 @@ use crate::ours::{our_flags, our_server, quoted};
 use crate::plan::Plan;
 use crate::run::{Managed, Restart};
 use crate::server::{PATH, Server, Spec};
-use serde_json::Value;
+use crate::template::fill;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// Opening, draining and closing around the measurement.
@@ -59,39 +60,14 @@ pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value, boo
         };
         reports.push((client, again.run()?));
     }
-    let mut out = String::from(
-        "\n| client | all back after s | away p50 s | away p99 s | tries | failed | peak/s | gave up | still away | extra sockets | missed deliveries |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for (client, report) in &reports {
-        let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
-        let at = |key: &str| number(&format!("/returns/{key}")).unwrap_or(f64::NAN);
-        let seconds = |key: &str| at(key) / 1e3;
-        let under_way = number("/totals/parted_under_way").unwrap_or(0.0);
-        let (back, missed) = (at("all_back_seconds"), at("missed_while_away") + under_way);
-        let (p50, p99) = (seconds("away/p50_ms"), seconds("away/p99_ms"));
-        let counts = [
-            "attempts",
-            "failed",
-            "attempts_peak",
-            "gave_up",
-            "still_away",
-            "extra_sockets",
-        ];
-        let counts = counts.map(|key| at(key).to_string()).join(" | ");
-        out += &format!("| {client} | {back:.1} | {p50:.2} | {p99:.2} | {counts} | {missed} |\n");
-    }
-    for (client, report) in &reports {
-        for list in ["failures", "warnings"] {
-            for text in sentences(report, &format!("/verdict/{list}")) {
-                out += &format!("- {client}: {text}\n");
-            }
-        }
-    }
     let failures = |(_, report): &(&str, Value)| sentences(report, "/verdict/failures");
     let is_good = reports.iter().flat_map(failures).next().is_none();
     let json = reports.into_iter();
-    let json = json.map(|(client, report)| (client.to_owned(), report));
-    Ok((out, Value::Object(json.collect()), is_good))
+    let json: Map<_, _> = json
+        .map(|(client, report)| (client.to_owned(), report))
+        .collect();
+    let text = fill(include_str!("deploy.txt"), json!({ "reports": json }));
+    Ok((text, Value::Object(json), is_good))
 }
 
 /// Flags without these and their values.

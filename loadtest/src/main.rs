@@ -36,6 +36,7 @@ mod speaker;
 mod sweep;
 mod tally;
 mod target;
+mod template;
 mod traffic;
 mod verify;
 mod xnode;

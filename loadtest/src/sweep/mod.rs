@@ -10,6 +10,7 @@ use crate::cli::{Options, Sweep};
 use crate::machine::{Machine, revision, today};
 use crate::ours::{our_flags, our_server, quoted};
 use crate::server::{PATH, Server, Spec};
+use crate::template::fill;
 use grid::{Cell, Grid};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub(crate) fn run(
     let json = serde_json::to_value(&grid).map_err(|e| e.to_string())?;
     for (name, text) in [
         ("raw.json", format!("{json:#}\n")),
-        ("README.md", grid.markdown()),
+        ("README.md", fill(include_str!("readme.txt"), &json)),
         ("heatmap.html", crate::html::page("sweep", &json)),
     ] {
         let path = folder.join(name);
