@@ -167,8 +167,8 @@ fn one_run(
     stop: Arc<AtomicBool>,
 ) -> Result<report::Report, String> {
     let soak = match command {
-        Command::Soak(args) => Some(report::SoakLimits {
-            rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
+        Command::Soak { rss_growth, .. } => Some(report::SoakLimits {
+            rss_growth_bytes: (rss_growth * 1_048_576.0) as u64,
             lanes: plan.storm.map_or(0, |storm| storm.lanes),
         }),
         _ => None,

@@ -29,17 +29,17 @@ impl Share {
 /// Errors: Text that says why that is impossible and what to do.
 pub(crate) fn shares(
     plan: &Plan,
-    asked: Option<usize>,
+    asked: Option<u8>,
     descriptors: usize,
 ) -> Result<Vec<Share>, String> {
     let connections = plan.connections();
     let room = descriptors.saturating_sub(DESCRIPTORS_SPARE);
     let (fewest, most) = match asked {
         Some(asked) => {
-            let processes = asked.min(connections).max(1);
+            let processes = usize::from(asked).min(connections).max(1);
             (processes, processes)
         }
-        None => (1, PROCESSES_MAX),
+        None => (1, usize::from(PROCESSES_MAX)),
     };
     for processes in fewest..=most {
         let shares = split(plan, processes)?;
@@ -180,7 +180,7 @@ mod tests {
     fn every_connection_is_in_exactly_one_share_and_whole_rooms_stay_whole() {
         let groups = vec![Group::new(7, 10, 2, OPEN), Group::new(31, 1, 1, OPEN)];
         let plan = plan(groups, 5);
-        for processes in 1..=PROCESSES_MAX {
+        for processes in 1..=usize::from(PROCESSES_MAX) {
             let shares = split(&plan, processes).unwrap();
             for (number, group) in plan.groups.iter().enumerate() {
                 let mut next = 0;
