@@ -50,7 +50,6 @@ use plan::Plan;
 use report::{exit_code, write_json};
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -184,13 +183,10 @@ fn one_run(
     } else {
         let task = tasks.pop().ok_or("nothing to do")?;
         let desk = Desk::Alone(Box::new(observer));
-        Run::new(task, clock, desk, stop)
-            .and_then(Run::run)
-            .and_then(|report| report.ok_or_else(|| io::Error::other("no report")))
+        Run::new(task, clock, desk, stop).and_then(Run::report)
     };
-    let mut report = report.map_err(|error| error.to_string())?;
-    report.interrupted = report::interrupted(&stopped, report.figures.seconds, planned);
-    Ok(report)
+    let report = report.map_err(|error| error.to_string())?;
+    Ok(report.unless_stopped(&stopped, planned))
 }
 
 /// What each process is to do. Their source addresses differ, and what they draw at random does.

@@ -31,12 +31,11 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
     let mut plan = Plan {
         name: name.to_owned(),
         groups,
-        storm: None,
         size: TEXT_BYTES,
         duration: DURATION,
         status_every: Duration::from_secs(5),
         memory: matches!(command, Command::Idle),
-        restart: None,
+        ..Plan::default()
     };
     match *command {
         Command::Connect { lanes, silent } => {
@@ -128,6 +127,13 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
             let all = all.unwrap_or(2000);
             ("soak", soak(all, echo_rate, fanout_rate))
         }
+        _ => return coming_back(command, options),
+    })
+}
+
+/// Those whose people leave and come back.
+fn coming_back(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    let (name, group) = match *command {
         Command::Churn {
             rooms,
             members,
@@ -137,7 +143,7 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
             let mean = nanos(pause);
             let group = Group::new(rooms, members, 1, asked(options, RATE));
             let comeback = Comeback::Pause { mean };
-            one("churn", leaving(group, leaves, false, comeback))
+            ("churn", leaving(group, leaves, false, comeback))
         }
         Command::Flap {
             rooms,
@@ -145,7 +151,7 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
             cuts,
         } => {
             let group = Group::new(rooms, members, 2, asked(options, RATE));
-            one("flap", leaving(group, cuts, true, JITTER))
+            ("flap", leaving(group, cuts, true, JITTER))
         }
         Command::Deploy(ref args) => {
             let members = of_each(args.members, args.rooms, options);
@@ -154,10 +160,11 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
                 ClientKind::Stock => Comeback::Stock,
                 ClientKind::Jitter | ClientKind::Both => JITTER,
             };
-            one("deploy", leaving(group, 0.0, false, comeback))
+            ("deploy", leaving(group, 0.0, false, comeback))
         }
         _ => return None,
-    })
+    };
+    Some((name, vec![group]))
 }
 
 /// The group with people who leave, so many a second, and come back; those who leave on their own choice are no publishers.

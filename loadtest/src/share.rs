@@ -145,22 +145,16 @@ impl Group {
 mod tests {
     use super::*;
     use crate::plan::{JITTER, Leaving, Storm};
-    use std::time::Duration;
 
     fn plan(groups: Vec<Group>, lanes: usize) -> Plan {
         Plan {
-            name: "test".to_owned(),
             groups,
             storm: (lanes > 0).then_some(Storm {
                 lanes,
                 silent: false,
                 rate: 0.0,
             }),
-            size: 64,
-            duration: Duration::from_secs(1),
-            status_every: Duration::from_secs(1),
-            memory: false,
-            restart: None,
+            ..Plan::default()
         }
     }
 

@@ -14,7 +14,13 @@ pub(crate) use values::{PROCESSES_MAX, duration, flag};
 
 /// Load-test harness for Supportal Gateway.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, about, max_term_width = 110)]
+#[command(
+    name = "loadtest",
+    version,
+    about,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     /// What to run.
     #[command(subcommand)]

@@ -11,15 +11,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How far a run came, if it was stopped before all of it was measured.
-pub(crate) fn interrupted(stop: &AtomicBool, seconds: f64, planned: f64) -> Option<String> {
-    // The loop looks at the clock every few milliseconds.
-    let is_part = stop.load(Ordering::Relaxed) && seconds + 0.001 < planned;
-    is_part.then(|| {
-        format!("after {seconds:.1} s of {planned:.1} s: the figures are of a part and not judged")
-    })
-}
-
 /// Sentences that make a run fail.
 #[derive(Debug, Default)]
 pub(super) struct Faults(pub(super) Vec<String>);
@@ -61,6 +52,19 @@ impl Stated {
 }
 
 impl Report {
+    /// The same, with how far it came if the run was stopped before all of it was measured.
+    pub(crate) fn unless_stopped(mut self, stop: &AtomicBool, planned: f64) -> Self {
+        let seconds = self.figures.seconds;
+        // The loop looks at the clock every few milliseconds.
+        let is_part = stop.load(Ordering::Relaxed) && seconds + 0.001 < planned;
+        self.interrupted = is_part.then(|| {
+            format!(
+                "after {seconds:.1} s of {planned:.1} s: the figures are of a part and not judged"
+            )
+        });
+        self
+    }
+
     /// The faults, or that the run was stopped: figures of a part are not judged.
     pub(crate) fn failures(&self) -> Vec<String> {
         match &self.interrupted {
