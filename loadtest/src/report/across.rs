@@ -115,7 +115,7 @@ impl Added {
 }
 
 /// All of it. Latencies of the publisher's own node are those of the report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Across {
     pub(crate) facts: Facts,
     /// Deliveries of the window on other nodes than the publisher's.
@@ -179,6 +179,37 @@ impl Across {
 mod tests {
     use super::*;
     use crate::latency::Times;
+    use crate::report::Report;
+
+    #[test]
+    fn every_figure_of_several_nodes_has_its_place_in_the_summary() {
+        let facts = Facts {
+            fault: Some("kill-redis".to_owned()),
+            rate: Some(100.0),
+            ..Facts::default()
+        };
+        let across = Across {
+            facts,
+            added: Some(Added::default()),
+            books: vec![NodeBook::default()],
+            strikes: vec![Strike::default()],
+            ..Across::default()
+        };
+        let report = Report {
+            across: Some(across),
+            ..Report::default()
+        };
+        let text = report.text();
+        for line in [
+            "\n  pace           rooms of 0, 100 messages/s; 0 deliveries",
+            "\n  added          p50 0.000  p99 0.000 ms\n",
+            "\n  kill-redis     at 0.0 s: redis there after never",
+            "\n  node 0         accepted 0  delivered 0",
+            "\n  FAILED         nothing was delivered\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
 
     #[test]
     fn what_the_bridge_adds_is_far_less_near_in_units_of_the_bare_round_trip() {
