@@ -21,13 +21,13 @@ impl<'a> Message<'a> {
         self.is_text
     }
 
-    /// Its bytes.
+    /// The message's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.payload
     }
 
-    /// Its text; `None` for a binary message.
+    /// The message's text; `None` for a binary message.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.is_text
@@ -35,7 +35,7 @@ impl<'a> Message<'a> {
             .flatten()
     }
 
-    /// Its bytes, for a reader that changes them in place.
+    /// The message's bytes, for a reader that changes them in place.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.payload
     }

@@ -101,7 +101,10 @@ macro_rules! call {
     ($set:ident, $role:ident, $consumer:ident => $call:expr) => {
         match $role.kind {
             DJANGO => {
-                let mut $consumer = Django::new(&mut $set.codec, $role);
+                let mut $consumer = Django {
+                    codec: &mut $set.codec,
+                    peer: $role.state(),
+                };
                 $call
             }
             ECHO => {
@@ -121,7 +124,7 @@ macro_rules! call {
                 $call
             }
             _ => {
-                let mut $consumer = Guide::new(&mut $set.codec);
+                let mut $consumer = Guide(&mut $set.codec);
                 $call
             }
         }

@@ -6,7 +6,7 @@ use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings};
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load};
 use crate::metrics::Metrics;
 use crate::server;
 use std::fmt;
@@ -83,7 +83,7 @@ impl Server {
 
 /// A node that is being described.
 pub struct Builder {
-    config: Config,
+    pub(super) config: Config,
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
@@ -104,7 +104,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     /// The settings; without, the defaults: the guide's chat on 127.0.0.1:8000, the operator's listener on
     /// 127.0.0.1:9000. Settings that come from files and the environment are read by
-    /// [`config::load`](crate::config::load), which also checks them.
+    /// [`config::load`](crate::config::load). Wherever they come from, [`Builder::start`] checks them.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -182,20 +182,23 @@ impl Builder {
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
     /// # Errors
-    /// When a template is wrong or matches the same paths as another, or settings of a route are ([`Error::Server`]), or an address, a thread, a
-    /// descriptor or a file that the configuration names cannot be had.
+    /// When settings break a rule ([`Error::Settings`] names all that do), when a template is wrong or matches the same
+    /// paths as another, or settings of a route are wrong ([`Error::Server`]), or when an address, a thread, a descriptor
+    /// or a file that the configuration names cannot be had. Of a node that does not start nothing is left running.
     ///
     /// # Cancel safety
-    /// As [`Node::start`].
+    /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(self) -> Result<Node, Error> {
+        load::check(&self.config)?;
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
-        let assistant = match self.assistant {
-            Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),
-            None => Dispatcher::start(&handle, &config.assistant)?,
-        };
         let metrics = Arc::new(Metrics::new());
         let node = watch::Sender::new(());
+        let (settings, panics) = (&config.assistant, &metrics.panics);
+        let assistant = match self.assistant {
+            Some(assistant) => Dispatcher::with(&handle, settings, panics, assistant),
+            None => Dispatcher::start(&handle, settings, panics)?,
+        };
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
             let settings = config.consumers.clone();
@@ -205,7 +208,7 @@ impl Builder {
             routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
-            settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;
+            settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
         Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
     }
 }

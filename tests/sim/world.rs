@@ -107,7 +107,8 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime without I/O");
-        let assistant = assistant(&mut choices, &config, runtime.handle());
+        let metrics = Arc::new(Metrics::new());
+        let assistant = assistant(&mut choices, &config, runtime.handle(), &metrics);
         let slots: Vec<_> = (0..workers).map(|id| slot(&network, id)).collect();
         let witness = Witness::default();
         let is_shared = config.chat.deliver == Deliver::Room;
@@ -118,7 +119,6 @@ impl World {
         let is_django = config.chat.dialect == Dialect::Django;
         let gate = SimGate::new(&network, &broker, is_django);
         let closing = Arc::clone(&gate);
-        let metrics = Arc::new(Metrics::new());
         let supplies = Supplies {
             config: Arc::clone(&config),
             of_routes: Arc::new([]),
@@ -358,11 +358,17 @@ impl World {
     }
 }
 
-fn assistant(choices: &mut Choices, config: &Config, handle: &Handle) -> Dispatcher {
+fn assistant(
+    choices: &mut Choices,
+    config: &Config,
+    handle: &Handle,
+    metrics: &Metrics,
+) -> Dispatcher {
+    let (settings, panics) = (&config.assistant, &metrics.panics);
     if choices.once_in(3) {
-        Dispatcher::with(handle, &config.assistant, Arc::new(Slow))
+        Dispatcher::with(handle, settings, panics, Arc::new(Slow))
     } else {
-        Dispatcher::start(handle, &config.assistant).expect("nobody answers")
+        Dispatcher::start(handle, settings, panics).expect("nobody answers")
     }
 }
 

@@ -34,19 +34,6 @@ end
 return full
 ";
 
-/// `EVAL` before a receive: puts back what a process that died was handling. The keys come as
-/// `ARGV`, which Redis Cluster does not allow; the layer does not run there either.
-///
-/// Only for general channels, whose `$inflight` may be a dead worker's. Nobody handles a message of
-/// our own receivers but us.
-pub const RESTORE: &str = "\
-local backed_up = redis.call('ZRANGE', ARGV[2], 0, -1, 'WITHSCORES')
-for i = #backed_up, 1, -2 do
-  redis.call('ZADD', ARGV[1], backed_up[i], backed_up[i - 1])
-end
-redis.call('DEL', ARGV[2])
-";
-
 /// Most members of a group that are read; the layer reads all. A member is one process, or on the
 /// Python side one connection.
 pub const MEMBERS_MAX: usize = 65_536;
@@ -95,7 +82,7 @@ pub struct Scores {
 impl Scores {
     /// The score for a message sent at this wall-clock time; a microsecond later than the last one if
     /// the clock stood still or went back.
-    pub fn next(&mut self, second: u64, micros: u32) -> Score {
+    pub fn next(&mut self, (second, micros): (u64, u32)) -> Score {
         let Score(now) = Score::new(second, micros);
         self.last = now.max(self.last.saturating_add(1));
         Score(self.last)
@@ -313,21 +300,6 @@ impl Commands {
     #[must_use]
     pub fn drain(key: &[u8], count: usize) -> RedisCommand {
         RedisCommand::new("ZPOPMIN", [key, count.to_string().as_bytes()])
-    }
-
-    /// `core`: `EVAL` of [`RESTORE`] for a general channel.
-    #[must_use]
-    pub fn restore(&self, channel: &str) -> RedisCommand {
-        let (key, inflight) = (self.keys.channel(channel), self.keys.inflight(channel));
-        RedisCommand::new(
-            "EVAL",
-            [
-                RESTORE.as_bytes(),
-                b"0",
-                key.as_bytes(),
-                inflight.as_bytes(),
-            ],
-        )
     }
 
     /// `pubsub`: a message for a group, and the host it is for. The reply is the number of
