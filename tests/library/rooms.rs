@@ -8,9 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+use supportal::config::redis::RedisAddress;
+use supportal::config::{BridgeMode, Config, Secret};
+use supportal::node::Server;
 use supportal::{
     Assistant, Consumer, Context, Message, Question, Received, Replies, Session, Verdict,
 };
+use tokio::runtime::Runtime;
 
 /// Says which worker it is on; its worker stands before a barrier when its client says so, or as its client goes.
 #[derive(Clone)]
@@ -198,4 +202,24 @@ fn what_identifies_a_session_is_never_shown() {
         assert!(!shown.contains(SECRET), "{shown}");
         assert!(!shown.contains("confidential"), "{shown}");
     }
+}
+
+#[test]
+fn a_node_shows_no_secret() {
+    const SECRET: &str = "hunter2hunter2hunter2";
+    let mut config = Config::default();
+    config.server.listen = ([127, 0, 0, 1], 0).into();
+    config.admin.listen = ([127, 0, 0, 1], 0).into();
+    config.admin.token = Some(Secret::new(SECRET));
+    config.bridge.mode = BridgeMode::Pubsub;
+    let url = format!("redis://somebody:{SECRET}@127.0.0.1:1/0");
+    config.bridge.urls = vec![RedisAddress::parse(&url).expect("an address")];
+    let runtime = Runtime::new().expect("a runtime");
+    let builder = Server::builder().config(config);
+    let described = format!("{builder:?}");
+    let node = runtime.block_on(builder.start()).expect("a node");
+    for shown in [described, format!("{node:?}")] {
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+    runtime.shutdown_timeout(Duration::ZERO);
 }
