@@ -35,6 +35,7 @@ mod sim {
     mod checks; // what must be so
     mod client; // who speaks, reads, stops, goes
     mod gate; // who comes in
+    mod joined; // whole nodes over a model of Redis
     mod network; // sockets and their readiness
     mod oracle; // what clients must have seen
     mod port; // a worker's view of the network
