@@ -203,7 +203,10 @@ impl Simulation {
 
     /// Faults that are over end.
     fn pass(&mut self) {
-        for fault in self.faults.pass(self.clock.now(), &self.redis, &&self.nodes[..]) {
+        for fault in self
+            .faults
+            .pass(self.clock.now(), &self.redis, &&self.nodes[..])
+        {
             self.note(&format!("{fault:?} is over"));
             if let Fault::Down(data, _) = fault
                 && data != crate::sim::redis::Data::All

@@ -109,7 +109,11 @@ impl Node {
             let woken = Arc::clone(&woken);
             move || woken.notify_one()
         }) as Wake];
-        let broker = Arc::new(Broker::new(&config.broker, wakes, Some(way.bridge.uplink())));
+        let broker = Arc::new(Broker::new(
+            &config.broker,
+            wakes,
+            Some(way.bridge.uplink()),
+        ));
         way.run(&broker);
         let worker = Arc::new(Worker {
             boot: record.lock().boot(),

@@ -7,14 +7,16 @@ use crate::sim::bridges::{HEALED, HEARD, over_redis};
 use crate::sim::checks::{Manners, require};
 use crate::sim::redis::{self, Data, ModelRedis};
 use crate::sim::seed::Choices;
+use crate::sim::settings;
 use crate::sim::trace::Trace;
-use crate::sim::world::runtime;
-use crate::sim::{settings, world::World};
+use crate::sim::world::World;
 use parking_lot::Mutex;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use supportal::config::{BridgeMode, Config, Deliver};
+use tokio::runtime::Runtime;
 
 /// Steps until everything is healed and looked at.
 const CALM_EVERY: u64 = 500;
@@ -23,7 +25,10 @@ const CALM_EVERY: u64 = 500;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How much time passes at once while everything heals.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a mark that tells of losses takes at most, with its way.
+const TOLD: Duration = Duration::from_secs(2);
 
 /// What a node does: no time passes for one alone.
 const ACTS: [u64; 8] = [450, 400, 0, 30, 0, 2, 30, 8];
@@ -65,6 +70,7 @@ fn settings(choices: &mut Choices, mode: BridgeMode) -> (Config, bool) {
     over_redis(&mut config, mode);
     config.chat.deliver = Deliver::Room;
     config.chat.welcome = true;
+    config.server.handshake_timeout = Duration::from_secs(1);
     config.limits.messages_per_second = 0;
     config.limits.bytes_per_second = 0;
     if is_roomy {
@@ -74,13 +80,13 @@ fn settings(choices: &mut Choices, mode: BridgeMode) -> (Config, bool) {
 }
 
 impl Fleet {
-    pub fn new(mode: BridgeMode, seed: u64) -> Self {
+    /// Nodes on a runtime that the caller has entered: whoever looks at the clock sees its time.
+    pub fn new(runtime: Rc<Runtime>, mode: BridgeMode, seed: u64) -> Self {
         let mut choices = Choices::new(seed);
         let (mut config, mut is_roomy) = settings(&mut choices, mode);
         if !is_roomy && choices.percent(40) {
             (config, is_roomy) = settings(&mut choices, mode);
         }
-        let runtime = runtime();
         let redis_choices = choices.part();
         let (clock, redis) = runtime.block_on(async {
             let clock = redis::clock();
@@ -152,7 +158,10 @@ impl Fleet {
         Some(done)
     }
 
-    fn each(&mut self, mut act: impl FnMut(&mut World) -> Result<(), String>) -> Result<(), String> {
+    fn each(
+        &mut self,
+        mut act: impl FnMut(&mut World) -> Result<(), String>,
+    ) -> Result<(), String> {
         for place in 0..self.nodes.len() {
             self.with(place, &mut act).unwrap_or(Ok(()))?;
         }
@@ -258,7 +267,6 @@ impl Fleet {
         while self.shared.record.lock().calm.is_none() {
             self.rest(PAUSE)?;
         }
-        self.rest(HEARD)?;
         self.each(|world| {
             world.connect();
             Ok(())
@@ -268,7 +276,7 @@ impl Fleet {
             world.say_all();
             Ok(())
         })?;
-        self.rest(HEALED)?;
+        self.rest(TOLD)?;
         self.check_quiet()?;
         let from = self.shared.record.lock().len();
         self.each(|world| {
@@ -280,7 +288,10 @@ impl Fleet {
         self.check_heard(from)?;
         let mut manners = manners.into_iter();
         self.each(|world| {
-            manners.next().into_iter().for_each(|one| world.misbehave(one));
+            manners
+                .next()
+                .into_iter()
+                .for_each(|one| world.misbehave(one));
             Ok(())
         })
     }
@@ -336,9 +347,14 @@ impl Fleet {
         node.way.bridge.close(&node.world.broker);
         self.shared.record.lock().alone(node.boot);
         let deadline = self.with(place, World::begin_drain).unwrap_or_default();
-        while self.nodes[place].as_ref().is_some_and(|node| !node.world.is_drained()) {
+        while self.nodes[place]
+            .as_ref()
+            .is_some_and(|node| !node.world.is_drained())
+        {
             let now = self.shared.clock.now().0;
-            require(now <= deadline + 2_000, || "the drain does not end".to_owned())?;
+            require(now <= deadline + 2_000, || {
+                "the drain does not end".to_owned()
+            })?;
             let millis = self.choices.between(1, 300);
             self.settle()?;
             self.pass(Duration::from_millis(millis));
@@ -358,7 +374,10 @@ impl Fleet {
     }
 
     fn leave(&mut self, place: usize, is_calm: bool) -> Result<(), String> {
-        let Some(Node { boot, way, world, .. }) = self.nodes[place].take() else {
+        let Some(Node {
+            boot, way, world, ..
+        }) = self.nodes[place].take()
+        else {
             return Ok(());
         };
         let has_ended = self.shared.runtime.block_on(way.end(GRACE));

@@ -12,8 +12,10 @@ mod node;
 mod record;
 
 use crate::sim::seed::knob;
+use crate::sim::world::runtime;
 use fleet::Fleet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use supportal::config::BridgeMode;
 
 /// Simulations of each mode, and steps of one, unless `SIM_SEEDS` and `SIM_STEPS` say otherwise.
@@ -24,7 +26,9 @@ const NAME: &str = "whole_nodes";
 
 /// The hash of what happened and how much was looked for, or what broke, with how to see it again.
 fn run(mode: BridgeMode, seed: u64, steps: u64) -> Result<(u64, usize), String> {
-    let mut fleet = Fleet::new(mode, seed);
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let mut fleet = Fleet::new(Rc::clone(&runtime), mode, seed);
     let mut go = || {
         for _ in 0..steps {
             fleet.step()?;
@@ -61,7 +65,10 @@ fn check(mode: BridgeMode) {
         looked_for += count;
     }
     // A simulation in which nobody hears anybody would be content with everything.
-    assert!(looked_for > 0 || seeds.count() < 10, "nothing was looked for");
+    assert!(
+        looked_for > 0 || seeds.count() < 10,
+        "nothing was looked for"
+    );
 }
 
 #[test]

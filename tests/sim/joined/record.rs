@@ -115,10 +115,13 @@ impl Record {
             return Err(fault.clone());
         }
         let (at, calm) = (self.said.len(), self.calm);
-        let ears = self.ears.entry((boot, client.link)).or_insert_with(|| Ears {
-            room: client.room.clone(),
-            ..Ears::default()
-        });
+        let ears = self
+            .ears
+            .entry((boot, client.link))
+            .or_insert_with(|| Ears {
+                room: client.room.clone(),
+                ..Ears::default()
+            });
         for frame in frames.iter().filter(|frame| frame.is_event()) {
             let Some(number) = frame.number() else {
                 if is_welcome(frame) {
@@ -296,7 +299,11 @@ impl Ears {
         has_lost_data: bool,
     ) -> Result<(), &'static str> {
         if !self.known.insert(place) {
-            return if has_lost_data { Ok(()) } else { Err("came twice") };
+            return if has_lost_data {
+                Ok(())
+            } else {
+                Err("came twice")
+            };
         }
         let life = is_own.then_some(said.stay);
         let newest = self.newest.insert((said.boot, life), place);
