@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a mark that tells of losses takes at most, with its way.
-const TOLD: Duration = Duration::from_secs(2);
+const TOLD: Duration = Duration::from_secs(4);
 
 /// What a node does: no time passes for one alone.
 const ACTS: [u64; 8] = [450, 400, 0, 30, 0, 2, 30, 8];
@@ -312,8 +312,11 @@ impl Fleet {
         }
         let untold = |node: &Node| node.way.dropped(&["expired", "refused"]);
         let untold: u64 = self.nodes.iter().flatten().map(untold).sum();
+        // In mode `pubsub` a mark tells of the end of a stay once: nobody hears it of a stay that is over who is cut off.
+        let stays = self.nodes.iter().flatten().flat_map(Node::stays).collect();
+        let stays = Some(&stays).filter(|_| !is_streams);
         for node in self.nodes.iter().flatten() {
-            let (lost, counted) = (record.lost(node.boot, &node.open()), node.counted());
+            let (lost, counted) = (record.lost(node.boot, &node.open(), stays), node.counted());
             require(lost.len() as u64 <= counted + untold, || {
                 let first: Vec<_> = lost.iter().take(8).collect();
                 let (boot, count) = (node.boot, lost.len());

@@ -185,6 +185,17 @@ impl Node {
         open.map(|client| client.link).collect()
     }
 
+    /// Its rooms with members.
+    pub fn stays(&self) -> impl Iterator<Item = (usize, u64)> {
+        let chats = (0..self.world.rooms).map(|room| format!("c{room}"));
+        let sessions = chats.chain(["r0".to_owned(), "r1".to_owned()]);
+        let rooms = sessions.filter_map(|session| {
+            let name = RoomName::chat("7", &session)?;
+            self.world.broker.find(&name)
+        });
+        rooms.map(|room| (self.boot, room.incarnation()))
+    }
+
     /// What its members and it have lost, as far as it is counted.
     pub fn counted(&self) -> u64 {
         let between = self.way.dropped(&["late", "mailbox", "poison"]);

@@ -240,8 +240,13 @@ impl Record {
     }
 
     /// What a node's open clients should have been written of nodes that they had heard before and that are still
-    /// there, and were not.
-    pub fn lost(&self, boot: usize, open: &[usize]) -> BTreeSet<u64> {
+    /// there, and were not; of those `stays` alone, if there are any given.
+    pub fn lost(
+        &self,
+        boot: usize,
+        open: &[usize],
+        stays: Option<&BTreeSet<(usize, u64)>>,
+    ) -> BTreeSet<u64> {
         let mut lost = BTreeSet::new();
         for ears in open.iter().filter_map(|link| self.ears.get(&(boot, *link))) {
             for (place, said) in self.said.iter().enumerate() {
@@ -251,6 +256,7 @@ impl Record {
                     && !self.ended.contains(&said.boot)
                     && first.is_some_and(|first| *first < place)
                     && !ears.known.contains(&place)
+                    && stays.is_none_or(|stays| stays.contains(&(said.boot, said.stay)))
                 {
                     lost.insert(said.number);
                 }
