@@ -90,3 +90,9 @@ fn one_seed_of_whole_nodes_gives_one_trace() {
         }
     }
 }
+
+/// Seed 73 of these simulations: what waited for room in a mailbox had its expiry anew, and was written too late.
+#[test]
+fn an_arrival_that_waits_for_room_in_a_mailbox_does_not_outlive_its_expiry() {
+    run(BridgeMode::Pubsub, 73, 1_000).unwrap_or_else(|fault| panic!("{fault}"));
+}
