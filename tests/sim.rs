@@ -35,7 +35,7 @@
 //! |---|---|--:|--:|---|
 //! | a welcome before the subscription | `Forwarder::watch` is always true | `pubsub`, seed 18, step 500 | 0.64 s | welcomed, and misses ~1000018~ |
 //! | the same in mode `streams` | | seed 3, step 1,000 | 0.30 s | welcomed, and misses ~1000026~ |
-//! | an arrival for one worker only | `RoomState::put` ends behind the first | seed 1, step 500, both modes | 0.04 s | 24 deliveries were missed, 0 dropped |
+//! | an arrival for one worker only | `LockedRoom::put` ends behind the first | seed 1, step 500, both modes | 0.04 s | 24 deliveries were missed, 0 dropped |
 //!
 //! What it found by itself: whole nodes, `pubsub`, seed 73: what waited for room in a mailbox had its expiry anew.
 //! One node, seed 7, after 0.1 s: a peer that had ended its side while a pong, or the rest of its 101,
