@@ -8,12 +8,15 @@
 //! order of every room as it is made, and compares every wire with that. `checks` says what must be so after every
 //! turn (residue 0, what is on the wires is what is counted as delivered, bounds), whenever everything is quiet
 //! (nothing unread, unwritten or missed), and after the drain (it ended in its grace, every place was given back).
-//! `bridges` runs several real brokers and bridges over a model of Redis.
+//! `bridges` runs several real brokers and bridges over a model of Redis. `joined` runs two or three whole nodes over
+//! it, workers, sockets and clients and all, with one clock: Redis and the ways to it fail, nodes stand still, end and
+//! begin, and what is said on one must be read on the others, once, in order and in time, or be counted as lost.
 //!
 //! | By hand | |
 //! |---|---|
 //! | `cargo test --test sim` | 300 seeds x 2,000 steps, as `tests/run` does: 9 to 13 s unoptimised |
 //! | `SIM_SEEDS=100000 cargo test --release --test sim nothing_is_lost` | many more; `SIM_FIRST` is the first of them |
+//! | `SIM_SEEDS=1000 cargo test --release --test sim whole_nodes` | whole nodes, in both modes; by default 40 seeds x 1,500 steps of each: 3 and 5 s unoptimised |
 //! | `SIM_SEED=7 SIM_STEPS=2000 cargo test --test sim nothing_is_lost` | one again: a failure prints this line and the end of the trace |
 //!
 //! Five bugs were planted by hand, one at a time, and each was found by the first 300 seeds:
@@ -26,7 +29,16 @@
 //! | a leaked slot | `Worker::forget` does not call `Gate::leave` | seed 2, the drain | 0.05 s | places are not given back: 4 |
 //! | a residue | `Outbound::queue_one` does not count what `drop_oldest` takes out | seed 4, step 600 | 0.07 s | residue -2 |
 //!
-//! What it found by itself: seed 7, after 0.1 s: a peer that had ended its side while a pong, or the rest of its 101,
+//! Two more, of what lies between whole nodes:
+//!
+//! | Planted | Patch | Found by | After | As |
+//! |---|---|--:|--:|---|
+//! | a welcome before the subscription | `Forwarder::watch` is always true | `pubsub`, seed 18, step 500 | 0.64 s | welcomed, and misses ~1000018~ |
+//! | the same in mode `streams` | | seed 3, step 1,000 | 0.30 s | welcomed, and misses ~1000026~ |
+//! | an arrival for one worker only | `LockedRoom::put` ends behind the first | seed 1, step 500, both modes | 0.04 s | 24 deliveries were missed, 0 dropped |
+//!
+//! What it found by itself: whole nodes, `pubsub`, seed 73: what waited for room in a mailbox had its expiry anew.
+//! One node, seed 7, after 0.1 s: a peer that had ended its side while a pong, or the rest of its 101,
 //! was on its way lost what was queued behind that (`worker/outbound/tests.rs` has the direct test).
 
 #[cfg(test)]
@@ -35,6 +47,7 @@ mod sim {
     mod checks; // what must be so
     mod client; // who speaks, reads, stops, goes
     mod gate; // who comes in
+    mod joined; // whole nodes over a model of Redis
     mod network; // sockets and their readiness
     mod oracle; // what clients must have seen
     mod port; // a worker's view of the network

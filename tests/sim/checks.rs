@@ -1,6 +1,6 @@
 //! What must be so: after every turn, when everything is quiet, and at the end.
 
-use crate::sim::client::Pace;
+use crate::sim::client::{Client, Pace};
 use crate::sim::world::World;
 use std::time::Duration;
 use supportal::config::Overflow;
@@ -14,12 +14,19 @@ const ROUNDS: usize = 20_000;
 /// Waits of 50 ms for what only time brings: tokens, and answers one after the other.
 const PATIENCE: usize = 4_000;
 
-fn require(is_so: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+/// How the kernel and the clients were.
+pub struct Manners {
+    rudeness: u64,
+    turn_millis: u64,
+    paces: Vec<Pace>,
+}
+
+pub fn require(is_so: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if is_so { Ok(()) } else { Err(otherwise()) }
 }
 
 impl World {
-    fn dropped(&self, causes: &[&'static str]) -> u64 {
+    pub fn dropped(&self, causes: &[&'static str]) -> u64 {
         let dropped = &self.metrics.deliveries_dropped;
         let count = |cause: &&'static str| dropped.get_or_create(&[("cause", *cause)]).get();
         causes.iter().map(count).sum()
@@ -91,37 +98,42 @@ impl World {
     }
 
     /// Runs everybody who has something to do, at this moment, until nobody has.
-    fn settle(&mut self) -> Result<(), String> {
+    pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS {
-            let mut moved = 0;
-            let from = self.choices.index(self.threads.len());
-            for offset in 0..self.threads.len() {
-                let id = (from + offset) % self.threads.len();
-                if self.is_runnable(id) {
-                    self.run(id)?;
-                    moved += 1;
-                }
-            }
-            moved += self.gate.serve_all();
-            self.reply();
-            let mut network = self.network.lock();
-            for client in &mut self.clients {
-                let most = match client.pace {
-                    Pace::All => usize::MAX,
-                    Pace::Some(_) | Pace::Stopped => 0,
-                };
-                moved += client.send(&mut network, most);
-                moved += client.read(&mut network, &mut self.choices, most);
-            }
-            if moved == 0 {
+            if self.round()? == 0 {
                 return Ok(());
             }
         }
         Err("it does not become quiet".to_owned())
     }
 
+    /// Runs everybody once who has something to do; how much was done.
+    fn round(&mut self) -> Result<usize, String> {
+        let mut moved = 0;
+        let from = self.choices.index(self.threads.len());
+        for offset in 0..self.threads.len() {
+            let id = (from + offset) % self.threads.len();
+            if self.is_runnable(id) {
+                self.run(id)?;
+                moved += 1;
+            }
+        }
+        moved += self.gate.serve_all();
+        self.reply();
+        let mut network = self.network.lock();
+        for client in &mut self.clients {
+            let most = match client.pace {
+                Pace::All => usize::MAX,
+                Pace::Some(_) | Pace::Stopped => 0,
+            };
+            moved += client.send(&mut network, most);
+            moved += client.read(&mut network, &mut self.choices, most);
+        }
+        Ok(moved)
+    }
+
     /// When the next worker wakes up by itself.
-    fn next_due(&self) -> Option<u64> {
+    pub fn next_due(&self) -> Option<u64> {
         let running = self.threads.iter().filter(|thread| thread.worker.is_some());
         running.filter_map(|thread| thread.due()).min()
     }
@@ -139,23 +151,9 @@ impl World {
     /// Everybody reads and nobody is rude any more: then nothing may stay undone.
     pub fn calm(&mut self) -> Result<(), String> {
         self.trace.note(format_args!("calm"));
-        let rude = {
-            let mut network = self.network.lock();
-            (
-                std::mem::take(&mut network.rudeness),
-                std::mem::take(&mut network.turn_millis),
-            )
-        };
-        let paces: Vec<_> = self.clients.iter().map(|client| client.pace).collect();
-        for client in &mut self.clients {
-            client.pace = Pace::All;
-        }
+        let manners = self.behave();
         self.settle()?;
-        for at in 0..self.clients.len() {
-            if self.clients[at].may_speak() {
-                self.say(at);
-            }
-        }
+        self.say_all();
         self.settle()?;
         for _ in 0..PATIENCE {
             if !self.waits_for_time() {
@@ -165,15 +163,42 @@ impl World {
             self.settle()?;
         }
         self.check_quiet()?;
-        let mut network = self.network.lock();
-        (network.rudeness, network.turn_millis) = rude;
-        for (client, pace) in self.clients.iter_mut().zip(paces) {
-            client.pace = pace;
-        }
+        self.misbehave(manners);
         Ok(())
     }
 
-    fn check_quiet(&self) -> Result<(), String> {
+    /// From here on the kernel is not rude, and everybody reads; how it was.
+    pub fn behave(&mut self) -> Manners {
+        let mut network = self.network.lock();
+        let pace = |client: &mut Client| std::mem::replace(&mut client.pace, Pace::All);
+        Manners {
+            rudeness: std::mem::take(&mut network.rudeness),
+            turn_millis: std::mem::take(&mut network.turn_millis),
+            paces: self.clients.iter_mut().map(pace).collect(),
+        }
+    }
+
+    /// As it was.
+    pub fn misbehave(&mut self, manners: Manners) {
+        let mut network = self.network.lock();
+        network.rudeness = manners.rudeness;
+        network.turn_millis = manners.turn_millis;
+        for (client, pace) in self.clients.iter_mut().zip(manners.paces) {
+            client.pace = pace;
+        }
+    }
+
+    /// Everybody who may says one more message.
+    pub fn say_all(&mut self) {
+        for at in 0..self.clients.len() {
+            if self.clients[at].may_speak() {
+                self.say(at);
+            }
+        }
+    }
+
+    /// Nothing is undone, and what was missed was counted.
+    pub fn check_quiet(&self) -> Result<(), String> {
         let network = self.network.lock();
         let queued = self.metrics.deliveries_queued.get();
         require(queued == 0, || {
@@ -237,18 +262,8 @@ impl World {
 
     /// The node drains: everybody is gone within the grace, and nothing is left of anybody.
     pub fn drain(&mut self) -> Result<(), String> {
-        let grace = *self.choices.pick(&[0, 500, 5_000]);
-        let deadline = self.now() + grace;
-        self.trace.note(format_args!("drain until {deadline}"));
-        for thread in &self.threads {
-            let drain = Instruction::Drain {
-                reason: CloseReason::Restart,
-                deadline: Millis(deadline),
-            };
-            // Who has ended needs no drain.
-            drop(thread.handle.send(drain));
-        }
-        while self.threads.iter().any(|thread| thread.worker.is_some()) {
+        let deadline = self.begin_drain();
+        while !self.is_drained() {
             self.settle()?;
             let now = self.now();
             require(now <= deadline + 2_000, || {
@@ -269,7 +284,29 @@ impl World {
         self.check_empty()
     }
 
-    fn check_empty(&self) -> Result<(), String> {
+    /// The workers are told to drain; by when.
+    pub fn begin_drain(&mut self) -> u64 {
+        let grace = *self.choices.pick(&[0, 500, 5_000]);
+        let deadline = self.now() + grace;
+        self.trace.note(format_args!("drain until {deadline}"));
+        for thread in &self.threads {
+            let drain = Instruction::Drain {
+                reason: CloseReason::Restart,
+                deadline: Millis(deadline),
+            };
+            // Who has ended needs no drain.
+            drop(thread.handle.send(drain));
+        }
+        deadline
+    }
+
+    /// Have all workers ended?
+    pub fn is_drained(&self) -> bool {
+        self.threads.iter().all(|thread| thread.worker.is_none())
+    }
+
+    /// Nothing is left of anybody.
+    pub fn check_empty(&self) -> Result<(), String> {
         let held = self.gate.held();
         require(held == [0; 3], || {
             format!("places are not given back: {held:?}")

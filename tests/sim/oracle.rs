@@ -79,6 +79,21 @@ struct Seen {
     count: usize,
 }
 
+/// Judges what the clients of a node were written.
+pub trait Judge {
+    /// Takes in what was written to a client.
+    fn look(&mut self, client: &Client, frames: &[Frame]) -> Result<(), String>;
+
+    /// How many deliveries a client has missed: between the first and the last that it saw, and if it `is_open`, behind that.
+    fn missed(&self, client: &Client, is_open: bool) -> usize;
+
+    /// Every message that a client was heard with must be in its room, once and in the order said.
+    fn heard(&self, client: &Client) -> Result<(), String>;
+
+    /// What a client said is in its room in the order said, whether all of it is or not.
+    fn in_order(&self, client: &Client) -> Result<(), String>;
+}
+
 /// Compares the wires with the orders.
 #[derive(Debug)]
 pub struct Oracle {
@@ -97,8 +112,13 @@ impl Oracle {
         }
     }
 
-    /// Takes in what was written to a client.
-    pub fn look(&mut self, client: &Client, frames: &[Frame]) -> Result<(), String> {
+    fn sees_room(&self, client: &Client) -> bool {
+        client.purpose == Purpose::Relay || self.is_shared && client.purpose == Purpose::Chat
+    }
+}
+
+impl Judge for Oracle {
+    fn look(&mut self, client: &Client, frames: &[Frame]) -> Result<(), String> {
         let orders = self.orders.lock();
         if let Some(fault) = orders.faults.first() {
             return Err(fault.clone());
@@ -145,12 +165,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn sees_room(&self, client: &Client) -> bool {
-        client.purpose == Purpose::Relay || self.is_shared && client.purpose == Purpose::Chat
-    }
-
-    /// How many deliveries a client has missed: between the first and the last that it saw, and if it `is_open`, behind that.
-    pub fn missed(&self, client: &Client, is_open: bool) -> usize {
+    fn missed(&self, client: &Client, is_open: bool) -> usize {
         let orders = self.orders.lock();
         let seen = self.seen.get(&client.link).copied().unwrap_or_default();
         let own = client
@@ -174,8 +189,7 @@ impl Oracle {
         first.map_or(0, |first| end - first - seen.count)
     }
 
-    /// Every message that a client was heard with must be in its room, once and in the order said.
-    pub fn heard(&self, client: &Client) -> Result<(), String> {
+    fn heard(&self, client: &Client) -> Result<(), String> {
         if !self.sees_room(client) {
             return Ok(());
         }
@@ -194,8 +208,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// What a client said is in its room in the order said, whether all of it is or not.
-    pub fn in_order(&self, client: &Client) -> Result<(), String> {
+    fn in_order(&self, client: &Client) -> Result<(), String> {
         let orders = self.orders.lock();
         let own = client
             .said

@@ -1,20 +1,12 @@
 //! Seeds, one after the other.
 
+use crate::sim::seed::knob;
 use crate::sim::world::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Steps and seeds by default: what `tests/run` does.
 const SEEDS: u64 = 300;
 const STEPS: u64 = 2_000;
-
-#[expect(clippy::disallowed_methods, reason = "a test's own knobs")]
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number")),
-    )
-}
 
 /// Runs one seed: the hash of what happened, or what broke, with how to see it again.
 fn run(seed: u64, steps: u64) -> Result<u64, String> {
@@ -48,13 +40,13 @@ fn report(world: &World, seed: u64, steps: u64, fault: &str) -> String {
 
 #[test]
 fn nothing_is_lost_reordered_late_or_left_behind() {
-    let steps = number("SIM_STEPS").unwrap_or(STEPS);
-    if let Some(seed) = number("SIM_SEED") {
+    let steps = knob("SIM_STEPS").unwrap_or(STEPS);
+    if let Some(seed) = knob("SIM_SEED") {
         run(seed, steps).unwrap_or_else(|fault| panic!("{fault}"));
         return;
     }
-    let first = number("SIM_FIRST").unwrap_or(1);
-    for seed in first..first + number("SIM_SEEDS").unwrap_or(SEEDS) {
+    let first = knob("SIM_FIRST").unwrap_or(1);
+    for seed in first..first + knob("SIM_SEEDS").unwrap_or(SEEDS) {
         run(seed, steps).unwrap_or_else(|fault| panic!("{fault}"));
     }
 }

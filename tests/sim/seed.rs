@@ -77,6 +77,17 @@ impl Choices {
     }
 }
 
+/// A number of the environment, for simulations by hand.
+///
+/// # Panics
+/// If it is there and no number.
+#[expect(clippy::disallowed_methods, reason = "a test's own knobs")]
+pub fn knob(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
 #[test]
 fn one_seed_makes_the_same_choices_twice_and_stays_in_bounds() {
     let (mut one, mut other) = (Choices::new(7), Choices::new(7));

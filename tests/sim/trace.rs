@@ -11,6 +11,8 @@ const LINES: usize = 60;
 #[derive(Debug)]
 pub struct Trace {
     lines: VecDeque<String>,
+    /// Whom the next lines are of, if there are several.
+    pub of: &'static str,
     pub step: u64,
     pub hash: u64,
 }
@@ -19,6 +21,7 @@ impl Default for Trace {
     fn default() -> Self {
         Self {
             lines: VecDeque::new(),
+            of: "",
             step: 0,
             hash: 0xcbf2_9ce4_8422_2325,
         }
@@ -33,7 +36,7 @@ impl Trace {
             self.lines.pop_front().unwrap_or_default()
         };
         line.clear();
-        write!(line, "{:>5} {what}", self.step).expect("a string takes everything");
+        write!(line, "{:>5} {}{what}", self.step, self.of).expect("a string takes everything");
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }

@@ -3,29 +3,35 @@
 use crate::sim::client::{Client, Pace};
 use crate::sim::gate::SimGate;
 use crate::sim::network::Network;
-use crate::sim::oracle::{ANSWER, Oracle, Witness};
+use crate::sim::oracle::{ANSWER, Judge, Oracle, Witness};
 use crate::sim::port::{self, Found, Shared, SimListening, SimPort, SimWaker};
 use crate::sim::seed::Choices;
 use crate::sim::settings;
 use crate::sim::trace::Trace;
 use parking_lot::Mutex;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use supportal::config::{Config, Deliver, Dialect};
 use supportal::internal::broker::{Broker, Uplink, Wake};
 use supportal::internal::chat::{Dispatcher, Set};
+use supportal::internal::clock::Clock;
 use supportal::internal::metrics::Metrics;
 use supportal::internal::worker::{
     Instruction, Listener, Port, Supplies, Worker, WorkerHandle, WorkerSlot,
 };
 use supportal::{Assistant, Failure, Piece, Question, Replies};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 
 /// What the clock shows at first, in milliseconds.
 const START: u64 = 1_000;
 
-/// Most clients of one simulation.
+/// Most clients of one node.
 const CLIENTS_MAX: usize = 24;
+
+/// What may happen: a worker's turn, a client's act, time, the control plane, replies, a signal, somebody who comes, a
+/// worker that is given no core.
+const ACTS: [u64; 8] = [450, 400, 50, 30, 30, 2, 30, 8];
 
 /// A worker, and when its sleep ends.
 pub struct Thread {
@@ -72,7 +78,36 @@ impl Assistant for Slow {
     }
 }
 
-/// Everything there is.
+/// What a node is made with.
+pub struct Basis {
+    pub choices: Choices,
+    pub config: Arc<Config>,
+    /// Everything has room.
+    pub is_roomy: bool,
+    /// At least and at most.
+    pub workers: (u64, u64),
+    /// Somebody may answer.
+    pub is_answered: bool,
+    /// Of the control plane, whose time is paused.
+    pub runtime: Rc<Runtime>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// What the clock shows.
+    pub now: u64,
+    pub uplink: Box<dyn Uplink>,
+    pub oracle: Box<dyn Judge>,
+}
+
+/// A runtime whose time passes when a simulation says so.
+pub fn runtime() -> Rc<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    Rc::new(runtime.expect("a runtime without I/O"))
+}
+
+/// One node and everybody around it.
 pub struct World {
     pub choices: Choices,
     pub config: Arc<Config>,
@@ -84,45 +119,64 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     pub threads: Vec<Thread>,
     pub clients: Vec<Client>,
-    pub oracle: Oracle,
+    pub oracle: Box<dyn Judge>,
     pub assistant: Dispatcher,
-    pub runtime: tokio::runtime::Runtime,
+    pub runtime: Rc<Runtime>,
     pub trace: Trace,
-    rooms: u64,
-    number: u64,
+    /// How many rooms there are.
+    pub rooms: u64,
+    /// Of the last message said.
+    pub number: u64,
+    pub clients_max: usize,
 }
 
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut choices = Choices::new(seed);
         let (config, is_roomy) = settings::draw(&mut choices);
-        let config = Arc::new(config);
-        let workers = choices.between(2, 3) as usize;
+        let witness = Witness::default();
+        let oracle = Oracle::new(&witness, config.chat.deliver == Deliver::Room);
+        Self::over(Basis {
+            choices,
+            config: Arc::new(config),
+            is_roomy,
+            workers: (2, 3),
+            is_answered: true,
+            runtime: runtime(),
+            clock: port::clock(),
+            metrics: Arc::new(Metrics::new()),
+            now: START,
+            uplink: Box::new(witness),
+            oracle: Box::new(oracle),
+        })
+    }
+
+    /// A node of these parts.
+    pub fn over(basis: Basis) -> Self {
+        let Basis {
+            mut choices,
+            config,
+            runtime,
+            metrics,
+            ..
+        } = basis;
+        let workers = choices.between(basis.workers.0, basis.workers.1) as usize;
         let network = Arc::new(Mutex::new(Network::new(choices.part(), workers)));
-        port::set_time(&mut network.lock(), START);
+        port::set_time(&mut network.lock(), basis.now);
         network.lock().rudeness = *choices.pick(&[0, 2, 10]);
         network.lock().turn_millis = *choices.pick(&[0, 0, 1, 40]);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime without I/O");
-        let metrics = Arc::new(Metrics::new());
-        let assistant = assistant(&mut choices, &config, runtime.handle(), &metrics);
+        let is_answered = basis.is_answered && choices.once_in(3);
+        let assistant = assistant(is_answered, &config, runtime.handle(), &metrics);
         let slots: Vec<_> = (0..workers).map(|id| slot(&network, id)).collect();
-        let witness = Witness::default();
-        let is_shared = config.chat.deliver == Deliver::Room;
-        let oracle = Oracle::new(&witness, is_shared);
-        let uplink: Box<dyn Uplink> = Box::new(witness);
         let wakes = slots.iter().map(|slot| wake(&slot.handle)).collect();
-        let broker = Arc::new(Broker::new(&config.broker, wakes, [uplink]));
+        let broker = Arc::new(Broker::new(&config.broker, wakes, [basis.uplink]));
         let is_django = config.chat.dialect == Dialect::Django;
         let gate = SimGate::new(&network, &broker, is_django);
         let closing = Arc::clone(&gate);
         let supplies = Supplies {
             config: Arc::clone(&config),
             of_routes: Arc::new([]),
-            clock: port::clock(),
+            clock: basis.clock,
             broker: Arc::clone(&broker),
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| closing.closed(peer)),
@@ -137,21 +191,22 @@ impl World {
         let listen = Instruction::Listen(Box::new(listener));
         assert!(slots[0].handle.send(listen).is_none(), "it has not ended");
         Self {
-            threads: threads(slots, &supplies, &assistant),
+            threads: threads(slots, &supplies, &assistant, basis.now),
             rooms: choices.between(1, 4),
             choices,
             config,
-            is_roomy,
+            is_roomy: basis.is_roomy,
             network,
             gate,
             broker,
             metrics,
             clients: Vec::new(),
-            oracle,
+            oracle: basis.oracle,
             assistant,
             runtime,
             trace: Trace::default(),
             number: 0,
+            clients_max: CLIENTS_MAX,
         }
     }
 
@@ -220,7 +275,12 @@ impl World {
         if self.trace.step.is_multiple_of(600) {
             return self.calm();
         }
-        match self.choices.weighted(&[450, 400, 50, 30, 30, 2, 30, 8]) {
+        self.act(&ACTS)
+    }
+
+    /// One of the [`ACTS`], by these weights.
+    pub fn act(&mut self, weights: &[u64; 8]) -> Result<(), String> {
+        match self.choices.weighted(weights) {
             0 => self.some_worker(),
             1 => {
                 self.some_client();
@@ -268,7 +328,7 @@ impl World {
     }
 
     pub fn connect(&mut self) {
-        if self.clients.len() < CLIENTS_MAX {
+        if self.clients.len() < self.clients_max {
             let mut network = self.network.lock();
             let client = Client::connect(&mut network, &mut self.choices, self.rooms);
             let room = &client.room;
@@ -358,14 +418,9 @@ impl World {
     }
 }
 
-fn assistant(
-    choices: &mut Choices,
-    config: &Config,
-    handle: &Handle,
-    metrics: &Metrics,
-) -> Dispatcher {
+fn assistant(is_answered: bool, config: &Config, handle: &Handle, metrics: &Metrics) -> Dispatcher {
     let (settings, panics) = (&config.assistant, &metrics.panics);
-    if choices.once_in(3) {
+    if is_answered {
         Dispatcher::with(handle, settings, panics, Arc::new(Slow))
     } else {
         Dispatcher::start(handle, settings, panics).expect("nobody answers")
@@ -376,13 +431,14 @@ fn threads(
     slots: Vec<WorkerSlot<SimPort>>,
     supplies: &Supplies,
     assistant: &Dispatcher,
+    now: u64,
 ) -> Vec<Thread> {
     let threads = slots.into_iter().enumerate().map(|(id, slot)| {
         let consumers = Set::new(&supplies.config, &supplies.metrics, assistant);
         let handle = Arc::clone(&slot.handle);
         let mut worker = Worker::new(id, slot, supplies, consumers);
         Thread {
-            asleep: (START, worker.next_wait().expect("it has not ended")),
+            asleep: (now, worker.next_wait().expect("it has not ended")),
             worker: Some(worker),
             handle,
             events: SimPort::events(64),

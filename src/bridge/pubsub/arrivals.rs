@@ -91,18 +91,18 @@ async fn deliver(
         count(&metrics.bridge_dropped, "cause", "late");
         return;
     }
+    // Another node's clock or settings must not keep it here for longer than ours do; nor does a wait for a mailbox.
+    let deadline = link.clock.now() + Duration::from_millis(left).min(link.expiry);
     let broker = Arc::clone(&context.broker);
     let is_full = || broker.full_mailbox(room).is_some();
     if !context.budget.wait(is_full).await {
         count(&link.metrics.bridge_dropped, "cause", "mailbox");
         return;
     }
-    // Another node's clock or settings must not keep it here for longer than ours do.
-    let left = Duration::from_millis(left).min(link.expiry);
     let publication = Publication {
         // A copy: a slice would keep the library's whole read buffer alive.
         frame: Bytes::copy_from_slice(frame),
-        deadline: link.clock.now() + left,
+        deadline,
         event: None,
     };
     broker.deliver_remote(room, &publication);

@@ -1,10 +1,18 @@
 //! What happens to Redis, to the ways there and to workers in a simulation of bridges, and how long it lasts.
 
-use super::node::Node;
 use crate::sim::redis::{Data, ModelRedis, Which};
 use crate::sim::seed::Choices;
 use std::time::Duration;
 use supportal::internal::clock::Millis;
+
+/// The places of the nodes that faults happen to.
+pub trait Places {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The worker of the node at this place, if there is one, does nothing, or goes on.
+    fn stick(&self, place: usize, is_stuck: bool);
+}
 
 /// One of them, under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +72,12 @@ impl Faults {
         choices: &mut Choices,
         now: Millis,
         redis: &ModelRedis,
-        nodes: &[Option<Node>],
+        nodes: &dyn Places,
     ) -> String {
         self.last = now;
-        let place = choices.index(nodes.len());
+        let place = choices.index(nodes.count());
         let fault = match choices.weighted(&[10, 4, 4, 4, 6, 2, 2, 4, 3, 3, 2]) {
-            0 => return cut(choices, redis, nodes.len()),
+            0 => return cut(choices, redis, nodes.count()),
             1 => {
                 redis.lag(place, choices.between(1, 9));
                 return format!("messages of node {place} are thrown away");
@@ -113,7 +121,7 @@ impl Faults {
         fault: &Fault,
         choices: &mut Choices,
         redis: &ModelRedis,
-        nodes: &[Option<Node>],
+        nodes: &dyn Places,
     ) {
         match *fault {
             Fault::CutOff(place) => redis.cut_off(place, true),
@@ -139,16 +147,12 @@ impl Faults {
                 let by = Duration::from_millis(*choices.pick(&[5, 50, 300]));
                 redis.slow(place, by);
             }
-            Fault::Stuck(place) => {
-                if let Some(Some(node)) = nodes.get(place) {
-                    node.stick(true);
-                }
-            }
+            Fault::Stuck(place) => nodes.stick(place, true),
         }
     }
 
     /// Ends those that are over at `now`; what they were. True with a Redis that has lost data.
-    pub fn pass(&mut self, now: Millis, redis: &ModelRedis, nodes: &[Option<Node>]) -> Vec<Fault> {
+    pub fn pass(&mut self, now: Millis, redis: &ModelRedis, nodes: &dyn Places) -> Vec<Fault> {
         let mut over = Vec::new();
         self.under_way.retain(|(until, fault)| {
             let is_over = *until <= now;
@@ -173,11 +177,7 @@ impl Faults {
                 Fault::Replica => redis.follow(false),
                 Fault::Full => redis.fill(false),
                 Fault::Slow(place) => redis.slow(place, Duration::ZERO),
-                Fault::Stuck(place) => {
-                    if let Some(Some(node)) = nodes.get(place) {
-                        node.stick(false);
-                    }
-                }
+                Fault::Stuck(place) => nodes.stick(place, false),
             }
         }
         over

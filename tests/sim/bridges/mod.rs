@@ -5,12 +5,13 @@
 //! that has expired; the outbox within its bound; what is lost is counted; once everything is healed, every node hears
 //! every other again and nothing waits; a node that ends does end, and has told what it could.
 
-mod faults;
+pub mod faults;
 mod node;
 mod record;
+pub mod way;
 
 use crate::sim::redis::{ModelRedis, clock};
-use crate::sim::seed::Choices;
+use crate::sim::seed::{Choices, knob};
 use faults::{Fault, Faults};
 use node::Node;
 use parking_lot::Mutex;
@@ -40,15 +41,21 @@ const ASIDES: usize = 64;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// After so long without a fault everything is as if there had been none.
-const HEALED: Duration = Duration::from_secs(5);
+pub const HEALED: Duration = Duration::from_secs(5);
 
 /// How long everybody is heard again after that, at most.
-const HEARD: Duration = Duration::from_secs(1);
+pub const HEARD: Duration = Duration::from_secs(1);
 
 fn config(mode: BridgeMode) -> Config {
     let mut config = Config::default();
     config.queue.expiry = Duration::from_secs(5);
     config.broker.mailbox_capacity = 64;
+    over_redis(&mut config, mode);
+    config
+}
+
+/// Short waits and a small outbox.
+pub fn over_redis(config: &mut Config, mode: BridgeMode) {
     config.history.capacity = 40;
     let bridge = &mut config.bridge;
     bridge.mode = mode;
@@ -59,7 +66,6 @@ fn config(mode: BridgeMode) -> Config {
     bridge.command_timeout = Duration::from_millis(500);
     bridge.reconnect_max = Duration::from_millis(100);
     bridge.order_timeout = Duration::from_millis(100);
-    config
 }
 
 /// One simulation.
@@ -121,7 +127,7 @@ impl Simulation {
         let Some(node) = self.nodes[place].take() else {
             return;
         };
-        let is_calm = self.is_calm() && node.standing().is_up;
+        let is_calm = self.is_calm() && node.way.standing().is_up;
         let (boot, metrics) = (node.boot, Arc::clone(&node.metrics));
         if !node.end(GRACE).await {
             self.fail(format!("boot {boot} does not end"));
@@ -155,10 +161,10 @@ impl Simulation {
                 }
             }
             4 => {
-                let (now, nodes) = (self.clock.now(), &self.nodes);
+                let (now, nodes) = (self.clock.now(), &self.nodes[..]);
                 let what = self
                     .faults
-                    .happen(&mut self.choices, now, &self.redis, nodes);
+                    .happen(&mut self.choices, now, &self.redis, &nodes);
                 self.note(&what);
             }
             5 if self.nodes[place].is_some() => self.end(place).await,
@@ -197,7 +203,10 @@ impl Simulation {
 
     /// Faults that are over end.
     fn pass(&mut self) {
-        for fault in self.faults.pass(self.clock.now(), &self.redis, &self.nodes) {
+        for fault in self
+            .faults
+            .pass(self.clock.now(), &self.redis, &&self.nodes[..])
+        {
             self.note(&format!("{fault:?} is over"));
             if let Fault::Down(data, _) = fault
                 && data != crate::sim::redis::Data::All
@@ -209,7 +218,7 @@ impl Simulation {
 
     fn check_bounds(&self) {
         for node in self.nodes.iter().flatten() {
-            let standing = node.standing();
+            let standing = node.way.standing();
             let panics = node.metrics.panics.get();
             if panics > 0 {
                 self.fail(format!("boot {}: {panics} panics", node.boot));
@@ -246,9 +255,8 @@ impl Simulation {
         self.heal().await;
         let nodes: Vec<&Node> = self.nodes.iter().flatten().collect();
         for node in &nodes {
-            let standing = node.standing();
-            let waits = standing.outbox + standing.awaited + standing.reading;
-            if waits > 0 || !standing.is_up {
+            let standing = node.way.standing();
+            if !standing.is_at_rest() {
                 self.fail(format!("boot {} is not at rest: {standing:?}", node.boot));
             }
         }
@@ -282,11 +290,11 @@ impl Simulation {
         }
         let untold = nodes
             .iter()
-            .map(|node| node.dropped(&["expired", "refused"]));
+            .map(|node| node.way.dropped(&["expired", "refused"]));
         let untold: u64 = untold.sum();
         for node in nodes {
             let counted =
-                node.metrics.bridge_gaps.get() + node.dropped(&["late", "mailbox", "poison"]);
+                node.metrics.bridge_gaps.get() + node.way.dropped(&["late", "mailbox", "poison"]);
             // What its sender dropped leaves a hole in the numbers of its room's life, while that lasts; a stream has
             // no number for what never came to it.
             let checks = [(true, counted), (false, counted + untold)];
@@ -334,18 +342,11 @@ fn simulate(mode: BridgeMode, seed: u64) -> Record {
     runtime.block_on(async { Simulation::new(mode, seed).run(STEPS).await })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own knobs")]
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
 fn seeds() -> Vec<u64> {
-    let first = number("SIM_FIRST").unwrap_or(0);
-    match number("SIM_SEED") {
+    let first = knob("SIM_FIRST").unwrap_or(0);
+    match knob("SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (first..first + number("SIM_SEEDS").unwrap_or(SEEDS)).collect(),
+        None => (first..first + knob("SIM_SEEDS").unwrap_or(SEEDS)).collect(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! One node of a simulation of bridges: a real broker and a real bridge over the model of Redis. Its worker is a task
 //! that empties the mailbox.
 
+use super::faults::Places;
 use super::record::Record;
+use super::way::WayOut;
 use crate::sim::redis::ModelRedis;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,11 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use supportal::RoomName;
 use supportal::config::Config;
-use supportal::internal::bridge::Bridge;
 use supportal::internal::broker::{Broker, Parcel, Publication, Room, RoomSlot, Wake};
 use supportal::internal::clock::Clock;
 use supportal::internal::metrics::Metrics;
-use supportal::internal::redis::{Deployment, Randomness, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -84,12 +84,10 @@ impl Worker {
 /// One node.
 pub struct Node {
     pub boot: usize,
-    pub bridge: Bridge,
+    pub way: WayOut,
     pub metrics: Arc<Metrics>,
     pub rooms: BTreeMap<usize, Arc<Room>>,
     worker: Arc<Worker>,
-    runtime: Runtime,
-    running: Vec<JoinHandle<()>>,
     works: JoinHandle<()>,
     clock: Clock,
     stays: u32,
@@ -104,20 +102,19 @@ impl Node {
         clock: Clock,
         seed: u64,
     ) -> Self {
-        let settings = &config.bridge;
-        let connector = Arc::new(redis.connector(place, settings.command_timeout));
-        let deployment = Deployment::over(connector, &settings.urls[0], settings);
         let metrics = Arc::new(Metrics::new());
-        let randomness = Randomness::seeded(seed);
-        let bridge = Bridge::over(vec![deployment], config, randomness, &metrics, clock);
+        let mut way = WayOut::new((place, config), redis, &metrics, clock, seed);
         let woken = Arc::new(Notify::new());
         let wakes = vec![Box::new({
             let woken = Arc::clone(&woken);
             move || woken.notify_one()
         }) as Wake];
-        let broker = Arc::new(Broker::new(&config.broker, wakes, Some(bridge.uplink())));
-        let runtime = Runtime::default();
-        let tasks = bridge.tasks(&broker, &runtime.end());
+        let broker = Arc::new(Broker::new(
+            &config.broker,
+            wakes,
+            Some(way.bridge.uplink()),
+        ));
+        way.run(&broker);
         let worker = Arc::new(Worker {
             boot: record.lock().boot(),
             broker,
@@ -130,13 +127,11 @@ impl Node {
         });
         Self {
             boot: worker.boot,
-            bridge,
+            way,
             metrics,
             rooms: BTreeMap::new(),
             works: tokio::spawn(Arc::clone(&worker).work()),
             worker,
-            runtime,
-            running: tasks.into_iter().map(tokio::spawn).collect(),
             clock,
             stays: 0,
         }
@@ -195,7 +190,7 @@ impl Node {
             deadline,
             event: None,
         };
-        let untold = self.dropped(&["full"]);
+        let untold = self.way.dropped(&["full"]);
         match held {
             Some(held) => {
                 let (_, members) = broker.publish(held, &publication, Some(0));
@@ -207,7 +202,7 @@ impl Node {
                 broker.publish_by_name(&room_name(room), &publication);
             }
         }
-        if self.dropped(&["full"]) > untold {
+        if self.way.dropped(&["full"]) > untold {
             self.note(&format!("has no room for {number}"));
             self.worker.record.lock().untold();
         }
@@ -221,57 +216,25 @@ impl Node {
         self.worker.woken.notify_one();
     }
 
-    /// Publications lost between nodes, by these causes.
-    pub fn dropped(&self, causes: &[&'static str]) -> u64 {
-        let count = |cause: &&'static str| {
-            let series = self
-                .metrics
-                .bridge_dropped
-                .get_or_create(&[("cause", *cause)]);
-            series.get()
-        };
-        causes.iter().map(count).sum()
-    }
-
     /// It goes down within `grace`, and says whether it did.
     pub async fn end(self, grace: Duration) -> bool {
         self.note("ends");
-        self.bridge.close(&self.worker.broker);
-        self.runtime.shutdown(self.clock.now() + grace);
-        let ended = async {
-            for task in self.running {
-                drop(task.await);
-            }
-        };
-        let has_ended = tokio::time::timeout(grace * 2, ended).await.is_ok();
+        self.way.bridge.close(&self.worker.broker);
+        let has_ended = self.way.end(grace).await;
         self.works.abort();
         self.worker.record.lock().end(self.boot);
         has_ended
     }
-
-    /// Where it stands, for people.
-    pub fn standing(&self) -> Standing {
-        self.bridge.measure();
-        let state = |state| {
-            self.metrics
-                .bridge_rooms
-                .get_or_create(&[("state", state)])
-                .get()
-        };
-        Standing {
-            outbox: self.metrics.bridge_outbox.get(),
-            awaited: self.metrics.bridge_awaited.get(),
-            reading: state("reading"),
-            is_up: self.bridge.reports().iter().all(|report| report.is_up),
-        }
-    }
 }
 
-/// What waits at a node.
-#[derive(Debug)]
-pub struct Standing {
-    pub outbox: i64,
-    pub awaited: i64,
-    pub reading: i64,
-    pub is_up: bool,
+impl Places for &[Option<Node>] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn stick(&self, place: usize, is_stuck: bool) {
+        if let Some(Some(node)) = self.get(place) {
+            node.stick(is_stuck);
+        }
+    }
 }
