@@ -3,20 +3,17 @@
 //! Usage mistakes end with 64, as mistakes in the configuration do. A reader that goes away
 //! (`supportal config | head`) is no mistake.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use supportal::banner::{MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
+use supportal::config::flags::{self, EXIT_CONFIG, Flags};
 use supportal::config::load::Loader;
 use supportal::internal::{bridge, channels};
-
-/// Exit code for flags and configuration (EX_USAGE of sysexits(3)).
-pub(crate) const EXIT_CONFIG: u8 = 64;
 
 /// The real-time server for customer-support chat.
 #[derive(Parser)]
@@ -26,29 +23,6 @@ struct Cli {
     flags: Flags,
     #[command(subcommand)]
     command: Option<CliCommand>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Settings (flag > environment > file > default)")]
-struct Flags {
-    /// TOML file with settings.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Address and port of the public listener.
-    #[arg(long, value_name = "ADDR", global = true)]
-    listen: Option<String>,
-    /// Address and port of the operator's listener.
-    #[arg(long, value_name = "ADDR", global = true)]
-    admin: Option<String>,
-    /// Redis between nodes; turns the bridge on (`bridge.mode`) if no mode is named.
-    #[arg(long, value_name = "URL", global = true)]
-    redis_url: Option<String>,
-    /// Data-plane threads; 0 = one per core.
-    #[arg(long, value_name = "N", global = true)]
-    workers: Option<String>,
-    /// Any setting; may be given several times.
-    #[arg(long, value_name = "section.key=value", global = true)]
-    set: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -103,52 +77,20 @@ pub(crate) fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Action {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let has_address = arguments
-        .iter()
-        .any(|argument| argument.to_string_lossy().contains("://"));
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match flags::parse::<Cli>(arguments) {
         Ok(cli) => cli,
-        // Without quotes, a password with a space or an & is several arguments.
-        Err(usage) if usage.use_stderr() && has_address => {
-            let text = "supportal: the arguments are not understood; they are not shown, since an \
-                address may hold a password: put it in quotes, with its password percent-encoded\n";
-            let print = move || {
-                let printed = io::stderr().write_all(text.as_bytes());
-                finish(printed, ExitCode::from(EXIT_CONFIG))
-            };
-            return Action::Once(Box::new(print));
-        }
         Err(usage) => {
-            let code = if usage.use_stderr() { EXIT_CONFIG } else { 0 };
-            let print = move || finish(usage.print(), ExitCode::from(code));
+            let print = move || finish(usage.print(), ExitCode::from(usage.code()));
             return Action::Once(Box::new(print));
         }
     };
-    let loader = loader(cli.flags, environment);
+    let loader = cli.flags.loader(environment);
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => Action::Serve(loader),
         CliCommand::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
         CliCommand::Config { format, default } => {
             Action::Once(Box::new(move || show(loader, format.into(), default)))
         }
-    }
-}
-
-fn loader(flags: Flags, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Loader {
-    // Text that is not UTF-8 becomes replacement characters, which the loader refuses.
-    let text = |text: OsString| text.to_string_lossy().into_owned();
-    Loader {
-        file: flags.config,
-        environment: environment
-            .into_iter()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect(),
-        sets: flags.set,
-        listen: flags.listen,
-        admin: flags.admin,
-        workers: flags.workers,
-        redis_url: flags.redis_url,
     }
 }
 

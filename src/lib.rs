@@ -42,26 +42,27 @@
 //!
 //! | Floor | Module | In one sentence |
 //! |--:|---|---|
-//! | 8 | `main` `cli` `signals` | Signals, flags, settings, logs, node, drain, exit code; nothing else. |
-//! | 7 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order. |
-//! | 6 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
-//! | 6 | [`banner`] | What the operator should know at start, and what the machine offers. |
-//! | 5 | [`server`] | Owns the public listener: who comes in, and by which path. |
-//! | 5 | [`admin`] | The operator's listener, on its own address. |
-//! | 4 | [`chat`] | The consumers: what a message means. |
-//! | 4 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
-//! | 3 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
-//! | 3 | [`bridge`] | Other nodes, by way of Redis. |
-//! | 3 | [`channels`] | Django's channel layers, by way of Redis. |
-//! | 2 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
-//! | 2 | [`redis`] | Deployments, health, subscriptions; the only user of fred. |
-//! | 2 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
-//! | 1 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
-//! | 1 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
-//! | 1 | [`telemetry`] | Logs that never wait. |
-//! | 0 | [`config`] [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Typed settings; validated names; every counter in one table; time as an argument; panics caught; std or loom. |
+//! | 9 | `main` `cli` | Flags, settings, logs, node, exit code; nothing else. |
+//! | 8 | [`node`] | Composition: builds every part from the settings, runs it, ends it in order, also by a signal. |
+//! | 7 | [`budget`] | The worst case of memory: every bound of the settings, with the parts' own constants. |
+//! | 7 | [`banner`] | What the operator should know at start, and what the machine offers. |
+//! | 6 | [`server`] | Owns the public listener: who comes in, and by which path. |
+//! | 6 | [`admin`] | The operator's listener, on its own address. |
+//! | 5 | [`chat`] | The consumers: what a message means. |
+//! | 5 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
+//! | 4 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
+//! | 4 | [`bridge`] | Other nodes, by way of Redis. |
+//! | 4 | [`channels`] | Django's channel layers, by way of Redis. |
+//! | 3 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
+//! | 3 | [`redis`] | Deployments, health, subscriptions; the only user of fred. |
+//! | 3 | [`transport`] | Bytes to frames and back, strictly RFC 6455; no sockets. |
+//! | 2 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
+//! | 2 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
+//! | 2 | [`telemetry`] | Logs that never wait. |
+//! | 1 | [`config`] | Typed settings, and the templates of paths. |
+//! | 0 | [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
-//! The modules of floor 8 are the binary's. The list of modules below is in the
+//! The modules of floor 9 are the binary's. The list of modules below is in the
 //! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
 //! finds whatever nobody uses any more.
 //!
@@ -163,45 +164,47 @@
 
 // Floor 0
 mod clock;
-pub mod config;
 mod metrics;
 mod name;
 mod panics;
 mod sync;
 
 // Floor 1
+pub mod config;
+
+// Floor 2
 mod http;
 mod protocol;
 mod telemetry;
 
-// Floor 2
+// Floor 3
 mod broker;
 mod redis;
 mod transport;
 
-// Floor 3
+// Floor 4
 mod assistant;
 mod bridge;
 mod channels;
 
-// Floor 4
+// Floor 5
 mod chat;
 mod worker;
 
-// Floor 5
+// Floor 6
 mod admin;
 mod server;
 
-// Floor 6
+// Floor 7
 pub mod banner;
 pub mod budget;
 
-// Floor 7
+// Floor 8
 pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
-pub use assistant::{Assistant, Failure, Piece, Question, Replies};
-pub use broker::{Consumer, Context, Identity, Message, Payload, Verdict};
+pub use assistant::{Assistant, Failure, Piece, Question, REPLY_BYTES_MAX, Replies};
+pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use chat::{Received, Session};
 pub use name::RoomName;
 

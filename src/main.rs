@@ -1,28 +1,18 @@
-//! The `supportal` binary: signals, flags, config, telemetry, server, drain, exit code.
+//! The `supportal` binary: flags, config, telemetry, server, drain, exit code.
 
 mod cli;
-mod signals;
 
-use signals::Signals;
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
-use supportal::config::Config;
 use supportal::config::load::Loaded;
 use supportal::internal::telemetry;
-use supportal::node::{Ending, Node};
-use tokio::runtime::{Builder, Runtime};
+use supportal::node::{self, Server, Signals};
 use tracing::{error, info, warn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Threads for work that blocks or computes: the `faq` assistant's ranking, and the wait for the
-/// workers at the end. Each keeps a heap of its own, so 64 of them cost 35 MB in a soak.
-const BLOCKING_THREADS: usize = 4;
 
 /// Exit codes: 0 clean, also when a second signal cut the drain short; 64 flags or configuration; 1 the rest.
 fn main() -> ExitCode {
@@ -51,14 +41,13 @@ fn main() -> ExitCode {
     match start(&loaded, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("{}", chain(error.as_ref()));
+            error!("{}", chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
-    let (drain, stop) = signals.wait()?;
+fn start(loaded: &Loaded, signals: Signals) -> Result<(), node::Error> {
     let facts = MachineFacts::gather();
     let config = facts.resolve(&loaded.config);
     let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
@@ -73,40 +62,7 @@ fn start(loaded: &Loaded, signals: Signals) -> Result<(), Box<dyn Error>> {
             info!("{text}");
         }
     }
-    serve(Arc::new(config), drain, stop)
-}
-
-/// Binds, says where, and serves until a signal: the first drains, the second stops.
-fn serve(
-    config: Arc<Config>,
-    drain: impl Future<Output = Ending> + Send + 'static,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Box<dyn Error>> {
-    let runtime = runtime(config.server.control_threads)?;
-    let outcome = runtime.block_on(async {
-        let node = Node::start(config).await?;
-        info!(public = %node.address(), admin = %node.admin_address()?, "listening");
-        // A task of its own: with several control threads the main one only waits.
-        Ok(tokio::spawn(node.run(drain, stop)).await??)
-    });
-    // Prompts still being answered have nobody to go to.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// The control plane. One control thread is the main thread itself: nothing is woken to pass work on.
-fn runtime(control_threads: usize) -> io::Result<Runtime> {
-    let mut runtime = if control_threads > 1 {
-        Builder::new_multi_thread()
-    } else {
-        Builder::new_current_thread()
-    };
-    runtime
-        .worker_threads(control_threads)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("control")
-        .enable_all()
-        .build()
+    Server::builder().config(config).serve(signals)
 }
 
 /// An error with its causes: the one place that joins them.

@@ -256,6 +256,29 @@ pub fn count(metric: &Labelled, name: &'static str, value: &'static str) {
     metric.get_or_create(&[(name, value)]).inc();
 }
 
+/// Adds `number`, unless that is none, to the series of a [`Labelled`] metric.
+pub fn count_all(metric: &Labelled, name: &'static str, value: &'static str, number: u64) {
+    if number > 0 {
+        metric.get_or_create(&[(name, value)]).inc_by(number);
+    }
+}
+
+/// Makes the series of these values appear at zero: an alert on a rate must not wait for the first event.
+pub fn declare(
+    metric: &Labelled,
+    name: &'static str,
+    values: impl IntoIterator<Item = &'static str>,
+) {
+    for value in values {
+        drop(metric.get_or_create(&[(name, value)]));
+    }
+}
+
+/// Sets a gauge of things that are counted.
+pub fn set(gauge: &Gauge, number: usize) {
+    gauge.set(number.cast_signed() as i64);
+}
+
 /// The table as Markdown, for the manual.
 #[must_use]
 pub fn markdown() -> String {

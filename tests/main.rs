@@ -50,6 +50,8 @@ mod placement; // which worker a room goes to
 #[cfg(test)]
 mod readme; // the tables and commands of README and docs/ are the code's own
 #[cfg(test)]
+mod refused; // what keeps a program's node from starting
+#[cfg(test)]
 mod regression; // faults that were found in the running server
 #[cfg(test)]
 mod relay; // members see each other's messages as they came

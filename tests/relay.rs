@@ -1,6 +1,6 @@
 //! The relay: members of a room see each other's messages, as they came.
 
-use crate::support::{Frame, Gateway};
+use crate::support::{Frame, Gateway, frame};
 
 fn relay() -> Gateway {
     Gateway::start_with_toml(
@@ -54,4 +54,21 @@ fn a_path_of_another_type_is_not_found() {
         let refusal = gateway.try_connect(path).expect_err(path);
         assert_eq!(refusal.status, 404, "{path}");
     }
+}
+
+#[test]
+fn nothing_is_said_of_messages_above_the_rate_until_the_end() {
+    let gateway = Gateway::start_with_toml(
+        "[[routes]]\npath = \"/relay\"\nhandler = \"relay\"\n\n\
+         [[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n\n\
+         [limits]\nmessages_per_second = 1\nmessages_burst = 1\nrefusals = 3\n",
+    );
+    for path in ["/relay", "/echo"] {
+        let mut client = gateway.connect(path);
+        client.send_raw(&frame(0x81, b"hello").repeat(4));
+        assert_eq!(client.receive(), Frame::Text("hello".to_owned()), "{path}");
+        assert_eq!(client.expect_close().0, 4429, "{path}");
+    }
+    let refused = "supportal_commands_refused_total{reason=\"too_many\"}";
+    assert_eq!(gateway.metric(refused), 6.0);
 }

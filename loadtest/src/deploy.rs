@@ -7,7 +7,8 @@ use crate::ours::{our_flags, our_server, quoted};
 use crate::plan::Plan;
 use crate::run::{Managed, Restart};
 use crate::server::{PATH, Server, Spec};
-use serde_json::Value;
+use crate::template::fill;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// Opening, draining and closing around the measurement.
@@ -46,7 +47,8 @@ pub(crate) fn prepare(args: &Deploy, options: &mut Options) -> Result<Restart, S
 /// One run with each client, and the two beside each other: text, figures, and whether both are good.
 /// Errors: A run left no figures.
 pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value, bool), String> {
-    let flags = without(std::env::args().skip(1), &["--client", "--json", "--html"]);
+    // Of a flag that is there twice the last one counts.
+    let flags: Vec<String> = std::env::args().skip(1).collect();
     let mut reports = Vec::new();
     for client in ["stock", "jitter"] {
         let mut flags = flags.clone();
@@ -59,55 +61,14 @@ pub(crate) fn both(plan: &Plan, options: &Options) -> Result<(String, Value, boo
         };
         reports.push((client, again.run()?));
     }
-    let mut out = String::from(
-        "\n| client | all back after s | away p50 s | away p99 s | tries | failed | peak/s | gave up | still away | extra sockets | missed deliveries |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for (client, report) in &reports {
-        let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
-        let at = |key: &str| number(&format!("/returns/{key}")).unwrap_or(f64::NAN);
-        let seconds = |key: &str| at(key) / 1e3;
-        let under_way = number("/totals/parted_under_way").unwrap_or(0.0);
-        let (back, missed) = (at("all_back_seconds"), at("missed_while_away") + under_way);
-        let (p50, p99) = (seconds("away/p50_ms"), seconds("away/p99_ms"));
-        let counts = [
-            "attempts",
-            "failed",
-            "attempts_peak",
-            "gave_up",
-            "still_away",
-            "extra_sockets",
-        ];
-        let counts = counts.map(|key| at(key).to_string()).join(" | ");
-        out += &format!("| {client} | {back:.1} | {p50:.2} | {p99:.2} | {counts} | {missed} |\n");
-    }
-    for (client, report) in &reports {
-        for list in ["failures", "warnings"] {
-            for text in sentences(report, &format!("/verdict/{list}")) {
-                out += &format!("- {client}: {text}\n");
-            }
-        }
-    }
     let failures = |(_, report): &(&str, Value)| sentences(report, "/verdict/failures");
     let is_good = reports.iter().flat_map(failures).next().is_none();
     let json = reports.into_iter();
-    let json = json.map(|(client, report)| (client.to_owned(), report));
-    Ok((out, Value::Object(json.collect()), is_good))
-}
-
-/// Flags without these and their values.
-fn without(flags: impl Iterator<Item = String>, names: &[&str]) -> Vec<String> {
-    let mut left = Vec::new();
-    let mut skip = false;
-    for flag in flags {
-        let named = names
-            .iter()
-            .find(|name| flag == **name || flag.starts_with(&format!("{name}=")));
-        if named.is_none() && !skip {
-            left.push(flag.clone());
-        }
-        skip = named.is_some_and(|name| flag == **name);
-    }
-    left
+    let json: Map<_, _> = json
+        .map(|(client, report)| (client.to_owned(), report))
+        .collect();
+    let text = fill(include_str!("deploy.txt"), json!({ "reports": json }));
+    Ok((text, Value::Object(json), is_good))
 }
 
 #[cfg(test)]
@@ -135,14 +96,5 @@ mod tests {
             prepare(&args, &mut cli.options),
             Ok(Restart::Command(line)) if line == "true"
         ));
-    }
-
-    #[test]
-    fn flags_go_with_their_values() {
-        let flags = ["deploy", "--json", "a", "--client=both", "--after", "1s"].map(str::to_owned);
-        assert_eq!(
-            without(flags.into_iter(), &["--client", "--json"]),
-            ["deploy", "--after", "1s"]
-        );
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(
         .sum();
     let mut fleet = Fleet::start(tasks, clock, stop)?;
     fleet.open(&mut observer, all)?;
-    fleet.tell(&Order::Start);
+    fleet.tell(&Order::GoOn(Vec::new()));
     fleet.all(|word| matches!(word, Word::Begun).then_some(()))?;
     fleet.measure(&mut observer)?;
     let rooms = fleet.all(|word| match word {
@@ -73,12 +73,12 @@ pub(crate) fn run(
         _ => None,
     })?;
     observer.end_of_restart();
-    fleet.tell(&Order::Check(together(rooms)));
+    fleet.tell(&Order::GoOn(together(rooms)));
     fleet.all(|word| matches!(word, Word::Checked).then_some(()))?;
     while !observer.settled()? {
         fleet.rest(LOOK)?;
     }
-    fleet.tell(&Order::Close);
+    fleet.tell(&Order::GoOn(Vec::new()));
     let parts = fleet.all(|word| match word {
         Word::Done(part) => Some(*part),
         _ => None,

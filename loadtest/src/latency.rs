@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Times {
 }
 
 /// Percentiles in milliseconds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
     pub(crate) p50_ms: f64,

@@ -36,6 +36,7 @@ mod speaker;
 mod sweep;
 mod tally;
 mod target;
+mod template;
 mod traffic;
 mod verify;
 mod xnode;
@@ -49,7 +50,6 @@ use plan::Plan;
 use report::{exit_code, write_json};
 use run::{Desk, Link, Observer, Run, Task};
 use share::Share;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -166,8 +166,8 @@ fn one_run(
     stop: Arc<AtomicBool>,
 ) -> Result<report::Report, String> {
     let soak = match command {
-        Command::Soak(args) => Some(report::SoakLimits {
-            rss_growth_bytes: (args.rss_growth * 1_048_576.0) as u64,
+        Command::Soak { rss_growth, .. } => Some(report::SoakLimits {
+            rss_growth_bytes: (rss_growth * 1_048_576.0) as u64,
             lanes: plan.storm.map_or(0, |storm| storm.lanes),
         }),
         _ => None,
@@ -183,13 +183,10 @@ fn one_run(
     } else {
         let task = tasks.pop().ok_or("nothing to do")?;
         let desk = Desk::Alone(Box::new(observer));
-        Run::new(task, clock, desk, stop)
-            .and_then(Run::run)
-            .and_then(|report| report.ok_or_else(|| io::Error::other("no report")))
+        Run::new(task, clock, desk, stop).and_then(Run::report)
     };
-    let mut report = report.map_err(|error| error.to_string())?;
-    report.interrupted = report::interrupted(&stopped, report.figures.seconds, planned);
-    Ok(report)
+    let report = report.map_err(|error| error.to_string())?;
+    Ok(report.unless_stopped(&stopped, planned))
 }
 
 /// What each process is to do. Their source addresses differ, and what they draw at random does.

@@ -40,13 +40,15 @@ pub(crate) struct People {
     ids: Vec<usize>,
     active: bool,
     next: u64,
-    counts: (u64, u64, u64, u64),
-    peak: (u64, u64, u64),
+    counts: Comings,
+    /// A second, and the tries in it.
+    peak: (u64, u64),
     away: Times,
     first_loss: u64,
     last_back: u64,
     flips: u32,
-    missed: u64,
+    /// Connections, by whomever.
+    ended: u64,
     over: bool,
 }
 
@@ -95,7 +97,8 @@ impl People {
             self.away
                 .saturating_record(now.saturating_sub(person.lost_at));
             person.lost_at = 0;
-            self.missed += sent_in(engine, person.room).saturating_sub(person.sent);
+            self.counts.missed_while_away +=
+                sent_in(engine, person.room).saturating_sub(person.sent);
             self.last_back = now;
         }
         if self.leaving.publishers || person.slot.is_none() {
@@ -122,10 +125,10 @@ impl People {
         };
         if opened {
             person.live = person.live.saturating_sub(1);
-            self.counts.1 += 1;
+            self.ended += 1;
         } else {
             person.trying = person.trying.saturating_sub(1);
-            self.counts.3 += 1;
+            self.counts.failed += 1;
         }
         if person.live == 0 && person.lost_at == 0 {
             person.lost_at = now;
@@ -181,7 +184,7 @@ impl People {
             self.next += interval;
             let at = engine.traffic.random.usize(..self.ids.len());
             let id = self.ids.swap_remove(at);
-            self.counts.0 += 1;
+            self.counts.left += 1;
             if self.leaving.abrupt {
                 // Every other cut looks like a reset, the rest like the end of the stream without a close frame.
                 self.flips += 1;
@@ -198,13 +201,13 @@ impl People {
         };
         person.timers -= 1;
         person.trying += 1;
-        self.counts.2 += 1;
+        self.counts.attempts += 1;
         let second = now / SECOND;
         if self.peak.0 != second {
-            (self.peak.0, self.peak.1) = (second, 0);
+            self.peak = (second, 0);
         }
         self.peak.1 += 1;
-        self.peak.2 = self.peak.2.max(self.peak.1);
+        self.counts.attempts_peak = self.counts.attempts_peak.max(self.peak.1);
         engine.want(Wanted {
             room: person.room,
             // A second socket of the same person listens; its first one publishes.
@@ -233,20 +236,15 @@ impl People {
 
     /// What was counted.
     pub(crate) fn returned(&self) -> Returned {
-        let (left, ended, attempts, failed) = self.counts;
         let count =
             |want: &dyn Fn(&Person) -> bool| self.persons.iter().filter(|p| want(p)).count();
         let live: u32 = self.persons.iter().map(|p| p.live.saturating_sub(1)).sum();
         let counts = Comings {
-            left,
-            lost: ended.saturating_sub(left),
-            attempts,
-            failed,
-            attempts_peak: self.peak.2,
-            missed_while_away: self.missed,
+            lost: self.ended.saturating_sub(self.counts.left),
             gave_up: count(&|p| p.gave_up && p.live == 0),
             still_away: count(&|p| !p.gave_up && p.live == 0),
             extra_sockets: live as usize,
+            ..self.counts
         };
         Returned {
             counts,

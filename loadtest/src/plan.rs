@@ -131,7 +131,7 @@ pub(crate) struct Storm {
 }
 
 /// A scenario, ready to run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) groups: Vec<Group>,

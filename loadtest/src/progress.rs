@@ -1,6 +1,7 @@
 //! What a person sees while a run lasts: a bar with live rates on a terminal, a line now and then elsewhere.
 
-use crate::report::{Sample, count};
+use crate::report::Sample;
+use crate::template::count;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;

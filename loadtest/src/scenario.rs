@@ -31,26 +31,25 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
     let mut plan = Plan {
         name: name.to_owned(),
         groups,
-        storm: None,
         size: TEXT_BYTES,
         duration: DURATION,
         status_every: Duration::from_secs(5),
         memory: matches!(command, Command::Idle),
-        restart: None,
+        ..Plan::default()
     };
-    match command {
-        Command::Connect(args) => {
+    match *command {
+        Command::Connect { lanes, silent } => {
             plan.storm = Some(Storm {
-                lanes: options.connections.unwrap_or(args.lanes),
-                silent: args.silent,
+                lanes: options.connections.unwrap_or(lanes),
+                silent,
                 rate: options.rate.unwrap_or(0.0),
             });
         }
-        Command::Slow(_) => plan.size = SLOW_TEXT_BYTES,
-        Command::Deploy(args) => {
+        Command::Slow { .. } => plan.size = SLOW_TEXT_BYTES,
+        Command::Deploy(ref args) => {
             (plan.duration, plan.restart) = (DEPLOY_DURATION, Some(args.after));
         }
-        Command::Soak(_) => {
+        Command::Soak { .. } => {
             plan.storm = Some(SOAK_STORM);
             (plan.duration, plan.status_every) = (SOAK_DURATION, Duration::from_secs(30));
             plan.size = 200;
@@ -65,72 +64,107 @@ pub(crate) fn plan(command: &Command, options: &Options) -> Option<Plan> {
 fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
     let all = options.connections;
     let one = |name, group| (name, vec![group]);
-    Some(match command {
-        Command::Echo(args) => {
-            let drive = drive(options, args.window);
+    Some(match *command {
+        Command::Echo { window } => {
+            let drive = drive(options, window);
             one("echo", Group::new(all.unwrap_or(200), 1, 1, drive))
         }
-        Command::Fanout(args) => {
-            let members = of_each(args.members, args.rooms, options);
-            let drive = drive(options, args.window);
-            one(
-                "fanout",
-                Group::new(args.rooms, members, args.publishers, drive),
-            )
+        Command::Fanout {
+            rooms,
+            members,
+            publishers,
+            window,
+        } => {
+            let members = of_each(members, rooms, options);
+            let drive = drive(options, window);
+            one("fanout", Group::new(rooms, members, publishers, drive))
         }
-        Command::Broadcast(args) => {
-            let drive = drive(options, args.window);
+        Command::Broadcast { publishers, window } => {
+            let drive = drive(options, window);
             one(
                 "broadcast",
-                Group::new(1, all.unwrap_or(1000), args.publishers, drive),
+                Group::new(1, all.unwrap_or(1000), publishers, drive),
             )
         }
-        Command::Beside(args) => {
-            let small = Group::new(args.rooms, args.members, 1, asked(options, RATE));
-            let mut crowd = Group::new(1, args.crowd, args.speakers, open(args.crowd_rate));
-            crowd.background = true;
-            let crowd = (args.crowd > 0).then_some(crowd);
-            ("beside", [small].into_iter().chain(crowd).collect())
+        Command::Beside {
+            rooms,
+            members,
+            crowd,
+            speakers,
+            crowd_rate,
+        } => {
+            let small = Group::new(rooms, members, 1, asked(options, RATE));
+            let mut large = Group::new(1, crowd, speakers, open(crowd_rate));
+            large.background = true;
+            let large = (crowd > 0).then_some(large);
+            ("beside", [small].into_iter().chain(large).collect())
         }
         Command::Idle => one("idle", Group::new(all.unwrap_or(10_000), 1, 1, Drive::Once)),
-        Command::Connect(_) => ("connect", Vec::new()),
-        Command::Chat(args) => one(
+        Command::Connect { .. } => ("connect", Vec::new()),
+        Command::Chat { pause } => one(
             "chat",
-            Group::new(all.unwrap_or(2000) / 2, 2, 2, human(args.pause)),
+            Group::new(all.unwrap_or(2000) / 2, 2, 2, human(pause)),
         ),
-        Command::Slow(args) => {
-            let members = all.unwrap_or(args.members);
+        Command::Slow {
+            members,
+            stopped,
+            cycle,
+            receive_buffer,
+            publishers,
+        } => {
+            let members = all.unwrap_or(members);
             let drive = asked(options, SLOW_RATE);
-            let mut group = Group::new(1, members, args.publishers, drive);
-            group.stopped = args.stopped.min(members.saturating_sub(group.publishers));
-            (group.cycle, group.receive_buffer) = (args.cycle, args.receive_buffer);
+            let mut group = Group::new(1, members, publishers, drive);
+            group.stopped = stopped.min(members.saturating_sub(group.publishers));
+            (group.cycle, group.receive_buffer) = (cycle, receive_buffer);
             one("slow", group)
         }
-        Command::Soak(args) => {
+        Command::Soak {
+            echo_rate,
+            fanout_rate,
+            ..
+        } => {
             let all = all.unwrap_or(2000);
-            ("soak", soak(all, args.echo_rate, args.fanout_rate))
+            ("soak", soak(all, echo_rate, fanout_rate))
         }
-        Command::Churn(args) => {
-            let mean = nanos(args.pause);
-            let group = Group::new(args.rooms, args.members, 1, asked(options, RATE));
+        _ => return coming_back(command, options),
+    })
+}
+
+/// Those whose people leave and come back.
+fn coming_back(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    let (name, group) = match *command {
+        Command::Churn {
+            rooms,
+            members,
+            leaves,
+            pause,
+        } => {
+            let mean = nanos(pause);
+            let group = Group::new(rooms, members, 1, asked(options, RATE));
             let comeback = Comeback::Pause { mean };
-            one("churn", leaving(group, args.leaves, false, comeback))
+            ("churn", leaving(group, leaves, false, comeback))
         }
-        Command::Flap(args) => {
-            let group = Group::new(args.rooms, args.members, 2, asked(options, RATE));
-            one("flap", leaving(group, args.cuts, true, JITTER))
+        Command::Flap {
+            rooms,
+            members,
+            cuts,
+        } => {
+            let group = Group::new(rooms, members, 2, asked(options, RATE));
+            ("flap", leaving(group, cuts, true, JITTER))
         }
-        Command::Deploy(args) => {
+        Command::Deploy(ref args) => {
             let members = of_each(args.members, args.rooms, options);
             let group = Group::new(args.rooms, members, 1, asked(options, DEPLOY_RATE));
             let comeback = match args.client {
                 ClientKind::Stock => Comeback::Stock,
                 ClientKind::Jitter | ClientKind::Both => JITTER,
             };
-            one("deploy", leaving(group, 0.0, false, comeback))
+            ("deploy", leaving(group, 0.0, false, comeback))
         }
         _ => return None,
-    })
+    };
+    Some((name, vec![group]))
 }
 
 /// The group with people who leave, so many a second, and come back; those who leave on their own choice are no publishers.

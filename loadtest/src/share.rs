@@ -29,17 +29,17 @@ impl Share {
 /// Errors: Text that says why that is impossible and what to do.
 pub(crate) fn shares(
     plan: &Plan,
-    asked: Option<usize>,
+    asked: Option<u8>,
     descriptors: usize,
 ) -> Result<Vec<Share>, String> {
     let connections = plan.connections();
     let room = descriptors.saturating_sub(DESCRIPTORS_SPARE);
     let (fewest, most) = match asked {
         Some(asked) => {
-            let processes = asked.min(connections).max(1);
+            let processes = usize::from(asked).min(connections).max(1);
             (processes, processes)
         }
-        None => (1, PROCESSES_MAX),
+        None => (1, usize::from(PROCESSES_MAX)),
     };
     for processes in fewest..=most {
         let shares = split(plan, processes)?;
@@ -145,22 +145,16 @@ impl Group {
 mod tests {
     use super::*;
     use crate::plan::{JITTER, Leaving, Storm};
-    use std::time::Duration;
 
     fn plan(groups: Vec<Group>, lanes: usize) -> Plan {
         Plan {
-            name: "test".to_owned(),
             groups,
             storm: (lanes > 0).then_some(Storm {
                 lanes,
                 silent: false,
                 rate: 0.0,
             }),
-            size: 64,
-            duration: Duration::from_secs(1),
-            status_every: Duration::from_secs(1),
-            memory: false,
-            restart: None,
+            ..Plan::default()
         }
     }
 
@@ -180,7 +174,7 @@ mod tests {
     fn every_connection_is_in_exactly_one_share_and_whole_rooms_stay_whole() {
         let groups = vec![Group::new(7, 10, 2, OPEN), Group::new(31, 1, 1, OPEN)];
         let plan = plan(groups, 5);
-        for processes in 1..=PROCESSES_MAX {
+        for processes in 1..=usize::from(PROCESSES_MAX) {
             let shares = split(&plan, processes).unwrap();
             for (number, group) in plan.groups.iter().enumerate() {
                 let mut next = 0;

@@ -130,7 +130,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
         "connections": reports.iter().map(|report| report.connections).sum::<usize>(),
         "rooms": sources.broker.rooms(),
         "assistant": {
-            "kind": sources.config.assistant.kind,
+            "kind": sources.assistant.name(),
             "open": prompts.open,
             "replied": prompts.replied,
             "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,

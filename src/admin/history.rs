@@ -1,6 +1,6 @@
 //! `GET /history`: the newest messages of a room.
 
-use super::reply::{JSON, TEXT, reply};
+use super::reply::{TEXT, json, reply};
 use super::sources::Sources;
 use crate::bridge::streams::{Kept, NoHistory};
 use crate::http;
@@ -16,17 +16,14 @@ const LIMIT: usize = 50;
 pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<Full<Bytes>> {
     let Some((room, limit)) = asked(query) else {
         let text = "use /history?room=chat_BUSINESS_SESSION&limit=50\n";
-        return reply(StatusCode::BAD_REQUEST, TEXT, text.to_owned());
+        return reply(StatusCode::BAD_REQUEST, TEXT, text);
     };
     let kept = match &sources.bridge {
         Some(bridge) => Box::pin(bridge.history(&room, limit)).await,
         None => Err(NoHistory::NotKept),
     };
     match kept {
-        Ok(kept) => {
-            let body = format!("{:#}\n", document(&room, &kept));
-            reply(StatusCode::OK, JSON, body)
-        }
+        Ok(kept) => json(&document(&room, &kept)),
         Err(error) => {
             let status = match error {
                 NoHistory::NotKept => StatusCode::NOT_FOUND,

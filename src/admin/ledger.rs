@@ -1,6 +1,6 @@
 //! `GET /ledger`: the account of deliveries, of the node or of one room.
 
-use super::reply::{JSON, TEXT, reply};
+use super::reply::{TEXT, json, reply};
 use super::sources::Sources;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::http;
@@ -21,26 +21,18 @@ pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<F
         let mut whole = account(&sum(&reports));
         whole.insert("accepted".to_owned(), sources.broker.publications().into());
         whole.insert("workers".to_owned(), workers.into());
-        return reply(
-            StatusCode::OK,
-            JSON,
-            format!("{:#}\n", Value::Object(whole)),
-        );
+        return json(&Value::Object(whole));
     };
     let found = RoomName::parse(&asked).and_then(|name| Some((sources.broker.find(&name)?, name)));
     let Some((room, name)) = found else {
         let text = "no such room with members on this node\n";
-        return reply(StatusCode::NOT_FOUND, TEXT, text.to_owned());
+        return reply(StatusCode::NOT_FOUND, TEXT, text);
     };
     let mut whole = account(&sum(&sources.workers.audit(Some(&name)).await));
     whole.insert("room".to_owned(), name.as_str().into());
     whole.insert("accepted".to_owned(), room.sequence().into());
     whole.insert("members".to_owned(), room.members().into());
-    reply(
-        StatusCode::OK,
-        JSON,
-        format!("{:#}\n", Value::Object(whole)),
-    )
+    json(&Value::Object(whole))
 }
 
 fn sum(reports: &[Report]) -> Ledger {

@@ -1,7 +1,7 @@
 //! `GET /metrics`: every counter, in the format that is asked for.
 
 use super::sources::Sources;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, set};
 use crate::telemetry;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, HeaderValue};
@@ -130,23 +130,17 @@ fn downgrade(open_metrics: &str) -> String {
 /// Gauges that somebody else keeps are read at the moment of the scrape.
 pub(super) fn measure(sources: &Sources) -> String {
     let metrics = &sources.metrics;
-    metrics.rooms.set(signed(sources.broker.rooms() as u64));
+    set(&metrics.rooms, sources.broker.rooms());
     let (placement, now) = (sources.broker.placement(), sources.clock.now());
     for worker in 0..sources.workers.count() {
         let label = [("worker", worker)];
-        let connections = placement.connections(worker) as u64;
-        metrics
-            .worker_connections
-            .get_or_create(&label)
-            .set(signed(connections));
-        metrics
-            .worker_load
-            .get_or_create(&label)
-            .set(signed(placement.load(worker, now)));
+        let connections = metrics.worker_connections.get_or_create(&label);
+        set(&connections, placement.connections(worker));
+        let load = metrics.worker_load.get_or_create(&label);
+        load.set(signed(placement.load(worker, now)));
     }
-    metrics
-        .log_lines_dropped
-        .set(signed(telemetry::lines_dropped()));
+    let dropped = signed(telemetry::lines_dropped());
+    metrics.log_lines_dropped.set(dropped);
     raise(&metrics.publications, sources.broker.publications());
     if let Some(bridge) = &sources.bridge {
         bridge.measure();

@@ -27,7 +27,7 @@ mod sources;
 
 pub use sources::Sources;
 
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -36,7 +36,7 @@ use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, VARY, WWW_AUT
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use reply::{JSON, TEXT, reply};
+use reply::{TEXT, json, reply};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
@@ -69,19 +69,23 @@ pub struct AdminListener {
     sources: Arc<Sources>,
 }
 
+/// Binds `admin.listen`: the kernel takes connections from here on.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
+    let address = config.admin.listen;
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| Error { address, source })
+}
+
 impl AdminListener {
-    /// Binds `admin.listen`.
-    ///
-    /// # Errors
-    /// When the address cannot be had.
-    pub async fn bind(sources: Sources) -> Result<Self, Error> {
-        let address = sources.config.admin.listen;
-        match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self {
-                listener,
-                sources: Arc::new(sources),
-            }),
-            Err(source) => Err(Error { address, source }),
+    /// Answers from `sources` at this listener, once it runs.
+    #[must_use]
+    pub fn new(listener: TcpListener, sources: Sources) -> Self {
+        Self {
+            listener,
+            sources: Arc::new(sources),
         }
     }
 
@@ -158,14 +162,14 @@ fn refuse(sources: &Sources, request: &Request<Incoming>) -> Option<Response<Ful
         Ok(host) if !host::is_ours(host, admin.listen, &admin.hosts) => {
             let text = "this Host is not ours: name it in admin.hosts, or use the address\n";
             let status = StatusCode::MISDIRECTED_REQUEST;
-            return Some(reply(status, TEXT, text.to_owned()));
+            return Some(reply(status, TEXT, text));
         }
         Ok(_ours) => {}
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return None;
     }
-    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned());
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n");
     let allowed = HeaderValue::from_static("GET, HEAD");
     response.headers_mut().insert(ALLOW, allowed);
     Some(response)
@@ -177,19 +181,15 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
     }
     let path = request.uri().path();
     match path {
-        "/live" => return reply(StatusCode::OK, TEXT, "live\n".to_owned()),
+        "/live" => return reply(StatusCode::OK, TEXT, "live\n"),
         "/ready" if sources.is_draining() => {
-            return reply(
-                StatusCode::SERVICE_UNAVAILABLE,
-                TEXT,
-                "draining\n".to_owned(),
-            );
+            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n");
         }
         "/ready" if !sources.workers.is_whole() => {
             return reply(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TEXT,
-                "a worker has ended, restart this node\n".to_owned(),
+                "a worker has ended, restart this node\n",
             );
         }
         "/ready" if sources.broker.placement().is_any_stuck() => {
@@ -208,22 +208,14 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
     if let Some(token) = &sources.config.admin.token
         && !is_authorized(request, token)
     {
-        let mut response = reply(
-            StatusCode::UNAUTHORIZED,
-            TEXT,
-            "bearer token needed\n".to_owned(),
-        );
+        let mut response = reply(StatusCode::UNAUTHORIZED, TEXT, "bearer token needed\n");
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
     match path {
-        "/health" => reply(
-            StatusCode::OK,
-            JSON,
-            format!("{:#}\n", health::health(sources).await),
-        ),
+        "/health" => json(&health::health(sources).await),
         "/metrics" => {
             let format = metrics::TextFormat::of(request.headers());
             let text = format.text(metrics::measure(sources));
@@ -237,7 +229,7 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "live ready health metrics ledger history\n".to_owned(),
+            "live ready health metrics ledger history\n",
         ),
     }
 }

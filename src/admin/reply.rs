@@ -4,19 +4,25 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde_json::Value;
 
-pub(super) const JSON: &str = "application/json";
+const JSON: &str = "application/json";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 pub(super) fn reply(
     status: StatusCode,
     content_type: &'static str,
-    body: String,
+    body: impl Into<Full<Bytes>>,
 ) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// A document as the answer.
+pub(super) fn json(document: &Value) -> Response<Full<Bytes>> {
+    reply(StatusCode::OK, JSON, format!("{document:#}\n"))
 }

@@ -8,6 +8,7 @@
 
 use super::{Assistant, Error, Failure, Faq, Piece, Prompt, Question, REPLY_BYTES_MAX, ReplyTo};
 use crate::config::{self, AssistantKind};
+use crate::metrics::Counter;
 use crate::name::RoomName;
 use crate::panics::caught;
 use parking_lot::Mutex;
@@ -48,8 +49,6 @@ pub struct Counts {
     pub stopped: u64,
     /// Prompts waiting or being answered.
     pub open: u64,
-    /// Panics in a [`ReplyTo`], whatever its prompt ended in.
-    pub reply_panics: u64,
 }
 
 /// The desk that prompts are brought to. Cheap to clone; all clones are one desk.
@@ -58,8 +57,7 @@ pub struct Dispatcher(Option<Arc<Desk>>);
 
 impl std::fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.0.as_ref().map(|desk| desk.assistant.name());
-        f.debug_tuple("Dispatcher").field(&name).finish()
+        f.debug_tuple("Dispatcher").field(&self.name()).finish()
     }
 }
 
@@ -67,6 +65,8 @@ struct Desk {
     handle: Handle,
     assistant: Arc<dyn Assistant>,
     limits: DeskLimits,
+    /// Panics of this node's code.
+    panics: Counter,
     state: Mutex<DeskState>,
     /// True: what is being answered stops with an apology.
     stop: watch::Sender<bool>,
@@ -101,17 +101,22 @@ struct RoomPrompts {
 }
 
 impl Dispatcher {
-    /// Loads what `config` names and is ready to be asked; answers run on `handle`.
+    /// Loads what `config` names and is ready to be asked; answers run on `handle`, and what panics in them is counted
+    /// in `panics`.
     ///
     /// # Errors
     ///
     /// If the knowledge file cannot be read or breaks a rule.
-    pub fn start(handle: &Handle, config: &config::AssistantSettings) -> Result<Self, Error> {
+    pub fn start(
+        handle: &Handle,
+        config: &config::AssistantSettings,
+        panics: &Counter,
+    ) -> Result<Self, Error> {
         Ok(match config.kind {
             AssistantKind::None => Self(None),
             AssistantKind::Faq => {
                 let faq = Faq::load(config.knowledge.as_deref())?;
-                Self::with(handle, config, Arc::new(faq))
+                Self::with(handle, config, panics, Arc::new(faq))
             }
         })
     }
@@ -121,6 +126,7 @@ impl Dispatcher {
     pub fn with(
         handle: &Handle,
         config: &config::AssistantSettings,
+        panics: &Counter,
         assistant: Arc<dyn Assistant>,
     ) -> Self {
         Self(Some(Arc::new(Desk {
@@ -132,6 +138,7 @@ impl Dispatcher {
                 prompts_per_room: config.prompts_per_room,
                 concurrency: config.concurrency.max(1),
             },
+            panics: panics.clone(),
             state: Mutex::default(),
             stop: watch::Sender::new(false),
             idle: Notify::new(),
@@ -142,6 +149,12 @@ impl Dispatcher {
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Who answers, as in `assistant.kind` or by its own word; `none` if nobody does.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.as_ref().map_or("none", |desk| desk.assistant.name())
     }
 
     /// Hands in a prompt. Never waits; for any thread.
@@ -309,6 +322,9 @@ impl Desk {
         // Counted first: whoever has seen the reply sees it counted.
         let counted = outcome.as_ref().map(|_| ()).map_err(|failure| *failure);
         self.state.lock().count(counted);
+        if counted == Err(Failure::Panicked) {
+            self.panics.inc();
+        }
         self.guarded(|| match outcome {
             Ok(text) => reply.reply(text),
             Err(failure) => {
@@ -321,7 +337,7 @@ impl Desk {
     /// Runs a [`ReplyTo`]: its panic must not cost the other prompts their turn.
     fn guarded(&self, call: impl FnOnce()) {
         if caught(call).is_none() {
-            self.state.lock().counts.reply_panics += 1;
+            self.panics.inc();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who answers: prompts in, one reply or one apology for each.
 //!
-//! A worker (floor 4) builds a [`Prompt`] from a customer's message and calls
+//! A worker (floor 5) builds a [`Prompt`] from a customer's message and calls
 //! [`Dispatcher::ask`], which never waits. The [`Dispatcher`] runs the [`Assistant`] on the control
 //! plane and hands the outcome to the prompt's [`ReplyTo`], which publishes it like any other
 //! event. Not for transport, history or wording beyond the apology; those are the floors above.
@@ -17,7 +17,12 @@ pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
 
 use crate::name::RoomName;
+use crate::panics::caught;
+use crate::protocol::APOLOGY;
+use std::fmt;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
 use tokio::sync::mpsc;
 
 /// Longest reply in bytes, all pieces together. A chat line is read by a person; what is longer
@@ -28,12 +33,21 @@ pub const REPLY_BYTES_MAX: usize = 32 * 1024;
 const PIECES_AHEAD: usize = 16;
 
 /// What an assistant is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Question {
     /// The room it was asked in; names the business and the session.
     pub room: RoomName,
     /// The customer's words.
     pub text: String,
+}
+
+/// Without the words, and the room by its tag: a customer's business is none of a log's.
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question")
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One backend that answers questions.
@@ -70,7 +84,8 @@ impl Replies {
     }
 
     /// A reply that is written in one piece, by a task of its own on the runtime that this is called on. The task
-    /// ends early once nobody waits for its answer any more (`assistant.timeout`, shutdown).
+    /// ends early once nobody waits for its answer any more (`assistant.timeout`, shutdown). A panic in it is
+    /// [`Failure::Panicked`].
     ///
     /// # Panics
     /// Outside of a tokio runtime; [`Assistant::answer`] is called on one.
@@ -78,8 +93,13 @@ impl Replies {
     pub fn of(answer: impl Future<Output = Result<String, Failure>> + Send + 'static) -> Self {
         let (pieces, replies) = Self::channel();
         tokio::spawn(async move {
+            let mut answer = pin!(answer);
+            let contained = std::future::poll_fn(|cx| {
+                let polled = caught(|| answer.as_mut().poll(cx));
+                polled.unwrap_or(Poll::Ready(Err(Failure::Panicked)))
+            });
             let answer = tokio::select! {
-                answer = answer => answer,
+                answer = contained => answer,
                 () = pieces.closed() => return,
             };
             match answer {
@@ -110,7 +130,7 @@ pub enum Failure {
     /// The reply took longer than `assistant.timeout`.
     #[error("no reply within assistant.timeout")]
     Timeout,
-    /// The backend panicked.
+    /// The backend panicked, in [`Assistant::answer`] or in what it gave [`Replies::of`].
     #[error("the backend panicked")]
     Panicked,
     /// The backend said that it cannot answer.
@@ -136,8 +156,10 @@ pub enum Failure {
 pub trait ReplyTo: Send {
     /// The whole reply.
     fn reply(self: Box<Self>, text: String);
-    /// There will be no reply; say so with [`APOLOGY`](crate::protocol::APOLOGY).
-    fn apologise(self: Box<Self>);
+    /// There will be no reply; say so with [`APOLOGY`].
+    fn apologise(self: Box<Self>) {
+        self.reply(APOLOGY.to_owned());
+    }
 }
 
 /// A question and where its answer goes.
@@ -150,8 +172,8 @@ pub struct Prompt {
     pub reply: Box<dyn ReplyTo>,
 }
 
-impl std::fmt::Debug for Prompt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Message contents do not belong in logs.
         f.debug_struct("Prompt")
             .field("room", &self.room)

@@ -21,7 +21,7 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     pub(super) fn new(link: Arc<RedisLink>, mode: Arc<Mode>, broker: Arc<Broker>) -> Self {
-        let context = ReadContext::new(broker, link.clock, &link.metrics, link.label);
+        let context = ReadContext::new(broker, link.clock);
         Self {
             link,
             mode,

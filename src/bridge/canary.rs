@@ -7,15 +7,10 @@ use super::mode::Mode;
 use crate::redis::client::{RedisClient, check_role};
 use crate::redis::failure::LinkFailure;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Time between two canaries: with `bridge.command_timeout` it bounds how late a silent Redis is
 /// noticed.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Canaries sent before the way is given up: fred throws arrivals away under a flood, and the canary
-/// may be among them.
-const TRIES: usize = 2;
 
 /// Sends canaries until one does not come back, or the slots are no longer as they were before the
 /// first subscription.
@@ -59,15 +54,6 @@ pub(super) async fn send(
     mode: &Mode,
     client: &dyn RedisClient,
 ) -> Result<(), LinkFailure> {
-    for _ in 0..TRIES {
-        let (number, mut seen) = link.health.next_canary();
-        let started = Instant::now();
-        mode.send_canary(link, client, number).await?;
-        let back = seen.wait_for(|&last| last >= number);
-        if let Ok(Ok(_)) = tokio::time::timeout(link.timeout, back).await {
-            link.health.canary_took(started.elapsed());
-            return Ok(());
-        }
-    }
-    Err(LinkFailure::Canary)
+    let send = |number| mode.send_canary(link, client, number);
+    link.health.prove(link.timeout, send, || false).await
 }

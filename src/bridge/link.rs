@@ -5,7 +5,6 @@ use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
-use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -133,12 +132,5 @@ impl RedisLink {
     pub(super) fn report(&self) -> LinkReport {
         let (outbox, _) = self.outbox.load();
         self.health.report(&self.deployment, &self.rooms, outbox)
-    }
-}
-
-/// Welcomes the members that wait in a room.
-pub(super) fn welcome(broker: &Broker, name: &RoomName) {
-    if let Some(room) = broker.named(name.as_str()) {
-        broker.confirm(&room);
     }
 }

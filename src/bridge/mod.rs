@@ -56,7 +56,7 @@ use crate::broker::uplink::{Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::config::{BridgeMode, Config};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{Counter, Metrics, declare, set};
 use crate::name::RoomName;
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport, NodeEnd, Randomness, Running, Runtime, shard};
@@ -91,8 +91,7 @@ impl Bridge {
             BridgeMode::Off => return Ok(None),
             BridgeMode::Pubsub | BridgeMode::Streams => config.bridge.urls.as_slice(),
         };
-        let deployments = urls.iter().map(|url| Deployment::new(url, &config.bridge));
-        let deployments = deployments.collect::<Result<Vec<_>, Error>>()?;
+        let deployments = Deployment::all(urls, &config.bridge)?;
         let randomness = Randomness::default();
         Ok(Some(Self::over(
             deployments,
@@ -122,11 +121,10 @@ impl Bridge {
             epoch: wall::wall_millis(clock),
             randomness,
         };
-        for cause in [
+        let causes = [
             "full", "expired", "late", "mailbox", "poison", "refused", "shutdown",
-        ] {
-            drop(metrics.bridge_dropped.get_or_create(&[("cause", cause)]));
-        }
+        ];
+        declare(&metrics.bridge_dropped, "cause", causes);
         let company = Arc::new(Company::new(boot.node, &config.bridge));
         let links = deployments.into_iter().enumerate();
         let links = links.map(|at| {
@@ -224,27 +222,21 @@ impl Bridge {
             states += mode.states(link);
         }
         let metrics = &self.metrics;
-        metrics.bridge_outbox.set(entries.cast_signed() as i64);
-        metrics.bridge_outbox_bytes.set(bytes.cast_signed() as i64);
-        metrics
-            .bridge_awaited
-            .set(states.awaited.cast_signed() as i64);
+        set(&metrics.bridge_outbox, entries);
+        set(&metrics.bridge_outbox_bytes, bytes);
+        set(&metrics.bridge_awaited, states.awaited);
         let rooms = [
             ("ordered", states.ordered),
             ("alone", states.alone),
             ("reading", states.reading),
         ];
         for (state, number) in rooms {
-            metrics
-                .bridge_rooms
-                .get_or_create(&[("state", state)])
-                .set(number);
+            let series = metrics.bridge_rooms.get_or_create(&[("state", state)]);
+            series.set(number);
         }
+        let subscriptions = &metrics.bridge_subscriptions;
         for (state, number) in [("wanted", wanted), ("confirmed", confirmed)] {
-            metrics
-                .bridge_subscriptions
-                .get_or_create(&[("state", state)])
-                .set(number.cast_signed() as i64);
+            set(&subscriptions.get_or_create(&[("state", state)]), number);
         }
     }
 }

@@ -232,7 +232,7 @@ impl Mode {
     ) {
         match self {
             Self::Pubsub(pubsub) => pubsub.hear(link, context, channel, bytes).await,
-            Self::Streams(streams) => streams.hear(link, context, (channel, bytes)),
+            Self::Streams(streams) => streams.hear(link, context, channel, bytes),
         }
     }
 

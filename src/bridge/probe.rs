@@ -76,10 +76,7 @@ pub fn probe(settings: &config::BridgeSettings) -> Result<Option<Found>, Error> 
     if settings.mode == BridgeMode::Off {
         return Ok(None);
     }
-    let urls = settings.urls.iter();
-    let deployments: Result<Vec<_>, Error> =
-        urls.map(|url| Deployment::new(url, settings)).collect();
-    let deployments = deployments?;
+    let deployments = Deployment::all(&settings.urls, settings)?;
     let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(deployment, settings, commands).await
     };

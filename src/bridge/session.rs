@@ -9,14 +9,15 @@
 
 use super::arrivals::Arrivals;
 use super::canary;
-use super::link::{RedisLink, welcome};
+use super::link::RedisLink;
 use super::mode::Mode;
 use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
 use super::wall::wall_millis;
 use crate::broker::Broker;
+use crate::broker::uplink::Way;
 use crate::clock::Millis;
-use crate::metrics::count;
+use crate::metrics::count_all;
 use crate::name::RoomName;
 use crate::redis::NodeEnd;
 use crate::redis::client::{HandedOver, RedisClient, RedisConnection, check_role, hand_over};
@@ -162,7 +163,7 @@ async fn follow_once(
     let due = link.rooms.due(link.clock.now());
     for name in &due.overdue {
         link.metrics.bridge_unconfirmed.inc();
-        welcome(broker, name);
+        broker.confirm(name, Way::Nodes);
     }
     for names in due.idle.chunks(CHUNK) {
         let left = channels(mode, names);
@@ -302,7 +303,6 @@ pub(super) fn tally(link: &RedisLink, sending: &mut Sending) {
     metrics
         .bridge_resent
         .inc_by(std::mem::take(&mut sending.resent));
-    for _ in 0..std::mem::take(&mut sending.expired) {
-        count(&metrics.bridge_dropped, "cause", "expired");
-    }
+    let expired = std::mem::take(&mut sending.expired);
+    count_all(&metrics.bridge_dropped, "cause", "expired", expired);
 }

@@ -4,15 +4,16 @@
 //! it is down, nobody waits for anything: members are welcomed at once, publications wait in the
 //! outbox until they expire or a session sends them, and a full outbox drops.
 
-use super::link::{Boot, RedisLink, welcome};
+use super::link::{Boot, RedisLink};
 use super::mode::Mode;
 use super::outbox::Sending;
 use super::roll::Company;
 use super::session::{self, LinkSession};
 use crate::broker::Broker;
+use crate::broker::uplink::Way;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Metrics, count, count_all};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped, supervise};
@@ -117,12 +118,8 @@ impl SupervisedLink {
         if lost == 0 {
             return;
         }
-        let series = self
-            .link
-            .metrics
-            .bridge_dropped
-            .get_or_create(&[("cause", "shutdown")]);
-        series.inc_by(lost);
+        let dropped = &self.link.metrics.bridge_dropped;
+        count_all(dropped, "cause", "shutdown", lost);
         tracing::warn!(
             redis = self.link.label,
             address = self.link.deployment.shown,
@@ -177,7 +174,7 @@ impl SupervisedLink {
     fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
         self.link.company.turned(self.link.place, None);
         for name in self.link.rooms.end() {
-            welcome(broker, &name);
+            broker.confirm(&name, Way::Nodes);
         }
         self.mode.went_down(&self.link, broker);
         if !self.link.health.mark_down(failure) {

@@ -39,8 +39,13 @@ pub trait Consumer: Send {
     /// A message of the client, within its rates and limits.
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict;
 
-    /// The connection is gone, however it ended; what is sent to it now is dropped. Called once, last of all,
-    /// unless the worker's thread itself has ended.
+    /// A message of the client was refused, unread, for its rate (`limits.messages_per_second`): the place to tell the
+    /// client so. After `limits.refusals` of them in a row the connection ends with 4429.
+    fn too_many(&mut self, _cx: &mut Context<'_>) {}
+
+    /// The connection is gone, however it ended, and has left its room: what is sent to it now is dropped, what is
+    /// published reaches who is in the room by now. Called once, last of all, unless the worker's thread itself has
+    /// ended.
     fn close(&mut self, _cx: &mut Context<'_>) {}
 }
 
@@ -93,7 +98,7 @@ impl Role {
 }
 
 impl Drop for Role {
-    /// A role may go wherever its handshake ends; what a program keeps in it may panic as it is dropped.
+    /// A role may go wherever its connection ends; what a program keeps in it may panic as it is dropped.
     fn drop(&mut self) {
         if self.state.is_some() && caught(|| self.end()).is_none() {
             tracing::error!("a consumer panicked as it was dropped");
@@ -127,7 +132,7 @@ pub trait Consumers: Send + 'static {
     /// As [`Consumer::message`].
     fn message(&mut self, role: &mut Role, cx: &mut Context<'_>, message: Message<'_>) -> Verdict;
 
-    /// A message was refused for its rate.
+    /// As [`Consumer::too_many`], which is counted here.
     fn too_many(&mut self, role: &mut Role, cx: &mut Context<'_>);
 
     /// As [`Consumer::close`].

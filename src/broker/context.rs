@@ -9,6 +9,7 @@ use super::uplink::Author;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use std::time::Duration;
 pub(crate) type Encode = fn(bool, &[u8]) -> Bytes;
 
 /// One connection, as its [`Consumer`](super::Consumer) sees it during one call.
-#[derive(Debug)]
 pub struct Context<'a> {
     pub(crate) broker: &'a Arc<Broker>,
     pub(crate) author: Author,
     pub(crate) room: Option<&'a Arc<Room>>,
+    /// The room that it was a member of until it ended: another room may have this name by now.
+    pub(crate) left: Option<&'a RoomName>,
     pub(crate) clock: Clock,
     /// When the turn began.
     pub(crate) now: Millis,
@@ -35,6 +37,16 @@ pub struct Context<'a> {
     pub(crate) asked: u16,
     /// What the close frame says, if the consumer closes.
     pub(crate) farewell: Option<Box<str>>,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("author", &self.author)
+            .field("room", &self.room())
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Context<'_> {
@@ -52,10 +64,11 @@ impl Context<'_> {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The room that the connection is a member of, as the path named it.
+    /// The room that the connection is a member of, as the path named it; in
+    /// [`Consumer::close`](super::Consumer::close) the one that it has left.
     #[must_use]
     pub fn room(&self) -> Option<&RoomName> {
-        self.room.map(|room| room.name())
+        self.room.map(|room| room.name()).or(self.left)
     }
 
     /// Says something to every member of the room, this one included, on every node. Never waits:
@@ -100,11 +113,13 @@ impl Context<'_> {
         }
     }
 
-    /// Publishes into the room, if the connection is a member of one.
+    /// Publishes into the room, if the connection is a member of one or has just left it.
     pub(crate) fn publish_ready(&self, publication: &Publication) {
         if let Some(room) = self.room {
             self.broker
                 .publish(room, publication, Some(self.author.worker));
+        } else if let Some(name) = self.left {
+            self.broker.publish_by_name(name, publication);
         }
     }
 

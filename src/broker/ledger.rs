@@ -12,7 +12,7 @@ use std::ops::AddAssign;
 pub enum Cause {
     /// The subscriber's queue was full (deliveries or bytes).
     Capacity,
-    /// It waited longer than `queue.expiry`.
+    /// The delivery waited longer than `queue.expiry`.
     Expired,
     /// The subscriber left or its connection closed first.
     Closed,

@@ -21,13 +21,13 @@ impl<'a> Message<'a> {
         self.is_text
     }
 
-    /// Its bytes.
+    /// The message's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.payload
     }
 
-    /// Its text; `None` for a binary message.
+    /// The message's text; `None` for a binary message.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.is_text
@@ -35,7 +35,7 @@ impl<'a> Message<'a> {
             .flatten()
     }
 
-    /// Its bytes, for a reader that changes them in place.
+    /// The message's bytes, for a reader that changes them in place.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.payload
     }
@@ -73,7 +73,13 @@ impl<'a> From<&'a [u8]> for Payload<'a> {
 pub enum Verdict {
     /// Dealt with.
     Done,
-    /// The next message must wait for a reply to this one.
+    /// The next message must wait for a reply to this one. Who replies has to resume the connection, so only the
+    /// consumers that the node comes with return it: a program cannot make it.
+    ///
+    /// ```compile_fail,E0603
+    /// let verdict = supportal::Verdict::Await;
+    /// ```
+    #[non_exhaustive]
     Await,
     /// The connection ends.
     Close(CloseReason),

@@ -36,6 +36,7 @@ mod registry;
 pub mod room;
 pub mod uplink;
 
+pub(crate) use caller::names;
 pub use caller::{Caller, Identity};
 pub use consumer::{Consumer, Consumers, Role};
 pub use context::Context;

@@ -38,7 +38,7 @@ pub enum Parcel {
         connection: ConnectionKey,
         /// The event.
         delivery: Delivery,
-        /// It ends the wait of a connection that takes one command at a time.
+        /// The event ends the wait of a connection that takes one command at a time.
         resume: bool,
     },
     /// What other nodes publish into a room reaches it from here on: members are welcomed.

@@ -3,7 +3,7 @@
 
 use super::mailboxes::Mailboxes;
 use super::publication::Publication;
-use super::room::{LockedRoom, Room};
+use super::room::Room;
 use super::uplink::{Author, Forwarded, Uplink};
 use std::sync::Arc;
 
@@ -33,17 +33,23 @@ pub(super) fn publish(
 ) -> Published {
     room.in_order(|state| {
         let mut published = Published::default();
-        let is_now = uplinks.is_empty()
-            || forward(
-                room,
-                state,
-                publication,
-                uplinks,
-                &mut published,
-                |state, earlier| {
-                    state.put(earlier, mailboxes, from);
-                },
-            );
+        let mut is_now = true;
+        state.forwarded += u64::from(!uplinks.is_empty());
+        for uplink in uplinks {
+            match uplink.forward(room, state.forwarded, publication) {
+                // A drop is the uplink's to count; the local order does not depend on it.
+                Forwarded::Dropped => continue,
+                Forwarded::Queued => {}
+                Forwarded::Returns => is_now = false,
+                Forwarded::Recalled(earlier) => {
+                    for publication in &earlier {
+                        state.put(publication, mailboxes, from);
+                    }
+                    published.count += earlier.len() as u64;
+                }
+            }
+            published.is_forwarded = true;
+        }
         if is_now {
             published.members = state.put(publication, mailboxes, from);
             published.count += 1;
@@ -54,35 +60,6 @@ pub(super) fn publish(
         }
         published
     })
-}
-
-/// Offers a publication to the uplinks; are the members here given it now? `put` gives them one.
-fn forward(
-    room: &Arc<Room>,
-    state: &mut LockedRoom,
-    publication: &Publication,
-    uplinks: &[Box<dyn Uplink>],
-    published: &mut Published,
-    put: impl Fn(&mut LockedRoom, &Publication),
-) -> bool {
-    let mut is_now = true;
-    state.forwarded += 1;
-    for uplink in uplinks {
-        match uplink.forward(room, state.forwarded, publication) {
-            // A drop is the uplink's to count; the local order does not depend on it.
-            Forwarded::Dropped => continue,
-            Forwarded::Queued => {}
-            Forwarded::Returns => is_now = false,
-            Forwarded::Recalled(earlier) => {
-                for publication in &earlier {
-                    put(state, publication);
-                }
-                published.count += earlier.len() as u64;
-            }
-        }
-        published.is_forwarded = true;
-    }
-    is_now
 }
 
 /// Tells the uplinks what a user said.

@@ -5,7 +5,7 @@ use super::parcel::{ConnectionKey, Parcel, RoomSlot};
 use super::placement::{Passage, Placement};
 use super::publication::Publication;
 use super::publish::{Published, publish, tell};
-use super::room::{ByName, Last, Room};
+use super::room::{ByName, Joined, Last, Room};
 use super::uplink::{Author, Uplink, Way};
 use crate::clock::Millis;
 use crate::config;
@@ -17,21 +17,6 @@ use foldhash::fast::RandomState;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A member's seat in a room, returned by [`Broker::join`].
-#[derive(Clone, Debug)]
-pub struct Joined {
-    /// The room.
-    pub room: Arc<Room>,
-    /// Its place on the worker.
-    pub slot: RoomSlot,
-    /// Number of the last publication before the join: later ones are for this member.
-    pub sequence: u64,
-    /// The worker had no member of this room before.
-    pub first_on_worker: bool,
-    /// Members are welcomed as they come; if not, a [`Parcel::Confirmed`] will say when.
-    pub confirmed: bool,
-}
 
 /// The rooms of one node.
 pub struct Broker {
@@ -153,41 +138,30 @@ impl Broker {
         let worker = u16::try_from(worker).unwrap_or(u16::MAX);
         // The seat is taken while the registry's guard is held: a room that is being removed is
         // either gone before, or seen as not empty by its remover.
-        let (room, seat) = if let Some(entry) = self.rooms.get(name.as_str()) {
-            let room = Arc::clone(&entry.key().0);
-            let seat = room.sit(worker, make_slot);
-            (room, seat)
+        let sit = |room: &Arc<Room>| room.sit(worker, make_slot);
+        let joined = if let Some(entry) = self.rooms.get(name.as_str()) {
+            sit(&entry.key().0)
         } else {
             match self.rooms.entry(ByName(self.new_room(name))) {
-                Entry::Occupied(entry) => {
-                    let room = Arc::clone(&entry.key().0);
-                    let seat = room.sit(worker, make_slot);
-                    (room, seat)
-                }
+                Entry::Occupied(entry) => sit(&entry.key().0),
                 Entry::Vacant(entry) => {
-                    let room = Arc::clone(self.begun(&entry));
-                    let seat = room.sit(worker, make_slot);
+                    let joined = sit(self.begun(&entry));
                     entry.insert(());
-                    (room, seat)
+                    joined
                 }
             }
         };
-        if seat.first_on_worker {
+        if joined.first_on_worker {
             self.placement.hold_room(usize::from(worker), true);
         }
-        if seat.first_on_node && !self.uplinks.is_empty() {
+        if joined.first_on_node && !self.uplinks.is_empty() {
             let reaching = self.uplinks.iter().filter(|uplink| uplink.watch(name));
             let ways = reaching.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
-            room.confirm(ways, &self.mailboxes, Some(usize::from(worker)));
+            let from = Some(usize::from(worker));
+            joined.room.confirm(ways, &self.mailboxes, from);
         }
-        Joined {
-            room,
-            slot: seat.slot,
-            sequence: seat.sequence,
-            first_on_worker: seat.first_on_worker,
-            confirmed: seat.confirmed,
-        }
+        joined
     }
 
     /// A room of this name that is not in the registry.
@@ -205,15 +179,12 @@ impl Broker {
         room
     }
 
-    /// What other nodes publish into this room reaches it from here on: members that wait for it are
-    /// welcomed. Called by an uplink, for any thread.
-    pub fn confirm(&self, room: &Room) {
-        self.confirm_way(room, Way::Nodes);
-    }
-
-    /// As [`Broker::confirm`], for what comes by another way.
-    pub fn confirm_way(&self, room: &Room, way: Way) {
-        room.confirm(way.bit(), &self.mailboxes, None);
+    /// What comes by this way reaches the room of this name from here on: members that wait for it are
+    /// welcomed. Nothing happens without members. Called by an uplink, for any thread.
+    pub fn confirm(&self, name: &RoomName, way: Way) {
+        if let Some(room) = self.named(name.as_str()) {
+            room.confirm(way.bit(), &self.mailboxes, None);
+        }
     }
 
     /// Closes the connections of all members on this node with `code`, behind what was published
@@ -245,6 +216,13 @@ impl Broker {
         room.full_mailbox(&self.mailboxes)
     }
 
+    /// Is the mailbox of a worker with members of this room full?
+    #[must_use]
+    pub fn is_full(&self, name: &RoomName) -> bool {
+        let room = self.rooms.get(name.as_str());
+        room.is_some_and(|entry| self.full_mailbox(&entry.key().0).is_some())
+    }
+
     /// Publishes into a room, for those who have it at hand: a member's worker. `from` is the calling
     /// worker, if it is one. Returns the number of the publication and the members it is for: none
     /// yet, if an uplink gives it back in an order of its own. Never waits.
@@ -272,31 +250,16 @@ impl Broker {
     pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> bool {
         // Published while the registry's guard is held: the room is not removed and followed by
         // another of its name meanwhile, whose publications would be ahead of this one.
-        let found = self.rooms.get(name.as_str()).map(|entry| {
-            let room = &entry.key().0;
-            publish(
-                room,
-                publication,
-                &self.mailboxes,
-                None,
-                &self.uplinks,
-                None,
-            )
-        });
+        let (mailboxes, uplinks) = (&self.mailboxes, &self.uplinks);
+        let publish = |room: &Arc<Room>| publish(room, publication, mailboxes, None, uplinks, None);
+        let found = self.rooms.get(name.as_str());
+        let found = found.map(|entry| publish(&entry.key().0));
         let published = found.unwrap_or_else(|| {
             let entry = self.rooms.entry(ByName(self.new_room(name)));
-            let room = match &entry {
+            publish(match &entry {
                 Entry::Occupied(entry) => &entry.key().0,
                 Entry::Vacant(entry) => self.begun(entry),
-            };
-            publish(
-                room,
-                publication,
-                &self.mailboxes,
-                None,
-                &self.uplinks,
-                None,
-            )
+            })
         });
         let reaches = published.members > 0 || published.is_forwarded;
         if reaches {

@@ -51,6 +51,11 @@ impl LockedRoom {
             .chain(self.spread.iter().flat_map(|spread| spread.iter()))
     }
 
+    fn members(&self) -> usize {
+        let placements = self.placements();
+        placements.map(|placement| placement.members as usize).sum()
+    }
+
     fn placement_mut(&mut self, worker: u16) -> Option<&mut WorkerMembers> {
         self.home
             .iter_mut()
@@ -117,14 +122,21 @@ pub struct Room {
     state: Mutex<LockedRoom>,
 }
 
-/// What a join found out.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SeatTaken {
-    pub(super) slot: RoomSlot,
-    pub(super) sequence: u64,
-    pub(super) first_on_worker: bool,
+/// A member's seat in a room, returned by [`Broker::join`](super::Broker::join).
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The room.
+    pub room: Arc<Room>,
+    /// The room's place on the worker.
+    pub slot: RoomSlot,
+    /// Number of the last publication before the join: later ones are for this member.
+    pub sequence: u64,
+    /// The worker had no member of this room before.
+    pub first_on_worker: bool,
+    /// Nor had the node.
     pub(super) first_on_node: bool,
-    pub(super) confirmed: bool,
+    /// Members are welcomed as they come; if not, a [`Parcel::Confirmed`] will say when.
+    pub confirmed: bool,
 }
 
 /// Whose last member a leave took away.
@@ -176,11 +188,7 @@ impl Room {
     /// Members on all workers.
     #[must_use]
     pub fn members(&self) -> usize {
-        self.state
-            .lock()
-            .placements()
-            .map(|placement| placement.members as usize)
-            .sum()
+        self.state.lock().members()
     }
 
     /// Number of the last publication.
@@ -214,11 +222,7 @@ impl Room {
     ) -> Option<usize> {
         let state = self.state.lock();
         let home = state.home.as_ref()?;
-        let members: usize = state
-            .placements()
-            .map(|placement| placement.members as usize)
-            .sum();
-        if members < spread_above {
+        if state.members() < spread_above {
             return Some(usize::from(home.worker));
         }
         let count = |worker: usize| {
@@ -232,33 +236,35 @@ impl Room {
     }
 
     /// Takes a seat on `worker`; `make_slot` runs if the room is new there.
-    pub(super) fn sit(&self, worker: u16, make_slot: impl FnOnce() -> RoomSlot) -> SeatTaken {
+    pub(super) fn sit(
+        self: &Arc<Self>,
+        worker: u16,
+        make_slot: impl FnOnce() -> RoomSlot,
+    ) -> Joined {
+        let room = Arc::clone(self);
         let mut state = self.state.lock();
-        let (sequence, confirmed) = (state.sequence, state.unconfirmed == 0);
+        let mut joined = Joined {
+            room,
+            slot: RoomSlot::default(),
+            sequence: state.sequence,
+            first_on_worker: false,
+            first_on_node: false,
+            confirmed: state.unconfirmed == 0,
+        };
         if let Some(placement) = state.placement_mut(worker) {
             placement.members += 1;
-            return SeatTaken {
-                slot: placement.slot,
-                sequence,
-                first_on_worker: false,
-                first_on_node: false,
-                confirmed,
-            };
+            joined.slot = placement.slot;
+            return joined;
         }
-        let first_on_node = state.home.is_none();
-        let slot = make_slot();
+        joined.slot = make_slot();
+        joined.first_on_worker = true;
+        joined.first_on_node = state.home.is_none();
         state.add(WorkerMembers {
-            slot,
+            slot: joined.slot,
             members: 1,
             worker,
         });
-        SeatTaken {
-            slot,
-            sequence,
-            first_on_worker: true,
-            first_on_node,
-            confirmed,
-        }
+        joined
     }
 
     /// Gives a seat back.

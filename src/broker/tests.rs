@@ -245,12 +245,12 @@ fn members_wait_for_every_way_and_are_told_once() {
     let broker = broker_with(&[&nodes, &django]);
     let joined = broker.join(&name("a"), 0, RoomSlot::default);
     assert!(!joined.confirmed);
-    broker.confirm_way(&joined.room, Way::Django);
-    broker.confirm_way(&joined.room, Way::Django);
+    broker.confirm(joined.room.name(), Way::Django);
+    broker.confirm(joined.room.name(), Way::Django);
     assert!(!broker.join(&name("a"), 0, RoomSlot::default).confirmed);
     assert_eq!(taken(&broker, 0), []);
-    broker.confirm(&joined.room);
-    broker.confirm(&joined.room);
+    broker.confirm(joined.room.name(), Way::Nodes);
+    broker.confirm(joined.room.name(), Way::Nodes);
     assert_eq!(taken(&broker, 0), [(0, 1)], "told once");
     assert!(broker.join(&name("a"), 0, RoomSlot::default).confirmed);
 }

@@ -25,7 +25,7 @@ pub enum Forwarded {
     Queued,
     /// Not forwarded: it is nothing for this uplink, or the uplink has counted why.
     Dropped,
-    /// It comes back in the order that all nodes share, by
+    /// The event comes back in the order that all nodes share, by
     /// [`Broker::deliver_taken`](super::Broker::deliver_taken): the members are not given it now.
     Returns,
     /// These earlier ones were to come back and are not waited for any longer: the members are given
@@ -48,7 +48,7 @@ impl Way {
     /// No way is waited for.
     pub const NONE: u8 = 0;
 
-    /// Its bit.
+    /// The way's bit.
     #[must_use]
     pub const fn bit(self) -> u8 {
         self as u8
@@ -58,9 +58,9 @@ impl Way {
 /// Which connection a user's message came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// Its worker.
+    /// The connection's worker.
     pub worker: usize,
-    /// Its place there.
+    /// The connection's place there.
     pub connection: ConnectionKey,
 }
 

@@ -1,12 +1,9 @@
 //! What all that use one Redis of `channels.hosts` share.
 
 use super::scripts::{Score, Scores};
-use crate::broker::Broker;
-use crate::broker::uplink::Way;
 use crate::clock::{self, Clock};
 use crate::config::BridgeSettings;
 use crate::metrics::Metrics;
-use crate::name::RoomName;
 use crate::redis::client::RedisClient;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
@@ -35,8 +32,7 @@ pub(super) struct LayerHost {
 
 impl LayerHost {
     pub(super) fn new(
-        index: usize,
-        deployment: Deployment,
+        (index, deployment): (usize, Deployment),
         settings: &BridgeSettings,
         metrics: &Arc<Metrics>,
         clock: Clock,
@@ -67,8 +63,7 @@ impl LayerHost {
 
     /// The time, for memberships.
     pub(super) fn score(&self) -> Score {
-        let (second, micros) = clock::wall();
-        self.scores.lock().next(second, micros)
+        self.scores.lock().next(clock::wall())
     }
 
     pub(super) fn hold_back(&self, is_held: bool) {
@@ -90,12 +85,5 @@ impl LayerHost {
 
     pub(super) fn report(&self, outbox: usize) -> LinkReport {
         self.health.report(&self.deployment, &self.rooms, outbox)
-    }
-}
-
-/// The members that wait in a room need not wait for Django.
-pub(super) fn confirm(broker: &Broker, name: &RoomName) {
-    if let Some(room) = broker.named(name.as_str()) {
-        broker.confirm_way(&room, Way::Django);
     }
 }

@@ -23,8 +23,8 @@ const KEPT_BYTES: usize = 64 * 1024;
 
 /// The reader of one connection's messages.
 pub(super) struct Inbound {
-    layer: Arc<Layer>,
-    broker: Arc<Broker>,
+    pub(super) layer: Arc<Layer>,
+    pub(super) broker: Arc<Broker>,
     stamp: Stamp,
     /// What was decrypted.
     scratch: Vec<u8>,

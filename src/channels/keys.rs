@@ -79,12 +79,6 @@ impl Keys {
         format!("{}{name}", self.prefix)
     }
 
-    /// `core`: where a Python process keeps the message it is handling.
-    #[must_use]
-    pub fn inflight(&self, name: &str) -> String {
-        format!("{}{name}$inflight", self.prefix)
-    }
-
     /// `pubsub`: the channel of Redis on which a group is published.
     #[must_use]
     pub fn group_channel(&self, group: &str) -> String {
@@ -97,12 +91,6 @@ impl Keys {
         channel
             .strip_prefix(&*self.prefix)?
             .strip_prefix("__group__")
-    }
-
-    /// `pubsub`: a channel of one consumer. The channel's name in Channels is its name in Redis.
-    #[must_use]
-    pub fn personal(&self, id: [u8; 16]) -> String {
-        format!("{}specific.{}", self.prefix, hexadecimal(&id))
     }
 }
 
@@ -211,7 +199,6 @@ mod tests {
         let process = format!("specific.{}!", "0".repeat(32));
         assert_eq!(keys.group("chat_1_a"), "asgi:group:chat_1_a");
         assert_eq!(keys.channel(&process), format!("asgi{process}"));
-        assert_eq!(keys.inflight(&process), format!("asgi{process}$inflight"));
         assert_eq!(
             keys.channel("thumbnails-generate"),
             "asgithumbnails-generate"
@@ -220,10 +207,6 @@ mod tests {
         assert_eq!(channel, "asgi__group__chat_1_a");
         assert_eq!(keys.group_of(&channel), Some("chat_1_a"));
         assert_eq!(keys.group_of("asgispecific.00"), None);
-        assert_eq!(
-            keys.personal([0; 16]),
-            format!("asgispecific.{}", "0".repeat(32))
-        );
     }
 
     #[test]

@@ -18,14 +18,12 @@ use super::keys::{Local, Receivers, host_of};
 use super::random::{check_random, fill};
 use super::scripts::Commands;
 use super::user_queue::{CAUSES, Destination, UserQueue};
-use crate::broker::room::Room;
-use crate::broker::uplink::Author;
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::channels::LayerKind;
-use crate::metrics::Metrics;
+use crate::config::channels::{HostAddress, LayerKind};
+use crate::metrics::{Metrics, declare, set};
 use crate::name::RoomName;
-use crate::protocol::{Event, EventWriter};
+use crate::protocol::EventWriter;
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport};
 use parking_lot::Mutex;
@@ -73,21 +71,9 @@ impl Layer {
             return Ok(None);
         }
         check_random()?;
-        let hosts: Result<Vec<_>, Error> = channels
-            .hosts
-            .iter()
-            .enumerate()
-            .map(|(index, host)| {
-                let deployment = Deployment::new(host.address(), &config.bridge)?;
-                Ok(Arc::new(LayerHost::new(
-                    index,
-                    deployment,
-                    &config.bridge,
-                    metrics,
-                    clock,
-                )))
-            })
-            .collect();
+        let hosts = channels.hosts.iter().map(HostAddress::address);
+        let hosts = Deployment::all(hosts, &config.bridge)?;
+        let host = |at| Arc::new(LayerHost::new(at, &config.bridge, metrics, clock));
         let destinations = [
             channels.send_to.clone().map(Destination::Worker),
             channels.send_to_group.clone().map(Destination::Group),
@@ -115,7 +101,7 @@ impl Layer {
             group_expiry: channels.group_expiry,
             timeout: config.bridge.command_timeout,
             pause_max: config.bridge.reconnect_max,
-            hosts: hosts?.into(),
+            hosts: hosts.into_iter().enumerate().map(host).collect(),
             queues: destinations.into_iter().flatten().map(queue).collect(),
             done: watch::Sender::new(0),
             digests: Mutex::default(),
@@ -127,54 +113,20 @@ impl Layer {
     /// Makes every series of the closed sets appear at zero.
     fn declare(&self) {
         let metrics = &self.metrics;
-        for poison in Poison::ALL {
-            drop(
-                metrics
-                    .channels_poison
-                    .get_or_create(&[("reason", poison.label())]),
-            );
-        }
-        let reasons = Ignored::ALL.map(Ignored::label);
-        for reason in reasons.into_iter().chain(["no_room"]) {
-            drop(
-                metrics
-                    .channels_ignored
-                    .get_or_create(&[("reason", reason)]),
-            );
-        }
-        for cause in CAUSES.into_iter().chain(["lagged", "mailbox"]) {
-            drop(metrics.channels_dropped.get_or_create(&[("cause", cause)]));
-        }
-    }
-
-    /// A room has its first member. True if nobody need wait for Redis.
-    pub(super) fn watch(&self, name: &RoomName) -> bool {
-        self.host(name)
-            .is_none_or(|host| host.rooms.watch(name, self.clock.now(), || ()))
-    }
-
-    /// A room's last member has left.
-    pub(super) fn unwatch(&self, name: &RoomName) {
-        if let Some(host) = self.host(name) {
-            host.rooms.unwatch(name, self.clock.now());
-        }
-    }
-
-    /// A user said this. Never waits.
-    pub(super) fn said(
-        &self,
-        room: &Arc<Room>,
-        author: Author,
-        event: &Arc<Event<'static>>,
-        deadline: Millis,
-    ) {
-        for queue in &self.queues {
-            queue.take(room, author, event, deadline);
-        }
+        let poison = Poison::ALL.map(|poison| poison.label());
+        declare(&metrics.channels_poison, "reason", poison);
+        let ignored = Ignored::ALL.map(Ignored::label).into_iter();
+        declare(
+            &metrics.channels_ignored,
+            "reason",
+            ignored.chain(["no_room"]),
+        );
+        let causes = CAUSES.into_iter().chain(["lagged", "mailbox"]);
+        declare(&metrics.channels_dropped, "cause", causes);
     }
 
     /// Where a group's memberships are kept, or its publications go.
-    fn host(&self, name: &RoomName) -> Option<&Arc<LayerHost>> {
+    pub(super) fn host(&self, name: &RoomName) -> Option<&Arc<LayerHost>> {
         let index = if self.is_core {
             self.commands.host_of_group(name.as_str())
         } else {
@@ -188,11 +140,6 @@ impl Layer {
     pub(super) fn key(&self, name: &str) -> Vec<u8> {
         let process = self.own.names().first().map_or("", String::as_str);
         format!("{}${name}", self.commands.keys().channel(process)).into_bytes()
-    }
-
-    /// How many destinations users' messages have.
-    pub(super) fn destinations(&self) -> usize {
-        self.queues.len()
     }
 
     /// The room behind a name that was shortened, while this node is in its group.
@@ -237,15 +184,10 @@ impl Layer {
             joined += there;
         }
         for (state, number) in [("wanted", wanted), ("joined", joined)] {
-            let series = self
-                .metrics
-                .channels_groups
-                .get_or_create(&[("state", state)]);
-            series.set(number.cast_signed() as i64);
+            let groups = &self.metrics.channels_groups;
+            set(&groups.get_or_create(&[("state", state)]), number);
         }
-        let waiting: usize = self.queues.iter().map(|queue| queue.waiting()).sum();
-        self.metrics
-            .channels_outbox
-            .set(waiting.cast_signed() as i64);
+        let waiting = self.queues.iter().map(|queue| queue.waiting());
+        set(&self.metrics.channels_outbox, waiting.sum());
     }
 }

@@ -8,53 +8,47 @@
 //! marker stands beside it: when that is gone (`flush` of a Python layer, FLUSHALL, a restart without
 //! its data), so are the memberships, and all are made again.
 
-use super::host::{LayerHost, confirm};
+use super::host::LayerHost;
 use super::layer::Layer;
 use super::session::HostSession;
 use crate::broker::Broker;
+use crate::broker::uplink::Way;
 use crate::metrics::count;
 use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::{Pauses, stopped};
 use crate::redis::{NodeEnd, Randomness};
 use std::sync::Arc;
 
-/// The way to one Redis of the site.
-#[derive(Clone, Debug)]
-pub(super) struct HostLink {
-    host: Arc<LayerHost>,
-}
-
-impl HostLink {
-    /// Over which nothing runs yet.
-    pub(super) fn new(host: &Arc<LayerHost>) -> Self {
-        let host = Arc::clone(host);
-        Self { host }
-    }
-
+impl LayerHost {
     /// The code of this way panicked; it is to begin anew.
     pub(super) fn panicked(&self, broker: &Broker) {
         tracing::error!(
-            host = self.host.label,
+            host = self.label,
             "the channel layer's code panicked; it begins anew"
         );
-        self.host.client.lock().take();
+        self.client.lock().take();
         self.went_down(broker, &LinkFailure::Ended);
     }
 
     /// Runs sessions until the node's end; then users' messages go out, and the groups are left.
-    pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        layer: Arc<Layer>,
+        broker: Arc<Broker>,
+        mut ending: NodeEnd,
+    ) {
         let mut pauses = Pauses::new(layer.pause_max, Randomness::default());
         loop {
-            let started = self.host.clock.now();
+            let started = self.clock.now();
             let failure = self.session(&layer, &broker, &mut ending).await;
-            self.host.client.lock().take();
+            self.client.lock().take();
             if matches!(failure, LinkFailure::Stopped) {
                 return;
             }
             self.went_down(&broker, &failure);
             // Rooms come and go while it is down; those that went are forgotten.
-            drop(self.host.rooms.due(self.host.clock.now()));
-            let held = self.host.clock.now().since(started);
+            drop(self.rooms.due(self.clock.now()));
+            let held = self.clock.now().since(started);
             if !pauses.pause(held, &mut ending.stop).await {
                 return;
             }
@@ -62,66 +56,66 @@ impl HostLink {
     }
 
     async fn session(
-        &self,
+        self: &Arc<Self>,
         layer: &Arc<Layer>,
         broker: &Arc<Broker>,
         ending: &mut NodeEnd,
     ) -> LinkFailure {
         let opened = tokio::select! {
-            opened = HostSession::open(&self.host, layer, broker) => opened,
+            opened = HostSession::open(self, layer, broker) => opened,
             () = stopped(&mut ending.stop) => return LinkFailure::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
             Err(failure) => return failure,
         };
-        self.host.rooms.begin();
-        *self.host.client.lock() = Some(session.client());
+        self.rooms.begin();
+        *self.client.lock() = Some(session.client());
         self.went_up();
         let ended = tokio::select! {
-            failure = session.run(&self.host, layer, broker) => Some(failure),
+            failure = session.run(self, layer, broker) => Some(failure),
             () = stopped(&mut ending.stop) => None,
         };
         if let Some(failure) = ended {
             return failure;
         }
         let mut done = layer.done.subscribe();
-        let destinations = layer.destinations();
+        let destinations = layer.queues.len();
         let finished = async {
             // The sender lives in the layer: this ends when they are done.
             drop(done.wait_for(|done| *done >= destinations).await);
         };
         // Whatever is not out by then is lost with the node.
-        let time = ending.deadline.left(self.host.clock, layer.timeout * 2);
+        let time = ending.deadline.left(self.clock, layer.timeout * 2);
         drop(tokio::time::timeout(time, finished).await);
-        let left = session.leave_all(&self.host, layer);
-        let time = ending.deadline.left(self.host.clock, layer.timeout);
+        let left = session.leave_all(self, layer);
+        let time = ending.deadline.left(self.clock, layer.timeout);
         drop(tokio::time::timeout(time, left).await);
         LinkFailure::Stopped
     }
 
     fn went_up(&self) {
-        let down = self.host.health.mark_up();
-        count(&self.host.metrics.channels_changes, "state", "up");
+        let down = self.health.mark_up();
+        count(&self.metrics.channels_changes, "state", "up");
         tracing::info!(
-            host = self.host.label,
-            address = self.host.deployment.shown,
+            host = self.label,
+            address = self.deployment.shown,
             ?down,
             "the channel layer is up: Django is reached over this Redis"
         );
     }
 
     fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
-        for name in self.host.rooms.end() {
-            confirm(broker, &name);
+        for name in self.rooms.end() {
+            broker.confirm(&name, Way::Django);
         }
-        if !self.host.health.mark_down(failure) {
+        if !self.health.mark_down(failure) {
             return;
         }
-        count(&self.host.metrics.channels_changes, "state", "down");
+        count(&self.metrics.channels_changes, "state", "down");
         tracing::warn!(
-            host = self.host.label,
-            address = self.host.deployment.shown,
+            host = self.label,
+            address = self.deployment.shown,
             reason = %failure,
             "the channel layer is down: rooms go on without Django"
         );

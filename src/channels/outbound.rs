@@ -1,7 +1,7 @@
 //! From the browser to Django: users' messages on their way to a worker or a group.
 //!
 //! Workers push what a user said, as an event, into a bounded queue (`bridge.outbox_capacity`,
-//! `bridge.outbox_bytes`) and go on. One [`UserOutbound`] for each destination, one message at a time: users' messages
+//! `bridge.outbox_bytes`) and go on. One [`UserQueue`] for each destination, one message at a time: users' messages
 //! arrive in the order in which they were accepted. A message waits for a host until it expires; once
 //! it is on the wire it is not sent again, since a worker would answer twice.
 
@@ -15,7 +15,7 @@ use super::wire;
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock;
-use crate::metrics::count;
+use crate::metrics::{count, count_all};
 use crate::protocol::{ErrorCode, Event, Moment, Stamp};
 use crate::redis::NodeEnd;
 use crate::redis::client::RedisClient;
@@ -50,23 +50,11 @@ impl From<Unwritable> for Undelivered {
     }
 }
 
-/// What carries users' messages to one destination.
-#[derive(Clone, Debug)]
-pub(super) struct UserOutbound {
-    queue: Arc<UserQueue>,
-}
-
-impl UserOutbound {
-    /// For one queue; nothing runs yet.
-    pub(super) fn new(queue: &Arc<UserQueue>) -> Self {
-        let queue = Arc::clone(queue);
-        Self { queue }
-    }
-
+impl UserQueue {
     /// Tells those whose messages found no room. Not where they are turned away: that is under a
     /// room's lock.
     fn tell_turned_away(&self, layer: &Layer, broker: &Broker) {
-        if let Some(authors) = &self.queue.turned_away {
+        if let Some(authors) = &self.turned_away {
             let authors = std::mem::take(&mut *authors.lock());
             for author in authors {
                 tell(layer, broker, author, "outbox");
@@ -74,23 +62,20 @@ impl UserOutbound {
         }
     }
 
-    /// The code of this queue's way panicked; it is to begin anew.
-    pub(super) fn panicked(&self) {
-        tracing::error!(
-            to = self.queue.label(),
-            "the courier's code panicked; it begins anew"
-        );
-    }
-
     /// Carries messages until the node's end and nothing is left that can be sent.
-    pub(super) async fn run(self, layer: Arc<Layer>, broker: Arc<Broker>, mut ending: NodeEnd) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        layer: Arc<Layer>,
+        broker: Arc<Broker>,
+        mut ending: NodeEnd,
+    ) {
         let mut empty = Vec::new();
         let mut scores = Scores::default();
         let mut failure_lines = LogLimiter::default();
         loop {
-            self.queue.mailbox.swap(&mut empty);
+            self.mailbox.swap(&mut empty);
             let mut taken = Taken {
-                queue: &self.queue,
+                queue: &self,
                 metrics: &layer.metrics,
                 said: empty.drain(..).collect(),
             };
@@ -99,7 +84,7 @@ impl UserOutbound {
                     break;
                 }
                 tokio::select! {
-                    () = self.queue.filled.notified() => {}
+                    () = self.filled.notified() => {}
                     // Whoever pushes has ended before the node says stop.
                     _ = ending.stop.wait_for(|stop| *stop) => {}
                 }
@@ -112,14 +97,14 @@ impl UserOutbound {
                 self.tell_turned_away(&layer, &broker);
                 let cause = match sent {
                     Ok(()) => {
-                        count(&layer.metrics.channels_sent, "to", self.queue.label());
+                        count(&layer.metrics.channels_sent, "to", self.label());
                         None
                     }
                     Err(Undelivered::Dropped(cause)) => Some(cause),
                     Err(Undelivered::Failed(error)) => {
                         if failure_lines.is_due(layer.clock.now()) {
                             tracing::warn!(
-                                to = self.queue.label(),
+                                to = self.label(),
                                 reason = %error,
                                 "a user's message did not reach Django"
                             );
@@ -161,9 +146,8 @@ impl UserOutbound {
             if *stop.borrow() && !is_up(layer) {
                 return Err(Undelivered::Dropped("lost"));
             }
-            let (second, micros) = clock::wall();
-            let now = scores.next(second, micros);
-            let is_sent = match &self.queue.to {
+            let now = scores.next(clock::wall());
+            let is_sent = match &self.to {
                 Destination::Worker(channel) => match self.any(layer) {
                     None => false,
                     Some(client) => {
@@ -190,7 +174,7 @@ impl UserOutbound {
 
     /// The next host that is there: workers look on all of them in turn.
     fn any(&self, layer: &Layer) -> Option<Arc<dyn RedisClient>> {
-        let turn = self.queue.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let hosts = layer.hosts.len().max(1);
         (0..hosts).find_map(|step| layer.hosts.get((turn + step) % hosts)?.client())
     }
@@ -238,9 +222,7 @@ async fn send_to_group(
         Err(Undelivered::Dropped("full"))
     } else {
         // As the layer: whoever is full misses it, and the others have it.
-        for _ in 0..full {
-            count(&layer.metrics.channels_dropped, "cause", "full");
-        }
+        count_all(&layer.metrics.channels_dropped, "cause", "full", full);
         Ok(true)
     }
 }

@@ -63,11 +63,8 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
         return Ok(None);
     }
     check_random()?;
-    let hosts = channels.hosts.iter();
-    let deployments: Result<Vec<_>, Error> = hosts
-        .map(|host| Deployment::new(host.address(), settings))
-        .collect();
-    let deployments = deployments?;
+    let hosts = channels.hosts.iter().map(HostAddress::address);
+    let deployments = Deployment::all(hosts, settings)?;
     let send = async |deployment: &Deployment, commands: &RedisConnection| {
         canary(channels, deployment, commands, settings.command_timeout).await
     };
@@ -132,10 +129,7 @@ impl Check<'_> {
         let client = &*self.commander.client;
         let receiver = self.deployment.receiver(Duration::from_secs(1)).await?;
         let (group, mut scores) = (self.group(), Scores::default());
-        let mut now = || {
-            let (second, micros) = clock::wall();
-            scores.next(second, micros)
-        };
+        let mut now = || scores.next(clock::wall());
         let member = self.own.member(&group);
         let join = self.commands.join(&group, &member, now());
         wire::run_all(client, join.into()).await?;
@@ -183,9 +177,7 @@ impl Check<'_> {
         let channel = self.commands.keys().group_channel(&group);
         let subscribe = subscriptions.client.subscribe(vec![channel.clone()]);
         subscribe.await?;
-        let mut scores = Scores::default();
-        let (second, micros) = clock::wall();
-        let now = scores.next(second, micros);
+        let now = Scores::default().next(clock::wall());
         let started = Instant::now();
         let published = self
             .commands

@@ -11,7 +11,7 @@ use super::layer::Layer;
 use super::scripts::{Commands, POP_TIMEOUT_SECS};
 use super::wire;
 use crate::broker::Broker;
-use crate::metrics::count;
+use crate::metrics::{count, count_all};
 use crate::redis::client::{Messages, RedisClient, RedisConnection, SubscriptionEvent};
 use crate::redis::failure::LinkFailure;
 use crate::redis::supervise::OwnedTask;
@@ -35,9 +35,8 @@ pub(super) async fn core(
     let puller = Puller {
         takes_many,
         host: Arc::clone(host),
-        layer: Arc::clone(layer),
-        broker: Arc::clone(broker),
         client: Arc::clone(&connection.client),
+        inbound: Inbound::new(Arc::clone(layer), Arc::clone(broker)),
     };
     let task = OwnedTask(tokio::spawn(puller.run()));
     Ok((connection, task))
@@ -58,17 +57,15 @@ async fn takes_many(client: &dyn RedisClient, layer: &Layer) -> Result<bool, Lin
 struct Puller {
     takes_many: bool,
     host: Arc<LayerHost>,
-    layer: Arc<Layer>,
-    broker: Arc<Broker>,
     client: Arc<dyn RedisClient>,
+    inbound: Inbound,
 }
 
 impl Puller {
-    async fn run(self) -> LinkFailure {
-        let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
+    async fn run(mut self) -> LinkFailure {
         let mut turn = 0;
         loop {
-            if let Err(failure) = self.pull(&mut inbound, turn).await {
+            if let Err(failure) = self.pull(turn).await {
                 return failure;
             }
             turn += 1;
@@ -76,10 +73,11 @@ impl Puller {
     }
 
     /// Waits for a message and takes what waits behind it.
-    async fn pull(&self, inbound: &mut Inbound, turn: usize) -> Result<(), LinkFailure> {
+    async fn pull(&mut self, turn: usize) -> Result<(), LinkFailure> {
         self.wait_for_room().await;
-        let canary = self.layer.key("canary");
-        let mut keys = self.layer.commands.receivers(&self.layer.own, turn);
+        let layer = &self.inbound.layer;
+        let canary = layer.key("canary");
+        let mut keys = layer.commands.receivers(&layer.own, turn);
         keys.insert(0, canary.clone());
         let Some((key, messages)) = self.pop(keys).await? else {
             return Ok(());
@@ -88,7 +86,7 @@ impl Puller {
             if key == canary {
                 self.host.see_canary(message);
             } else {
-                inbound.take(message);
+                self.inbound.take(message);
             }
         }
         if self.takes_many || key == canary {
@@ -97,7 +95,7 @@ impl Puller {
         self.wait_for_room().await;
         let drain = Commands::drain(&key, DRAIN);
         for message in wire::members(self.client.send(drain).await?) {
-            inbound.take(&message);
+            self.inbound.take(&message);
         }
         Ok(())
     }
@@ -114,11 +112,11 @@ impl Puller {
     }
 
     async fn wait_for_room(&self) {
-        if !is_full(&self.broker) {
+        if !is_full(&self.inbound.broker) {
             return;
         }
         self.host.hold_back(true);
-        while is_full(&self.broker) {
+        while is_full(&self.inbound.broker) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.host.hold_back(false);
@@ -142,10 +140,9 @@ pub(super) async fn pubsub(
     let canary = String::from_utf8_lossy(&layer.key("canary")).into_owned();
     let subscriber = GroupSubscriber {
         host: Arc::clone(host),
-        layer: Arc::clone(layer),
-        broker: Arc::clone(broker),
         canary: canary.clone(),
         budget: WaitBudget::new(layer.clock),
+        inbound: Inbound::new(Arc::clone(layer), Arc::clone(broker)),
     };
     let task = OwnedTask(tokio::spawn(subscriber.run(messages)));
     connection.client.subscribe(vec![canary]).await?;
@@ -154,40 +151,41 @@ pub(super) async fn pubsub(
 
 struct GroupSubscriber {
     host: Arc<LayerHost>,
-    layer: Arc<Layer>,
-    broker: Arc<Broker>,
+    inbound: Inbound,
     canary: String,
     budget: WaitBudget,
 }
 
 impl GroupSubscriber {
     async fn run(mut self, mut messages: Box<dyn Messages>) -> LinkFailure {
-        let mut inbound = Inbound::new(Arc::clone(&self.layer), Arc::clone(&self.broker));
         loop {
             match messages.next().await {
                 SubscriptionEvent::Message { channel, bytes } => {
-                    self.take(&mut inbound, &channel, &bytes).await;
+                    self.take(&channel, &bytes).await;
                 }
                 SubscriptionEvent::Lagged(lost) => {
-                    let label = [("cause", "lagged")];
-                    let series = self.layer.metrics.channels_dropped.get_or_create(&label);
-                    series.inc_by(lost);
+                    let dropped = &self.inbound.layer.metrics.channels_dropped;
+                    count_all(dropped, "cause", "lagged", lost);
                 }
                 SubscriptionEvent::Ended => return LinkFailure::Ended,
             }
         }
     }
 
-    async fn take(&mut self, inbound: &mut Inbound, channel: &str, bytes: &[u8]) {
+    async fn take(&mut self, channel: &str, bytes: &[u8]) {
         if channel == self.canary {
             return self.host.see_canary(bytes);
         }
-        let Some(group) = self.layer.commands.keys().group_of(channel) else {
+        let Some(group) = self.inbound.layer.commands.keys().group_of(channel) else {
             return;
         };
-        if !self.budget.wait(|| is_full(&self.broker)).await {
-            return count(&self.layer.metrics.channels_dropped, "cause", "mailbox");
+        if !self.budget.wait(|| is_full(&self.inbound.broker)).await {
+            return count(
+                &self.inbound.layer.metrics.channels_dropped,
+                "cause",
+                "mailbox",
+            );
         }
-        inbound.hear(group, bytes);
+        self.inbound.hear(group, bytes);
     }
 }

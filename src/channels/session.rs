@@ -1,10 +1,11 @@
 //! One session over one Redis of the site, from connecting to the first thing that breaks.
 
-use super::host::{LayerHost, confirm};
+use super::host::LayerHost;
 use super::layer::Layer;
 use super::receive;
 use super::wire;
 use crate::broker::Broker;
+use crate::broker::uplink::Way;
 use crate::name::RoomName;
 use crate::redis::client::{RedisClient, RedisCommand, RedisConnection, check_role};
 use crate::redis::failure::{CommandError, LinkFailure};
@@ -12,7 +13,6 @@ use crate::redis::supervise::OwnedTask;
 use crate::redis::value::RedisValue;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Rooms joined in one go: twice as many commands of 7 KB each in the client library.
 const CHUNK: usize = 128;
@@ -23,10 +23,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// Longest time between two canaries: with `bridge.command_timeout` it bounds how late a silent Redis
 /// is noticed.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Canaries sent before the way is given up: the client library throws arrivals away under a flood,
-/// and the canary may be among them.
-const TRIES: usize = 2;
 
 /// The canary's key lives this long without the node, in seconds.
 const CANARY_SECS: &[u8] = b"60";
@@ -131,7 +127,7 @@ impl Keeper<'_> {
         let rooms = &self.host.rooms;
         let due = rooms.due(self.layer.clock.now());
         for name in &due.overdue {
-            confirm(broker, name);
+            broker.confirm(name, Way::Django);
         }
         for names in due.idle.chunks(CHUNK) {
             self.leave(names).await?;
@@ -145,7 +141,7 @@ impl Keeper<'_> {
         self.join(&wanted).await?;
         for name in &wanted {
             if rooms.confirm(name) {
-                confirm(broker, name);
+                broker.confirm(name, Way::Django);
             }
         }
         Ok(())
@@ -275,9 +271,7 @@ async fn send_canary(
     layer: &Layer,
     client: &dyn RedisClient,
 ) -> Result<(), LinkFailure> {
-    for _ in 0..TRIES {
-        let (number, mut seen) = host.health.next_canary();
-        let started = Instant::now();
+    let send = |number: u64| async move {
         let (key, text) = (layer.key("canary"), number.to_string());
         let commands = if layer.is_core {
             vec![
@@ -288,15 +282,9 @@ async fn send_canary(
             vec![RedisCommand::new("PUBLISH", [&key, text.as_bytes()])]
         };
         wire::run_all(client, commands).await?;
-        let back = seen.wait_for(|&last| last >= number);
-        if let Ok(Ok(_)) = tokio::time::timeout(layer.timeout, back).await {
-            host.health.canary_took(started.elapsed());
-            return Ok(());
-        }
-        // Full mailboxes hold the reader back: that is no fault of Redis.
-        if host.is_held_back() {
-            return Ok(());
-        }
-    }
-    Err(LinkFailure::Canary)
+        Ok(())
+    };
+    // Full mailboxes hold the reader back.
+    let is_held_back = || host.is_held_back();
+    host.health.prove(layer.timeout, send, is_held_back).await
 }

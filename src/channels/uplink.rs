@@ -18,7 +18,7 @@ impl Uplink for DjangoUplink {
     }
 
     fn reads_events(&self) -> bool {
-        self.0.destinations() > 0
+        !self.0.queues.is_empty()
     }
 
     fn said(
@@ -28,14 +28,21 @@ impl Uplink for DjangoUplink {
         event: &Arc<Event<'static>>,
         deadline: Millis,
     ) {
-        self.0.said(room, author, event, deadline);
+        for queue in &self.0.queues {
+            queue.take(room, author, event, deadline);
+        }
     }
 
     fn watch(&self, name: &RoomName) -> bool {
-        self.0.watch(name)
+        let now = self.0.clock.now();
+        self.0
+            .host(name)
+            .is_none_or(|host| host.rooms.watch(name, now, || ()))
     }
 
     fn unwatch(&self, name: &RoomName) {
-        self.0.unwatch(name);
+        if let Some(host) = self.0.host(name) {
+            host.rooms.unwatch(name, self.0.clock.now());
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! What the chats of one worker share: the reader of commands, the writer of events, and what both
 //! dialects do with a message.
 
-use super::reply::{ConnectionReply, ReplyRenderer, RoomReply};
-use crate::assistant::{Asked, Dispatcher, Prompt, ReplyTo};
-use crate::broker::uplink::Author;
+use super::reply::ChatReply;
+use crate::assistant::{Asked, Dispatcher, Prompt};
 use crate::broker::{Context, Message, Publication, Verdict};
 use crate::config::{Config, Deliver, Dialect};
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Metrics, count, count_all};
 use crate::name::RoomName;
 use crate::protocol::{self, CloseReason, ErrorCode, EventWriter, Parser, Rejected, Stamp};
 use crate::transport::{Opcode, encoder};
@@ -65,10 +64,7 @@ impl Codec {
     pub(super) fn end_turn(&mut self) {
         let CommandTally { users, systems } = std::mem::take(&mut self.tally);
         for (kind, number) in [("user", users), ("system", systems)] {
-            if number > 0 {
-                let commands = &self.metrics.commands;
-                commands.get_or_create(&[("kind", kind)]).inc_by(number);
-            }
+            count_all(&self.metrics.commands, "kind", kind, number);
         }
     }
 
@@ -105,13 +101,22 @@ impl Codec {
         cx.send_ready(publication);
     }
 
-    /// Says that a message was refused for its rate.
+    /// Counts a message that was refused.
+    pub(super) fn count_refused(&self, code: ErrorCode) {
+        count(&self.metrics.commands_refused, "reason", code.label());
+    }
+
+    /// Says that a message was refused for its rate, which has been counted.
     pub(super) fn too_many(&mut self, cx: &mut Context<'_>) {
-        self.error(cx, ErrorCode::TooMany);
+        self.say(cx, ErrorCode::TooMany);
     }
 
     fn error(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        count(&self.metrics.commands_refused, "reason", code.label());
+        self.count_refused(code);
+        self.say(cx, code);
+    }
+
+    fn say(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
         self.scratch.clear();
         self.writer.error(&mut self.scratch, code);
         let publication = self.publication(cx);
@@ -193,27 +198,16 @@ impl Codec {
 
     fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
         let sequential = self.writer.dialect() == Dialect::Django;
-        let renderer = ReplyRenderer {
+        let room = cx.room.filter(|_| self.deliver == Deliver::Room);
+        let reply = Box::new(ChatReply {
+            broker: Arc::clone(cx.broker),
+            room: room.map(|room| room.name().clone()),
+            asker: cx.author,
+            resume: sequential && room.is_none(),
             writer: self.writer,
             expiry: cx.expiry,
             clock: cx.clock,
-        };
-        let asker: Author = cx.author;
-        let broker = Arc::clone(cx.broker);
-        let reply: Box<dyn ReplyTo> = match cx.room.filter(|_| self.deliver == Deliver::Room) {
-            Some(room) => Box::new(RoomReply {
-                broker,
-                room: room.name().clone(),
-                asker,
-                renderer,
-            }),
-            None => Box::new(ConnectionReply {
-                broker,
-                asker,
-                resume: sequential,
-                renderer,
-            }),
-        };
+        });
         match self.assistant.ask(Prompt {
             room: name.clone(),
             text,

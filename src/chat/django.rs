@@ -2,7 +2,7 @@
 //! them so.
 
 use super::codec::Codec;
-use crate::broker::{Consumer, Context, Message, Role, Verdict};
+use crate::broker::{Consumer, Context, Message, Verdict};
 use crate::name::RoomName;
 
 /// A connection of dialect `django`.
@@ -23,18 +23,9 @@ pub struct DjangoPeer {
 /// Serves connections of dialect `django`.
 #[derive(Debug)]
 pub(super) struct Django<'a> {
-    codec: &'a mut Codec,
+    pub(super) codec: &'a mut Codec,
     /// `None` for a role without one, which `chat::django` does not make.
-    peer: Option<&'a DjangoPeer>,
-}
-
-impl<'a> Django<'a> {
-    pub(super) fn new(codec: &'a mut Codec, role: &'a Role) -> Self {
-        Self {
-            codec,
-            peer: role.state(),
-        }
-    }
+    pub(super) peer: Option<&'a DjangoPeer>,
 }
 
 impl Consumer for Django<'_> {
@@ -55,5 +46,9 @@ impl Consumer for Django<'_> {
         let answers = self.peer.is_none_or(|peer| peer.answers);
         let prompts = self.peer.map(|peer| &peer.prompts);
         self.codec.hear(cx, message, answers, prompts)
+    }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.codec.too_many(cx);
     }
 }

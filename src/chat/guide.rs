@@ -5,28 +5,23 @@ use crate::broker::{Consumer, Context, Message, Verdict};
 
 /// A member of a chat.
 #[derive(Debug)]
-pub(super) struct Guide<'a> {
-    codec: &'a mut Codec,
-}
-
-impl<'a> Guide<'a> {
-    pub(super) fn new(codec: &'a mut Codec) -> Self {
-        Self { codec }
-    }
-}
+pub(super) struct Guide<'a>(pub(super) &'a mut Codec);
 
 impl Consumer for Guide<'_> {
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
         if let Some(room) = cx.room {
             let name = room.name();
-            self.codec
-                .welcome(cx, name.business_id(), name.session_id());
+            self.0.welcome(cx, name.business_id(), name.session_id());
         }
         Verdict::Done
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
         let prompts = cx.room.map(|room| room.name());
-        self.codec.hear(cx, message, true, prompts)
+        self.0.hear(cx, message, true, prompts)
+    }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.0.too_many(cx);
     }
 }

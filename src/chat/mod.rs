@@ -34,6 +34,7 @@ use crate::broker::room::Room;
 use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::protocol::ErrorCode;
 use codec::Codec;
 use django::Django;
 use echo::Echo;
@@ -100,7 +101,10 @@ macro_rules! call {
     ($set:ident, $role:ident, $consumer:ident => $call:expr) => {
         match $role.kind {
             DJANGO => {
-                let mut $consumer = Django::new(&mut $set.codec, $role);
+                let mut $consumer = Django {
+                    codec: &mut $set.codec,
+                    peer: $role.state(),
+                };
                 $call
             }
             ECHO => {
@@ -120,7 +124,7 @@ macro_rules! call {
                 $call
             }
             _ => {
-                let mut $consumer = Guide::new(&mut $set.codec);
+                let mut $consumer = Guide(&mut $set.codec);
                 $call
             }
         }
@@ -148,8 +152,9 @@ impl broker::Consumers for Set {
         call!(self, role, consumer => consumer.message(cx, message))
     }
 
-    fn too_many(&mut self, _role: &mut Role, cx: &mut Context<'_>) {
-        self.codec.too_many(cx);
+    fn too_many(&mut self, role: &mut Role, cx: &mut Context<'_>) {
+        self.codec.count_refused(ErrorCode::TooMany);
+        call!(self, role, consumer => consumer.too_many(cx));
     }
 
     fn close(&mut self, role: &mut Role, cx: &mut Context<'_>) {

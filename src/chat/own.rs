@@ -1,7 +1,8 @@
-//! A consumer of the program's own: any value of its [`Consumer`], made anew for each connection.
+//! A consumer of the program's own: any value of its [`Consumer`], made anew for each connection as that begins.
 
 use super::calls::Calls;
 use crate::broker::{Caller, Consumer, Context, Message, Verdict};
+use crate::protocol::CloseReason;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,8 +16,10 @@ pub struct OwnRoute {
     calls: Arc<Calls>,
     /// The number of this route there.
     number: u16,
-    make: Arc<dyn Fn() -> Box<dyn Consumer> + Send + Sync>,
+    make: Make,
 }
+
+type Make = Arc<dyn Fn() -> Box<dyn Consumer> + Send + Sync>;
 
 impl fmt::Debug for OwnRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,46 +79,75 @@ impl OwnRoute {
 /// What is kept of a connection whose consumer is the program's own.
 pub(super) struct Own {
     caller: Arc<Caller>,
-    consumer: Box<dyn Consumer>,
+    consumer: OwnConsumer,
     calls: Arc<Calls>,
     /// The number of its route there.
     route: u16,
 }
 
+/// The consumer of one connection.
+enum OwnConsumer {
+    /// The connection has not begun.
+    Unmade(Make),
+    Made(Box<dyn Consumer>),
+}
+
 impl Own {
-    /// The consumer of one more connection of this route.
+    /// What one more connection of this route may become: nothing of the program's is called before it does.
     pub(super) fn new(route: &OwnRoute, caller: Caller) -> Self {
         Self {
             caller: Arc::new(caller),
-            consumer: (route.make)(),
+            consumer: OwnConsumer::Unmade(Arc::clone(&route.make)),
             calls: Arc::clone(&route.calls),
             route: route.number,
         }
     }
 
-    /// Calls the consumer, with the context that knows what it may ask.
+    /// Calls the consumer, with the context that knows what it may ask; `None` if there is none, as making it
+    /// panicked.
     fn call<'a, T>(
         &mut self,
         cx: &mut Context<'a>,
         call: impl FnOnce(&mut dyn Consumer, &mut Context<'a>) -> T,
-    ) -> T {
+    ) -> Option<T> {
+        let OwnConsumer::Made(consumer) = &mut self.consumer else {
+            return None;
+        };
         cx.caller = Some(Arc::clone(&self.caller));
         let _call = self.calls.begin(cx.author.worker, cx.now, self.route);
-        call(&mut *self.consumer, cx)
+        Some(call(&mut **consumer, cx))
+    }
+
+    /// As [`Own::call`], where the connection ends if there is no consumer.
+    fn ask<'a>(
+        &mut self,
+        cx: &mut Context<'a>,
+        call: impl FnOnce(&mut dyn Consumer, &mut Context<'a>) -> Verdict,
+    ) -> Verdict {
+        let verdict = self.call(cx, call);
+        verdict.unwrap_or(Verdict::Close(CloseReason::Internal))
     }
 }
 
 impl Consumer for Own {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        self.call(cx, |consumer, cx| consumer.open(cx))
+        if let OwnConsumer::Unmade(make) = &self.consumer {
+            let _call = self.calls.begin(cx.author.worker, cx.now, self.route);
+            self.consumer = OwnConsumer::Made(make());
+        }
+        self.ask(cx, |consumer, cx| consumer.open(cx))
     }
 
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
-        self.call(cx, |consumer, cx| consumer.joined(cx))
+        self.ask(cx, |consumer, cx| consumer.joined(cx))
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
-        self.call(cx, |consumer, cx| consumer.message(cx, message))
+        self.ask(cx, |consumer, cx| consumer.message(cx, message))
+    }
+
+    fn too_many(&mut self, cx: &mut Context<'_>) {
+        self.call(cx, |consumer, cx| consumer.too_many(cx));
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {

@@ -8,20 +8,27 @@ use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::name::RoomName;
-use crate::protocol::{APOLOGY, Event, EventWriter, Moment, Sender, Stamp};
+use crate::protocol::{Event, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What turns a text into a publication.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReplyRenderer {
+/// The way of the reply to one question.
+#[derive(Debug)]
+pub(super) struct ChatReply {
+    pub(super) broker: Arc<Broker>,
+    /// The name of the room that is to hear it: members may have left and come meanwhile, here and on other
+    /// nodes. `None`: the asker alone hears it.
+    pub(super) room: Option<RoomName>,
+    pub(super) asker: Author,
+    /// The connection waits for this reply before it takes its next message.
+    pub(super) resume: bool,
     pub(super) writer: EventWriter,
     pub(super) expiry: Duration,
     pub(super) clock: Clock,
 }
 
-impl ReplyRenderer {
+impl ChatReply {
     fn render(&self, text: &str) -> Publication {
         let event = Event::new(Sender::Assistant, text, Moment::from(self.clock.wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
@@ -36,54 +43,17 @@ impl ReplyRenderer {
     }
 }
 
-/// Replies into a room.
-#[derive(Debug)]
-pub(super) struct RoomReply {
-    pub(super) broker: Arc<Broker>,
-    /// The room's name: members may have left and come meanwhile, here and on other nodes.
-    pub(super) room: RoomName,
-    pub(super) asker: Author,
-    pub(super) renderer: ReplyRenderer,
-}
-
-impl ReplyTo for RoomReply {
+impl ReplyTo for ChatReply {
     fn reply(self: Box<Self>, text: String) {
-        let publication = self.renderer.render(&text);
-        if !self.broker.publish_by_name(&self.room, &publication) {
-            // Nobody is left: the delivery is owed to the asker, whose worker drops and counts it.
+        let publication = self.render(&text);
+        let broker = &self.broker;
+        let room = self.room.as_ref();
+        // Where nobody is left the delivery is owed to the asker, whose worker drops and counts it.
+        if !room.is_some_and(|room| broker.publish_by_name(room, &publication)) {
             let Author { worker, connection } = self.asker;
-            self.broker
-                .direct(worker, connection, publication, false, None);
+            broker.direct(worker, connection, publication, self.resume, None);
         }
         // Behind the reply, for an asker that stays for nothing else.
-        self.broker.answered(self.asker);
-    }
-
-    fn apologise(self: Box<Self>) {
-        self.reply(APOLOGY.to_owned());
-    }
-}
-
-/// Replies to one connection.
-#[derive(Debug)]
-pub(super) struct ConnectionReply {
-    pub(super) broker: Arc<Broker>,
-    pub(super) asker: Author,
-    /// The connection waits for this reply before it takes its next message.
-    pub(super) resume: bool,
-    pub(super) renderer: ReplyRenderer,
-}
-
-impl ReplyTo for ConnectionReply {
-    fn reply(self: Box<Self>, text: String) {
-        let publication = self.renderer.render(&text);
-        let Author { worker, connection } = self.asker;
-        self.broker
-            .direct(worker, connection, publication, self.resume, None);
-        self.broker.answered(self.asker);
-    }
-
-    fn apologise(self: Box<Self>) {
-        self.reply(APOLOGY.to_owned());
+        broker.answered(self.asker);
     }
 }

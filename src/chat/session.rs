@@ -2,13 +2,14 @@
 //! in and the bounds of every client on the way out.
 //!
 //! Backpressure: a connection whose task has `consumers.inbox` messages still to take is not read from, so TCP slows its
-//! client down. What the task says waits while the mailbox it goes into is full.
+//! client down. What the task says waits while a mailbox it goes into is full. A task that takes nothing for
+//! `consumers.held_timeout` meanwhile, or outlives its connection by `consumers.timeout`, is dropped.
 
 use crate::broker::uplink::Author;
 use crate::broker::{
     Broker, Caller, Consumer, Context, Encode, Message, Payload, Publication, Verdict,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::ConsumerSettings;
 use crate::metrics::Metrics;
 use crate::protocol::CloseReason;
@@ -20,7 +21,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::coop::consume_budget;
 
 /// What a message that waits for its task costs beside its bytes: its entry, in a queue that doubles as it grows.
 pub(crate) const RECEIVED_BYTES: usize = 2 * size_of::<Received>();
@@ -43,7 +45,10 @@ struct Inbox {
     /// Most messages that wait, each of at most `limits.message_bytes`.
     capacity: usize,
     state: Mutex<InboxState>,
+    /// For the task: a message has come, or the last one.
     changed: Notify,
+    /// For who looks after the task: it has a time to keep from here on.
+    due: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -53,14 +58,58 @@ struct InboxState {
     is_held: bool,
     /// The connection is gone: nothing more comes.
     is_over: bool,
+    /// When that was so; before, when the task took something last or the hold began.
+    since: Millis,
     /// The task has taken or said something.
     has_begun: bool,
     /// What it has taken last is being answered, for all anybody knows.
     is_answering: bool,
 }
 
+/// Why a task must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimeUp {
+    NotBegun,
+    TakesNothing,
+    Orphaned,
+}
+
+impl Inbox {
+    /// Waits until the task has not begun in time, has not taken anything in time while its connection is held for it, or
+    /// has outlived its connection for too long.
+    async fn overdue(&self, settings: &ConsumerSettings, clock: Clock) -> TimeUp {
+        let started = clock.now();
+        loop {
+            let due = {
+                let state = self.state.lock();
+                if state.is_over {
+                    Some((state.since + settings.timeout, TimeUp::Orphaned))
+                } else if !state.has_begun {
+                    Some((started + settings.timeout, TimeUp::NotBegun))
+                } else if state.is_held {
+                    Some((state.since + settings.held_timeout, TimeUp::TakesNothing))
+                } else {
+                    None
+                }
+            };
+            let now = clock.now();
+            match due {
+                Some((at, why)) if at <= now => return why,
+                // Whatever ends the wait, all is looked at again.
+                Some((at, _)) => {
+                    drop(tokio::time::timeout(at.since(now), self.due.notified()).await);
+                }
+                None => self.due.notified().await,
+            }
+        }
+    }
+}
+
 /// One connection, as its task sees it. Dropping it ends the connection with 1000, and with 1011 if the task
 /// panicked.
+///
+/// Once the connection is gone ([`Session::next`] is `None`, [`Session::send`] is false), the task has
+/// `consumers.timeout` (5 s) to end; then it is dropped where it awaits something, as it is when the node ends.
 pub struct Session {
     caller: Arc<Caller>,
     inbox: Arc<Inbox>,
@@ -97,12 +146,16 @@ impl Session {
     /// # Cancel safety
     /// No message is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Received> {
+        consume_budget().await;
         loop {
             let changed = self.inbox.changed.notified();
             let (message, is_over, is_released, has_answered) = {
                 let mut state = self.inbox.state.lock();
                 state.has_begun = true;
                 let message = state.messages.pop_front();
+                if !state.is_over {
+                    state.since = self.clock.now();
+                }
                 let has_answered = std::mem::replace(&mut state.is_answering, message.is_some());
                 let has_room = state.messages.len() <= self.inbox.capacity / 2;
                 let is_released = has_room && std::mem::take(&mut state.is_held);
@@ -122,31 +175,40 @@ impl Session {
         }
     }
 
-    /// Says something to this connection alone. Waits while the worker's mailbox is full
-    /// (`broker.mailbox_capacity`); what the client has not taken then waits in its queue (`queue.*`).
+    /// Says something to this connection alone; is the connection still there? If not, nothing is said. Waits while the
+    /// worker's mailbox is full (`broker.mailbox_capacity`), and lets other tasks have their turn; what the client has not
+    /// taken then waits in its queue (`queue.*`).
     ///
     /// # Cancel safety
     /// Either all of it is said or nothing.
-    pub async fn send<'p>(&mut self, payload: impl Into<Payload<'p>>) {
+    pub async fn send<'p>(&mut self, payload: impl Into<Payload<'p>>) -> bool {
         let frame = self.frame(payload.into());
-        self.mailbox_has_room().await;
         let Author { worker, connection } = self.author;
+        let mailboxes = self.broker.mailboxes();
+        let is_there = || !self.inbox.state.lock().is_over;
+        room_in(|| is_there() && mailboxes.is_full(worker)).await;
+        if !is_there() {
+            return false;
+        }
         let publication = self.publication(frame);
         self.broker
             .direct(worker, connection, publication, false, None);
+        true
     }
 
-    /// Says something to every member of the room, on every node. As [`Session::send`].
+    /// Says something to every member of the room, on every node, whether the connection is still there or not; is it?
+    /// Waits while the mailbox of a worker with members is full, and otherwise as [`Session::send`].
     ///
     /// # Cancel safety
     /// Either all of it is said or nothing.
-    pub async fn publish<'p>(&mut self, payload: impl Into<Payload<'p>>) {
+    pub async fn publish<'p>(&mut self, payload: impl Into<Payload<'p>>) -> bool {
         let frame = self.frame(payload.into());
-        self.mailbox_has_room().await;
         if let Some(room) = &self.caller.room {
+            room_in(|| self.broker.is_full(room)).await;
             let publication = self.publication(frame);
             self.broker.publish_by_name(room, &publication);
         }
+        !self.inbox.state.lock().is_over
     }
 
     /// Ends the connection with this code, as [`Verdict::close`] reads it, behind what was said before. The close frame
@@ -173,12 +235,13 @@ impl Session {
             event: None,
         }
     }
+}
 
-    /// Waits until the worker of this connection takes more.
-    async fn mailbox_has_room(&self) {
-        while self.broker.mailboxes().is_full(self.author.worker) {
-            tokio::time::sleep(FULL_PAUSE).await;
-        }
+/// Waits until there is room for more. Who never has to wait stops for others now and then all the same.
+async fn room_in(is_full: impl Fn() -> bool) {
+    consume_budget().await;
+    while is_full() {
+        tokio::time::sleep(FULL_PAUSE).await;
     }
 }
 
@@ -206,45 +269,65 @@ pub(crate) struct Tasks {
     control: Handle,
     metrics: Arc<Metrics>,
     settings: ConsumerSettings,
+    /// Closed when the node ends.
+    node: watch::Receiver<()>,
     /// Once the connection has begun.
     inbox: Option<Arc<Inbox>>,
 }
 
 impl Tasks {
-    /// Tasks on this runtime, each of which must take or say something within `consumers.timeout`.
+    /// Tasks on this runtime, each of which must keep the times of `settings`, for as long as there is a sender of `node`.
     pub(crate) fn new(
         begin: Begin,
         control: Handle,
         metrics: Arc<Metrics>,
         settings: ConsumerSettings,
+        node: watch::Receiver<()>,
     ) -> Self {
         Self {
             begin,
             control,
             metrics,
             settings,
+            node,
             inbox: None,
         }
     }
 
-    /// Runs the task until it ends, its connection is gone for good, or it does not begin in time.
-    async fn run(begin: Begin, session: Session, inbox: Arc<Inbox>, patience: Duration) {
-        let (broker, author) = (Arc::clone(&session.broker), session.author);
-        let task = begin(session);
-        let late = async {
-            tokio::time::sleep(patience).await;
-            if inbox.state.lock().has_begun {
-                std::future::pending::<()>().await;
+    /// Runs the task until it ends, does not keep its times, or the node ends.
+    async fn run(self, session: Session) {
+        let (broker, author, clock) = (Arc::clone(&session.broker), session.author, session.clock);
+        let inbox = Arc::clone(&session.inbox);
+        let task = (self.begin)(session);
+        // These end the connection before the task is dropped: what the session says then comes second.
+        let is_overdue = async {
+            let why = inbox.overdue(&self.settings, clock).await;
+            match why {
+                TimeUp::NotBegun => tracing::error!(
+                    "a consumer's task did not begin in time; its connection is closed with 1011"
+                ),
+                TimeUp::TakesNothing => tracing::error!(
+                    "a consumer's task takes nothing of what its client says; its connection is closed with 1011"
+                ),
+                TimeUp::Orphaned => {
+                    return tracing::warn!(
+                        "a consumer's task goes on without its connection; it is dropped"
+                    );
+                }
             }
-            tracing::error!(
-                "a consumer's task did not begin in time; its connection is closed with 1011"
-            );
-            // In front of what the session says when it is dropped.
             broker.end(author, CloseReason::Internal, None);
         };
+        let mut node = self.node.clone();
+        let has_ended = async {
+            while node.changed().await.is_ok() {}
+            broker.end(author, CloseReason::Restart, None);
+        };
+        // The task last, since it may be ready each time.
         tokio::select! {
+            biased;
+            () = is_overdue => {}
+            () = has_ended => {}
             () = task => {}
-            () = late => {}
         }
     }
 }
@@ -267,10 +350,8 @@ impl Consumer for Tasks {
             ending: CloseReason::Normal,
             farewell: None,
         };
-        self.inbox = Some(Arc::clone(&inbox));
-        let begin = Arc::clone(&self.begin);
-        self.control
-            .spawn(Self::run(begin, session, inbox, self.settings.timeout));
+        self.inbox = Some(inbox);
+        self.control.spawn(self.clone().run(session));
         Verdict::Done
     }
 
@@ -286,21 +367,27 @@ impl Consumer for Tasks {
         cx.asked = cx.asked.saturating_add(1);
         let mut state = inbox.state.lock();
         state.messages.push_back(received);
-        state.is_held = state.messages.len() >= inbox.capacity;
-        let is_held = state.is_held;
+        let is_held = state.messages.len() >= inbox.capacity;
+        if is_held {
+            (state.is_held, state.since) = (true, cx.now);
+        }
         drop(state);
         inbox.changed.notify_one();
         if is_held {
+            inbox.due.notify_one();
             Verdict::Await
         } else {
             Verdict::Done
         }
     }
 
-    fn close(&mut self, _cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_>) {
         if let Some(inbox) = &self.inbox {
-            inbox.state.lock().is_over = true;
+            let mut state = inbox.state.lock();
+            (state.is_over, state.since) = (true, cx.now);
+            drop(state);
             inbox.changed.notify_one();
+            inbox.due.notify_one();
         }
     }
 }

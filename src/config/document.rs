@@ -26,31 +26,20 @@ pub enum DocumentFormat {
 /// Every key with its value and source. Secrets are hidden.
 #[must_use]
 pub fn render(loaded: &Loaded, format: DocumentFormat) -> String {
-    let document = Document {
-        values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
-        source: &|key| Some(loaded.source(key.path)),
-    };
-    document.render(format)
+    Document::of(&loaded.config, &|key| Some(loaded.source(key.path))).render(format)
 }
 
 /// Every key with its default and its sentence.
 #[must_use]
 pub fn render_default(format: DocumentFormat) -> String {
-    let document = Document {
-        values: toml::Table::try_from(Loaded::default().config).unwrap_or_default(),
-        source: &|_| None,
-    };
-    document.render(format)
+    Document::of(&Config::default(), &|_| None).render(format)
 }
 
 /// The keys that bound something, with their values and sentences, for `supportal check`: numbers and
 /// times, without those of parts that are off.
 #[must_use]
 pub fn render_limits(loaded: &Loaded) -> String {
-    let document = Document {
-        values: toml::Table::try_from(&loaded.config).unwrap_or_default(),
-        source: &|_| None,
-    };
+    let document = Document::of(&loaded.config, &|_| None);
     keys::all()
         .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Duration))
         .filter(|key| is_on(key, &loaded.config))
@@ -85,7 +74,14 @@ struct Document<'a> {
     source: &'a dyn Fn(&Key) -> Option<Source>,
 }
 
-impl Document<'_> {
+impl<'a> Document<'a> {
+    fn of(config: &Config, source: &'a dyn Fn(&Key) -> Option<Source>) -> Self {
+        Self {
+            values: toml::Table::try_from(config).unwrap_or_default(),
+            source,
+        }
+    }
+
     fn render(&self, format: DocumentFormat) -> String {
         match format {
             DocumentFormat::Toml => self.toml(),

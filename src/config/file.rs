@@ -50,35 +50,10 @@ pub(super) fn read(path: &Path, layers: &mut Layers) {
             return layers.report(source, "", what, "");
         }
     };
-    read_root(&file, spans.get_ref(), values, layers);
+    read_section(&file, "", spans.get_ref(), &values, layers);
 }
 
-fn read_root(file: &TomlFile<'_>, spans: &DeTable<'_>, values: toml::Table, layers: &mut Layers) {
-    // In the order of the lines, so that the mistakes are listed as the file is read.
-    for (name, span) in in_order(spans) {
-        let source = file.at(span.start);
-        let inner = spans.get(name.as_str());
-        let Some(value) = values.get(&name) else {
-            continue;
-        };
-        match (keys::is_section(&name), value, inner.map(Spanned::get_ref)) {
-            (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
-                read_section(file, &name, key_spans, keys, layers);
-            }
-            (true, ..) => {
-                layers.report(source, &name, "is a section", format!("write [{name}]"));
-            }
-            (false, Value::Table(_), _) if keys::find(&name).is_none() => {
-                let sections = SECTIONS.iter().map(|section| section.name);
-                let fix = nearest_of(&name, sections)
-                    .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
-                layers.report(source, &format!("[{name}]"), "unknown section", fix);
-            }
-            _ => read_key(file, &name, span.start, inner, value, layers),
-        }
-    }
-}
-
+/// Reads the keys of a section, and the sections in it; `section`: its name, empty for the file itself.
 fn read_section(
     file: &TomlFile<'_>,
     section: &str,
@@ -86,12 +61,16 @@ fn read_section(
     values: &toml::Table,
     layers: &mut Layers,
 ) {
+    // In the order of the lines, so that the mistakes are listed as the file is read.
     for (name, span) in in_order(spans) {
         let Some(value) = values.get(&name) else {
             continue;
         };
-        let path = format!("{section}.{name}");
         let inner = spans.get(name.as_str());
+        let path = match section {
+            "" => name,
+            section => format!("{section}.{name}"),
+        };
         match (keys::is_section(&path), value, inner.map(Spanned::get_ref)) {
             (true, Value::Table(keys), Some(DeValue::Table(key_spans))) => {
                 read_section(file, &path, key_spans, keys, layers);
@@ -100,6 +79,13 @@ fn read_section(
                 let source = file.at(span.start);
                 let fix = format!("write [{}]", keys::today(&path));
                 layers.report(source, &path, "is a section", fix);
+            }
+            (false, Value::Table(_), _) if section.is_empty() && keys::find(&path).is_none() => {
+                let sections = SECTIONS.iter().map(|section| section.name);
+                let fix = nearest_of(&path, sections)
+                    .map_or_else(String::new, |known| format!("did you mean [{known}]?"));
+                let source = file.at(span.start);
+                layers.report(source, &format!("[{path}]"), "unknown section", fix);
             }
             _ => read_key(file, &path, span.start, inner, value, layers),
         }
@@ -133,6 +119,26 @@ fn read_key(
         return;
     }
     layers.set(key, value.clone(), file.at(offset));
+    let entries = spans.and_then(|spans| spans.get_ref().as_array());
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let name = format!("{}[{}]", key.path, index + 1);
+        note_lines(file, name, entry.span().start, entry.get_ref(), layers);
+    }
+}
+
+/// Notes where an entry begins, and each of its fields.
+fn note_lines(
+    file: &TomlFile<'_>,
+    name: String,
+    offset: usize,
+    value: &DeValue<'_>,
+    layers: &mut Layers,
+) {
+    for (field, inner) in value.as_table().into_iter().flatten() {
+        let name = format!("{name}.{}", field.get_ref());
+        note_lines(file, name, field.span().start, inner.get_ref(), layers);
+    }
+    layers.entries.insert(name, file.at(offset));
 }
 
 /// Where a field of an entry begins; one of a table in there has a dot in its name.

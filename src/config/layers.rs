@@ -14,6 +14,8 @@ use toml::Value;
 pub(super) struct Layers {
     pub(super) values: BTreeMap<&'static str, Value>,
     pub(super) sources: BTreeMap<&'static str, Source>,
+    /// Where an entry of a list of tables stands, and each of its fields: `routes[2]`, `routes[2].path`.
+    pub(super) entries: BTreeMap<String, Source>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     /// The name by which each key was given first, and where.
@@ -37,6 +39,22 @@ impl Layers {
             self.warnings.push(warning);
         }
         Some(key)
+    }
+
+    /// Where the value stands that a check names by this key, or what it stands in.
+    pub(super) fn source_of(&self, key: &str) -> Source {
+        let mut inner = key;
+        loop {
+            if let Some(source) = self.entries.get(inner) {
+                return source.clone();
+            }
+            let Some((outer, _)) = inner.rsplit_once('.') else {
+                break;
+            };
+            inner = outer;
+        }
+        let path = key.split('[').next().unwrap_or_default();
+        self.sources.get(path).cloned().unwrap_or_default()
     }
 
     pub(super) fn report(
@@ -70,6 +88,8 @@ impl Layers {
         let value = value::spread(key, value);
         match value::check(key, &value) {
             Ok(()) => {
+                let begins = format!("{}[", key.path);
+                self.entries.retain(|entry, _| !entry.starts_with(&begins));
                 self.values.insert(key.path, value);
                 self.sources.insert(key.path, source);
             }

@@ -110,9 +110,12 @@ section! {
     ["consumers"] ConsumerSettings {
         /// Most messages of one connection that wait for its task; while as many wait, it is not read from.
         inbox: usize = 16, restart, in 1..=INBOX_MAX;
-        /// Longest until a task takes or says something, or its connection ends with 1011; an in-line consumer that has not returned by then is logged, and `/ready` says no until it has.
+        /// Longest until a task takes or says something, or its connection ends with 1011, and longest that a task goes on without its connection before it is dropped; an in-line consumer that has not returned by then is logged, and `/ready` says no until it has.
         #[serde(with = "units::duration")]
         timeout: Duration = seconds(5), restart, in WAIT;
+        /// Longest that a task takes nothing while its connection is not read from for that reason, or that ends with 1011.
+        #[serde(with = "units::duration")]
+        held_timeout: Duration = seconds(60), restart, in WAIT;
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::environment::{self, PORT, REDIS_URL};
 use super::layers::Layers;
-use super::problem::{Error, Problem, Source};
+use super::problem::{Error, Findings, Problem, Source};
 use super::{AssistantKind, Config, file, keys, validate, value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -191,16 +191,14 @@ fn finish(mut layers: Layers, mut warnings: Vec<Problem>) -> Result<Loaded, Erro
             return Err(Error::new(layers.problems));
         }
     };
-    let findings = validate::validate(&config);
+    let findings = judge(&config);
+    let mut problems = std::mem::take(&mut layers.problems);
     let located = |mut problem: Problem| {
-        let path = problem.key.split('[').next().unwrap_or_default();
-        problem.source = layers.sources.get(path).cloned().unwrap_or_default();
+        problem.source = layers.source_of(&problem.key);
         problem
     };
     warnings.extend(findings.warnings.into_iter().map(located));
-    let mut problems = std::mem::take(&mut layers.problems);
     problems.extend(findings.errors.into_iter().map(located));
-    problems.extend(missing_files(&config).into_iter().map(located));
     if problems.is_empty() {
         Ok(Loaded {
             config,
@@ -210,6 +208,26 @@ fn finish(mut layers: Layers, mut warnings: Vec<Problem>) -> Result<Loaded, Erro
     } else {
         Err(Error::new(problems))
     }
+}
+
+/// Checks settings that a program has made itself by the rules for those that are loaded.
+///
+/// # Errors
+/// Every mistake found, each with its key and the fix.
+pub fn check(config: &Config) -> Result<(), Error> {
+    let Findings { errors, .. } = judge(config);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::new(errors))
+    }
+}
+
+/// What is wrong with the values together, and which files are missing.
+fn judge(config: &Config) -> Findings {
+    let mut findings = validate::validate(config);
+    findings.errors.extend(missing_files(config));
+    findings
 }
 
 /// A file the user names must be there when the server starts, not when the first customer asks.

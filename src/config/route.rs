@@ -2,8 +2,9 @@
 
 use super::key::{Applies, Key, KeyKind, SectionKeys};
 use super::problem::Findings;
+use super::template::{Handler, PathTemplate, TemplateFault};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The one key that is in no section.
 pub(super) const ROUTES: SectionKeys = SectionKeys {
@@ -51,21 +52,6 @@ pub enum Plain {
     Text(String),
 }
 
-/// What serves a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Handler {
-    /// The chat contract; the path must name `{business_id}` and `{session_id}`.
-    Chat,
-    /// Sends every message back as it came, text and binary (conformance suites).
-    Echo,
-    /// Sends every message of a member to all members of the room as it came, text and binary.
-    Relay,
-}
-
-/// The chat route of the guide, served when `[[routes]]` names none.
-pub const CHAT_PATH: &str = "/ws/chat/{business_id}/{session_id}/";
-
 impl Route {
     /// A route with the settings of the node.
     #[must_use]
@@ -87,75 +73,24 @@ impl Route {
 
 /// Each path can match, and no two of them the same.
 pub(super) fn check(routes: &[Route], found: &mut Findings) {
-    let mut shapes = BTreeSet::new();
-    for (index, route) in routes.iter().enumerate() {
+    let mut templates: Vec<(&str, PathTemplate)> = Vec::with_capacity(routes.len());
+    for (index, Route { path, handler, .. }) in routes.iter().enumerate() {
         let key = format!("routes[{}].path", index + 1);
-        let path = &route.path;
-        if !path.starts_with('/') {
-            let fix = format!("write \"/{path}\"");
-            found.error(&key, format!("{path:?} does not begin with `/`"), fix);
-        }
-        if path.contains(['?', '#', '%'])
-            || path.chars().any(|c| c.is_whitespace() || c.is_control())
-        {
-            let what = format!("{path:?} has characters that a decoded path does not keep");
-            found.error(
-                &key,
-                what,
-                "write the path alone, without query, `%` or spaces",
-            );
-        }
-        check_placeholders(&key, route, found);
-        let shape = shape(path);
-        if !shapes.insert(shape) {
-            let what = format!("{path:?} matches the same paths as an earlier route");
-            found.error(&key, what, "remove one of the two");
-        }
-    }
-}
-
-/// A path with its parts without their names: two of one shape match the same paths.
-fn shape(path: &str) -> String {
-    let part = |segment: &str| match placeholder(segment) {
-        Some(kind) => format!("{{{kind}}}"),
-        None => segment.to_owned(),
-    };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
-}
-
-/// The type of a placeholder; empty for the ids of a chat.
-fn placeholder(segment: &str) -> Option<&str> {
-    let part = segment.strip_prefix('{')?.strip_suffix('}')?;
-    match part.split_once(':') {
-        None => ["business_id", "session_id"].contains(&part).then_some(""),
-        Some((_, kind)) => ["int", "slug", "uuid"].contains(&kind).then_some(kind),
-    }
-}
-
-fn check_placeholders(key: &str, route: &Route, found: &mut Findings) {
-    let path = &route.path;
-    let count = |name: &str| path.split('/').filter(|segment| *segment == name).count();
-    let known = ["{business_id}", "{session_id}"];
-    for segment in path
-        .split('/')
-        .filter(|segment| segment.contains(['{', '}']))
-    {
-        if placeholder(segment).is_none() {
-            let fix = "placeholders are the whole segments {business_id}, {session_id}, {name:int}, {name:slug} and {name:uuid}";
-            found.error(key, format!("{segment:?} is not a placeholder"), fix);
-        }
-    }
-    for name in known {
-        if route.handler == Handler::Chat && count(name) == 0 {
-            let what = format!("a chat route without {name} has no room");
+        let template = match PathTemplate::parse(path, Some(*handler)) {
+            Ok(template) => template,
+            Err(TemplateFault { what, fix }) => {
+                found.error(key, what, fix);
+                continue;
+            }
+        };
+        if let Some((twin, _)) = templates.iter().find(|(_, twin)| twin.overlaps(&template)) {
+            let what = format!("{path:?} matches the same paths as an earlier route, {twin:?}");
             found.error(
                 key,
                 what,
-                format!("add the segment {name}, as in {:?}", CHAT_PATH),
+                "remove one of the two, or tell them apart by another segment",
             );
         }
-        if count(name) > 1 {
-            found.error(key, format!("{name} appears twice"), "keep one of them");
-        }
+        templates.push((path, template));
     }
 }

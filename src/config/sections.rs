@@ -10,8 +10,9 @@ use super::key::SectionKeys;
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
-use super::route::{CHAT_PATH, Handler, ROUTES, Route};
+use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
+use super::template::{CHAT_PATH, Handler};
 use serde::{Deserialize, Serialize};
 
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.

@@ -288,7 +288,14 @@ fn check_tables(
     let heading = format!("write [[{}]] with {}", key.path, fields.join(", "));
     let Value::Array(entries) = value else {
         let what = format!("{} is not an array of tables", show(value));
-        return Err(vec![Mistake::new(what, heading)]);
+        // The environment and a flag have one line, and are read as TOML: what JSON writes is another text.
+        let needed = fields.iter().filter(|field| !keys::is_section(field));
+        let one_line: Vec<String> = needed.map(|field| format!("{field} = …")).collect();
+        let fix = format!(
+            "{heading}; in one line, as in the environment: [{{ {} }}]",
+            one_line.join(", ")
+        );
+        return Err(vec![Mistake::new(what, fix)]);
     };
     let mut mistakes = Vec::new();
     for (index, entry) in entries.iter().enumerate() {

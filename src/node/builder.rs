@@ -6,12 +6,13 @@ use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings};
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load};
 use crate::metrics::Metrics;
 use crate::server;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// The way to a node with consumers or an assistant of one's own: [`Server::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +83,7 @@ impl Server {
 
 /// A node that is being described.
 pub struct Builder {
-    config: Config,
+    pub(super) config: Config,
     assistant: Option<Arc<dyn Assistant>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
@@ -103,7 +104,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     /// The settings; without, the defaults: the guide's chat on 127.0.0.1:8000, the operator's listener on
     /// 127.0.0.1:9000. Settings that come from files and the environment are read by
-    /// [`config::load`](crate::config::load), which also checks them.
+    /// [`config::load`](crate::config::load). Wherever they come from, [`Builder::start`] checks them.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -129,7 +130,8 @@ impl Builder {
     /// on the control plane until it ends. Both ways are bounded: a connection whose task has `consumers.inbox` (16)
     /// messages still to take is not read from, and what the task says waits for room. The connection ends with 1000
     /// when its [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
-    /// `consumers.timeout` (5 s). When the connection is gone, [`Session::next`] is `None`.
+    /// `consumers.timeout` (5 s), or takes nothing for `consumers.held_timeout` (60 s) while it is not read from. When the
+    /// connection is gone, [`Session::next`] is `None` and the task has `consumers.timeout` to end before it is dropped.
     #[must_use]
     pub fn route_async<T>(
         mut self,
@@ -180,29 +182,34 @@ impl Builder {
     /// tokio runtime with time and I/O, which becomes the control plane.
     ///
     /// # Errors
-    /// When a template is wrong or matches the same paths as another, or settings of a route are ([`Error::Server`]), or an address, a thread, a
-    /// descriptor or a file that the configuration names cannot be had.
+    /// When settings break a rule ([`Error::Settings`] names all that do), when a template is wrong or matches the same
+    /// paths as another, or settings of a route are wrong ([`Error::Server`]), or when an address, a thread, a descriptor
+    /// or a file that the configuration names cannot be had. Of a node that does not start nothing is left running.
     ///
     /// # Cancel safety
-    /// As [`Node::start`].
+    /// Dropping it leaves the worker threads running; they end with the process.
     pub async fn start(self) -> Result<Node, Error> {
+        load::check(&self.config)?;
         let config = Arc::new(MachineFacts::gather().resolve(&self.config));
         let handle = Handle::current();
-        let assistant = match self.assistant {
-            Some(assistant) => Dispatcher::with(&handle, &config.assistant, assistant),
-            None => Dispatcher::start(&handle, &config.assistant)?,
-        };
         let metrics = Arc::new(Metrics::new());
+        let node = watch::Sender::new(());
+        let (settings, panics) = (&config.assistant, &metrics.panics);
+        let assistant = match self.assistant {
+            Some(assistant) => Dispatcher::with(&handle, settings, panics, assistant),
+            None => Dispatcher::start(&handle, settings, panics)?,
+        };
         let mut routes = self.routes;
         for (template, begin) in self.tasks {
             let settings = config.consumers.clone();
-            let tasks = Tasks::new(begin, handle.clone(), Arc::clone(&metrics), settings);
+            let (counted, life) = (Arc::clone(&metrics), node.subscribe());
+            let tasks = Tasks::new(begin, handle.clone(), counted, settings, life);
             let make = move || Box::new(tasks.clone()) as Box<dyn Consumer>;
             routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
-            settle(&config, self.settings, &mut routes).map_err(server::Error::Routes)?;
-        Node::compose(config, of_routes.into(), metrics, assistant, routes).await
+            settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
+        Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
     }
 }
 

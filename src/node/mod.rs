@@ -5,10 +5,13 @@
 
 mod builder;
 mod ending;
+mod serve;
+mod signals;
 mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
+pub use signals::Signals;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
@@ -17,22 +20,25 @@ use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, Visitors};
+use crate::server::{self, Entrance, HandshakePolicy, Visitors};
 use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::watch::Sender;
+use tokio::task::JoinError;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The settings contradict each other, or the rules that those of files obey; all of it is named.
+    #[error(transparent)]
+    Settings(#[from] problem::Error),
     /// The public side cannot be opened.
     #[error(transparent)]
     Server(#[from] server::Error),
@@ -51,6 +57,12 @@ pub enum Error {
     /// There is no worker to listen.
     #[error(transparent)]
     Listen(#[from] worker::NobodyListens),
+    /// The system gives no thread, or no descriptor, to the control plane.
+    #[error("cannot start the control plane")]
+    Control(#[source] io::Error),
+    /// The control plane's own code panicked.
+    #[error("the control plane ended")]
+    ControlEnded(#[from] JoinError),
     /// A worker thread has ended by a panic outside a connection's code: its rooms are gone.
     #[error("a worker thread ended; whoever supervises this process starts it anew")]
     WorkerEnded,
@@ -65,6 +77,8 @@ pub struct Node {
     visitors: Visitors,
     admin: AdminListener,
     parts: NodeParts,
+    /// Dropped at the end, and the tasks of the program's own with it.
+    tasks: Sender<()>,
 }
 
 /// What has to be ended.
@@ -87,40 +101,29 @@ struct NodeParts {
 }
 
 impl Node {
-    /// Binds both listeners and starts the workers, the assistant and the bridge. Zeros that mean "as the machine
-    /// offers" must have been resolved ([`MachineFacts::resolve`](crate::banner::MachineFacts::resolve)). Clients wait
-    /// at the listener until [`Node::run`]. Must be called on the control plane's runtime.
-    ///
-    /// # Errors
-    /// When an address, a thread, a descriptor or a file that the configuration names cannot be had.
-    ///
-    /// # Cancel safety
-    /// Dropping it leaves the worker threads running; they end with the process.
-    pub async fn start(config: Arc<Config>) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::new());
-        let assistant = Dispatcher::start(&Handle::current(), &config.assistant)?;
-        let of_routes = config.of_routes().map_err(server::Error::Routes)?;
-        Self::compose(config, of_routes.into(), metrics, assistant, Vec::new()).await
-    }
-
-    /// As [`Node::start`], with this assistant and routes of the program's own; `of_routes` holds on those that have
-    /// settings of their own.
+    /// Binds both listeners and starts the workers and the bridge, with this assistant and these routes of the program's
+    /// own; `of_routes` holds on the routes that have settings of their own.
     async fn compose(
         config: Arc<Config>,
         of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
+        tasks: Sender<()>,
     ) -> Result<Self, Error> {
         let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
+        let has_own = !own.is_empty();
+        // All that can be refused is refused before anything runs.
+        let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let (listener, address) = server::listen(&config)?;
+        let admin = admin::listen(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
             limits.connections_per_ip,
         ));
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
-        if !own.is_empty() {
+        if has_own {
             let (broker, timeout) = (Arc::clone(&parts.broker), parts.config.consumers.timeout);
             let closing = parts.closing.subscribe();
             tokio::spawn(watch::watch(calls, broker, parts.clock, timeout, closing));
@@ -130,17 +133,18 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
-            own,
+            policy,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener)?;
-        let admin = AdminListener::bind(parts.sources()).await?;
+        let (door, visitors) = server::open(entrance, listener);
+        let admin = AdminListener::new(admin, parts.sources());
         Ok(Self {
             address,
             door,
             visitors,
             admin,
             parts,
+            tasks,
         })
     }
 
@@ -162,13 +166,14 @@ impl Node {
     /// ([`notice`](crate::config::ServerSettings::notice)), the listener closes once everybody who waits there is let in, and
     /// all connections are closed with 1012, spread over two thirds of what is left of `server.drain_grace`; what
     /// is queued for them is written. Returns when the last one is gone or the grace is over. `stop` ends that at
-    /// once. The operator is answered until the end.
+    /// once. The operator is answered until the end, with which the tasks of [`Builder::route_async`] are dropped.
     ///
     /// # Errors
     /// When a worker thread has ended: the others are drained, then the process is better begun anew.
     ///
     /// # Cancel safety
-    /// Dropping it leaves the worker threads and the operator's listener running; they end with the process.
+    /// Dropping it leaves the worker threads and the operator's listener running; they end with the process. The tasks
+    /// of [`Builder::route_async`] are dropped.
     pub async fn run(
         self,
         drain: impl Future<Output = Ending>,
@@ -183,6 +188,7 @@ impl Node {
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
         parts.end(ending, self.visitors, stop).await;
+        drop(self.tasks);
         admin.abort();
         if is_whole {
             Ok(())

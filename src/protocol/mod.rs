@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use supportal::config::Dialect;
-//! use supportal::internal::protocol::{Moment, Parser, Stamp, Writer};
+//! use supportal::internal::protocol::{EventWriter, Moment, Parser, Stamp};
 //!
 //! let mut payload = br#"{"message": "Hello", "type": "user"}"#.to_vec();
 //! let mut parser = Parser::new();
@@ -16,7 +16,7 @@
 //!
 //! let mut out = Vec::new();
 //! let event = command.event(Moment::from((1_704_110_400, 0)));
-//! Writer::new(Dialect::Guide).event(&mut out, &event, &mut Stamp::new(0, 0));
+//! EventWriter::new(Dialect::Guide).event(&mut out, &event, &mut Stamp::new(0, 0));
 //! assert_eq!(
 //!     out,
 //!     br#"{"message":"Hello","sender":"user","timestamp":"2024-01-01T12:00:00Z"}"#

@@ -22,6 +22,18 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Those at these addresses.
+    ///
+    /// # Errors
+    /// As [`Deployment::new`].
+    pub fn all<'a>(
+        addresses: impl IntoIterator<Item = &'a RedisAddress>,
+        settings: &config::BridgeSettings,
+    ) -> Result<Vec<Self>, Error> {
+        let addresses = addresses.into_iter();
+        addresses.map(|at| Self::new(at, settings)).collect()
+    }
+
     /// From an address and the settings.
     ///
     /// # Errors

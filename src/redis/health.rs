@@ -10,9 +10,14 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Labels of metrics: the place in the list of addresses. Further ones share one.
 const LABELS: [&str; crate::config::bridge::LINKS_MAX] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+
+/// Canaries sent before the way is given up: fred throws arrivals away under a flood, and the canary
+/// may be among them.
+const TRIES: usize = 2;
 
 /// The label of the Redis at a place of its list.
 pub(crate) fn label(index: usize) -> &'static str {
@@ -113,23 +118,40 @@ impl LinkHealth {
         is_news
     }
 
-    /// The number of the next canary, and how to hear of those that come back.
-    pub(crate) fn next_canary(&self) -> (u64, watch::Receiver<u64>) {
-        let number = self.canaries.fetch_add(1, Ordering::Relaxed) + 1;
-        (number, self.seen.subscribe())
+    /// Has `send` send a canary, and another if the first one is not back within `timeout`.
+    /// `is_held_back`: this node does not read, which is no fault of Redis.
+    ///
+    /// # Errors
+    /// What `send` says, or [`LinkFailure::Canary`] if neither comes back.
+    pub(crate) async fn prove<S: Future<Output = Result<(), LinkFailure>>>(
+        &self,
+        timeout: Duration,
+        send: impl Fn(u64) -> S,
+        is_held_back: impl Fn() -> bool,
+    ) -> Result<(), LinkFailure> {
+        for _ in 0..TRIES {
+            let number = self.canaries.fetch_add(1, Ordering::Relaxed) + 1;
+            let mut seen = self.seen.subscribe();
+            let started = Instant::now();
+            send(number).await?;
+            let back = seen.wait_for(|&last| last >= number);
+            if let Ok(Ok(_)) = tokio::time::timeout(timeout, back).await {
+                let took = started.elapsed();
+                self.state.lock().canary = Some(took);
+                let series = self.took.get_or_create(&self.series);
+                series.set(took.as_secs_f64());
+                return Ok(());
+            }
+            if is_held_back() {
+                return Ok(());
+            }
+        }
+        Err(LinkFailure::Canary)
     }
 
     /// This one came back.
     pub(crate) fn see_canary(&self, number: u64) {
         self.seen.send_replace(number);
-    }
-
-    /// And it took that long.
-    pub(crate) fn canary_took(&self, took: Duration) {
-        self.state.lock().canary = Some(took);
-        self.took
-            .get_or_create(&self.series)
-            .set(took.as_secs_f64());
     }
 
     /// What is known, with what its owner knows.

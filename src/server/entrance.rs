@@ -1,6 +1,8 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::origin::Allowed;
+use super::route::Router;
 use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -19,10 +21,36 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
-    /// Routes of the program's own, behind those of the configuration.
-    pub own: Vec<OwnRoute>,
+    /// Which handshakes are accepted.
+    pub policy: HandshakePolicy,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
+}
+
+/// Which handshakes are accepted: the routes and the origins, checked and compiled. Made before anything runs, since
+/// they may be refused.
+#[derive(Debug)]
+pub struct HandshakePolicy {
+    pub(super) router: Router,
+    pub(super) allowed: Allowed,
+    /// Routes of the program's own, behind those of the configuration.
+    pub(super) own: Vec<OwnRoute>,
+}
+
+impl HandshakePolicy {
+    /// The routes of the configuration and of the program.
+    ///
+    /// # Errors
+    /// One sentence: a template is wrong, or two routes could match one path, or an origin is none.
+    pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
+        let templates = own.iter().map(|own| (own.template(), own.settings()));
+        let router = Router::with(&config.routes_or_default(), templates);
+        Ok(Self {
+            router: router?,
+            allowed: Allowed::new(&config.origin.allowed)?,
+            own,
+        })
+    }
 }
 
 impl Entrance {

@@ -13,7 +13,7 @@ pub mod page;
 pub mod route;
 mod service;
 
-pub use entrance::Entrance;
+pub use entrance::{Entrance, HandshakePolicy};
 
 use crate::config::Config;
 use crate::worker::Listener;
@@ -37,9 +37,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The routes contradict each other.
-    #[error("routes: {0}")]
-    Routes(String),
+    /// The routes contradict each other, or a route or an origin is wrong.
+    #[error("{0}")]
+    Policy(String),
 }
 
 /// Opens the public listener: the kernel takes connections from here on. Also its address, with the port that the
@@ -61,13 +61,10 @@ pub type Visitors = mpsc::Receiver<Infallible>;
 
 /// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
 /// serves. Must be called on the control plane's runtime.
-///
-/// # Errors
-/// When the routes contradict each other.
-pub fn open(entrance: Entrance, listener: TcpListener) -> Result<(Listener, Visitors), Error> {
+pub fn open(entrance: Entrance, listener: TcpListener) -> (Listener, Visitors) {
     let handshake_timeout = entrance.config.server.handshake_timeout;
-    let service = HandshakeService::new(entrance).map_err(Error::Routes)?;
+    let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
     let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
-    Ok((Listener::new(listener, gate, handshake_timeout), visitors))
+    (Listener::new(listener, gate, handshake_timeout), visitors)
 }

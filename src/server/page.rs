@@ -26,34 +26,27 @@ struct Asset {
     shared: bool,
 }
 
-const HTML: Asset = Asset {
-    content_type: "text/html; charset=utf-8",
-    body: include_bytes!("page/index.html"),
-    shared: false,
-};
+impl Asset {
+    const fn own(content_type: &'static str, body: &'static [u8]) -> Self {
+        Self {
+            content_type,
+            body,
+            shared: false,
+        }
+    }
+}
 
-const STYLE: Asset = Asset {
-    content_type: "text/css; charset=utf-8",
-    body: include_bytes!("page/chat.css"),
-    shared: false,
-};
-
-const SCRIPT: Asset = Asset {
-    content_type: "text/javascript; charset=utf-8",
-    body: include_bytes!("page/chat.js"),
-    shared: false,
-};
-
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+const HTML: Asset = Asset::own(
+    "text/html; charset=utf-8",
+    include_bytes!("page/index.html"),
+);
+const STYLE: Asset = Asset::own("text/css; charset=utf-8", include_bytes!("page/chat.css"));
+const SCRIPT: Asset = Asset::own(SCRIPT_TYPE, include_bytes!("page/chat.js"));
+const ICON: Asset = Asset::own("image/svg+xml", include_bytes!("page/icon.svg"));
 const CLIENT: Asset = Asset {
-    content_type: "text/javascript; charset=utf-8",
-    body: include_bytes!("page/client.js"),
     shared: true,
-};
-
-const ICON: Asset = Asset {
-    content_type: "image/svg+xml",
-    body: include_bytes!("page/icon.svg"),
-    shared: false,
+    ..Asset::own(SCRIPT_TYPE, include_bytes!("page/client.js"))
 };
 
 /// What a path stands for.

@@ -7,9 +7,8 @@
 use super::Entrance;
 use super::admission::{Full, Permit};
 use super::first_read;
-use super::origin::Allowed;
 use super::page;
-use super::route::{self, Router, Target};
+use super::route::{self, Target};
 use crate::broker::{Caller, Identity, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
@@ -30,8 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
-    router: Router,
-    allowed: Allowed,
     uri_bytes: usize,
     django: Option<Vec<Exists>>,
     /// The number of the settings of dialect `django`'s one route.
@@ -45,12 +42,6 @@ pub(super) struct Upgrade {
     pub(super) role: Role,
     pub(super) room: Option<RoomName>,
     pub(super) permit: Permit,
-}
-
-/// A connection before it is admitted.
-struct UnadmittedConnection {
-    role: Role,
-    room: Option<RoomName>,
 }
 
 /// Why a request is not served.
@@ -82,10 +73,8 @@ impl RefusedRequest {
 
     const fn later(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
         Self {
-            status,
-            reason,
-            label,
             hint: Hint::RetryAfter,
+            ..Self::new(status, label, reason)
         }
     }
 }
@@ -107,20 +96,15 @@ fn retry_after() -> HeaderValue {
 }
 
 impl HandshakeService {
-    pub(super) fn new(entrance: Entrance) -> Result<Self, String> {
+    pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
-        let own = entrance.own.iter();
-        let own = own.map(|route| (route.template(), route.settings()));
-        let router = Router::with(&config.routes_or_default(), own)?;
-        Ok(Self {
-            django_settings: router.settings_of(CHAT_PATH),
-            router,
-            allowed: Allowed::new(&config.origin.allowed)?,
+        Self {
+            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
             django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
             visits: AtomicU64::new(0),
             entrance,
-        })
+        }
     }
 
     /// Answers a request; an accepted upgrade also goes into `upgrade`. `peer` as admission counts.
@@ -210,7 +194,7 @@ impl HandshakeService {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some(visitor) = self.connection_for(path) else {
+        let Some((role, room)) = self.connection_for(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -221,7 +205,7 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
-        if !self.allowed.admits(head.value("origin")) {
+        if !self.entrance.policy.allowed.admits(head.value("origin")) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -246,24 +230,19 @@ impl HandshakeService {
                     )
                 }
             })?;
-        let upgrade = Upgrade {
-            role: visitor.role,
-            room: visitor.room,
-            permit,
-        };
-        Ok(Some((offer, upgrade)))
+        Ok(Some((offer, Upgrade { role, room, permit })))
     }
 
     /// Who comes to this path, if it is a WebSocket's.
-    fn connection_for(&self, path: &str) -> Option<UnadmittedConnection> {
+    fn connection_for(&self, path: &str) -> Option<(Role, Option<RoomName>)> {
         if let Some(exists) = &self.django
             && let Some(target) = route::match_django(path)
         {
-            let mut connection = self.django_connection(exists, target);
-            connection.role.settings = self.django_settings;
-            return Some(connection);
+            let (mut role, room) = self.django_connection(exists, target);
+            role.settings = self.django_settings;
+            return Some((role, room));
         }
-        let matched = self.router.match_path(path)?;
+        let matched = self.entrance.policy.router.match_path(path)?;
         let mut role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
@@ -274,22 +253,19 @@ impl HandshakeService {
                     parameters: matched.parameters,
                     room: matched.room.clone(),
                 };
-                chat::own(self.entrance.own.get(number)?, caller)
+                chat::own(self.entrance.policy.own.get(number)?, caller)
             }
         };
         role.settings = matched.settings;
         let has_room = matched.target != Target::BuiltIn(Handler::Echo);
-        Some(UnadmittedConnection {
-            role,
-            room: matched.room.filter(|_| has_room),
-        })
+        Some((role, matched.room.filter(|_| has_room)))
     }
 
     fn django_connection(
         &self,
         exists: &[Exists],
         target: route::DjangoTarget,
-    ) -> UnadmittedConnection {
+    ) -> (Role, Option<RoomName>) {
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -305,10 +281,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        UnadmittedConnection {
-            role,
-            room: joined.room,
-        }
+        (role, joined.room)
     }
 
     fn refuse(&self, refused: RefusedRequest) -> Response<Body<Bytes>> {

@@ -2,7 +2,7 @@
 //! handshake.
 //!
 //! Not for sockets, time or chat: everything here is a function of bytes, so that a test feeds it
-//! bytes. Called by the worker (floor 4: [`decoder`], [`encoder`]) and the server (floor 5:
+//! bytes. Called by the worker (floor 5: [`decoder`], [`encoder`]) and the server (floor 6:
 //! [`handshake`]). Limits: `limits.message_bytes`, `limits.fragments`. Source: RFC 6455; probes
 //! that fastwebsockets 0.10.0 fails are rows of `tests/cases/frames/`. No other module imports
 //! fastwebsockets.

@@ -57,13 +57,14 @@ pub(super) enum WriteSide {
 /// How far a connection is on its way through its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It takes part in its room, and is welcomed once other nodes' publications reach that.
+    /// The connection takes part in its room, and is welcomed once other nodes' publications reach that.
     Joining,
-    /// It takes part in its room.
+    /// The connection takes part in its room.
     Open,
-    /// It says nothing more, and gets what its room was told before: it leaves after that.
+    /// The connection says nothing more, and gets what its room was told before: it leaves after that.
     Ending,
-    /// It takes no more deliveries: it has left its room, or never had one. The close frame may go out.
+    /// The connection takes no more deliveries: it has left its room, or never had one. The close frame may go
+    /// out.
     Left,
 }
 

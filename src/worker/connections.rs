@@ -90,7 +90,7 @@ impl<P: Port> Connections<P> {
         }
         if alive.is_none() {
             if !client.connection.has_said_close() {
-                // It reads nothing: what the kernel holds for it is given up too.
+                // The peer reads nothing: what the kernel holds for it is given up too.
                 client.socket.forsake();
             }
             let ended = client.ended();
@@ -141,7 +141,7 @@ impl<P: Port> Connections<P> {
     }
 
     /// The peer has sent its last byte, and may still read: what it said before counts, and it gets what
-    /// it waits for. Its own messages at once, or within `bridge.order_timeout` where all nodes have
+    /// it waits for. The peer's own messages at once, or within `bridge.order_timeout` where all nodes have
     /// one order, and the replies to its questions within `assistant.timeout`. Once both are
     /// written, or that time is over, the connection ends.
     pub(super) fn finish(&mut self, key: u64, now: Millis) {
@@ -263,7 +263,7 @@ impl<P: Port> Connections<P> {
                     let ended = client.ended();
                     self.agenda.mark_gone(key, ended);
                 } else if client.take_unread() {
-                    // Its answer may be behind what was not read while the connection had to wait.
+                    // The peer's answer may be behind what was not read while the connection had to wait.
                     self.agenda.read_again(key);
                 }
             }

@@ -7,6 +7,7 @@ use super::port::Port;
 use super::turn::Worker;
 use crate::broker::room::Room;
 use crate::broker::{Consumers, Publication, Role, RoomSlot};
+use crate::name::RoomName;
 use crate::panics::caught;
 use crate::protocol::CloseReason;
 use std::sync::Arc;
@@ -76,10 +77,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Lets a connection's consumer know that the connection is gone, and drops what it kept of that. A panic in
     /// there is counted.
-    pub(super) fn contained_closing(&mut self, key: u64, room: Option<&Arc<Room>>) {
+    pub(super) fn contained_closing(&mut self, key: u64, left: Option<&RoomName>) {
         let close = || {
-            self.consult(key, |context, role, _left| {
-                context.closed(key, role, room);
+            self.consult(key, |context, role, _none| {
+                context.closed(key, role, left);
                 role.end();
             })
         };

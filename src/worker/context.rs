@@ -10,6 +10,7 @@ use crate::broker::{
 };
 use crate::clock::{Clock, Millis};
 use crate::metrics::{Metrics, count};
+use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{MessageKind, Opcode, encoder};
 
@@ -106,6 +107,7 @@ impl<C: Consumers> WorkerContext<C> {
                 connection: ConnectionKey(key),
             },
             room,
+            left: None,
             clock: self.clock,
             now: self.now,
             expiry: self.expiry,
@@ -145,8 +147,9 @@ impl<C: Consumers> WorkerContext<C> {
     }
 
     /// Lets a consumer know that its connection is gone.
-    pub(super) fn closed(&mut self, key: u64, role: &mut Role, room: Option<&Arc<Room>>) {
-        let (consumers, mut cx, _) = self.present(key, room);
+    pub(super) fn closed(&mut self, key: u64, role: &mut Role, left: Option<&RoomName>) {
+        let (consumers, mut cx, _) = self.present(key, None);
+        cx.left = left;
         consumers.close(role, &mut cx);
     }
 }

@@ -1,7 +1,7 @@
 //! What the members of one room are to be written: publications and asides as they come
 //! ([`Gathering`]), and those that are being written ([`FanOut`]).
 //!
-//! An aside is for one member alone: an error, an answer, a pong. It keeps its place among the room's
+//! An aside is for one member alone: an error, an answer, a pong. An aside keeps its place among the room's
 //! publications, and none of them has to be written earlier for its sake: a member with asides gets
 //! one write that has all in order, the others get the publications.
 //!
@@ -159,7 +159,7 @@ impl Gathering {
 #[derive(Debug)]
 pub(super) struct FanOut {
     pub(super) frames: Vec<Delivery>,
-    /// Their numbers.
+    /// The frames' numbers.
     pub(super) sequences: Vec<u32>,
     /// Numbers of those that have become too old for the members still to be served.
     pub(super) late: Vec<u32>,

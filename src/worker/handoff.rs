@@ -19,7 +19,7 @@ pub struct Handoff<S = <TcpPort as Port>::Socket> {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// Its way to the worker that was chosen for it.
+    /// The connection's way to the worker that was chosen for it.
     pub passage: Passage,
     /// Given back through [`Supplies::on_close`](super::Supplies::on_close) when the connection is gone.
     pub peer: u64,

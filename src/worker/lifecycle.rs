@@ -162,7 +162,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             let said = self.connections.clients.get_mut(key);
             let said = said.filter(|client| client.connection.has_said_close());
             let ended = match said.and_then(|client| client.connection.ending()) {
-                // It only did not wait for the peer's answer.
+                // The connection only did not wait for the peer's answer.
                 Some(reason) if ended == Ended::Shutdown => Ended::Closed(reason),
                 _ => ended,
             };

@@ -35,8 +35,8 @@ const FIRST_READ: usize = 8 * 1024;
 /// The first and the longest pause after a failed accept.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Who decides about clients that are no connections yet: the server. It is asked on a worker's thread, so it
-/// never waits.
+/// Who decides about clients that are no connections yet: the server. Asked on a worker's thread, the
+/// gate never waits.
 pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
     /// May the handshake of this new socket begin? If so, the socket, and what its peer counts as: exactly one
     /// [`Gate::leave`] or [`Gate::serve`] follows. If not, the peer has been told.
@@ -68,7 +68,7 @@ pub struct Accepted {
     pub role: Role,
     /// The room it joins.
     pub room: Option<RoomName>,
-    /// Its way to the worker it belongs to.
+    /// The connection's way to the worker it belongs to.
     pub passage: Passage,
 }
 

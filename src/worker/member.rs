@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     pub(super) index: u32,
-    /// Low half of the room's sequence when it joined: later publications are for it. RoomMembers and
+    /// Low half of the room's sequence when it joined: later publications are for it. Members and
     /// publications in flight are never 2^31 publications apart, so the half tells the order.
     pub(super) joined: u32,
 }

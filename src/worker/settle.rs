@@ -235,7 +235,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             room
         });
         if is_first {
-            self.contained_closing(key, room.as_ref());
+            self.contained_closing(key, room.as_ref().map(|room| room.name()));
         }
     }
 }

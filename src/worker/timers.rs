@@ -55,7 +55,7 @@ impl Timers {
             return;
         }
         // After a pause longer than the wheel every slot is due once.
-        let from = self.done.max(current.saturating_sub(SLOTS as u64 - 1));
+        let from = self.done.max(current.saturating_sub(SLOTS as u64));
         for slot in from + 1..=current {
             if let Some(keys) = self.slots.get_mut((slot % SLOTS as u64) as usize) {
                 self.armed -= keys.len();
@@ -129,6 +129,17 @@ mod tests {
         let mut keys = fired(&mut timers, 10_000_000);
         keys.sort_unstable();
         assert_eq!(keys, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pause_longer_than_the_wheel_passes_over_no_slot() {
+        for now in (51_200..53_000).step_by(100) {
+            let mut timers = Timers::new(Millis(0));
+            for deadline in 1..SLOTS as u64 {
+                timers.arm(Millis(deadline * SLOT_MILLIS), deadline);
+            }
+            assert_eq!(fired(&mut timers, now).len(), SLOTS - 1, "at {now}");
+        }
     }
 
     proptest! {

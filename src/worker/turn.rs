@@ -147,7 +147,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         Ok(())
     }
 
-    /// Its drain is over: nobody is left, and nobody waits at the listener.
+    /// The worker's drain is over: nobody is left, and nobody waits at the listener.
     pub(super) fn is_done(&self) -> bool {
         self.drain.is_some() && self.connections.clients.is_empty() && self.listener.is_none()
     }

@@ -12,7 +12,7 @@ use crate::broker::Consumers;
 use crate::broker::ledger::Cause;
 use crate::broker::placement::Passage;
 use crate::clock::Millis;
-use crate::metrics::{Labelled, Metrics};
+use crate::metrics::{Metrics, declare};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
 use crate::transport::ViolationKind;
@@ -43,42 +43,21 @@ impl fmt::Debug for Workers {
     }
 }
 
-/// Makes every series of the closed sets appear at zero: an alert on a rate must not wait for the
-/// first event.
-fn declare(metrics: &Metrics) {
-    let all = |metric: &Labelled, name: &'static str, values: &[&'static str]| {
-        for value in values {
-            drop(metric.get_or_create(&[(name, value)]));
-        }
-    };
-    all(
-        &metrics.deliveries_dropped,
-        "cause",
-        &Cause::ALL.map(Cause::label),
-    );
-    all(
-        &metrics.connections_closed,
-        "reason",
-        &CloseReason::ALL.map(CloseReason::label),
-    );
-    all(
-        &metrics.connections_closed,
-        "reason",
-        &["asked", "gone", "shutdown"],
-    );
-    all(
-        &metrics.commands_refused,
-        "reason",
-        &ErrorCode::ALL.map(ErrorCode::label),
-    );
-    all(
-        &metrics.violations,
-        "kind",
-        &ViolationKind::ALL.map(ViolationKind::label),
-    );
-    all(&metrics.violations, "kind", &[PINGS, STALL]);
-    all(&metrics.commands, "kind", &["user", "system"]);
-    all(&metrics.reads_paused, "reason", &["mailbox", "bytes"]);
+/// Makes every series of the closed sets appear at zero.
+fn declare_all(metrics: &Metrics) {
+    let closed = &metrics.connections_closed;
+    let dropped = &metrics.deliveries_dropped;
+    let violations = &metrics.violations;
+    declare(dropped, "cause", Cause::ALL.map(Cause::label));
+    declare(closed, "reason", CloseReason::ALL.map(CloseReason::label));
+    declare(closed, "reason", ["asked", "gone", "shutdown"]);
+    let refused = &metrics.commands_refused;
+    declare(refused, "reason", ErrorCode::ALL.map(ErrorCode::label));
+    let kinds = ViolationKind::ALL.map(ViolationKind::label);
+    declare(violations, "kind", kinds);
+    declare(violations, "kind", [PINGS, STALL]);
+    declare(&metrics.commands, "kind", ["user", "system"]);
+    declare(&metrics.reads_paused, "reason", ["mailbox", "bytes"]);
 }
 
 /// Starts worker number `id` on its own thread, which ends after [`Instruction::Drain`].
@@ -114,7 +93,7 @@ impl Workers {
         supplies: Supplies,
         consumers: impl Fn() -> C,
     ) -> io::Result<Self> {
-        declare(&supplies.metrics);
+        declare_all(&supplies.metrics);
         let handles = slots.iter().map(|slot| Arc::clone(&slot.handle)).collect();
         let threads = slots
             .into_iter()
@@ -147,7 +126,7 @@ impl Workers {
         if refused { Err(NobodyListens) } else { Ok(()) }
     }
 
-    /// Chooses the worker of a new connection. It counts there from now on.
+    /// Chooses the worker of a new connection, which counts there from now on.
     #[must_use]
     pub fn place(&self, room: Option<&RoomName>) -> Passage {
         self.supplies.broker.place(room, self.supplies.clock.now())

@@ -1,5 +1,9 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
+mod ends;
+mod panics;
+mod rates;
+mod rooms;
 mod waits;
 
 use crate::support::http::Response;
@@ -61,14 +65,14 @@ async fn repeat(mut session: Session) {
         Some((_, id)) if id == "1" => session.send("hello").await,
         Some((_, id)) if id == "2" => panic!("asked for by a test"),
         _ => std::future::pending().await,
-    }
+    };
     while let Some(received) = session.next().await {
         match received {
             Received::Text(text) if text == "close" => return session.close(4001, "enough"),
             Received::Text(text) if text == "panic" => panic!("asked for by a test"),
             Received::Text(text) => session.publish(&text).await,
             Received::Binary(bytes) => session.send(&bytes[..]).await,
-        }
+        };
     }
 }
 

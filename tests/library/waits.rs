@@ -13,18 +13,18 @@ use tokio::time::timeout;
 
 /// Closed until a test opens it, for whoever waits in front of it with its whole thread.
 #[derive(Default)]
-struct Barrier {
+pub(super) struct Barrier {
     is_open: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Barrier {
-    fn set(&self, is_open: bool) {
+    pub(super) fn set(&self, is_open: bool) {
         *self.is_open.lock().expect("no panic in here") = is_open;
         self.opened.notify_all();
     }
 
-    fn pass(&self) {
+    pub(super) fn pass(&self) {
         let guard = self.is_open.lock().expect("no panic in here");
         let passed = self.opened.wait_while(guard, |is_open| !*is_open);
         drop(passed.expect("no panic in here"));
@@ -120,8 +120,8 @@ fn permitted(inbox: usize) -> (Running, Arc<Semaphore>) {
                 permits.acquire().await.expect("open").forget();
                 match text.trim_end_matches('.').parse::<usize>() {
                     Ok(number) if number == next => next += 1,
-                    Ok(number) => session.send(&format!("{number} for {next}")).await,
-                    Err(_) => session.send(&format!("{text} behind {next}")).await,
+                    Ok(number) => drop(session.send(&format!("{number} for {next}")).await),
+                    Err(_) => drop(session.send(&format!("{text} behind {next}")).await),
                 }
             }
         }

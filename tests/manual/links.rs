@@ -62,7 +62,10 @@ fn every_chapter_of_the_manual_is_on_the_map_and_the_other_way_round() {
         .iter()
         .filter_map(|link| Some(link.strip_prefix("docs/")?.to_owned()))
         .collect();
-    assert_eq!(linked, names("docs"));
+    let mut chapters = names("docs");
+    // The whole program of a chapter is compiled as it stands.
+    chapters.retain(|name| name.ends_with(".md"));
+    assert_eq!(linked, chapters);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod links; // the map, and where every link leads
 #[cfg(test)]
 mod log; // what troubleshooting quotes
+#[cfg(test)]
+mod program; // the library's whole program
 
 use crate::support::repository;
 use std::collections::BTreeSet;

@@ -166,7 +166,7 @@ impl World {
         network.lock().rudeness = *choices.pick(&[0, 2, 10]);
         network.lock().turn_millis = *choices.pick(&[0, 0, 1, 40]);
         let is_answered = basis.is_answered && choices.once_in(3);
-        let assistant = assistant(is_answered, &config, runtime.handle());
+        let assistant = assistant(is_answered, &config, runtime.handle(), &metrics);
         let slots: Vec<_> = (0..workers).map(|id| slot(&network, id)).collect();
         let wakes = slots.iter().map(|slot| wake(&slot.handle)).collect();
         let broker = Arc::new(Broker::new(&config.broker, wakes, [basis.uplink]));
@@ -418,11 +418,12 @@ impl World {
     }
 }
 
-fn assistant(is_answered: bool, config: &Config, handle: &Handle) -> Dispatcher {
+fn assistant(is_answered: bool, config: &Config, handle: &Handle, metrics: &Metrics) -> Dispatcher {
+    let (settings, panics) = (&config.assistant, &metrics.panics);
     if is_answered {
-        Dispatcher::with(handle, &config.assistant, Arc::new(Slow))
+        Dispatcher::with(handle, settings, panics, Arc::new(Slow))
     } else {
-        Dispatcher::start(handle, &config.assistant).expect("nobody answers")
+        Dispatcher::start(handle, settings, panics).expect("nobody answers")
     }
 }
 

@@ -13,19 +13,20 @@ use std::fs;
 
 /// A module may import only from lower floors; modules of one floor are strangers.
 const FLOORS: &[(usize, &[&str])] = &[
-    (8, &["main", "cli", "signals"]),
-    (7, &["node"]),
-    (6, &["budget", "banner"]),
-    (5, &["server", "admin"]),
-    (4, &["chat", "worker"]),
-    (3, &["bridge", "channels", "assistant", "auth"]),
-    (2, &["broker", "redis", "transport", "http_client"]),
-    (1, &["protocol", "telemetry", "http"]),
-    (0, &["config", "name", "metrics", "clock", "panics", "sync"]),
+    (9, &["main", "cli"]),
+    (8, &["node"]),
+    (7, &["budget", "banner"]),
+    (6, &["server", "admin"]),
+    (5, &["chat", "worker"]),
+    (4, &["bridge", "channels", "assistant", "auth"]),
+    (3, &["broker", "redis", "transport", "http_client"]),
+    (2, &["protocol", "telemetry", "http"]),
+    (1, &["config"]),
+    (0, &["name", "metrics", "clock", "panics", "sync"]),
 ];
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
-const BINARY: &[&str] = &["main", "cli", "signals"];
+const BINARY: &[&str] = &["main", "cli"];
 
 /// The library's modules that are for its users, from the ground up.
 const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
@@ -34,7 +35,6 @@ const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
 const ASYNCHRONOUS: &[&str] = &[
     "chat",
     "main",
-    "signals",
     "node",
     "server",
     "admin",
@@ -53,7 +53,7 @@ const ASYNCHRONOUS: &[&str] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("aes", &["channels"]),
     ("cbc", &["channels"]),
-    ("clap", &["main", "cli"]),
+    ("clap", &["cli", "config"]),
     ("crc32fast", &["channels"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
@@ -81,7 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["protocol"]),
     ("mimalloc", &["main"]),
     ("mio", &["worker", "server"]),
-    ("nix", &["signals"]),
+    ("nix", &["node"]),
     ("percent_encoding", &["config"]),
     ("prometheus_client", &["metrics"]),
     ("regex", &["channels", "config"]),

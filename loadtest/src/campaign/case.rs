@@ -87,6 +87,7 @@ pub(crate) struct Case {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cases {
     columns: BTreeMap<String, Vec<Metric>>,
+    figures: BTreeMap<String, String>,
     /// Those of `compare --all`.
     all: Vec<Case>,
     /// Those of `compare --growth`, which share a [`Case::table`].
@@ -102,36 +103,35 @@ impl Cases {
 
     /// Those of `compare`, in the order of the tables.
     pub(crate) fn of_compare() -> Vec<Case> {
-        let Self {
-            columns,
-            all,
-            growth,
-            ..
-        } = Self::load();
-        placed(&columns, all.into_iter().chain(growth))
+        let mut all = Self::load();
+        all.all.append(&mut all.growth);
+        placed(&all.columns, all.all)
     }
 
     /// Those of `xnode`, in the order of the tables.
     pub(crate) fn of_bridge() -> Vec<Case> {
-        let Self {
-            columns, bridge, ..
-        } = Self::load();
-        placed(&columns, bridge.into_iter())
+        let all = Self::load();
+        placed(&all.columns, all.bridge)
     }
 
     /// A list of columns by its name; nothing under any other.
     pub(crate) fn columns(name: &str) -> Vec<Metric> {
         Self::load().columns.remove(name).unwrap_or_default()
     }
+
+    /// Where the report has a figure, by the figure's name.
+    pub(super) fn figures() -> BTreeMap<String, String> {
+        Self::load().figures
+    }
 }
 
-fn placed(columns: &BTreeMap<String, Vec<Metric>>, cases: impl Iterator<Item = Case>) -> Vec<Case> {
+fn placed(columns: &BTreeMap<String, Vec<Metric>>, cases: Vec<Case>) -> Vec<Case> {
     let place = |(place, case): (usize, Case)| Case {
         metrics: columns.get(&case.columns).cloned().unwrap_or_default(),
         place,
         ..case
     };
-    cases.enumerate().map(place).collect()
+    cases.into_iter().enumerate().map(place).collect()
 }
 
 /// Refuses what is no case's name.

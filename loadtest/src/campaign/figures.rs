@@ -1,5 +1,6 @@
 //! From a report's JSON to the figures of a table.
 
+use super::case::Cases;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -25,35 +26,12 @@ pub(crate) fn sentences(report: &Value, pointer: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-/// Name in the raw data, place in the report.
-#[rustfmt::skip]
-const PLACES: &[(&str, &str)] = &[
-    ("deliveries_per_second", "/figures/deliveries_per_second"),
-    ("cpu_micros_per_delivery", "/figures/cpu_micros_per_delivery"),
-    ("cpu_micros_per_life", "/figures/cpu_micros_per_life"),
-    ("lives_per_second", "/figures/lives_per_second"),
-    ("server_cpu", "/figures/server_cpu"),
-    ("generator_busy", "/figures/generator_busy"),
-    ("p50_ms", "/latency/p50_ms"),
-    ("p99_ms", "/latency/p99_ms"),
-    ("p999_ms", "/latency/p999_ms"),
-    ("handshake_p99_ms", "/handshakes/p99_ms"),
-    ("missing", "/verification/lost"),
-    ("slow_missed", "/verification/missed_by_slow_readers"),
-    ("far_p50_ms", "/across/latency/p50_ms"),
-    ("far_p99_ms", "/across/latency/p99_ms"),
-    ("bare_p50_ms", "/across/bare/p50_ms"),
-    ("bare_p99_ms", "/across/bare/p99_ms"),
-    ("lost_within", "/across/losses/within_nodes"),
-    ("lost_across", "/across/losses/across_nodes"),
-    ("unexplained", "/across/unexplained/across_nodes"),
-];
-
 /// All figures that the report has.
 pub(crate) fn figures(report: &Value) -> Values {
     let at = |pointer: &str| figure(report, pointer);
-    let named = |&(name, place): &(&str, &str)| Some((name.to_owned(), at(place)?));
-    let mut figures: Values = PLACES.iter().filter_map(named).collect();
+    let named = Cases::figures().into_iter();
+    let named = named.filter_map(|(name, place)| Some((name, at(&place)?)));
+    let mut figures: Values = named.collect();
     let mut set = |name: &str, value: Option<f64>| {
         figures.extend(value.map(|value| (name.to_owned(), value)));
     };

@@ -1,10 +1,28 @@
-//! The tables a person reads.
+//! The tables a person reads: figures become cells here, `summary.txt` and `readme.txt` have the words around them.
 
 use super::case::{Against, Baseline, Case, Goal, Metric, OURS};
 use super::record::{Campaign, Measurement, Slice, Spread};
-use serde_json::Value;
+use crate::report::Stated;
+use crate::template::{count, fill};
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write;
+
+/// One line of the table of goals: case, measure, against, goal, measured, met.
+type GoalRow = [String; 6];
+
+/// A case with all its peers, or cases of this server alone that share a heading.
+#[derive(Debug, Serialize)]
+struct Table<'a> {
+    title: &'a str,
+    grows: bool,
+    flags: Vec<&'a str>,
+    seconds: f64,
+    heads: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// Each fault of the case: its round, and its times.
+    strikes: Vec<Vec<String>>,
+}
 
 /// One measurement in one line.
 pub(super) fn brief(case: &Case, measurement: &Measurement) -> String {
@@ -24,23 +42,26 @@ pub(super) fn brief(case: &Case, measurement: &Measurement) -> String {
 /// The goals of this server, if it was measured, and all cases.
 pub(super) fn summary(campaign: &Campaign) -> String {
     let cases = campaign.cases();
-    let mut out = String::new();
-    goals_table(campaign, &cases, &mut out);
-    let mut shown: Option<&str> = None;
+    let mut goals: Vec<GoalRow> = Vec::new();
+    let mut tables: Vec<Table<'_>> = Vec::new();
     for case in &cases {
-        match case.table.as_deref() {
-            None => case_table(campaign, case, &mut out),
-            table if shown != table => {
-                shown = table;
-                let rows = cases.iter().copied();
-                let rows: Vec<&Case> = rows.filter(|case| case.table.as_deref() == table).collect();
-                growth_table(campaign, &rows, &mut out);
+        let of_case = case.goals.iter();
+        goals.extend(of_case.filter_map(|goal| goal_row(campaign, case, goal)));
+        goals.extend(stated_rows(campaign, case));
+        match (&case.table, tables.last_mut()) {
+            (Some(title), Some(last)) if last.title == title => {
+                last.flags.push(&case.flags);
+                last.rows.extend(row(campaign, &case.title, case, OURS));
             }
-            Some(_) => {}
+            _ => tables.push(table(campaign, case)),
         }
     }
-    problems(campaign, &mut out);
-    out
+    let failed: Vec<String> = campaign.measurements.iter().flat_map(failures).collect();
+    let disturbed = disturbed(campaign);
+    fill(
+        include_str!("summary.txt"),
+        json!({"goals": goals, "tables": tables, "failed": failed, "disturbed": disturbed}),
+    )
 }
 
 fn number(value: f64, digits: usize) -> String {
@@ -48,7 +69,7 @@ fn number(value: f64, digits: usize) -> String {
         return format!("{value:.digits$}");
     }
     let sign = if value <= -0.5 { "-" } else { "" };
-    format!("{sign}{}", crate::report::count(value.abs().round() as u64))
+    format!("{sign}{}", count(value.abs().round() as u64))
 }
 
 fn cell(spread: Option<Spread>, digits: usize, range: bool) -> String {
@@ -63,209 +84,150 @@ fn cell(spread: Option<Spread>, digits: usize, range: bool) -> String {
     format!("{median} ({least}–{most})")
 }
 
-/// Heads and rule of a table whose first column is `first`.
-fn head(first: &str, metrics: &[Metric], baseline: &str, out: &mut String) {
-    let mut head = format!("| {first} | n |");
-    for metric in metrics {
-        head += &format!(" {} |", metric.label);
-        if metric.ratio && !baseline.is_empty() {
-            head += &format!(" to {baseline}, paired |");
-        }
+/// A case's table; where cases share one, with the row of this one.
+fn table<'a>(campaign: &Campaign, case: &'a Case) -> Table<'a> {
+    let grows = case.table.is_some();
+    let baseline = match &case.baseline {
+        Baseline::None => None,
+        _ if grows => Some("the first row".to_owned()),
+        Baseline::Peer(peer) => Some(peer.clone()),
+        Baseline::Case(name) => Some(format!("own {name}")),
+    };
+    let mut heads = vec![if grows { "" } else { "peer" }.to_owned(), "n".to_owned()];
+    for metric in &case.metrics {
+        heads.push(metric.label.clone());
+        let ratio = baseline.as_ref().filter(|_| metric.ratio);
+        heads.extend(ratio.map(|baseline| format!("to {baseline}, paired")));
     }
-    let columns = head.matches('|').count() - 1;
-    writeln!(out, "{head}\n|{}", "---|".repeat(columns)).ok();
+    let peers = campaign.peers().into_iter();
+    Table {
+        title: case.table.as_ref().unwrap_or(&case.title),
+        grows,
+        flags: vec![&case.flags],
+        seconds: case.seconds,
+        heads,
+        rows: match grows {
+            true => row(campaign, &case.title, case, OURS).into_iter().collect(),
+            false => peers
+                .filter_map(|peer| row(campaign, &peer.name, case, &peer.name))
+                .collect(),
+        },
+        strikes: strikes(campaign, case),
+    }
 }
 
 /// A row, if there is anything to show.
-fn row(campaign: &Campaign, first: &str, case: &Case, peer: &str, out: &mut String) {
+fn row(campaign: &Campaign, first: &str, case: &Case, peer: &str) -> Option<Vec<String>> {
     let spread = |metric: &Metric| campaign.spread((&case.name, peer), &metric.key);
-    let Some(count) = case
-        .metrics
-        .iter()
-        .filter_map(|m| Some(spread(m)?.count))
-        .max()
-    else {
-        return;
-    };
-    let mut row = format!("| {first} | {count} |");
-    for metric in case.metrics.iter() {
-        row += &format!(" {} |", cell(spread(metric), metric.digits, metric.ratio));
+    let counts = case.metrics.iter().filter_map(|m| Some(spread(m)?.count));
+    let mut row = vec![first.to_owned(), counts.max()?.to_string()];
+    for metric in &case.metrics {
+        row.push(cell(spread(metric), metric.digits, metric.ratio));
         if metric.ratio && case.baseline != Baseline::None {
-            let ratio = campaign.ratio(case, peer, &metric.key);
-            row += &format!(" {} |", cell(ratio, 2, true));
+            row.push(cell(campaign.ratio(case, peer, &metric.key), 2, true));
         }
     }
-    writeln!(out, "{row}").ok();
+    Some(row)
 }
 
-fn case_table(campaign: &Campaign, case: &Case, out: &mut String) {
-    let baseline = match &case.baseline {
-        Baseline::None => String::new(),
-        Baseline::Peer(peer) => peer.to_string(),
-        Baseline::Case(name) => format!("own {name}"),
-    };
-    let (title, flags) = (&case.title, &case.flags);
-    let seconds = case.seconds;
-    let length = if seconds > 0.0 {
-        format!(", {seconds} s")
-    } else {
-        String::new()
-    };
-    writeln!(out, "\n### {title}\n\n`loadtest {flags}`{length}\n").ok();
-    head("peer", &case.metrics, &baseline, out);
-    for peer in campaign.peers() {
-        row(campaign, &peer.name, case, &peer.name, out);
-    }
-    strikes(campaign, case, out);
-}
-
-/// Each fault of a case on a line.
-fn strikes(campaign: &Campaign, case: &Case, out: &mut String) {
-    let mut lines = String::new();
+fn strikes(campaign: &Campaign, case: &Case) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
     for m in campaign.of(&case.name, OURS) {
-        let strikes = m
-            .report
-            .pointer("/across/strikes")
-            .and_then(Value::as_array);
-        for strike in strikes.into_iter().flatten() {
-            let time = |key: &str| {
-                let time = strike.get(key).and_then(Value::as_f64);
-                time.map_or("–".to_owned(), |time| format!("{time:.2}"))
-            };
-            let times = ["at", "over", "noticed", "first", "whole", "healthy"].map(time);
-            writeln!(lines, "| {} | {} |", m.round + 1, times.join(" | ")).ok();
+        let strikes = m.report.pointer("/across/strikes");
+        for strike in strikes.and_then(Value::as_array).into_iter().flatten() {
+            let times = ["at", "over", "noticed", "first", "whole", "healthy"];
+            let time = |key: &str| strike.get(key).and_then(Value::as_f64);
+            let times =
+                times.map(|key| time(key).map_or("–".to_owned(), |time| format!("{time:.2}")));
+            rows.push([vec![(m.round + 1).to_string()], times.to_vec()].concat());
         }
     }
-    if !lines.is_empty() {
-        let heads = "| round | at s | Redis there | noticed by all | first message across | all rooms | all healthy |";
-        let rule = "---|".repeat(7);
-        writeln!(
-            out,
-            "\nSeconds after each blow:\n\n{heads}\n|{rule}\n{lines}"
-        )
-        .ok();
-    }
+    rows
 }
 
-/// Cases of this server, one a row.
-fn growth_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
-    let Some(first) = cases.first() else {
-        return;
-    };
-    let title = first.table.as_deref().unwrap_or_default();
-    writeln!(out, "\n### {title}\n").ok();
-    head("", &first.metrics, "the first row", out);
-    for case in cases {
-        row(campaign, &case.title, case, OURS, out);
-    }
-    let lines = cases.iter().map(|case| format!("`{}`", case.flags));
-    let lines: Vec<String> = lines.collect();
-    writeln!(out, "\n{} s each: {}.", first.seconds, lines.join(", ")).ok();
-}
-
-fn goals_table(campaign: &Campaign, cases: &[&Case], out: &mut String) {
-    let mut rows = String::new();
-    for case in cases {
-        for goal in case.goals.iter() {
-            rows += &goal_row(campaign, case, goal).unwrap_or_default();
-        }
-        stated_rows(campaign, case, &mut rows);
-    }
-    if !rows.is_empty() {
-        let heads =
-            "| case | measure | against | goal | measured | met |\n|---|---|---|---|---|---|";
-        writeln!(
-            out,
-            "\n### Goals\n\nMedians of ratios taken round by round, with their range; of what is no ratio and is stated by the run \
-             itself, the worst round.\n\n{heads}\n{rows}",
-            rows = rows.trim_end()
-        )
-        .ok();
-    }
-}
-
-fn verdict(is_met: bool) -> &'static str {
-    if is_met { "yes" } else { "**no**" }
+fn verdict(is_met: bool) -> String {
+    if is_met { "yes" } else { "**no**" }.to_owned()
 }
 
 /// The row of a goal, if both sides of it were measured.
-fn goal_row(campaign: &Campaign, case: &Case, goal: &Goal) -> Option<String> {
+fn goal_row(campaign: &Campaign, case: &Case, goal: &Goal) -> Option<GoalRow> {
     let metric = case.metrics.iter().find(|m| m.key == goal.metric)?;
-    let name = case.name.as_str();
+    let (name, key) = (case.name.as_str(), goal.metric.as_str());
     let ours = (name, OURS);
     let (against, measured) = match &goal.against {
-        Against::Peer(peer) => {
-            let ratio = campaign.paired(ours, (name, peer), &goal.metric);
-            (peer.to_string(), ratio?)
-        }
-        Against::Case(other) => {
-            let ratio = campaign.paired(ours, (other, OURS), &goal.metric);
-            (format!("own {other}"), ratio?)
-        }
-        Against::Value => ("-".to_owned(), campaign.spread(ours, &goal.metric)?),
-        Against::Over(peer) => {
-            let ratio = campaign.paired((name, peer), ours, &goal.metric);
-            (format!("{peer} over ours"), ratio?)
-        }
+        Against::Peer(peer) => (peer.clone(), campaign.paired(ours, (name, peer), key)),
+        Against::Case(other) => (
+            format!("own {other}"),
+            campaign.paired(ours, (other, OURS), key),
+        ),
+        Against::Value => ("-".to_owned(), campaign.spread(ours, key)),
+        Against::Over(peer) => (
+            format!("{peer} over ours"),
+            campaign.paired((name, peer), ours, key),
+        ),
     };
-    let (median, limit) = (measured.median, goal.limit);
+    let (median, limit) = (measured?.median, goal.limit);
     let (sign, is_met) = match goal.against {
         Against::Over(_) => ("≥", median >= limit),
         _ => ("≤", median <= limit),
     };
-    let digits = if goal.against == Against::Value {
-        metric.digits
-    } else {
-        2
+    let digits = match goal.against {
+        Against::Value => metric.digits,
+        _ => 2,
     };
-    let (title, label, met) = (&case.title, &metric.label, verdict(is_met));
-    let measured = cell(Some(measured), digits, true);
-    Some(format!(
-        "| {title} | {label} | {against} | {sign} {limit} | {measured} | {met} |\n"
-    ))
+    Some([
+        case.title.clone(),
+        metric.label.clone(),
+        against,
+        format!("{sign} {limit}"),
+        cell(measured, digits, true),
+        verdict(is_met),
+    ])
 }
 
 /// Goals that a run of ours states itself. A round without the figure misses them.
-fn stated_rows(campaign: &Campaign, case: &Case, rows: &mut String) {
+fn stated_rows(campaign: &Campaign, case: &Case) -> Vec<GoalRow> {
     let stated = || campaign.of(&case.name, OURS).flat_map(|m| &m.goals);
-    let Some(first) = campaign.of(&case.name, OURS).find(|m| !m.goals.is_empty()) else {
-        return;
-    };
-    for goal in &first.goals {
+    let first = campaign.of(&case.name, OURS).find(|m| !m.goals.is_empty());
+    let goals = first.into_iter().flat_map(|first| &first.goals);
+    let row = |goal: &Stated| {
         let same = stated().filter(|other| other.what == goal.what);
         let values: Option<Vec<f64>> = same.map(|goal| goal.value).collect();
         let spread = values.and_then(Spread::of);
         let judged = spread.map(|s| if goal.is_ratio { s.median } else { s.most });
-        let is_met = judged.is_some_and(|value| value <= goal.at_most);
-        let measured = match (judged, spread) {
-            (Some(judged), Some(s)) if s.count > 1 => {
+        let measured = match judged.zip(spread) {
+            Some((judged, s)) if s.count > 1 => {
                 format!("{judged:.3} ({:.3}–{:.3})", s.least, s.most)
             }
-            (Some(judged), _) => format!("{judged:.3}"),
-            _ => "none".to_owned(),
+            Some((judged, _)) => format!("{judged:.3}"),
+            None => "none".to_owned(),
         };
-        let (title, what, limit) = (&case.title, &goal.what, goal.at_most);
-        let met = verdict(is_met);
-        writeln!(
-            rows,
-            "| {title} | {what} | - | ≤ {limit} | {measured} | {met} |"
-        )
-        .ok();
-    }
+        [
+            case.title.clone(),
+            goal.what.clone(),
+            "-".to_owned(),
+            format!("≤ {}", goal.at_most),
+            measured,
+            verdict(judged.is_some_and(|value| value <= goal.at_most)),
+        ]
+    };
+    goals.map(row).collect()
 }
 
 /// What went wrong, so that nobody takes a broken measurement for a good one.
-fn problems(campaign: &Campaign, out: &mut String) {
-    let mut failed = String::new();
+fn failures(m: &Measurement) -> Vec<String> {
+    let who = format!("{} {}, round {}", m.case, m.peer, m.round + 1);
+    let failed = m.failures.iter().map(|why| format!("{who}: {why}"));
+    let error = m.error.iter();
+    failed
+        .chain(error.map(|why| format!("{who}: not measured, {why}")))
+        .collect()
+}
+
+/// How often other programs took the cores, and the most that was waited, by case and peer.
+fn disturbed(campaign: &Campaign) -> BTreeMap<String, (usize, f64)> {
     let mut disturbed: BTreeMap<String, (usize, f64)> = BTreeMap::new();
     for m in &campaign.measurements {
-        let who = format!("- {} {}, round {}", m.case, m.peer, m.round + 1);
-        for why in &m.failures {
-            writeln!(failed, "{who}: {why}").ok();
-        }
-        if let Some(why) = &m.error {
-            writeln!(failed, "{who}: not measured, {why}").ok();
-        }
         let waited = m.waited().unwrap_or(0.0);
         if waited > campaign.slice(m).map_or(0.0, |slice| slice.quiet) {
             let entry = disturbed.entry(format!("{} {}", m.case, m.peer));
@@ -273,82 +235,34 @@ fn problems(campaign: &Campaign, out: &mut String) {
             (*times, *most) = (*times + 1, most.max(waited));
         }
     }
-    if failed.is_empty() {
-        writeln!(out, "\nNo measurement failed a check.").ok();
-    } else {
-        writeln!(out, "\n### Failures\n\n{failed}").ok();
-    }
-    if !disturbed.is_empty() {
-        writeln!(out, "\n### Disturbed\n\nOther programs took the cores, so rates and latencies are the machine's:\n").ok();
-    }
-    for (what, (times, most)) in disturbed {
-        let most = most * 100.0;
-        writeln!(out, "- {what}: {times} times, waited up to {most:.0} %").ok();
-    }
-}
-
-/// One start of the program: what was typed, on what, and which cases it holds.
-fn slice_text(campaign: &Campaign, slice: &Slice, out: &mut String) {
-    let pinned = match slice.cores {
-        (Some(server), Some(generator)) => {
-            format!("Servers pinned to core {server}, generator to core {generator}.")
-        }
-        _ => "NOT PINNED: servers and generator shared the cores.".to_owned(),
-    };
-    let mut cases: Vec<&str> = Vec::new();
-    for m in &campaign.measurements {
-        if m.slice == slice.number && !cases.contains(&m.case.as_str()) {
-            cases.push(&m.case);
-        }
-    }
-    let (
-        Slice {
-            command,
-            date,
-            revision,
-            rounds,
-            ..
-        },
-        cases,
-    ) = (slice, cases.join(", "));
-    let (m, warmup) = (&slice.machine, slice.warmup_seconds);
-    let (cpu, cores, memory, kernel) = (&m.cpu, m.cores, m.memory_gib, &m.kernel);
-    let (congestion, rustc) = (&m.congestion, &m.rustc);
-    writeln!(
-        out,
-        "```sh\n{command}\n```\n\n{date}, source {revision}. {cpu}, {cores} cores, {memory:.0} GiB, Linux {kernel}, \
-         TCP {congestion}, loopback; {rustc}.\n{pinned} {rounds} rounds, {warmup} s of warm-up.\nCases: {cases}.\n"
-    )
-    .ok();
+    disturbed
 }
 
 /// What somebody needs to judge the tables or to make them again.
 pub(super) fn readme(campaign: &Campaign) -> String {
-    let date = campaign.slices.first().map_or("", |slice| &slice.date);
-    let mut out = format!("# Campaign of {date}\n\n");
-    for slice in &campaign.slices {
-        slice_text(campaign, slice, &mut out);
-    }
-    out += "Rounds go in turns (A B C, C B A, ...), with fresh servers and a fresh generator for each measurement. \
-        Each case comes from one start of the program.\n\n\
-        Tables: [summary.md](summary.md). Every report: [raw.json](raw.json).\n\n\
-        | peer | version | speaks | |\n|---|---|---|---|\n";
-    for peer in campaign.peers() {
-        let (name, version, speaks, note) = (peer.name, peer.version, peer.speaks, peer.note);
-        writeln!(out, "| {name} | {version} | {speaks} | {note} |").ok();
-    }
-    out += "\nHow to read it: CPU per delivery is user and system time of the servers' process trees divided by deliveries; on loopback it \
-        holds the receiver's half of TCP. A ratio is taken within one round and its median and range over the rounds are shown. \
-        `missing` must be 0. Rates and closed-loop latencies also hang on the generator's core.\n\nA measurement is to be repeated \
-        on a quiet machine if the summary lists it as disturbed.\n";
-    out
+    let of = |slice: &Slice| {
+        let of_slice = |m: &&Measurement| m.slice == slice.number;
+        let measured = campaign.measurements.iter().filter(of_slice);
+        let mut cases: Vec<String> = Vec::new();
+        for m in measured {
+            if !cases.contains(&m.case) {
+                cases.push(m.case.clone());
+            }
+        }
+        cases
+    };
+    let slices = campaign.slices.iter().map(|slice| (slice, of(slice)));
+    let slices: Vec<(&Slice, Vec<String>)> = slices.collect();
+    fill(
+        include_str!("readme.txt"),
+        json!({"slices": slices, "peers": campaign.peers()}),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::record::tests::{Row, campaign, cpu};
     use super::*;
-    use crate::report::Stated;
 
     fn judged(goals: &[(Against, f64)]) -> Case {
         let goal = |(against, limit): &(Against, f64)| Goal {

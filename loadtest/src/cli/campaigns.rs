@@ -88,21 +88,12 @@ pub(crate) struct Sweep {
     /// Messages a second in the room.
     #[arg(long, value_delimiter = ',', default_value = "50,200,500")]
     pub(crate) rates: Vec<f64>,
-    /// Members of the room, five of them publishers.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) members: usize,
-    /// Members whose reading stalls.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) stalled: usize,
-    /// They stall and read in turns of this length.
+    /// Readers stall and read in turns of this length.
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub(crate) stall: Duration,
     /// Percent of a stalling reader's deliveries that may be dropped by a setting that is recommended.
     #[arg(long, default_value_t = 0.1)]
     pub(crate) loss_max: f64,
-    /// Starts the server, with {port}, {admin}, {capacity} and {expiry} (default: ours, beside this program).
-    #[arg(long)]
-    pub(crate) server_command: Option<String>,
     /// Folder for the results.
     #[arg(long, default_value = "loadtest/results")]
     pub(crate) out: PathBuf,

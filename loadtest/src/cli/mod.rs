@@ -7,18 +7,20 @@ mod values;
 use crate::contract::Contract;
 pub(crate) use campaigns::{CampaignFlags, Compare, FaultKind, Servers, Sweep, Xnode};
 use clap::{Args, Parser, Subcommand};
-pub(crate) use scenarios::{
-    Beside, Broadcast, Chat, Churn, ClientKind, Connect, Deploy, Echo, Fanout, Flap, Floor, Slow,
-    Soak,
-};
+pub(crate) use scenarios::{ClientKind, Deploy, Floor};
 use std::path::PathBuf;
 use std::time::Duration;
-use values::processes;
 pub(crate) use values::{PROCESSES_MAX, duration, flag};
 
 /// Load-test harness for Supportal Gateway.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, about, max_term_width = 110)]
+#[command(
+    name = "loadtest",
+    version,
+    about,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     /// What to run.
     #[command(subcommand)]
@@ -32,29 +34,129 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Every connection alone in its room gets its own messages back.
-    Echo(Echo),
+    Echo {
+        /// Messages under way per connection.
+        #[arg(long, default_value_t = 1)]
+        window: u32,
+    },
     /// Rooms of many members; some of them publish.
-    Fanout(Fanout),
+    Fanout {
+        /// Rooms.
+        #[arg(long, default_value_t = 10)]
+        rooms: usize,
+        /// Members of each.
+        #[arg(long, default_value_t = 100)]
+        members: usize,
+        /// Members that publish, in each.
+        #[arg(long, default_value_t = 1)]
+        publishers: usize,
+        /// Messages under way per publisher.
+        #[arg(long, default_value_t = 1)]
+        window: u32,
+    },
     /// One room of all connections.
-    Broadcast(Broadcast),
+    Broadcast {
+        /// Members that publish.
+        #[arg(long, default_value_t = 1)]
+        publishers: usize,
+        /// Messages under way per publisher.
+        #[arg(long, default_value_t = 1)]
+        window: u32,
+    },
     /// Connections that do nothing: memory of each, then after one message each.
     Idle,
     /// Connections that come, say one thing and go.
-    Connect(Connect),
+    Connect {
+        /// Connections that live at the same time.
+        #[arg(long, default_value_t = 50)]
+        lanes: usize,
+        /// Close after the handshake, without a message.
+        #[arg(long)]
+        silent: bool,
+    },
     /// Two people in a room, at human pace.
-    Chat(Chat),
+    Chat {
+        /// Mean pause between two messages of one person.
+        #[arg(long, default_value = "8s", value_parser = duration)]
+        pause: Duration,
+    },
     /// Small rooms, while a large one on the same server is busy: what the small ones notice.
-    Beside(Beside),
+    Beside {
+        /// Small rooms.
+        #[arg(long, default_value_t = 50)]
+        rooms: usize,
+        /// Members of each, of whom one publishes.
+        #[arg(long, default_value_t = 2)]
+        members: usize,
+        /// Members of the large room; 0 leaves it out, for comparison.
+        #[arg(long, default_value_t = 5000)]
+        crowd: usize,
+        /// Those of them that publish.
+        #[arg(long, default_value_t = 10)]
+        speakers: usize,
+        /// Messages a second in the large room.
+        #[arg(long, default_value_t = 10.0)]
+        crowd_rate: f64,
+    },
     /// People who join and leave busy rooms.
-    Churn(Churn),
+    Churn {
+        /// Rooms.
+        #[arg(long, default_value_t = 20)]
+        rooms: usize,
+        /// Members of each; the first publishes and stays.
+        #[arg(long, default_value_t = 50)]
+        members: usize,
+        /// Members who leave, a second in all.
+        #[arg(long, default_value_t = 200.0)]
+        leaves: f64,
+        /// Mean time away.
+        #[arg(long, default_value = "1s", value_parser = duration)]
+        pause: Duration,
+    },
     /// Networks that break: connections cut without a close frame, and clients that come back.
-    Flap(Flap),
+    Flap {
+        /// Rooms.
+        #[arg(long, default_value_t = 20)]
+        rooms: usize,
+        /// Members of each; two publish.
+        #[arg(long, default_value_t = 50)]
+        members: usize,
+        /// Connections cut, a second in all.
+        #[arg(long, default_value_t = 50.0)]
+        cuts: f64,
+    },
     /// The server is replaced while everybody is connected.
     Deploy(Deploy),
     /// Readers that stop: what the others notice and what the server keeps.
-    Slow(Slow),
+    Slow {
+        /// Members of the one room.
+        #[arg(long, default_value_t = 200)]
+        members: usize,
+        /// Those that stop reading.
+        #[arg(long, default_value_t = 20)]
+        stopped: usize,
+        /// They stop and read in turns of this length instead of stopping for good.
+        #[arg(long, value_parser = duration)]
+        cycle: Option<Duration>,
+        /// Kernel receive buffer of those that stop, in bytes (default: the system's).
+        #[arg(long)]
+        receive_buffer: Option<usize>,
+        /// Those that publish.
+        #[arg(long, default_value_t = 5)]
+        publishers: usize,
+    },
     /// Everything at once for long: residue, memory, descriptors.
-    Soak(Soak),
+    Soak {
+        /// Echo messages a second; keep it under what the server can do, a soak is not a race.
+        #[arg(long, default_value_t = 2000.0)]
+        echo_rate: f64,
+        /// Fan-out messages a second, ten deliveries each.
+        #[arg(long, default_value_t = 1000.0)]
+        fanout_rate: f64,
+        /// MiB the server's resident memory may grow after the warm-up.
+        #[arg(long, default_value_t = 1.0)]
+        rss_growth: f64,
+    },
     /// The same scenarios against several servers, in turns, as ratios.
     Compare(Compare),
     /// Two nodes and a Redis between them: what crossing costs, what is lost when Redis is hit.
@@ -114,8 +216,8 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,
     /// Generator processes (default: as few as have the descriptors for all connections).
-    #[arg(long, global = true, value_parser = processes)]
-    pub(crate) processes: Option<usize>,
+    #[arg(long, global = true, value_parser = clap::value_parser!(u8).range(1..=i64::from(PROCESSES_MAX)))]
+    pub(crate) processes: Option<u8>,
     /// Never sleep in the poll: steadier latencies for a whole core.
     #[arg(long, global = true)]
     pub(crate) spin: bool,

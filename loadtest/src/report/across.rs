@@ -1,13 +1,10 @@
 //! What a run over several nodes has besides the figures of any run: the other nodes' side, the Redis between them, its faults.
 
-use super::judged::{Faults, Lines, count};
+use super::judged::Faults;
 use crate::latency::Latency;
 use crate::ledger::Ledger;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// One digit more than elsewhere: a bridge adds tenths of a millisecond.
-const DIGITS: usize = 3;
 
 /// What was measured and how, for the reader.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -118,7 +115,7 @@ impl Added {
 }
 
 /// All of it. Latencies of the publisher's own node are those of the report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Across {
     pub(crate) facts: Facts,
     /// Deliveries of the window on other nodes than the publisher's.
@@ -176,104 +173,43 @@ impl Across {
         let nothing = (self.far == 0).then(|| "nothing was delivered across nodes".to_owned());
         faults.0.extend(nothing);
     }
-
-    pub(super) fn lines(&self, lines: &mut Lines) {
-        let facts = &self.facts;
-        let pace = match (facts.rate, facts.window) {
-            (_, Some(window)) => format!("closed loop, window {window}"),
-            (Some(rate), None) => format!("{rate} messages/s"),
-            (None, None) => String::new(),
-        };
-        let aof = if facts.appendonly { ", appendonly" } else { "" };
-        let (nodes, servers, mode) = (facts.nodes, &facts.servers, &facts.mode);
-        let (members, redis) = (facts.members, &facts.redis);
-        lines.add("nodes", format!("{nodes}, {servers} {mode}, {redis}{aof}"));
-        let far = count(self.far);
-        lines.add(
-            "pace",
-            format!("rooms of {members}, {pace}; {far} deliveries on other nodes"),
-        );
-        lines.add("pinning", &facts.pinning);
-        let speaks = match facts.group_send {
-            true => "a Python process with group_send, on the generator's core",
-            false => "the first member of each room",
-        };
-        lines.add("speaks", speaks);
-        let latencies = [
-            ("across nodes", &self.latency),
-            ("bare redis", &self.bare),
-            ("hit same node", &self.hit_near),
-            ("hit across", &self.hit_far),
-        ];
-        for (name, latency) in latencies.into_iter().filter(|(_, l)| l.count > 0) {
-            lines.latency(name, latency, DIGITS);
-        }
-        if let Some(Added {
-            p50_ms,
-            p99_ms,
-            in_bare_p99,
-        }) = self.added
-        {
-            let ratio = in_bare_p99.map(|ratio| format!("  ({ratio:.2} times bare p99)"));
-            let ratio = ratio.unwrap_or_default();
-            lines.add(
-                "added",
-                format!("p50 {p50_ms:.3}  p99 {p99_ms:.3} ms{ratio}"),
-            );
-        }
-        let text = |time: Option<f64>| time.map_or("never".to_owned(), |s| format!("{s:.2}"));
-        for s in &self.strikes {
-            let [over, noticed] = [s.over, s.noticed].map(text);
-            let [first, whole, healthy] = [s.first, s.whole, s.healthy].map(text);
-            let at = s.at;
-            lines.add(
-                facts.fault.as_deref().unwrap_or_default(),
-                format!(
-                    "at {at:.1} s: redis there after {over}  noticed {noticed}  first message across {first}  \
-                     all rooms {whole}  healthy {healthy} s"
-                ),
-            );
-        }
-        self.book_lines(lines);
-    }
-
-    fn book_lines(&self, lines: &mut Lines) {
-        let (
-            Losses {
-                within_nodes,
-                across_nodes,
-            },
-            u,
-        ) = (self.losses, &self.unexplained);
-        let text = format!("within nodes {within_nodes}  messages across {across_nodes}");
-        lines.add("lost", text);
-        let (across, deliveries, messages, ledgers) =
-            (u.across_nodes, u.deliveries, u.messages, u.ledgers);
-        lines.add(
-            "unexplained",
-            format!("across nodes {across}  deliveries {deliveries}  messages {messages}  ledgers {ledgers}"),
-        );
-        for (number, node) in self.books.iter().enumerate() {
-            let (ledger, bridge) = (&node.ledger, &node.bridge);
-            let [accepted, delivered] = [ledger.accepted, ledger.delivered].map(count);
-            let [dropped, losses] = [ledger.dropped_total(), node.counted_losses].map(count);
-            lines.add(
-                &format!("node {number}"),
-                format!(
-                    "accepted {accepted}  delivered {delivered}  dropped {dropped}  counted losses {losses}  {bridge:?}"
-                ),
-            );
-        }
-        if !self.books.is_empty() {
-            lines.add("outbox", format!("at most {}", count(self.outbox_max)));
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::latency::Times;
+    use crate::report::Report;
+
+    #[test]
+    fn every_figure_of_several_nodes_has_its_place_in_the_summary() {
+        let facts = Facts {
+            fault: Some("kill-redis".to_owned()),
+            rate: Some(100.0),
+            ..Facts::default()
+        };
+        let across = Across {
+            facts,
+            added: Some(Added::default()),
+            books: vec![NodeBook::default()],
+            strikes: vec![Strike::default()],
+            ..Across::default()
+        };
+        let report = Report {
+            across: Some(across),
+            ..Report::default()
+        };
+        let text = report.text();
+        for line in [
+            "\n  pace           rooms of 0, 100 messages/s; 0 deliveries",
+            "\n  added          p50 0.000  p99 0.000 ms\n",
+            "\n  kill-redis     at 0.0 s: redis there after never",
+            "\n  node 0         accepted 0  delivered 0",
+            "\n  FAILED         nothing was delivered\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
 
     #[test]
     fn what_the_bridge_adds_is_far_less_near_in_units_of_the_bare_round_trip() {

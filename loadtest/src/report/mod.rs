@@ -1,11 +1,10 @@
-//! The figures of a run; [`verdict`] judges them, [`text`] shows them.
+//! The figures of a run; [`verdict`] judges them, `report.txt` shows them.
 
 mod across;
 mod judged;
 mod part;
 mod reconcile;
 mod returns;
-mod text;
 mod verdict;
 
 use crate::latency::Latency;
@@ -16,7 +15,7 @@ use crate::verify::Counts;
 pub(crate) use across::{
     Across, Added, CrossSample, Disagreement, Facts, Losses, NodeBook, Strike,
 };
-pub(crate) use judged::{Stated, count, exit_code, interrupted, write_json};
+pub(crate) use judged::{Stated, exit_code, write_json};
 pub(crate) use part::{Generator, Interval, Part, Used, Window};
 pub(crate) use returns::{Comings, Returned, Returns};
 use serde::Serialize;
@@ -60,7 +59,7 @@ pub(crate) struct Memory {
 }
 
 /// The window's figures.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub(crate) struct Figures {
     pub(crate) seconds: f64,
     pub(crate) rooms: usize,
@@ -88,8 +87,8 @@ pub(crate) struct Figures {
     pub(crate) server_waited: Option<f64>,
 }
 
-/// Everything known about a run.
-#[derive(Debug, Clone, Serialize)]
+/// Everything known about a run; the observer fills it.
+#[derive(Debug, Default, Clone, Serialize)]
 pub(crate) struct Report {
     pub(crate) scenario: String,
     pub(crate) seed: u64,

@@ -1,8 +1,10 @@
 //! What one generator process knows of a run. The report is made from the parts of all of them, or from the only one.
 
 use super::returns::Returned;
+use crate::clock::seconds;
 use crate::latency::Times;
 use crate::measure::Process;
+use crate::tally::sum_of;
 use crate::traffic::Totals;
 use crate::verify::Counts;
 use serde::{Deserialize, Serialize};
@@ -12,11 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Interval {
     /// Nanoseconds from the start of the measurement to its end.
     pub(crate) at: u64,
-    /// Its length in nanoseconds.
-    pub(crate) nanos: u64,
-    pub(crate) delivered: u64,
-    pub(crate) published: u64,
-    pub(crate) opened: u64,
+    pub(crate) window: Window,
     /// Open at its end.
     pub(crate) connections: usize,
     /// Lost since the start of the run.
@@ -27,18 +25,38 @@ pub(crate) struct Interval {
     pub(crate) handshakes: Times,
 }
 
-/// The measured window of one process.
+/// What one process counted in a time of so many nanoseconds.
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) nanos: u64,
     pub(crate) delivered: u64,
     pub(crate) published: u64,
     pub(crate) lives: u64,
+    /// Connections.
+    pub(crate) opened: u64,
     /// Time the loop worked.
     pub(crate) busy: u64,
     pub(crate) cpu: u64,
     /// Time it could have run but had no core.
     pub(crate) waited: u64,
+}
+
+sum_of!(Window: nanos delivered published lives opened busy cpu waited);
+
+impl Window {
+    /// What was counted since `then`.
+    pub(crate) fn since(&self, then: &Self) -> Self {
+        Self {
+            nanos: self.nanos - then.nanos,
+            delivered: self.delivered - then.delivered,
+            published: self.published - then.published,
+            lives: self.lives - then.lives,
+            opened: self.opened - then.opened,
+            busy: self.busy - then.busy,
+            cpu: self.cpu - then.cpu,
+            waited: self.waited - then.waited,
+        }
+    }
 }
 
 /// All one process knows besides its slices.
@@ -104,14 +122,9 @@ impl Part {
     }
 
     fn add(&mut self, other: Self) {
-        let (window, more) = (&mut self.window, other.window);
-        window.nanos = window.nanos.max(more.nanos);
-        window.delivered += more.delivered;
-        window.published += more.published;
-        window.lives += more.lives;
-        window.busy += more.busy;
-        window.cpu += more.cpu;
-        window.waited += more.waited;
+        let nanos = self.window.nanos.max(other.window.nanos);
+        self.window += other.window;
+        self.window.nanos = nanos;
         self.connections += other.connections;
         self.verification += other.verification;
         self.lost_explained += other.lost_explained;
@@ -132,11 +145,12 @@ impl Interval {
     pub(crate) fn sum(slices: &[Self]) -> Rates {
         let mut all = Rates::default();
         for slice in slices {
-            let rate = |count: u64| count as f64 / (slice.nanos as f64 / 1e9).max(1e-9);
+            let window = &slice.window;
+            let rate = |count: u64| count as f64 / seconds(window.nanos).max(1e-9);
             all.at = all.at.max(slice.at);
-            all.deliveries += rate(slice.delivered);
-            all.published += rate(slice.published);
-            all.handshakes += rate(slice.opened);
+            all.deliveries += rate(window.delivered);
+            all.published += rate(window.published);
+            all.handshakes += rate(window.opened);
             all.connections += slice.connections;
             all.lost += slice.lost;
             all.errors += slice.errors;
@@ -191,9 +205,13 @@ mod tests {
     fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
         let mut latency = Times::default();
         values.for_each(|value| latency.saturating_record(value));
-        Interval {
+        let window = Window {
             nanos,
             delivered,
+            ..Window::default()
+        };
+        Interval {
+            window,
             connections: 10,
             lost: 1,
             latency,

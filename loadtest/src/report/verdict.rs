@@ -1,8 +1,9 @@
 //! What the figures are judged to be.
 
-use super::judged::{Faults, count};
+use super::judged::Faults;
 use super::{FAILED, Report};
 use crate::measure::Process;
+use crate::template::count;
 
 const MIB: f64 = 1_048_576.0;
 /// Share of a core above which the generator, not the server, sets the pace.

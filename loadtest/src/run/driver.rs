@@ -1,7 +1,7 @@
 //! The loop of a run, or of this process's share of it: connect, settle, warm up, measure; `ending` has the rest.
 
 use super::companion::Companion;
-use super::link::{Link, Order, Task, Word};
+use super::link::{Link, Shared, Task, Word};
 use super::observer::Observer;
 use crate::clock::{Clock, MILLISECOND, SECOND, nanos, seconds};
 use crate::engine::Engine;
@@ -33,19 +33,6 @@ const TICK: u64 = 5 * MILLISECOND;
 const COMPANION_TICK: u64 = 2 * MILLISECOND;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
-
-/// What the counters stood at.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    at: u64,
-    delivered: u64,
-    published: u64,
-    lives: u64,
-    opened: u64,
-    own_cpu: u64,
-    own_wait: u64,
-    busy: u64,
-}
 
 /// Where the figures go.
 #[derive(Debug)]
@@ -107,7 +94,7 @@ pub(crate) struct Run {
     pub(super) crowds: Vec<Crowd>,
     pub(super) lives: Option<Lives>,
     stop: Arc<AtomicBool>,
-    last: Counted,
+    last: Window,
     pub(super) notes: Vec<String>,
     pub(super) desk: Desk,
     pub(super) companion: Option<Box<dyn Companion>>,
@@ -147,7 +134,7 @@ impl Run {
             crowds: Vec::new(),
             lives: None,
             stop,
-            last: Counted::default(),
+            last: Window::default(),
             notes: Vec::new(),
             desk,
             companion: None,
@@ -200,6 +187,13 @@ impl Run {
                 Ok(None)
             }
         }
+    }
+
+    /// Runs what no other process makes the report of.
+    /// Errors: As [`Run::run`].
+    pub(crate) fn report(self) -> io::Result<Report> {
+        let none = || io::Error::other("no report");
+        self.run()?.ok_or_else(none)
     }
 
     fn part(
@@ -333,16 +327,13 @@ impl Run {
                     nanos,
                     handshakes,
                 })?;
-                match self.order()? {
-                    Order::Start => Ok(()),
-                    other => Err(out_of_turn(&other)),
-                }
+                self.order().map(drop)
             }
         }
     }
 
-    /// The next order; the connections go on meanwhile.
-    pub(super) fn order(&mut self) -> io::Result<Order> {
+    /// Waits until all processes have come so far; the connections go on meanwhile.
+    pub(super) fn order(&mut self) -> io::Result<Vec<Shared>> {
         loop {
             if let Desk::Linked(link) = &mut self.desk
                 && let Some(order) = link.order()
@@ -380,68 +371,60 @@ impl Run {
         self.last = start;
         let duration = nanos(self.plan.duration);
         let every = self.plan.interval();
-        let mut next = start.at + every;
+        let mut next = start.nanos + every;
         loop {
-            let elapsed = self.turn(self.half(start.at))?.saturating_sub(start.at);
+            let elapsed = self
+                .turn(self.half(start.nanos))?
+                .saturating_sub(start.nanos);
             if elapsed >= duration || self.stopped() {
                 break;
             }
             self.desk.tick(elapsed)?;
-            if start.at + elapsed >= next {
+            if start.nanos + elapsed >= next {
                 next += every;
                 let mark = self.mark();
-                self.slice(mark, start.at, false)?;
+                self.slice(mark, start.nanos, false)?;
             }
         }
         self.desk.ended();
         let end = self.mark();
-        self.slice(end, start.at, true)?;
+        self.slice(end, start.nanos, true)?;
         if let Some(companion) = &mut self.companion {
             companion.ended(&mut self.engine);
         }
-        Ok(Window {
-            nanos: end.at - start.at,
-            delivered: end.delivered - start.delivered,
-            published: end.published - start.published,
-            lives: end.lives - start.lives,
-            busy: end.busy - start.busy,
-            cpu: end.own_cpu - start.own_cpu,
-            waited: end.own_wait - start.own_wait,
-        })
+        Ok(end.since(&start))
     }
 
     fn half(&self, start: u64) -> bool {
         self.engine.traffic.clock.now().saturating_sub(start) * 2 > nanos(self.plan.duration)
     }
 
-    fn mark(&self) -> Counted {
-        Counted {
-            at: self.engine.traffic.clock.now(),
+    /// What the counters stand at.
+    fn mark(&self) -> Window {
+        Window {
+            nanos: self.engine.traffic.clock.now(),
             delivered: self.engine.traffic.verify.counts.delivered,
             published: self.engine.traffic.totals.published,
             lives: self.lives.as_ref().map_or(0, |lives| lives.ended),
             opened: self.engine.traffic.totals.opened,
-            own_cpu: measure::own_cpu(),
-            own_wait: measure::own_wait(),
+            cpu: measure::own_cpu(),
+            waited: measure::own_wait(),
             busy: self.engine.busy,
         }
     }
 
     /// Hands over what happened since the last slice.
-    fn slice(&mut self, mark: Counted, start: u64, last: bool) -> io::Result<()> {
-        let then = std::mem::replace(&mut self.last, mark);
+    fn slice(&mut self, mark: Window, start: u64, last: bool) -> io::Result<()> {
+        let window = mark.since(&std::mem::replace(&mut self.last, mark));
+        let at = mark.nanos - start;
         if let Some(companion) = &mut self.companion {
-            let (at, length) = (seconds(mark.at - start), seconds(mark.at - then.at));
-            companion.sample(&mut self.engine, at, length);
+            companion.sample(&mut self.engine, seconds(at), seconds(window.nanos));
         }
         let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
         let slice = Interval {
-            at: mark.at - start,
-            nanos: mark.at - then.at,
-            delivered: mark.delivered - then.delivered,
-            published: mark.published - then.published,
-            opened: mark.opened - then.opened,
+            at,
+            window,
             connections,
             lost: traffic.verify.counts.lost,
             errors: traffic.totals.troubles(),
@@ -450,9 +433,4 @@ impl Run {
         };
         self.desk.slice(slice, last)
     }
-}
-
-/// The other process and this one do not agree on the phase.
-pub(super) fn out_of_turn(order: &Order) -> io::Error {
-    io::Error::other(format!("an order out of turn: {order:?}"))
 }

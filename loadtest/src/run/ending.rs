@@ -1,7 +1,7 @@
 //! The end of a run: wait for what is under way, check what never came, read the ledger, close.
 
-use super::driver::{COMPANION_QUIET, DRAIN_MAX, Desk, QUIET, Run, out_of_turn};
-use super::link::{Order, Shared, Word};
+use super::driver::{COMPANION_QUIET, DRAIN_MAX, Desk, QUIET, Run};
+use super::link::{Shared, Word};
 use super::observer::LOOK;
 use crate::client::Phase;
 use crate::clock::SECOND;
@@ -99,10 +99,7 @@ impl Run {
             Desk::Linked(link) => link,
         };
         link.tell(Word::Drained(rooms))?;
-        let all = match self.order()? {
-            Order::Check(all) => all,
-            other => return Err(out_of_turn(&other)),
-        };
+        let all = self.order()?;
         if alone {
             return Ok(());
         }
@@ -144,10 +141,7 @@ impl Run {
     pub(super) fn settle(&mut self) -> io::Result<()> {
         if let Desk::Linked(link) = &mut self.desk {
             link.tell(Word::Checked)?;
-            return match self.order()? {
-                Order::Close => Ok(()),
-                other => Err(out_of_turn(&other)),
-            };
+            return self.order().map(drop);
         }
         while let Desk::Alone(observer) = &mut self.desk
             && !observer.settled()?

@@ -16,11 +16,10 @@ impl Observer {
         let generators: Vec<Generator> = parts.iter().map(Part::generator).collect();
         let all = Part::sum(parts).ok_or_else(|| io::Error::other("no generator"))?;
         let figures = self.figures(&all, &generators);
-        let mut notes = self.notes;
+        let mut notes = self.report.notes;
         notes.extend(all.notes);
         Ok(Report {
             scenario: self.plan.name,
-            seed: self.seed,
             text_bytes: self.plan.size,
             command_bytes: all.command_bytes,
             open_loop: !all.lag.is_empty(),
@@ -32,18 +31,11 @@ impl Observer {
             verification: all.verification,
             lost_explained: all.lost_explained,
             totals: all.totals,
-            memory: self.memory,
-            ledger_before: self.before,
-            ledger_after: self.after,
-            samples: self.samples,
             notes,
             returns: all.returned.map(|returned| returned.figures()),
-            soak: self.soak,
-            interrupted: None,
             slow_latency: Latency::of(&all.slow_latency),
             percentiles: vec![("latency", self.latency.percentiles())],
-            across: None,
-            goals: Vec::new(),
+            ..self.report
         })
     }
 
@@ -61,7 +53,7 @@ impl Observer {
         Figures {
             seconds: seconds(wall),
             rooms,
-            connections: self.memory.connections,
+            connections: self.report.memory.connections,
             wanted: self.plan.connections(),
             deliveries: window.delivered,
             deliveries_per_second: rate(window.delivered),
@@ -73,16 +65,8 @@ impl Observer {
             cores: (self.used.grown(|process| process.cpu_nanos).into_iter())
                 .map(|cpu| cpu as f64 / wall as f64)
                 .collect(),
-            cpu_micros_per_delivery: if window.lives > 0 {
-                None
-            } else {
-                per(window.delivered)
-            },
-            cpu_micros_per_life: if self.plan.groups.is_empty() {
-                per(window.lives)
-            } else {
-                None
-            },
+            cpu_micros_per_delivery: per(window.delivered).filter(|_| window.lives == 0),
+            cpu_micros_per_life: per(window.lives).filter(|_| self.plan.groups.is_empty()),
             generator_busy: most(|generator| generator.busy),
             generator_waited: most(|generator| generator.waited),
             server_waited: (self.used.grown_in_all(|process| process.wait_nanos))

@@ -75,12 +75,8 @@ impl Task {
 pub(crate) enum Order {
     /// Open the connections.
     Begin(Box<Task>),
-    /// All are open: warm up and measure.
-    Start,
-    /// All publishers have stopped: this is what was sent in the rooms that are shared.
-    Check(Vec<Shared>),
-    /// The server has been looked at for the last time: close.
-    Close,
+    /// All are at the end of this phase: begin the next. With what was sent in the rooms that are shared, if it is known by now.
+    GoOn(Vec<Shared>),
     /// Come to an end early.
     Stop,
     /// Nothing.
@@ -157,7 +153,7 @@ pub(crate) fn write<T: Serialize>(to: &mut impl Write, what: &T) -> io::Result<(
 #[derive(Debug)]
 pub(crate) struct Link {
     orders: Receiver<Order>,
-    pending: VecDeque<Order>,
+    pending: VecDeque<Vec<Shared>>,
     words: SyncSender<Word>,
     opened: u64,
     heard: u64,
@@ -225,8 +221,8 @@ impl Link {
         }
         while let Ok(order) = self.orders.try_recv() {
             self.heard = now;
-            if !matches!(order, Order::Alive) {
-                self.pending.push_back(order);
+            if let Order::GoOn(rooms) = order {
+                self.pending.push_back(rooms);
             }
         }
         if now.saturating_sub(self.heard) > SILENCE_MAX {
@@ -241,8 +237,8 @@ impl Link {
         Ok(())
     }
 
-    /// An order that has come.
-    pub(super) fn order(&mut self) -> Option<Order> {
+    /// The order to go on, if it has come.
+    pub(super) fn order(&mut self) -> Option<Vec<Shared>> {
         self.pending.pop_front()
     }
 }
@@ -278,15 +274,15 @@ mod tests {
             sent: sent.to_vec(),
             refused,
         };
-        write(&mut pipe, &Order::Check(vec![shared([1, 2], 4)])).unwrap();
-        write(&mut pipe, &Order::Close).unwrap();
+        write(&mut pipe, &Order::GoOn(vec![shared([1, 2], 4)])).unwrap();
+        write(&mut pipe, &Order::Stop).unwrap();
         pipe.extend(b"{\"Unheard\":1}\n");
         let mut pipe = pipe.as_slice();
-        let Some(Order::Check(rooms)) = read(&mut pipe).unwrap() else {
-            panic!("check")
+        let Some(Order::GoOn(rooms)) = read(&mut pipe).unwrap() else {
+            panic!("go on")
         };
         assert_eq!(rooms, [shared([1, 2], 4)]);
-        assert!(matches!(read(&mut pipe).unwrap(), Some(Order::Close)));
+        assert!(matches!(read(&mut pipe).unwrap(), Some(Order::Stop)));
         assert!(read::<Order>(&mut pipe).is_err());
         assert!(read::<Order>(&mut pipe).unwrap().is_none());
     }

@@ -10,7 +10,7 @@ use crate::ledger::{self, Ledger};
 use crate::measure::{self, Process};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Interval, Memory, Sample, SoakLimits, Used};
+use crate::report::{Interval, Report, Sample, SoakLimits, Used};
 use std::io;
 
 /// Between two looks at a ledger that has not settled.
@@ -22,7 +22,6 @@ const LOOKS_MAX: u64 = 5 * SECOND / LOOK;
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(super) plan: Plan,
-    pub(super) seed: u64,
     /// The server, or nodes and then their Redis.
     pids: Vec<u32>,
     admin: Option<String>,
@@ -32,16 +31,12 @@ pub(crate) struct Observer {
     progress: Progress,
     watch: ServerWatch,
     pub(super) restarting: Option<Restarting>,
-    pub(super) soak: Option<SoakLimits>,
-    pub(super) samples: Vec<Sample>,
     pub(super) latency: Times,
     pub(super) handshakes: Times,
     ledger: Option<Ledger>,
-    pub(super) before: Option<Ledger>,
-    pub(super) after: Option<Ledger>,
-    pub(super) memory: Memory,
     pub(super) used: Used,
-    pub(super) notes: Vec<String>,
+    /// As far as it is known.
+    pub(super) report: Report,
     looks: u64,
 }
 
@@ -58,7 +53,6 @@ impl Observer {
         let admin = options.admin.clone();
         Self {
             plan: plan.clone(),
-            seed: options.seed,
             every: plan.interval(),
             asked: false,
             next: 0,
@@ -67,16 +61,15 @@ impl Observer {
             pids,
             admin,
             restarting: restart.map(Restarting::Waiting),
-            soak,
-            samples: Vec::new(),
             latency: Times::default(),
             handshakes: Times::default(),
             ledger: None,
-            before: None,
-            after: None,
-            memory: Memory::default(),
             used: Used::default(),
-            notes: Vec::new(),
+            report: Report {
+                seed: options.seed,
+                soak,
+                ..Report::default()
+            },
             looks: 0,
         }
     }
@@ -84,10 +77,10 @@ impl Observer {
     /// Before the first connection.
     /// Errors: A process or ledger that was asked for is not there.
     pub(crate) fn before(&mut self) -> io::Result<()> {
-        self.before = self.fetch_ledger()?;
-        self.ledger.clone_from(&self.before);
-        self.memory.empty = self.process()?;
-        self.memory.tcp_empty_bytes = measure::tcp_memory();
+        self.ledger = self.fetch_ledger()?;
+        self.report.ledger_before.clone_from(&self.ledger);
+        self.report.memory.empty = self.process()?;
+        self.report.memory.tcp_empty_bytes = measure::tcp_memory();
         Ok(())
     }
 
@@ -104,11 +97,11 @@ impl Observer {
         nanos: u64,
         handshakes: &Times,
     ) -> io::Result<()> {
-        self.memory.connections = connections;
-        self.memory.connect_seconds = seconds(nanos);
+        self.report.memory.connections = connections;
+        self.report.memory.connect_seconds = seconds(nanos);
         self.handshakes += handshakes;
-        self.memory.opened = self.process()?;
-        self.memory.tcp_opened_bytes = measure::tcp_memory();
+        self.report.memory.opened = self.process()?;
+        self.report.memory.tcp_opened_bytes = measure::tcp_memory();
         Ok(())
     }
 
@@ -131,9 +124,9 @@ impl Observer {
         if self.plan.memory
             && elapsed < duration / 2
             && elapsed > duration / 4
-            && self.memory.idle.is_none()
+            && self.report.memory.idle.is_none()
         {
-            self.memory.idle = self.process()?;
+            self.report.memory.idle = self.process()?;
         }
         Ok(())
     }
@@ -147,7 +140,7 @@ impl Observer {
         let look = look.clone();
         match look.ledger {
             Some(Ok(ledger)) => self.ledger = Some(ledger),
-            Some(Err(why)) if new && self.restarting.is_none() => self.notes.push(why),
+            Some(Err(why)) if new && self.restarting.is_none() => self.report.notes.push(why),
             _ => {}
         }
         let ledger = self.ledger.as_ref();
@@ -171,7 +164,7 @@ impl Observer {
         let duration = self.plan.duration.as_secs_f64();
         self.progress
             .measuring(&sample, duration, rates.lost, rates.errors);
-        self.samples.push(sample);
+        self.report.samples.push(sample);
     }
 
     /// The measurement is over.
@@ -185,19 +178,19 @@ impl Observer {
         self.looks += 1;
         let settled = match self.fetch_ledger() {
             Ok(ledger) => {
-                self.after = ledger;
-                self.after
-                    .as_ref()
-                    .is_none_or(|l| l.queued == 0 && l.unexplained == 0)
+                let of = ledger.as_ref();
+                let settled = of.is_none_or(|l| l.queued == 0 && l.unexplained == 0);
+                self.report.ledger_after = ledger;
+                settled
             }
             Err(why) => {
-                self.after = None;
-                self.notes.push(why.to_string());
+                self.report.ledger_after = None;
+                self.report.notes.push(why.to_string());
                 true
             }
         };
         if settled || self.looks > LOOKS_MAX {
-            self.memory.end = self.process()?;
+            self.report.memory.end = self.process()?;
             return Ok(true);
         }
         Ok(false)
@@ -206,7 +199,7 @@ impl Observer {
     /// All connections are closed.
     /// Errors: No such process.
     pub(crate) fn closed(&mut self) -> io::Result<()> {
-        self.memory.closed = self.process()?;
+        self.report.memory.closed = self.process()?;
         self.progress.finish();
         Ok(())
     }
@@ -220,9 +213,9 @@ impl Observer {
         let sum = Process::sum(self.each().into_iter());
         match self.pids.first() {
             // A server that dies during the run is a finding, not a wrong flag: the report says so.
-            Some(pid) if sum.is_none() && self.memory.empty.is_none() => Err(io::Error::other(
-                format!("--pid {pid}: no such process (it ended?)"),
-            )),
+            Some(pid) if sum.is_none() && self.report.memory.empty.is_none() => Err(
+                io::Error::other(format!("--pid {pid}: no such process (it ended?)")),
+            ),
             _ => Ok(sum),
         }
     }
@@ -257,7 +250,7 @@ impl Observer {
             return;
         };
         if let Ok((server, text)) = handle.join() {
-            self.notes.push(text);
+            self.report.notes.push(text);
             self.restarting = Some(Restarting::Done { _server: server });
         }
     }

@@ -39,30 +39,3 @@ pub(crate) struct Grid {
     pub(crate) cells: Vec<Cell>,
     pub(crate) recommendation: String,
 }
-
-impl Grid {
-    /// The table.
-    pub(super) fn markdown(&self) -> String {
-        let Self { date, revision, .. } = self;
-        let (seconds, recommendation) = (self.stall_seconds, &self.recommendation);
-        let Machine {
-            cpu, cores, kernel, ..
-        } = &self.machine;
-        let mut out = format!(
-            "# Queue settings, {date}\n\nSource {revision}. {cpu}, {cores} cores, Linux {kernel}. Readers stall and read in turns of {seconds} s; a \
-             fresh server for each cell.\n\n{recommendation}\n\n| capacity | expiry | messages/s | dropped % | healthy p99 ms | stalled p99 ms | \
-             memory MB | causes | failed |\n|---|---|---|---|---|---|---|---|---|\n"
-        );
-        for cell in &self.cells {
-            let (capacity, expiry, rate, dropped) =
-                (cell.capacity, &cell.expiry, cell.rate, &cell.dropped);
-            let (loss, p99, stalled) =
-                (cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms);
-            let (growth, failures) = (cell.growth_mb, cell.failures.join("; "));
-            out += &format!(
-                "| {capacity} | {expiry} | {rate} | {loss:.2} | {p99:.1} | {stalled:.0} | {growth:.2} | {dropped} | {failures} |\n"
-            );
-        }
-        out
-    }
-}

@@ -10,6 +10,7 @@ use crate::cli::{Options, Sweep};
 use crate::machine::{Machine, revision, today};
 use crate::ours::{our_flags, our_server, quoted};
 use crate::server::{PATH, Server, Spec};
+use crate::template::fill;
 use grid::{Cell, Grid};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -19,6 +20,10 @@ use std::time::Duration;
 /// Measured in each cell where the flags do not say: four stalls of the default length.
 const DURATION: Duration = Duration::from_secs(16);
 const OVERHEAD: Duration = Duration::from_secs(90);
+/// In the room, five of them publishers.
+const MEMBERS: usize = 50;
+/// Those whose reading stalls.
+const STALLED: usize = 10;
 /// A message of a chatty assistant.
 const TEXT_BYTES: usize = 1000;
 /// Small enough that the server's queue, not the client's kernel, holds what is not read.
@@ -31,14 +36,11 @@ pub(crate) fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<(PathBuf, String), String> {
-    let command = match &args.server_command {
-        Some(command) => command.clone(),
-        None => format!(
-            "{} {} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
-            quoted(&our_server(None)?),
-            our_flags()
-        ),
-    };
+    let command = format!(
+        "{} {} --set queue.capacity={{capacity}} --set queue.expiry={{expiry}} --set queue.bytes_max=16777216",
+        quoted(&our_server(None)?),
+        our_flags()
+    );
     let cells = measure_all(args, options, &command, stop)?;
     let mut grid = Grid {
         date: today(),
@@ -57,7 +59,7 @@ pub(crate) fn run(
     let json = serde_json::to_value(&grid).map_err(|e| e.to_string())?;
     for (name, text) in [
         ("raw.json", format!("{json:#}\n")),
-        ("README.md", grid.markdown()),
+        ("README.md", fill(include_str!("readme.txt"), &json)),
         ("heatmap.html", crate::html::page("sweep", &json)),
     ] {
         let path = folder.join(name);
@@ -87,7 +89,7 @@ fn measure_all(
             if stop.load(Ordering::Relaxed) {
                 return Ok(cells);
             }
-            let cell = cell(capacity, expiry, rate, args.stalled, &report?);
+            let cell = cell(capacity, expiry, rate, &report?);
             say(&format!(
                 "capacity {capacity} expiry {expiry} rate {rate}: dropped {:.2} %, healthy p99 {:.1} ms, stalled p99 {:.0} ms, +{:.1} MB",
                 cell.loss_percent, cell.healthy_p99_ms, cell.stalled_p99_ms, cell.growth_mb
@@ -110,10 +112,8 @@ fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Resul
     let server = Server::start(&spec)?;
     let duration = options.duration.unwrap_or(DURATION);
     let flags = format!(
-        "slow --members {} --stopped {} --cycle {}s --receive-buffer {RECEIVE_BUFFER} --rate {rate} --size {} \
+        "slow --members {MEMBERS} --stopped {STALLED} --cycle {}s --receive-buffer {RECEIVE_BUFFER} --rate {rate} --size {} \
          --url ws://127.0.0.1:{} --admin http://127.0.0.1:{} --pid {} -d {}s --seed {}",
-        args.members,
-        args.stalled,
         args.stall.as_secs_f64(),
         options.size.unwrap_or(TEXT_BYTES),
         server.port,
@@ -131,11 +131,11 @@ fn measure(args: &Sweep, options: &Options, command: String, rate: f64) -> Resul
     .run()
 }
 
-fn cell(capacity: u64, expiry: &str, rate: f64, stalled: usize, report: &Value) -> Cell {
+fn cell(capacity: u64, expiry: &str, rate: f64, report: &Value) -> Cell {
     let at = |pointer: &str| figure(report, pointer).unwrap_or(0.0);
     let values = figures(report);
     let value = |name: &str| values.get(name).copied().unwrap_or(0.0);
-    let due = at("/totals/published") * stalled as f64;
+    let due = at("/totals/published") * STALLED as f64;
     let dropped = report.pointer("/ledger_after/dropped");
     Cell {
         capacity,

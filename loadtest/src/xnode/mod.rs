@@ -17,7 +17,7 @@ use crate::campaign::command;
 use crate::cli::{FaultKind, Options, Servers, Xnode, flag};
 use crate::clock::{Clock, MILLISECOND, nanos};
 use crate::plan::{Drive, Group, Plan};
-use crate::report::{Facts, Report, Stated, interrupted};
+use crate::report::{Facts, Report, Stated};
 use crate::run::{Desk, Observer, Run, Task};
 use crate::share::shares;
 use crate::target::{Target, target};
@@ -100,10 +100,8 @@ pub(crate) fn run(
             Crossing::new(stage, facts, group, schedule, engine)
         })
     });
-    let report = run.and_then(Run::run).map_err(|error| error.to_string())?;
-    let mut report = report.ok_or("no report")?;
-    let (seconds, planned) = (report.figures.seconds, plan.duration.as_secs_f64());
-    report.interrupted = interrupted(&stop, seconds, planned);
+    let report = run.and_then(Run::report).map_err(|e| e.to_string())?;
+    let mut report = report.unless_stopped(&stop, plan.duration.as_secs_f64());
     if report.interrupted.is_none() {
         report.goals = goals(args, &report);
     }
@@ -126,12 +124,10 @@ fn plan(
             spoken: args.group_send,
             ..group
         }],
-        storm: None,
         size: options.size.unwrap_or(TEXT_BYTES),
         duration: options.duration.or(all).unwrap_or(DURATION),
         status_every: Duration::from_secs(30),
-        memory: false,
-        restart: None,
+        ..Plan::default()
     }
 }
 

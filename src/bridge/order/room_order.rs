@@ -1,7 +1,7 @@
 //! One room of this node in mode `streams`: where it is in the stream, and what of its own is still
 //! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
 
-use super::follower::{Account, Follower, Position, Request, StreamStep, Turned};
+use super::follower::{Account, Follower, Position, StreamStep, Turned};
 use super::page::{Announcement, Page};
 use super::unconfirmed::{Back, Placed, Unconfirmed, UnconfirmedLoad};
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead, NodeId};
@@ -158,7 +158,7 @@ impl RoomOrder {
     }
 
     /// What to read next.
-    pub(in crate::bridge) fn request(&mut self) -> Request {
+    pub(in crate::bridge) fn request(&mut self) -> Option<Position> {
         self.follower.request()
     }
 

@@ -46,7 +46,7 @@ impl Pubsub {
         };
         let envelope = match Envelope::read(bytes) {
             Ok(envelope) => envelope,
-            Err(poison) => return context.poison(poison, bytes),
+            Err(poison) => return context.poison(link, poison, bytes),
         };
         if envelope.head().node == link.node {
             link.metrics.bridge_echoes.inc();

@@ -6,6 +6,7 @@ use super::envelope::NodeId;
 use super::link::RedisLink;
 use super::outbox::{Outgoing, What};
 use crate::broker::Broker;
+use crate::broker::uplink::Way;
 use crate::name::RoomName;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Pubsub {
                 continue;
             };
             if is_held {
-                broker.confirm(&room);
+                broker.confirm(name, Way::Nodes);
             }
             rooms.push(room);
         }

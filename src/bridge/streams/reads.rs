@@ -5,6 +5,7 @@ use super::redis_streams::{Hashes, Streams, within};
 use super::scripts::read_arguments;
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::{HearTally, Page, RoomOrder, Turned};
+use crate::broker::uplink::Way;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
 use crate::redis::client::{RedisClient, RedisConnection};
@@ -105,13 +106,13 @@ async fn read(
         order.is_queued.then(|| order.request())
     });
     // Given up meanwhile, or subscribed anew: then it is queued again.
-    let Some(Some(request)) = request else {
+    let Some(Some(after)) = request else {
         return Ok(Turned::Live);
     };
     let hash = streams.hashes().map(|hashes| hashes.read);
     let keys = vec![streams.stream(name.as_str())];
     let answer = client
-        .evaluate(hash.unwrap_or_default(), keys, read_arguments(request))
+        .evaluate(hash.unwrap_or_default(), keys, read_arguments(after))
         .await;
     link.metrics.bridge_reads.inc();
     let page = match answer {
@@ -145,7 +146,7 @@ async fn read(
 /// The room's subscription stands, and what comes by it has a place to go on from.
 fn welcome(link: &RedisLink, broker: &Broker, name: &RoomName) {
     if link.rooms.confirm(name) {
-        crate::bridge::link::welcome(broker, name);
+        broker.confirm(name, Way::Nodes);
     }
 }
 

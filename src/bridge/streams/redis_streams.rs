@@ -5,7 +5,7 @@ use super::scripts::{self, Keeps, append_arguments};
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::unconfirmed::UnconfirmedLoad;
 use crate::bridge::order::{
-    self, Announcement, HearContext, HearTally, Placed, Position, Request, RoomOrder,
+    self, Announcement, HearContext, HearTally, Placed, Position, RoomOrder,
 };
 use crate::bridge::outbox::RoomBatch;
 use crate::bridge::read_context::ReadContext;
@@ -15,7 +15,7 @@ use crate::broker::uplink::Forwarded;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::config::Config;
-use crate::metrics::count;
+use crate::metrics::count_all;
 use crate::name::RoomName;
 use crate::redis::client::{Answer, RedisClient, RedisCommand};
 use crate::redis::deployment::Deployment;
@@ -154,9 +154,7 @@ impl Streams {
                     Ok(answer)
                 }
                 Err(error) if error.is_about_room() => {
-                    for _ in 0..count {
-                        count_refused(&metrics);
-                    }
+                    count_all(&metrics.bridge_dropped, "cause", "refused", count);
                     refused.add(room.name(), &error, now);
                     Ok(RedisValue::Nil)
                 }
@@ -268,9 +266,9 @@ impl Streams {
         &self,
         link: &RedisLink,
         reader: &mut ReadContext,
-        message: (&str, &[u8]),
+        channel: &str,
+        bytes: &[u8],
     ) {
-        let (channel, bytes) = message;
         if channel == link.canary_channel {
             if let Some(number) = order::canary(bytes) {
                 link.see_canary(number);
@@ -282,7 +280,7 @@ impl Streams {
         };
         let announcement = match Announcement::read(bytes) {
             Ok(announcement) => announcement,
-            Err(poison) => return reader.poison(poison, bytes),
+            Err(poison) => return reader.poison(link, poison, bytes),
         };
         let broker = &*reader.broker;
         let room = broker.named(name);
@@ -334,12 +332,7 @@ impl Streams {
         metrics.bridge_gaps.inc_by(tally.account.missed);
         metrics.bridge_resets.inc_by(tally.account.resets);
         for (cause, number) in [("late", tally.late), ("poison", tally.poison)] {
-            if number > 0 {
-                metrics
-                    .bridge_dropped
-                    .get_or_create(&[("cause", cause)])
-                    .inc_by(number);
-            }
+            count_all(&metrics.bridge_dropped, "cause", cause, number);
         }
     }
 }
@@ -425,10 +418,7 @@ pub(in crate::bridge) async fn probe(
     client
         .evaluate(hashes.read.clone(), vec![stream.clone()], newest)
         .await?;
-    let request = Request {
-        after: Some(Position::default()),
-    };
-    let page = scripts::read_arguments(request);
+    let page = scripts::read_arguments(Some(Position::default()));
     client
         .evaluate(hashes.read.clone(), vec![stream], page)
         .await?;
@@ -439,10 +429,6 @@ pub(in crate::bridge) async fn probe(
         .send(RedisCommand::new("HDEL", [origins, b"nobody"]))
         .await?;
     Ok(())
-}
-
-fn count_refused(metrics: &crate::metrics::Metrics) {
-    count(&metrics.bridge_dropped, "cause", "refused");
 }
 
 /// A moment as it is kept in an atomic.

@@ -1,6 +1,6 @@
 //! What is said to Redis about a stream: the two Lua functions and their arguments.
 
-use crate::bridge::order::Request;
+use crate::bridge::order::Position;
 use crate::redis::deployment::Deployment;
 use bytes::Bytes;
 use std::time::Duration;
@@ -66,9 +66,9 @@ pub(super) fn append_arguments(
 }
 
 /// The arguments of [`READ`] for a request.
-pub(super) fn read_arguments(request: Request) -> Vec<Bytes> {
+pub(super) fn read_arguments(after: Option<Position>) -> Vec<Bytes> {
     let count = |number: usize| Bytes::from(number.to_string());
-    let Some(at) = request.after else {
+    let Some(at) = after else {
         return vec![count(0), count(0)];
     };
     vec![

@@ -3,7 +3,7 @@
 //!
 //! Many producers append under a short lock; the one consumer swaps the whole `Vec` for an empty one
 //! and works on it without the lock. The mailbox knows neither pollers nor sockets: its methods say
-//! who must be woken, and the caller (the broker for its workers, floors 2 and 4) does it.
+//! who must be woken, and the caller (the broker for its workers, floors 3 and 5) does it.
 //!
 //! Limits (`broker.mailbox_capacity`, `broker.mailbox_bytes`): an entry counts from its push until
 //! the consumer [releases](Mailbox::release) it, so what is being worked on is inside the bound.
@@ -32,7 +32,7 @@ pub struct Mailbox<T> {
     pending: Mutex<PendingEntries<T>>,
     /// Entries pushed and not yet released.
     entries: AtomicUsize,
-    /// Their bytes.
+    /// Bytes of those entries.
     bytes: AtomicUsize,
     /// Bit per publishing worker that stopped reading.
     waiters: AtomicU64,

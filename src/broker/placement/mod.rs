@@ -245,7 +245,7 @@ impl Placement {
     }
 }
 
-/// A connection's way to its worker. It counts there until it is dropped, as the connection itself does
+/// A connection's way to its worker. The way counts there until it is dropped, as the connection itself does
 /// from its arrival on.
 pub struct Passage {
     placement: Arc<Placement>,

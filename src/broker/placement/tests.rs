@@ -245,7 +245,7 @@ fn light_rooms_keep_away_from_the_worker_of_a_heavy_one() {
         enter(&broker, room, NOW);
     }
     assert_eq!(homes(&broker, &light)[heavy], 0);
-    // It has been quiet for long: the two differ by their connections alone.
+    // The heavy room has been quiet for long: the two differ by their connections alone.
     let later = NOW + Duration::from_secs(300);
     assert_eq!(enter(&broker, &name("later"), later).worker, heavy);
 }

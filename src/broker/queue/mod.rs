@@ -1,7 +1,7 @@
 //! The bounded queue of one subscriber: the deliveries its socket has not taken yet.
 //!
 //! Not for moving bytes: it does no I/O, takes no lock and asks no clock. The worker that owns the
-//! connection (floor 4) creates a queue when a write comes back short, pushes while the socket is
+//! connection (floor 5) creates a queue when a write comes back short, pushes while the socket is
 //! behind, writes from [`Queue::slices`] when the socket takes more, and drops the queue once it is
 //! empty, so a connection that keeps up owns none.
 //!
@@ -65,19 +65,19 @@ pub(crate) const DELIVERY_BYTES: usize = 2 * size_of::<Delivery>() + 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a dropped delivery is counted or it is lost silently"]
 pub enum Pushed {
-    /// It waits.
+    /// The delivery waits.
     Queued,
-    /// It waits, and `dropped` older deliveries were dropped for capacity to make room.
+    /// The delivery waits, and `dropped` older deliveries were dropped for capacity to make room.
     MadeRoom {
         /// Oldest deliveries dropped; at least one.
         dropped: u32,
     },
-    /// It was dropped for capacity; what waited before still does.
+    /// The delivery was dropped for capacity; what waited before still does.
     DroppedNewest,
-    /// It was past its deadline when offered; it is included in [`PushReport::expired`].
+    /// The delivery was past its deadline when offered; it is included in [`PushReport::expired`].
     Expired,
-    /// It was dropped for capacity and the connection is to be closed as a slow reader. The caller
-    /// then counts what [`Queue::clear`] says as dropped with the connection.
+    /// The delivery was dropped for capacity and the connection is to be closed as a slow reader. The
+    /// caller then counts what [`Queue::clear`] says as dropped with the connection.
     Disconnect,
 }
 
@@ -101,7 +101,7 @@ pub struct Queue {
     head_written: usize,
     /// Bytes not yet written, over all deliveries.
     bytes: usize,
-    /// No delivery that can expire has a deadline before this. It may be too early, never too late,
+    /// No delivery that can expire has a deadline before this. This may be too early, never too late,
     /// so a full queue is searched for expired deliveries only when there can be one.
     earliest: Millis,
 }

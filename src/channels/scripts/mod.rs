@@ -34,19 +34,6 @@ end
 return full
 ";
 
-/// `EVAL` before a receive: puts back what a process that died was handling. The keys come as
-/// `ARGV`, which Redis Cluster does not allow; the layer does not run there either.
-///
-/// Only for general channels, whose `$inflight` may be a dead worker's. Nobody handles a message of
-/// our own receivers but us.
-pub const RESTORE: &str = "\
-local backed_up = redis.call('ZRANGE', ARGV[2], 0, -1, 'WITHSCORES')
-for i = #backed_up, 1, -2 do
-  redis.call('ZADD', ARGV[1], backed_up[i], backed_up[i - 1])
-end
-redis.call('DEL', ARGV[2])
-";
-
 /// Most members of a group that are read; the layer reads all. A member is one process, or on the
 /// Python side one connection.
 pub const MEMBERS_MAX: usize = 65_536;
@@ -95,7 +82,7 @@ pub struct Scores {
 impl Scores {
     /// The score for a message sent at this wall-clock time; a microsecond later than the last one if
     /// the clock stood still or went back.
-    pub fn next(&mut self, second: u64, micros: u32) -> Score {
+    pub fn next(&mut self, (second, micros): (u64, u32)) -> Score {
         let Score(now) = Score::new(second, micros);
         self.last = now.max(self.last.saturating_add(1));
         Score(self.last)
@@ -315,21 +302,6 @@ impl Commands {
         RedisCommand::new("ZPOPMIN", [key, count.to_string().as_bytes()])
     }
 
-    /// `core`: `EVAL` of [`RESTORE`] for a general channel.
-    #[must_use]
-    pub fn restore(&self, channel: &str) -> RedisCommand {
-        let (key, inflight) = (self.keys.channel(channel), self.keys.inflight(channel));
-        RedisCommand::new(
-            "EVAL",
-            [
-                RESTORE.as_bytes(),
-                b"0",
-                key.as_bytes(),
-                inflight.as_bytes(),
-            ],
-        )
-    }
-
     /// `pubsub`: a message for a group, and the host it is for. The reply is the number of
     /// connections that heard it, ours among them.
     ///
@@ -359,24 +331,6 @@ impl Commands {
         let message = self.codec.encode(event, To::Nobody, now.second(), fill)?;
         let command = RedisCommand::new("PUBLISH", [channel.as_bytes(), &message]);
         Ok((host_of(channel, self.channels.hosts.len()), command))
-    }
-
-    /// `pubsub`: hears a group, and the host it is for.
-    #[must_use]
-    pub fn subscribe(&self, group: &str) -> (usize, RedisCommand) {
-        self.subscription("SUBSCRIBE", group)
-    }
-
-    /// `pubsub`: hears it no longer.
-    #[must_use]
-    pub fn unsubscribe(&self, group: &str) -> (usize, RedisCommand) {
-        self.subscription("UNSUBSCRIBE", group)
-    }
-
-    fn subscription(&self, name: &'static str, group: &str) -> (usize, RedisCommand) {
-        let channel = self.keys.group_channel(group);
-        let host = host_of(&channel, self.channels.hosts.len());
-        (host, RedisCommand::new(name, [channel.as_bytes()]))
     }
 
     /// The members by process, in the order of each one's first member, whose capacity counts.

@@ -6,7 +6,7 @@ use super::*;
 fn scores_of_one_sender_grow_whatever_its_clock_does() {
     let mut scores = Scores::default();
     let texts: Vec<String> = [(5, 7), (5, 7), (4, 0), (6, 0)]
-        .map(|(second, micros)| scores.next(second, micros).text())
+        .map(|wall| scores.next(wall).text())
         .to_vec();
     assert_eq!(texts, ["5.000007", "5.000008", "5.000009", "6.000000"]);
 }

@@ -334,27 +334,4 @@ fn a_published_message_is_told_as_recorded() {
             [text(&row[1]).as_bytes().to_vec(), hex(text(&row[2]))]
         );
     }
-    let (host, subscribe) = commands.subscribe("chat_1_a");
-    assert_eq!((host, subscribe.name), (2, "SUBSCRIBE"));
-    assert_eq!(
-        commands.unsubscribe("chat_1_a").1.arguments,
-        subscribe.arguments
-    );
-}
-
-#[test]
-fn a_restore_is_told_as_recorded() {
-    let vectors = vectors();
-    let line = &recorded(&vectors["core"]["hosts_1"], "eval")[1];
-    let restore = Commands::new(&hosts(1)).restore("general");
-    let calls = |script: &str| -> Vec<String> {
-        let parts = script.split("redis.call(").skip(1);
-        let call = |part: &str| part.split(')').next().unwrap_or_default().to_owned();
-        parts.map(call).collect()
-    };
-    let own = std::str::from_utf8(&restore.arguments[0]).expect("ASCII");
-    assert_eq!(calls(own), calls(text(&line[2])));
-    for (place, argument) in restore.arguments.iter().enumerate().skip(1) {
-        assert_eq!(argument, text(&line[place + 2]).as_bytes());
-    }
 }

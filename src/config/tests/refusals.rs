@@ -467,3 +467,13 @@ fn advice_is_given_without_stopping() {
         assert_eq!(loaded.warnings, [], "{entry}");
     }
 }
+
+#[test]
+fn routes_as_json_in_the_environment_are_shown_their_line_of_toml() {
+    let json = r#"[{"path": "/x/", "handler": "echo"}]"#;
+    let told = &[
+        "is not an array of tables; write [[routes]]",
+        "in one line, as in the environment: [{ path = …, handler = … }]",
+    ];
+    assert_refused(json, load_environment(&[("SUPPORTAL_ROUTES", json)]), told);
+}

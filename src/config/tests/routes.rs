@@ -1,5 +1,6 @@
 //! Settings that a route has of its own.
 
+use super::super::load::Loader;
 use super::super::{Config, Overflow};
 use super::{assert_refused, load_file, load_sets};
 use std::time::Duration;
@@ -82,4 +83,76 @@ fn a_wrong_setting_of_a_route_is_refused_at_its_line_with_a_fix() {
         load_file(&text),
         &[":5: ", "routes[1].limits.refusals"],
     );
+}
+
+/// Two entries; what is wrong is in line 6, the second one's path.
+fn two(one: (&str, &str), two: (&str, &str)) -> String {
+    let entry =
+        |(path, handler)| format!("[[routes]]\nhandler = \"{handler}\"\npath = \"{path}\"\n");
+    [one, two].map(entry).concat()
+}
+
+#[test]
+fn a_route_that_no_node_would_start_with_is_refused_at_its_own_line() {
+    const PLAIN: (&str, &str) = ("/plain/", "echo");
+    let overlaps = [
+        ("/a/{a:int}/", "/a/{b:slug}/"),
+        ("/a/{a:int}/", "/a/{b:int}/"),
+        ("/a/{a:slug}/", "/a/{b:uuid}/"),
+        ("/a/{a:slug}/", "/a/b/"),
+        ("/a/{a:int}/", "/a/7/"),
+        ("/a/{business_id}/{session_id}/", "/a/{a:int}/{b:uuid}/"),
+    ];
+    for (earlier, path) in overlaps {
+        let text = two((earlier, "relay"), (path, "relay"));
+        let told = format!(
+            "routes[2].path: {path:?} matches the same paths as an earlier route, {earlier:?}"
+        );
+        assert_refused(path, load_file(&text), &[":6: ", &told]);
+    }
+    for (path, handler, told) in [
+        ("/{a:int}/{a:int}/", "relay", "{a} appears twice"),
+        ("/<int:id>/", "relay", "use letters"),
+        ("/{session_id}/", "relay", "alone names no chat"),
+        ("/{business_id}/", "echo", "alone names no chat"),
+        ("//a/", "relay", "double slash"),
+        ("/a//b/", "echo", "double slash"),
+        ("/a/../b/", "echo", "resolve the segment \"..\""),
+        ("/./b/", "echo", "resolve the segment \".\""),
+        ("/\u{fc}/", "echo", "use letters"),
+        ("/*", "relay", "name of a room"),
+        ("/:id/", "relay", "name of a room"),
+        ("/{:int}/", "relay", "not a placeholder"),
+        ("/{\u{e9}:int}/", "relay", "not a placeholder"),
+        ("/{X:int}/", "relay", "not a placeholder"),
+        ("/a.b/{a:int}/", "relay", "name of a room"),
+        ("/client.js", "relay", "name of a room"),
+        (
+            &format!("/{}/{{a:uuid}}/", "a".repeat(60)),
+            "relay",
+            "longer than 99 bytes",
+        ),
+    ] {
+        let text = two(PLAIN, (path, handler));
+        assert_refused(path, load_file(&text), &[":6: routes[2].path: ", told]);
+    }
+    for (one, other) in [
+        (("/a/{a:int}/", "relay"), ("/a/{b:uuid}/", "relay")),
+        (("/a/{a:int}/", "relay"), ("/b/{a:int}/", "relay")),
+        (("/a.b/*", "echo"), ("/:id", "echo")),
+    ] {
+        load_file(&two(one, other)).expect("apart");
+    }
+}
+
+#[test]
+fn routes_of_a_flag_that_win_over_a_file_are_not_told_at_its_lines() {
+    let file = super::file(&two(("/a/", "echo"), ("/b/", "echo")));
+    let loader = Loader {
+        file: Some(file.path().to_owned()),
+        sets: vec!["routes=[{path='/x//', handler='echo'}]".to_owned()],
+        ..Loader::default()
+    };
+    let told = loader.load().expect_err("a double slash").to_string();
+    assert!(told.starts_with("--set: routes[1].path: "), "{told}");
 }

@@ -14,9 +14,12 @@ mod tests;
 
 pub use django::{DjangoTarget, match_django};
 
+use crate::broker;
+use crate::config::template::{PathTemplate, Segment};
 use crate::config::{Handler, Route};
 use crate::name::{self, RoomName};
 use std::borrow::Cow;
+use std::fmt;
 
 /// The routes of a configuration.
 #[derive(Clone, Debug)]
@@ -26,45 +29,10 @@ pub struct Router {
 
 #[derive(Clone, Debug)]
 struct PathPattern {
-    segments: Vec<Segment>,
+    template: PathTemplate,
     target: Target,
     /// The number of its own settings, or 0.
     settings: u8,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(Box<str>),
-    BusinessId,
-    SessionId,
-    Typed(Box<str>, PartKind),
-}
-
-/// What a part of a path may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PartKind {
-    /// 1 to 18 digits without a leading zero.
-    Int,
-    /// 1 to 64 of `A-Z a-z 0-9 _ -`.
-    Slug,
-    /// A UUID in lower case.
-    Uuid,
-}
-
-impl PartKind {
-    const ALL: [(&str, Self); 3] = [
-        ("int", Self::Int),
-        ("slug", Self::Slug),
-        ("uuid", Self::Uuid),
-    ];
-
-    fn admits(self, text: &str) -> bool {
-        match self {
-            Self::Int => name::is_business_id(text),
-            Self::Slug => name::is_slug(text),
-            Self::Uuid => name::is_uuid(text),
-        }
-    }
 }
 
 /// What serves a route.
@@ -76,8 +44,18 @@ pub enum Target {
     Own(usize),
 }
 
+impl Target {
+    /// What of the node's own serves it.
+    const fn handler(self) -> Option<Handler> {
+        match self {
+            Self::BuiltIn(handler) => Some(handler),
+            Self::Own(_) => None,
+        }
+    }
+}
+
 /// What a path leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Match {
     /// What serves it.
     pub target: Target,
@@ -89,53 +67,15 @@ pub struct Match {
     pub parameters: Vec<(String, String)>,
 }
 
-impl Segment {
-    /// Could one text match both?
-    fn overlaps(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Literal(one), other) | (other, Self::Literal(one)) => other.admits(one),
-            // A UUID has hyphens and letters in it, an int has none.
-            (Self::Typed(_, PartKind::Uuid), Self::BusinessId | Self::Typed(_, PartKind::Int))
-            | (Self::BusinessId | Self::Typed(_, PartKind::Int), Self::Typed(_, PartKind::Uuid)) => {
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// May a path have this text here?
-    fn admits(&self, text: &str) -> bool {
-        match self {
-            Self::Literal(literal) => **literal == *text,
-            Self::BusinessId => name::is_business_id(text),
-            Self::SessionId => name::is_session_id(text),
-            Self::Typed(_, kind) => kind.admits(text),
-        }
-    }
-
-    /// What it is called; nothing for a literal.
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Literal(_) => None,
-            Self::BusinessId => Some("business_id"),
-            Self::SessionId => Some("session_id"),
-            Self::Typed(name, _) => Some(name),
-        }
-    }
-
-    /// The part that stands between braces in a template; `None` if it is none.
-    fn parse(part: &str) -> Option<Self> {
-        match part {
-            "business_id" => return Some(Self::BusinessId),
-            "session_id" => return Some(Self::SessionId),
-            _ => {}
-        }
-        let (name, kind) = part.split_once(':')?;
-        let mut bytes = name.bytes();
-        let is_name = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
-            && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        let (_, kind) = PartKind::ALL.into_iter().find(|(word, _)| *word == kind)?;
-        is_name.then(|| Self::Typed(name.into(), kind))
+/// As [`Caller`](crate::broker::Caller)'s.
+impl fmt::Debug for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Match")
+            .field("target", &self.target)
+            .field("settings", &self.settings)
+            .field("room", &self.room)
+            .field("parameters", &broker::names(&self.parameters))
+            .finish()
     }
 }
 
@@ -168,29 +108,33 @@ impl Router {
         });
         let own = own.enumerate();
         let own = own.map(|(number, (path, settings))| (path, Target::Own(number), settings));
-        let mut patterns: Vec<(&str, PathPattern)> = Vec::with_capacity(routes.len());
+        let mut patterns: Vec<PathPattern> = Vec::with_capacity(routes.len());
+        let mut paths: Vec<&str> = Vec::with_capacity(routes.len());
         for (path, target, settings) in built_in.chain(own) {
-            let pattern = PathPattern {
-                settings,
-                ..PathPattern::parse(path, target)?
-            };
-            if let Some((twin, _)) = patterns.iter().find(|(_, other)| other.overlaps(&pattern)) {
+            let template = PathTemplate::parse(path, target.handler())
+                .map_err(|fault| format!("route {path:?}: {}; {}", fault.what, fault.fix))?;
+            let mut others = paths.iter().zip(&patterns);
+            if let Some((twin, _)) = others.find(|(_, twin)| twin.template.overlaps(&template)) {
                 return Err(format!("routes {twin:?} and {path:?} match the same paths"));
             }
-            patterns.push((path, pattern));
+            paths.push(path);
+            patterns.push(PathPattern {
+                template,
+                target,
+                settings,
+            });
         }
-        let patterns = patterns.into_iter().map(|(_, pattern)| pattern).collect();
         Ok(Self { patterns })
     }
 
     /// The number of the settings of the route with this template, or 0.
     #[must_use]
     pub fn settings_of(&self, template: &str) -> u8 {
-        let Ok(twin) = PathPattern::parse(template, Target::BuiltIn(Handler::Chat)) else {
+        let Ok(template) = PathTemplate::parse(template, Some(Handler::Chat)) else {
             return 0;
         };
         let mut patterns = self.patterns.iter();
-        let found = patterns.find(|pattern| pattern.segments == twin.segments);
+        let found = patterns.find(|pattern| pattern.template == template);
         found.map_or(0, |pattern| pattern.settings)
     }
 
@@ -204,84 +148,12 @@ impl Router {
 }
 
 impl PathPattern {
-    fn parse(path: &str, target: Target) -> Result<Self, String> {
-        let refuse = |rule: &str| Err(format!("route {path:?}: {rule}"));
-        let Some(rest) = path.strip_prefix('/') else {
-            return refuse("a path starts with /");
-        };
-        let count = rest.split('/').count();
-        let mut segments = Vec::with_capacity(count);
-        for (place, text) in rest.split('/').enumerate() {
-            let part = text
-                .strip_prefix('{')
-                .and_then(|part| part.strip_suffix('}'));
-            let segment = match text {
-                "" if place + 1 < count => return refuse("remove the double slash"),
-                "." | ".." => return refuse("clients resolve . and .. before they send a path"),
-                text if text.contains(['{', '}']) => {
-                    let Some(part) = part.and_then(Segment::parse) else {
-                        return refuse(
-                            "{business_id}, {session_id}, {name:int}, {name:slug} and {name:uuid} are whole segments, \
-                             nothing else",
-                        );
-                    };
-                    part
-                }
-                text if !text.bytes().all(is_literal) => {
-                    return refuse("use letters, digits and -._~!$&'()*+,;=:@");
-                }
-                text => Segment::Literal(text.into()),
-            };
-            let is_twin = |other: &Segment| {
-                other
-                    .name()
-                    .is_some_and(|name| segment.name() == Some(name))
-            };
-            if segments.iter().any(is_twin) {
-                return refuse("each part can be named once");
-            }
-            segments.push(segment);
-        }
-        let both =
-            segments.contains(&Segment::BusinessId) == segments.contains(&Segment::SessionId);
-        if !both
-            || (target == Target::BuiltIn(Handler::Chat) && !segments.contains(&Segment::SessionId))
-        {
-            return refuse("name both {business_id} and {session_id}");
-        }
-        let has_room = !matches!(target, Target::BuiltIn(Handler::Chat | Handler::Echo));
-        let is_plain = |segment: &Segment| match segment {
-            Segment::Literal(text) => text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)),
-            _ => true,
-        };
-        if has_room && !segments.iter().all(is_plain) {
-            return refuse("its rooms are named after it: use letters, digits, - and _");
-        }
-        Ok(Self {
-            segments,
-            target,
-            settings: 0,
-        })
-    }
-
-    /// Could one path match both?
-    fn overlaps(&self, other: &Self) -> bool {
-        self.segments.len() == other.segments.len()
-            && self
-                .segments
-                .iter()
-                .zip(&other.segments)
-                .all(|(one, two)| one.overlaps(two))
-    }
-
     fn matches(&self, path: &str) -> Option<Match> {
         let mut business_id = None;
         let mut session_id = None;
         let mut parameters = Vec::new();
         let mut texts = path.split('/');
-        for segment in &self.segments {
+        for segment in &self.template.segments {
             let text = texts.next()?;
             match segment {
                 Segment::Literal(literal) if **literal == *text => {}
@@ -333,6 +205,7 @@ impl PathPattern {
             None => text,
         };
         let segments: Vec<&str> = self
+            .template
             .segments
             .iter()
             .zip(path.split('/'))
@@ -340,16 +213,6 @@ impl PathPattern {
             .collect();
         RoomName::routed(&segments)
     }
-}
-
-/// What a literal segment of a route may hold: the bytes that no client escapes in a path.
-const fn is_literal(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-        || matches!(
-            byte,
-            b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
-        )
 }
 
 /// Longest raw segment that is looked at: three bytes for each byte of the longest id.

@@ -132,7 +132,7 @@ impl Decoder {
     ///
     /// `takes_data` is asked before each data frame (continuations included) starts. `false` is
     /// backpressure: the answer is `None`, and [`Input::rest`] begins with that frame's bytes, which
-    /// the caller passes again. It may be called again until it returns `None`, or left at any
+    /// the caller passes again. This may be called again until it returns `None`, or left at any
     /// point with what is left of the input. After a close frame or a violation all further bytes are
     /// used up and ignored.
     ///

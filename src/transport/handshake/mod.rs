@@ -1,7 +1,7 @@
 //! Strict checks of the opening handshake (RFC 6455 section 4.2.1) on a parsed request head.
 //!
 //! Not for paths, origins or identities: those are the server's and the auth module's. Called by
-//! the server (floor 5) for each request on a WebSocket route. Pure: a [`RequestHead`] in, an [`Offer`] out.
+//! the server (floor 6) for each request on a WebSocket route. Pure: a [`RequestHead`] in, an [`Offer`] out.
 //! The rules go from the general to the particular, and the first one broken names the refusal:
 //! method, bytes and repetition of the fields that we read, host, body, upgrade,
 //! protocol version, key, extensions, sub-protocols. What nobody reads is nobody's business: a field

@@ -1,8 +1,8 @@
 //! One client's connection as a state machine: bytes and a clock in, messages and frames out.
 //!
-//! It decodes, spends tokens, answers pings, watches silence, and knows how a connection ends. It
-//! does no I/O and reads no clock: the worker hands it both, and a test can too. What a message
-//! means is [`Surroundings`]' business.
+//! The machine decodes, spends tokens, answers pings, watches silence, and knows how a connection ends,
+//! without I/O and without reading a clock: the worker hands it both, and a test can too. What a
+//! message means is [`Surroundings`]' business.
 
 mod rules;
 
@@ -406,7 +406,7 @@ impl Connection {
                 let is_still = !self.outbound.is_idle();
                 self.close(now, CloseReason::NoPong);
                 if is_still {
-                    // It has taken nothing for so long, nor will it take the close frame.
+                    // The peer has taken nothing for so long, nor will it take the close frame.
                     self.deadline = now + LINGER;
                 }
             } else {
@@ -439,7 +439,7 @@ impl Connection {
     /// Slow is not dead: while something waits for the socket, the end comes when the socket has taken
     /// nothing for [`Rules::patience`]. The time for the pong runs from when the ping has left for the
     /// kernel, and is longer by the time that a slow peer takes to read what stands before it there.
-    /// It is not looked up what the peer's kernel has acknowledged: an acknowledgement is its kernel's,
+    /// Nobody looks up what the peer's kernel has acknowledged: an acknowledgement is its kernel's,
     /// not its program's, which may be gone.
     fn silent_until(&self, rules: &Rules) -> Millis {
         let ping = self.heard + rules.ping_interval;

@@ -73,7 +73,7 @@ impl Outbound {
                     self.queue_one(now, readers, delivery, written, sent);
                 }
                 OutboundPiece::Control(_) if whole => {}
-                // Its rest comes before everything else.
+                // The frame's rest comes before everything else.
                 OutboundPiece::Control(frame) if written > 0 => {
                     self.backlog.get_or_insert_default().current = Some((frame.clone(), written));
                 }

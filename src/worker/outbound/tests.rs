@@ -365,7 +365,7 @@ proptest! {
         for step in steps {
             take(&mut desk, &bounds, step);
         }
-        // It has left its room: nothing is offered any more.
+        // The connection has left its room: nothing is offered any more.
         desk.outbound.close(encoder::close(Some(1001), "bye"));
         let mut closed = false;
         for step in after {

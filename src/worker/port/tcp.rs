@@ -68,7 +68,7 @@ impl Port for TcpPort {
     }
 
     fn unwatch(&self, socket: &mut TcpStream) {
-        // It fails only for a socket that is not watched.
+        // This fails only for a socket that is not watched.
         drop(self.poll.registry().deregister(socket));
     }
 

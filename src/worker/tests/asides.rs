@@ -205,7 +205,7 @@ fn a_reader_that_is_behind_gets_its_asides_in_their_place() {
         other.listen(&mut witness);
         most_queued = most_queued.max(rig.worker.members.ledger.queued);
         assert_eq!(rig.worker.members.ledger.unexplained(), 0);
-        // It reads nothing until much waits for it.
+        // The other member reads nothing until much waits for it.
         if other.heard.len() == rounds {
             ear.listen(&mut peer);
         }

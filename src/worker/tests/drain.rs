@@ -111,7 +111,7 @@ fn dropped(node: &Node, cause: &'static str) -> u64 {
     series.get_or_create(&[("cause", cause)]).get()
 }
 
-/// A reader of a room with 50 deliveries waiting for it. Its buffers are the kernel's own: the window of a
+/// A reader of a room with 50 deliveries waiting for it. The socket's buffers are the kernel's own: the window of a
 /// small one opens late.
 fn behind(node: &Node, name: &RoomName) -> Peer {
     /// Looks without a change, until the kernel takes no more.

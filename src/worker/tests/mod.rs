@@ -21,7 +21,7 @@ use crate::chat;
 use crate::clock::{Clock, Millis};
 use crate::config;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Counter, Metrics};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{Opcode, encoder};
@@ -103,8 +103,8 @@ struct Node {
 
 impl Node {
     fn start(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(workers, change, |handle, config| {
-            Dispatcher::start(handle, config).expect("the knowledge inside")
+        Self::start_with(workers, change, |handle, config, panics| {
+            Dispatcher::start(handle, config, panics).expect("the knowledge inside")
         })
     }
 
@@ -113,14 +113,14 @@ impl Node {
         Self::start_with(
             1,
             |_| {},
-            |handle, config| Dispatcher::with(handle, config, assistant),
+            |handle, config, panics| Dispatcher::with(handle, config, panics, assistant),
         )
     }
 
     fn start_with(
         workers: usize,
         change: impl FnOnce(&mut Config),
-        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings) -> Dispatcher,
+        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings, &Counter) -> Dispatcher,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -136,7 +136,8 @@ impl Node {
         config.queue.capacity = 10_000;
         config.queue.bytes_max = 64 << 20;
         change(&mut config);
-        let assistant = dispatcher(runtime.handle(), &config.assistant);
+        let metrics = Arc::new(Metrics::new());
+        let assistant = dispatcher(runtime.handle(), &config.assistant, &metrics.panics);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let clock = Clock::start();
@@ -153,7 +154,7 @@ impl Node {
             of_routes: config.of_routes().expect("legal").into(),
             config: Arc::new(config),
             clock,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             on_close: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),

@@ -114,7 +114,7 @@ impl Scene {
             }
             Step::Say(who, said) => {
                 if let Some(peer) = self.peers.get_mut(pick(*who)) {
-                    // It may have been closed.
+                    // The connection may have been closed.
                     drop(peer.write_all(said));
                 }
             }

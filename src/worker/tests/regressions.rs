@@ -1,4 +1,4 @@
-//! One test per fault that was found in this module, named for it. They drive a whole worker with a
+//! One test per fault that was found in this module, named for it. These tests drive a whole worker with a
 //! clock of their own.
 
 use super::rig::{Rig, masked, read};

@@ -39,7 +39,9 @@ impl Rig {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let assistant = Dispatcher::start(runtime.handle(), &config.assistant).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let assistant =
+            Dispatcher::start(runtime.handle(), &config.assistant, &metrics.panics).unwrap();
         let wake: Wake = Box::new(|| {});
         let broker = Arc::new(Broker::new(&config.broker, vec![wake], None));
         let left = Arc::new(AtomicU64::new(0));
@@ -49,7 +51,7 @@ impl Rig {
             config: Arc::new(config),
             clock: Clock::start(),
             broker: Arc::clone(&broker),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             on_close: Arc::new(move |_peer| {
                 leaving.fetch_add(1, Ordering::Relaxed);
             }),

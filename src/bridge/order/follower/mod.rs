@@ -48,13 +48,6 @@ pub enum StreamStep {
     Later,
 }
 
-/// What to ask Redis for: the tail alone, or everything after a position too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// `None`: the tail alone, for a room that begins here.
-    pub after: Option<Position>,
-}
-
 /// How a page ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
@@ -164,11 +157,12 @@ impl Follower {
         self.account.resets += u64::from(began);
     }
 
-    /// What to read; its page must be turned before the next request.
-    pub fn request(&mut self) -> Request {
+    /// After what to read; `None`: the tail alone, for a room that begins here. The page must be turned before
+    /// the next request.
+    pub fn request(&mut self) -> Option<Position> {
         // Whatever arrived before is in what will be read, or nowhere.
         self.noted = None;
-        Request { after: self.at }
+        self.at
     }
 
     /// A page: where the stream stood, and the entries after the position asked for, of the same

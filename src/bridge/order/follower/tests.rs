@@ -21,7 +21,7 @@ fn place(offset: u64) -> Position {
 /// A follower that stands at this offset.
 fn at(offset: u64) -> Follower {
     let mut follower = Follower::default();
-    assert_eq!(follower.request().after, None);
+    assert_eq!(follower.request(), None);
     assert_eq!(follower.turn(Some(place(offset)), &[]), Turned::Live);
     follower
 }
@@ -34,7 +34,7 @@ fn the_next_is_delivered_the_known_dropped_and_a_gap_read_first() {
     assert_eq!(follower.arrival(place(3), true), StreamStep::Known);
     assert_eq!(follower.arrival(place(8), true), StreamStep::Later);
     assert_eq!(follower.arrival(place(9), true), StreamStep::Later);
-    assert_eq!(follower.request().after, Some(place(5)));
+    assert_eq!(follower.request(), Some(place(5)));
     let page = [place(6), place(7), place(8)];
     assert_eq!(follower.turn(Some(place(9)), &page), Turned::More);
     follower.request();
@@ -77,7 +77,7 @@ fn a_room_without_a_stream_to_read_misses_nothing_of_the_one_that_begins_then() 
     follower.begin_at_start();
     // Two entries before anybody asks.
     assert_eq!(follower.arrival(place(2), true), StreamStep::Later);
-    assert_eq!(follower.request().after, Some(Position::START));
+    assert_eq!(follower.request(), Some(Position::START));
     let page = [place(1), place(2)];
     assert_eq!(follower.turn(Some(place(2)), &page), Turned::Live);
     assert_eq!(follower.take_account(), Account::default());
@@ -114,7 +114,7 @@ fn a_stream_that_went_back_is_followed_from_what_is_later_by_time() {
     };
     // The new master had 1 to 5; number 6 was given out again.
     assert_eq!(follower.arrival(after(50, 6), true), StreamStep::Later);
-    assert_eq!(follower.request().after, Some(place(7)));
+    assert_eq!(follower.request(), Some(place(7)));
     assert_eq!(
         follower.turn(Some(after(50, 6)), &[after(50, 6)]),
         Turned::Live
@@ -204,9 +204,9 @@ impl Model {
         if !self.wants_read || self.page.is_some() {
             return;
         }
-        let request = self.follower.request();
+        let after = self.follower.request();
         let tail = self.tail();
-        let is_after = |(entry, _): &&(Position, u64)| match request.after {
+        let is_after = |(entry, _): &&(Position, u64)| match after {
             None => false,
             Some(after) if after.epoch == entry.epoch => {
                 (entry.millis, entry.offset) > (after.millis, after.offset)

@@ -5,9 +5,10 @@
 //! before (`nohup`), no call is cut short by a handler, and a server that logs to the terminal from the
 //! background is not stopped for it (SIGTTOU).
 
+use super::ending::Ending;
 use nix::sys::signal::{SigSet, Signal};
 use std::io;
-use supportal::node::Ending;
+
 use tokio::sync::watch;
 
 /// These keep their meaning: faults of the code, job control, and what is ignored anyway.
@@ -56,7 +57,7 @@ fn meaning(signal: Signal) -> Meaning {
 
 /// Signals that wait until somebody waits for them.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub struct Signals {
     blocked: SigSet,
     /// Those among them with a name: real-time signals stay blocked.
     awaited: SigSet,
@@ -74,7 +75,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn block() -> io::Result<Self> {
+    pub fn block() -> io::Result<Self> {
         let (mut blocked, mut awaited) = (SigSet::all(), SigSet::empty());
         for signal in Signal::iterator() {
             if LEFT_ALONE.contains(&signal) {
@@ -91,7 +92,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn unblock(self) -> io::Result<()> {
+    pub fn unblock(self) -> io::Result<()> {
         Ok(self.blocked.thread_unblock()?)
     }
 
@@ -100,7 +101,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn wait(
+    pub(super) fn wait(
         self,
     ) -> io::Result<(impl Future<Output = Ending>, impl Future<Output = ()>)> {
         let (asked, mut drain) = watch::channel(SignalsSoFar::default());
