@@ -16,8 +16,10 @@ const ROUTE_BITS: u32 = 16;
 struct Place(AtomicU64);
 
 /// The calls of all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Calls {
+    /// How long a call may take (`consumers.timeout`).
+    timeout: Duration,
     places: Box<[Place]>,
     /// Template and consumer of each route.
     routes: Vec<(String, &'static str)>,
@@ -43,13 +45,30 @@ impl Drop for Call<'_> {
     }
 }
 
+/// The calls of nobody, which may take for ever.
+impl Default for Calls {
+    fn default() -> Self {
+        Self::new(0, Vec::new(), Duration::MAX)
+    }
+}
+
 impl Calls {
     /// The calls of so many workers; template and consumer of each route, in the order of their numbers from 1.
-    pub(super) fn new(workers: usize, routes: Vec<(String, &'static str)>) -> Self {
+    pub(super) fn new(
+        workers: usize,
+        routes: Vec<(String, &'static str)>,
+        timeout: Duration,
+    ) -> Self {
         Self {
+            timeout,
             places: (0..workers).map(|_| Place::default()).collect(),
             routes,
         }
+    }
+
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// How many workers there are.
@@ -66,19 +85,20 @@ impl Calls {
         Call(place)
     }
 
-    /// The call that a worker has been in for at least this long.
-    pub(crate) fn overdue(
-        &self,
-        worker: usize,
-        now: Millis,
-        after: Duration,
-    ) -> Option<Overdue<'_>> {
+    /// Has a call that began then taken too long?
+    pub(super) fn is_late(&self, began: Millis, now: Millis) -> bool {
+        now.since(began) >= self.timeout
+    }
+
+    /// The call that a worker has been in for too long.
+    pub(crate) fn overdue(&self, worker: usize, now: Millis) -> Option<Overdue<'_>> {
         let Place(word) = self.places.get(worker)?;
         let word = word.load(Ordering::Relaxed);
         let number = usize::from(word as u16).checked_sub(1)?;
         let began = Millis(word >> ROUTE_BITS);
         let (route, consumer) = self.routes.get(number)?;
-        (now.since(began) >= after).then_some(Overdue { route, consumer })
+        self.is_late(began, now)
+            .then_some(Overdue { route, consumer })
     }
 }
 
@@ -88,8 +108,8 @@ mod tests {
     #[test]
     fn a_call_is_overdue_while_it_has_not_returned_and_names_its_route() {
         let routes = ["/a", "/b"].map(|path| (path.to_owned(), "Board"));
-        let calls = Calls::new(2, routes.to_vec());
-        let overdue = |worker, now| calls.overdue(worker, Millis(now), Duration::from_secs(1));
+        let calls = Calls::new(2, routes.to_vec(), Duration::from_secs(1));
+        let overdue = |worker, now| calls.overdue(worker, Millis(now));
         assert_eq!(overdue(1, 5_000), None);
         let call = calls.begin(1, Millis(5_000), 2);
         assert_eq!(overdue(1, 5_999), None);

@@ -5,6 +5,7 @@ use crate::broker::{Caller, Consumer, Context, Message, Verdict};
 use crate::protocol::CloseReason;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A route of the program's own.
 #[derive(Clone)]
@@ -62,12 +63,12 @@ impl OwnRoute {
         Self { settings, ..self }
     }
 
-    /// Has these routes note the calls of their consumers on so many workers.
-    pub(crate) fn note_calls(routes: &mut [Self], workers: usize) -> Arc<Calls> {
+    /// Has these routes note the calls of their consumers on so many workers; each may take `timeout`.
+    pub(crate) fn note_calls(routes: &mut [Self], workers: usize, timeout: Duration) -> Arc<Calls> {
         let known = routes
             .iter()
             .map(|route| (route.template.clone(), route.consumer));
-        let calls = Arc::new(Calls::new(workers, known.collect()));
+        let calls = Arc::new(Calls::new(workers, known.collect(), timeout));
         for (number, route) in (1..).zip(routes) {
             route.calls = Arc::clone(&calls);
             route.number = number;
@@ -130,12 +131,18 @@ impl Own {
 }
 
 impl Consumer for Own {
+    /// A thread cannot be interrupted: one that is late is closed with 1011 once it has returned.
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let began = cx.clock.now();
         if let OwnConsumer::Unmade(make) = &self.consumer {
             let _call = self.calls.begin(cx.author.worker, cx.now, self.route);
             self.consumer = OwnConsumer::Made(make());
         }
-        self.ask(cx, |consumer, cx| consumer.open(cx))
+        let verdict = self.ask(cx, |consumer, cx| consumer.open(cx));
+        if self.calls.is_late(began, cx.clock.now()) {
+            return Verdict::Close(CloseReason::Internal);
+        }
+        verdict
     }
 
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {

@@ -111,7 +111,8 @@ impl Node {
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
     ) -> Result<Self, Error> {
-        let calls = OwnRoute::note_calls(&mut own, config.server.workers.clamp(1, WORKERS_MAX));
+        let (workers, timeout) = (config.server.workers, config.consumers.timeout);
+        let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
@@ -124,9 +125,8 @@ impl Node {
         ));
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         if has_own {
-            let (broker, timeout) = (Arc::clone(&parts.broker), parts.config.consumers.timeout);
-            let closing = parts.closing.subscribe();
-            tokio::spawn(watch::watch(calls, broker, parts.clock, timeout, closing));
+            let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
+            tokio::spawn(watch::watch(calls, broker, parts.clock, closing));
         }
         let entrance = Entrance {
             config: Arc::clone(&parts.config),

@@ -67,7 +67,9 @@ fn a_consumer_that_does_not_return_is_told_by_the_node_until_it_does() {
     barrier.set(true);
     node.wait_until("/ready", is_ready);
     let opened = opening.join().expect("no panic");
-    let mut client = opened.expect("101");
+    // Nobody can end the call; its connection is not kept.
+    assert_eq!(opened.expect("101").expect_close().0, 1011);
+    let mut client = node.connect("/ws/slow/message/");
     client.send_text("first");
     assert_eq!(client.receive(), Frame::Binary(b"first".to_vec()));
     barrier.set(false);
