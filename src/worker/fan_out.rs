@@ -24,7 +24,7 @@ pub(super) struct Offered {
     pub(super) late: u64,
     /// Of these, those whose connection was gone.
     pub(super) failed: u64,
-    /// RoomMembers with something waiting for a socket that nobody watches for that.
+    /// Members with something waiting for a socket that nobody watches for that.
     pub(super) unwatched: Vec<u32>,
     pub(super) overflowed: Vec<u32>,
     pub(super) broken: Vec<u32>,

@@ -24,7 +24,7 @@ pub(super) const GATHER_BYTES_MAX: usize = 128 * 1024;
 pub(super) struct PendingPublication {
     pub(super) delivery: Delivery,
     pub(super) sequence: u32,
-    /// RoomMembers on this worker when it was published, less those that have had it.
+    /// Members on this worker when it was published, less those that have had it.
     pub(super) members: u32,
 }
 
@@ -170,7 +170,7 @@ pub(super) struct FanOut {
     pub(super) load: ParcelLoad,
     /// No frame's deadline is before this.
     earliest: Millis,
-    /// RoomMembers at these positions are still to be served.
+    /// Members at these positions are still to be served.
     unserved: Range<u32>,
     newest_first: bool,
 }

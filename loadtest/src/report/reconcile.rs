@@ -43,7 +43,7 @@ fn reconcile(ours: OurBook, before: &Ledger, after: &Ledger) -> Reconciled {
 }
 
 impl Report {
-    /// OurBook beside the server's; nothing where there is no ledger, where nobody reads (`connect --silent`), or where the server ended
+    /// Our book beside the server's; nothing where there is no ledger, where nobody reads (`connect --silent`), or where the server ended
     /// connections itself: a restart has a new ledger, and what a closed reader had not read yet only its kernel knew.
     pub(crate) fn reconciled(&self) -> Option<Reconciled> {
         let (before, after) = self
