@@ -106,21 +106,20 @@ fn is_per_route(path: &str) -> bool {
     keys::find(path).is_some_and(|key| key.per_route)
 }
 
+/// Checks the sections that a route may change, and those that have to hold what it lets through.
+pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
+    let event_bytes = config.event_bytes(config.limits.message_bytes);
+    let (queue, bridge) = (&config.queue, &config.bridge);
+    limits::check(queue, &config.limits, &config.broker, event_bytes, found);
+    history::check(&config.history, bridge.mode, queue, found);
+    bridge::check(bridge, &config.channels, event_bytes, found);
+}
+
 /// What is wrong with a route's settings that is not wrong with the node's.
 fn beside(node: &Config, route: &Config) -> Findings {
     let [general, mut found] = [node, route].map(|config| {
         let mut found = Findings::default();
-        let event_bytes = config.event_bytes(config.limits.message_bytes);
-        let (queue, bridge) = (&config.queue, &config.bridge);
-        limits::check(
-            queue,
-            &config.limits,
-            &config.broker,
-            event_bytes,
-            &mut found,
-        );
-        history::check(&config.history, bridge.mode, queue, &mut found);
-        bridge::check(bridge, &config.channels, event_bytes, &mut found);
+        check_bounds(config, &mut found);
         found
     });
     found

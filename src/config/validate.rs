@@ -5,10 +5,7 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{
-    admin, assistant, bridge, channels, chat, history, limits, log, origin, own_settings, route,
-    server,
-};
+use super::{admin, assistant, channels, chat, log, origin, own_settings, route, server};
 
 /// Checks a whole configuration.
 #[must_use]
@@ -18,17 +15,7 @@ pub fn validate(config: &Config) -> Findings {
     route::check(&config.routes, &mut found);
     origin::check(&config.origin, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
-    let event_bytes = config.event_bytes(config.limits.message_bytes);
-    let (queue, bridge) = (&config.queue, &config.bridge);
-    limits::check(
-        queue,
-        &config.limits,
-        &config.broker,
-        event_bytes,
-        &mut found,
-    );
-    history::check(&config.history, bridge.mode, queue, &mut found);
-    bridge::check(bridge, &config.channels, event_bytes, &mut found);
+    own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
     assistant::check(&config.assistant, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
