@@ -1,12 +1,13 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
+use super::reload::ReadSettings;
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
 use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load};
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load, problem};
 use crate::metrics::Metrics;
 use crate::server;
 use std::fmt;
@@ -77,6 +78,7 @@ impl Server {
             routes: Vec::new(),
             tasks: Vec::new(),
             settings: Vec::new(),
+            read: None,
         }
     }
 }
@@ -88,6 +90,7 @@ pub struct Builder {
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
     settings: Vec<(String, Settings)>,
+    read: Option<ReadSettings>,
 }
 
 /// Gives a route settings of its own.
@@ -108,6 +111,18 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// How settings are read again while the node runs: at SIGHUP ([`Builder::serve`]), at `POST /reload` of the operator's
+    /// listener, and by [`Node::reloader`]. Keys marked `live` in docs/configuration.md then change in place. `read` may
+    /// block. Without it settings hold until the end.
+    #[must_use]
+    pub fn reload(
+        mut self,
+        read: impl Fn() -> Result<Config, problem::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.read = Some(Box::new(read));
         self
     }
 
@@ -209,7 +224,8 @@ impl Builder {
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
+        let (of_routes, read) = (of_routes.into(), self.read);
+        Node::compose(config, of_routes, metrics, assistant, routes, node, read).await
     }
 }
 

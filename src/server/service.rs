@@ -3,13 +3,13 @@
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
-use super::Entrance;
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::{Entrance, EntryRules};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -138,14 +138,11 @@ impl HandshakeService {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
-        let Some(candidate) = self.judge(target, &head, peer)? else {
+        let rules = self.entrance.rules();
+        let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
             return Ok((Self::page(request.method(), request.uri())?, None));
         };
-        let known = self
-            .entrance
-            .authenticator
-            .verify(&candidate.credentials())
-            .await?;
+        let known = rules.authenticator.verify(&candidate.credentials()).await?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
@@ -180,9 +177,10 @@ impl HandshakeService {
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
-        let candidate = self.judge(first.target, &first.head, peer).ok()??;
-        let authenticator = &self.entrance.authenticator;
-        let known = authenticator.verify_at_once(&candidate.credentials());
+        let rules = self.entrance.rules();
+        let candidate = self.judge(&rules, first.target, &first.head, peer);
+        let candidate = candidate.ok()??;
+        let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
@@ -199,6 +197,7 @@ impl HandshakeService {
     /// Does the handshake keep the rules? `None` where the path is no WebSocket's.
     fn judge<'a>(
         &self,
+        rules: &EntryRules,
         target: &'a str,
         head: &'a RequestHead<'a>,
         peer: SocketAddr,
@@ -222,7 +221,7 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
-        if !self.entrance.policy.allowed.admits(head.value("origin")) {
+        if !rules.allowed.admits(head.value("origin")) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",

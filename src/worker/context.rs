@@ -88,6 +88,11 @@ impl<C: Consumers> WorkerContext<C> {
         }
     }
 
+    /// What is said from now on is worth delivering for so long.
+    pub(super) fn set_expiry(&mut self, expiry: Duration) {
+        self.expiry = expiry;
+    }
+
     /// Takes the turn's time.
     pub(super) fn begin_turn(&mut self, now: Millis, (second, micros): (u64, u32)) {
         self.now = now;
