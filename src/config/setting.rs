@@ -223,6 +223,7 @@ macro_rules! section {
                         self.$name = next.$name.clone();
                     }
                 })+
+                $(self.$inner.take_live(&next.$inner, changes);)*
             }
 
             /// Checks each key against its own range.
@@ -231,6 +232,7 @@ macro_rules! section {
                     let key = concat!($section, ".", stringify!($name));
                     $crate::config::setting::Ranged::check(&self.$name, $range, key, _found);
                 )?)+
+                $(self.$inner.check_ranges(_found);)*
             }
         }
     };
