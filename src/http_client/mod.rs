@@ -19,7 +19,8 @@ pub(crate) use trust::{Trust, TrustError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{Request, Response, body::Body as _};
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -28,7 +29,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
 
 /// Most bytes of an answer's head: status line and fields.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -117,7 +119,8 @@ impl HttpClient {
     }
 
     /// Sends a request (its target is a whole URL; `Host` is made of that unless it is set) and reads the whole
-    /// answer, whatever its status.
+    /// answer. Where the status says no (anything but 2xx) that is the answer: a body that is too long, too late or broken
+    /// is left, and empty.
     ///
     /// # Errors
     /// When there is no whole answer within the limits.
@@ -128,18 +131,28 @@ impl HttpClient {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, RequestError> {
-        match timeout(self.limits.timeout, self.send_in_turn(request)).await {
-            Ok(answered) => answered,
-            Err(_elapsed) => Err(RequestError::Timeout),
+        let deadline = Instant::now() + self.limits.timeout;
+        let in_time = async {
+            // The semaphore is never closed.
+            let turn = self.turns.acquire().await;
+            (self.head(request).await, turn)
+        };
+        let (head, _turn) = timeout_at(deadline, in_time).await?;
+        let (head, body) = head?.into_parts();
+        let body = match timeout_at(deadline, self.body(body)).await {
+            Ok(body) => body,
+            Err(elapsed) => Err(elapsed.into()),
+        };
+        match body {
+            Err(_left) if !head.status.is_success() => Ok(Response::from_parts(head, Bytes::new())),
+            body => Ok(Response::from_parts(head, body?)),
         }
     }
 
-    async fn send_in_turn(
+    async fn head(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Bytes>, RequestError> {
-        // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
+    ) -> Result<Response<Incoming>, RequestError> {
         let again = request.method().is_safe().then(|| request.clone());
         let head = match (self.client.request(request).await, again) {
             (Err(error), Some(again)) if is_broken_before_the_answer(&error) => {
@@ -147,17 +160,26 @@ impl HttpClient {
             }
             (head, _) => head,
         };
-        let (head, body) = head.map_err(|error| without_head(&error))?.into_parts();
+        head.map_err(|error| without_head(&error))
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, RequestError> {
         // What is announced as too long is not begun.
         let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if least > self.limits.body_bytes {
             return Err(RequestError::TooLong);
         }
         match Limited::new(body, self.limits.body_bytes).collect().await {
-            Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+            Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(RequestError::TooLong),
             Err(error) => Err(RequestError::Broken(error.to_string().into())),
         }
+    }
+}
+
+impl From<Elapsed> for RequestError {
+    fn from(_: Elapsed) -> Self {
+        Self::Timeout
     }
 }
 

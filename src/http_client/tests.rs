@@ -120,6 +120,24 @@ async fn redirects_and_refusals_are_answers_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_status_that_says_no_is_the_answer_whatever_its_body_is_like() {
+    for rest in [
+        "Content-Length: 99999999\r\n\r\nx",
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "Content-Length: 50\r\n\r\nshort",
+    ] {
+        let site = Site::serving(move |_, stream| {
+            let _sent = stream.write_all(format!("HTTP/1.1 403 No\r\n{rest}").as_bytes());
+            false
+        });
+        let answer = client(LIMITS).send(site.request()).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.body().len()), (403, 0));
+    }
+    let late = Site::saying("HTTP/1.1 403 No\r\nContent-Length: 50\r\n\r\nlate");
+    assert!(client(SHORT).send(late.request()).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_body_is_read_up_to_its_limit_and_no_further() {
     let of = |length: usize| {
         [
