@@ -37,6 +37,8 @@ pub struct Metrics {
     pub connections_closed: Labelled,
     /// Handshakes answered with an HTTP status instead of 101, by reason.
     pub handshakes_refused: Labelled,
+    /// Credentials that were not accepted, by cause.
+    pub auth_refused: Labelled,
     /// Sockets accepted and not yet handed over or closed.
     pub handshakes_in_progress: Gauge,
     /// Connections of pages that were answered and are open for another request.
@@ -176,6 +178,7 @@ impl Metrics {
             connections: table.gauge("connections", "Open WebSocket connections"),
             connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
             connections_closed: table.labelled("connections_closed", "reason", "Connections that ended, by reason"),
+            auth_refused: table.labelled("auth_refused", "cause", "Handshakes refused for who comes or with what (`auth.mode`), by cause"),
             handshakes_refused: table.labelled("handshakes_refused", "reason", "Requests answered with a refusal status, by reason"),
             handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
             connections_kept_alive: table.gauge("connections_kept_alive", "Connections of pages that were answered and are open for another request"),

@@ -5,12 +5,13 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::auth::jwt;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::RECEIVED_BYTES;
-use crate::config::{AssistantKind, BridgeMode, Config};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
@@ -67,6 +68,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         AssistantKind::None => 0,
         AssistantKind::Faq => assistant.prompts,
     };
+    let tokens = match config.auth.mode.contains(&AuthMode::Jwt) {
+        true => config.auth.jwt.cache,
+        false => 0,
+    };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
             .broker
@@ -98,6 +103,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
+        addend("tokens that were verified", tokens, jwt::SEEN_BYTES),
     ];
     #[rustfmt::skip]
     let each_connection = [

@@ -49,6 +49,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.headers",
             "limits.fragments",
             "limits.unsent_bytes",
+            "auth.jwt.token_bytes",
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",
@@ -73,6 +74,7 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.auth.mode = vec![AuthMode::Jwt];
     config
 }
 
