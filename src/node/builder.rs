@@ -149,7 +149,7 @@ impl Builder {
     }
 
     /// Gives the route of this template settings of its own, as an entry of `[[routes]]` may have: `change` gets the
-    /// node's and makes them the route's. The keys are those marked `route` in docs/configuration.md.
+    /// node's, or what an earlier call has made of them, and makes them the route's. The keys are those marked `route` in docs/configuration.md.
     #[must_use]
     pub fn route_settings(
         mut self,
@@ -237,9 +237,18 @@ fn settle(
                 "no route of the program has this template".to_owned(),
             ));
         };
-        let (mut queue, mut limits) = (config.queue.clone(), config.limits.clone());
+        // What was changed by an earlier call holds.
+        let place = usize::from(route.settings()).checked_sub(1);
+        let before = place.and_then(|place| of_routes.get(place));
+        let before = before.unwrap_or(config);
+        let (mut queue, mut limits) = (before.queue.clone(), before.limits.clone());
         change(&mut queue, &mut limits);
-        of_routes.push(config.admit(&queue, &limits).map_err(refuse)?);
+        let changed = config.admit(&queue, &limits).map_err(refuse)?;
+        if let Some(known) = place.and_then(|place| of_routes.get_mut(place)) {
+            *known = changed;
+            continue;
+        }
+        of_routes.push(changed);
         let number = u8::try_from(of_routes.len());
         let number = number
             .map_err(|_many| refuse(format!("more than {OWN_SETTINGS_MAX} routes have some")))?;

@@ -316,6 +316,26 @@ fn a_route_of_ones_own_has_settings_of_its_own() {
 }
 
 #[test]
+fn settings_of_a_route_that_are_given_in_two_calls_hold_together() {
+    const PATH: &str = "/ws/board/{id:int}/{name:slug}/";
+    let node = Running::start(|builder| {
+        builder
+            .route(PATH, Counter::default())
+            .route_settings(PATH, |_, limits| limits.message_bytes = 5)
+            .route_settings(PATH, |_, limits| limits.fragments = 2)
+    });
+    for excess in [&["123456"][..], &["1", "2", "3"]] {
+        let mut client = node.connect("/ws/board/1/a/");
+        assert_eq!(client.receive(), text("board 1"));
+        client.send_fragments(&["1", "2"]);
+        assert_eq!(client.receive(), text("1 12"));
+        client.send_fragments(excess);
+        let code = client.expect_close().0;
+        assert!([1008, 1009].contains(&code), "{excess:?}: {code}");
+    }
+}
+
+#[test]
 fn settings_that_no_route_may_have_are_refused_with_their_key() {
     let runtime = Runtime::new().expect("a runtime");
     for (template, told) in [("/a", "limits.connections"), ("/b", "/b")] {
