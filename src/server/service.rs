@@ -30,10 +30,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     uri_bytes: usize,
-    django: Option<Vec<Exists>>,
-    /// The number of the settings of dialect `django`'s one route.
-    django_settings: u8,
+    /// Where the chat of dialect `django` is served.
+    django: Option<DjangoRoute>,
     visits: AtomicU64,
+}
+
+/// The one route of dialect `django`.
+#[derive(Debug)]
+struct DjangoRoute {
+    exists: Vec<Exists>,
+    /// The number of its settings, or 0.
+    settings: u8,
 }
 
 /// An accepted upgrade, on its way to a worker.
@@ -98,10 +105,14 @@ fn retry_after() -> HeaderValue {
 impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
+        let chat = entrance.policy.router.chat_at(CHAT_PATH);
+        let chat = chat.filter(|_| config.chat.dialect == Dialect::Django);
         Self {
-            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
-            django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
+            django: chat.map(|settings| DjangoRoute {
+                exists: config.chat.exists.clone(),
+                settings,
+            }),
             visits: AtomicU64::new(0),
             entrance,
         }
@@ -235,11 +246,11 @@ impl HandshakeService {
 
     /// Who comes to this path, if it is a WebSocket's.
     fn connection_for(&self, path: &str) -> Option<(Role, Option<RoomName>)> {
-        if let Some(exists) = &self.django
+        if let Some(DjangoRoute { exists, settings }) = &self.django
             && let Some(target) = route::match_django(path)
         {
             let (mut role, room) = self.django_connection(exists, target);
-            role.settings = self.django_settings;
+            role.settings = *settings;
             return Some((role, room));
         }
         let matched = self.entrance.policy.router.match_path(path)?;
