@@ -31,10 +31,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     uri_bytes: usize,
-    django: Option<Vec<Exists>>,
-    /// The number of the settings of dialect `django`'s one route.
-    django_settings: u8,
+    /// Where the chat of dialect `django` is served.
+    django: Option<DjangoRoute>,
     visits: AtomicU64,
+}
+
+/// The one route of dialect `django`.
+#[derive(Debug)]
+struct DjangoRoute {
+    exists: Vec<Exists>,
+    /// The number of its settings, or 0.
+    settings: u8,
 }
 
 /// An accepted upgrade, on its way to a worker.
@@ -94,10 +101,14 @@ impl Candidate<'_> {
 impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
+        let chat = entrance.policy.router.chat_at(CHAT_PATH);
+        let chat = chat.filter(|_| config.chat.dialect == Dialect::Django);
         Self {
-            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
-            django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
+            django: chat.map(|settings| DjangoRoute {
+                exists: config.chat.exists.clone(),
+                settings,
+            }),
             visits: AtomicU64::new(0),
             entrance,
         }
@@ -286,7 +297,8 @@ impl HandshakeService {
     }
 
     fn django_role(&self, target: DjangoTarget) -> (Role, Option<RoomName>) {
-        let exists = self.django.as_deref().unwrap_or_default();
+        let django = self.django.as_ref();
+        let exists = django.map_or(&[][..], |django| &django.exists);
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -302,7 +314,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        role.settings = self.django_settings;
+        role.settings = django.map_or(0, |django| django.settings);
         (role, joined.room)
     }
 
