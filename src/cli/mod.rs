@@ -16,7 +16,7 @@ use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, EXIT_CONFIG, Flags};
 use supportal::config::load::Loader;
-use supportal::internal::{admin, bridge, channels};
+use supportal::internal::{admin, auth, bridge, channels};
 
 /// The real-time server for customer-support chat.
 #[derive(Parser)]
@@ -130,6 +130,10 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
+    // Keys are in files, which the settings alone do not tell of.
+    if let Err(error) = auth::Modes::new(&loaded.config.auth) {
+        return usage(&error.to_string());
+    }
     let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
