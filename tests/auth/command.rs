@@ -149,29 +149,28 @@ fn a_private_key_in_a_file_signs_what_its_public_key_verifies() {
                 .status,
             401
         );
-        // A private key in the place of the public one stops the start.
-        let swapped = [
-            "auth.mode=jwt".to_owned(),
-            format!("auth.jwt.keys={private}"),
-        ];
-        for command in [
-            &["check"][..],
-            &["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
-        ] {
-            let (code, text) = run(&swapped, command, "");
-            assert!(code.is_some_and(|code| code != 0), "{name}: {text}");
-            assert!(
-                text.contains("auth.jwt.keys: ") && text.contains("holds a private key"),
-                "{text}"
-            );
-        }
-        let (code, text) = run(&settings, &["token", "--key", &public], "");
-        assert_eq!(code, Some(64), "{text}");
-        assert!(
-            text.contains("--key: ") && text.contains("no private key"),
-            "{text}"
-        );
+        is_refused_as_what_it_is_not(&private, &public);
     }
+}
+
+/// A private key in the place of the public one stops the start, and a public one signs nothing.
+#[track_caller]
+fn is_refused_as_what_it_is_not(private: &str, public: &str) {
+    let swapped = [
+        "auth.mode=jwt".to_owned(),
+        format!("auth.jwt.keys={private}"),
+    ];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for command in [&["check"][..], &serve] {
+        let (code, text) = run(&swapped, command, "");
+        assert!(code.is_some_and(|code| code != 0), "{text}");
+        let is_named = text.contains("auth.jwt.keys: ") && text.contains("holds a private key");
+        assert!(is_named, "{text}");
+    }
+    let (code, text) = run(&[], &["token", "--key", public], "");
+    assert_eq!(code, Some(64), "{text}");
+    let is_named = text.contains("--key: ") && text.contains("no private key");
+    assert!(is_named, "{text}");
 }
 
 #[test]
