@@ -5,6 +5,7 @@ use super::origin::Allowed;
 use super::route::Router;
 use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Modes};
+use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Entrance {
     pub admission: Arc<Admission>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
+    /// What users, businesses, rooms and addresses use together.
+    pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
     /// Who may come in, as of now.

@@ -26,7 +26,7 @@ const ED25519_ID: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 
 /// What verifies.
 enum KeyMaterial {
-    Hmac(hmac::TokenKey),
+    Hmac(hmac::Key),
     Rsa {
         modulus: Box<[u8]>,
         exponent: Box<[u8]>,
@@ -66,7 +66,7 @@ impl TokenKey {
         };
         Self::new(
             algorithm,
-            KeyMaterial::Hmac(hmac::TokenKey::new(hash, secret)),
+            KeyMaterial::Hmac(hmac::Key::new(hash, secret)),
             source,
         )
     }

@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// What signs.
 enum SigningKey {
-    Hmac(hmac::TokenKey),
+    Hmac(hmac::Key),
     Rsa(Box<RsaKeyPair>),
     P256(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
@@ -88,7 +88,7 @@ impl TokenSigner {
         };
         Some(Self::new(
             algorithm,
-            SigningKey::Hmac(hmac::TokenKey::new(hash, secret)),
+            SigningKey::Hmac(hmac::Key::new(hash, secret)),
         ))
     }
 
@@ -125,7 +125,10 @@ impl TokenSigner {
         }
         let p256 = &ECDSA_P256_SHA256_FIXED_SIGNING;
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(p256, pkcs8, &random) {
-            return Ok(Self::new(Algorithm::Es256, SigningKey::P256(Box::new(pair))));
+            return Ok(Self::new(
+                Algorithm::Es256,
+                SigningKey::P256(Box::new(pair)),
+            ));
         }
         let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_other| {
             fault("holds a private key that is neither RSA of 2048 bits or more nor on P-256 nor Ed25519")
