@@ -1,0 +1,105 @@
+//! What finding out who somebody is costs a handshake, by algorithm.
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use supportal::config::{AuthMode, AuthSettings, Secret};
+use supportal::internal::auth::{Authenticator, Credentials, Modes};
+use supportal::internal::transport::handshake::RequestHead;
+
+/// Tokens and keys of another maker, as the tests have them.
+const VECTORS: &str = include_str!("../tests/auth/vectors.json");
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+/// The settings that the tokens are made for, with so many remembered.
+fn authenticator(vectors: &serde_json::Value, cache: usize) -> (Authenticator, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = AuthSettings {
+        mode: vec![AuthMode::Jwt, AuthMode::Link],
+        ..AuthSettings::default()
+    };
+    for (name, pem) in vectors["keys"].as_object().expect("keys") {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text(pem)).expect("a file");
+        settings.jwt.keys.push(path);
+    }
+    settings.jwt.secret = vec![Secret::new(text(&vectors["secret"]))];
+    settings.jwt.issuer = vec![text(&vectors["issuer"])];
+    settings.jwt.audience = vec![text(&vectors["audience"])];
+    settings.jwt.cache = cache;
+    settings.link.key = vec![Secret::new(text(&vectors["link_key"]))];
+    let modes = Modes::new(&settings).expect("the modes");
+    (modes.authenticator, folder)
+}
+
+fn token(vectors: &serde_json::Value, name: &str) -> String {
+    let mut good = vectors["good"].as_array().expect("a list").iter();
+    let vector = good.find(|vector| vector["name"] == name);
+    text(&vector.expect("a vector")["token"])
+}
+
+/// Runs `judge` with a handshake for each kind of token.
+fn each(criterion: &mut Criterion, group: &str, cache: usize, names: &[&str], later: bool) {
+    let vectors = serde_json::from_str(VECTORS).expect("vectors.json");
+    let (authenticator, _folder) = authenticator(&vectors, cache);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let mut group = criterion.benchmark_group(group);
+    for name in names {
+        let bearer = format!("Bearer {}", token(&vectors, name));
+        let head = RequestHead {
+            method: "GET",
+            is_http_11: true,
+            fields: vec![("authorization", bearer.as_bytes())],
+        };
+        let credentials = Credentials {
+            head: &head,
+            target: "/ws/chat/1/abc/",
+            client: Ipv4Addr::LOCALHOST.into(),
+            business_id: Some("1"),
+            session_id: Some("abc"),
+        };
+        let known = runtime.block_on(authenticator.verify(&credentials));
+        assert!(known.is_ok_and(|known| known.is_some()), "{name}");
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| {
+                if later {
+                    let known = runtime.block_on(authenticator.verify(black_box(&credentials)));
+                    black_box(known.is_ok())
+                } else {
+                    let known = authenticator.verify_at_once(black_box(&credentials));
+                    black_box(known.is_ok_and(|known| known.is_some()))
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+const PUBLIC: [&str; 3] = ["RS256 of a file", "ES256 of a file", "EdDSA of a file"];
+
+fn at_once(criterion: &mut Criterion) {
+    each(criterion, "auth/at once", 100, &["hs256"], false);
+}
+
+fn first(criterion: &mut Criterion) {
+    each(criterion, "auth/first time", 0, &PUBLIC, true);
+}
+
+fn again(criterion: &mut Criterion) {
+    each(criterion, "auth/seen before", 100, &PUBLIC, false);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = at_once, first, again
+}
+criterion_main!(benches);
