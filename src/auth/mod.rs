@@ -11,10 +11,12 @@ mod attendance;
 mod credentials;
 pub mod jwt;
 pub mod link;
+mod modes;
 mod query;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
+pub use modes::Modes;
 
 use crate::broker::Identity;
 use std::fmt;

@@ -5,13 +5,14 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::auth::jwt;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, BridgeMode, Config};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
@@ -100,7 +101,6 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
-        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
     ];
     #[rustfmt::skip]
     let each_connection = [
@@ -115,6 +115,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let per_connection = each_connection
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    addends.extend(who_comes(config));
     addends.extend(bridge(config));
     addends.extend(each_connection);
     let total = addends
@@ -133,6 +134,21 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+/// What is kept of those who come: by their limits, and by `auth.mode`.
+fn who_comes(config: &Config) -> Vec<Addend> {
+    let scopes = quota::scopes_limited(config);
+    let tokens = match config.auth.mode.contains(&AuthMode::Jwt) {
+        true => config.auth.jwt.cache,
+        false => 0,
+    };
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
+        addend("tokens that were verified", tokens, jwt::SEEN_BYTES),
+    ];
+    addends
 }
 
 impl MemoryBudget {

@@ -82,6 +82,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.headers",
             "limits.fragments",
             "limits.unsent_bytes",
+            "auth.jwt.token_bytes",
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",
@@ -91,7 +92,6 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         "no memory, or another process' beyond our caps",
         &[
             "server.control_threads",
-            "auth.jwt.token_bytes",
             "broker.spread_above",
             "channels.capacity",
             "channels.random_prefix_length",
@@ -107,6 +107,13 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.auth.mode = vec![AuthMode::Jwt];
+    let limits = &mut config.limits;
+    limits.user.connections = 1;
+    limits.business.connections = 1;
+    limits.room.connections = 1;
+    limits.address.messages_per_second = 1;
+    limits.node.messages_per_second = 1;
     config
 }
 

@@ -3,14 +3,19 @@
 use super::admission::Admission;
 use super::origin::Allowed;
 use super::route::Router;
-use crate::auth::Authenticator;
+use crate::auth::jwt::TOKEN_PROTOCOL;
+use crate::auth::{Authenticator, Modes};
 use crate::broker::Quotas;
 use crate::chat::OwnRoute;
-use crate::config::Config;
+use crate::config::{AuthMode, Config};
 use crate::metrics::Metrics;
+use crate::transport::handshake::Offer;
 use crate::worker::Workers;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// The sub-protocol that names the plain dialect.
+const PLAIN_DIALECT: &str = "supportal.v1";
 
 /// What letting clients in takes.
 #[derive(Debug)]
@@ -40,18 +45,33 @@ pub struct Entrance {
 pub struct EntryRules {
     pub(super) allowed: Allowed,
     pub(super) authenticator: Authenticator,
+    /// Is a sub-protocol with a token in it understood?
+    takes_tokens: bool,
 }
 
 impl EntryRules {
     /// The rules of a configuration.
     ///
     /// # Errors
-    /// One sentence: an origin is none.
+    /// One sentence: an origin is none, or a file of keys cannot be used.
     pub fn new(config: &Config) -> Result<Self, String> {
+        let modes = Modes::new(&config.auth).map_err(|error| error.to_string())?;
         Ok(Self {
             allowed: Allowed::new(&config.origin.allowed)?,
-            authenticator: Authenticator::default(),
+            authenticator: modes.authenticator,
+            takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
+    }
+
+    /// The sub-protocol that is answered: the plain dialect's name beside a token, since a browser drops a connection
+    /// whose offer is not answered. The token is never said again.
+    pub(super) fn answered(&self, offer: &Offer) -> Option<&'static str> {
+        let brings_token = || {
+            let mut protocols = offer.protocols.iter();
+            protocols.any(|protocol| protocol.starts_with(TOKEN_PROTOCOL))
+        };
+        let is_answered = self.takes_tokens && offer.names(PLAIN_DIALECT) && brings_token();
+        is_answered.then_some(PLAIN_DIALECT)
     }
 }
 

@@ -10,7 +10,7 @@ use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::{Entrance, EntryRules};
-use crate::auth::{Credentials, Known};
+use crate::auth::{AuthRefusal, Credentials, Known};
 use crate::broker::{Caller, QuotaHolder, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
@@ -168,7 +168,8 @@ impl HandshakeService {
             return Ok((Self::page(request.method(), request.uri())?, None));
         };
         self.entrance.quotas.begin(peer_of(peer))?;
-        let known = rules.authenticator.verify(&candidate.credentials()).await?;
+        let known = rules.authenticator.verify(&candidate.credentials()).await;
+        let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
@@ -247,7 +248,7 @@ impl HandshakeService {
                 "draining, try another node",
             ));
         }
-        let offer = handshake::check(head)?;
+        let mut offer = handshake::check(head)?;
         if !rules.allowed.admits(head.value("origin")) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
@@ -255,6 +256,7 @@ impl HandshakeService {
                 "origin not allowed",
             ));
         }
+        offer.answered = rules.answered(&offer);
         Ok(Some(Candidate {
             offer,
             path_target,
@@ -341,6 +343,12 @@ impl HandshakeService {
         });
         role.settings = django.map_or(0, |django| django.settings);
         (role, joined.room)
+    }
+
+    /// Counts why somebody does not come in, of which the client is told no more than that.
+    fn note(&self, refusal: &AuthRefusal) {
+        count(&self.entrance.metrics.auth_refused, "cause", refusal.cause);
+        tracing::debug!(cause = refusal.cause, "credentials refused");
     }
 
     fn refuse(&self, refused: RefusedRequest) -> Response<ResponseBody> {

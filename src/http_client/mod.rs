@@ -1,0 +1,217 @@
+//! The one outgoing HTTP client: HTTP/1.1 over TCP or TLS, with every wait and every size bounded.
+//!
+//! For what is asked of other servers on the control plane: the site that knows who a user is, a set of keys, a model.
+//! Not for passing on a visitor's own requests (`server`), and not for answers that are read piece by piece.
+//!
+//! There are no redirects, no cookies, no compression, and no proxies out of the environment: the address is the
+//! operator's, and nothing that a client or a server says moves a request to another one. A request whose method is
+//! safe is sent once more if its connection broke before anything was answered, since a server may close a kept
+//! connection at the moment it is used again (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+//!
+//! Limits, per client: [`ClientLimits`]. Each user of this module has a client of its own, so that a slow server holds
+//! up nobody else's requests.
+
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub(crate) use trust::{Trust, TrustError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+
+/// Most bytes of an answer's head: status line and fields.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most fields of an answer's head.
+const FIELDS_MAX: usize = 100;
+/// How long a connection is kept for the next request: below the 5 s after which uvicorn closes one.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// What one client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientLimits {
+    /// Longest a TCP connection may take to be there.
+    pub(crate) connect_timeout: Duration,
+    /// Longest from the call to the last byte of the answer, the wait for a turn included.
+    pub(crate) timeout: Duration,
+    /// Most bytes of an answer's body.
+    pub(crate) body_bytes: usize,
+    /// Most requests under way, and so most connections; further ones wait for their turn.
+    pub(crate) connections: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The whole of it, or the wait for a turn, took longer than [`ClientLimits::timeout`].
+    #[error("no answer in time")]
+    Timeout,
+    /// No connection: refused, no such name, or a certificate that is not trusted.
+    #[error("no connection: {0}")]
+    Connect(Box<str>),
+    /// The body is longer than [`ClientLimits::body_bytes`].
+    #[error("the answer is too long")]
+    TooLong,
+    /// What came is no answer of HTTP/1.1, or ended before its end.
+    #[error("no whole answer: {0}")]
+    Broken(Box<str>),
+}
+
+impl RequestError {
+    /// The error's name, as a label of metrics.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connect(_) => "connect",
+            Self::TooLong => "too_long",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+/// A client with a pool of its own. Used on a runtime of tokio.
+#[derive(Debug)]
+pub(crate) struct HttpClient {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    turns: Semaphore,
+    limits: ClientLimits,
+}
+
+impl HttpClient {
+    /// A client that believes these authorities. Opens no connection.
+    ///
+    /// # Errors
+    /// When the certificates of the authorities cannot be read.
+    pub(crate) fn new(limits: ClientLimits, trust: Trust<'_>) -> Result<Self, TrustError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(limits.connect_timeout));
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(trust::client_config(trust)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEEP_ALIVE)
+            .pool_max_idle_per_host(limits.connections)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http1_max_headers(FIELDS_MAX)
+            .build(connector);
+        Ok(Self {
+            client,
+            turns: Semaphore::new(limits.connections),
+            limits,
+        })
+    }
+
+    /// Sends a request (its target is a whole URL; `Host` is made of that unless it is set) and reads the whole
+    /// answer. Where the status says no (anything but 2xx) that is the answer: a body that is too long, too late or broken
+    /// is left, and empty.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the limits.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; the server may have acted on the request.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, RequestError> {
+        let deadline = Instant::now() + self.limits.timeout;
+        let in_time = async {
+            // The semaphore is never closed.
+            let turn = self.turns.acquire().await;
+            (self.head(request).await, turn)
+        };
+        let (head, _turn) = timeout_at(deadline, in_time).await?;
+        let (head, body) = head?.into_parts();
+        let body = match timeout_at(deadline, self.body(body)).await {
+            Ok(body) => body,
+            Err(elapsed) => Err(elapsed.into()),
+        };
+        match body {
+            Err(_left) if !head.status.is_success() => Ok(Response::from_parts(head, Bytes::new())),
+            body => Ok(Response::from_parts(head, body?)),
+        }
+    }
+
+    async fn head(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, RequestError> {
+        let again = request.method().is_safe().then(|| request.clone());
+        let head = match (self.client.request(request).await, again) {
+            (Err(error), Some(again)) if is_broken_before_the_answer(&error) => {
+                self.client.request(again).await
+            }
+            (head, _) => head,
+        };
+        head.map_err(|error| without_head(&error))
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, RequestError> {
+        // What is announced as too long is not begun.
+        let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if least > self.limits.body_bytes {
+            return Err(RequestError::TooLong);
+        }
+        match Limited::new(body, self.limits.body_bytes).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(RequestError::TooLong),
+            Err(error) => Err(RequestError::Broken(error.to_string().into())),
+        }
+    }
+}
+
+impl From<Elapsed> for RequestError {
+    fn from(_: Elapsed) -> Self {
+        Self::Timeout
+    }
+}
+
+/// Did a connection end while nothing of an answer had come?
+fn is_broken_before_the_answer(error: &hyper_util::client::legacy::Error) -> bool {
+    let is_reset = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    };
+    !error.is_connect()
+        && causes(error).any(|cause| {
+            cause
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
+                || cause.downcast_ref().is_some_and(is_reset)
+        })
+}
+
+/// The error of a request that was answered by no head.
+fn without_head(error: &hyper_util::client::legacy::Error) -> RequestError {
+    let cause = causes(error).last().map(ToString::to_string);
+    let cause = cause.unwrap_or_default().into_boxed_str();
+    if error.is_connect() {
+        RequestError::Connect(cause)
+    } else {
+        RequestError::Broken(cause)
+    }
+}
+
+/// The error and what caused it, the deepest cause last.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
