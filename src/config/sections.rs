@@ -10,6 +10,7 @@ use super::key::SectionKeys;
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
+use super::proxy::ProxySettings;
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
@@ -40,6 +41,7 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    proxy: ProxySettings,
     origin: OriginSettings,
     chat: ChatSettings,
     queue: QueueSettings,

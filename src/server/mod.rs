@@ -7,13 +7,17 @@ mod accept;
 pub mod admission;
 mod entrance;
 mod first_read;
+mod forwarded;
 mod handshake_io;
 pub mod origin;
 pub mod page;
+mod proxy_protocol;
 pub mod route;
 mod service;
+mod visitor;
 
 pub use entrance::{Entrance, HandshakePolicy};
+pub use visitor::{Peer, Proxies, Visitor};
 
 use crate::config::Config;
 use crate::worker::Listener;

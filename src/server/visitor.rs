@@ -1,0 +1,118 @@
+//! Who asks: the address, the scheme and the host of a client, as far as they can be believed.
+//!
+//! Everything that looks at one of the three takes it from here: limits, origins, redirects, logs, and what the site
+//! is told. Of a client that connects itself they are the socket's address, whether we end its TLS, and `Host`. A
+//! peer of `proxy.trusted` is believed what it says in the one place that `proxy.header` names, and nobody else is.
+
+use super::forwarded::{self, Said};
+use super::proxy_protocol::ProxyLine;
+use crate::config::ProxySettings;
+use crate::config::proxy::{ProxyHeader, TrustedPeers};
+use crate::http::Host;
+use crate::transport::handshake::RequestHead;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// Who is at the other end of a connection, whatever its requests say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The socket's address, or what a PROXY header says.
+    pub address: IpAddr,
+    /// Does the connection come by TLS?
+    pub is_https: bool,
+    /// Are the fields that `proxy.header` names believed?
+    pub is_believed: bool,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visitor<'a> {
+    /// The client's address; IPv4 in IPv6 is IPv4.
+    pub client: IpAddr,
+    /// Is it the client's side that is secure?
+    pub is_https: bool,
+    /// Host and port as the client named them; `None`: it named none, as HTTP/1.0 may.
+    pub host: Option<Cow<'a, str>>,
+}
+
+/// `[proxy]`, read.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    trusted: TrustedPeers,
+    header: Option<ProxyHeader>,
+}
+
+/// A trusted proxy forwards a host that is none: the request gets 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("forwarded host malformed")]
+pub struct BadForwardedHost;
+
+impl Proxies {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// An entry of `proxy.trusted` cannot be read.
+    pub fn new(settings: &ProxySettings) -> Result<Self, String> {
+        let header = settings.header;
+        Ok(Self {
+            trusted: TrustedPeers::read(&settings.trusted)?,
+            header: (header != ProxyHeader::None).then_some(header),
+        })
+    }
+
+    /// Is a peer of this address believed?
+    #[must_use]
+    pub fn trust(&self, address: IpAddr) -> bool {
+        self.header.is_some() && self.trusted.holds(address)
+    }
+
+    /// Does a peer of this address begin with a PROXY header?
+    #[must_use]
+    pub fn expect_proxy_line(&self, address: IpAddr) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
+    }
+
+    /// The peer of a socket, with what a PROXY header has said of it.
+    #[must_use]
+    pub fn peer(&self, address: IpAddr, is_tls: bool, line: Option<ProxyLine>) -> Peer {
+        Peer {
+            address: line
+                .and_then(|line| line.client)
+                .unwrap_or(address)
+                .to_canonical(),
+            is_https: is_tls || line.is_some_and(|line| line.is_https),
+            is_believed: self.header != Some(ProxyHeader::ProxyProtocol) && self.trust(address),
+        }
+    }
+
+    /// Who sends this head. `authority` is that of an absolute target, which counts before `Host` (RFC 9112 section
+    /// 3.2.2).
+    ///
+    /// # Errors
+    /// [`BadForwardedHost`].
+    pub fn visitor<'a>(
+        &self,
+        peer: Peer,
+        head: &RequestHead<'a>,
+        authority: Option<&'a str>,
+    ) -> Result<Visitor<'a>, BadForwardedHost> {
+        let said = match self.header.filter(|_| peer.is_believed) {
+            Some(ProxyHeader::XForwardedFor) => forwarded::x_forwarded(head, &self.trusted),
+            Some(ProxyHeader::Forwarded) => forwarded::forwarded(head, &self.trusted),
+            _ => Said::default(),
+        };
+        let is_secure = |proto: &str| ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure));
+        if let Some(host) = &said.host {
+            Host::parse(host.as_bytes()).ok_or(BadForwardedHost)?;
+        }
+        let named = || {
+            let field = || std::str::from_utf8(head.value("host")?).ok();
+            authority.or_else(field).map(Cow::Borrowed)
+        };
+        Ok(Visitor {
+            client: said.client.unwrap_or(peer.address),
+            is_https: said.proto.map_or(peer.is_https, |proto| is_secure(&proto)),
+            host: said.host.or_else(named),
+        })
+    }
+}
