@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod admission;
+mod body;
 mod entrance;
 mod first_read;
 mod forwarded;
@@ -12,6 +13,7 @@ mod handshake_io;
 pub mod origin;
 pub mod page;
 mod proxy_protocol;
+mod refusal;
 pub mod route;
 mod service;
 mod visitor;
