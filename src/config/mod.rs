@@ -6,6 +6,7 @@
 
 mod admin;
 mod assistant;
+mod auth;
 pub mod bridge;
 pub mod channels;
 mod chat;
@@ -42,6 +43,7 @@ mod tests;
 pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
 pub use assistant::{AssistantKind, AssistantSettings};
+pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings, LinkSettings};
 pub use bridge::{BridgeMode, BridgeSettings};
 pub use channels::ChannelsSettings;
 pub use chat::{ChatSettings, Deliver, Dialect, Exists};

@@ -2,6 +2,7 @@
 
 use super::admin::AdminSettings;
 use super::assistant::AssistantSettings;
+use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
@@ -21,7 +22,7 @@ const EVENT_OVERHEAD_BYTES: usize = 512;
 
 /// The parts of a configuration, in the order of the documents.
 macro_rules! sections {
-    ($($name:ident: $section:ident,)+) => {
+    ($($name:ident: $section:ident $([$($inner:ident),+])?,)+) => {
         /// All settings of one node.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -35,7 +36,7 @@ macro_rules! sections {
         }
 
         /// Every section with its keys, that of the top level first.
-        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION),+];
+        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION, $($($inner::SECTION,)+)?)+];
     };
 }
 
@@ -43,6 +44,7 @@ sections! {
     server: ServerSettings,
     proxy: ProxySettings,
     origin: OriginSettings,
+    auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings,

@@ -5,7 +5,9 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{admin, assistant, channels, chat, log, origin, own_settings, proxy, route, server};
+use super::{
+    admin, assistant, auth, channels, chat, log, origin, own_settings, proxy, route, server,
+};
 
 /// Checks a whole configuration.
 #[must_use]
@@ -15,6 +17,7 @@ pub fn validate(config: &Config) -> Findings {
     proxy::check(&config.proxy, &mut found);
     route::check(&config.routes, &mut found);
     origin::check(&config.origin, &mut found);
+    auth::check(config, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
