@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::origin::Allowed;
 use super::route::Router;
+use super::visitor::Proxies;
 use crate::auth::Authenticator;
 use crate::chat::OwnRoute;
 use crate::config::Config;
@@ -36,6 +37,7 @@ pub struct Entrance {
 pub struct HandshakePolicy {
     pub(super) router: Router,
     pub(super) allowed: Allowed,
+    pub(super) proxies: Proxies,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -44,13 +46,15 @@ impl HandshakePolicy {
     /// The routes of the configuration and of the program.
     ///
     /// # Errors
-    /// One sentence: a template is wrong, or two routes could match one path, or an origin is none.
+    /// One sentence: a template is wrong, or two routes could match one path, or an origin or a network is none.
     pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
         let templates = own.iter().map(|own| (own.template(), own.settings()));
         let router = Router::with(&config.routes_or_default(), templates);
         Ok(Self {
             router: router?,
-            allowed: Allowed::new(&config.origin.allowed)?,
+            allowed: Allowed::new(&config.origin.allowed)?
+                .with_cookies(config.auth.reads_cookies()),
+            proxies: Proxies::new(&config.proxy)?,
             own,
         })
     }

@@ -19,7 +19,6 @@ mod service;
 mod visitor;
 
 pub use entrance::{Entrance, HandshakePolicy};
-pub use visitor::{Peer, Proxies, Visitor};
 
 use crate::config::Config;
 use crate::worker::Listener;

@@ -10,6 +10,7 @@ use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::visitor::{Peer, Visitor};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -22,6 +23,7 @@ use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +53,7 @@ struct Candidate<'a> {
     path_target: PathTarget,
     target: &'a str,
     head: &'a RequestHead<'a>,
-    peer: SocketAddr,
+    visitor: &'a Visitor<'a>,
 }
 
 /// Where a WebSocket's path leads.
@@ -84,7 +86,7 @@ impl Candidate<'_> {
         Credentials {
             head: self.head,
             target: self.target,
-            client: self.peer.ip().to_canonical(),
+            client: self.visitor.client,
             business_id: self.path_target.business_id(),
             session_id: self.path_target.session_id(),
         }
@@ -110,7 +112,7 @@ impl HandshakeService {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> (Response<ResponseBody>, Option<Upgrade>) {
         let (mut response, upgrade) = match self.serve(request, peer).await {
             Ok(served) => served,
@@ -127,7 +129,7 @@ impl HandshakeService {
     async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Result<(Response<ResponseBody>, Option<Upgrade>), RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
@@ -138,7 +140,10 @@ impl HandshakeService {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
-        let Some(candidate) = self.judge(target, &head, peer)? else {
+        let authority = request.uri().authority().map(Authority::as_str);
+        let proxies = &self.entrance.policy.proxies;
+        let visitor = proxies.visitor(peer, &head, authority)?;
+        let Some(candidate) = self.judge(target, &head, &visitor)? else {
             return Ok((Self::page(request.method(), request.uri())?, None));
         };
         let known = self
@@ -179,15 +184,18 @@ impl HandshakeService {
     /// [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
-        let first = first_read::parse(bytes, fields_max)?;
-        let candidate = self.judge(first.target, &first.head, peer).ok()??;
+        let proxies = &self.entrance.policy.proxies;
+        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
+        let visitor = proxies.visitor(peer, &first.head, None).ok()?;
+        let candidate = self.judge(first.target, &first.head, &visitor).ok()??;
         let authenticator = &self.entrance.authenticator;
         let known = authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
         Some(Accepted {
-            length: first.length,
+            length: begin + first.length,
             answer,
             passage: self.entrance.workers.place(room.as_ref()),
             role,
@@ -201,7 +209,7 @@ impl HandshakeService {
         &self,
         target: &'a str,
         head: &'a RequestHead<'a>,
-        peer: SocketAddr,
+        visitor: &'a Visitor<'a>,
     ) -> Result<Option<Candidate<'a>>, RefusedRequest> {
         if target.len() > self.uri_bytes {
             return Err(RefusedRequest::new(
@@ -222,7 +230,8 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
-        if !self.entrance.policy.allowed.admits(head.value("origin")) {
+        let allowed = &self.entrance.policy.allowed;
+        if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -234,7 +243,7 @@ impl HandshakeService {
             path_target,
             target,
             head,
-            peer,
+            visitor,
         }))
     }
 
@@ -249,7 +258,7 @@ impl HandshakeService {
 
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
-        let permit = self.entrance.admission.enter(peer_of(candidate.peer))?;
+        let permit = self.entrance.admission.enter(peer_of(candidate.visitor.client))?;
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),

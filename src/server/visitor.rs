@@ -5,7 +5,7 @@
 //! peer of `proxy.trusted` is believed what it says in the one place that `proxy.header` names, and nobody else is.
 
 use super::forwarded::{self, Said};
-use super::proxy_protocol::ProxyLine;
+use super::proxy_protocol::{self, BadProxyLine};
 use crate::config::ProxySettings;
 use crate::config::proxy::{ProxyHeader, TrustedPeers};
 use crate::http::Host;
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 /// Who is at the other end of a connection, whatever its requests say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub(super) struct Peer {
     /// The socket's address, or what a PROXY header says.
     pub address: IpAddr,
     /// Does the connection come by TLS?
@@ -26,7 +26,7 @@ pub struct Peer {
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visitor<'a> {
+pub(super) struct Visitor<'a> {
     /// The client's address; IPv4 in IPv6 is IPv4.
     pub client: IpAddr,
     /// Is it the client's side that is secure?
@@ -37,7 +37,7 @@ pub struct Visitor<'a> {
 
 /// `[proxy]`, read.
 #[derive(Clone, Debug, Default)]
-pub struct Proxies {
+pub(super) struct Proxies {
     trusted: TrustedPeers,
     header: Option<ProxyHeader>,
 }
@@ -45,14 +45,14 @@ pub struct Proxies {
 /// A trusted proxy forwards a host that is none: the request gets 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("forwarded host malformed")]
-pub struct BadForwardedHost;
+pub(super) struct BadForwardedHost;
 
 impl Proxies {
     /// Reads the settings.
     ///
     /// # Errors
     /// An entry of `proxy.trusted` cannot be read.
-    pub fn new(settings: &ProxySettings) -> Result<Self, String> {
+    pub(super) fn new(settings: &ProxySettings) -> Result<Self, String> {
         let header = settings.header;
         Ok(Self {
             trusted: TrustedPeers::read(&settings.trusted)?,
@@ -62,27 +62,39 @@ impl Proxies {
 
     /// Is a peer of this address believed?
     #[must_use]
-    pub fn trust(&self, address: IpAddr) -> bool {
+    pub(super) fn trust(&self, address: IpAddr) -> bool {
         self.header.is_some() && self.trusted.holds(address)
     }
 
-    /// Does a peer of this address begin with a PROXY header?
-    #[must_use]
-    pub fn expect_proxy_line(&self, address: IpAddr) -> bool {
-        self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
-    }
-
-    /// The peer of a socket, with what a PROXY header has said of it.
-    #[must_use]
-    pub fn peer(&self, address: IpAddr, is_tls: bool, line: Option<ProxyLine>) -> Peer {
-        Peer {
-            address: line
-                .and_then(|line| line.client)
-                .unwrap_or(address)
-                .to_canonical(),
-            is_https: is_tls || line.is_some_and(|line| line.is_https),
-            is_believed: self.header != Some(ProxyHeader::ProxyProtocol) && self.trust(address),
+    /// Who is behind a socket of this address that has begun with these bytes, and how many of them are a PROXY header,
+    /// without which a trusted proxy is not understood; `None` if its end has not come yet. `is_tls`: we end its TLS.
+    ///
+    /// # Errors
+    /// [`BadProxyLine`].
+    pub(super) fn meet(
+        &self,
+        address: IpAddr,
+        is_tls: bool,
+        bytes: &[u8],
+    ) -> Result<Option<(Peer, usize)>, BadProxyLine> {
+        let is_trusted = self.trust(address);
+        let peer = Peer {
+            address: address.to_canonical(),
+            is_https: is_tls,
+            is_believed: is_trusted,
+        };
+        if !is_trusted || self.header != Some(ProxyHeader::ProxyProtocol) {
+            return Ok(Some((peer, 0)));
         }
+        let line = proxy_protocol::parse(bytes)?;
+        Ok(line.map(|line| {
+            let peer = Peer {
+                address: line.client.unwrap_or(peer.address),
+                is_https: is_tls || line.is_https,
+                is_believed: false,
+            };
+            (peer, line.length)
+        }))
     }
 
     /// Who sends this head. `authority` is that of an absolute target, which counts before `Host` (RFC 9112 section
@@ -90,7 +102,7 @@ impl Proxies {
     ///
     /// # Errors
     /// [`BadForwardedHost`].
-    pub fn visitor<'a>(
+    pub(super) fn visitor<'a>(
         &self,
         peer: Peer,
         head: &RequestHead<'a>,
