@@ -6,6 +6,7 @@ use super::bridge::BridgeSettings;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::history::HistorySettings;
+use super::http::HttpSettings;
 use super::key::SectionKeys;
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
@@ -40,6 +41,7 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    http: HttpSettings,
     origin: OriginSettings,
     chat: ChatSettings,
     queue: QueueSettings,

@@ -5,13 +5,14 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{admin, assistant, channels, chat, log, origin, own_settings, route, server};
+use super::{admin, assistant, channels, chat, http, log, origin, own_settings, route, server};
 
 /// Checks a whole configuration.
 #[must_use]
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
+    http::check(&config.http, &mut found);
     route::check(&config.routes, &mut found);
     origin::check(&config.origin, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);

@@ -12,6 +12,7 @@ pub mod origin;
 pub mod page;
 pub mod route;
 mod service;
+pub(crate) mod upstream;
 
 pub use entrance::{Entrance, HandshakePolicy};
 
