@@ -6,7 +6,9 @@ use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
+use super::cors::CorsSettings;
 use super::history::HistorySettings;
+use super::http::HttpSettings;
 use super::key::SectionKeys;
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
@@ -43,6 +45,7 @@ macro_rules! sections {
 sections! {
     server: ServerSettings,
     proxy: ProxySettings,
+    http: HttpSettings [CorsSettings],
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,

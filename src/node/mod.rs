@@ -25,8 +25,8 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, HandshakePolicy, Visitors};
-use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
+use crate::server::{self, Entrance, HandshakePolicy};
+use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,9 +73,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
-    /// The public way in, until a worker listens.
-    door: Listener,
-    visitors: Visitors,
+    /// The ways in, until they are opened.
+    door: server::Opened,
     admin: AdminListener,
     parts: NodeParts,
     /// Dropped at the end, and the tasks of the program's own with it.
@@ -119,7 +118,8 @@ impl Node {
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
-        let (listener, address) = server::listen(&config)?;
+        let listening = server::listen(&config)?;
+        let address = listening.address;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
@@ -141,12 +141,11 @@ impl Node {
             authenticator: Authenticator::default(),
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener);
+        let door = server::open(entrance, listening);
         let admin = AdminListener::new(admin, parts.sources());
         Ok(Self {
             address,
             door,
-            visitors,
             admin,
             parts,
             tasks,
@@ -185,14 +184,25 @@ impl Node {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let parts = self.parts;
-        parts.workers.listen(self.door)?;
+        let server::Opened {
+            public,
+            redirect,
+            visitors,
+        } = self.door;
+        parts.workers.listen(public)?;
+        if let Some(redirect) = redirect {
+            if let Ok(address) = redirect.address() {
+                tracing::info!(%address, "redirecting to https");
+            }
+            tokio::spawn(redirect.run());
+        }
         let admin = tokio::spawn(self.admin.run());
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
-        parts.end(ending, self.visitors, stop).await;
+        parts.end(ending, visitors, stop).await;
         drop(self.tasks);
         admin.abort();
         if is_whole {

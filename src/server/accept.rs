@@ -4,7 +4,7 @@
 //! Bounded in number by `limits.handshakes` and `limits.handshakes_per_ip` until a connection has been answered, by
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
-use super::admission::{Admission, PROXY, Permit, peer_of};
+use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Upgrade};
 use super::visitor::Peer;
@@ -15,7 +15,6 @@ use crate::worker::{Accepted, Gate, Handoff};
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
-use mio::net::TcpListener;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
@@ -37,13 +36,12 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 const BAD_PROXY_LINE: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Opens the public listener. Accepted sockets inherit its options (Linux `sk_clone`), which saves
+/// Opens a listener for clients. Accepted sockets inherit its options (Linux `sk_clone`), which saves
 /// four system calls a connection.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
-    let address = config.server.listen;
+pub(super) fn listen(config: &Config, address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -62,7 +60,7 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     socket.set_tcp_notsent_lowat(config.limits.unsent_bytes)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 /// Lets clients in.
@@ -112,10 +110,13 @@ impl Drop for Counted {
 
 impl Acceptor {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        service: Arc<HandshakeService>,
+        handshakes: Arc<Admission>,
+        visit: mpsc::Sender<Infallible>,
+    ) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
-        let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
             handshakes,
             http: http::builder(limits),
@@ -252,12 +253,8 @@ impl Acceptor {
         }
     }
 
-    /// What a peer's handshake counts as: a proxy speaks for many.
     fn counts_as(&self, peer: SocketAddr) -> u64 {
-        match self.service.entrance.policy.proxies.trust(peer.ip()) {
-            true => PROXY,
-            false => peer_of(peer.ip()),
-        }
+        self.service.entrance.policy.proxies.counts_as(peer.ip())
     }
 
     fn count_refusal(&self, reason: &'static str) {

@@ -1,7 +1,9 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::cors::Cors;
 use super::origin::Allowed;
+use super::redirect::Redirect;
 use super::route::Router;
 use super::visitor::Proxies;
 use crate::auth::Authenticator;
@@ -38,6 +40,8 @@ pub struct HandshakePolicy {
     pub(super) router: Router,
     pub(super) allowed: Allowed,
     pub(super) proxies: Proxies,
+    pub(super) redirect: Redirect,
+    pub(super) cors: Option<Cors>,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -55,6 +59,8 @@ impl HandshakePolicy {
             allowed: Allowed::new(&config.origin.allowed)?
                 .with_cookies(config.auth.reads_cookies()),
             proxies: Proxies::new(&config.proxy)?,
+            redirect: Redirect::new(&config.http),
+            cors: Cors::new(&config.http.cors)?,
             own,
         })
     }

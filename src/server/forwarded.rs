@@ -45,10 +45,7 @@ pub(super) fn x_forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) ->
 }
 
 /// The entries of a list field, over all its lines, the last one first. `None`: one that is no text.
-fn from_the_right<'a>(
-    head: &RequestHead<'a>,
-    name: &str,
-) -> impl Iterator<Item = Option<&'a str>> {
+fn from_the_right<'a>(head: &RequestHead<'a>, name: &str) -> impl Iterator<Item = Option<&'a str>> {
     let mut lines: Vec<&[u8]> = head.values(name).collect();
     lines.reverse();
     let entries = lines.into_iter().flat_map(|line| {

@@ -6,6 +6,7 @@
 mod accept;
 pub mod admission;
 mod body;
+mod cors;
 mod entrance;
 mod first_read;
 mod forwarded;
@@ -13,17 +14,22 @@ mod handshake_io;
 pub mod origin;
 pub mod page;
 mod proxy_protocol;
+mod redirect;
 mod refusal;
 pub mod route;
 mod service;
+pub(crate) mod upstream;
 mod visitor;
 
 pub use entrance::{Entrance, HandshakePolicy};
+pub use redirect::RedirectListener;
 
 use crate::config::Config;
 use crate::worker::Listener;
 use accept::Acceptor;
+use admission::Admission;
 use mio::net::TcpListener;
+use redirect::Redirector;
 use service::HandshakeService;
 use std::convert::Infallible;
 use std::io;
@@ -34,9 +40,11 @@ use tokio::sync::mpsc;
 /// Why nobody can come in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The public address cannot be had.
-    #[error("cannot listen on {address} (server.listen)")]
+    /// An address for clients cannot be had.
+    #[error("cannot listen on {address} ({key})")]
     Listen {
+        /// Which setting names it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -47,29 +55,85 @@ pub enum Error {
     Policy(String),
 }
 
-/// Opens the public listener: the kernel takes connections from here on. Also its address, with the port that the
-/// system chose if it was 0.
+/// Sockets for clients that the kernel holds for us, from before anything runs.
+#[derive(Debug)]
+pub struct Listening {
+    public: TcpListener,
+    /// The address of the public one, with the port that the system chose if it was 0.
+    pub address: SocketAddr,
+    redirect: Option<tokio::net::TcpListener>,
+}
+
+/// Opens the public listener, and that of `http.redirect`: the kernel takes connections from here on. Must be called on
+/// the control plane's runtime.
 ///
 /// # Errors
-/// When the address cannot be had.
-pub fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Error> {
-    let address = config.server.listen;
-    let failed = |source| Error::Listen { address, source };
-    let listener = accept::listen(config).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+/// When an address cannot be had.
+pub fn listen(config: &Config) -> Result<Listening, Error> {
+    let open = |address, key| {
+        let failed = |source| Error::Listen {
+            key,
+            address,
+            source,
+        };
+        let listener = accept::listen(config, address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok((listener, address))
+    };
+    let (public, address) = open(config.server.listen, "server.listen")?;
+    let watched = |redirect| {
+        let key = "http.redirect";
+        let (listener, address) = open(redirect, key)?;
+        tokio::net::TcpListener::from_std(listener).map_err(|source| Error::Listen {
+            key,
+            address,
+            source,
+        })
+    };
+    Ok(Listening {
+        public: TcpListener::from_std(public),
+        address,
+        redirect: config.http.redirect.map(watched).transpose()?,
+    })
 }
 
 /// Ends, without ever saying anything, once nobody is served by the control plane any more: the listener holds a
 /// sender, and so does everybody who is served there.
 pub type Visitors = mpsc::Receiver<Infallible>;
 
-/// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
-/// serves. Must be called on the control plane's runtime.
-pub fn open(entrance: Entrance, listener: TcpListener) -> (Listener, Visitors) {
-    let handshake_timeout = entrance.config.server.handshake_timeout;
+/// The ways in.
+#[derive(Debug)]
+pub struct Opened {
+    /// For the worker that is to listen.
+    pub public: Listener,
+    /// To be run by the control plane.
+    pub redirect: Option<RedirectListener>,
+    /// How to wait for those whom the control plane serves.
+    pub visitors: Visitors,
+}
+
+/// The ways in by these listeners. Must be called on the control plane's runtime.
+pub fn open(entrance: Entrance, listening: Listening) -> Opened {
+    let (config, limits) = (Arc::clone(&entrance.config), &entrance.config.limits);
+    let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
+    let redirect = listening.redirect.map(|listener| RedirectListener {
+        listener,
+        redirector: Arc::new(Redirector {
+            redirect: entrance.policy.redirect.clone(),
+            config: Arc::clone(&config),
+            metrics: Arc::clone(&entrance.metrics),
+            proxies: entrance.policy.proxies.clone(),
+            handshakes: Arc::clone(&handshakes),
+            closing: entrance.closing.clone(),
+        }),
+    });
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
-    (Listener::new(listener, gate, handshake_timeout), visitors)
+    let gate = Arc::new(Acceptor::new(Arc::new(service), handshakes, visit));
+    let handshake_timeout = config.server.handshake_timeout;
+    Opened {
+        public: Listener::new(listening.public, gate, handshake_timeout),
+        redirect,
+        visitors,
+    }
 }

@@ -48,11 +48,16 @@ impl Allowed {
         }
     }
 
+    /// Does every origin pass, because the list says so?
+    pub(super) fn is_any(&self) -> bool {
+        self.patterns.contains(&Pattern::Any)
+    }
+
     /// Does the origin that a request names pass? `host` is what the request is for, with or without a port.
     #[must_use]
     pub fn admits(&self, origin: Option<&[u8]>, host: Option<&str>) -> bool {
         let is_open = self.patterns.is_empty() && !self.is_own_host;
-        if is_open || self.patterns.contains(&Pattern::Any) {
+        if is_open || self.is_any() {
             return true;
         }
         let is_printable = |value: &&[u8]| value.iter().all(u8::is_ascii_graphic);
@@ -126,7 +131,11 @@ mod tests {
             (None, Some("https://example.com"), false),
         ] {
             let origin_bytes = origin.map(str::as_bytes);
-            assert_eq!(own.admits(origin_bytes, host), expected, "{host:?} {origin:?}");
+            assert_eq!(
+                own.admits(origin_bytes, host),
+                expected,
+                "{host:?} {origin:?}"
+            );
         }
         let listed = Allowed::new(&["a.example".to_owned()]).expect("a list");
         let listed = listed.with_cookies(true);

@@ -3,14 +3,15 @@
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
-use super::Entrance;
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
+use super::cors::Cors;
 use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::visitor::{Peer, Visitor};
+use super::{Entrance, HandshakePolicy};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -144,7 +145,8 @@ impl HandshakeService {
         let proxies = &self.entrance.policy.proxies;
         let visitor = proxies.visitor(peer, &head, authority)?;
         let Some(candidate) = self.judge(target, &head, &visitor)? else {
-            return Ok((Self::page(request.method(), request.uri())?, None));
+            let asked = self.respond(&request, &head, &visitor);
+            return Ok((asked.await?, None));
         };
         let known = self
             .entrance
@@ -156,7 +158,33 @@ impl HandshakeService {
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
     }
 
-    /// What is no WebSocket's.
+    /// What is no WebSocket's: never without TLS where that is required, and with CORS where that is on.
+    async fn respond(
+        &self,
+        request: &Request<()>,
+        head: &RequestHead<'_>,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        let (method, uri) = (request.method(), request.uri());
+        let HandshakePolicy { redirect, cors, .. } = &self.entrance.policy;
+        if let Some(response) = redirect.challenge(method, uri.path()).await {
+            return Ok(response);
+        }
+        if redirect.is_required && !visitor.is_https {
+            let target = uri.path_and_query().map_or("", |target| target.as_str());
+            return redirect.answer(method, visitor.host.as_deref(), target);
+        }
+        let Some(cors) = cors else {
+            return Self::page(method, uri);
+        };
+        let mut response = match Cors::is_preflight(head) {
+            true => Response::new(whole("")),
+            false => Self::page(method, uri).unwrap_or_else(|refused| self.refuse(refused)),
+        };
+        cors.mark(head, response.headers_mut());
+        Ok(response)
+    }
+
     fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
@@ -230,6 +258,13 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
+        if self.entrance.policy.redirect.is_required && !visitor.is_https {
+            return Err(RefusedRequest::new(
+                StatusCode::FORBIDDEN,
+                "tls",
+                "this address needs wss",
+            ));
+        }
         let allowed = &self.entrance.policy.allowed;
         if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
             return Err(RefusedRequest::new(
@@ -258,7 +293,10 @@ impl HandshakeService {
 
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
-        let permit = self.entrance.admission.enter(peer_of(candidate.visitor.client))?;
+        let permit = self
+            .entrance
+            .admission
+            .enter(peer_of(candidate.visitor.client))?;
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),

@@ -4,6 +4,7 @@
 //! is told. Of a client that connects itself they are the socket's address, whether we end its TLS, and `Host`. A
 //! peer of `proxy.trusted` is believed what it says in the one place that `proxy.header` names, and nobody else is.
 
+use super::admission;
 use super::forwarded::{self, Said};
 use super::proxy_protocol::{self, BadProxyLine};
 use crate::config::ProxySettings;
@@ -66,6 +67,14 @@ impl Proxies {
         self.header.is_some() && self.trusted.holds(address)
     }
 
+    /// What the handshakes of a peer count as: a proxy speaks for many.
+    pub(super) fn counts_as(&self, address: IpAddr) -> u64 {
+        match self.trust(address) {
+            true => admission::PROXY,
+            false => admission::peer_of(address),
+        }
+    }
+
     /// Who is behind a socket of this address that has begun with these bytes, and how many of them are a PROXY header,
     /// without which a trusted proxy is not understood; `None` if its end has not come yet. `is_tls`: we end its TLS.
     ///
@@ -113,7 +122,11 @@ impl Proxies {
             Some(ProxyHeader::Forwarded) => forwarded::forwarded(head, &self.trusted),
             _ => Said::default(),
         };
-        let is_secure = |proto: &str| ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure));
+        let is_secure = |proto: &str| {
+            ["https", "wss"]
+                .iter()
+                .any(|secure| proto.eq_ignore_ascii_case(secure))
+        };
         if let Some(host) = &said.host {
             Host::parse(host.as_bytes()).ok_or(BadForwardedHost)?;
         }

@@ -109,11 +109,18 @@ fn scheme_and_host_are_the_nearest_proxy_s() {
         (&[("x-forwarded-proto", "https")], Some("https"), None),
         (&[("x-forwarded-proto", "https, http")], Some("http"), None),
         (
-            &[("x-forwarded-proto", "https"), ("X-Forwarded-Proto", " http ")],
+            &[
+                ("x-forwarded-proto", "https"),
+                ("X-Forwarded-Proto", " http "),
+            ],
             Some("http"),
             None,
         ),
-        (&[("x-forwarded-host", "a.example")], None, Some("a.example")),
+        (
+            &[("x-forwarded-host", "a.example")],
+            None,
+            Some("a.example"),
+        ),
         (
             &[("x-forwarded-host", "evil.example, a.example:8443")],
             None,
@@ -132,7 +139,12 @@ fn scheme_and_host_are_the_nearest_proxy_s() {
 }
 
 /// Lines of `Forwarded`, then client, scheme and host; empty: nothing is said.
-type ForwardedCase = (&'static [&'static str], &'static str, &'static str, &'static str);
+type ForwardedCase = (
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 const FORWARDED: &[ForwardedCase] = &[
     (&["for=192.0.2.1"], "192.0.2.1", "", ""),
@@ -148,16 +160,51 @@ const FORWARDED: &[ForwardedCase] = &[
     (&["for=\"[2001:DB8::1]:4711\""], "2001:db8::1", "", ""),
     (&["for=\"[::ffff:192.0.2.1]\""], "192.0.2.1", "", ""),
     (&["for=\"192.0.2.1:_port\""], "192.0.2.1", "", ""),
-    (&["for=192.0.2.1;host=\"a.example:8443\""], "192.0.2.1", "", "a.example:8443"),
-    (&["for=192.0.2.1;host=\"a\\.example\""], "192.0.2.1", "", "a.example"),
-    (&["for=192.0.2.1; proto=https ;by=_me"], "192.0.2.1", "https", ""),
-    (&["for=192.0.2.1;secret=\"a,b;c\";proto=https"], "192.0.2.1", "https", ""),
+    (
+        &["for=192.0.2.1;host=\"a.example:8443\""],
+        "192.0.2.1",
+        "",
+        "a.example:8443",
+    ),
+    (
+        &["for=192.0.2.1;host=\"a\\.example\""],
+        "192.0.2.1",
+        "",
+        "a.example",
+    ),
+    (
+        &["for=192.0.2.1; proto=https ;by=_me"],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
+    (
+        &["for=192.0.2.1;secret=\"a,b;c\";proto=https"],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
     (&[";;for=192.0.2.1;;"], "192.0.2.1", "", ""),
     // A client's own words are never reached, also where they open a quote.
-    (&["for=1.1.1.1, for=192.0.2.1;proto=https"], "192.0.2.1", "https", ""),
-    (&["for=\", for=192.0.2.1;proto=https"], "192.0.2.1", "https", ""),
+    (
+        &["for=1.1.1.1, for=192.0.2.1;proto=https"],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
+    (
+        &["for=\", for=192.0.2.1;proto=https"],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
     (&["for=\"x, for=\"[2001:db8::1]\""], "2001:db8::1", "", ""),
-    (&["for=1.1.1.1;proto=https, for=192.0.2.1;proto=http"], "192.0.2.1", "http", ""),
+    (
+        &["for=1.1.1.1;proto=https, for=192.0.2.1;proto=http"],
+        "192.0.2.1",
+        "http",
+        "",
+    ),
     (&["for=1.1.1.1", "for=192.0.2.1"], "192.0.2.1", "", ""),
     // Further proxies are passed over; what the one nearest to the client says of scheme and host counts.
     (
@@ -166,20 +213,40 @@ const FORWARDED: &[ForwardedCase] = &[
         "https",
         "a.example",
     ),
-    (&["for=192.0.2.1, for=10.0.0.2;proto=https"], "192.0.2.1", "https", ""),
-    (&["for=192.0.2.1;proto=https, , for=\"[fd00::5]\""], "192.0.2.1", "https", ""),
+    (
+        &["for=192.0.2.1, for=10.0.0.2;proto=https"],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
+    (
+        &["for=192.0.2.1;proto=https, , for=\"[fd00::5]\""],
+        "192.0.2.1",
+        "https",
+        "",
+    ),
     (&["for=10.0.0.2, for=10.0.0.3"], "10.0.0.2", "", ""),
     // A client that is not named ends the walk; its scheme is known.
     (&["for=unknown;proto=https"], "", "https", ""),
     (&["for=UNKNOWN"], "", "", ""),
     (&["for=_hidden;host=a.example"], "", "", "a.example"),
-    (&["for=1.1.1.1, for=_SEVKISEK, for=10.0.0.2"], "10.0.0.2", "", ""),
+    (
+        &["for=1.1.1.1, for=_SEVKISEK, for=10.0.0.2"],
+        "10.0.0.2",
+        "",
+        "",
+    ),
     (&["proto=https"], "", "https", ""),
     (&["for=1.1.1.1, proto=https"], "", "https", ""),
     (&["by=10.0.0.1"], "", "", ""),
     // What cannot be read ends it, and says nothing.
     (&["for=192.0.2.1, junk"], "", "", ""),
-    (&["for=192.0.2.1, junk, for=10.0.0.2;proto=https"], "10.0.0.2", "https", ""),
+    (
+        &["for=192.0.2.1, junk, for=10.0.0.2;proto=https"],
+        "10.0.0.2",
+        "https",
+        "",
+    ),
     (&[""], "", "", ""),
     (&["for"], "", "", ""),
     (&["for="], "", "", ""),
@@ -227,7 +294,11 @@ fn a_forwarded_element_counts_if_its_writer_is_trusted_and_every_letter_is_right
         let said = forwarded(&head(&fields), &trusted());
         let client = (!client.is_empty()).then(|| address(client));
         assert_eq!(said.client, client, "{lines:?}");
-        assert_eq!(said.proto.as_deref().unwrap_or_default(), *proto, "{lines:?}");
+        assert_eq!(
+            said.proto.as_deref().unwrap_or_default(),
+            *proto,
+            "{lines:?}"
+        );
         assert_eq!(said.host.as_deref().unwrap_or_default(), *host, "{lines:?}");
     }
 }

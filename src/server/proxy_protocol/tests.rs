@@ -12,13 +12,7 @@ fn client(text: &str) -> Option<IpAddr> {
 /// A header of version 2.
 fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).expect("a short rest");
-    [
-        SIGNATURE,
-        &[command, family],
-        &length.to_be_bytes(),
-        rest,
-    ]
-    .concat()
+    [SIGNATURE, &[command, family], &length.to_be_bytes(), rest].concat()
 }
 
 /// Two IPv4 addresses, two ports, and extensions.
