@@ -1,0 +1,1 @@
+//! Real proxies in front.
