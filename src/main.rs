@@ -8,7 +8,7 @@ use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::load::Loaded;
 use supportal::internal::telemetry;
-use supportal::node::{self, Server, Signals};
+use supportal::node::{self, InheritedSockets, Server, Signals};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -20,6 +20,11 @@ fn main() -> ExitCode {
     let signals = match Signals::block() {
         Ok(signals) => signals,
         Err(error) => return cli::fail(&format!("cannot block signals: {error}")),
+    };
+    // Before there is a second thread, since the environment is changed.
+    let inherited = match InheritedSockets::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return cli::fail(&format!("cannot take sockets: {error}")),
     };
     let loader = match cli::read(std::env::args_os(), std::env::vars_os()) {
         cli::Action::Serve(loader) => loader,
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return cli::fail(&chain(&error)),
     };
-    match start(&loaded, signals) {
+    match start(&loaded, signals, inherited) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", chain(&error));
@@ -47,7 +52,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(loaded: &Loaded, signals: Signals) -> Result<(), node::Error> {
+fn start(
+    loaded: &Loaded,
+    signals: Signals,
+    inherited: InheritedSockets,
+) -> Result<(), node::Error> {
     let facts = MachineFacts::gather();
     let config = facts.resolve(&loaded.config);
     let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
@@ -62,7 +71,8 @@ fn start(loaded: &Loaded, signals: Signals) -> Result<(), node::Error> {
             info!("{text}");
         }
     }
-    Server::builder().config(config).serve(signals)
+    let server = Server::builder().config(config).inherited(inherited);
+    server.serve(signals)
 }
 
 /// An error with its causes: the one place that joins them.

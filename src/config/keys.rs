@@ -73,6 +73,7 @@ mod tests {
     fn the_table_lists_exactly_the_keys_of_the_settings() {
         let mut config = Config::default();
         // Unset values are not serialised.
+        config.server.listen_unix = Some("a".into());
         config.http.https_host = Some("a".to_owned());
         config.http.redirect = Some(([127, 0, 0, 1], 80).into());
         config.http.acme_folder = Some("a".into());

@@ -1,6 +1,6 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
-use super::{Error, Node};
+use super::{Error, InheritedSockets, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -77,6 +77,7 @@ impl Server {
             routes: Vec::new(),
             tasks: Vec::new(),
             settings: Vec::new(),
+            inherited: InheritedSockets::default(),
         }
     }
 }
@@ -88,6 +89,7 @@ pub struct Builder {
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
     settings: Vec<(String, Settings)>,
+    inherited: InheritedSockets,
 }
 
 /// Gives a route settings of its own.
@@ -166,6 +168,14 @@ impl Builder {
         self
     }
 
+    /// Listens on sockets that whoever started this process has opened, instead of `server.listen` and
+    /// `server.listen_unix`.
+    #[must_use]
+    pub fn inherited(mut self, sockets: InheritedSockets) -> Self {
+        self.inherited = sockets;
+        self
+    }
+
     /// Worst-case memory of this node with so many connections and workers, what waits for its tasks included; settings
     /// that [`Builder::route_settings`] gives are not: they are known once the node starts.
     #[must_use]
@@ -209,7 +219,17 @@ impl Builder {
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
+        let inherited = self.inherited;
+        Node::compose(
+            config,
+            of_routes.into(),
+            metrics,
+            assistant,
+            routes,
+            node,
+            inherited,
+        )
+        .await
     }
 }
 

@@ -7,11 +7,13 @@ mod builder;
 mod ending;
 mod serve;
 mod signals;
+mod supervisor;
 mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
 pub use signals::Signals;
+pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
@@ -112,13 +114,14 @@ impl Node {
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
+        inherited: InheritedSockets,
     ) -> Result<Self, Error> {
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
-        let listening = server::listen(&config)?;
+        let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
@@ -187,6 +190,7 @@ impl Node {
         let server::Opened {
             public,
             redirect,
+            unix,
             visitors,
         } = self.door;
         parts.workers.listen(public)?;
@@ -196,13 +200,20 @@ impl Node {
             }
             tokio::spawn(redirect.run());
         }
+        if let Some(unix) = unix {
+            tokio::spawn(unix.run());
+        }
+        supervisor::tell_ready(&format!("listening on {}", self.address));
+        let alive = tokio::spawn(supervisor::tell_alive(Arc::clone(&parts.workers)));
         let admin = tokio::spawn(self.admin.run());
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
+        supervisor::tell_stopping();
         parts.end(ending, visitors, stop).await;
+        alive.abort();
         drop(self.tasks);
         admin.abort();
         if is_whole {

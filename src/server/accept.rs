@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +48,22 @@ pub(super) fn listen(config: &Config, address: SocketAddr) -> io::Result<std::ne
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    set_options(config, &socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Takes a listener that somebody has opened for us, and waits in it.
+pub(super) fn inherit(
+    config: &Config,
+    listener: std::net::TcpListener,
+) -> io::Result<std::net::TcpListener> {
+    set_options(config, &SockRef::from(&listener))?;
+    Ok(listener)
+}
+
+fn set_options(config: &Config, socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(config.limits.send_buffer_bytes)?;
@@ -58,9 +74,7 @@ pub(super) fn listen(config: &Config, address: SocketAddr) -> io::Result<std::ne
     // 3.5 s, and one of 1 KB/s with 4,096 bytes of buffer after 3.3 s. The workers' own timers end who is gone.
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(config.limits.unsent_bytes)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(())
 }
 
 /// Lets clients in.

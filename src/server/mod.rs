@@ -18,14 +18,16 @@ mod redirect;
 mod refusal;
 pub mod route;
 mod service;
+mod unix;
 pub(crate) mod upstream;
 mod visitor;
 
 pub use entrance::{Entrance, HandshakePolicy};
 pub use redirect::RedirectListener;
+pub use unix::UnixEntrance;
 
 use crate::config::Config;
-use crate::worker::Listener;
+use crate::worker::{Gate, Listener};
 use accept::Acceptor;
 use admission::Admission;
 use mio::net::TcpListener;
@@ -34,8 +36,10 @@ use service::HandshakeService;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use unix::UnixSocket;
 
 /// Why nobody can come in.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,14 @@ pub enum Error {
         key: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen on {} (server.listen_unix)", path.display())]
+    ListenUnix {
+        /// Its file.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -62,35 +74,55 @@ pub struct Listening {
     /// The address of the public one, with the port that the system chose if it was 0.
     pub address: SocketAddr,
     redirect: Option<tokio::net::TcpListener>,
+    unix: Option<UnixSocket>,
 }
 
-/// Opens the public listener, and that of `http.redirect`: the kernel takes connections from here on. Must be called on
-/// the control plane's runtime.
+/// Opens the public listener, that of `http.redirect` and the Unix socket, or takes those that somebody has opened for us:
+/// the kernel takes connections from here on. Must be called on the control plane's runtime.
 ///
 /// # Errors
 /// When an address cannot be had.
-pub fn listen(config: &Config) -> Result<Listening, Error> {
-    let open = |address, key| {
+pub fn listen(
+    config: &Config,
+    tcp: Option<std::net::TcpListener>,
+    unix: Option<std::os::unix::net::UnixListener>,
+) -> Result<Listening, Error> {
+    let open = |address, key, given: Option<std::net::TcpListener>| {
         let failed = |source| Error::Listen {
             key,
             address,
             source,
         };
-        let listener = accept::listen(config, address).map_err(failed)?;
+        let listener = match given {
+            Some(given) => accept::inherit(config, given),
+            None => accept::listen(config, address),
+        };
+        let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok((listener, address))
     };
-    let (public, address) = open(config.server.listen, "server.listen")?;
+    let (public, address) = open(config.server.listen, "server.listen", tcp)?;
     let watched = |redirect| {
         let key = "http.redirect";
-        let (listener, address) = open(redirect, key)?;
+        let (listener, address) = open(redirect, key, None)?;
         tokio::net::TcpListener::from_std(listener).map_err(|source| Error::Listen {
             key,
             address,
             source,
         })
     };
+    let unix = match (unix, &config.server.listen_unix) {
+        (Some(unix), _) => Some(unix::inherit(unix)),
+        (None, Some(path)) => {
+            let mode = config.server.unix_permissions().unwrap_or(0o600);
+            Some(unix::listen(path, mode, config.server.backlog))
+        }
+        (None, None) => None,
+    };
+    let path = config.server.listen_unix.clone().unwrap_or_default();
+    let unix = unix.transpose();
     Ok(Listening {
+        unix: unix.map_err(|source| Error::ListenUnix { path, source })?,
         public: TcpListener::from_std(public),
         address,
         redirect: config.http.redirect.map(watched).transpose()?,
@@ -108,6 +140,8 @@ pub struct Opened {
     pub public: Listener,
     /// To be run by the control plane.
     pub redirect: Option<RedirectListener>,
+    /// Likewise.
+    pub unix: Option<UnixEntrance>,
     /// How to wait for those whom the control plane serves.
     pub visitors: Visitors,
 }
@@ -127,13 +161,21 @@ pub fn open(entrance: Entrance, listening: Listening) -> Opened {
             closing: entrance.closing.clone(),
         }),
     });
+    let closing = entrance.closing.clone();
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
     let gate = Arc::new(Acceptor::new(Arc::new(service), handshakes, visit));
+    let unix = listening.unix.map(|socket| UnixEntrance {
+        socket,
+        gate: Arc::clone(&gate) as Arc<dyn Gate>,
+        config: Arc::clone(&config),
+        closing,
+    });
     let handshake_timeout = config.server.handshake_timeout;
     Opened {
         public: Listener::new(listening.public, gate, handshake_timeout),
         redirect,
+        unix,
         visitors,
     }
 }
