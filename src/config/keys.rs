@@ -40,9 +40,10 @@ pub(super) fn is_section(path: &str) -> bool {
 pub fn nearest(path: &str) -> Option<&'static str> {
     let path = today(path);
     let name = path.rsplit('.').next().unwrap_or(path);
-    let moved = all().find(|key| key.name() == name);
-    moved
-        .map(|key| key.path)
+    let moved = || all().filter(|key| key.name() == name).map(|key| key.path);
+    // Of several that have it, the one whose section is meant.
+    nearest_of(path, moved())
+        .or_else(|| moved().next())
         .or_else(|| nearest_of(path, all().map(|key| key.path)))
 }
 
