@@ -6,7 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
-use supportal::config::load::Loaded;
+use supportal::config::load::{Loaded, Loader};
 use supportal::internal::telemetry;
 use supportal::node::{self, InheritedSockets, Server, Signals};
 use tracing::{error, info, warn};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    let loaded = match loader.load() {
+    let loaded = match loader.clone().load() {
         Ok(loaded) => loaded,
         Err(error) => return cli::refuse(&error),
     };
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return cli::fail(&chain(&error)),
     };
-    match start(&loaded, signals, inherited) {
+    match start(&loaded, loader, signals, inherited) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", chain(&error));
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
 
 fn start(
     loaded: &Loaded,
+    loader: Loader,
     signals: Signals,
     inherited: InheritedSockets,
 ) -> Result<(), node::Error> {
@@ -71,8 +72,19 @@ fn start(
             info!("{text}");
         }
     }
-    let server = Server::builder().config(config).inherited(inherited);
-    server.serve(signals)
+    Server::builder()
+        .config(config)
+        .inherited(inherited)
+        .reload(move || {
+            let Loaded {
+                config, warnings, ..
+            } = loader.clone().load()?;
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            Ok(config)
+        })
+        .serve(signals)
 }
 
 /// An error with its causes: the one place that joins them.

@@ -19,7 +19,7 @@ pub fn validate(config: &Config) -> Findings {
     http::check(&config.http, &mut found);
     redirect::check(config, &mut found);
     cors::check(&config.http.cors, &mut found);
-    route::check(&config.routes, &mut found);
+    route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
     auth::check(config, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);

@@ -124,15 +124,11 @@ impl Drop for Counted {
 
 impl Acceptor {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(
-        service: Arc<HandshakeService>,
-        handshakes: Arc<Admission>,
-        visit: mpsc::Sender<Infallible>,
-    ) -> Self {
+    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
         Self {
-            handshakes,
+            handshakes: Arc::clone(&service.entrance.handshakes),
             http: http::builder(limits),
             kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
             timeouts: Timeouts::new(config),

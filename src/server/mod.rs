@@ -22,14 +22,13 @@ mod unix;
 pub(crate) mod upstream;
 mod visitor;
 
-pub use entrance::{Entrance, HandshakePolicy};
+pub use entrance::{Entrance, EntryRules, HandshakePolicy};
 pub use redirect::RedirectListener;
 pub use unix::UnixEntrance;
 
 use crate::config::Config;
 use crate::worker::{Gate, Listener};
 use accept::Acceptor;
-use admission::Admission;
 use mio::net::TcpListener;
 use redirect::Redirector;
 use service::HandshakeService;
@@ -148,8 +147,7 @@ pub struct Opened {
 
 /// The ways in by these listeners. Must be called on the control plane's runtime.
 pub fn open(entrance: Entrance, listening: Listening) -> Opened {
-    let (config, limits) = (Arc::clone(&entrance.config), &entrance.config.limits);
-    let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
+    let config = Arc::clone(&entrance.config);
     let redirect = listening.redirect.map(|listener| RedirectListener {
         listener,
         redirector: Arc::new(Redirector {
@@ -157,14 +155,14 @@ pub fn open(entrance: Entrance, listening: Listening) -> Opened {
             config: Arc::clone(&config),
             metrics: Arc::clone(&entrance.metrics),
             proxies: entrance.policy.proxies.clone(),
-            handshakes: Arc::clone(&handshakes),
+            handshakes: Arc::clone(&entrance.handshakes),
             closing: entrance.closing.clone(),
         }),
     });
     let closing = entrance.closing.clone();
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(service), handshakes, visit));
+    let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
     let unix = listening.unix.map(|socket| UnixEntrance {
         socket,
         gate: Arc::clone(&gate) as Arc<dyn Gate>,

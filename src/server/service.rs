@@ -11,7 +11,7 @@ use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::visitor::{Peer, Visitor};
-use super::{Entrance, HandshakePolicy};
+use super::{Entrance, EntryRules, HandshakePolicy};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -34,10 +34,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     uri_bytes: usize,
-    django: Option<Vec<Exists>>,
-    /// The number of the settings of dialect `django`'s one route.
-    django_settings: u8,
+    /// Where the chat of dialect `django` is served.
+    django: Option<DjangoRoute>,
     visits: AtomicU64,
+}
+
+/// The one route of dialect `django`.
+#[derive(Debug)]
+struct DjangoRoute {
+    exists: Vec<Exists>,
+    /// The number of its settings, or 0.
+    settings: u8,
 }
 
 /// An accepted upgrade, on its way to a worker.
@@ -97,10 +104,14 @@ impl Candidate<'_> {
 impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
+        let chat = entrance.policy.router.chat_at(CHAT_PATH);
+        let chat = chat.filter(|_| config.chat.dialect == Dialect::Django);
         Self {
-            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
-            django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
+            django: chat.map(|settings| DjangoRoute {
+                exists: config.chat.exists.clone(),
+                settings,
+            }),
             visits: AtomicU64::new(0),
             entrance,
         }
@@ -144,15 +155,12 @@ impl HandshakeService {
         let authority = request.uri().authority().map(Authority::as_str);
         let proxies = &self.entrance.policy.proxies;
         let visitor = proxies.visitor(peer, &head, authority)?;
-        let Some(candidate) = self.judge(target, &head, &visitor)? else {
+        let rules = self.entrance.rules();
+        let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
             let asked = self.respond(&request, &head, &visitor);
             return Ok((asked.await?, None));
         };
-        let known = self
-            .entrance
-            .authenticator
-            .verify(&candidate.credentials())
-            .await?;
+        let known = rules.authenticator.verify(&candidate.credentials()).await?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
@@ -216,9 +224,10 @@ impl HandshakeService {
         let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
         let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
         let visitor = proxies.visitor(peer, &first.head, None).ok()?;
-        let candidate = self.judge(first.target, &first.head, &visitor).ok()??;
-        let authenticator = &self.entrance.authenticator;
-        let known = authenticator.verify_at_once(&candidate.credentials());
+        let rules = self.entrance.rules();
+        let candidate = self.judge(&rules, first.target, &first.head, &visitor);
+        let candidate = candidate.ok()??;
+        let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
@@ -235,6 +244,7 @@ impl HandshakeService {
     /// Does the handshake keep the rules? `None` where the path is no WebSocket's.
     fn judge<'a>(
         &self,
+        rules: &EntryRules,
         target: &'a str,
         head: &'a RequestHead<'a>,
         visitor: &'a Visitor<'a>,
@@ -265,7 +275,7 @@ impl HandshakeService {
                 "this address needs wss",
             ));
         }
-        let allowed = &self.entrance.policy.allowed;
+        let allowed = &rules.allowed;
         if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
@@ -332,7 +342,8 @@ impl HandshakeService {
     }
 
     fn django_role(&self, target: DjangoTarget) -> (Role, Option<RoomName>) {
-        let exists = self.django.as_deref().unwrap_or_default();
+        let django = self.django.as_ref();
+        let exists = django.map_or(&[][..], |django| &django.exists);
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -348,7 +359,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        role.settings = self.django_settings;
+        role.settings = django.map_or(0, |django| django.settings);
         (role, joined.room)
     }
 

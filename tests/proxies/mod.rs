@@ -5,6 +5,7 @@ mod cors;
 mod https;
 mod lines;
 mod real;
+mod sockets;
 
 use crate::support::http;
 use std::net::SocketAddr;

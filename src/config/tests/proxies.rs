@@ -159,10 +159,7 @@ const BAD: &[(&[&str], &[&str])] = &[
         &["http.cors.allowed=null"],
         &["http.cors.allowed: \"null\" has no scheme"],
     ),
-    (
-        &["http.cors.allowed="],
-        &["http.cors.allowed: is empty"],
-    ),
+    (&["http.cors.allowed="], &["http.cors.allowed: is empty"]),
     (
         &["http.cors.allowed=https://a.example:99999"],
         &["http.cors.allowed", "has the port \"99999\""],
