@@ -14,20 +14,20 @@ const HOPS_MAX: usize = 64;
 
 /// What trusted proxies say of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said<'a> {
+pub(super) struct Forwarding<'a> {
     /// The first address from the right that is not trusted, or the last that could be read; `None`: not even one.
     pub(super) client: Option<IpAddr>,
     /// The scheme of the client's request.
     pub(super) proto: Option<Cow<'a, str>>,
-    /// Its host.
+    /// The host of that request.
     pub(super) host: Option<Cow<'a, str>>,
 }
 
 /// `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`; of the latter two the last value counts, which is the
 /// nearest proxy's.
-pub(super) fn x_forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> Said<'a> {
+pub(super) fn x_forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> Forwarding<'a> {
     let last = |name| from_the_right(head, name).next().flatten();
-    let mut said = Said {
+    let mut said = Forwarding {
         client: None,
         proto: last("x-forwarded-proto").map(Cow::Borrowed),
         host: last("x-forwarded-host").map(Cow::Borrowed),
@@ -78,8 +78,8 @@ fn node_address(text: &str) -> Option<IpAddr> {
 }
 
 /// `Forwarded`. Of scheme and host those count that the trusted proxy nearest to the client names.
-pub(super) fn forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> Said<'a> {
-    let mut said = Said::default();
+pub(super) fn forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> Forwarding<'a> {
+    let mut said = Forwarding::default();
     let mut lines: Vec<&[u8]> = head.values("forwarded").collect();
     lines.reverse();
     let elements = lines.into_iter().flat_map(elements_from_the_right);
@@ -92,7 +92,7 @@ pub(super) fn forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> S
         };
         said.proto = element.proto.or(said.proto);
         said.host = element.host.or(said.host);
-        let Some(Node::Address(address)) = element.node else {
+        let Some(Hop::Address(address)) = element.node else {
             break;
         };
         said.client = Some(address);
@@ -126,14 +126,14 @@ fn elements_from_the_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// One `forwarded-element`.
 #[derive(Debug, Default)]
 struct Element<'a> {
-    node: Option<Node>,
+    node: Option<Hop>,
     proto: Option<Cow<'a, str>>,
     host: Option<Cow<'a, str>>,
 }
 
 /// Whom `for` names.
 #[derive(Debug, PartialEq, Eq)]
-enum Node {
+enum Hop {
     Address(IpAddr),
     /// `unknown`, or a name of the proxy's own invention (`_hidden`).
     Hidden,
@@ -221,7 +221,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// RFC 7239 section 6: an IPv6 address is in brackets, and a port may be hidden too.
-fn parse_node(value: &str) -> Option<Node> {
+fn parse_node(value: &str) -> Option<Hop> {
     let is_hidden = |name: &str| {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         name.strip_prefix('_')
@@ -241,9 +241,9 @@ fn parse_node(value: &str) -> Option<Node> {
         return None;
     }
     if name.eq_ignore_ascii_case("unknown") || is_hidden(name) {
-        return Some(Node::Hidden);
+        return Some(Hop::Hidden);
     }
-    node_address(name).map(Node::Address)
+    node_address(name).map(Hop::Address)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub enum Error {
     /// The Unix socket cannot be had.
     #[error("cannot listen on {} (server.listen_unix)", path.display())]
     ListenUnix {
-        /// Its file.
+        /// The socket's file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -11,7 +11,7 @@ use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::visitor::{Peer, Visitor};
-use super::{Entrance, EntryRules, HandshakePolicy};
+use super::{Entrance, EntryRules};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -166,15 +166,35 @@ impl HandshakeService {
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
     }
 
-    /// What is no WebSocket's: never without TLS where that is required, and with CORS where that is on.
+    /// What is no WebSocket's, with CORS where that is on: it answers preflights for whoever would be asked, and says of
+    /// every answer who may read it.
     async fn respond(
         &self,
         request: &Request<()>,
         head: &RequestHead<'_>,
         visitor: &Visitor<'_>,
     ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        let Some(cors) = &self.entrance.policy.cors else {
+            return self.respond_over_tls(request, visitor).await;
+        };
+        let mut response = if Cors::is_preflight(head) {
+            Response::new(whole(""))
+        } else {
+            let response = self.respond_over_tls(request, visitor).await;
+            response.unwrap_or_else(|refused| self.refuse(refused))
+        };
+        cors.mark(head, response.headers_mut());
+        Ok(response)
+    }
+
+    /// Never without TLS where that is required, but for who asks whether we may have a certificate.
+    async fn respond_over_tls(
+        &self,
+        request: &Request<()>,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response<ResponseBody>, RefusedRequest> {
         let (method, uri) = (request.method(), request.uri());
-        let HandshakePolicy { redirect, cors, .. } = &self.entrance.policy;
+        let redirect = &self.entrance.policy.redirect;
         if let Some(response) = redirect.challenge(method, uri.path()).await {
             return Ok(response);
         }
@@ -182,15 +202,7 @@ impl HandshakeService {
             let target = uri.path_and_query().map_or("", |target| target.as_str());
             return redirect.answer(method, visitor.host.as_deref(), target);
         }
-        let Some(cors) = cors else {
-            return Self::page(method, uri);
-        };
-        let mut response = match Cors::is_preflight(head) {
-            true => Response::new(whole("")),
-            false => Self::page(method, uri).unwrap_or_else(|refused| self.refuse(refused)),
-        };
-        cors.mark(head, response.headers_mut());
-        Ok(response)
+        Self::page(method, uri)
     }
 
     fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {

@@ -1,8 +1,8 @@
 //! The Unix socket of `server.listen_unix`: a way in for a proxy on this machine.
 //!
 //! A connection of it goes the way of all others once it is accepted: the worker, which asks nothing of its sockets but to
-//! be read, written and ended, gets it as the stream that it knows. Its handshake is hyper's. All its peers are one
-//! address ([`UNIX_PEER`]), unless `proxy.trusted` has `unix` and their heads say more.
+//! be read, written and ended, gets it as the stream that it knows. The handshake is hyper's. All peers of the socket are
+//! one address ([`UNIX_PEER`]), unless `proxy.trusted` has `unix` and their heads say more.
 
 use crate::config::Config;
 use crate::config::proxy::UNIX_PEER;

@@ -5,7 +5,7 @@
 //! peer of `proxy.trusted` is believed what it says in the one place that `proxy.header` names, and nobody else is.
 
 use super::admission;
-use super::forwarded::{self, Said};
+use super::forwarded::{self, Forwarding};
 use super::proxy_protocol::{self, BadProxyLine};
 use crate::config::ProxySettings;
 use crate::config::proxy::{ProxyHeader, TrustedPeers};
@@ -120,7 +120,7 @@ impl Proxies {
         let said = match self.header.filter(|_| peer.is_believed) {
             Some(ProxyHeader::XForwardedFor) => forwarded::x_forwarded(head, &self.trusted),
             Some(ProxyHeader::Forwarded) => forwarded::forwarded(head, &self.trusted),
-            _ => Said::default(),
+            _ => Forwarding::default(),
         };
         let is_secure = |proto: &str| {
             ["https", "wss"]

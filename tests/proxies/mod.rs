@@ -2,6 +2,7 @@
 
 mod claims;
 mod cors;
+mod django;
 mod https;
 mod lines;
 mod real;

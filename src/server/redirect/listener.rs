@@ -1,6 +1,6 @@
 //! The listener of `http.redirect`: one request a connection, and one answer.
 //!
-//! Its connections are handshakes as to their number (`limits.handshakes`, `limits.handshakes_per_ip`, shared with the
+//! The listener's connections are handshakes as to their number (`limits.handshakes`, `limits.handshakes_per_ip`, shared with the
 //! public listener) and time (`server.handshake_timeout`, `server.http_timeout`).
 
 use super::Redirect;
@@ -45,7 +45,7 @@ pub(in crate::server) struct Redirector {
 }
 
 impl RedirectListener {
-    /// Its address, with the port that the system chose if it was 0.
+    /// The listener's address, with the port that the system chose if it was 0.
     ///
     /// # Errors
     /// The system's.
