@@ -1,7 +1,7 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
 use super::reload::ReadSettings;
-use super::{Error, InheritedSockets, Node};
+use super::{Error, InheritedSockets, Node, ProcessParts};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -242,12 +242,12 @@ impl Builder {
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        let (of_routes, read) = (of_routes.into(), self.read);
-        let inherited = self.inherited;
-        Node::compose(
-            config, of_routes, metrics, assistant, routes, node, read, inherited,
-        )
-        .await
+        let process = ProcessParts {
+            read: self.read,
+            inherited: self.inherited,
+        };
+        let of_routes = of_routes.into();
+        Node::compose(config, of_routes, metrics, assistant, routes, node, process).await
     }
 }
 

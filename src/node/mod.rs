@@ -88,6 +88,13 @@ pub struct Node {
     tasks: Sender<()>,
 }
 
+/// What the process around a node gives it.
+struct ProcessParts {
+    /// How settings are read again.
+    read: Option<ReadSettings>,
+    inherited: InheritedSockets,
+}
+
 /// What has to be ended.
 #[derive(Debug)]
 struct NodeParts {
@@ -119,8 +126,7 @@ impl Node {
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
-        read: Option<ReadSettings>,
-        inherited: InheritedSockets,
+        process: ProcessParts,
     ) -> Result<Self, Error> {
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
@@ -129,7 +135,7 @@ impl Node {
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let rules = EntryRules::new(&config).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
-        let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
+        let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
@@ -142,7 +148,7 @@ impl Node {
         let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let taken_by = parts.take_settings(rules, &admission, &handshakes);
-        let reloader = read.map(|read| {
+        let reloader = process.read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
         });

@@ -55,6 +55,18 @@ pub(super) fn tell_ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Settings are read again, since this moment (`Type=notify-reload` asks for it).
+pub(super) fn tell_reloading() {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// They have been taken, or refused: either way the node goes on.
+pub(super) fn tell_reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 /// The end has begun.
 pub(super) fn tell_stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);

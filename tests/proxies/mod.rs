@@ -1,5 +1,6 @@
 //! Behind a proxy: who is believed about whom, which way in is secure, and which pages may ask.
 
+mod bad;
 mod claims;
 mod cors;
 mod django;

@@ -174,12 +174,23 @@ impl Supervised {
         String::from_utf8_lossy(&notice[..count]).into_owned()
     }
 
-    fn terminate(&self) {
+    /// The next thing but for signs of life.
+    #[track_caller]
+    fn told_next(&self) -> String {
+        loop {
+            let told = self.told();
+            if !told.starts_with("WATCHDOG") {
+                return told;
+            }
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).ok();
         let pid = pid
             .and_then(rustix::process::Pid::from_raw)
             .expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        rustix::process::kill_process(pid, signal).expect("a signal");
     }
 }
 
@@ -213,10 +224,15 @@ fn sockets_of_a_supervisor_are_served_and_it_is_told_how_things_stand() {
         for _ in 0..3 {
             assert_eq!(server.told().trim(), "WATCHDOG=1");
         }
-        server.terminate();
-        let stopping =
-            std::iter::repeat_with(|| server.told()).find(|told| !told.contains("WATCHDOG"));
-        assert!(stopping.is_some_and(|told| told.contains("STOPPING=1")));
+        server.signal(rustix::process::Signal::HUP);
+        let reloading = server.told_next();
+        assert!(
+            reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+            "{reloading}"
+        );
+        assert_eq!(server.told_next().trim(), "READY=1");
+        server.signal(rustix::process::Signal::TERM);
+        assert!(server.told_next().contains("STOPPING=1"));
         assert!(server.child.wait().expect("its end").success());
         // Whoever opened the socket keeps its file.
         assert!(path.exists());
