@@ -62,7 +62,7 @@ pub(super) fn tell_reloading() {
     }
 }
 
-/// They have been taken, or refused: either way the node goes on.
+/// The settings have been taken, or refused: either way the node goes on.
 pub(super) fn tell_reloaded() {
     tell(&[NotifyState::Ready]);
 }
