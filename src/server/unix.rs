@@ -116,26 +116,26 @@ impl std::fmt::Debug for UnixEntrance {
 }
 
 impl UnixEntrance {
-    /// Lets clients in until the node takes nobody new any more; then the socket's file is removed.
+    /// Lets clients in until the node takes nobody new any more and nobody waits; then the socket's file is removed.
     ///
     /// # Cancel safety
     /// Whoever was accepted is served.
     pub async fn run(self) {
         let mut closing = self.closing.clone();
-        let ended = closing.wait_for(|is_closing| *is_closing);
-        tokio::select! {
-            _ended = ended => {}
-            () = self.accept() => {}
-        }
-    }
-
-    async fn accept(&self) {
+        let mut is_closing = false;
         loop {
-            let accepted = self.socket.listener.accept().await;
-            if let Err(error) = accepted.and_then(|(stream, _peer)| self.enter(stream.into_std()?))
-            {
-                tracing::debug!(%error, "a connection of the Unix socket is not accepted");
-                tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                biased;
+                accepted = self.socket.listener.accept() => {
+                    let entered = accepted.and_then(|(stream, _peer)| self.enter(stream.into_std()?));
+                    if let Err(error) = entered {
+                        tracing::debug!(%error, "a connection of the Unix socket is not accepted");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+                // What the kernel has let in is answered, not reset.
+                () = std::future::ready(()), if is_closing => return,
+                _ended = closing.wait_for(|is_closing| *is_closing), if !is_closing => is_closing = true,
             }
         }
     }
