@@ -135,7 +135,9 @@ impl UnixEntrance {
                 }
                 // What the kernel has let in is answered, not reset.
                 () = std::future::ready(()), if is_closing => return,
-                _ended = closing.wait_for(|is_closing| *is_closing), if !is_closing => is_closing = true,
+                () = async { drop(closing.wait_for(|is_closing| *is_closing).await) }, if !is_closing => {
+                    is_closing = true;
+                }
             }
         }
     }
