@@ -28,6 +28,7 @@ pub mod origin;
 mod own_settings;
 pub mod problem;
 pub mod proxy;
+mod quota;
 mod redirect;
 pub mod redis;
 pub mod reload;
@@ -60,6 +61,7 @@ pub use limits::{BrokerSettings, ConsumerSettings, LimitSettings, Overflow, Queu
 pub use log::{LogFormat, LogSettings};
 pub use origin::OriginSettings;
 pub use proxy::ProxySettings;
+pub use quota::QuotaLimits;
 pub use route::{OWN_SETTINGS_MAX, OwnKeys, Plain, Route};
 pub use secret::Secret;
 pub use sections::Config;

@@ -15,6 +15,7 @@ use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettin
 use super::log::LogSettings;
 use super::origin::OriginSettings;
 use super::proxy::ProxySettings;
+use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
@@ -63,7 +64,7 @@ sections! {
     auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,
     queue: QueueSettings,
-    limits: LimitSettings,
+    limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,
     history: HistorySettings,
     bridge: BridgeSettings,

@@ -3,6 +3,7 @@
 use super::supervisor;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
+use crate::broker::Quotas;
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
@@ -39,6 +40,7 @@ pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
     pub(super) admission: Arc<Admission>,
     pub(super) handshakes: Arc<Admission>,
+    pub(super) quotas: Arc<Quotas>,
     pub(super) workers: Arc<Workers>,
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
@@ -112,6 +114,7 @@ impl Reloader {
             .set_caps(limits.connections, limits.connections_per_ip);
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
+        to.quotas.set_limits(&config);
         to.rules.send_replace(Arc::new(rules));
         let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
         to.workers

@@ -7,6 +7,7 @@ use super::redirect::Redirect;
 use super::route::Router;
 use super::visitor::Proxies;
 use crate::auth::Authenticator;
+use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct Entrance {
     pub admission: Arc<Admission>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
+    /// What users, businesses, rooms and addresses use together.
+    pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
     /// Who may come in, as of now.
