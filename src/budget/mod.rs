@@ -83,13 +83,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .receive_buffer_bytes
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
     let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
-        .saturating_add(send_bytes)
-        .saturating_add(receive_bytes);
+        .saturating_add(kernel_bytes);
     #[rustfmt::skip]
     let mut addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
@@ -117,11 +117,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     addends.extend(bridge(config));
-    addends.extend(upstream(
-        config,
-        request_bytes,
-        send_bytes.saturating_add(receive_bytes),
-    ));
+    addends.extend(upstream(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
     let total = addends
         .iter()
