@@ -92,6 +92,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         "no memory, or another process' beyond our caps",
         &[
             "server.control_threads",
+            "http.upstream_body_bytes",
             "broker.spread_above",
             "channels.capacity",
             "channels.random_prefix_length",
@@ -114,6 +115,7 @@ fn full() -> Config {
     limits.room.connections = 1;
     limits.address.messages_per_second = 1;
     limits.node.messages_per_second = 1;
+    config.http.upstream = Some("http://a".to_owned());
     config
 }
 
