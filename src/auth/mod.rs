@@ -9,9 +9,12 @@
 
 mod attendance;
 mod credentials;
+mod forward;
+mod modes;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
+pub use modes::{Error, Modes};
 
 use crate::broker::Identity;
 use std::fmt;

@@ -14,6 +14,7 @@ pub mod document;
 mod environment;
 mod file;
 pub mod flags;
+mod forward;
 pub mod history;
 pub mod key;
 pub mod keys;
@@ -46,6 +47,7 @@ pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings,
 pub use bridge::{BridgeMode, BridgeSettings};
 pub use channels::ChannelsSettings;
 pub use chat::{ChatSettings, Deliver, Dialect, Exists};
+pub use forward::{ForwardSettings, OnError};
 pub use history::HistorySettings;
 pub use limits::{BrokerSettings, ConsumerSettings, LimitSettings, Overflow, QueueSettings};
 pub use log::{LogFormat, LogSettings};

@@ -6,6 +6,7 @@ use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
+use super::forward::ForwardSettings;
 use super::history::HistorySettings;
 use super::key::SectionKeys;
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
@@ -42,7 +43,7 @@ macro_rules! sections {
 sections! {
     server: ServerSettings,
     origin: OriginSettings,
-    auth: AuthSettings [JwtSettings, LinkSettings],
+    auth: AuthSettings [JwtSettings, LinkSettings, ForwardSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings,

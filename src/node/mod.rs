@@ -15,7 +15,7 @@ pub use signals::Signals;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
-use crate::auth::{Attendance, Authenticator};
+use crate::auth::{self, Attendance, Modes};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -49,6 +49,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// Nobody can be asked who they are.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The way over Redis cannot be built.
     #[error(transparent)]
     Redis(#[from] redis::Error),
@@ -119,6 +122,7 @@ impl Node {
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
+        let modes = Modes::new(&config.auth, &metrics, Clock::start())?;
         let (listener, address) = server::listen(&config)?;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
@@ -132,13 +136,17 @@ impl Node {
             tokio::spawn(watch::watch(calls, broker, parts.clock, closing));
         }
         parts.close_ended();
+        if let Some(site) = modes.forward {
+            let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
+            parts.until_closing(site.recheck(attendance, broker));
+        }
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
             policy,
-            authenticator: Authenticator::default(),
+            authenticator: modes.authenticator,
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener);
@@ -274,11 +282,17 @@ impl NodeParts {
     /// Has connections whose identity has ended closed, until the node closes.
     fn close_ended(&self) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-        let (clock, mut closing) = (self.clock, self.closing.subscribe());
+        let clock = self.clock;
+        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
+    }
+
+    /// Has something go on, until the node closes.
+    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut closing = self.closing.subscribe();
         tokio::spawn(async move {
             tokio::select! {
                 _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = attendance.close_ended(&broker, clock) => {}
+                () = task => {}
             }
         });
     }

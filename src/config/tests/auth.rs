@@ -168,7 +168,10 @@ const BAD: &[(&[&str], &[&str])] = &[
         &["auth.jwt.leeway=6m"],
         &["auth.jwt.leeway: is longer than 5m"],
     ),
-    (&["auth.jwt.leeway=5"], &["auth.jwt.leeway", "`5` is not a duration"]),
+    (
+        &["auth.jwt.leeway=5"],
+        &["auth.jwt.leeway", "`5` is not a duration"],
+    ),
     (
         &["auth.jwt.default_rooms=all"],
         &["auth.jwt.default_rooms: \"all\" is not a choice", "\"any\""],

@@ -5,8 +5,11 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 8] = [
     "auth.jwt.leeway",
+    "auth.forward.cache",
+    "auth.forward.cache_refused",
+    "auth.forward.recheck",
     "server.drain_notice",
     "server.drain_grace",
     "bridge.linger",
