@@ -10,11 +10,15 @@
 mod attendance;
 mod credentials;
 mod forward;
+pub mod jwt;
+pub mod link;
 mod modes;
+mod query;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
-pub use modes::{Error, Modes};
+pub use forward::{Error, Forward};
+pub use modes::Modes;
 
 use crate::broker::Identity;
 use std::fmt;

@@ -64,6 +64,7 @@ use envelope::NodeId;
 use link::Boot;
 use roll::Company;
 use std::sync::Arc;
+use std::time::Duration;
 use streams::{Kept, NoHistory, States};
 use supervisor::SupervisedLink;
 
@@ -77,6 +78,13 @@ pub struct Bridge {
 }
 
 impl Bridge {
+    /// Nothing from another node is kept for longer from now on: `queue.expiry`.
+    pub fn set_expiry(&self, expiry: Duration) {
+        for link in self.links.iter() {
+            link.link.expiry.set(expiry);
+        }
+    }
+
     /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker
     /// needs the [`Bridge::uplink`] first.
     ///

@@ -24,7 +24,7 @@ section! {
     /// Who may come in.
     ["auth"] AuthSettings {
         /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
-        mode: Vec<AuthMode> = vec![AuthMode::None], restart;
+        mode: Vec<AuthMode> = vec![AuthMode::None], live;
     }
     /// Tokens (RFC 7519) as `Authorization: Bearer`, as the sub-protocol `supportal.token.<jwt>`, or in a cookie.
     jwt: JwtSettings,
@@ -39,41 +39,41 @@ section! {
     ["auth.jwt"] JwtSettings {
         /// What tokens are signed with by HMAC, as one text or several: the first signs, all verify. Prefer the environment to a file.
         #[serde(deserialize_with = "one_or_more")]
-        secret: Vec<Secret> = Vec::new(), restart;
+        secret: Vec<Secret> = Vec::new(), live;
         /// The algorithm of `secret`; a token of another one is refused.
-        algorithm: HmacAlgorithm = HmacAlgorithm::Hs256, restart;
+        algorithm: HmacAlgorithm = HmacAlgorithm::Hs256, live;
         /// PEM files of public keys, several at once for a change of keys: RSA verifies RS256, P-256 ES256, Ed25519 EdDSA.
-        keys: Vec<PathBuf> = Vec::new(), restart;
+        keys: Vec<PathBuf> = Vec::new(), live;
         /// File or https address of a JWK set (RFC 7517); unset = none.
-        jwks: Option<String> = None, restart;
+        jwks: Option<String> = None, live;
         /// How often a set is fetched again, up to a tenth earlier at random; a key that is not in the set has it fetched earlier.
         #[serde(with = "units::duration")]
-        jwks_refresh: Duration = seconds(600), restart, in seconds(10)..=seconds(24 * 3600);
+        jwks_refresh: Duration = seconds(600), live, in seconds(10)..=seconds(24 * 3600);
         /// Shortest time between two fetches, whatever keys tokens name.
         #[serde(with = "units::duration")]
-        jwks_interval: Duration = seconds(60), restart, in milliseconds(100)..=HOUR;
+        jwks_interval: Duration = seconds(60), live, in milliseconds(100)..=HOUR;
         /// Longest that a fetch may take.
         #[serde(with = "units::duration")]
-        jwks_timeout: Duration = seconds(5), restart, in milliseconds(10)..=seconds(60);
+        jwks_timeout: Duration = seconds(5), live, in milliseconds(10)..=seconds(60);
         /// Who may have issued a token (`iss`); none = anybody with the key.
         #[serde(deserialize_with = "one_or_more")]
-        issuer: Vec<String> = Vec::new(), restart;
+        issuer: Vec<String> = Vec::new(), live;
         /// Of a token's audiences (`aud`) one must be here; none = any.
         #[serde(deserialize_with = "one_or_more")]
-        audience: Vec<String> = Vec::new(), restart;
+        audience: Vec<String> = Vec::new(), live;
         /// How far the issuer's clock may be from ours: `exp`, `nbf` and `iat` at the handshake.
         #[serde(with = "units::duration")]
-        leeway: Duration = seconds(5), restart, in seconds(0)..=seconds(300);
+        leeway: Duration = seconds(5), live, in seconds(0)..=seconds(300);
         /// Rooms of a token that does not say which: `none`; `business` = every session of the business that the token names; `any`.
-        default_rooms: DefaultRooms = DefaultRooms::None, restart;
+        default_rooms: DefaultRooms = DefaultRooms::None, live;
         /// Name of a cookie with a token in it; unset = none.
-        cookie: Option<String> = None, restart;
+        cookie: Option<String> = None, live;
         /// Name of a query parameter with a token in it, such as `token`; it is cut out of every log line. Unset = none.
-        query: Option<String> = None, restart;
+        query: Option<String> = None, live;
         /// Longest token in bytes.
-        token_bytes: usize = 4096, restart, in 256..=16384;
+        token_bytes: usize = 4096, live, in 256..=16384;
         /// Tokens by a public key that were verified and are remembered until they expire; 0 = none.
-        cache: usize = 10_000, restart, in 0..=CAPACITY_MAX;
+        cache: usize = 10_000, live, in 0..=CAPACITY_MAX;
     }
 }
 
@@ -82,7 +82,7 @@ section! {
     ["auth.link"] LinkSettings {
         /// What links are signed with, as one text or several: the first signs, all verify. Prefer the environment to a file.
         #[serde(deserialize_with = "one_or_more")]
-        key: Vec<Secret> = Vec::new(), restart;
+        key: Vec<Secret> = Vec::new(), live;
     }
 }
 
@@ -162,8 +162,6 @@ where
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let auth = &config.auth;
     auth.check_ranges(found);
-    auth.jwt.check_ranges(found);
-    auth.link.check_ranges(found);
     check_modes(&auth.mode, found);
     check_secrets(
         "auth.jwt.secret",

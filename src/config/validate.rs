@@ -12,7 +12,7 @@ use super::{admin, assistant, auth, channels, chat, log, origin, own_settings, r
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
-    route::check(&config.routes, &mut found);
+    route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
     auth::check(config, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);

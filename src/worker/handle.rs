@@ -2,6 +2,7 @@
 
 use super::handoff::Handoff;
 use super::listener::Listener;
+use super::live::LiveSettings;
 use super::port::{Port, TcpPort, Waker as _};
 use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
@@ -34,6 +35,8 @@ pub enum Instruction<P: Port = TcpPort> {
         /// When the thread ends whatever is left.
         deadline: Millis,
     },
+    /// Go by these settings from now on.
+    Settings(Arc<LiveSettings>),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
 }
@@ -44,6 +47,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Open(_) => "Open",
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
+            Self::Settings(_) => "Settings",
             Self::Audit(..) => "Audit",
         })
     }

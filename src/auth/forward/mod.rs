@@ -115,15 +115,21 @@ impl Drop for Place<'_> {
 }
 
 impl Forward {
-    /// The site of the settings. Opens no connection.
+    /// The site of the settings, if they name one. Opens no connection.
     ///
     /// # Errors
     /// When the settings cannot be used, or the authorities that TLS trusts cannot be read.
-    pub fn new(
+    pub fn of(
         settings: &ForwardSettings,
         metrics: &Arc<Metrics>,
-        clock: Clock,
-    ) -> Result<Self, Error> {
+    ) -> Result<Option<Arc<Self>>, Error> {
+        match settings.url {
+            Some(_) => Self::new(settings, metrics).map(Arc::new).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn new(settings: &ForwardSettings, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_no_bytes| Error::Random)?;
         let form = QuestionForm::new(settings, &key).ok_or(Error::Form)?;
@@ -146,7 +152,7 @@ impl Forward {
             site: Mutex::default(),
             settings: settings.clone(),
             metrics: Arc::clone(metrics),
-            clock,
+            clock: Clock::start(),
         })
     }
 
