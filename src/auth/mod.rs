@@ -9,7 +9,7 @@
 
 mod attendance;
 mod credentials;
-mod forward;
+pub(crate) mod forward;
 pub mod jwt;
 pub mod link;
 mod modes;

@@ -73,6 +73,7 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.auth.forward.url = Some("http://site/".to_owned());
     config
 }
 

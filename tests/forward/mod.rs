@@ -1,6 +1,7 @@
 //! `auth.mode = ["forward"]`: the site is asked who somebody is.
 
 mod answers;
+mod django;
 mod questions;
 mod recheck;
 mod site;

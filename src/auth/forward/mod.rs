@@ -24,8 +24,9 @@ use crate::auth::Attendance;
 use crate::broker::{Broker, Identity, RoomPattern, RoomScope};
 use crate::clock::Clock;
 use crate::config::{ForwardSettings, OnError};
-use crate::http_client::{ClientLimits, HttpClient, Trust, TrustError};
+use crate::http_client::{ClientLimits, HEAD_BYTES_MAX, HttpClient, Trust, TrustError};
 use crate::metrics::{Metrics, count, declare};
+use crate::name;
 use crate::protocol::CloseReason;
 use crate::redis::Randomness;
 use crate::redis::log_limiter::LogLimiter;
@@ -43,6 +44,18 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often is looked for questions that are due, and connections are closed of which the site said no.
 const RECHECK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Most bytes of an answer that is remembered: an identity with its name and its rooms, the hash of its question, and the
+/// spare of the table.
+pub const REMEMBERED_BYTES: usize = 256
+    + answer::USER_BYTES_MAX
+    + answer::ROOMS_MAX * (64 + name::BUSINESS_ID_BYTES_MAX + name::SESSION_ID_BYTES_MAX);
+/// Bytes of a question that may be asked again, beside what the handshake brings to it: the names of its fields, and its
+/// place in the order.
+pub const QUESTION_BYTES: usize = 4 * 1024;
+/// Bytes of a question under way beside itself and the answer's body: the answer's head and its fields, and the
+/// buffers of a connection with TLS.
+pub const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
 
 /// Why the site cannot be asked at all.
 #[derive(Debug, thiserror::Error)]
