@@ -151,16 +151,33 @@ pub struct Metrics {
     pub channels_dropped: Labelled,
     /// Users' messages on their way to Django.
     pub channels_outbox: Gauge,
-    /// Questions to the site who somebody is, by outcome.
-    pub auth_questions: Labelled,
-    /// Handshakes about which the site was not asked, by what spared it that.
-    pub auth_spared: Labelled,
+    /// Questions to the site who somebody is.
+    pub auth: AuthMetrics,
     /// Log lines dropped because the log's reader was slow.
     pub log_lines_dropped: Gauge,
     /// Resident memory of the process.
     pub resident: Gauge,
     /// Open file descriptors of the process.
     pub open_fds: Gauge,
+}
+
+/// Questions to the site who somebody is.
+#[derive(Debug)]
+pub struct AuthMetrics {
+    /// Questions, by outcome.
+    pub questions: Labelled,
+    /// Handshakes about which the site was not asked, by what spared it that.
+    pub spared: Labelled,
+}
+
+impl AuthMetrics {
+    #[rustfmt::skip]
+    fn new(table: &mut MetricTable) -> Self {
+        Self {
+            questions: table.labelled("auth_questions", "outcome", "Questions to the site who somebody is (`auth.forward`), by outcome"),
+            spared: table.labelled("auth_spared", "by", "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)"),
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -238,8 +255,7 @@ impl Metrics {
             channels_sent: table.labelled("channels_sent", "to", "Users' messages that reached the site, by destination: `worker` or `group`"),
             channels_dropped: table.labelled("channels_dropped", "cause", "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`"),
             channels_outbox: table.gauge("channels_outbox", "Users' messages on their way to the site"),
-            auth_questions: table.labelled("auth_questions", "outcome", "Questions to the site who somebody is (`auth.forward`), by outcome"),
-            auth_spared: table.labelled("auth_spared", "by", "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)"),
+            auth: AuthMetrics::new(&mut table),
             log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
             resident: table.gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),

@@ -27,7 +27,7 @@ impl Django {
         let folder = tempfile::tempdir().expect("a folder");
         let (_, view) = section("view");
         let view = view.trim_start_matches("```python").trim_end_matches("```");
-        std::fs::write(folder.path().join("supportal_view.py"), view).expect("the view");
+        std::fs::write(folder.path().join("chat_view.py"), view).expect("the view");
         let python = tools_dir().join("channels/bin/python");
         let mut child = Command::new(&python)
             .arg(repository().join("tests/forward/django_site.py"))

@@ -2,7 +2,7 @@
 
     python tests/forward/django_site.py FOLDER
 
-FOLDER holds the view (supportal_view.py) and takes the database. The first line of output is the port. Each line of
+FOLDER holds the view (chat_view.py) and takes the database. The first line of output is the port. Each line of
 standard input is a JSON object whose `do` names a function below; each is answered by a line.
 """
 
@@ -62,10 +62,10 @@ models_of_package = types.ModuleType("django_supportal.models")
 models_of_package.ChatSession = ChatSession
 sys.modules["django_supportal.models"] = models_of_package
 
-import supportal_view  # noqa: E402
+import chat_view  # noqa: E402
 
 urls = types.ModuleType("site_urls")
-urls.urlpatterns = [path("supportal/who/", supportal_view.who)]
+urls.urlpatterns = [path("supportal/who/", chat_view.who)]
 sys.modules["site_urls"] = urls
 
 browsers = {}

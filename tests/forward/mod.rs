@@ -5,6 +5,7 @@ mod django;
 mod questions;
 mod recheck;
 mod site;
+mod table;
 
 use crate::support::{Gateway, PATIENCE};
 use site::Site;

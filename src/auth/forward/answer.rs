@@ -30,7 +30,7 @@ pub(super) enum SiteAnswer {
     /// In, as this. [`RoomScope::Any`] stands for an answer that names no rooms.
     In(Identity),
     /// Not in.
-    Out(Refused),
+    Out(SiteRefusal),
     /// The site cannot be asked, for this reason.
     Unavailable(&'static str),
     /// What it answered is not understood, for this reason.
@@ -39,10 +39,10 @@ pub(super) enum SiteAnswer {
 
 /// Why the site lets nobody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// It does not know who that is.
+pub(super) enum SiteRefusal {
+    /// The site does not know who that is.
     Unknown,
-    /// It knows, and says no.
+    /// The site knows, and says no.
     Forbidden,
     /// There is no such session.
     NoSession,
@@ -64,12 +64,12 @@ impl SiteAnswer {
                 Ok(said) => said,
                 Err(why) => Self::Unreadable(why),
             },
-            StatusCode::UNAUTHORIZED => Self::Out(Refused::Unknown),
+            StatusCode::UNAUTHORIZED => Self::Out(SiteRefusal::Unknown),
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-                Self::Out(Refused::Unknown)
+                Self::Out(SiteRefusal::Unknown)
             }
-            StatusCode::FORBIDDEN => Self::Out(Refused::Forbidden),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Self::Out(Refused::NoSession),
+            StatusCode::FORBIDDEN => Self::Out(SiteRefusal::Forbidden),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Self::Out(SiteRefusal::NoSession),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
                 Self::Unavailable("overloaded")
             }
@@ -88,7 +88,7 @@ impl SiteAnswer {
     }
 }
 
-impl Refused {
+impl SiteRefusal {
     /// The reason's name, as a label of metrics.
     pub(super) const fn label(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ fn identity(answer: &Response<Bytes>, now: u64) -> Result<SiteAnswer, &'static s
     }
     let body = body(headers, answer.body())?;
     if body.exists == Some(false) {
-        return Ok(SiteAnswer::Out(Refused::NoSession));
+        return Ok(SiteAnswer::Out(SiteRefusal::NoSession));
     }
     let user = match body.user {
         Some(User::Name(name)) => Some(name),
@@ -180,7 +180,7 @@ fn identity(answer: &Response<Bytes>, now: u64) -> Result<SiteAnswer, &'static s
             .transpose()?,
     };
     if expires_at.is_some_and(|end| end <= now) {
-        return Ok(SiteAnswer::Out(Refused::Expired));
+        return Ok(SiteAnswer::Out(SiteRefusal::Expired));
     }
     Ok(SiteAnswer::In(Identity {
         user: user.map(Into::into),

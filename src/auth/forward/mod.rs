@@ -30,7 +30,7 @@ use crate::name;
 use crate::protocol::CloseReason;
 use crate::redis::Randomness;
 use crate::redis::log_limiter::LogLimiter;
-use answer::{Refused, SiteAnswer};
+use answer::{SiteAnswer, SiteRefusal};
 use cache::{Answers, Judged};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
@@ -85,7 +85,7 @@ pub struct Forward {
     settings: ForwardSettings,
     answers: Mutex<Answers>,
     /// Questions under way. As many as there are handshakes that wait.
-    asked: Mutex<HashMap<QuestionKey, Asked>>,
+    asked: Mutex<HashMap<QuestionKey, QuestionUnderWay>>,
     /// `None` if nobody is asked about again.
     watch: Option<Rechecks>,
     site: Mutex<SiteHealth>,
@@ -103,19 +103,19 @@ struct SiteHealth {
 
 /// A question under way, and how many wait for its answer.
 #[derive(Debug, Default)]
-struct Asked {
+struct QuestionUnderWay {
     answer: Arc<OnceCell<Judged>>,
     waiting: usize,
 }
 
 /// A place among those who wait for one question's answer; the last to leave takes the question along.
-struct Place<'f> {
+struct QuestionPlace<'f> {
     forward: &'f Forward,
     key: QuestionKey,
     answer: Arc<OnceCell<Judged>>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QuestionPlace<'_> {
     fn drop(&mut self) {
         let mut asked = self.forward.asked.lock();
         if let Some(question) = asked.get_mut(&self.key) {
@@ -153,8 +153,8 @@ impl Forward {
             connections: settings.concurrency,
         };
         let trust = Trust::for_url(form.url(), settings.ca_file.as_deref());
-        declare(&metrics.auth_questions, "outcome", answer::LABELS);
-        declare(&metrics.auth_spared, "by", ["cache", "company"]);
+        declare(&metrics.auth.questions, "outcome", answer::LABELS);
+        declare(&metrics.auth.spared, "by", ["cache", "company"]);
         let interval = settings.recheck;
         Ok(Self {
             client: HttpClient::new(limits, trust)?,
@@ -185,14 +185,14 @@ impl Forward {
         }
     }
 
-    fn wait_for(&self, key: QuestionKey) -> Place<'_> {
+    fn wait_for(&self, key: QuestionKey) -> QuestionPlace<'_> {
         let mut asked = self.asked.lock();
         let question = asked.entry(key).or_default();
         if question.waiting > 0 {
-            count(&self.metrics.auth_spared, "by", "company");
+            count(&self.metrics.auth.spared, "by", "company");
         }
         question.waiting += 1;
-        Place {
+        QuestionPlace {
             forward: self,
             key,
             answer: Arc::clone(&question.answer),
@@ -224,7 +224,7 @@ impl Forward {
     async fn ask(&self, question: &SiteQuestion) -> SiteAnswer {
         let answered = self.client.send(question.request(&self.form)).await;
         let answer = SiteAnswer::read(answered, self.clock.wall().0);
-        count(&self.metrics.auth_questions, "outcome", answer.label());
+        count(&self.metrics.auth.questions, "outcome", answer.label());
         self.note(&answer);
         answer
     }
@@ -346,7 +346,7 @@ impl AuthMode for Arc<Forward> {
             Some(judged) => {
                 // Who is refused on a worker's thread comes here once more by hyper, for the answer.
                 if let Judged::In(_) = judged {
-                    count(&self.metrics.auth_spared, "by", "cache");
+                    count(&self.metrics.auth.spared, "by", "cache");
                 }
                 judged.into()
             }
@@ -359,7 +359,7 @@ impl AuthMode for Arc<Forward> {
     }
 }
 
-impl Refused {
+impl SiteRefusal {
     fn refusal(self) -> AuthRefusal {
         let answer = match self {
             Self::Unknown | Self::Expired => RefusalAnswer::Unauthorized,
