@@ -182,7 +182,6 @@ mod telemetry;
 
 // Floor 3
 mod broker;
-#[expect(dead_code, reason = "asked by auth")]
 mod http_client;
 mod redis;
 mod transport;

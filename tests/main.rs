@@ -28,6 +28,8 @@ mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
 #[cfg(test)]
+mod forward; // the site is asked who somebody is
+#[cfg(test)]
 mod frames; // the shared tables of frames and handshakes
 #[cfg(test)]
 mod handshake; // request heads and the statuses they get

@@ -9,6 +9,7 @@
 
 mod attendance;
 mod credentials;
+pub(crate) mod forward;
 pub mod jwt;
 pub mod link;
 mod modes;
@@ -16,6 +17,7 @@ mod query;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
+pub use forward::{Error, Forward};
 pub use modes::Modes;
 
 use crate::broker::Identity;

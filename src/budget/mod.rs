@@ -5,14 +5,14 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
-use crate::auth::jwt;
+use crate::auth::{forward as asked, jwt};
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
 use crate::http::REQUEST_BYTES;
 use crate::server::upstream::memory as site;
 use crate::telemetry;
@@ -112,13 +112,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("queues of slow readers", connections, queue_bytes),
         addend("kernel: send buffers", connections, send_bytes),
         addend("kernel: receive buffers", connections, receive_bytes),
+        // Those whose connections have gone are looked for once they are as many as the others.
+        addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
     ];
     let per_connection = each_connection
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
-    addends.extend(who_comes(config));
-    addends.extend(bridge(config));
-    addends.extend(upstream(config, request_bytes, kernel_bytes));
+    addends.extend(options(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
     let total = addends
         .iter()
@@ -136,6 +136,17 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+/// What is off unless the settings turn it on: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    [
+        who_comes(config),
+        upstream(config, request_bytes, kernel_bytes),
+        forward(&config.auth.forward),
+        bridge(config),
+    ]
+    .concat()
 }
 
 /// What is kept of those who come: by their limits, and by `auth.mode`.
@@ -207,6 +218,39 @@ fn upstream(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<A
     addends
 }
 
+/// What is kept of a question of `auth.forward` while its connection lives.
+fn question_bytes(forward: &ForwardSettings) -> usize {
+    match forward.url {
+        Some(_) if !forward.recheck.is_zero() => {
+            forward.question_bytes.saturating_add(asked::QUESTION_BYTES)
+        }
+        _ => 0,
+    }
+}
+
+/// The site that is asked who somebody is.
+fn forward(forward: &ForwardSettings) -> Vec<Addend> {
+    if forward.url.is_none() {
+        return Vec::new();
+    }
+    let under_way = forward
+        .question_bytes
+        .saturating_add(forward.answer_bytes)
+        .saturating_add(asked::QUESTION_BYTES + asked::EXCHANGE_BYTES);
+    vec![
+        addend(
+            "forward: questions under way",
+            forward.concurrency,
+            under_way,
+        ),
+        addend(
+            "forward: answers that are remembered",
+            forward.cache_entries,
+            asked::REMEMBERED_BYTES,
+        ),
+    ]
+}
+
 /// The ways to other nodes and to a Django site.
 fn bridge(config: &Config) -> Vec<Addend> {
     let [(hosts, host_bytes), (sends, said_bytes)] = django(config);
@@ -271,7 +315,11 @@ fn addend(name: &'static str, count: usize, each: usize) -> Addend {
 impl fmt::Display for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A part that is off has none.
-        for addend in self.addends.iter().filter(|addend| addend.count > 0) {
+        for addend in self
+            .addends
+            .iter()
+            .filter(|addend| addend.count > 0 && addend.each > 0)
+        {
             let (count, each) = (addend.count, Bytes(addend.each));
             let sum = Bytes(addend.bytes()).to_string();
             writeln!(f, "  {sum:>12}  {} ({count} x {each})", addend.name)?;

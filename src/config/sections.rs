@@ -8,6 +8,7 @@ use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::cors::CorsSettings;
+use super::forward::ForwardSettings;
 use super::history::HistorySettings;
 use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
@@ -61,7 +62,7 @@ sections! {
     proxy: ProxySettings,
     http: HttpSettings [CorsSettings],
     origin: OriginSettings,
-    auth: AuthSettings [JwtSettings, LinkSettings],
+    auth: AuthSettings [JwtSettings, LinkSettings, ForwardSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],

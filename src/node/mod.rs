@@ -19,7 +19,7 @@ pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
-use crate::auth::Attendance;
+use crate::auth::{self, Attendance, Forward};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -54,6 +54,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// Nobody can be asked who they are.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The way over Redis cannot be built.
     #[error(transparent)]
     Redis(#[from] redis::Error),
@@ -133,7 +136,8 @@ impl Node {
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
-        let rules = EntryRules::new(&config).map_err(server::Error::Policy)?;
+        let site = Forward::of(&config.auth.forward, &metrics)?;
+        let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
         let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
         let address = listening.address;
@@ -148,7 +152,7 @@ impl Node {
         let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let taken_by = parts.take_settings(rules, [&admission, &handshakes], &quotas);
+        let taken_by = parts.take_settings(rules, site.clone(), [&admission, &handshakes], &quotas);
         let reloader = process.read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
@@ -158,6 +162,10 @@ impl Node {
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
         parts.close_ended();
+        if let Some(site) = &site {
+            let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
+            parts.until_closing(Arc::clone(site).recheck(attendance, broker));
+        }
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -327,11 +335,17 @@ impl NodeParts {
     /// Has connections whose identity has ended closed, until the node closes.
     fn close_ended(&self) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-        let (clock, mut closing) = (self.clock, self.closing.subscribe());
+        let clock = self.clock;
+        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
+    }
+
+    /// Has something go on, until the node closes.
+    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut closing = self.closing.subscribe();
         tokio::spawn(async move {
             tokio::select! {
                 _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = attendance.close_ended(&broker, clock) => {}
+                () = task => {}
             }
         });
     }
@@ -340,11 +354,13 @@ impl NodeParts {
     fn take_settings(
         &self,
         rules: Sender<Arc<EntryRules>>,
+        site: Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
         quotas: &Arc<Quotas>,
     ) -> TakenBy {
         TakenBy {
             rules,
+            site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
             quotas: Arc::clone(quotas),

@@ -7,7 +7,7 @@ use super::redirect::Redirect;
 use super::route::Router;
 use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
-use crate::auth::{Authenticator, Modes};
+use crate::auth::{Authenticator, Forward, Modes};
 use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
@@ -53,12 +53,12 @@ pub struct EntryRules {
 }
 
 impl EntryRules {
-    /// The rules of a configuration.
+    /// The rules of a configuration, and the site of `auth.forward` if there is one.
     ///
     /// # Errors
-    /// One sentence: an origin is none, or a file of keys cannot be used.
-    pub fn new(config: &Config) -> Result<Self, String> {
-        let modes = Modes::new(&config.auth).map_err(|error| error.to_string())?;
+    /// One sentence: an origin is none, or a mode cannot work.
+    pub fn new(config: &Config, site: Option<&Arc<Forward>>) -> Result<Self, String> {
+        let modes = Modes::new(&config.auth, site).map_err(|error| error.to_string())?;
         Ok(Self {
             allowed: Allowed::new(&config.origin.allowed)?
                 .with_cookies(config.auth.reads_cookies()),

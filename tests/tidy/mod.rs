@@ -58,10 +58,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crc32fast", &["channels"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),
-    ("form_urlencoded", &["http"]),
+    ("form_urlencoded", &["http", "auth"]),
     ("foldhash", &["broker", "redis", "server", "worker"]),
     ("fred", &["redis"]),
-    ("getrandom", &["channels"]),
+    ("getrandom", &["channels", "auth"]),
     (
         "http_body_util",
         &[
