@@ -222,7 +222,7 @@ pub mod internal {
         pub use crate::admin::ask;
     }
     pub mod auth {
-        pub use crate::auth::jwt::{Grant, KeyFault, Step, TokenSigner, inspect};
+        pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
         pub use crate::auth::link::sign_link;
         pub use crate::auth::{Authenticator, Credentials, Modes};
     }

@@ -60,6 +60,7 @@ metrics! {
     connections: Gauge = gauge("connections") "Open WebSocket connections";
     connections_opened: Counter = counter("connections_opened") "Connections handed to a worker since start";
     connections_closed: Labelled = labelled("connections_closed", "reason") "Connections that ended, by reason";
+    auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
     handshakes_in_progress: Gauge = gauge("handshakes_in_progress") "Sockets accepted and not yet handed over or closed";
     connections_kept_alive: Gauge = gauge("connections_kept_alive") "Connections of pages that were answered and are open for another request";
@@ -119,7 +120,6 @@ metrics! {
     channels_sent: Labelled = labelled("channels_sent", "to") "Users' messages that reached the site, by destination: `worker` or `group`";
     channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`";
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
-    auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";

@@ -8,6 +8,7 @@ mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
+mod auth; // tokens and links: who comes in, and who does not
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
 mod bounds; // what one client can make the node hold or read

@@ -152,14 +152,10 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
 /// What is kept of those who come: by their limits, and by `auth.mode`.
 fn who_comes(config: &Config) -> Vec<Addend> {
     let scopes = quota::scopes_limited(config);
-    let tokens = match config.auth.mode.contains(&AuthMode::Jwt) {
-        true => config.auth.jwt.cache,
-        false => 0,
-    };
     #[rustfmt::skip]
     let addends = vec![
         addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
-        addend("tokens that were verified", tokens, jwt::SEEN_BYTES),
+        addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
     ];
     addends
 }
@@ -179,6 +175,12 @@ impl MemoryBudget {
         self.addends.push(inboxes);
         self
     }
+}
+
+/// Tokens that are remembered, if there are any.
+fn tokens(config: &Config) -> usize {
+    let has_tokens = config.auth.mode.contains(&AuthMode::Jwt);
+    if has_tokens { config.auth.jwt.cache } else { 0 }
 }
 
 /// Bytes of the largest queue and of the longest message of any route: all connections may be on one.

@@ -1,6 +1,6 @@
 //! `supportal token` and `supportal link`: credentials are made of the settings, and explained. No secret is printed.
 
-use super::{fail, print, refuse, usage};
+use super::terminal::{fail, print, refuse, usage};
 use clap::{Args, ValueEnum};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -25,26 +25,26 @@ pub(super) struct GrantFlags {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// What the user is to the business.
-    #[arg(long, value_enum, default_value_t = Role::Customer)]
-    role: Role,
+    #[arg(long, value_enum, default_value_t = RoleFlag::Customer)]
+    role: RoleFlag,
     /// How long it is good, such as 1h.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     ttl: String,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Role {
+enum RoleFlag {
     Customer,
     Agent,
     Backend,
 }
 
-impl From<Role> for UserRole {
-    fn from(role: Role) -> Self {
+impl From<RoleFlag> for UserRole {
+    fn from(role: RoleFlag) -> Self {
         match role {
-            Role::Customer => Self::Customer,
-            Role::Agent => Self::Agent,
-            Role::Backend => Self::Backend,
+            RoleFlag::Customer => Self::Customer,
+            RoleFlag::Agent => Self::Agent,
+            RoleFlag::Backend => Self::Backend,
         }
     }
 }

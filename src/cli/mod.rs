@@ -4,19 +4,22 @@
 //! (`supportal config | head`) is no mistake.
 
 mod credentials;
+mod terminal;
+
+pub(crate) use terminal::{fail, refuse};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use credentials::{GrantFlags, TokenFlags};
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use supportal::banner::{MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
-use supportal::config::flags::{self, EXIT_CONFIG, Flags};
+use supportal::config::flags::{self, Flags};
 use supportal::config::load::Loader;
-use supportal::internal::{admin, bridge, channels};
+use supportal::internal::{admin, auth, bridge, channels};
+use terminal::{finish, print, usage};
 
 /// The real-time server for customer-support chat.
 #[derive(Parser)]
@@ -130,6 +133,10 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
+    // Keys are in files, which the settings alone do not tell of.
+    if let Err(error) = auth::Modes::new(&loaded.config.auth) {
+        return usage(&error.to_string());
+    }
     let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
@@ -210,41 +217,6 @@ fn show(loader: Loader, format: DocumentFormat, default: bool) -> ExitCode {
     match loader.load() {
         Ok(loaded) => print(&document::render(&loaded, format)),
         Err(error) => refuse(&error),
-    }
-}
-
-/// Prints the mistakes of a configuration.
-pub(crate) fn refuse(error: &supportal::config::problem::Error) -> ExitCode {
-    let mut text = String::new();
-    for problem in error.problems() {
-        text.push_str(&format!("supportal: {problem}\n"));
-    }
-    let printed = io::stderr().write_all(text.as_bytes());
-    finish(printed, ExitCode::from(EXIT_CONFIG))
-}
-
-/// Prints what is wrong with the arguments, or with a file that they name.
-fn usage(text: &str) -> ExitCode {
-    let printed = io::stderr().write_all(format!("supportal: {text}\n").as_bytes());
-    finish(printed, ExitCode::from(EXIT_CONFIG))
-}
-
-/// Prints an error that comes before the log.
-pub(crate) fn fail(text: &str) -> ExitCode {
-    let printed = io::stderr().write_all(format!("supportal: {text}\n").as_bytes());
-    finish(printed, ExitCode::FAILURE)
-}
-
-fn print(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    finish(printed, ExitCode::SUCCESS)
-}
-
-fn finish(printed: io::Result<()>, code: ExitCode) -> ExitCode {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => code,
     }
 }
 

@@ -6,7 +6,6 @@ use super::forward::{self, ForwardSettings};
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
-use super::sections::Config;
 use super::setting::{CAPACITY_MAX, HOUR, choice, choices, kinds, milliseconds, seconds, section};
 use super::units;
 use std::collections::BTreeSet;
@@ -172,8 +171,7 @@ where
 }
 
 /// The modes can work, and what they go by is sound as far as no file tells.
-pub(super) fn check(config: &Config, found: &mut Findings) {
-    let auth = &config.auth;
+pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     auth.check_ranges(found);
     check_modes(&auth.mode, found);
     check_secrets(

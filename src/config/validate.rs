@@ -21,7 +21,7 @@ pub fn validate(config: &Config) -> Findings {
     cors::check(&config.http.cors, &mut found);
     route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
-    auth::check(config, &mut found);
+    auth::check(&config.auth, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);

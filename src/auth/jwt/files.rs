@@ -1,6 +1,6 @@
 //! Keys from the operator's files: public ones in PEM, and private ones to sign with.
 
-use super::key::Key;
+use super::key::TokenKey;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use std::fs::File;
 use std::io::{self, Read};
@@ -54,7 +54,7 @@ pub(super) fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, KeyFault> 
 }
 
 /// The public keys of a PEM file.
-pub(super) fn public_keys(path: &Path) -> Result<Vec<Key>, KeyFault> {
+pub(super) fn public_keys(path: &Path) -> Result<Vec<TokenKey>, KeyFault> {
     const KEY: &str = "auth.jwt.keys";
     let shown = path.display().to_string();
     let bytes = read(KEY, path)?;
@@ -65,7 +65,7 @@ pub(super) fn public_keys(path: &Path) -> Result<Vec<Key>, KeyFault> {
             section.map_err(|error| fault(&format!("is not well-formed PEM: {error}")))?;
         match kind {
             SectionKind::PublicKey => {
-                keys.push(Key::of_public_key_info(&der, &shown).map_err(fault)?);
+                keys.push(TokenKey::of_public_key_info(&der, &shown).map_err(fault)?);
             }
             SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
                 return Err(fault(

@@ -10,14 +10,14 @@ use crate::config::JwtSettings;
 
 /// One step of the judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct CheckStep {
     /// Is there nothing wrong?
     pub is_good: bool,
     /// What was found, or what is wrong and where. Nothing of a key or of the signature.
     pub text: String,
 }
 
-impl Step {
+impl CheckStep {
     fn good(text: impl Into<String>) -> Self {
         Self {
             is_good: true,
@@ -26,7 +26,7 @@ impl Step {
     }
 }
 
-impl From<Flaw> for Step {
+impl From<Flaw> for CheckStep {
     fn from(flaw: Flaw) -> Self {
         Self {
             is_good: false,
@@ -39,7 +39,7 @@ impl From<Flaw> for Step {
 ///
 /// # Errors
 /// When a file of keys cannot be used.
-pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<Step>, KeyFault> {
+pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<CheckStep>, KeyFault> {
     let keys = keys_of(settings)?;
     let mut steps = Vec::new();
     let token = match Token::read(text, settings.token_bytes) {
@@ -47,7 +47,7 @@ pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<Step>
         Err(flaw) => return Ok(vec![flaw.into()]),
     };
     let kid = token.key_id.as_deref();
-    steps.push(Step::good(format!(
+    steps.push(CheckStep::good(format!(
         "form: {} bytes, algorithm {}, {}",
         text.len(),
         token.algorithm.name(),
@@ -58,7 +58,7 @@ pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<Step>
         .iter()
         .find(|key| key.verifies(token.message.as_bytes(), &token.signature));
     steps.push(match signed {
-        Some(key) => Step::good(format!("signature: by {}", key.source)),
+        Some(key) => CheckStep::good(format!("signature: by {}", key.source)),
         None if tried.is_empty() => Flaw::NoKey.into(),
         None => Flaw::Signature.into(),
     });
@@ -68,7 +68,7 @@ pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<Step>
             .as_deref()
             .is_some_and(|jwks| jwks.contains("://"))
     {
-        steps.push(Step::good(
+        steps.push(CheckStep::good(
             "keys: those at the address of auth.jwt.jwks were not tried",
         ));
     }
@@ -81,7 +81,7 @@ pub fn inspect(settings: &JwtSettings, text: &str, now: u64) -> Result<Vec<Step>
     Ok(steps)
 }
 
-fn said(identity: &Identity, now: u64) -> [Step; 3] {
+fn said(identity: &Identity, now: u64) -> [CheckStep; 3] {
     let user = identity.user.as_deref();
     let user = user.map_or_else(
         || "somebody without a name".to_owned(),
@@ -89,8 +89,8 @@ fn said(identity: &Identity, now: u64) -> [Step; 3] {
     );
     let end = identity.expires_at.unwrap_or_default();
     let rooms = match &identity.rooms {
-        RoomScope::Any => Step::good("rooms: any"),
-        RoomScope::Of(rooms) if rooms.is_empty() => Step {
+        RoomScope::Any => CheckStep::good("rooms: any"),
+        RoomScope::Of(rooms) if rooms.is_empty() => CheckStep {
             is_good: false,
             text: "rooms: none, since the token does not say which (see auth.jwt.default_rooms)"
                 .to_owned(),
@@ -100,12 +100,12 @@ fn said(identity: &Identity, now: u64) -> [Step; 3] {
                 let of = |id: &Option<Box<str>>| id.as_deref().unwrap_or("*").to_owned();
                 format!("{}/{}", of(&room.business_id), of(&room.session_id))
             });
-            Step::good(format!("rooms: {}", shown.collect::<Vec<_>>().join(", ")))
+            CheckStep::good(format!("rooms: {}", shown.collect::<Vec<_>>().join(", ")))
         }
     };
     [
-        Step::good(format!("time: ends in {} s", end.saturating_sub(now))),
-        Step::good(format!("who: {user}, {}", identity.role.as_str())),
+        CheckStep::good(format!("time: ends in {} s", end.saturating_sub(now))),
+        CheckStep::good(format!("who: {user}, {}", identity.role.as_str())),
         rooms,
     ]
 }

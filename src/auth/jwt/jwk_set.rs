@@ -5,7 +5,7 @@
 
 use super::algorithm::Algorithm;
 use super::files::KEYS_MAX;
-use super::key::Key;
+use super::key::TokenKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -35,13 +35,13 @@ struct Jwk {
 ///
 /// # Errors
 /// One sentence: no set, too many keys, a weak one, none that can be used.
-pub(super) fn parse(json: &[u8], source: &str) -> Result<Vec<Key>, String> {
+pub(super) fn parse(json: &[u8], source: &str) -> Result<Vec<TokenKey>, String> {
     let set: JwkSet =
         serde_json::from_slice(json).map_err(|error| format!("is no JWK set: {error}"))?;
     if set.keys.len() > KEYS_MAX {
         return Err(format!("holds more than {KEYS_MAX} keys"));
     }
-    let mut keys: Vec<Key> = Vec::new();
+    let mut keys: Vec<TokenKey> = Vec::new();
     for jwk in set.keys {
         // A key whose members are not even texts is of a kind to come.
         let Ok(jwk) = Jwk::deserialize(jwk) else {
@@ -69,7 +69,7 @@ pub(super) fn parse(json: &[u8], source: &str) -> Result<Vec<Key>, String> {
 }
 
 /// The key, if it is one that verifies tokens.
-fn usable(jwk: &Jwk, source: &str) -> Result<Option<Key>, String> {
+fn usable(jwk: &Jwk, source: &str) -> Result<Option<TokenKey>, String> {
     let for_signatures = jwk
         .purpose
         .as_deref()
@@ -81,14 +81,14 @@ fn usable(jwk: &Jwk, source: &str) -> Result<Option<Key>, String> {
     let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => {
             let (n, e) = (part(jwk.n.as_ref())?, part(jwk.e.as_ref())?);
-            (Algorithm::Rs256, Key::of_rsa(&n, &e, source))
+            (Algorithm::Rs256, TokenKey::of_rsa(&n, &e, source))
         }
         ("EC", Some("P-256")) => {
             let point = [&[4][..], &part(jwk.x.as_ref())?, &part(jwk.y.as_ref())?].concat();
-            (Algorithm::Es256, Key::of_p256(&point, source))
+            (Algorithm::Es256, TokenKey::of_p256(&point, source))
         }
         ("OKP", Some("Ed25519")) => {
-            let key = Key::of_ed25519(&part(jwk.x.as_ref())?, source);
+            let key = TokenKey::of_ed25519(&part(jwk.x.as_ref())?, source);
             (Algorithm::EdDsa, key)
         }
         _ => return Ok(None),

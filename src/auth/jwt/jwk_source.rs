@@ -5,7 +5,7 @@
 
 use super::files::FILE_BYTES_MAX;
 use super::jwk_set;
-use super::key::Key;
+use super::key::TokenKey;
 use super::seen::Seen;
 use crate::config::JwtSettings;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub(super) struct JwkSource {
     fetch: Fetch,
     refresh: Duration,
     interval: Duration,
-    keys: RwLock<Arc<[Key]>>,
+    keys: RwLock<Arc<[TokenKey]>>,
     /// When the address was asked last. Whoever wants a fetch waits for the one under way.
     asked: tokio::sync::Mutex<Option<Instant>>,
     /// Did the last fetch bring a set? `None` before the first.
@@ -59,7 +59,7 @@ impl JwkSource {
     }
 
     /// The keys of the last good set; none before the first.
-    pub(super) fn keys(&self) -> Arc<[Key]> {
+    pub(super) fn keys(&self) -> Arc<[TokenKey]> {
         Arc::clone(&self.keys.read())
     }
 

@@ -25,7 +25,7 @@ const EC_P256: &[u8] = &[
 const ED25519_ID: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 
 /// What verifies.
-enum Material {
+enum KeyMaterial {
     Hmac(hmac::Key),
     Rsa {
         modulus: Box<[u8]>,
@@ -37,18 +37,18 @@ enum Material {
 }
 
 /// A key, the one algorithm that it is for, its name if it has one, and where it came from.
-pub(crate) struct Key {
+pub(crate) struct TokenKey {
     pub(super) algorithm: Algorithm,
     pub(super) id: Option<Box<str>>,
     /// A setting or a file, for the operator.
     pub(super) source: Box<str>,
-    material: Material,
+    material: KeyMaterial,
 }
 
 /// Nothing of the key itself.
-impl fmt::Debug for Key {
+impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
+        f.debug_struct("TokenKey")
             .field("algorithm", &self.algorithm)
             .field("id", &self.id)
             .field("source", &self.source)
@@ -56,7 +56,7 @@ impl fmt::Debug for Key {
     }
 }
 
-impl Key {
+impl TokenKey {
     /// A secret; `algorithm` is an HMAC.
     pub(super) fn of_secret(algorithm: Algorithm, secret: &[u8], source: &str) -> Self {
         let hash = match algorithm {
@@ -66,7 +66,7 @@ impl Key {
         };
         Self::new(
             algorithm,
-            Material::Hmac(hmac::Key::new(hash, secret)),
+            KeyMaterial::Hmac(hmac::Key::new(hash, secret)),
             source,
         )
     }
@@ -107,7 +107,7 @@ impl Key {
         if !is_odd(modulus) || !is_odd(exponent) || exponent.len() > 5 || exponent == [1] {
             return Err("holds an RSA key that is not well formed");
         }
-        let material = Material::Rsa {
+        let material = KeyMaterial::Rsa {
             modulus: modulus.into(),
             exponent: exponent.into(),
         };
@@ -121,7 +121,7 @@ impl Key {
         }
         Ok(Self::new(
             Algorithm::Es256,
-            Material::P256(point.into()),
+            KeyMaterial::P256(point.into()),
             source,
         ))
     }
@@ -133,12 +133,12 @@ impl Key {
         }
         Ok(Self::new(
             Algorithm::EdDsa,
-            Material::Ed25519(key.into()),
+            KeyMaterial::Ed25519(key.into()),
             source,
         ))
     }
 
-    fn new(algorithm: Algorithm, material: Material, source: &str) -> Self {
+    fn new(algorithm: Algorithm, material: KeyMaterial, source: &str) -> Self {
         Self {
             algorithm,
             id: None,
@@ -151,14 +151,14 @@ impl Key {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let is_same_material = match (&self.material, &other.material) {
             (
-                Material::Rsa { modulus, exponent },
-                Material::Rsa {
+                KeyMaterial::Rsa { modulus, exponent },
+                KeyMaterial::Rsa {
                     modulus: other_modulus,
                     exponent: other_exponent,
                 },
             ) => modulus == other_modulus && exponent == other_exponent,
-            (Material::P256(one), Material::P256(other))
-            | (Material::Ed25519(one), Material::Ed25519(other)) => one == other,
+            (KeyMaterial::P256(one), KeyMaterial::P256(other))
+            | (KeyMaterial::Ed25519(one), KeyMaterial::Ed25519(other)) => one == other,
             _ => false,
         };
         is_same_material && self.id == other.id
@@ -175,8 +175,8 @@ impl Key {
     /// Has this key made this signature? A secret is compared in constant time (ring).
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-            Material::Rsa { modulus, exponent } => {
+            KeyMaterial::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            KeyMaterial::Rsa { modulus, exponent } => {
                 let key = RsaPublicKeyComponents {
                     n: modulus,
                     e: exponent,
@@ -184,10 +184,10 @@ impl Key {
                 key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
                     .is_ok()
             }
-            Material::P256(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            KeyMaterial::P256(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
                 .verify(message, signature)
                 .is_ok(),
-            Material::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key)
+            KeyMaterial::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key)
                 .verify(message, signature)
                 .is_ok(),
         }

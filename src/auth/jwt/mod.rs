@@ -28,7 +28,7 @@ mod tests;
 pub(crate) use carrier::TOKEN_PROTOCOL;
 pub(super) use claims::{is_business_pattern, is_session_pattern, named, scope};
 pub use files::KeyFault;
-pub use inspect::{Step, inspect};
+pub use inspect::{CheckStep, inspect};
 pub(crate) use jwk_source::Fetch;
 pub(crate) use seen::SEEN_BYTES;
 pub use sign::{Grant, TokenSigner};
@@ -42,7 +42,7 @@ use carrier::Carriers;
 use claims::ClaimRules;
 use flaw::Flaw;
 use jwk_source::JwkSource;
-use key::Key;
+use key::TokenKey;
 use seen::{Seen, hash_of};
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(crate) struct Jwt {
     rules: ClaimRules,
     token_bytes: usize,
     /// Of secrets, files, and a set in a file.
-    keys: Vec<Key>,
+    keys: Vec<TokenKey>,
     /// A set at an address.
     source: Option<Arc<JwkSource>>,
     seen: Arc<Seen>,
@@ -110,7 +110,7 @@ impl Jwt {
     fn judge<'k>(
         &self,
         token: &Token<'_>,
-        keys: impl Iterator<Item = &'k Key> + Clone,
+        keys: impl Iterator<Item = &'k TokenKey> + Clone,
         now: u64,
     ) -> Result<Identity, Flaw> {
         let mut candidates = candidates(token, keys).peekable();
@@ -149,7 +149,7 @@ impl Jwt {
         }
     }
 
-    fn fetched(&self) -> Arc<[Key]> {
+    fn fetched(&self) -> Arc<[TokenKey]> {
         let source = self.source.as_ref();
         source.map_or_else(|| Arc::from([]), |source| source.keys())
     }
@@ -201,8 +201,8 @@ fn refused(flaw: Flaw) -> Judgement {
 /// those without a name, as secrets and files are.
 fn candidates<'k>(
     token: &Token<'_>,
-    keys: impl Iterator<Item = &'k Key> + Clone,
-) -> impl Iterator<Item = &'k Key> {
+    keys: impl Iterator<Item = &'k TokenKey> + Clone,
+) -> impl Iterator<Item = &'k TokenKey> {
     let has_name = keys.clone().any(|key| is_named_by(key, token));
     let (algorithm, is_nameless) = (token.algorithm, token.key_id.is_none());
     let key_id = token.key_id.clone();
@@ -218,19 +218,19 @@ fn candidates<'k>(
 }
 
 /// Does the token say that this key signed it?
-fn is_named_by(key: &Key, token: &Token<'_>) -> bool {
+fn is_named_by(key: &TokenKey, token: &Token<'_>) -> bool {
     key.id.is_some()
         && key.id.as_deref() == token.key_id.as_deref()
         && key.algorithm == token.algorithm
 }
 
 /// Every key that the settings name by itself or by a file.
-fn keys_of(settings: &JwtSettings) -> Result<Vec<Key>, KeyFault> {
+fn keys_of(settings: &JwtSettings) -> Result<Vec<TokenKey>, KeyFault> {
     let secret = |secret: &crate::config::Secret| {
         let algorithm = settings.algorithm.into();
-        Key::of_secret(algorithm, secret.expose().as_bytes(), "auth.jwt.secret")
+        TokenKey::of_secret(algorithm, secret.expose().as_bytes(), "auth.jwt.secret")
     };
-    let mut keys: Vec<Key> = settings.secret.iter().map(secret).collect();
+    let mut keys: Vec<TokenKey> = settings.secret.iter().map(secret).collect();
     for path in &settings.keys {
         keys.extend(files::public_keys(path)?);
     }

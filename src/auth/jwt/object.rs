@@ -18,12 +18,12 @@ pub(super) fn read<const N: usize>(
     members_max: usize,
 ) -> Result<[Option<Value>; N], serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let members = deserializer.deserialize_map(Members { known, members_max })?;
+    let members = deserializer.deserialize_map(ObjectMembers { known, members_max })?;
     deserializer.end()?;
     Ok(members)
 }
 
-struct Members<const N: usize> {
+struct ObjectMembers<const N: usize> {
     known: [&'static str; N],
     members_max: usize,
 }
@@ -32,7 +32,7 @@ struct Members<const N: usize> {
 #[derive(serde::Deserialize, PartialEq, Eq)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de, const N: usize> Visitor<'de> for Members<N> {
+impl<'de, const N: usize> Visitor<'de> for ObjectMembers<N> {
     type Value = [Option<Value>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::Path;
 
 /// What signs.
-enum Material {
+enum SigningKey {
     Hmac(hmac::Key),
     Rsa(Box<RsaKeyPair>),
     P256(Box<EcdsaKeyPair>),
@@ -28,7 +28,7 @@ enum Material {
 /// Signs tokens.
 pub struct TokenSigner {
     algorithm: Algorithm,
-    material: Material,
+    material: SigningKey,
     random: SystemRandom,
 }
 
@@ -88,7 +88,7 @@ impl TokenSigner {
         };
         Some(Self::new(
             algorithm,
-            Material::Hmac(hmac::Key::new(hash, secret)),
+            SigningKey::Hmac(hmac::Key::new(hash, secret)),
         ))
     }
 
@@ -109,7 +109,7 @@ impl TokenSigner {
                 let pair = RsaKeyPair::from_der(der.secret_pkcs1_der());
                 let pair =
                     pair.map_err(|error| fault(&format!("holds no usable RSA key: {error}")))?;
-                return Ok(Self::new(Algorithm::Rs256, Material::Rsa(Box::new(pair))));
+                return Ok(Self::new(Algorithm::Rs256, SigningKey::Rsa(Box::new(pair))));
             }
             _ => {
                 return Err(fault(
@@ -120,20 +120,23 @@ impl TokenSigner {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
             return Ok(Self::new(
                 Algorithm::EdDsa,
-                Material::Ed25519(Box::new(pair)),
+                SigningKey::Ed25519(Box::new(pair)),
             ));
         }
         let p256 = &ECDSA_P256_SHA256_FIXED_SIGNING;
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(p256, pkcs8, &random) {
-            return Ok(Self::new(Algorithm::Es256, Material::P256(Box::new(pair))));
+            return Ok(Self::new(
+                Algorithm::Es256,
+                SigningKey::P256(Box::new(pair)),
+            ));
         }
         let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_other| {
             fault("holds a private key that is neither RSA of 2048 bits or more nor on P-256 nor Ed25519")
         })?;
-        Ok(Self::new(Algorithm::Rs256, Material::Rsa(Box::new(pair))))
+        Ok(Self::new(Algorithm::Rs256, SigningKey::Rsa(Box::new(pair))))
     }
 
-    fn new(algorithm: Algorithm, material: Material) -> Self {
+    fn new(algorithm: Algorithm, material: SigningKey) -> Self {
         Self {
             algorithm,
             material,
@@ -185,14 +188,14 @@ impl TokenSigner {
     pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, ring::error::Unspecified> {
         let of = |signature: signature::Signature| signature.as_ref().to_vec();
         Ok(match &self.material {
-            Material::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
-            Material::Rsa(pair) => {
+            SigningKey::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
+            SigningKey::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)?;
                 signature
             }
-            Material::P256(pair) => of(pair.sign(&self.random, message)?),
-            Material::Ed25519(pair) => of(pair.sign(message)),
+            SigningKey::P256(pair) => of(pair.sign(&self.random, message)?),
+            SigningKey::Ed25519(pair) => of(pair.sign(message)),
         })
     }
 }

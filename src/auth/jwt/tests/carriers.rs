@@ -2,22 +2,47 @@
 
 use super::*;
 
+/// A target, fields of a handshake, and what is made of them.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
+/// What each place with a token in it looks like.
+struct Places {
+    jwt: Jwt,
+    good: String,
+    _files: Files,
+}
+
+impl Places {
+    fn new() -> Self {
+        let files = Files::new();
+        let mut settings = settings(&files);
+        settings.cookie = Some("auth".to_owned());
+        settings.query = Some("token".to_owned());
+        Self {
+            jwt: Jwt::new(&settings, None).expect("the mode"),
+            good: text(&VECTORS["good"][0]["token"]),
+            _files: files,
+        }
+    }
+
+    #[track_caller]
+    fn assert_all(&self, rows: &[Row<'_>]) {
+        for (target, fields, expected) in rows {
+            let [at_once, _] = ask(&self.jwt, target, fields);
+            assert_eq!(cause(&at_once), *expected, "{target} {fields:?}");
+        }
+    }
+}
+
 #[test]
-fn a_token_is_found_in_its_places_in_their_order() {
-    let files = Files::new();
-    let mut settings = settings(&files);
-    settings.cookie = Some("auth".to_owned());
-    settings.query = Some("token".to_owned());
-    let jwt = Jwt::new(&settings, None).expect("the mode");
-    let good = text(&VECTORS["good"][0]["token"]);
+fn a_token_is_found_in_a_field_or_a_sub_protocol() {
+    let places = Places::new();
+    let good = &places.good;
     let bearer = format!("Bearer {good}");
     let lower = format!("bearer  {good} ");
     let offer = format!("supportal.v1, supportal.token.{good}");
-    let cookie = format!("a=1; auth={good};b=2");
-    let quoted = format!("auth=\"{good}\"");
-    let query = format!("/ws/chat/1/abc/?x=1&token={good}");
     let (known, absent) = ("(known)", "(absent)");
-    let rows: &[(&str, &[(&str, &str)], &str)] = &[
+    places.assert_all(&[
         ("/", &[], absent),
         ("/", &[("Authorization", &bearer)], known),
         ("/", &[("authorization", &lower)], known),
@@ -64,6 +89,19 @@ fn a_token_is_found_in_its_places_in_their_order() {
             ],
             "unclear",
         ),
+    ]);
+}
+
+#[test]
+fn a_token_is_found_in_a_cookie_or_the_query_behind_these() {
+    let places = Places::new();
+    let good = &places.good;
+    let offer = format!("supportal.v1, supportal.token.{good}");
+    let cookie = format!("a=1; auth={good};b=2");
+    let quoted = format!("auth=\"{good}\"");
+    let query = format!("/ws/chat/1/abc/?x=1&token={good}");
+    let (known, absent) = ("(known)", "(absent)");
+    places.assert_all(&[
         ("/", &[("cookie", &cookie)], known),
         ("/", &[("cookie", &quoted)], known),
         ("/", &[("cookie", "a=1"), ("cookie", &cookie)], known),
@@ -87,11 +125,7 @@ fn a_token_is_found_in_its_places_in_their_order() {
             ],
             known,
         ),
-    ];
-    for (target, fields, expected) in rows {
-        let [at_once, _] = ask(&jwt, target, fields);
-        assert_eq!(cause(&at_once), *expected, "{target} {fields:?}");
-    }
+    ]);
 }
 
 #[test]

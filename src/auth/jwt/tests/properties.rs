@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn no_bytes_of_a_file_or_set_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert!(Key::of_public_key_info(&bytes, "test").is_err());
+        prop_assert!(TokenKey::of_public_key_info(&bytes, "test").is_err());
         prop_assert!(jwk_set::parse(&bytes, "test").is_err());
     }
 }

@@ -14,7 +14,7 @@ fn decoded(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).expect("base64url")
 }
 
-fn assert_verified(key: Key, header: &str, signature: &str) {
+fn assert_verified(key: TokenKey, header: &str, signature: &str) {
     let token = format!("{header}.{CLAIMS}.{signature}");
     let files = Files::new();
     let settings = JwtSettings {
@@ -40,7 +40,7 @@ fn rfc_7515_a_1_hs256() {
     let secret =
         "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
     assert_verified(
-        Key::of_secret(Algorithm::Hs256, &decoded(secret), "test"),
+        TokenKey::of_secret(Algorithm::Hs256, &decoded(secret), "test"),
         "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9",
         "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
     );
@@ -53,7 +53,7 @@ fn rfc_7515_a_2_rs256() {
         EMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcD\
         TW9gb54h4FRWyuXpoQ";
     assert_verified(
-        Key::of_rsa(&decoded(modulus), &[1, 0, 1], "test").expect("a key"),
+        TokenKey::of_rsa(&decoded(modulus), &[1, 0, 1], "test").expect("a key"),
         "eyJhbGciOiJSUzI1NiJ9",
         "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7\
         t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12\
@@ -67,7 +67,7 @@ fn rfc_7515_a_3_es256() {
     let x = decoded("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU");
     let y = decoded("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
     assert_verified(
-        Key::of_p256(&[&[4][..], &x, &y].concat(), "test").expect("a key"),
+        TokenKey::of_p256(&[&[4][..], &x, &y].concat(), "test").expect("a key"),
         "eyJhbGciOiJFUzI1NiJ9",
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
     );
@@ -75,9 +75,9 @@ fn rfc_7515_a_3_es256() {
 
 #[test]
 fn rfc_8037_a_4_eddsa() {
-    // Its payload is no JSON: the signature alone.
+    // The payload is no JSON: the signature alone.
     let key = decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
-    let key = Key::of_ed25519(&key, "test").expect("a key");
+    let key = TokenKey::of_ed25519(&key, "test").expect("a key");
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
         hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let token = Token::read(token, 4096).expect("a token");

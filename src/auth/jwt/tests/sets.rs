@@ -69,6 +69,11 @@ fn a_file_that_is_no_public_key_is_refused_with_what_to_do() {
         assert!(error.contains(fragment), "{name}: {error}");
         assert!(!error.contains("secret-word"), "{error}");
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused() {
+    let files = Files::new();
     for (path, fragment) in [
         (
             files.0.path().join("nowhere.pem"),
