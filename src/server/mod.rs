@@ -35,7 +35,7 @@ use service::HandshakeService;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use unix::UnixSocket;
@@ -48,22 +48,24 @@ pub enum Error {
     Listen {
         /// Which setting names it.
         key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The Unix socket cannot be had.
-    #[error("cannot listen on {} (server.listen_unix)", path.display())]
-    ListenUnix {
-        /// The socket's file.
-        path: PathBuf,
+        /// The address, or the file of a Unix socket.
+        address: Box<str>,
         /// What the system said.
         source: io::Error,
     },
     /// The routes contradict each other, or a route or an origin is wrong.
     #[error("{0}")]
     Policy(String),
+}
+
+impl Error {
+    fn listen(key: &'static str, address: impl ToString, source: io::Error) -> Self {
+        Self::Listen {
+            key,
+            address: address.to_string().into(),
+            source,
+        }
+    }
 }
 
 /// Sockets for clients that the kernel holds for us, from before anything runs.
@@ -87,11 +89,7 @@ pub fn listen(
     unix: Option<std::os::unix::net::UnixListener>,
 ) -> Result<Listening, Error> {
     let open = |address, key, given: Option<std::net::TcpListener>| {
-        let failed = |source| Error::Listen {
-            key,
-            address,
-            source,
-        };
+        let failed = |source| Error::listen(key, address, source);
         let listener = match given {
             Some(given) => accept::inherit(config, given),
             None => accept::listen(config, address),
@@ -104,11 +102,8 @@ pub fn listen(
     let watched = |redirect| {
         let key = "http.redirect";
         let (listener, address) = open(redirect, key, None)?;
-        tokio::net::TcpListener::from_std(listener).map_err(|source| Error::Listen {
-            key,
-            address,
-            source,
-        })
+        tokio::net::TcpListener::from_std(listener)
+            .map_err(|source| Error::listen(key, address, source))
     };
     let unix = match (unix, &config.server.listen_unix) {
         (Some(unix), _) => Some(unix::inherit(unix)),
@@ -118,10 +113,15 @@ pub fn listen(
         }
         (None, None) => None,
     };
-    let path = config.server.listen_unix.clone().unwrap_or_default();
-    let unix = unix.transpose();
+    let path = config
+        .server
+        .listen_unix
+        .as_deref()
+        .unwrap_or(Path::new(""));
+    let failed = |source| Error::listen("server.listen_unix", path.display(), source);
+    let unix = unix.transpose().map_err(failed)?;
     Ok(Listening {
-        unix: unix.map_err(|source| Error::ListenUnix { path, source })?,
+        unix,
         public: TcpListener::from_std(public),
         address,
         redirect: config.http.redirect.map(watched).transpose()?,
