@@ -18,7 +18,7 @@ mod query;
 pub use attendance::Attendance;
 pub use credentials::Credentials;
 pub use forward::{Error, Forward};
-pub use modes::Modes;
+pub use modes::{Modes, check};
 
 use crate::broker::Identity;
 use std::fmt;

@@ -6,6 +6,7 @@ use super::link::Link;
 use super::{AuthMode, Authenticator};
 use crate::config::{self, AuthSettings, JwtSettings};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
+use crate::metrics::Metrics;
 use hyper::{Request, Uri};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -62,6 +63,17 @@ impl Modes {
             authenticator: Authenticator::new(modes, admits_anybody),
         })
     }
+}
+
+/// Can these settings work? Files of keys are read, nobody is asked.
+///
+/// # Errors
+/// One sentence: what is wrong.
+pub fn check(settings: &AuthSettings) -> Result<(), String> {
+    let site = Forward::of(&settings.forward, &Arc::new(Metrics::new()));
+    let site = site.map_err(|error| error.to_string())?;
+    let modes = Modes::new(settings, site.as_ref());
+    modes.map(drop).map_err(|error| error.to_string())
 }
 
 /// What asks the address of `auth.jwt.jwks`, if that is one.
