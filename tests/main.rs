@@ -29,6 +29,8 @@ mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
 #[cfg(test)]
+mod forward; // the site is asked who somebody is
+#[cfg(test)]
 mod frames; // the shared tables of frames and handshakes
 #[cfg(test)]
 mod handshake; // request heads and the statuses they get
@@ -48,6 +50,8 @@ mod manual; // README and docs/: their length, their map, their links
 mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to
+#[cfg(test)]
+mod proxies; // who is believed behind a proxy, https, CORS, real proxies
 #[cfg(test)]
 mod quotas; // what the connections of one business, room or address use together
 #[cfg(test)]

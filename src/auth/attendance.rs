@@ -5,7 +5,7 @@ use crate::broker::{Broker, ConnectionKey, Identity};
 use crate::clock::Clock;
 use crate::protocol::CloseReason;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,19 @@ impl Attendance {
         }
     }
 
+    /// The connections of these identities, each found by itself and not by what it says.
+    pub(super) fn holders(&self, identities: &[Arc<Identity>]) -> Vec<Author> {
+        if identities.is_empty() {
+            return Vec::new();
+        }
+        let these: HashSet<_> = identities.iter().map(Arc::as_ptr).collect();
+        let all = self.0.lock();
+        let held = all.by_connection.iter();
+        held.filter(|(_, identity)| these.contains(&Arc::as_ptr(identity)))
+            .map(|(author, _)| *author)
+            .collect()
+    }
+
     /// The connections whose identity has ended by this second since the Unix epoch; each is said once.
     fn take_ended(&self, second: u64) -> Vec<Author> {
         let mut all = self.0.lock();
@@ -95,6 +108,19 @@ mod tests {
             expires_at,
             ..Identity::default()
         })
+    }
+
+    #[test]
+    fn the_holders_of_an_identity_are_not_those_of_an_equal_one() {
+        let attendance = Attendance::default();
+        let (one, other) = (until(None), until(None));
+        for (connection, identity) in [(1, &one), (2, &other), (3, &one)] {
+            attendance.enter(author(connection), Arc::clone(identity));
+        }
+        let mut holders = attendance.holders(&[Arc::clone(&one)]);
+        holders.sort_unstable();
+        assert_eq!(holders, [author(1), author(3)]);
+        assert_eq!(attendance.holders(&[]), []);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod attendance;
 mod credentials;
+pub(crate) mod forward;
 pub mod jwt;
 pub mod link;
 mod modes;
@@ -16,7 +17,8 @@ mod query;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
-pub use modes::Modes;
+pub use forward::{Error, Forward};
+pub use modes::{Modes, check};
 
 use crate::broker::Identity;
 use std::fmt;

@@ -1,10 +1,12 @@
 //! The modes of `auth.mode`, made of the settings.
 
+use super::forward::Forward;
 use super::jwt::{Fetch, Jwt, KeyFault};
 use super::link::Link;
 use super::{AuthMode, Authenticator};
 use crate::config::{self, AuthSettings, JwtSettings};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
+use crate::metrics::Metrics;
 use hyper::{Request, Uri};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -21,6 +23,9 @@ pub enum Error {
     /// The address of a set cannot be asked.
     #[error("auth.jwt.jwks: {0}")]
     Address(Box<str>),
+    /// The site was not named as the node began.
+    #[error("auth.mode lists \"forward\", and auth.forward.url is taken from the next start on")]
+    NoSite,
 }
 
 /// What stands behind `auth.mode`.
@@ -31,11 +36,11 @@ pub struct Modes {
 }
 
 impl Modes {
-    /// Those of the settings. On a runtime the set of an address is fetched and kept fresh, as long as its mode lives.
+    /// Those of the settings, with the site that the node asks. On a runtime the set of an address is fetched and kept fresh, as long as its mode lives.
     ///
     /// # Errors
     /// When one of them cannot work, such as by a file that cannot be read.
-    pub fn new(settings: &AuthSettings) -> Result<Self, Error> {
+    pub fn new(settings: &AuthSettings, site: Option<&Arc<Forward>>) -> Result<Self, Error> {
         let mut modes = Vec::<Box<dyn AuthMode>>::new();
         for mode in &settings.mode {
             match mode {
@@ -47,6 +52,9 @@ impl Modes {
                     modes.push(Box::new(jwt));
                 }
                 config::AuthMode::Link => modes.push(Box::new(Link::new(&settings.link))),
+                config::AuthMode::Forward => {
+                    modes.push(Box::new(Arc::clone(site.ok_or(Error::NoSite)?)));
+                }
                 config::AuthMode::None => {}
             }
         }
@@ -55,6 +63,17 @@ impl Modes {
             authenticator: Authenticator::new(modes, admits_anybody),
         })
     }
+}
+
+/// Can these settings work? Files of keys are read, nobody is asked.
+///
+/// # Errors
+/// One sentence: what is wrong.
+pub fn check(settings: &AuthSettings) -> Result<(), String> {
+    let site = Forward::of(&settings.forward, &Arc::new(Metrics::new()));
+    let site = site.map_err(|error| error.to_string())?;
+    let modes = Modes::new(settings, site.as_ref());
+    modes.map(drop).map_err(|error| error.to_string())
 }
 
 /// What asks the address of `auth.jwt.jwks`, if that is one.

@@ -5,15 +5,16 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
-use crate::auth::jwt;
+use crate::auth::{forward as asked, jwt};
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
 use crate::http::REQUEST_BYTES;
+use crate::server::upstream::memory as site;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
@@ -83,13 +84,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .receive_buffer_bytes
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
     let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
-        .saturating_add(send_bytes)
-        .saturating_add(receive_bytes);
+        .saturating_add(kernel_bytes);
     #[rustfmt::skip]
     let mut addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
@@ -101,8 +102,6 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
-        addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
-        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
     ];
     #[rustfmt::skip]
     let each_connection = [
@@ -113,11 +112,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("queues of slow readers", connections, queue_bytes),
         addend("kernel: send buffers", connections, send_bytes),
         addend("kernel: receive buffers", connections, receive_bytes),
+        // Those whose connections have gone are looked for once they are as many as the others.
+        addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
     ];
     let per_connection = each_connection
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
-    addends.extend(bridge(config));
+    addends.extend(options(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
     let total = addends
         .iter()
@@ -135,6 +136,28 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+/// What is off unless the settings turn it on: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    [
+        who_comes(config),
+        upstream(config, request_bytes, kernel_bytes),
+        forward(&config.auth.forward),
+        bridge(config),
+    ]
+    .concat()
+}
+
+/// What is kept of those who come: by their limits, and by `auth.mode`.
+fn who_comes(config: &Config) -> Vec<Addend> {
+    let scopes = quota::scopes_limited(config);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
+        addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
+    ];
+    addends
 }
 
 impl MemoryBudget {
@@ -172,6 +195,62 @@ fn worst_route(config: &Config) -> (usize, usize) {
             message_bytes.max(route.limits.message_bytes),
         )
     })
+}
+
+/// The site behind this node: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn upstream(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    let http = &config.http;
+    if http.upstream.is_none() {
+        return Vec::new();
+    }
+    let site_bytes = http
+        .upstream_buffer_bytes
+        .saturating_mul(2)
+        .saturating_add(site::CONNECTION_BYTES)
+        .saturating_add(kernel_bytes);
+    let both_bytes = kernel_bytes
+        .saturating_mul(2)
+        .saturating_add(site::WEBSOCKET_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("requests at the site, with the kernel's buffers", http.upstream_requests, request_bytes.saturating_add(site_bytes)),
+        addend("connections to the site kept alive", http.upstream_kept_alive, site_bytes),
+        addend("the site's WebSockets, with the kernel's buffers", http.upstream_websockets, both_bytes),
+    ];
+    addends
+}
+
+/// What is kept of a question of `auth.forward` while its connection lives.
+fn question_bytes(forward: &ForwardSettings) -> usize {
+    match forward.url {
+        Some(_) if !forward.recheck.is_zero() => {
+            forward.question_bytes.saturating_add(asked::QUESTION_BYTES)
+        }
+        _ => 0,
+    }
+}
+
+/// The site that is asked who somebody is.
+fn forward(forward: &ForwardSettings) -> Vec<Addend> {
+    if forward.url.is_none() {
+        return Vec::new();
+    }
+    let under_way = forward
+        .question_bytes
+        .saturating_add(forward.answer_bytes)
+        .saturating_add(asked::QUESTION_BYTES + asked::EXCHANGE_BYTES);
+    vec![
+        addend(
+            "forward: questions under way",
+            forward.concurrency,
+            under_way,
+        ),
+        addend(
+            "forward: answers that are remembered",
+            forward.cache_entries,
+            asked::REMEMBERED_BYTES,
+        ),
+    ]
 }
 
 /// The ways to other nodes and to a Django site.
@@ -238,7 +317,11 @@ fn addend(name: &'static str, count: usize, each: usize) -> Addend {
 impl fmt::Display for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A part that is off has none.
-        for addend in self.addends.iter().filter(|addend| addend.count > 0) {
+        for addend in self
+            .addends
+            .iter()
+            .filter(|addend| addend.count > 0 && addend.each > 0)
+        {
             let (count, each) = (addend.count, Bytes(addend.each));
             let sum = Bytes(addend.bytes()).to_string();
             writeln!(f, "  {sum:>12}  {} ({count} x {each})", addend.name)?;

@@ -92,7 +92,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         "no memory, or another process' beyond our caps",
         &[
             "server.control_threads",
-            "auth.jwt.token_bytes",
+            "http.upstream_body_bytes",
             "broker.spread_above",
             "channels.capacity",
             "channels.random_prefix_length",
@@ -109,6 +109,14 @@ fn full() -> Config {
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
     config.auth.mode = vec![AuthMode::Jwt];
+    let limits = &mut config.limits;
+    limits.user.connections = 1;
+    limits.business.connections = 1;
+    limits.room.connections = 1;
+    limits.address.messages_per_second = 1;
+    limits.node.messages_per_second = 1;
+    config.http.upstream = Some("http://a".to_owned());
+    config.auth.forward.url = Some("http://site/".to_owned());
     config
 }
 

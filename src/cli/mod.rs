@@ -134,8 +134,8 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     // Keys are in files, which the settings alone do not tell of.
-    if let Err(error) = auth::Modes::new(&loaded.config.auth) {
-        return usage(&error.to_string());
+    if let Err(what) = auth::check(&loaded.config.auth) {
+        return usage(&what);
     }
     let facts = MachineFacts::gather();
     let (workers, connections) = (

@@ -2,6 +2,7 @@
 //!
 //! Files and addresses are named here and opened by `auth`; a token never names one.
 
+use super::forward::{self, ForwardSettings};
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
@@ -21,13 +22,15 @@ const NAME_BYTES_MAX: usize = 64;
 section! {
     /// Who may come in.
     ["auth"] AuthSettings {
-        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `none` admits everybody else, as somebody anonymous.
+        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
         mode: Vec<AuthMode> = vec![AuthMode::None], live;
     }
     /// Tokens (RFC 7519) as `Authorization: Bearer`, as the sub-protocol `supportal.token.<jwt>`, or in a cookie.
     jwt: JwtSettings,
     /// Signed links for mails and sites without accounts: `?link=` as Django's `Signer` makes them.
     link: LinkSettings,
+    /// The site that is asked who somebody is, by a request of HTTP for each handshake.
+    forward: ForwardSettings,
 }
 
 section! {
@@ -91,6 +94,21 @@ choices! {
         Jwt = "jwt",
         /// A signed link.
         Link = "link",
+        /// The site is asked.
+        Forward = "forward",
+    }
+}
+
+impl AuthSettings {
+    /// May a browser bring credentials that its user did not choose to bring: cookies? Then a page of another site
+    /// must not connect in its user's name.
+    #[must_use]
+    pub fn reads_cookies(&self) -> bool {
+        self.mode.iter().any(|mode| match mode {
+            AuthMode::None | AuthMode::Link => false,
+            AuthMode::Jwt => self.jwt.cookie.is_some(),
+            AuthMode::Forward => true,
+        })
     }
 }
 
@@ -167,6 +185,7 @@ pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     check_jwks(&auth.jwt, found);
     check_names(&auth.jwt, found);
     let is_on = |mode| auth.mode.contains(&mode);
+    forward::check(&auth.forward, is_on(AuthMode::Forward), found);
     let has_keys =
         !auth.jwt.secret.is_empty() || !auth.jwt.keys.is_empty() || auth.jwt.jwks.is_some();
     if is_on(AuthMode::Jwt) && !has_keys {
@@ -205,9 +224,21 @@ fn check_modes(modes: &[AuthMode], found: &mut Findings) {
         found.error("auth.mode", what, "write each mode once");
     }
     let before_the_last = modes.split_last().map_or(&[][..], |(_, before)| before);
-    if before_the_last.contains(&AuthMode::None) {
-        let what = "lists a mode after \"none\", which has admitted everybody";
-        found.error("auth.mode", what, "write \"none\" last, or leave it out");
+    for (mode, what, fix) in [
+        (
+            AuthMode::None,
+            "lists a mode after \"none\", which has admitted everybody",
+            "write \"none\" last, or leave it out",
+        ),
+        (
+            AuthMode::Forward,
+            "lists a mode after \"forward\", which answers for everybody",
+            "write \"forward\" last",
+        ),
+    ] {
+        if before_the_last.contains(&mode) {
+            found.error("auth.mode", what, fix);
+        }
     }
 }
 

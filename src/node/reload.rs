@@ -1,5 +1,7 @@
 //! Settings read again while the node runs.
 
+use super::supervisor;
+use crate::auth::Forward;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
 use crate::broker::Quotas;
@@ -37,6 +39,8 @@ struct RunningSettings {
 /// Who takes settings while the node runs.
 pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
+    /// The site of `auth.forward`, which stays as it was at the start.
+    pub(super) site: Option<Arc<Forward>>,
     pub(super) admission: Arc<Admission>,
     pub(super) handshakes: Arc<Admission>,
     pub(super) quotas: Arc<Quotas>,
@@ -78,7 +82,9 @@ impl Reloader {
     /// Every mistake in the settings; nothing has changed then.
     pub fn reload(&self) -> Result<Changes, Error> {
         let mut running = self.running.lock();
+        supervisor::tell_reloading();
         let outcome = self.try_reload(&mut running);
+        supervisor::tell_reloaded();
         let label = match &outcome {
             Ok(changes) => {
                 tracing::info!("settings read again: {changes}");
@@ -99,7 +105,8 @@ impl Reloader {
         let read = MachineFacts::gather().resolve(&(self.read)()?);
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
-        let rules = EntryRules::new(&config).map_err(|what| Error::of_key("", what))?;
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref())
+            .map_err(|what| Error::of_key("", what))?;
         let of_routes = config
             .of_routes()
             .map_err(|what| Error::of_key("routes", what))?;

@@ -1,10 +1,13 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::cors::Cors;
 use super::origin::Allowed;
+use super::redirect::Redirect;
 use super::route::Router;
+use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
-use crate::auth::{Authenticator, Modes};
+use crate::auth::{Authenticator, Forward, Modes};
 use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
@@ -50,14 +53,15 @@ pub struct EntryRules {
 }
 
 impl EntryRules {
-    /// The rules of a configuration.
+    /// The rules of a configuration, and the site of `auth.forward` if there is one.
     ///
     /// # Errors
-    /// One sentence: an origin is none, or a file of keys cannot be used.
-    pub fn new(config: &Config) -> Result<Self, String> {
-        let modes = Modes::new(&config.auth).map_err(|error| error.to_string())?;
+    /// One sentence: an origin is none, or a mode cannot work.
+    pub fn new(config: &Config, site: Option<&Arc<Forward>>) -> Result<Self, String> {
+        let modes = Modes::new(&config.auth, site).map_err(|error| error.to_string())?;
         Ok(Self {
-            allowed: Allowed::new(&config.origin.allowed)?,
+            allowed: Allowed::new(&config.origin.allowed)?
+                .with_cookies(config.auth.reads_cookies()),
             authenticator: modes.authenticator,
             takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
@@ -79,6 +83,9 @@ impl EntryRules {
 #[derive(Debug)]
 pub struct HandshakePolicy {
     pub(super) router: Router,
+    pub(super) proxies: Proxies,
+    pub(super) redirect: Redirect,
+    pub(super) cors: Option<Cors>,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -87,12 +94,15 @@ impl HandshakePolicy {
     /// The routes of the configuration and of the program.
     ///
     /// # Errors
-    /// One sentence: a template is wrong, or two routes could match one path.
+    /// One sentence: a template is wrong, or two routes could match one path, or a network or an origin is none.
     pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
         let templates = own.iter().map(|own| (own.template(), own.settings()));
         let router = Router::with(&config.routes_or_default(), templates);
         Ok(Self {
             router: router?,
+            proxies: Proxies::new(&config.proxy)?,
+            redirect: Redirect::new(&config.http),
+            cors: Cors::new(&config.http.cors)?,
             own,
         })
     }

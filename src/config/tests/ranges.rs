@@ -5,8 +5,12 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 9] = [
+    "http.cors.max_age",
     "auth.jwt.leeway",
+    "auth.forward.cache",
+    "auth.forward.cache_refused",
+    "auth.forward.recheck",
     "server.drain_notice",
     "server.drain_grace",
     "bridge.linger",

@@ -1,0 +1,402 @@
+//! `forward`: the site is asked who somebody is.
+//!
+//! For every site whose users Django (or anything else) knows: the handshake's cookie goes to a view of the site, which
+//! answers with a status and, if it likes, with a name. What the site may answer is in [`answer`]. Sessions of every
+//! engine, users of every model and backends of every kind are thereby understood, and the gateway holds no key of the
+//! site.
+//!
+//! Identical questions under way are asked once, and answers are remembered for seconds. Who is connected is asked about
+//! again ([`recheck`]). While the site cannot be asked nobody new comes in, or everybody does (`auth.forward.on_error`);
+//! whoever is connected stays.
+//!
+//! Limits: all of `[auth.forward]`. Waits are at most `auth.forward.timeout`, the wait for a turn included; a client that
+//! goes away takes its wait along.
+
+mod answer;
+mod cache;
+mod question;
+mod recheck;
+#[cfg(test)]
+mod tests;
+
+use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
+use crate::auth::Attendance;
+use crate::broker::{Broker, Identity, RoomPattern, RoomScope};
+use crate::clock::Clock;
+use crate::config::{ForwardSettings, OnError};
+use crate::http_client::{ClientLimits, HEAD_BYTES_MAX, HttpClient, Trust, TrustError};
+use crate::metrics::{Metrics, count, declare};
+use crate::name;
+use crate::protocol::CloseReason;
+use crate::redis::Randomness;
+use crate::redis::log_limiter::LogLimiter;
+use answer::{SiteAnswer, SiteRefusal};
+use cache::{Answers, Judged};
+use parking_lot::Mutex;
+use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
+use recheck::{OpenQuestion, Rechecks};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How often is looked for questions that are due, and connections are closed of which the site said no.
+const RECHECK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Most bytes of an answer that is remembered: an identity with its name and its rooms, the hash of its question, and the
+/// spare of the table.
+pub const REMEMBERED_BYTES: usize = 256
+    + answer::USER_BYTES_MAX
+    + answer::ROOMS_MAX * (64 + name::BUSINESS_ID_BYTES_MAX + name::SESSION_ID_BYTES_MAX);
+/// Bytes of a question that may be asked again, beside what the handshake brings to it: the names of its fields, and its
+/// place in the order.
+pub const QUESTION_BYTES: usize = 4 * 1024;
+/// Bytes of a question under way beside itself and the answer's body: the answer's head and its fields, and the
+/// buffers of a connection with TLS.
+pub const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
+
+/// Why the site cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody can be trusted to be the site.
+    #[error("auth.forward.ca_file: {0}")]
+    Trust(Box<str>),
+    /// The address, the host or a field is none.
+    #[error("auth.forward: the address, the host or the name of a field is none")]
+    Form,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error.to_string().into())
+    }
+}
+
+/// The site, and what it has said.
+#[derive(Debug)]
+pub struct Forward {
+    form: QuestionForm,
+    client: HttpClient,
+    settings: ForwardSettings,
+    answers: Mutex<Answers>,
+    /// Questions under way. As many as there are handshakes that wait.
+    asked: Mutex<HashMap<QuestionKey, QuestionUnderWay>>,
+    /// `None` if nobody is asked about again.
+    watch: Option<Rechecks>,
+    site: Mutex<SiteHealth>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// What the log has been told of the site.
+#[derive(Debug, Default)]
+struct SiteHealth {
+    /// Why the last answer was none; `None` if it was one.
+    fault: Option<&'static str>,
+    lines: LogLimiter,
+}
+
+/// A question under way, and how many wait for its answer.
+#[derive(Debug, Default)]
+struct QuestionUnderWay {
+    answer: Arc<OnceCell<Judged>>,
+    waiting: usize,
+}
+
+/// A place among those who wait for one question's answer; the last to leave takes the question along.
+struct QuestionPlace<'f> {
+    forward: &'f Forward,
+    key: QuestionKey,
+    answer: Arc<OnceCell<Judged>>,
+}
+
+impl Drop for QuestionPlace<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.forward.asked.lock();
+        if let Some(question) = asked.get_mut(&self.key) {
+            question.waiting -= 1;
+            if question.waiting == 0 {
+                asked.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Forward {
+    /// The site of the settings, if they name one. Opens no connection.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or the authorities that TLS trusts cannot be read.
+    pub fn of(
+        settings: &ForwardSettings,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Option<Arc<Self>>, Error> {
+        match settings.url {
+            Some(_) => Self::new(settings, metrics).map(Arc::new).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn new(settings: &ForwardSettings, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|_no_bytes| Error::Random)?;
+        let form = QuestionForm::new(settings, &key).ok_or(Error::Form)?;
+        let limits = ClientLimits {
+            connect_timeout: settings.timeout,
+            timeout: settings.timeout,
+            body_bytes: settings.answer_bytes,
+            connections: settings.concurrency,
+        };
+        let trust = Trust::for_url(form.url(), settings.ca_file.as_deref());
+        declare(&metrics.auth_questions, "outcome", answer::LABELS);
+        declare(&metrics.auth_spared, "by", ["cache", "company"]);
+        let interval = settings.recheck;
+        Ok(Self {
+            client: HttpClient::new(limits, trust)?,
+            form,
+            answers: Mutex::new(Answers::new(settings.cache_entries)),
+            asked: Mutex::default(),
+            watch: (!interval.is_zero()).then(|| Rechecks::new(interval, Randomness::default())),
+            site: Mutex::default(),
+            settings: settings.clone(),
+            metrics: Arc::clone(metrics),
+            clock: Clock::start(),
+        })
+    }
+
+    /// The answer to a question: that of somebody else who asks the same, or the site's.
+    async fn judge(&self, credentials: &Credentials<'_>) -> Judged {
+        let key = match self.form.key(credentials) {
+            Ok(key) => key,
+            Err(no_question) => return refused_unasked(no_question),
+        };
+        let place = self.wait_for(key);
+        let answered = place
+            .answer
+            .get_or_init(|| self.ask_first(credentials, key));
+        match timeout(self.settings.timeout, Box::pin(answered)).await {
+            Ok(judged) => judged.clone(),
+            Err(_elapsed) => self.without_answer(credentials, "timeout"),
+        }
+    }
+
+    fn wait_for(&self, key: QuestionKey) -> QuestionPlace<'_> {
+        let mut asked = self.asked.lock();
+        let question = asked.entry(key).or_default();
+        if question.waiting > 0 {
+            count(&self.metrics.auth_spared, "by", "company");
+        }
+        question.waiting += 1;
+        QuestionPlace {
+            forward: self,
+            key,
+            answer: Arc::clone(&question.answer),
+        }
+    }
+
+    /// Asks the site about a handshake, and remembers what it says.
+    async fn ask_first(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
+        let question = match self.form.question(credentials, key) {
+            Ok(question) => question,
+            Err(no_question) => return refused_unasked(no_question),
+        };
+        let judged = match self.ask(&question).await {
+            SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, credentials))),
+            SiteAnswer::Out(refused) => Judged::Out(refused.refusal()),
+            SiteAnswer::Unreadable(cause) => Judged::Out(unavailable(cause)),
+            SiteAnswer::Unavailable(cause) => self.without_answer(credentials, cause),
+        };
+        self.remember(key, &judged);
+        if let (Some(watch), Judged::In(identity)) = (&self.watch, &judged) {
+            let identity = Arc::downgrade(identity);
+            let watched = OpenQuestion { identity, question };
+            watch.add(watched, self.clock.now());
+        }
+        judged
+    }
+
+    /// Asks the site.
+    async fn ask(&self, question: &SiteQuestion) -> SiteAnswer {
+        let answered = self.client.send(question.request(&self.form)).await;
+        let answer = SiteAnswer::read(answered, self.clock.wall().0);
+        count(&self.metrics.auth_questions, "outcome", answer.label());
+        self.note(&answer);
+        answer
+    }
+
+    /// What somebody gets about whom nobody can be asked.
+    fn without_answer(&self, credentials: &Credentials<'_>, cause: &'static str) -> Judged {
+        match self.settings.on_error {
+            OnError::Refuse => Judged::Out(unavailable(cause)),
+            OnError::Admit => Judged::In(Arc::new(scoped(Identity::default(), credentials))),
+        }
+    }
+
+    /// Remembers an answer, but not that there was none.
+    fn remember(&self, key: QuestionKey, judged: &Judged) {
+        let time = match judged {
+            Judged::Out(refusal) if refusal.answer == RefusalAnswer::Unavailable => Duration::ZERO,
+            Judged::Out(_) => self.settings.cache_refused,
+            Judged::In(identity) => match identity.expires_at {
+                Some(end) => {
+                    let left = end.saturating_sub(self.clock.wall().0);
+                    self.settings.cache.min(Duration::from_secs(left))
+                }
+                None => self.settings.cache,
+            },
+        };
+        let now = self.clock.now();
+        let mut answers = self.answers.lock();
+        answers.insert(key, judged.clone(), now, now + time);
+    }
+
+    /// Tells the log when the site begins to answer, and when it ends.
+    fn note(&self, answer: &SiteAnswer) {
+        let fault = match answer {
+            SiteAnswer::In(_) | SiteAnswer::Out(_) => None,
+            SiteAnswer::Unavailable(cause) | SiteAnswer::Unreadable(cause) => Some(*cause),
+        };
+        let mut site = self.site.lock();
+        if site.fault == fault || !site.lines.is_due(self.clock.now()) {
+            return;
+        }
+        site.fault = fault;
+        drop(site);
+        match (answer, fault) {
+            (SiteAnswer::Unreadable(_), Some(cause)) => {
+                tracing::warn!(cause, "the site's answer is not understood");
+            }
+            (_, Some(cause)) => {
+                tracing::warn!(cause, "the site cannot be asked who somebody is");
+            }
+            (_, None) => tracing::info!("the site says who somebody is"),
+        }
+    }
+
+    /// Asks again about those who are connected, and closes with 4503 those of whom the site says no, for as long as the
+    /// node lives. A site that cannot be asked closes nobody.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends that.
+    pub async fn recheck(self: Arc<Self>, attendance: Arc<Attendance>, broker: Arc<Broker>) {
+        let Some(watch) = &self.watch else { return };
+        // Handshakes have the larger part of the turns.
+        let together = self.settings.concurrency.div_ceil(4);
+        let mut ticks = interval(RECHECK_PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut asked, mut gone) = (JoinSet::new(), Vec::new());
+        loop {
+            while asked.len() < together
+                && let Some((identity, question)) = watch.take_due(self.clock.now())
+            {
+                asked.spawn(Arc::clone(&self).ask_again(identity, question));
+            }
+            tokio::select! {
+                Some(answered) = asked.join_next() => gone.extend(answered.ok().flatten()),
+                _tick = ticks.tick() => {
+                    for author in attendance.holders(&gone) {
+                        broker.end(author, CloseReason::NotAllowed, None);
+                    }
+                    gone.clear();
+                }
+            }
+        }
+    }
+
+    /// Asks again; the identity, if it is not to be here any more.
+    async fn ask_again(
+        self: Arc<Self>,
+        identity: Arc<Identity>,
+        question: SiteQuestion,
+    ) -> Option<Arc<Identity>> {
+        let is_gone = match self.ask(&question).await {
+            // Whoever came in as one user does not stay as another. Who came in while nobody could be asked was nobody.
+            SiteAnswer::In(said) => identity.user.is_some() && identity.user != said.user,
+            SiteAnswer::Out(refused) => {
+                self.remember(question.key, &Judged::Out(refused.refusal()));
+                true
+            }
+            SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => false,
+        };
+        if let Some(watch) = &self.watch {
+            // Also of whom the site says no: a connection that was just being let in is found the next time.
+            let watched = OpenQuestion {
+                identity: Arc::downgrade(&identity),
+                question,
+            };
+            watch.add(watched, self.clock.now());
+        }
+        is_gone.then_some(identity)
+    }
+}
+
+impl AuthMode for Arc<Forward> {
+    fn at_once(&self, credentials: &Credentials<'_>) -> Judgement {
+        let key = match self.form.key(credentials) {
+            Ok(key) => key,
+            Err(no_question) => return refused_unasked(no_question).into(),
+        };
+        let remembered = self.answers.lock().get(&key, self.clock.now());
+        match remembered {
+            Some(judged) => {
+                // Who is refused on a worker's thread comes here once more by hyper, for the answer.
+                if let Judged::In(_) = judged {
+                    count(&self.metrics.auth_spared, "by", "cache");
+                }
+                judged.into()
+            }
+            None => Judgement::Later,
+        }
+    }
+
+    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+        Box::pin(async { self.judge(credentials).await.into() })
+    }
+}
+
+impl SiteRefusal {
+    fn refusal(self) -> AuthRefusal {
+        let answer = match self {
+            Self::Unknown | Self::Expired => RefusalAnswer::Unauthorized,
+            Self::Forbidden | Self::NoSession => RefusalAnswer::Forbidden,
+        };
+        AuthRefusal {
+            answer,
+            cause: self.label(),
+        }
+    }
+}
+
+fn unavailable(cause: &'static str) -> AuthRefusal {
+    AuthRefusal {
+        answer: RefusalAnswer::Unavailable,
+        cause,
+    }
+}
+
+fn refused_unasked(no_question: NoQuestion) -> Judged {
+    Judged::Out(AuthRefusal {
+        answer: RefusalAnswer::Unauthorized,
+        cause: match no_question {
+            NoQuestion::Malformed => "malformed",
+            NoQuestion::TooLong => "too_long",
+        },
+    })
+}
+
+/// The identity where the site names no rooms: it answered for the one that was asked for.
+fn scoped(mut identity: Identity, credentials: &Credentials<'_>) -> Identity {
+    let (business_id, session_id) = (credentials.business_id, credentials.session_id);
+    if identity.rooms == RoomScope::Any && (business_id.is_some() || session_id.is_some()) {
+        identity.rooms = RoomScope::Of(Box::new([RoomPattern {
+            business_id: business_id.map(Into::into),
+            session_id: session_id.map(Into::into),
+        }]));
+    }
+    identity
+}

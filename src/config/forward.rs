@@ -1,0 +1,218 @@
+//! `[auth.forward]`: the site that is asked who somebody is, and what may be asked of it.
+
+use super::problem::Findings;
+use super::setting::{CAPACITY_MAX, HOUR, SHORT, choice, seconds, section};
+use super::units;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Most questions under way: a site of that many processes needs no gateway to keep them busy.
+const CONCURRENCY_MAX: usize = 1024;
+/// The shortest time between two questions about one connection.
+const RECHECK_MIN: Duration = seconds(1);
+/// Fields of a handshake that may go along.
+const HEADERS_MAX: usize = 32;
+/// Fields that belong to one connection or one handshake (RFC 9110 §7.6.1, RFC 6455 §4.1), or that the question says itself.
+const HEADERS_OWN: [&str; 18] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-real-ip",
+];
+/// And those that begin so.
+const PREFIXES_OWN: [&str; 4] = ["x-forwarded-", "x-original-", "x-supportal-", "proxy-"];
+
+section! {
+    /// The site that is asked who somebody is (`forward`), by a request of HTTP for each handshake.
+    ["auth.forward"] ForwardSettings {
+        /// Address of the question, `http` or `https`; `business_id` and `session_id` are added to its query.
+        url: Option<String> = None, restart;
+        /// Value of `Host` in the question, one of the site's ALLOWED_HOSTS; empty = the host of `url`.
+        host: String = String::new(), restart;
+        /// File of PEM certificates of the authorities that `https` trusts; unset = the system's.
+        ca_file: Option<PathBuf> = None, restart;
+        /// Fields of the handshake that go along.
+        headers: Vec<String> = ["cookie", "authorization", "origin"].map(str::to_owned).to_vec(), restart;
+        /// Names of the cookies that go along, such as `sessionid`; empty = all. The fewer, the more questions are the same.
+        cookies: Vec<String> = Vec::new(), restart;
+        /// Longest wait for an answer, the wait for a turn included.
+        #[serde(with = "units::duration")]
+        timeout: Duration = seconds(3), restart, in SHORT..=seconds(60);
+        /// Who comes in while the site cannot be asked (no connection, no answer in time, 5xx, 429): nobody (`refuse`, 503), or everybody, as somebody anonymous (`admit`).
+        on_error: OnError = OnError::Refuse, restart;
+        /// How long a yes is remembered; 0 = not at all.
+        #[serde(with = "units::duration")]
+        cache: Duration = seconds(5), restart, in ..=HOUR;
+        /// How long a no is remembered; 0 = not at all.
+        #[serde(with = "units::duration")]
+        cache_refused: Duration = seconds(1), restart, in ..=HOUR;
+        /// Most answers that are remembered.
+        cache_entries: usize = 10_000, restart, in ..=CAPACITY_MAX;
+        /// Most questions under way; further ones wait, at most for `timeout`.
+        concurrency: usize = 32, restart, in 1..=CONCURRENCY_MAX;
+        /// Most bytes that a handshake brings to a question; longer ones are refused.
+        question_bytes: usize = 8 * 1024, restart, in 256..=64 * 1024;
+        /// Most bytes of an answer's body.
+        answer_bytes: usize = 16 * 1024, restart, in 256..=1024 * 1024;
+        /// How often the site is asked again about who is connected, up to a tenth earlier or later at random; a no closes with 4503. 0 = never.
+        #[serde(with = "units::duration")]
+        recheck: Duration = seconds(300), restart, in ..=HOUR;
+    }
+}
+
+choice! {
+    /// Who comes in while the site cannot be asked.
+    OnError {
+        /// Nobody.
+        Refuse = "refuse",
+        /// Everybody, as somebody anonymous.
+        Admit = "admit",
+    }
+}
+
+/// The address is one, and the fields may go along. `is_on`: is the mode listed?
+pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings) {
+    forward.check_ranges(found);
+    match &forward.url {
+        None if is_on => {
+            let fix = "write auth.forward.url = \"http://127.0.0.1:8001/supportal/who/\"";
+            found.error("auth.mode", "forward has no site to ask", fix);
+        }
+        None => {}
+        Some(url) => {
+            check_url(url, found);
+            if !is_on {
+                let what = "is without effect: auth.mode does not list \"forward\"";
+                found.warn("auth.forward", what, "add the mode, or leave the keys out");
+            }
+        }
+    }
+    check_headers(&forward.headers, found);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    for cookie in &forward.cookies {
+        if cookie.is_empty() || !cookie.bytes().all(is_token) {
+            let what = format!("{cookie:?} is no name of a cookie");
+            found.error(
+                "auth.forward.cookies",
+                what,
+                "write a name such as \"sessionid\"",
+            );
+        }
+    }
+    if !forward.host.is_empty() && !is_host_and_port(&forward.host) {
+        let what = format!("{:?} is no host", forward.host);
+        found.error(
+            "auth.forward.host",
+            what,
+            "write a name such as \"example.com\"",
+        );
+    }
+    if !forward.recheck.is_zero() && forward.recheck < RECHECK_MIN {
+        let fix = "write at least \"1s\", or \"0s\" for never";
+        found.error("auth.forward.recheck", "is too short", fix);
+    }
+    let is_https = |url: &String| url.starts_with("https:");
+    if forward.ca_file.is_some() && !forward.url.as_ref().is_some_and(is_https) {
+        let fix = "write an https address as auth.forward.url, or remove it";
+        found.warn("auth.forward.ca_file", "has no effect without TLS", fix);
+    }
+}
+
+fn check_url(url: &str, found: &mut Findings) {
+    const KEY: &str = "auth.forward.url";
+    let fix = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return found.error(KEY, "is not an address", fix);
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") {
+        found.error(KEY, "is neither http nor https", fix);
+    } else if authority.contains('@') {
+        let what = "has a user or a password in it";
+        found.error(
+            KEY,
+            what,
+            "remove it: what is sent with a question is auth.forward.headers",
+        );
+    } else if rest.contains('#') {
+        found.error(KEY, "has a fragment", "cut off the # and what follows it");
+    } else if !is_host_and_port(authority) || !rest.bytes().all(is_in_url) {
+        found.error(KEY, "is not an address", fix);
+    }
+}
+
+/// The characters of an address (RFC 3986 §2.2, §2.3).
+fn is_in_url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
+}
+
+/// A name or an address, with or without a port.
+fn is_host_and_port(authority: &str) -> bool {
+    let end = authority.find(']').map_or(0, |bracket| bracket + 1);
+    let (host, port) = match authority.get(end..).and_then(|rest| rest.find(':')) {
+        Some(colon) => authority.split_at(end + colon),
+        None => (authority, ":0"),
+    };
+    let is_address = |literal: &str| literal.parse::<Ipv6Addr>().is_ok();
+    let is_host = match host.strip_prefix('[') {
+        Some(literal) => literal.strip_suffix(']').is_some_and(is_address),
+        None => host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    };
+    !host.is_empty()
+        && is_host
+        && port
+            .get(1..)
+            .is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+fn check_headers(headers: &[String], found: &mut Findings) {
+    const KEY: &str = "auth.forward.headers";
+    if headers.len() > HEADERS_MAX {
+        let what = format!("lists {} fields", headers.len());
+        found.error(KEY, what, format!("write at most {HEADERS_MAX}"));
+    }
+    for (at, name) in headers.iter().enumerate() {
+        let lower = name.to_ascii_lowercase();
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_own = HEADERS_OWN.contains(&&*lower)
+            || PREFIXES_OWN.iter().any(|prefix| lower.starts_with(prefix));
+        if name.is_empty() || !name.bytes().all(is_token) {
+            let what = format!("{name:?} is no name of a field");
+            found.error(KEY, what, "write names such as \"cookie\"");
+        } else if is_own {
+            let what = format!("{name:?} cannot go along");
+            found.error(
+                KEY,
+                what,
+                "remove it: the question says what it says there itself",
+            );
+        } else if headers
+            .iter()
+            .take(at)
+            .any(|other| other.eq_ignore_ascii_case(name))
+        {
+            found.error(
+                KEY,
+                format!("lists {name:?} twice"),
+                "write each field once",
+            );
+        }
+    }
+}
