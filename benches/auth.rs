@@ -33,7 +33,7 @@ fn authenticator(vectors: &serde_json::Value, cache: usize) -> (Authenticator, t
     settings.jwt.audience = vec![text(&vectors["audience"])];
     settings.jwt.cache = cache;
     settings.link.key = vec![Secret::new(text(&vectors["link_key"]))];
-    let modes = Modes::new(&settings).expect("the modes");
+    let modes = Modes::new(&settings, None).expect("the modes");
     (modes.authenticator, folder)
 }
 
