@@ -4,7 +4,15 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject;
 use supportal::config::{AuthMode, AuthSettings, Secret};
 use supportal::internal::auth::{Authenticator, Credentials, Modes};
 use supportal::internal::transport::handshake::RequestHead;
@@ -83,6 +91,31 @@ fn each(criterion: &mut Criterion, group: &str, cache: usize, names: &[&str], la
 
 const PUBLIC: [&str; 3] = ["RS256 of a file", "ES256 of a file", "EdDSA of a file"];
 
+/// The signature alone, by the library: what [`first`] is compared with.
+fn library(criterion: &mut Criterion) {
+    let vectors: serde_json::Value = serde_json::from_str(VECTORS).expect("vectors.json");
+    let mut group = criterion.benchmark_group("auth/library alone");
+    // What is left of a SubjectPublicKeyInfo without its head is the key as the library takes it.
+    let kinds: [(&str, &str, usize, &dyn VerificationAlgorithm); 3] = [
+        (PUBLIC[0], "rsa", 24, &RSA_PKCS1_2048_8192_SHA256),
+        (PUBLIC[1], "p256", 26, &ECDSA_P256_SHA256_FIXED),
+        (PUBLIC[2], "ed25519", 12, &ED25519),
+    ];
+    for (name, file, head, algorithm) in kinds {
+        let pem = text(&vectors["keys"][file]);
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).expect("a key");
+        let key = UnparsedPublicKey::new(algorithm, der.as_ref().split_at(head).1);
+        let token = token(&vectors, name);
+        let (message, signature) = token.rsplit_once('.').expect("a signature");
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        key.verify(message.as_bytes(), &signature).expect("good");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(key.verify(black_box(message.as_bytes()), &signature)));
+        });
+    }
+    group.finish();
+}
+
 fn at_once(criterion: &mut Criterion) {
     each(criterion, "auth/at once", 100, &["hs256"], false);
 }
@@ -100,6 +133,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = at_once, first, again
+    targets = at_once, library, first, again
 }
 criterion_main!(benches);
