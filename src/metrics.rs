@@ -259,8 +259,7 @@ impl Metrics {
             log_lines_dropped: table.gauge("log_lines_dropped", "Log lines dropped because the log's reader was slow"),
             resident: table.gauge_of_bytes("process_resident_memory", "Resident memory of the process"),
             open_fds: table.gauge("process_open_fds", "Open file descriptors of the process"),
-            registry: table.registry,
-            rows: table.rows,
+            registry: table.registry, rows: table.rows,
         }
     }
 
