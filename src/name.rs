@@ -4,7 +4,7 @@
 //! name (ASCII letters, digits, `-`, `_`, `.`, fewer than 100 characters; channels 4.3
 //! `layers.py`), so a bridge may use it as it is, and no user text can reach a Redis pattern.
 
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -36,7 +36,6 @@ pub fn is_session_id(text: &str) -> bool {
 /// its tag.
 #[must_use]
 pub fn hide_rooms(text: &str) -> String {
-    const CHAT: &str = "chat_";
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     let first = |text: &str| {
@@ -65,6 +64,9 @@ pub fn hide_rooms(text: &str) -> String {
 
 /// Longest name of a room in bytes: a Channels group name has fewer than 100 characters.
 const ROOM_BYTES_MAX: usize = 99;
+
+/// What the name of a chat's room begins with.
+const CHAT: &str = "chat_";
 
 /// What the name of a room begins with that is no chat's.
 const ROUTED: &str = "route_";
@@ -99,8 +101,8 @@ impl RoomName {
     /// The room of a chat, or `None` if an id breaks its rule.
     #[must_use]
     pub fn chat(business_id: &str, session_id: &str) -> Option<Self> {
-        (is_business_id(business_id) && is_session_id(session_id))
-            .then(|| Self(format_compact!("chat_{business_id}_{session_id}")))
+        let is_legal = is_business_id(business_id) && is_session_id(session_id);
+        is_legal.then(|| Self([CHAT, business_id, "_", session_id].concat().into()))
     }
 
     /// The room of a path that is no chat's: its segments, decoded, with dots between them, so that no two paths
@@ -134,7 +136,7 @@ impl RoomName {
             let is_name = text.len() <= ROOM_BYTES_MAX && path.bytes().all(is_inside);
             return is_name.then(|| Self(text.into()));
         }
-        let (business_id, session_id) = text.strip_prefix("chat_")?.split_once('_')?;
+        let (business_id, session_id) = text.strip_prefix(CHAT)?.split_once('_')?;
         Self::chat(business_id, session_id)
     }
 
@@ -167,7 +169,7 @@ impl RoomName {
     fn parts(&self) -> (&str, &str) {
         // A business id holds no underscore, so the first one after the prefix ends it.
         self.0
-            .strip_prefix("chat_")
+            .strip_prefix(CHAT)
             .and_then(|rest| rest.split_once('_'))
             .unwrap_or_default()
     }

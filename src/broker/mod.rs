@@ -32,6 +32,7 @@ pub mod placement;
 mod publication;
 mod publish;
 pub mod queue;
+pub(crate) mod quota;
 mod registry;
 pub mod room;
 pub mod uplink;
@@ -45,6 +46,7 @@ pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use message::{Message, Payload, Verdict};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;
+pub use quota::{QuotaHolder, QuotaScope, Quotas};
 pub use registry::Broker;
 
 #[cfg(test)]

@@ -93,12 +93,7 @@ impl LockedRoom {
         self.sequence += 1;
         let bytes = publication.frame.len();
         let mut members = 0;
-        let mut next = self.home.map(|home| (self.home_worker, home));
-        let mut others = self
-            .spread
-            .as_ref()
-            .map_or(&[][..], |spread| spread.as_slice());
-        while let Some((worker, placement)) = next {
+        let mut put = |worker: u16, placement: &WorkerMembers| {
             members += u64::from(placement.members.get());
             let parcel = Parcel::Room {
                 slot: placement.slot,
@@ -107,7 +102,14 @@ impl LockedRoom {
                 delivery: publication.delivery(),
             };
             mailboxes.push_sized(usize::from(worker), parcel, bytes, from);
-            next = others.split_off_first().copied();
+        };
+        if let Some(home) = &self.home {
+            put(self.home_worker, home);
+        }
+        if let Some(spread) = &self.spread {
+            for (worker, placement) in spread.iter() {
+                put(*worker, placement);
+            }
         }
         members
     }

@@ -5,14 +5,16 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
-use crate::auth::forward as site;
+use crate::auth::{forward as asked, jwt};
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
+use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, BridgeMode, Config, ForwardSettings};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
 use crate::http::REQUEST_BYTES;
+use crate::server::upstream::memory as site;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
@@ -82,12 +84,13 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .receive_buffer_bytes
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
+    let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
-        .saturating_add(send_bytes)
-        .saturating_add(receive_bytes);
+        .saturating_add(kernel_bytes);
     #[rustfmt::skip]
     let mut addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
@@ -105,6 +108,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
         addend("partial messages", connections, message_bytes.saturating_add(PARTIAL_BYTES)),
         addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
+        addend("shares of what users, rooms … use together", connections, scopes * (quota::HOLDER_BYTES + quota::HELD_BYTES)),
         addend("queues of slow readers", connections, queue_bytes),
         addend("kernel: send buffers", connections, send_bytes),
         addend("kernel: receive buffers", connections, receive_bytes),
@@ -114,8 +118,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let per_connection = each_connection
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
-    addends.extend(bridge(config));
-    addends.extend(forward(&config.auth.forward));
+    addends.extend(options(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
     let total = addends
         .iter()
@@ -133,6 +136,32 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+/// What is off unless the settings turn it on: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    [
+        who_comes(config),
+        upstream(config, request_bytes, kernel_bytes),
+        forward(&config.auth.forward),
+        bridge(config),
+    ]
+    .concat()
+}
+
+/// What is kept of those who come: by their limits, and by `auth.mode`.
+fn who_comes(config: &Config) -> Vec<Addend> {
+    let scopes = quota::scopes_limited(config);
+    let tokens = match config.auth.mode.contains(&AuthMode::Jwt) {
+        true => config.auth.jwt.cache,
+        false => 0,
+    };
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
+        addend("tokens that were verified", tokens, jwt::SEEN_BYTES),
+    ];
+    addends
 }
 
 impl MemoryBudget {
@@ -166,11 +195,34 @@ fn worst_route(config: &Config) -> (usize, usize) {
     })
 }
 
+/// The site behind this node: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn upstream(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    let http = &config.http;
+    if http.upstream.is_none() {
+        return Vec::new();
+    }
+    let site_bytes = http
+        .upstream_buffer_bytes
+        .saturating_mul(2)
+        .saturating_add(site::CONNECTION_BYTES)
+        .saturating_add(kernel_bytes);
+    let both_bytes = kernel_bytes
+        .saturating_mul(2)
+        .saturating_add(site::WEBSOCKET_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("requests at the site, with the kernel's buffers", http.upstream_requests, request_bytes.saturating_add(site_bytes)),
+        addend("connections to the site kept alive", http.upstream_kept_alive, site_bytes),
+        addend("the site's WebSockets, with the kernel's buffers", http.upstream_websockets, both_bytes),
+    ];
+    addends
+}
+
 /// What is kept of a question of `auth.forward` while its connection lives.
 fn question_bytes(forward: &ForwardSettings) -> usize {
     match forward.url {
         Some(_) if !forward.recheck.is_zero() => {
-            forward.question_bytes.saturating_add(site::QUESTION_BYTES)
+            forward.question_bytes.saturating_add(asked::QUESTION_BYTES)
         }
         _ => 0,
     }
@@ -184,7 +236,7 @@ fn forward(forward: &ForwardSettings) -> Vec<Addend> {
     let under_way = forward
         .question_bytes
         .saturating_add(forward.answer_bytes)
-        .saturating_add(site::QUESTION_BYTES + site::EXCHANGE_BYTES);
+        .saturating_add(asked::QUESTION_BYTES + asked::EXCHANGE_BYTES);
     vec![
         addend(
             "forward: questions under way",
@@ -194,7 +246,7 @@ fn forward(forward: &ForwardSettings) -> Vec<Addend> {
         addend(
             "forward: answers that are remembered",
             forward.cache_entries,
-            site::REMEMBERED_BYTES,
+            asked::REMEMBERED_BYTES,
         ),
     ]
 }

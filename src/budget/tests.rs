@@ -39,16 +39,50 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.messages_burst",
             "limits.bytes_per_second",
             "limits.refusals",
+            "limits.user.handshakes_per_second",
+            "limits.user.handshakes_burst",
+            "limits.user.messages_per_second",
+            "limits.user.messages_burst",
+            "limits.user.bytes_per_second",
+            "limits.user.bytes_burst",
+            "limits.business.handshakes_per_second",
+            "limits.business.handshakes_burst",
+            "limits.business.messages_per_second",
+            "limits.business.messages_burst",
+            "limits.business.bytes_per_second",
+            "limits.business.bytes_burst",
+            "limits.room.handshakes_per_second",
+            "limits.room.handshakes_burst",
+            "limits.room.messages_per_second",
+            "limits.room.messages_burst",
+            "limits.room.bytes_per_second",
+            "limits.room.bytes_burst",
+            "limits.address.handshakes_per_second",
+            "limits.address.handshakes_burst",
+            "limits.address.messages_per_second",
+            "limits.address.messages_burst",
+            "limits.address.bytes_per_second",
+            "limits.address.bytes_burst",
+            "limits.node.handshakes_per_second",
+            "limits.node.handshakes_burst",
+            "limits.node.messages_per_second",
+            "limits.node.messages_burst",
+            "limits.node.bytes_per_second",
+            "limits.node.bytes_burst",
         ],
     ),
     (
         "a share of what another key bounds",
         &[
             "limits.connections_per_ip",
+            "limits.user.connections",
+            "limits.business.connections",
+            "limits.room.connections",
             "limits.handshakes_per_ip",
             "limits.headers",
             "limits.fragments",
             "limits.unsent_bytes",
+            "auth.jwt.token_bytes",
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",
@@ -58,6 +92,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         "no memory, or another process' beyond our caps",
         &[
             "server.control_threads",
+            "http.upstream_body_bytes",
             "broker.spread_above",
             "channels.capacity",
             "channels.random_prefix_length",
@@ -73,6 +108,14 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.auth.mode = vec![AuthMode::Jwt];
+    let limits = &mut config.limits;
+    limits.user.connections = 1;
+    limits.business.connections = 1;
+    limits.room.connections = 1;
+    limits.address.messages_per_second = 1;
+    limits.node.messages_per_second = 1;
+    config.http.upstream = Some("http://a".to_owned());
     config.auth.forward.url = Some("http://site/".to_owned());
     config
 }

@@ -9,7 +9,7 @@ use super::load::Loaded;
 use super::problem::Source;
 use super::sections::SECTIONS;
 use super::value;
-use super::{AssistantKind, BridgeMode, Config};
+use super::{AssistantKind, AuthMode, BridgeMode, Config};
 use toml::Value;
 
 /// The form of a document.
@@ -61,6 +61,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
+        "auth.jwt" => config.auth.mode.contains(&AuthMode::Jwt),
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,

@@ -7,12 +7,16 @@ use super::bridge::BridgeSettings;
 use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
+use super::cors::CorsSettings;
 use super::forward::ForwardSettings;
 use super::history::HistorySettings;
+use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
+use super::proxy::ProxySettings;
+use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
@@ -55,11 +59,13 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    proxy: ProxySettings,
+    http: HttpSettings [CorsSettings],
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings, ForwardSettings],
     chat: ChatSettings,
     queue: QueueSettings,
-    limits: LimitSettings,
+    limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,
     history: HistorySettings,
     bridge: BridgeSettings,

@@ -9,17 +9,19 @@ mod ending;
 mod reload;
 mod serve;
 mod signals;
+mod supervisor;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
 pub use reload::Reloader;
 pub use signals::Signals;
+pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::auth::{self, Attendance, Forward};
 use crate::bridge::Bridge;
-use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
@@ -27,8 +29,8 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Visitors};
-use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy};
+use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
@@ -79,15 +81,21 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
-    /// The public way in, until a worker listens.
-    door: Listener,
-    visitors: Visitors,
+    /// The ways in, until they are opened.
+    door: server::Opened,
     admin: AdminListener,
     parts: NodeParts,
     /// `None` where nobody has said how settings are read again.
     reloader: Option<Arc<Reloader>>,
     /// Dropped at the end, and the tasks of the program's own with it.
     tasks: Sender<()>,
+}
+
+/// What the process around a node gives it.
+struct ProcessParts {
+    /// How settings are read again.
+    read: Option<ReadSettings>,
+    inherited: InheritedSockets,
 }
 
 /// What has to be ended.
@@ -121,7 +129,7 @@ impl Node {
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
-        read: Option<ReadSettings>,
+        process: ProcessParts,
     ) -> Result<Self, Error> {
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
@@ -131,7 +139,8 @@ impl Node {
         let site = Forward::of(&config.auth.forward, &metrics)?;
         let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
-        let (listener, address) = server::listen(&config)?;
+        let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
+        let address = listening.address;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
@@ -142,8 +151,9 @@ impl Node {
         let handshakes = Arc::new(handshakes);
         let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
-        let taken_by = parts.take_settings(rules, site.clone(), &admission, &handshakes);
-        let reloader = read.map(|read| {
+        let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
+        let taken_by = parts.take_settings(rules, site.clone(), [&admission, &handshakes], &quotas);
+        let reloader = process.read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
         });
@@ -162,16 +172,16 @@ impl Node {
             workers: Arc::clone(&parts.workers),
             admission,
             handshakes,
+            quotas,
             policy,
             rules: current_rules,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener);
+        let door = server::open(entrance, listening);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
         Ok(Self {
             address,
             door,
-            visitors,
             admin,
             parts,
             reloader,
@@ -217,14 +227,33 @@ impl Node {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let parts = self.parts;
-        parts.workers.listen(self.door)?;
+        let server::Opened {
+            public,
+            redirect,
+            unix,
+            visitors,
+        } = self.door;
+        parts.workers.listen(public)?;
+        if let Some(redirect) = redirect {
+            if let Ok(address) = redirect.address() {
+                tracing::info!(%address, "redirecting to https");
+            }
+            tokio::spawn(redirect.run());
+        }
+        if let Some(unix) = unix {
+            tokio::spawn(unix.run());
+        }
+        supervisor::tell_ready(&format!("listening on {}", self.address));
+        let alive = tokio::spawn(supervisor::tell_alive(Arc::clone(&parts.workers)));
         let admin = tokio::spawn(self.admin.run());
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
-        parts.end(ending, self.visitors, stop).await;
+        supervisor::tell_stopping();
+        parts.end(ending, visitors, stop).await;
+        alive.abort();
         drop(self.tasks);
         admin.abort();
         if is_whole {
@@ -326,14 +355,15 @@ impl NodeParts {
         &self,
         rules: Sender<Arc<EntryRules>>,
         site: Option<Arc<Forward>>,
-        admission: &Arc<Admission>,
-        handshakes: &Arc<Admission>,
+        [admission, handshakes]: [&Arc<Admission>; 2],
+        quotas: &Arc<Quotas>,
     ) -> TakenBy {
         TakenBy {
             rules,
             site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
+            quotas: Arc::clone(quotas),
             workers: Arc::clone(&self.workers),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),

@@ -1,8 +1,10 @@
 //! Settings read again while the node runs.
 
+use super::supervisor;
 use crate::auth::Forward;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
+use crate::broker::Quotas;
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
@@ -41,6 +43,7 @@ pub(super) struct TakenBy {
     pub(super) site: Option<Arc<Forward>>,
     pub(super) admission: Arc<Admission>,
     pub(super) handshakes: Arc<Admission>,
+    pub(super) quotas: Arc<Quotas>,
     pub(super) workers: Arc<Workers>,
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
@@ -79,7 +82,9 @@ impl Reloader {
     /// Every mistake in the settings; nothing has changed then.
     pub fn reload(&self) -> Result<Changes, Error> {
         let mut running = self.running.lock();
+        supervisor::tell_reloading();
         let outcome = self.try_reload(&mut running);
+        supervisor::tell_reloaded();
         let label = match &outcome {
             Ok(changes) => {
                 tracing::info!("settings read again: {changes}");
@@ -113,6 +118,7 @@ impl Reloader {
             .set_caps(limits.connections, limits.connections_per_ip);
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
+        to.quotas.set_limits(&config);
         to.rules.send_replace(Arc::new(rules));
         let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
         to.workers

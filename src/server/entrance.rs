@@ -1,15 +1,24 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::cors::Cors;
 use super::origin::Allowed;
+use super::redirect::Redirect;
 use super::route::Router;
+use super::visitor::Proxies;
+use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Forward, Modes};
+use crate::broker::Quotas;
 use crate::chat::OwnRoute;
-use crate::config::Config;
+use crate::config::{AuthMode, Config};
 use crate::metrics::Metrics;
+use crate::transport::handshake::Offer;
 use crate::worker::Workers;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// The sub-protocol that names the plain dialect.
+const PLAIN_DIALECT: &str = "supportal.v1";
 
 /// What letting clients in takes.
 #[derive(Debug)]
@@ -24,6 +33,8 @@ pub struct Entrance {
     pub admission: Arc<Admission>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
+    /// What users, businesses, rooms and addresses use together.
+    pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
     /// Who may come in, as of now.
@@ -37,6 +48,8 @@ pub struct Entrance {
 pub struct EntryRules {
     pub(super) allowed: Allowed,
     pub(super) authenticator: Authenticator,
+    /// Is a sub-protocol with a token in it understood?
+    takes_tokens: bool,
 }
 
 impl EntryRules {
@@ -47,9 +60,22 @@ impl EntryRules {
     pub fn new(config: &Config, site: Option<&Arc<Forward>>) -> Result<Self, String> {
         let modes = Modes::new(&config.auth, site).map_err(|error| error.to_string())?;
         Ok(Self {
-            allowed: Allowed::new(&config.origin.allowed)?,
+            allowed: Allowed::new(&config.origin.allowed)?
+                .with_cookies(config.auth.reads_cookies()),
             authenticator: modes.authenticator,
+            takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
+    }
+
+    /// The sub-protocol that is answered: the plain dialect's name beside a token, since a browser drops a connection
+    /// whose offer is not answered. The token is never said again.
+    pub(super) fn answered(&self, offer: &Offer) -> Option<&'static str> {
+        let brings_token = || {
+            let mut protocols = offer.protocols.iter();
+            protocols.any(|protocol| protocol.starts_with(TOKEN_PROTOCOL))
+        };
+        let is_answered = self.takes_tokens && offer.names(PLAIN_DIALECT) && brings_token();
+        is_answered.then_some(PLAIN_DIALECT)
     }
 }
 
@@ -57,6 +83,9 @@ impl EntryRules {
 #[derive(Debug)]
 pub struct HandshakePolicy {
     pub(super) router: Router,
+    pub(super) proxies: Proxies,
+    pub(super) redirect: Redirect,
+    pub(super) cors: Option<Cors>,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -65,12 +94,15 @@ impl HandshakePolicy {
     /// The routes of the configuration and of the program.
     ///
     /// # Errors
-    /// One sentence: a template is wrong, or two routes could match one path.
+    /// One sentence: a template is wrong, or two routes could match one path, or a network or an origin is none.
     pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
         let templates = own.iter().map(|own| (own.template(), own.settings()));
         let router = Router::with(&config.routes_or_default(), templates);
         Ok(Self {
             router: router?,
+            proxies: Proxies::new(&config.proxy)?,
+            redirect: Redirect::new(&config.http),
+            cors: Cors::new(&config.http.cors)?,
             own,
         })
     }

@@ -2,7 +2,9 @@
 
 use super::admission::Full;
 use super::body::{ResponseBody, whole};
+use super::visitor::BadForwardedHost;
 use crate::auth::{AuthRefusal, RefusalAnswer};
+use crate::broker::QuotaScope;
 use crate::transport::handshake;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
@@ -107,6 +109,13 @@ impl From<handshake::HandshakeRefusal> for RefusedRequest {
     }
 }
 
+impl From<BadForwardedHost> for RefusedRequest {
+    fn from(_bad: BadForwardedHost) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        Self::new(status, "host", "Host missing or malformed")
+    }
+}
+
 impl From<Full> for RefusedRequest {
     fn from(full: Full) -> Self {
         match full {
@@ -120,6 +129,16 @@ impl From<Full> for RefusedRequest {
                 Self::later(status, "address", reason)
             }
         }
+    }
+}
+
+impl From<QuotaScope> for RefusedRequest {
+    fn from(scope: QuotaScope) -> Self {
+        let status = match scope {
+            QuotaScope::Node => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::TOO_MANY_REQUESTS,
+        };
+        Self::later(status, "quota", "too many at once")
     }
 }
 

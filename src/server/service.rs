@@ -5,13 +5,15 @@
 
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
+use super::cors::Cors;
 use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
-use crate::auth::{Credentials, Known};
-use crate::broker::{Caller, Role};
+use crate::auth::{AuthRefusal, Credentials, Known};
+use crate::broker::{Caller, QuotaHolder, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
 use crate::http::Host;
@@ -22,7 +24,9 @@ use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,7 +62,7 @@ struct Candidate<'a> {
     path_target: PathTarget,
     target: &'a str,
     head: &'a RequestHead<'a>,
-    peer: SocketAddr,
+    visitor: &'a Visitor<'a>,
 }
 
 /// Where a WebSocket's path leads.
@@ -86,12 +90,25 @@ impl PathTarget {
     }
 }
 
+impl PathTarget {
+    /// The room that the path names.
+    fn room_name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Route(matched) => matched.room.as_ref().map(|room| room.as_str().into()),
+            Self::Django(target) => {
+                let (business_id, session_id) = (&target.business_id, &target.session_id);
+                Some(format!("chat_{business_id}_{session_id}").into())
+            }
+        }
+    }
+}
+
 impl Candidate<'_> {
     fn credentials(&self) -> Credentials<'_> {
         Credentials {
             head: self.head,
             target: self.target,
-            client: self.peer.ip().to_canonical(),
+            client: self.visitor.client,
             business_id: self.path_target.business_id(),
             session_id: self.path_target.session_id(),
         }
@@ -121,7 +138,7 @@ impl HandshakeService {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> (Response<ResponseBody>, Option<Upgrade>) {
         let (mut response, upgrade) = match self.serve(request, peer).await {
             Ok(served) => served,
@@ -138,7 +155,7 @@ impl HandshakeService {
     async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Result<(Response<ResponseBody>, Option<Upgrade>), RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
@@ -149,17 +166,61 @@ impl HandshakeService {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
+        let authority = request.uri().authority().map(Authority::as_str);
+        let proxies = &self.entrance.policy.proxies;
+        let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
-        let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
-            return Ok((Self::page(request.method(), request.uri())?, None));
+        let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
+            let asked = self.respond(&request, &head, &visitor);
+            return Ok((asked.await?, None));
         };
-        let known = rules.authenticator.verify(&candidate.credentials()).await?;
+        self.entrance.quotas.begin(peer_of(visitor.client))?;
+        let known = rules.authenticator.verify(&candidate.credentials()).await;
+        let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
     }
 
-    /// What is no WebSocket's.
+    /// What is no WebSocket's, with CORS where that is on: it answers preflights for whoever would be asked, and says of
+    /// every answer who may read it.
+    async fn respond(
+        &self,
+        request: &Request<()>,
+        head: &RequestHead<'_>,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        let Some(cors) = &self.entrance.policy.cors else {
+            return self.respond_over_tls(request, visitor).await;
+        };
+        let mut response = if Cors::is_preflight(head) {
+            Response::new(whole(""))
+        } else {
+            let response = self.respond_over_tls(request, visitor).await;
+            response.unwrap_or_else(|refused| self.refuse(refused))
+        };
+        cors.mark(head, response.headers_mut());
+        Ok(response)
+    }
+
+    /// Never without TLS where that is required, but for who asks whether we may have a certificate.
+    async fn respond_over_tls(
+        &self,
+        request: &Request<()>,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        let (method, uri) = (request.method(), request.uri());
+        let redirect = &self.entrance.policy.redirect;
+        if let Some(response) = redirect.challenge(method, uri.path()).await {
+            return Ok(response);
+        }
+        if redirect.is_required && !visitor.is_https {
+            let target = uri.path_and_query().map_or("", |target| target.as_str());
+            return redirect.answer(method, visitor.host.as_deref(), target);
+        }
+        Self::page(method, uri)
+    }
+
     fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
@@ -187,16 +248,20 @@ impl HandshakeService {
     /// [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
-        let first = first_read::parse(bytes, fields_max)?;
+        let proxies = &self.entrance.policy.proxies;
+        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
+        let visitor = proxies.visitor(peer, &first.head, None).ok()?;
         let rules = self.entrance.rules();
-        let candidate = self.judge(&rules, first.target, &first.head, peer);
+        let candidate = self.judge(&rules, first.target, &first.head, &visitor);
         let candidate = candidate.ok()??;
         let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
+        self.entrance.quotas.begin(peer_of(visitor.client)).ok()?;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
         Some(Accepted {
-            length: first.length,
+            length: begin + first.length,
             answer,
             passage: self.entrance.workers.place(room.as_ref()),
             role,
@@ -211,7 +276,7 @@ impl HandshakeService {
         rules: &EntryRules,
         target: &'a str,
         head: &'a RequestHead<'a>,
-        peer: SocketAddr,
+        visitor: &'a Visitor<'a>,
     ) -> Result<Option<Candidate<'a>>, RefusedRequest> {
         if target.len() > self.uri_bytes {
             return Err(RefusedRequest::new(
@@ -231,20 +296,29 @@ impl HandshakeService {
                 "draining, try another node",
             ));
         }
-        let offer = handshake::check(head)?;
-        if !rules.allowed.admits(head.value("origin")) {
+        let mut offer = handshake::check(head)?;
+        if self.entrance.policy.redirect.is_required && !visitor.is_https {
+            return Err(RefusedRequest::new(
+                StatusCode::FORBIDDEN,
+                "tls",
+                "this address needs wss",
+            ));
+        }
+        let allowed = &rules.allowed;
+        if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
                 "origin not allowed",
             ));
         }
+        offer.answered = rules.answered(&offer);
         Ok(Some(Candidate {
             offer,
             path_target,
             target,
             head,
-            peer,
+            visitor,
         }))
     }
 
@@ -259,13 +333,24 @@ impl HandshakeService {
 
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
-        let permit = self.entrance.admission.enter(peer_of(candidate.peer))?;
+        let address = peer_of(candidate.visitor.client);
+        let permit = self.entrance.admission.enter(address)?;
+        let holds = self.entrance.quotas.enter(&QuotaHolder {
+            room: candidate.path_target.room_name().as_deref(),
+            user: known.as_ref().and_then(|known| known.user.as_deref()),
+            business_id: candidate.path_target.business_id(),
+            address,
+        })?;
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),
         };
         let role = match known {
             Some(identity) => role.taken_by(identity),
+            None => role,
+        };
+        let role = match holds {
+            Some(holds) => role.with_holds(holds),
             None => role,
         };
         Ok(Upgrade { role, room, permit })
@@ -314,6 +399,12 @@ impl HandshakeService {
         });
         role.settings = django.map_or(0, |django| django.settings);
         (role, joined.room)
+    }
+
+    /// Counts why somebody does not come in, of which the client is told no more than that.
+    fn note(&self, refusal: &AuthRefusal) {
+        count(&self.entrance.metrics.auth_refused, "cause", refusal.cause);
+        tracing::debug!(cause = refusal.cause, "credentials refused");
     }
 
     fn refuse(&self, refused: RefusedRequest) -> Response<ResponseBody> {

@@ -71,6 +71,7 @@ impl Django {
         );
         let mut all = vec![
             "auth.mode=forward",
+            "origin.allowed=*",
             "auth.forward.host=site.example",
             "auth.forward.cookies=[\"sessionid\"]",
             "auth.forward.timeout=30s",

@@ -17,7 +17,12 @@ const PATH: &str = "/ws/chat/1/";
 #[track_caller]
 fn node(site: &Site, settings: &[&str]) -> Gateway {
     let url = format!("auth.forward.url=http://{}/who/", site.address);
-    let mut all = vec!["auth.mode=forward", "server.workers=1", &url];
+    let mut all = vec![
+        "auth.mode=forward",
+        "origin.allowed=*",
+        "server.workers=1",
+        &url,
+    ];
     all.extend(settings);
     Gateway::start(&all)
 }

@@ -176,7 +176,7 @@ fn identity(answer: &Response<Bytes>, now: u64) -> Result<SiteAnswer, &'static s
         Some(number) => Some(seconds(&number)?),
         None => one(headers, "x-supportal-expires")
             .map_err(|()| "claims")?
-            .map(|digits| digits.parse().map_err(|_| "claims"))
+            .map(|digits| digits.parse().map_err(|_malformed| "claims"))
             .transpose()?,
     };
     if expires_at.is_some_and(|end| end <= now) {
@@ -206,7 +206,7 @@ fn body(headers: &HeaderMap, bytes: &Bytes) -> Result<Body, &'static str> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err("json");
     }
-    serde_json::from_slice(bytes).map_err(|_| "json")
+    serde_json::from_slice(bytes).map_err(|_malformed| "json")
 }
 
 /// A field that may be there once, as text; an error if it is there twice, or is none.

@@ -153,8 +153,8 @@ impl Forward {
             connections: settings.concurrency,
         };
         let trust = Trust::for_url(form.url(), settings.ca_file.as_deref());
-        declare(&metrics.auth.questions, "outcome", answer::LABELS);
-        declare(&metrics.auth.spared, "by", ["cache", "company"]);
+        declare(&metrics.auth_questions, "outcome", answer::LABELS);
+        declare(&metrics.auth_spared, "by", ["cache", "company"]);
         let interval = settings.recheck;
         Ok(Self {
             client: HttpClient::new(limits, trust)?,
@@ -189,7 +189,7 @@ impl Forward {
         let mut asked = self.asked.lock();
         let question = asked.entry(key).or_default();
         if question.waiting > 0 {
-            count(&self.metrics.auth.spared, "by", "company");
+            count(&self.metrics.auth_spared, "by", "company");
         }
         question.waiting += 1;
         QuestionPlace {
@@ -224,7 +224,7 @@ impl Forward {
     async fn ask(&self, question: &SiteQuestion) -> SiteAnswer {
         let answered = self.client.send(question.request(&self.form)).await;
         let answer = SiteAnswer::read(answered, self.clock.wall().0);
-        count(&self.metrics.auth.questions, "outcome", answer.label());
+        count(&self.metrics.auth_questions, "outcome", answer.label());
         self.note(&answer);
         answer
     }
@@ -346,7 +346,7 @@ impl AuthMode for Arc<Forward> {
             Some(judged) => {
                 // Who is refused on a worker's thread comes here once more by hyper, for the answer.
                 if let Judged::In(_) = judged {
-                    count(&self.metrics.auth.spared, "by", "cache");
+                    count(&self.metrics.auth_spared, "by", "cache");
                 }
                 judged.into()
             }

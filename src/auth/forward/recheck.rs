@@ -83,10 +83,4 @@ impl Rechecks {
             }
         }
     }
-
-    /// How many questions are kept.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.state.lock().by_due.len()
-    }
 }

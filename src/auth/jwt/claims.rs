@@ -14,7 +14,7 @@ const MEMBERS_MAX: usize = 64;
 /// Longest `sub` in bytes.
 const SUBJECT_BYTES_MAX: usize = 255;
 /// Most rooms, or beginnings of rooms, of one identity.
-const ROOMS_MAX: usize = 32;
+pub(super) const ROOMS_MAX: usize = 32;
 /// The end of the year 9999: a later time is a slip, or milliseconds.
 const LATEST: f64 = 253_402_300_799.0;
 

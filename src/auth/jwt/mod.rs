@@ -30,6 +30,7 @@ pub(super) use claims::{is_business_pattern, is_session_pattern, named, scope};
 pub use files::KeyFault;
 pub use inspect::{Step, inspect};
 pub(crate) use jwk_source::Fetch;
+pub(crate) use seen::SEEN_BYTES;
 pub use sign::{Grant, TokenSigner};
 
 use super::query::Carried;

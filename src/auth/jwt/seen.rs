@@ -4,6 +4,7 @@
 //! when one is full the other is thrown away, with whatever nobody has asked for since. Locked for a lookup in a map, from
 //! the workers' threads and the control plane.
 
+use super::claims::ROOMS_MAX;
 use crate::broker::Identity;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
@@ -15,8 +16,9 @@ use std::sync::Arc;
 /// SHA-256 of a token.
 pub(super) type TokenHash = [u8; 32];
 
-/// Bytes of an entry, without the names in its identity: hash, pointer, a share of the map, counts and identity.
-pub(crate) const ENTRY_BYTES: usize = 256;
+/// Bytes of an entry at most: its share of the map, and an identity with the longest name and as many rooms as a token
+/// may name, with the longest ids.
+pub(crate) const SEEN_BYTES: usize = 512 + ROOMS_MAX * 128;
 
 /// The hash by which a token is known.
 pub(super) fn hash_of(token: &str) -> TokenHash {

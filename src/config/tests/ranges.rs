@@ -5,7 +5,8 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 8] = [
+const MAY_BE_ZERO: [&str; 9] = [
+    "http.cors.max_age",
     "auth.jwt.leeway",
     "auth.forward.cache",
     "auth.forward.cache_refused",

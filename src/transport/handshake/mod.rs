@@ -33,6 +33,8 @@ use sha1::{Digest, Sha1};
 pub struct Offer {
     /// Sub-protocols in the order of preference, each once; all may be ignored.
     pub protocols: Vec<Box<str>>,
+    /// The one of these that is answered; none unless who reads the offer says so.
+    pub answered: Option<&'static str>,
     /// 16 bytes in base64, as they were sent.
     key: [u8; 24],
 }
@@ -168,6 +170,7 @@ pub fn check(head: &RequestHead<'_>) -> Result<Offer, HandshakeRefusal> {
     check_extensions(head)?;
     Ok(Offer {
         protocols: parse_protocols(head)?,
+        answered: None,
         key,
     })
 }
@@ -188,6 +191,10 @@ pub fn answer(offer: &Offer) -> Vec<u8> {
     let place = answer.get_mut(START.len()..).unwrap_or_default();
     let written = STANDARD.encode_slice(hash.finalize(), place);
     debug_assert_eq!(written, Ok(ACCEPT_BYTES));
+    if let Some(protocol) = offer.answered {
+        answer.extend_from_slice(b"\r\nsec-websocket-protocol: ");
+        answer.extend_from_slice(protocol.as_bytes());
+    }
     answer.extend_from_slice(b"\r\n\r\n");
     answer
 }
@@ -208,7 +215,14 @@ pub fn accept(offer: &Offer) -> Result<Response<Empty<Bytes>>, HandshakeRefusal>
         HeaderValue::from_static("13"),
     );
     match fastwebsockets::upgrade::upgrade(request) {
-        Ok((response, _upgraded)) => Ok(response),
+        Ok((mut response, _upgraded)) => {
+            if let Some(protocol) = offer.answered {
+                let protocol = HeaderValue::from_static(protocol);
+                let headers = response.headers_mut();
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            }
+            Ok(response)
+        }
         Err(_) => Err(BAD_KEY),
     }
 }

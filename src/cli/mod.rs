@@ -3,7 +3,10 @@
 //! Usage mistakes end with 64, as mistakes in the configuration do. A reader that goes away
 //! (`supportal config | head`) is no mistake.
 
+mod credentials;
+
 use clap::{Parser, Subcommand, ValueEnum};
+use credentials::{GrantFlags, TokenFlags};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +41,10 @@ enum CliCommand {
     },
     /// Has the running node read its settings again, by way of `admin.listen`.
     Reload,
+    /// Signs a token (`auth.jwt`), or explains one.
+    Token(TokenFlags),
+    /// Signs a link (`auth.link`): the query to put behind the address of a room.
+    Link(GrantFlags),
     /// Prints every setting with its source; secrets are hidden.
     Config {
         /// Form of the output.
@@ -91,6 +98,10 @@ pub(crate) fn read(
         CliCommand::Serve => Action::Serve(loader),
         CliCommand::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
         CliCommand::Reload => Action::Once(Box::new(move || reload(loader))),
+        CliCommand::Token(flags) => {
+            Action::Once(Box::new(move || credentials::token(loader, flags)))
+        }
+        CliCommand::Link(flags) => Action::Once(Box::new(move || credentials::link(loader, flags))),
         CliCommand::Config { format, default } => {
             Action::Once(Box::new(move || show(loader, format.into(), default)))
         }
@@ -209,6 +220,12 @@ pub(crate) fn refuse(error: &supportal::config::problem::Error) -> ExitCode {
         text.push_str(&format!("supportal: {problem}\n"));
     }
     let printed = io::stderr().write_all(text.as_bytes());
+    finish(printed, ExitCode::from(EXIT_CONFIG))
+}
+
+/// Prints what is wrong with the arguments, or with a file that they name.
+fn usage(text: &str) -> ExitCode {
+    let printed = io::stderr().write_all(format!("supportal: {text}\n").as_bytes());
     finish(printed, ExitCode::from(EXIT_CONFIG))
 }
 
