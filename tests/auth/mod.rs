@@ -49,6 +49,8 @@ impl Keys {
         let jwks = write("jwks.json", &vectors["jwks"].to_string());
         let mut settings = vec![
             "auth.mode=jwt,link".to_owned(),
+            // Cookies are read, and these clients are no pages.
+            "origin.allowed=*".to_owned(),
             format!("auth.jwt.secret={}", text(&vectors["secret"])),
             format!("auth.jwt.keys=[{}]", keys.join(",")),
             format!("auth.jwt.jwks={}", jwks.display()),
