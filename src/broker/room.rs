@@ -4,6 +4,7 @@ use super::mailboxes::Mailboxes;
 use super::parcel::{Parcel, RoomSlot};
 use super::publication::Publication;
 use crate::name::RoomName;
+use crate::protocol::CloseReason;
 use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -304,11 +305,15 @@ impl Room {
     }
 
     /// Tells every worker with members to close their connections.
-    pub(super) fn close(&self, mailboxes: &Mailboxes, code: u16) {
+    pub(super) fn close(&self, mailboxes: &Mailboxes, reason: CloseReason, farewell: Option<&str>) {
         let state = self.state.lock();
         for placement in state.placements() {
             let slot = placement.slot;
-            let parcel = Parcel::Close { slot, code };
+            let parcel = Parcel::Close {
+                slot,
+                reason,
+                farewell: farewell.map(Box::from),
+            };
             mailboxes.push(usize::from(placement.worker), parcel, None);
         }
     }

@@ -5,6 +5,7 @@
 //! reads the environment.
 
 mod admin;
+mod api;
 mod assistant;
 pub mod bridge;
 pub mod channels;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
+pub use api::ApiSettings;
 pub use assistant::{AssistantKind, AssistantSettings};
 pub use bridge::{BridgeMode, BridgeSettings};
 pub use channels::ChannelsSettings;

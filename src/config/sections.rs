@@ -1,6 +1,7 @@
 //! All sections together.
 
 use super::admin::AdminSettings;
+use super::api::ApiSettings;
 use super::assistant::AssistantSettings;
 use super::bridge::BridgeSettings;
 use super::channels::ChannelsSettings;
@@ -50,6 +51,7 @@ sections! {
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
     assistant: AssistantSettings,
+    api: ApiSettings,
     admin: AdminSettings,
     log: LogSettings,
 }

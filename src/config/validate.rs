@@ -5,7 +5,7 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{admin, assistant, channels, chat, log, origin, own_settings, route, server};
+use super::{admin, api, assistant, channels, chat, log, origin, own_settings, route, server};
 
 /// Checks a whole configuration.
 #[must_use]
@@ -19,6 +19,12 @@ pub fn validate(config: &Config) -> Findings {
     channels::check(&config.channels, &mut found);
     assistant::check(&config.assistant, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
+    let others = [
+        ("server.listen", config.server.listen),
+        ("admin.listen", config.admin.listen),
+    ];
+    let text_bytes_max = config.chat.text_bytes_max;
+    api::check(&config.api, others, text_bytes_max, &mut found);
     log::check(&config.log, &mut found);
     config.consumers.check_ranges(&mut found);
     own_settings::check(config, &mut found);

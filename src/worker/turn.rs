@@ -237,6 +237,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
             }
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
+            Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),
         }
     }
 
