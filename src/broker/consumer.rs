@@ -5,12 +5,14 @@
 //! writes a consumer implements [`Consumer`]; a worker sees all consumers of the node as one value of
 //! type [`Consumers`], so that those the node comes with are called without a table of functions.
 
+use super::caller::Identity;
 use super::context::Context;
 use super::message::{Message, Verdict};
 use super::room::Room;
 use crate::panics::caught;
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 /// What serves a route. Each connection has a consumer of its own, so `self` is what it remembers of
 /// that connection.
@@ -55,12 +57,17 @@ pub struct Role {
     pub(crate) kind: u8,
     /// Whose settings hold for it: the node's (0), or those of the route with this number.
     pub(crate) settings: u8,
-    /// What that consumer keeps of this connection. In two boxes, so that a connection of which nothing is
-    /// kept has 8 bytes for it, not 16.
-    pub(crate) state: Option<Box<ConsumerState>>,
+    /// What is kept of this connection. In a box, so that a connection of which nothing is kept has 8 bytes for it.
+    kept: Option<Box<ConnectionState>>,
 }
 
-type ConsumerState = Box<dyn Any + Send>;
+/// What is kept of a connection beside its socket.
+struct ConnectionState {
+    /// Who it is, if somebody known.
+    identity: Option<Arc<Identity>>,
+    /// What its consumer keeps.
+    state: Option<Box<dyn Any + Send>>,
+}
 
 impl Role {
     /// The role of a consumer that keeps nothing of a connection.
@@ -68,39 +75,62 @@ impl Role {
         Self {
             kind,
             settings: 0,
-            state: None,
+            kept: None,
         }
     }
 
     /// The role of a consumer that keeps this of a connection.
     pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
+        let kept = ConnectionState {
+            identity: None,
+            state: Some(Box::new(state)),
+        };
         Self {
             kind,
             settings: 0,
-            state: Some(Box::new(Box::new(state))),
+            kept: Some(Box::new(kept)),
         }
+    }
+
+    /// The same role, taken by this somebody.
+    pub(crate) fn taken_by(mut self, identity: Arc<Identity>) -> Self {
+        let kept = self.kept.get_or_insert_with(|| {
+            Box::new(ConnectionState {
+                identity: None,
+                state: None,
+            })
+        });
+        kept.identity = Some(identity);
+        self
     }
 
     /// Drops what the consumer keeps: it is not called again.
     pub(crate) fn end(&mut self) {
-        self.state = None;
+        if let Some(kept) = &mut self.kept {
+            kept.state = None;
+        }
+    }
+
+    /// Who takes it; `None` for anybody, of whom nothing is known.
+    pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.kept.as_ref()?.identity.as_ref()
     }
 
     /// What the consumer keeps, if it is of this type.
     pub(crate) fn state<T: Any>(&self) -> Option<&T> {
-        self.state.as_ref()?.downcast_ref()
+        self.kept.as_ref()?.state.as_ref()?.downcast_ref()
     }
 
     /// As [`Role::state`].
     pub(crate) fn state_mut<T: Any>(&mut self) -> Option<&mut T> {
-        self.state.as_mut()?.downcast_mut()
+        self.kept.as_mut()?.state.as_mut()?.downcast_mut()
     }
 }
 
 impl Drop for Role {
     /// A role may go wherever its connection ends; what a program keeps in it may panic as it is dropped.
     fn drop(&mut self) {
-        if self.state.is_some() && caught(|| self.end()).is_none() {
+        if self.kept.is_some() && caught(|| self.end()).is_none() {
             tracing::error!("a consumer panicked as it was dropped");
         }
     }

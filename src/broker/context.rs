@@ -53,7 +53,7 @@ impl Context<'_> {
     /// Who the client is.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.caller.as_ref().map(|caller| &caller.identity)
+        self.caller.as_ref().map(|caller| &*caller.identity)
     }
 
     /// A typed part of the path by its name, decoded: `parameter("id")` for `{id:int}`.

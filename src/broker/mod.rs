@@ -37,7 +37,7 @@ pub mod room;
 pub mod uplink;
 
 pub(crate) use caller::names;
-pub use caller::{Caller, Identity};
+pub use caller::{Caller, Identity, RoomPattern, RoomScope, UserRole};
 pub use consumer::{Consumer, Consumers, Role};
 pub use context::Context;
 pub(crate) use context::Encode;

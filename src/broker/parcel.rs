@@ -5,7 +5,7 @@ use crate::protocol::CloseReason;
 use bytes::Bytes;
 
 /// A connection within a worker: generation and place, as one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey(pub u64);
 
 /// A room's place in a worker's table of rooms. The generation tells a reused place from the room

@@ -56,7 +56,7 @@ impl Way {
 }
 
 /// Which connection a user's message came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Author {
     /// The connection's worker.
     pub worker: usize,

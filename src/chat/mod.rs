@@ -30,6 +30,7 @@ pub(crate) use session::{Begin, RECEIVED_BYTES, Tasks};
 pub use session::{Received, Session};
 
 use crate::assistant::Dispatcher;
+use crate::auth::Attendance;
 use crate::broker::room::Room;
 use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
@@ -84,14 +85,21 @@ pub fn own(route: &OwnRoute, caller: Caller) -> Role {
 #[derive(Debug)]
 pub struct Set {
     codec: Codec,
+    attendance: Arc<Attendance>,
 }
 
 impl Set {
     /// The consumers of a configuration.
     #[must_use]
-    pub fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
+    pub fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        assistant: &Dispatcher,
+        attendance: &Arc<Attendance>,
+    ) -> Self {
         Self {
             codec: Codec::new(config, metrics, assistant),
+            attendance: Arc::clone(attendance),
         }
     }
 }
@@ -141,6 +149,9 @@ impl broker::Consumers for Set {
     }
 
     fn open(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict {
+        if let Some(identity) = role.identity() {
+            self.attendance.enter(cx.author, Arc::clone(identity));
+        }
         call!(self, role, consumer => consumer.open(cx))
     }
 
@@ -158,6 +169,9 @@ impl broker::Consumers for Set {
     }
 
     fn close(&mut self, role: &mut Role, cx: &mut Context<'_>) {
+        if role.identity().is_some() {
+            self.attendance.leave(cx.author);
+        }
         call!(self, role, consumer => consumer.close(cx));
     }
 

@@ -3,7 +3,6 @@
 use super::pace::{Pace, Phase, READ_BYTES};
 use crate::config::LimitSettings;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
@@ -78,7 +77,7 @@ pub fn builder(limits: &LimitSettings) -> http1::Builder {
 ///
 /// # Cancel safety
 /// Dropping it closes the connection.
-pub async fn serve<I, A, F>(
+pub async fn serve<I, A, F, B>(
     http: &http1::Builder,
     io: I,
     pace: &Mutex<Pace>,
@@ -88,7 +87,9 @@ pub async fn serve<I, A, F>(
 where
     I: Read + Write + Unpin,
     A: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Full<Bytes>>>,
+    F: Future<Output = Response<B>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();

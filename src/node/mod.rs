@@ -15,6 +15,7 @@ pub use signals::Signals;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
+use crate::auth::{Attendance, Authenticator};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -89,6 +90,8 @@ struct NodeParts {
     metrics: Arc<Metrics>,
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    /// Who is connected, of those of whom something is known.
+    attendance: Arc<Attendance>,
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
@@ -128,12 +131,14 @@ impl Node {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(watch::watch(calls, broker, parts.clock, closing));
         }
+        parts.close_ended();
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
             policy,
+            authenticator: Authenticator::default(),
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener);
@@ -247,7 +252,8 @@ impl NodeParts {
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
-        let consumers = || chat::Set::new(&config, &metrics, &assistant);
+        let attendance = Arc::new(Attendance::default());
+        let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
             config,
@@ -255,6 +261,7 @@ impl NodeParts {
             metrics,
             broker,
             workers: Arc::new(workers),
+            attendance,
             assistant,
             bridge,
             channels,
@@ -262,6 +269,18 @@ impl NodeParts {
             draining: Sender::new(false),
             closing: Sender::new(false),
         })
+    }
+
+    /// Has connections whose identity has ended closed, until the node closes.
+    fn close_ended(&self) {
+        let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
+        let (clock, mut closing) = (self.clock, self.closing.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                _closing = closing.wait_for(|is_closing| *is_closing) => {}
+                () = attendance.close_ended(&broker, clock) => {}
+            }
+        });
     }
 
     /// What the operator is answered from.

@@ -51,6 +51,10 @@ pub enum CloseReason {
     TooMany,
     /// An operator ended it.
     Removed,
+    /// What the client proved who it is with has expired.
+    Expired,
+    /// Who the client is may not be here any more.
+    NotAllowed,
     /// The application asked for it, with this code: one that a close frame may carry.
     Asked(u16),
 }
@@ -83,7 +87,7 @@ const fn row(
 
 impl CloseReason {
     /// Every reason with a code of its own, by code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Normal,
         Self::GoingAway,
         Self::Protocol,
@@ -98,6 +102,8 @@ impl CloseReason {
         Self::NoPong,
         Self::TooMany,
         Self::Removed,
+        Self::Expired,
+        Self::NotAllowed,
     ];
 
     #[rustfmt::skip]
@@ -117,6 +123,8 @@ impl CloseReason {
             Self::NoPong => row(4010, "no_pong", true, "no pong", "The client did not answer a ping in time, or took nothing of what waited for it."),
             Self::TooMany => row(4429, "too_many", true, "too many messages", "The client kept sending above its rate after being told."),
             Self::Removed => row(4500, "removed", false, "removed", "An operator ended the connection."),
+            Self::Expired => row(4501, "expired", false, "credentials expired", "What the client proved its identity with has expired; it needs new credentials."),
+            Self::NotAllowed => row(4503, "not_allowed", false, "not allowed", "The site says that this user may not be in this room any more."),
             Self::Asked(code) => row(code, "asked", !is_final(code), "", "The application asked for it."),
         }
     }

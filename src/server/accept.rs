@@ -18,7 +18,6 @@ use mio::net::TcpListener;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
-use std::future::ready;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,10 +117,10 @@ impl Acceptor {
         &self,
         socket: mio::net::TcpStream,
         read: Bytes,
+        peer: SocketAddr,
         permit: Permit,
         left: Duration,
     ) {
-        let peer = permit.peer();
         let place = Mutex::new(CountedAs::Handshake {
             _permit: permit,
             _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
@@ -142,15 +141,16 @@ impl Acceptor {
         };
         let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
-        let answer = |request| {
-            let mut upgrade = upgrade.lock();
-            let mut response = self.service.answer(request, peer, &mut upgrade);
-            accepted.store(upgrade.is_some(), Ordering::Relaxed);
-            if upgrade.is_none() && !self.keep_alive(&mut place.lock()) {
+        let (held, taken, is_accepted) = (&place, &upgrade, &accepted);
+        let answer = |request| async move {
+            let (mut response, accepted_upgrade) = self.service.answer(request, peer).await;
+            is_accepted.store(accepted_upgrade.is_some(), Ordering::Relaxed);
+            if accepted_upgrade.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().append(CONNECTION, close);
             }
-            ready(response)
+            *taken.lock() = accepted_upgrade;
+            response
         };
         let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
         let handshake_io = HandshakeIo::new(stream, read, &accepted);
@@ -230,44 +230,41 @@ impl Acceptor {
                 role,
                 passage: self.service.entrance.workers.place(room.as_ref()),
                 room,
-                peer: permit.hand_over(),
+                counted: permit.hand_over(),
             },
         );
     }
 }
 
 impl Gate for Acceptor {
-    fn admit(
-        &self,
-        socket: mio::net::TcpStream,
-        address: SocketAddr,
-    ) -> Option<(mio::net::TcpStream, u64)> {
+    fn admit(&self, socket: mio::net::TcpStream, peer: SocketAddr) -> Option<mio::net::TcpStream> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
-        let Ok(permit) = self.handshakes.enter(peer_of(address)) else {
+        let Ok(permit) = self.handshakes.enter(peer_of(peer)) else {
             count(&metrics.handshakes_refused, "reason", "handshakes");
             tracing::debug!(status = 503, reason = "handshakes", "request refused");
             refuse(socket);
             return None;
         };
         metrics.handshakes_in_progress.inc();
-        Some((socket, permit.hand_over()))
+        let _counted = permit.hand_over();
+        Some(socket)
     }
 
-    fn accept(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
+    fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         self.service.accept_at_once(bytes, peer)
     }
 
-    fn leave(&self, peer: u64) {
+    fn leave(&self, peer: SocketAddr) {
         self.service.entrance.metrics.handshakes_in_progress.dec();
-        self.handshakes.leave(peer);
+        self.handshakes.leave(peer_of(peer));
     }
 
-    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: u64, left: Duration) {
+    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: SocketAddr, left: Duration) {
         let acceptor = self.clone();
-        let permit = self.handshakes.take_back(peer);
+        let permit = self.handshakes.take_back(peer_of(peer));
         self.runtime
-            .spawn(async move { acceptor.serve(socket, read, permit, left).await });
+            .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
     }
 
     fn hand_over(&self, handoff: Handoff) {

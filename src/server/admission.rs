@@ -113,12 +113,6 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Who holds it.
-    #[must_use]
-    pub fn peer(&self) -> u64 {
-        self.peer
-    }
-
     /// Leaves the place counted; whoever takes over calls [`Admission::leave`] with this peer.
     #[must_use]
     pub fn hand_over(mut self) -> u64 {

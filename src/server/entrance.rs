@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::origin::Allowed;
 use super::route::Router;
+use crate::auth::Authenticator;
 use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ pub struct Entrance {
     pub admission: Arc<Admission>,
     /// Which handshakes are accepted.
     pub policy: HandshakePolicy,
+    /// Who somebody is.
+    pub authenticator: Authenticator,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

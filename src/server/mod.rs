@@ -5,11 +5,13 @@
 
 mod accept;
 pub mod admission;
+mod body;
 mod entrance;
 mod first_read;
 mod handshake_io;
 pub mod origin;
 pub mod page;
+mod refusal;
 pub mod route;
 mod service;
 

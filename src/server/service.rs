@@ -1,15 +1,17 @@
 //! One request: path → handler, or a refusal, decided before the 101.
 //!
-//! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), 403, 503 or 429.
-//! Every refusal is counted by reason, answered with one line that repeats nothing of the request,
-//! and logged at debug level.
+//! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
+//! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
 use super::Entrance;
-use super::admission::{Full, Permit};
+use super::admission::{Permit, peer_of};
+use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::page;
-use super::route::{self, Target};
-use crate::broker::{Caller, Identity, Role};
+use super::refusal::RefusedRequest;
+use super::route::{self, DjangoTarget, Match, Target};
+use crate::auth::{Credentials, Known};
+use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
 use crate::http::Host;
@@ -18,11 +20,10 @@ use crate::name::RoomName;
 use crate::protocol::django;
 use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
-use bytes::Bytes;
-use http_body_util::Full as Body;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -44,55 +45,50 @@ pub(super) struct Upgrade {
     pub(super) permit: Permit,
 }
 
-/// Why a request is not served.
-struct RefusedRequest {
-    status: StatusCode,
-    reason: &'static str,
-    label: &'static str,
-    hint: Hint,
+/// A handshake that keeps the rules, of somebody who is still to be asked for.
+struct Candidate<'a> {
+    offer: Offer,
+    path_target: PathTarget,
+    target: &'a str,
+    head: &'a RequestHead<'a>,
+    peer: SocketAddr,
 }
 
-/// What the answer tells the client to do.
-enum Hint {
-    None,
-    /// What the handshake would accept.
-    Handshake(handshake::RefusalKind),
-    /// Come back later.
-    RetryAfter,
+/// Where a WebSocket's path leads.
+enum PathTarget {
+    Route(Match),
+    /// Dialect `django`'s, which takes in those too who cannot join.
+    Django(DjangoTarget),
 }
 
-impl RefusedRequest {
-    const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
-        Self {
-            status,
-            reason,
-            label,
-            hint: Hint::None,
+impl PathTarget {
+    /// The business that the path names.
+    fn business_id(&self) -> Option<&str> {
+        match self {
+            Self::Route(matched) => matched.named("business_id", RoomName::business_id),
+            Self::Django(target) => Some(&target.business_id),
         }
     }
 
-    const fn later(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
-        Self {
-            hint: Hint::RetryAfter,
-            ..Self::new(status, label, reason)
-        }
-    }
-}
-
-impl From<handshake::HandshakeRefusal> for RefusedRequest {
-    fn from(refusal: handshake::HandshakeRefusal) -> Self {
-        Self {
-            status: refusal.status(),
-            reason: refusal.reason,
-            label: refusal.kind.label(),
-            hint: Hint::Handshake(refusal.kind),
+    /// The session that the path names.
+    fn session_id(&self) -> Option<&str> {
+        match self {
+            Self::Route(matched) => matched.named("session_id", RoomName::session_id),
+            Self::Django(target) => Some(&target.session_id),
         }
     }
 }
 
-/// One to five seconds, different from client to client, so that they do not come back at once.
-fn retry_after() -> HeaderValue {
-    HeaderValue::from(1 + crate::clock::wall().1 % 5)
+impl Candidate<'_> {
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            head: self.head,
+            target: self.target,
+            client: self.peer.ip().to_canonical(),
+            business_id: self.path_target.business_id(),
+            session_id: self.path_target.session_id(),
+        }
+    }
 }
 
 impl HandshakeService {
@@ -107,41 +103,56 @@ impl HandshakeService {
         }
     }
 
-    /// Answers a request; an accepted upgrade also goes into `upgrade`. `peer` as admission counts.
-    pub(super) fn answer(
+    /// Answers a request; what of it was accepted as an upgrade comes with the answer.
+    ///
+    /// # Cancel safety
+    /// Dropped when the client goes away; nothing stays counted.
+    pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: u64,
-        upgrade: &mut Option<Upgrade>,
-    ) -> Response<Body<Bytes>> {
-        if Host::of(&request).is_err() {
-            let reason = "Host missing or malformed";
-            return self.refuse(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
-        }
-        let target = request.uri().path_and_query();
-        let target = target.map_or("", |target| target.as_str());
-        let mut response = match self.judge(target, &RequestHead::of(&request), peer) {
-            Ok(Some((offer, accepted))) => match handshake::accept(&offer) {
-                Ok(response) => {
-                    *upgrade = Some(accepted);
-                    return response.map(|_empty| Body::default());
-                }
-                Err(refusal) => self.refuse(refusal.into()),
-            },
-            Ok(None) => Self::page(request.method(), request.uri())
-                .unwrap_or_else(|refused| self.refuse(refused)),
-            Err(refused) => self.refuse(refused),
+        peer: SocketAddr,
+    ) -> (Response<ResponseBody>, Option<Upgrade>) {
+        let (mut response, upgrade) = match self.serve(request, peer).await {
+            Ok(served) => served,
+            Err(refused) => (self.refuse(refused), None),
         };
-        if self.entrance.is_closing() {
+        if upgrade.is_none() && self.entrance.is_closing() {
             // RFC 9112 §9.6: the next request belongs to another node.
             let close = HeaderValue::from_static("close");
             response.headers_mut().append(CONNECTION, close);
         }
-        response
+        (response, upgrade)
+    }
+
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<(Response<ResponseBody>, Option<Upgrade>), RefusedRequest> {
+        if Host::of(&request).is_err() {
+            let reason = "Host missing or malformed";
+            return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
+        }
+        let (head, _body) = request.into_parts();
+        let request = Request::from_parts(head, ());
+        let target = request.uri().path_and_query();
+        let target = target.map_or("", |target| target.as_str());
+        let head = RequestHead::of(&request);
+        let Some(candidate) = self.judge(target, &head, peer)? else {
+            return Ok((Self::page(request.method(), request.uri())?, None));
+        };
+        let known = self
+            .entrance
+            .authenticator
+            .verify(&candidate.credentials())
+            .await?;
+        let response = handshake::accept(&candidate.offer)?;
+        let upgrade = self.admit(candidate, known)?;
+        Ok((response.map(|_empty| whole("")), Some(upgrade)))
     }
 
     /// What is no WebSocket's.
-    fn page(method: &Method, uri: &Uri) -> Result<Response<Body<Bytes>>, RefusedRequest> {
+    fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
         if is_server && matches!(*method, Method::GET | Method::HEAD) {
@@ -154,38 +165,44 @@ impl HandshakeService {
         }
         let path = if is_server { "/" } else { uri.path() };
         let response = page::respond(method, path, uri.query());
-        let response = response.map(|response| response.map(Body::new));
-        response.ok_or(RefusedRequest::new(
-            StatusCode::NOT_FOUND,
-            "path",
-            "not found",
-        ))
+        response
+            .map(|response| response.map(whole))
+            .ok_or(RefusedRequest::new(
+                StatusCode::NOT_FOUND,
+                "path",
+                "not found",
+            ))
     }
 
-    /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there and nothing speaks against
-    /// it. Otherwise it has had no effect: hyper reads the same bytes, and [`HandshakeService::answer`] says what is wrong.
-    pub(super) fn accept_at_once(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
+    /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there, nothing speaks against it and
+    /// nobody has to be waited for. Otherwise it has had no effect: hyper reads the same bytes, and
+    /// [`HandshakeService::answer`] says what is wrong.
+    pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
-        let (offer, upgrade) = self.judge(first.target, &first.head, peer).ok()??;
-        let Upgrade { role, room, permit } = upgrade;
-        let _peer = permit.hand_over();
+        let candidate = self.judge(first.target, &first.head, peer).ok()??;
+        let authenticator = &self.entrance.authenticator;
+        let known = authenticator.verify_at_once(&candidate.credentials());
+        let known = known.ok()??;
+        let answer = handshake::answer(&candidate.offer);
+        let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
         Some(Accepted {
             length: first.length,
-            answer: handshake::answer(&offer),
+            answer,
             passage: self.entrance.workers.place(room.as_ref()),
             role,
             room,
+            counted: permit.hand_over(),
         })
     }
 
-    /// The way in for a WebSocket: what it offers and who it is. `None` where the path is no WebSocket's.
-    fn judge(
+    /// Does the handshake keep the rules? `None` where the path is no WebSocket's.
+    fn judge<'a>(
         &self,
-        target: &str,
-        head: &RequestHead<'_>,
-        peer: u64,
-    ) -> Result<Option<(Offer, Upgrade)>, RefusedRequest> {
+        target: &'a str,
+        head: &'a RequestHead<'a>,
+        peer: SocketAddr,
+    ) -> Result<Option<Candidate<'a>>, RefusedRequest> {
         if target.len() > self.uri_bytes {
             return Err(RefusedRequest::new(
                 StatusCode::URI_TOO_LONG,
@@ -194,7 +211,7 @@ impl HandshakeService {
             ));
         }
         let path = target.split('?').next().unwrap_or_default();
-        let Some((role, room)) = self.connection_for(path) else {
+        let Some(path_target) = self.path_target(path) else {
             return Ok(None);
         };
         if self.entrance.is_closing() {
@@ -212,60 +229,63 @@ impl HandshakeService {
                 "origin not allowed",
             ));
         }
-        let permit = self
-            .entrance
-            .admission
-            .enter(peer)
-            .map_err(|full| match full {
-                Full::Node => {
-                    let status = StatusCode::SERVICE_UNAVAILABLE;
-                    RefusedRequest::later(status, "connections", "too many connections")
-                }
-                Full::Address => {
-                    let status = StatusCode::TOO_MANY_REQUESTS;
-                    RefusedRequest::later(
-                        status,
-                        "address",
-                        "too many connections from this address",
-                    )
-                }
-            })?;
-        Ok(Some((offer, Upgrade { role, room, permit })))
+        Ok(Some(Candidate {
+            offer,
+            path_target,
+            target,
+            head,
+            peer,
+        }))
     }
 
-    /// Who comes to this path, if it is a WebSocket's.
-    fn connection_for(&self, path: &str) -> Option<(Role, Option<RoomName>)> {
-        if let Some(exists) = &self.django
-            && let Some(target) = route::match_django(path)
-        {
-            let (mut role, room) = self.django_connection(exists, target);
-            role.settings = self.django_settings;
-            return Some((role, room));
-        }
-        let matched = self.entrance.policy.router.match_path(path)?;
+    /// Where a path leads, if it is a WebSocket's.
+    fn path_target(&self, path: &str) -> Option<PathTarget> {
+        let django = self.django.as_ref().and(route::match_django(path));
+        django.map(PathTarget::Django).or_else(|| {
+            let matched = self.entrance.policy.router.match_path(path);
+            matched.map(PathTarget::Route)
+        })
+    }
+
+    /// Takes in whoever this is, if there is room.
+    fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
+        let permit = self.entrance.admission.enter(peer_of(candidate.peer))?;
+        let (role, room) = match candidate.path_target {
+            PathTarget::Route(matched) => self.role_of(matched, &known),
+            PathTarget::Django(target) => self.django_role(target),
+        };
+        let role = match known {
+            Some(identity) => role.taken_by(identity),
+            None => role,
+        };
+        Ok(Upgrade { role, room, permit })
+    }
+
+    fn role_of(&self, matched: Match, known: &Known) -> (Role, Option<RoomName>) {
         let mut role = match matched.target {
             Target::BuiltIn(Handler::Chat) => chat::guide(),
             Target::BuiltIn(Handler::Relay) => chat::relay(),
             Target::BuiltIn(Handler::Echo) => chat::echo(),
             Target::Own(number) => {
                 let caller = Caller {
-                    identity: Identity::default(),
+                    identity: known.clone().unwrap_or_default(),
                     parameters: matched.parameters,
                     room: matched.room.clone(),
                 };
-                chat::own(self.entrance.policy.own.get(number)?, caller)
+                match self.entrance.policy.own.get(number) {
+                    Some(route) => chat::own(route, caller),
+                    // The router counts the same routes.
+                    None => chat::echo(),
+                }
             }
         };
         role.settings = matched.settings;
         let has_room = matched.target != Target::BuiltIn(Handler::Echo);
-        Some((role, matched.room.filter(|_| has_room)))
+        (role, matched.room.filter(|_| has_room))
     }
 
-    fn django_connection(
-        &self,
-        exists: &[Exists],
-        target: route::DjangoTarget,
-    ) -> (Role, Option<RoomName>) {
+    fn django_role(&self, target: DjangoTarget) -> (Role, Option<RoomName>) {
+        let exists = self.django.as_deref().unwrap_or_default();
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -273,7 +293,7 @@ impl HandshakeService {
             let business = target.business_number().unwrap_or_default().to_string();
             RoomName::chat(&business, &format!("visit-{number}"))
         });
-        let role = chat::django(DjangoPeer {
+        let mut role = chat::django(DjangoPeer {
             business_id: target.business_id,
             session_id: target.session_id,
             error: joined.error,
@@ -281,47 +301,13 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
+        role.settings = self.django_settings;
         (role, joined.room)
     }
 
-    fn refuse(&self, refused: RefusedRequest) -> Response<Body<Bytes>> {
-        count(
-            &self.entrance.metrics.handshakes_refused,
-            "reason",
-            refused.label,
-        );
-        tracing::debug!(
-            status = refused.status.as_u16(),
-            reason = refused.label,
-            "request refused"
-        );
-        let mut response = Response::new(Body::new(Bytes::from_static(refused.reason.as_bytes())));
-        *response.status_mut() = refused.status;
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        match refused.hint {
-            Hint::None => {}
-            Hint::RetryAfter => {
-                headers.insert(RETRY_AFTER, retry_after());
-            }
-            Hint::Handshake(kind) => {
-                let reason = refused.reason;
-                let refusal = handshake::HandshakeRefusal { kind, reason };
-                if let Some((name, value)) = refusal.header() {
-                    // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
-                    // client of a WebSocket's route, and is not waited for.
-                    if name == UPGRADE {
-                        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                    } else if name == ALLOW {
-                        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-                    }
-                    headers.insert(name, value);
-                }
-            }
-        }
-        response
+    fn refuse(&self, refused: RefusedRequest) -> Response<ResponseBody> {
+        let counter = &self.entrance.metrics.handshakes_refused;
+        count(counter, "reason", refused.label());
+        refused.answer()
     }
 }

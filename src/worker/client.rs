@@ -22,7 +22,7 @@ pub(super) struct Client<S> {
     pub(super) role: Role,
     pub(super) seat: Option<Seat>,
     /// What admission counted; given back when the connection is gone.
-    pub(super) peer: u64,
+    pub(super) counted: u64,
     /// The earliest timer that is set.
     pub(super) armed: Millis,
     /// Reading waits for the byte rate until then; [`Millis::NEVER`] if it does not.

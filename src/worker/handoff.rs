@@ -21,8 +21,9 @@ pub struct Handoff<S = <TcpPort as Port>::Socket> {
     pub room: Option<RoomName>,
     /// The connection's way to the worker that was chosen for it.
     pub passage: Passage,
-    /// Given back through [`Supplies::on_close`](super::Supplies::on_close) when the connection is gone.
-    pub peer: u64,
+    /// What admission counted: given back through [`Supplies::on_close`](super::Supplies::on_close) when the connection
+    /// is gone.
+    pub counted: u64,
 }
 
 impl<S> fmt::Debug for Handoff<S> {

@@ -21,7 +21,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             count(&self.context.metrics.connections_closed, "reason", "gone");
             connections.clients.release(key);
-            (self.on_close)(handoff.peer);
+            (self.on_close)(handoff.counted);
             return;
         }
         self.begin(key, handoff, Millis::NEVER);
@@ -37,7 +37,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             role,
             room,
             passage,
-            peer,
+            counted,
         } = handoff;
         let now = self.context.now;
         let (broker, worker) = (&self.context.broker, self.context.worker);
@@ -50,7 +50,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             connection: Connection::new(now, role.settings),
             role,
             seat: joined.map(|(seat, _)| seat),
-            peer,
+            counted,
             armed,
             slowed: Millis::NEVER,
             incoming: ReadSide::Drained,
@@ -209,7 +209,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 reason = ended.label(),
                 "connection closed"
             );
-            (self.on_close)(client.peer);
+            (self.on_close)(client.counted);
         }
     }
 }

@@ -38,20 +38,20 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 /// Who decides about clients that are no connections yet: the server. Asked on a worker's thread, the
 /// gate never waits.
 pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
-    /// May the handshake of this new socket begin? If so, the socket, and what its peer counts as: exactly one
-    /// [`Gate::leave`] or [`Gate::serve`] follows. If not, the peer has been told.
-    fn admit(&self, socket: S, address: SocketAddr) -> Option<(S, u64)>;
+    /// May the handshake of this new socket begin? If so, the socket: exactly one [`Gate::leave`] or [`Gate::serve`]
+    /// follows. If not, the peer has been told.
+    fn admit(&self, socket: S, peer: SocketAddr) -> Option<S>;
 
     /// The handshake at the beginning of `bytes`, if all of it is there and nothing speaks against it;
     /// otherwise nothing has happened.
-    fn accept(&self, bytes: &[u8], peer: u64) -> Option<Accepted>;
+    fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted>;
 
     /// The handshake of this peer is over.
-    fn leave(&self, peer: u64);
+    fn leave(&self, peer: SocketAddr);
 
     /// Everything that is not accepted at once: the control plane serves this socket, `read` being what it has
     /// said already, and `left` the time it has for the rest of its request's head.
-    fn serve(&self, socket: S, read: Bytes, peer: u64, left: Duration);
+    fn serve(&self, socket: S, read: Bytes, peer: SocketAddr, left: Duration);
 
     /// A connection for the worker of another room.
     fn hand_over(&self, handoff: Handoff<S>);
@@ -70,12 +70,14 @@ pub struct Accepted {
     pub room: Option<RoomName>,
     /// The connection's way to the worker it belongs to.
     pub passage: Passage,
+    /// What admission counted, as [`Handoff::counted`].
+    pub counted: u64,
 }
 
 /// A socket whose client has not spoken yet.
 struct Arrival<S> {
     socket: S,
-    peer: u64,
+    peer: SocketAddr,
     deadline: Millis,
     /// When its timer fires.
     armed: Millis,
@@ -183,10 +185,10 @@ impl<P: Port> Listener<P> {
                 break;
             }
             match connections.port.accept(&self.listening) {
-                Ok((socket, address)) => {
+                Ok((socket, peer)) => {
                     self.recovered();
                     accepted += 1;
-                    self.arrive(socket, address, connections, now);
+                    self.arrive(socket, peer, connections, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.recovered();
@@ -214,11 +216,11 @@ impl<P: Port> Listener<P> {
     fn arrive(
         &mut self,
         socket: P::Socket,
-        address: SocketAddr,
+        peer: SocketAddr,
         connections: &mut Connections<P>,
         now: Millis,
     ) {
-        let Some((mut socket, peer)) = self.gate.admit(socket, address) else {
+        let Some(mut socket) = self.gate.admit(socket, peer) else {
             return;
         };
         let key = connections.clients.reserve();
@@ -304,7 +306,7 @@ impl<P: Port> Listener<P> {
             role: accepted.role,
             room: accepted.room,
             passage: accepted.passage,
-            peer: arrival.peer,
+            counted: accepted.counted,
         };
         if !is_mine {
             self.gate.hand_over(handoff);

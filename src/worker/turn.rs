@@ -68,12 +68,12 @@ impl<P: Port, C: Consumers> Drop for Worker<P, C> {
         }
         for instruction in self.handle.end() {
             if let Instruction::Open(handoff) = instruction {
-                (self.on_close)(handoff.peer);
+                (self.on_close)(handoff.counted);
             }
         }
         for index in 0..self.connections.clients.places() {
             if let Some(client) = self.connections.clients.at_mut(index) {
-                (self.on_close)(client.peer);
+                (self.on_close)(client.counted);
                 self.context.metrics.connections.dec();
                 let placement = self.context.broker.placement();
                 placement.left(self.context.worker);

@@ -138,7 +138,7 @@ impl Workers {
         let handle = self.handles.get(handoff.passage.worker())?;
         match handle.send(Instruction::Open(Box::new(handoff)))? {
             Instruction::Open(handoff) => {
-                (self.supplies.on_close)(handoff.peer);
+                (self.supplies.on_close)(handoff.counted);
                 Some(handoff.socket)
             }
             _ => None,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use supportal::RoomName;
@@ -20,14 +20,13 @@ use supportal::internal::worker::{Accepted, Gate, Handoff, Instruction, WorkerHa
 struct Waiting {
     socket: SimSocket,
     read: Vec<u8>,
-    peer: u64,
+    peer: SocketAddr,
     deadline: u64,
 }
 
 /// Who is where.
 #[derive(Default)]
 struct Peers {
-    next: u64,
     /// Handshakes begun and not over, with the workers.
     shaking: BTreeSet<u64>,
     /// Connections.
@@ -115,7 +114,7 @@ impl SimGate {
                     role: accepted.role,
                     room: accepted.room,
                     passage: accepted.passage,
-                    peer,
+                    counted: accepted.counted,
                 });
                 return None;
             }
@@ -155,16 +154,21 @@ fn parse(bytes: &[u8]) -> Option<(&str, RequestHead<'_>, usize)> {
     Some((target, head, length))
 }
 
+/// Who is at this address.
+fn number(peer: SocketAddr) -> u64 {
+    match peer.ip() {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(_) => 0,
+    }
+}
+
 impl Gate<SimSocket> for SimGate {
-    fn admit(&self, socket: SimSocket, _address: SocketAddr) -> Option<(SimSocket, u64)> {
-        let mut peers = self.peers.lock();
-        peers.next += 1;
-        let peer = peers.next;
-        peers.shaking.insert(peer);
-        Some((socket, peer))
+    fn admit(&self, socket: SimSocket, peer: SocketAddr) -> Option<SimSocket> {
+        self.peers.lock().shaking.insert(number(peer));
+        Some(socket)
     }
 
-    fn accept(&self, bytes: &[u8], peer: u64) -> Option<Accepted> {
+    fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let (target, head, length) = parse(bytes)?;
         let offer = check(&head).ok()?;
         let mut parts = target.trim_matches('/').split('/');
@@ -173,25 +177,27 @@ impl Gate<SimSocket> for SimGate {
         let role = self.role(kind, &name);
         let room = (kind != "echo").then_some(name);
         let now = Millis(self.network.lock().now);
-        self.peers.lock().open.insert(peer);
+        let counted = number(peer);
+        self.peers.lock().open.insert(counted);
         Some(Accepted {
             length,
             answer: answer(&offer),
             role,
             passage: self.broker.place(room.as_ref(), now),
             room,
+            counted,
         })
     }
 
-    fn leave(&self, peer: u64) {
+    fn leave(&self, peer: SocketAddr) {
         let mut peers = self.peers.lock();
-        if !peers.shaking.remove(&peer) {
+        if !peers.shaking.remove(&number(peer)) {
             let fault = format!("peer {peer} leaves a handshake that it is not in");
             peers.faults.push(fault);
         }
     }
 
-    fn serve(&self, socket: SimSocket, read: Bytes, peer: u64, left: Duration) {
+    fn serve(&self, socket: SimSocket, read: Bytes, peer: SocketAddr, left: Duration) {
         self.leave(peer);
         let deadline = self.network.lock().now + left.as_millis() as u64;
         self.peers.lock().waiting.push(Waiting {
@@ -207,7 +213,7 @@ impl Gate<SimSocket> for SimGate {
         let handle = &handles[handoff.passage.worker()];
         let given_back = handle.send(Instruction::Open(Box::new(handoff)));
         if let Some(Instruction::Open(handoff)) = given_back {
-            self.closed(handoff.peer);
+            self.closed(handoff.counted);
         }
     }
 }

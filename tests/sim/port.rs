@@ -133,7 +133,9 @@ impl Port for SimPort {
             network: Arc::clone(&listening.0),
             link,
         };
-        Ok((socket, SocketAddr::from(([127, 0, 0, 1], 1))))
+        // Each has an address of its own: its number.
+        let number = u32::try_from(link).expect("few links");
+        Ok((socket, SocketAddr::from((number.to_be_bytes(), 1))))
     }
 
     fn now(&self) -> Millis {

@@ -434,7 +434,12 @@ fn threads(
     now: u64,
 ) -> Vec<Thread> {
     let threads = slots.into_iter().enumerate().map(|(id, slot)| {
-        let consumers = Set::new(&supplies.config, &supplies.metrics, assistant);
+        let consumers = Set::new(
+            &supplies.config,
+            &supplies.metrics,
+            assistant,
+            &Arc::default(),
+        );
         let handle = Arc::clone(&slot.handle);
         let mut worker = Worker::new(id, slot, supplies, consumers);
         Thread {

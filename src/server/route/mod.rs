@@ -67,6 +67,21 @@ pub struct Match {
     pub parameters: Vec<(String, String)>,
 }
 
+impl Match {
+    /// What the path holds under this name of a part: of a chat, that is in the name of its room.
+    pub(super) fn named<'a>(
+        &'a self,
+        name: &str,
+        of_room: fn(&RoomName) -> &str,
+    ) -> Option<&'a str> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(own, _)| own == name);
+        let found = found.map(|(_, value)| value.as_str());
+        let of_room = || self.room.as_ref().map(of_room);
+        found.or_else(of_room).filter(|value| !value.is_empty())
+    }
+}
+
 /// As [`Caller`](crate::broker::Caller)'s.
 impl fmt::Debug for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -160,7 +160,7 @@ impl Node {
             }),
         };
         let (config, metrics) = (Arc::clone(&supplies.config), Arc::clone(&supplies.metrics));
-        let consumers = move || chat::Set::new(&config, &metrics, &assistant);
+        let consumers = move || chat::Set::new(&config, &metrics, &assistant, &Arc::default());
         Self {
             broker: Arc::clone(&supplies.broker),
             metrics: Arc::clone(&supplies.metrics),
@@ -194,7 +194,7 @@ impl Node {
             role: chat::guide(),
             room: name.cloned(),
             passage: self.workers.place(name),
-            peer: 0,
+            counted: 0,
         }
     }
 

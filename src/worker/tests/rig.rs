@@ -56,7 +56,12 @@ impl Rig {
                 leaving.fetch_add(1, Ordering::Relaxed);
             }),
         };
-        let consumers = chat::Set::new(&supplies.config, &supplies.metrics, &assistant);
+        let consumers = chat::Set::new(
+            &supplies.config,
+            &supplies.metrics,
+            &assistant,
+            &Arc::default(),
+        );
         let slot = WorkerSlot::over_tcp(supplies.clock).unwrap();
         Self {
             handle: Arc::clone(&slot.handle),
@@ -86,7 +91,7 @@ impl Rig {
             },
             room: room.map(|name| RoomName::chat("1", name).unwrap()),
             passage: self.broker.place(None, self.now),
-            peer: 7,
+            counted: 7,
         };
         (peer, handoff)
     }

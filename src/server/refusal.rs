@@ -1,0 +1,153 @@
+//! Why a request is not served, and how that is said: one line that repeats nothing of the request.
+
+use super::admission::Full;
+use super::body::{ResponseBody, whole};
+use crate::auth::{AuthRefusal, RefusalAnswer};
+use crate::transport::handshake;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+
+/// Why a request is not served.
+pub(super) struct RefusedRequest {
+    status: StatusCode,
+    reason: &'static str,
+    label: &'static str,
+    hint: Hint,
+}
+
+/// What the answer tells the client to do.
+enum Hint {
+    None,
+    /// What the handshake would accept.
+    Handshake(handshake::RefusalKind),
+    /// Come back later.
+    RetryAfter,
+    /// Bring credentials.
+    Authenticate,
+}
+
+impl RefusedRequest {
+    pub(super) const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            label,
+            hint: Hint::None,
+        }
+    }
+
+    pub(super) const fn later(
+        status: StatusCode,
+        label: &'static str,
+        reason: &'static str,
+    ) -> Self {
+        Self {
+            hint: Hint::RetryAfter,
+            ..Self::new(status, label, reason)
+        }
+    }
+
+    /// What is counted.
+    pub(super) const fn label(&self) -> &'static str {
+        self.label
+    }
+
+    /// The answer.
+    pub(super) fn answer(self) -> Response<ResponseBody> {
+        tracing::debug!(
+            status = self.status.as_u16(),
+            reason = self.label,
+            "request refused"
+        );
+        let mut response = Response::new(whole(self.reason));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        match self.hint {
+            Hint::None => {}
+            Hint::RetryAfter => {
+                headers.insert(RETRY_AFTER, retry_after());
+            }
+            Hint::Authenticate => {
+                // RFC 9110 §15.5.2: a 401 says how.
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Hint::Handshake(kind) => {
+                let reason = self.reason;
+                let refusal = handshake::HandshakeRefusal { kind, reason };
+                if let Some((name, value)) = refusal.header() {
+                    // RFC 9110 §7.8: `Upgrade` is a field of this connection. Whoever uses another method is no
+                    // client of a WebSocket's route, and is not waited for.
+                    if name == UPGRADE {
+                        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                    } else if name == ALLOW {
+                        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    headers.insert(name, value);
+                }
+            }
+        }
+        response
+    }
+}
+
+impl From<handshake::HandshakeRefusal> for RefusedRequest {
+    fn from(refusal: handshake::HandshakeRefusal) -> Self {
+        Self {
+            status: refusal.status(),
+            reason: refusal.reason,
+            label: refusal.kind.label(),
+            hint: Hint::Handshake(refusal.kind),
+        }
+    }
+}
+
+impl From<Full> for RefusedRequest {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Node => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::later(status, "connections", "too many connections")
+            }
+            Full::Address => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let reason = "too many connections from this address";
+                Self::later(status, "address", reason)
+            }
+        }
+    }
+}
+
+impl From<AuthRefusal> for RefusedRequest {
+    fn from(refusal: AuthRefusal) -> Self {
+        match refusal.answer {
+            RefusalAnswer::Unauthorized => {
+                let status = StatusCode::UNAUTHORIZED;
+                let hint = Hint::Authenticate;
+                Self {
+                    hint,
+                    ..Self::new(status, "credentials", "credentials not accepted")
+                }
+            }
+            RefusalAnswer::Forbidden => Self::new(
+                StatusCode::FORBIDDEN,
+                "identity",
+                "not allowed in this room",
+            ),
+            RefusalAnswer::Unavailable => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::later(status, "authentication", "cannot say who you are")
+            }
+        }
+    }
+}
+
+/// One to five seconds, different from client to client, so that they do not come back at once.
+fn retry_after() -> HeaderValue {
+    HeaderValue::from(1 + crate::clock::wall().1 % 5)
+}
