@@ -14,6 +14,9 @@ use std::sync::atomic::AtomicU64;
 /// A counter with one label whose values are a closed set.
 pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
+/// Requests by their endpoint and status: closed sets both.
+pub type ApiRequests = Family<[(&'static str, &'static str); 2], Counter>;
+
 /// A gauge with one label whose values are a closed set.
 pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
 
@@ -41,6 +44,8 @@ pub struct Metrics {
     pub handshakes_in_progress: Gauge,
     /// Connections of pages that were answered and are open for another request.
     pub connections_kept_alive: Gauge,
+    /// Requests to the HTTP API, by endpoint and status.
+    pub api_requests: ApiRequests,
     /// Failed accepts, by kind.
     pub accept_errors: Labelled,
     /// Rooms with members on this node.
@@ -177,6 +182,7 @@ impl Metrics {
             handshakes_refused: table.labelled("handshakes_refused", "reason", "Requests answered with a refusal status, by reason"),
             handshakes_in_progress: table.gauge("handshakes_in_progress", "Sockets accepted and not yet handed over or closed"),
             connections_kept_alive: table.gauge("connections_kept_alive", "Connections of pages that were answered and are open for another request"),
+            api_requests: table.api_requests("api_requests", "Requests to the HTTP API, by endpoint and status"),
             accept_errors: table.labelled("accept_errors", "kind", "Failed accepts, by kind"),
             rooms: table.gauge("rooms", "Rooms with members on this node"),
             worker_connections: table.per_worker("worker_connections", "Connections of this worker, those on their way to it included"),
@@ -319,6 +325,14 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_bytes_total"), "counter", help));
         counter
+    }
+
+    fn api_requests(&mut self, name: &'static str, help: &'static str) -> ApiRequests {
+        let family = ApiRequests::default();
+        self.registry.register(name, help, family.clone());
+        self.rows
+            .push((format!("{name}_total{{endpoint,status}}"), "counter", help));
+        family
     }
 
     fn labelled(

@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::room::ROOM_BYTES;
@@ -12,6 +13,7 @@ use crate::channels::memory as channel_layer;
 use crate::chat::RECEIVED_BYTES;
 use crate::config::{AssistantKind, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
+use crate::server::api::memory as api;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
@@ -111,6 +113,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let per_connection = each_connection
         .iter()
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    addends.extend(http_api(config, request_bytes));
     addends.extend(bridge(config));
     addends.extend(each_connection);
     let total = addends
@@ -158,6 +161,29 @@ fn worst_route(config: &Config) -> (usize, usize) {
             message_bytes.max(route.limits.message_bytes),
         )
     })
+}
+
+/// The HTTP API, if there is one; a connection of its own listener may occupy `connection_bytes`.
+fn http_api(config: &Config, connection_bytes: usize) -> Vec<Addend> {
+    let settings = &config.api;
+    if !settings.is_on() {
+        return Vec::new();
+    }
+    let has_nodes = config.bridge.mode != BridgeMode::Off;
+    let askers = if has_nodes { settings.requests } else { 0 };
+    let own = if settings.listen.is_some() {
+        settings.requests.saturating_mul(api::CONNECTIONS_EACH)
+    } else {
+        0
+    };
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("API: requests, their bodies and answers", settings.requests, api::request_bytes(settings)),
+        addend("API: answers of other nodes", askers, ANSWERS_BYTES_MAX),
+        addend("API: ids that are remembered", settings.idempotency_capacity, api::ID_BYTES),
+        addend("API: connections of its own listener", own, connection_bytes),
+    ];
+    addends
 }
 
 /// The ways to other nodes and to a Django site.

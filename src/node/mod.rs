@@ -25,6 +25,7 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
+use crate::server::api::{Api, ApiListener, ApiSources};
 use crate::server::{self, Entrance, HandshakePolicy, Visitors};
 use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use std::io;
@@ -77,6 +78,7 @@ pub struct Node {
     door: Listener,
     visitors: Visitors,
     admin: AdminListener,
+    api: Option<ApiListener>,
     parts: NodeParts,
     /// Dropped at the end, and the tasks of the program's own with it.
     tasks: Sender<()>,
@@ -121,6 +123,7 @@ impl Node {
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let (listener, address) = server::listen(&config)?;
         let admin = admin::listen(&config).await?;
+        let api_listener = server::listen_api(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
@@ -132,6 +135,7 @@ impl Node {
             tokio::spawn(watch::watch(calls, broker, parts.clock, closing));
         }
         parts.close_ended();
+        let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -139,15 +143,19 @@ impl Node {
             admission,
             policy,
             authenticator: Authenticator::default(),
+            api: Arc::clone(&api),
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener);
         let admin = AdminListener::new(admin, parts.sources());
+        let api = api_listener
+            .map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
             address,
             door,
             visitors,
             admin,
+            api,
             parts,
             tasks,
         })
@@ -165,6 +173,14 @@ impl Node {
     /// The system's.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.address()
+    }
+
+    /// The address of the HTTP API's own listener, if it has one, likewise.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn api_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.api.as_ref().map(ApiListener::address).transpose()
     }
 
     /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
@@ -187,6 +203,7 @@ impl Node {
         let parts = self.parts;
         parts.workers.listen(self.door)?;
         let admin = tokio::spawn(self.admin.run());
+        let api = self.api.map(|api| tokio::spawn(api.run()));
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
@@ -195,6 +212,9 @@ impl Node {
         parts.end(ending, self.visitors, stop).await;
         drop(self.tasks);
         admin.abort();
+        if let Some(api) = api {
+            api.abort();
+        }
         if is_whole {
             Ok(())
         } else {
@@ -281,6 +301,19 @@ impl NodeParts {
                 () = attendance.close_ended(&broker, clock) => {}
             }
         });
+    }
+
+    /// What the HTTP API works on.
+    fn api_sources(&self) -> ApiSources {
+        ApiSources {
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+            broker: Arc::clone(&self.broker),
+            workers: Arc::clone(&self.workers),
+            attendance: Arc::clone(&self.attendance),
+            bridge: self.bridge.clone(),
+        }
     }
 
     /// What the operator is answered from.

@@ -1,6 +1,7 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::api::Api;
 use super::origin::Allowed;
 use super::route::Router;
 use crate::auth::Authenticator;
@@ -26,6 +27,8 @@ pub struct Entrance {
     pub policy: HandshakePolicy,
     /// Who somebody is.
     pub authenticator: Authenticator,
+    /// The HTTP API.
+    pub api: Arc<Api>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

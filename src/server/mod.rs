@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod admission;
+pub mod api;
 mod body;
 mod entrance;
 mod first_read;
@@ -39,6 +40,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The address of the HTTP API cannot be had.
+    #[error("cannot listen on {address} (api.listen)")]
+    Api {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The routes contradict each other, or a route or an origin is wrong.
     #[error("{0}")]
     Policy(String),
@@ -55,6 +64,18 @@ pub fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Error> {
     let listener = accept::listen(config).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Opens the listener of the HTTP API, if it is to have its own.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen_api(config: &Config) -> Result<Option<tokio::net::TcpListener>, Error> {
+    let Some(address) = config.api.listen else {
+        return Ok(None);
+    };
+    let failed = |source| Error::Api { address, source };
+    api::listen(address).await.map(Some).map_err(failed)
 }
 
 /// Ends, without ever saying anything, once nobody is served by the control plane any more: the listener holds a

@@ -42,7 +42,7 @@ pub mod timers;
 mod turn;
 mod workers;
 
-pub use handle::{ConnectionList, Instruction, Report, Whom, WorkerHandle, WorkerSlot};
+pub use handle::{Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
 pub use listener::{Accepted, Gate, Listener};
 pub use supplies::Supplies;

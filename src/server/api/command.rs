@@ -77,6 +77,12 @@ pub(super) const COMMANDS: [(&str, &[&str]); 4] = [
     ("presence", &["room"]),
 ];
 
+/// The commands that a batch may hold: those that are no question.
+pub(super) const BATCH: [&str; 3] = ["publish", "broadcast", "disconnect"];
+
+/// The commands that a node asks others to carry out, too.
+pub(super) const OF_ALL_NODES: [&str; 3] = ["broadcast", "disconnect", "presence"];
+
 /// The fields of a kind of command.
 pub(super) fn fields_of(name: &str) -> &'static [&'static str] {
     let found = COMMANDS.iter().find(|(other, _)| *other == name);
@@ -115,9 +121,13 @@ impl ApiCommand {
         })
     }
 
-    /// Reads `{"publish": {…}}` or another command with its name around it.
-    pub(super) fn read_named(fields: Fields, text_bytes_max: usize) -> Result<Self, Problem> {
-        let (name, value) = fields.only(&COMMANDS.map(|(name, _)| name))?;
+    /// Reads `{"publish": {…}}` or another of the `known` commands with its name around it.
+    pub(super) fn read_named(
+        fields: Fields,
+        known: &[&str],
+        text_bytes_max: usize,
+    ) -> Result<Self, Problem> {
+        let (name, value) = fields.only(known)?;
         let inner = Fields::of(value, &name)?;
         Self::read(&name, inner, text_bytes_max).map_err(|problem| problem.within(&name))
     }

@@ -79,6 +79,12 @@ impl<'de> Visitor<'de> for StrictVisitor {
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
 
+impl FromIterator<(String, Value)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
 /// A value of the wrong type, or out of its bounds.
 pub(super) fn invalid(field: &str, must: impl fmt::Display) -> Problem {
     Problem::field(ProblemKind::InvalidField, field, format!("must be {must}"))

@@ -1,6 +1,6 @@
 //! A command, carried out on all nodes, and the one answer that comes of it.
 
-use super::command::ApiCommand;
+use super::command::{ApiCommand, OF_ALL_NODES, Target};
 use super::fields::Fields;
 use super::local_node::{LocalNode, NodeTally};
 use super::problem::{Problem, ProblemKind};
@@ -128,7 +128,7 @@ fn room_of(command: &ApiCommand) -> Option<&RoomName> {
     match command {
         ApiCommand::Publish { room, .. } | ApiCommand::Presence { room } => Some(room),
         ApiCommand::Disconnect {
-            target: super::command::Target::Room(room),
+            target: Target::Room(room),
             ..
         } => Some(room),
         ApiCommand::Disconnect { .. } | ApiCommand::Broadcast { .. } => None,
@@ -200,7 +200,7 @@ struct Respondent {
 impl Respond for Respondent {
     fn respond(&self, question: Bytes) -> Option<Answering> {
         let fields = Fields::parse(&question).ok()?;
-        let command = ApiCommand::read_named(fields, self.text_bytes_max).ok()?;
+        let command = ApiCommand::read_named(fields, &OF_ALL_NODES, self.text_bytes_max).ok()?;
         let local = Arc::clone(&self.local);
         Some(Box::pin(async move {
             let tally = local.run(&command).await;

@@ -3,7 +3,9 @@
 use super::command::{ApiCommand, Target, Words};
 use super::connection_id::ConnectionId;
 use super::window::IdWindow;
-use crate::broker::{Broker, ConnectionKey, Publication, Reach};
+use crate::auth::Attendance;
+use crate::broker::uplink::Author;
+use crate::broker::{Broker, Publication, Reach};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::name::RoomName;
@@ -12,6 +14,7 @@ use crate::redis::Randomness;
 use crate::transport::{Opcode, encoder};
 use crate::worker::{Whom, Workers};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,14 +48,22 @@ pub(super) struct NodeTally {
 /// A member as presence lists one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ListedMember {
-    pub(super) connection: String,
+    connection: String,
+    /// `None` of somebody anonymous.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    role: Cow<'static, str>,
 }
+
+/// What a listed member takes in an answer, a name of 256 bytes included.
+pub(crate) const LISTED_BYTES: usize = 512;
 
 /// The connections of this node, for the API.
 #[derive(Debug)]
 pub(super) struct LocalNode {
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    attendance: Arc<Attendance>,
     clock: Clock,
     writer: EventWriter,
     expiry: Duration,
@@ -67,12 +78,14 @@ impl LocalNode {
         config: &Config,
         broker: Arc<Broker>,
         workers: Arc<Workers>,
+        attendance: Arc<Attendance>,
         clock: Clock,
     ) -> Self {
         let api = &config.api;
         Self {
             broker,
             workers,
+            attendance,
             clock,
             writer: EventWriter::new(config.chat.dialect),
             expiry: config.queue.expiry,
@@ -180,18 +193,28 @@ impl LocalNode {
     }
 
     async fn presence(&self, room: &RoomName) -> NodeTally {
-        let lists = self.workers.list(&Whom::Room(room.clone()), None, self.members);
+        let whom = Whom::Room(room.clone());
+        let lists = self.workers.list(&whom, None, self.members).await;
         let mut tally = NodeTally::default();
-        for (worker, list) in lists.await {
+        for (worker, list) in lists {
             tally.members += list.count as u64;
-            for key in list.connections {
+            for connection in list.connections {
                 if tally.listed.len() < self.members {
-                    let connection = ConnectionId::new(self.boot, worker, key).to_string();
-                    tally.listed.push(ListedMember { connection });
+                    tally.listed.push(self.listed(Author { worker, connection }));
                 }
             }
         }
         tally
+    }
+
+    fn listed(&self, author: Author) -> ListedMember {
+        let Author { worker, connection } = author;
+        let identity = self.attendance.identity(author).unwrap_or_default();
+        ListedMember {
+            connection: ConnectionId::new(self.boot, worker, connection).to_string(),
+            user: identity.user.as_deref().map(str::to_owned),
+            role: identity.role.as_str().into(),
+        }
     }
 
     async fn disconnect(
@@ -210,14 +233,19 @@ impl LocalNode {
             }
             Target::Connection(id) if id.boot == self.boot => {
                 let place = id.place();
-                let ConnectionKey(_) = place.connection;
                 let whom = Whom::Connection(place.connection);
                 let lists = self.workers.list(&whom, Some(place.worker), 0).await;
                 self.broker.end(place, reason, farewell.map(Box::from));
                 lists.iter().map(|(_, list)| list.count).sum()
             }
             Target::Connection(_of_another_node) => 0,
-            Target::User(_) => 0,
+            Target::User(user) => {
+                let connections = self.attendance.connections_of(user);
+                for author in &connections {
+                    self.broker.end(*author, reason, farewell.map(Box::from));
+                }
+                connections.len()
+            }
         };
         NodeTally {
             closed: closed as u64,

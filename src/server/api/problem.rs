@@ -4,7 +4,6 @@
 //! that was to be published is repeated.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -156,6 +155,14 @@ impl Problem {
         self
     }
 
+    /// The same, of a query, where all is one kind.
+    pub(super) fn of_query(self) -> Self {
+        Self {
+            kind: ProblemKind::Query,
+            ..self
+        }
+    }
+
     /// The document.
     pub(super) fn document(&self) -> Value {
         let mut document = json!({
@@ -184,8 +191,8 @@ impl Problem {
     }
 
     /// The answer to the request.
-    pub(super) fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(format!("{}\n", self.document())));
+    pub(super) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(format!("{}\n", self.document())));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
