@@ -116,7 +116,12 @@ mod tests {
     #[test]
     fn the_connections_of_a_user_are_found_and_others_are_not() {
         let attendance = Attendance::default();
-        for (connection, user) in [(1, Some("ann")), (2, Some("bob")), (3, Some("ann")), (4, None)] {
+        for (connection, user) in [
+            (1, Some("ann")),
+            (2, Some("bob")),
+            (3, Some("ann")),
+            (4, None),
+        ] {
             let user = user.map(Arc::from);
             let identity = Identity {
                 user,

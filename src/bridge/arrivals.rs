@@ -52,7 +52,11 @@ impl Arrivals {
         } = self;
         if channel == link.nodes_channel {
             match link.inquiries.hear_question(bytes) {
-                Some(asked) => drop(tokio::spawn(respond(Arc::clone(link), Arc::clone(mode), asked))),
+                Some(asked) => drop(tokio::spawn(respond(
+                    Arc::clone(link),
+                    Arc::clone(mode),
+                    asked,
+                ))),
                 None => link.company.hear(link.place, bytes, link.clock.now()),
             }
         } else if channel == link.canary_channel && link.inquiries.hear_answer(bytes) {

@@ -61,7 +61,7 @@ use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics, declare, set};
 use crate::name::RoomName;
 use crate::redis::deployment::Deployment;
-use crate::redis::{Error, LinkReport, RedisCommand, NodeEnd, Randomness, Running, Runtime, shard};
+use crate::redis::{Error, LinkReport, NodeEnd, Randomness, RedisCommand, Running, Runtime, shard};
 use envelope::NodeId;
 pub(crate) use inquiry::ANSWERS_BYTES_MAX;
 use inquiry::Inquiries;
@@ -276,7 +276,11 @@ impl Bridge {
         let answer = client.send(command).await.ok()?;
         let count = answer.into_array().into_iter().nth(1)?.number();
         let is_here = link.rooms.visit(room.as_str(), |_| ()).is_some();
-        Some(usize::try_from(count).ok()?.saturating_sub(usize::from(is_here)))
+        Some(
+            usize::try_from(count)
+                .ok()?
+                .saturating_sub(usize::from(is_here)),
+        )
     }
 
     /// Brings the gauges up to date, at the moment of a scrape.

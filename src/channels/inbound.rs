@@ -107,7 +107,8 @@ impl Inbound {
                 metrics.channels_delivered.inc();
             }
             Outcome::Close(code) => {
-                self.broker.close_room(&room, CloseReason::Asked(code), None);
+                self.broker
+                    .close_room(&room, CloseReason::Asked(code), None);
                 metrics.channels_delivered.inc();
             }
             Outcome::Ignored(ignored) => {

@@ -96,6 +96,10 @@ pub(super) fn check(
     }
     if api.is_on() && api.body_bytes < text_bytes_max.saturating_add(BODY_BYTES_MIN) {
         let what = "is so short that the longest text (chat.text_bytes_max) does not fit";
-        found.warn("api.body_bytes", what, "raise it, or lower chat.text_bytes_max");
+        found.warn(
+            "api.body_bytes",
+            what,
+            "raise it, or lower chat.text_bytes_max",
+        );
     }
 }

@@ -148,8 +148,8 @@ impl Node {
         };
         let (door, visitors) = server::open(entrance, listener);
         let admin = AdminListener::new(admin, parts.sources());
-        let api = api_listener
-            .map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
+        let api =
+            api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
             address,
             door,

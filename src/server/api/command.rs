@@ -15,8 +15,8 @@ pub(super) const ID_CHARACTERS_MAX: usize = 64;
 /// Longest `meta` in bytes, as JSON without spaces.
 pub(super) const META_BYTES_MAX: usize = 1024;
 
-/// Longest name of a user, in bytes.
-pub(super) const USER_BYTES_MAX: usize = 256;
+/// Longest name of a user, in characters.
+pub(super) const USER_CHARACTERS_MAX: usize = 256;
 
 /// Codes by which a program may close connections, beside 3000 to 4999: those of RFC 6455 and its registry that an
 /// endpoint may send and that say something about it, not about the protocol.
@@ -67,9 +67,20 @@ pub(super) enum ApiCommand {
 pub(super) const COMMANDS: [(&str, &[&str]); 4] = [
     (
         "publish",
-        &["room", "business_id", "session_id", "message", "sender", "id", "meta"],
+        &[
+            "room",
+            "business_id",
+            "session_id",
+            "message",
+            "sender",
+            "id",
+            "meta",
+        ],
     ),
-    ("broadcast", &["business_id", "message", "sender", "id", "meta"]),
+    (
+        "broadcast",
+        &["business_id", "message", "sender", "id", "meta"],
+    ),
     (
         "disconnect",
         &["user", "room", "connection", "code", "reason"],
@@ -91,7 +102,11 @@ pub(super) fn fields_of(name: &str) -> &'static [&'static str] {
 
 impl ApiCommand {
     /// Reads the fields of the command with this name; a text may have so many bytes.
-    pub(super) fn read(name: &str, mut fields: Fields, text_bytes_max: usize) -> Result<Self, Problem> {
+    pub(super) fn read(
+        name: &str,
+        mut fields: Fields,
+        text_bytes_max: usize,
+    ) -> Result<Self, Problem> {
         fields.are_among(fields_of(name))?;
         let fields = &mut fields;
         Ok(match name {
@@ -251,7 +266,10 @@ impl Words {
             Some(meta @ Value::Object(_)) => Some(meta.to_string()),
             Some(_) => return Err(invalid("meta", "an object")),
         };
-        if meta.as_ref().is_some_and(|meta| meta.len() > META_BYTES_MAX) {
+        if meta
+            .as_ref()
+            .is_some_and(|meta| meta.len() > META_BYTES_MAX)
+        {
             let most = format!("at most {META_BYTES_MAX} bytes of JSON without spaces");
             return Err(invalid("meta", most));
         }
@@ -286,10 +304,10 @@ impl Target {
         );
         match (user, room, connection) {
             (Some(user), None, None) => {
-                if (1..=USER_BYTES_MAX).contains(&user.len()) {
+                if (1..=USER_CHARACTERS_MAX).contains(&user.chars().count()) {
                     Ok(Self::User(user))
                 } else {
-                    let most = format!("1 to {USER_BYTES_MAX} bytes");
+                    let most = format!("1 to {USER_CHARACTERS_MAX} characters");
                     Err(invalid("user", most))
                 }
             }
@@ -331,9 +349,8 @@ fn close_of(fields: &mut Fields) -> Result<(CloseReason, Option<Box<str>>), Prob
     }
     let removed = CloseReason::Removed;
     let reason = match (code, &text) {
-        (None, None) => removed,
-        (None, Some(_)) => CloseReason::Asked(removed.code()),
-        (Some(code), _) => CloseReason::Asked(code),
+        (code, None) if code.unwrap_or(removed.code()) == removed.code() => removed,
+        (code, _) => CloseReason::Asked(code.unwrap_or(removed.code())),
     };
     let farewell = text.and_then(|text| reason.farewell(&text));
     Ok((reason, farewell))

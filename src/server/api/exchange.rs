@@ -107,9 +107,15 @@ mod tests {
         let whole = read_body(Full::new(Bytes::from("abc")), 3, second).await;
         assert_eq!(whole, Ok(Bytes::from("abc")));
         let long = read_body(Full::new(Bytes::from("abcd")), 3, second).await;
-        assert_eq!(long.map_err(|problem| problem.kind), Err(ProblemKind::BodyTooLong));
+        assert_eq!(
+            long.map_err(|problem| problem.kind),
+            Err(ProblemKind::BodyTooLong)
+        );
         let late = read_body(Endless, 3, second).await;
-        assert_eq!(late.map_err(|problem| problem.kind), Err(ProblemKind::BodyTimeout));
+        assert_eq!(
+            late.map_err(|problem| problem.kind),
+            Err(ProblemKind::BodyTimeout)
+        );
     }
 
     #[test]

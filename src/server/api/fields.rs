@@ -106,7 +106,9 @@ impl Fields {
                 }
                 // Where, and never what: the body may hold anything.
                 let (line, column) = (error.line(), error.column());
-                Err(not_json(format!("it ends or breaks at line {line}, column {column}")))
+                Err(not_json(format!(
+                    "it ends or breaks at line {line}, column {column}"
+                )))
             }
         }
     }
@@ -146,9 +148,10 @@ impl Fields {
         match (fields.next(), fields.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(missing(&known.join(" or "))),
-            (Some(_), Some((second, _))) => {
-                Err(invalid(&second, "in an object of its own: one command in each"))
-            }
+            (Some(_), Some((second, _))) => Err(invalid(
+                &second,
+                "in an object of its own: one command in each",
+            )),
         }
     }
 

@@ -70,7 +70,10 @@ impl Fleet {
                 let id = words.id.as_deref();
                 let Some((reach, members)) = published else {
                     complete(&mut answer, id, true);
-                    extend(&mut answer, json!({ "members": 0, "nodes": 0, "bridge": "none" }));
+                    extend(
+                        &mut answer,
+                        json!({ "members": 0, "nodes": 0, "bridge": "none" }),
+                    );
                     return answer;
                 };
                 complete(&mut answer, id, false);

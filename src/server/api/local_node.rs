@@ -114,7 +114,10 @@ impl LocalNode {
             self.window.forget(room.as_str(), id);
         }
         // With an order of all nodes they are given it when it comes back.
-        let members = self.broker.find(room).map_or(0, |room| room.members() as u64);
+        let members = self
+            .broker
+            .find(room)
+            .map_or(0, |room| room.members() as u64);
         Some((reach, members))
     }
 
@@ -200,7 +203,9 @@ impl LocalNode {
             tally.members += list.count as u64;
             for connection in list.connections {
                 if tally.listed.len() < self.members {
-                    tally.listed.push(self.listed(Author { worker, connection }));
+                    tally
+                        .listed
+                        .push(self.listed(Author { worker, connection }));
                 }
             }
         }

@@ -117,7 +117,13 @@ impl Api {
             requests,
             fleet: Fleet::new(
                 config,
-                LocalNode::new(config, sources.broker, sources.workers, sources.attendance, sources.clock),
+                LocalNode::new(
+                    config,
+                    sources.broker,
+                    sources.workers,
+                    sources.attendance,
+                    sources.clock,
+                ),
                 sources.bridge,
             ),
         }
@@ -201,7 +207,9 @@ impl Api {
     fn check_asker<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         if let Some(token) = &self.settings.token {
             let is_known = http::is_bearer(request.headers(), token);
-            return is_known.then_some(()).ok_or(ProblemKind::Unauthorized.into());
+            return is_known
+                .then_some(())
+                .ok_or(ProblemKind::Unauthorized.into());
         }
         // A loopback listener: a web page in a browser of this machine could reach it, by its address or by a name of
         // its own that points here (DNS rebinding).
@@ -285,7 +293,11 @@ fn check_query(query: &str, known: &[&str]) -> Result<(), Problem> {
             return Err(Problem::field(ProblemKind::Query, &name, detail));
         }
         if seen.contains(&name) {
-            return Err(Problem::field(ProblemKind::Query, &name, "it is given twice"));
+            return Err(Problem::field(
+                ProblemKind::Query,
+                &name,
+                "it is given twice",
+            ));
         }
         seen.push(name);
     }
@@ -321,3 +333,6 @@ fn status_label(status: StatusCode) -> &'static str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,6 +232,9 @@ mod tests {
     fn a_long_name_of_a_field_is_cut() {
         let problem = Problem::field(ProblemKind::UnknownField, &"é".repeat(5000), "no");
         let document = problem.within("commands.3").document();
-        assert_eq!(document["field"].as_str().map(|f| f.chars().count()), Some(75));
+        assert_eq!(
+            document["field"].as_str().map(|f| f.chars().count()),
+            Some(75)
+        );
     }
 }
