@@ -13,7 +13,7 @@ use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, EXIT_CONFIG, Flags};
 use supportal::config::load::Loader;
-use supportal::internal::{bridge, channels};
+use supportal::internal::{admin, bridge, channels};
 
 /// The real-time server for customer-support chat.
 #[derive(Parser)]
@@ -36,6 +36,8 @@ enum CliCommand {
         #[arg(long)]
         redis: bool,
     },
+    /// Has the running node read its settings again, by way of `admin.listen`.
+    Reload,
     /// Prints every setting with its source; secrets are hidden.
     Config {
         /// Form of the output.
@@ -88,8 +90,26 @@ pub(crate) fn read(
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => Action::Serve(loader),
         CliCommand::Check { redis } => Action::Once(Box::new(move || check(loader, redis))),
+        CliCommand::Reload => Action::Once(Box::new(move || reload(loader))),
         CliCommand::Config { format, default } => {
             Action::Once(Box::new(move || show(loader, format.into(), default)))
+        }
+    }
+}
+
+fn reload(loader: Loader) -> ExitCode {
+    let config = match loader.load() {
+        Ok(loaded) => loaded.config,
+        Err(error) => return refuse(&error),
+    };
+    match admin::ask::reload(&config) {
+        Ok((true, text)) => print(&format!("{text}\n")),
+        Ok((false, text)) => fail(&text),
+        Err(error) => {
+            let address = config.admin.listen;
+            fail(&format!(
+                "no node answers at {address} (admin.listen): {error}"
+            ))
         }
     }
 }

@@ -6,6 +6,8 @@
 //! nothing but the text of timestamps.
 
 use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[expect(
@@ -104,6 +106,32 @@ impl Clock {
                 (SIMULATED_START + elapsed.as_secs(), elapsed.subsec_micros())
             }
         }
+    }
+}
+
+/// A time span that may change while others go by it.
+#[derive(Clone, Debug)]
+pub struct SharedDuration(Arc<AtomicU64>);
+
+impl SharedDuration {
+    /// This span, in whole milliseconds.
+    #[must_use]
+    pub fn new(span: Duration) -> Self {
+        let shared = Self(Arc::default());
+        shared.set(span);
+        shared
+    }
+
+    /// The span by now.
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Changes it for everybody.
+    pub fn set(&self, span: Duration) {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(millis, Ordering::Relaxed);
     }
 }
 

@@ -216,6 +216,9 @@ pub use name::RoomName;
 /// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.
 #[doc(hidden)]
 pub mod internal {
+    pub mod admin {
+        pub use crate::admin::ask;
+    }
     pub mod bridge {
         pub use crate::bridge::Bridge;
         pub use crate::bridge::origins::Origins;

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
-use supportal::config::load::Loaded;
+use supportal::config::load::{Loaded, Loader};
 use supportal::internal::telemetry;
 use supportal::node::{self, Server, Signals};
 use tracing::{error, info, warn};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    let loaded = match loader.load() {
+    let loaded = match loader.clone().load() {
         Ok(loaded) => loaded,
         Err(error) => return cli::refuse(&error),
     };
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return cli::fail(&chain(&error)),
     };
-    match start(&loaded, signals) {
+    match start(&loaded, loader, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", chain(&error));
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(loaded: &Loaded, signals: Signals) -> Result<(), node::Error> {
+fn start(loaded: &Loaded, loader: Loader, signals: Signals) -> Result<(), node::Error> {
     let facts = MachineFacts::gather();
     let config = facts.resolve(&loaded.config);
     let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
@@ -62,7 +62,18 @@ fn start(loaded: &Loaded, signals: Signals) -> Result<(), node::Error> {
             info!("{text}");
         }
     }
-    Server::builder().config(config).serve(signals)
+    Server::builder()
+        .config(config)
+        .reload(move || {
+            let Loaded {
+                config, warnings, ..
+            } = loader.clone().load()?;
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            Ok(config)
+        })
+        .serve(signals)
 }
 
 /// An error with its causes: the one place that joins them.

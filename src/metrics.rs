@@ -82,6 +82,8 @@ pub struct Metrics {
     pub writes: Counter,
     /// Panics contained to one connection or prompt.
     pub panics: Counter,
+    /// Times that settings were read again, by outcome.
+    pub reloads: Labelled,
     /// Prompts to the assistant, by outcome.
     pub prompts: Labelled,
     /// Does the way over this Redis work, proven by a canary?
@@ -201,6 +203,7 @@ impl Metrics {
             bytes_written: table.bytes("written", "Bytes written to WebSocket connections"),
             writes: table.counter("writes", "Write system calls on WebSocket connections"),
             panics: table.counter("panics", "Panics contained to one connection or prompt"),
+            reloads: table.labelled("reloads", "outcome", "Times that settings were read again while the node ran, by outcome: `taken` or `refused`"),
             prompts: table.labelled("prompts", "outcome", "Prompts to the assistant, by outcome"),
             bridge_up: table.gauges("bridge_up", "link", "1 while a canary comes back over this Redis in time, by its place in bridge.urls"),
             bridge_changes: table.labelled("bridge_changes", "state", "Changes of a Redis between up and down, by the new state"),

@@ -4,6 +4,7 @@
 //! name (ASCII letters, digits, `-`, `_`, `.`, fewer than 100 characters; channels 4.3
 //! `layers.py`), so a bridge may use it as it is, and no user text can reach a Redis pattern.
 
+use compact_str::{CompactString, format_compact};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -92,19 +93,14 @@ pub fn is_uuid(text: &str) -> bool {
 
 /// The name of a room. At most 99 bytes, a legal Channels group name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomName(Box<str>);
+pub struct RoomName(CompactString);
 
 impl RoomName {
     /// The room of a chat, or `None` if an id breaks its rule.
     #[must_use]
     pub fn chat(business_id: &str, session_id: &str) -> Option<Self> {
-        (is_business_id(business_id) && is_session_id(session_id)).then(|| {
-            Self(
-                ["chat_", business_id, "_", session_id]
-                    .concat()
-                    .into_boxed_str(),
-            )
-        })
+        (is_business_id(business_id) && is_session_id(session_id))
+            .then(|| Self(format_compact!("chat_{business_id}_{session_id}")))
     }
 
     /// The room of a path that is no chat's: its segments, decoded, with dots between them, so that no two paths
@@ -153,7 +149,7 @@ impl RoomName {
     #[must_use]
     pub fn tag(&self) -> String {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        format!("{:08x}", KEY.hash_one(&self.0) >> 32)
+        format!("{:08x}", KEY.hash_one(self.as_str()) >> 32)
     }
 
     /// The business id within the name; empty for a room that is no chat's.

@@ -9,13 +9,14 @@ use crate::config::{LogFormat, LogSettings};
 use parking_lot::{Condvar, Mutex};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 /// Most bytes of lines waiting; about 5,000 lines. As many again may be in the writer's hands.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
@@ -61,16 +62,33 @@ impl Drop for Guard {
     }
 }
 
+/// The levels of the process, once it logs.
+static LEVELS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+fn levels_of(level: &str) -> Result<Targets, Error> {
+    let levels = level.replace(' ', "").parse();
+    levels.map_err(|_unclear| Error::Level(level.to_owned()))
+}
+
+/// Logs by these levels from now on, if this process logs.
+///
+/// # Errors
+/// When the levels are not understood.
+pub fn set_levels(level: &str) -> Result<(), Error> {
+    let levels = levels_of(level)?;
+    if let Some(handle) = LEVELS.get() {
+        // This fails only once the subscriber is gone, which lives as long as the process.
+        drop(handle.reload(levels));
+    }
+    Ok(())
+}
+
 /// Starts logging for the process.
 ///
 /// # Errors
 /// When the levels are not understood, or logging was already started.
 pub fn init(log: &LogSettings) -> Result<Guard, Error> {
-    let levels: Targets = log
-        .level
-        .replace(' ', "")
-        .parse()
-        .map_err(|_unclear| Error::Level(log.level.clone()))?;
+    let levels = levels_of(&log.level)?;
     let is_terminal = io::stderr().is_terminal();
     let is_colored = is_terminal && log.format == LogFormat::Text;
     let form = match log.format {
@@ -81,12 +99,15 @@ pub fn init(log: &LogSettings) -> Result<Guard, Error> {
     let lines = Arc::new(LineQueue::new(form));
     spawn_writer(Arc::clone(&lines), io::stderr()).map_err(Error::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(Sink(Arc::clone(&lines)));
+    let (levels, handle) = reload::Layer::new(levels);
     let registry = tracing_subscriber::registry().with(levels);
     match log.format {
         LogFormat::Text => registry.with(layer.with_ansi(is_colored)).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .map_err(Error::Twice)?;
+    // The first, as a second start was refused just above.
+    let _first = LEVELS.set(handle);
     std::panic::set_hook(Box::new(log_panic));
     Ok(Guard { lines })
 }

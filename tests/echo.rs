@@ -51,3 +51,17 @@ fn other_routes_do_not_exist_when_routes_are_declared() {
         .expect_err("only /echo is declared");
     assert_eq!(refusal.status, 404);
 }
+
+#[test]
+fn the_chat_of_the_package_does_not_exist_either_when_other_routes_are_declared() {
+    let gateway = Gateway::start_with_toml(
+        "[chat]\ndialect = \"django\"\n\n[[routes]]\npath = \"/echo\"\nhandler = \"echo\"\n",
+    );
+    for path in ["/ws/chat/1/a/", "/ws/chat/007/a%20b/"] {
+        let refusal = gateway.try_connect(path).expect_err(path);
+        assert_eq!(refusal.status, 404, "{path}");
+    }
+    let mut client = gateway.connect("/echo");
+    client.send_text("a");
+    assert_eq!(client.receive(), Frame::Text("a".to_owned()));
+}

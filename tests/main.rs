@@ -58,6 +58,8 @@ mod regression; // faults that were found in the running server
 #[cfg(test)]
 mod relay; // members see each other's messages as they came
 #[cfg(test)]
+mod reload; // settings read again while a server runs
+#[cfg(test)]
 mod shutdown; // SIGTERM, notice, grace, restart
 #[cfg(test)]
 mod signals; // every signal, at every moment

@@ -5,7 +5,6 @@
     reason = "the generator measures real time; everything else takes it as an argument"
 )]
 
-use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// Nanoseconds in a second.
@@ -27,30 +26,10 @@ impl Clock {
         }
     }
 
-    /// The zero of this clock on the clock that all processes of the machine share.
-    pub(crate) fn epoch(&self) -> u64 {
-        shared().saturating_sub(self.now())
-    }
-
-    /// A clock whose zero is another process's: what one of them writes into a message, the other can subtract.
-    pub(crate) fn since(epoch: u64) -> Self {
-        let now = Instant::now();
-        let past = Duration::from_nanos(shared().saturating_sub(epoch));
-        Self {
-            start: now.checked_sub(past).unwrap_or(now),
-        }
-    }
-
     /// Nanoseconds since the start.
     pub(crate) fn now(&self) -> u64 {
         nanos(self.start.elapsed())
     }
-}
-
-/// Nanoseconds of the machine's monotonic clock.
-fn shared() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec as u64 * SECOND + time.tv_nsec as u64
 }
 
 /// A duration in nanoseconds, at most 584 years.
@@ -82,19 +61,4 @@ pub(crate) fn until(longest: u64, look: Duration, mut is_so: impl FnMut() -> boo
         pause(look);
     }
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_clocks_with_one_epoch_tell_the_same_time() {
-        let first = Clock::start();
-        pause(Duration::from_millis(2));
-        let second = Clock::since(first.epoch());
-        let (a, b, c) = (first.now(), second.now(), first.now());
-        let tolerance = MILLISECOND;
-        assert!(a <= b + tolerance && b <= c + tolerance, "{a} {b} {c}");
-    }
 }

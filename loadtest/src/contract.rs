@@ -1,8 +1,6 @@
 //! What a server speaks inside its frames: the chat contract as it is, or wrapped in Socket.IO's packets (`peers/README.md` has the bytes).
 //! In Socket.IO a first digit is the type of Engine.IO's packet, a second that of Socket.IO's.
 
-use serde::{Deserialize, Serialize};
-
 /// The transport Engine.IO must be told about; without it its answer is 400.
 const QUERY: &str = "EIO=4&transport=websocket";
 /// Before a command or an event.
@@ -15,8 +13,7 @@ pub(crate) const CONNECT: &[u8] = b"40";
 pub(crate) const PONG: &[u8] = b"3";
 
 /// How a chat frame travels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Contract {
     /// As one text frame of JSON.
     #[default]

@@ -309,9 +309,8 @@ impl Engine {
         if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let (first, sources) = (target.first_source, target.sources);
-        if first + sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
-            let source = Ipv4Addr::from_bits(0x7F00_0001 + first + self.attempts % sources);
+        if target.sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
+            let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % target.sources);
             socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
         }
         match socket.connect(&address.into()) {

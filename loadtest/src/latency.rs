@@ -1,7 +1,7 @@
 //! Histograms of nanoseconds, and the percentiles a report shows of them.
 
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
 use std::ops::{AddAssign, Deref, DerefMut};
 
 /// Longest latency told apart: a minute and a half, beyond the longest expiry in use.
@@ -51,24 +51,6 @@ impl Times {
             0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0,
         ];
         POINTS.map(|p| (p, self.millis(p / 100.0))).to_vec()
-    }
-}
-
-/// The pairs of value and count that were recorded: exact, and as short as it is sparse.
-impl Serialize for Times {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let values = self.iter_recorded();
-        serializer.collect_seq(values.map(|v| (v.value_iterated_to(), v.count_at_value())))
-    }
-}
-
-impl<'de> Deserialize<'de> for Times {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut times = Self::default();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            times.saturating_record_n(value, count);
-        }
-        Ok(times)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::plan::{Drive, Group, Storm};
 use crate::traffic::Notice;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::Range;
 
 /// A closed loop that waits longer than this for its own message starts anew.
 const STALL: u64 = 5 * SECOND;
@@ -30,7 +29,6 @@ struct RoomLoop {
 pub(crate) struct Crowd {
     group: Group,
     number: usize,
-    shared: Vec<u32>,
     /// Connections; where a Python process speaks, rooms.
     publishers: Vec<usize>,
     loops: Vec<RoomLoop>,
@@ -46,25 +44,16 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Makes the rooms and asks for the connections of `part`, numbered room by room.
-    pub(crate) fn open(
-        group: Group,
-        part: &Range<usize>,
-        number: usize,
-        engine: &mut Engine,
-    ) -> Self {
-        let group = group.with_rates_of(part);
+    /// Makes the rooms and asks for the connections.
+    pub(crate) fn open(group: Group, number: usize, engine: &mut Engine) -> Self {
         let first = engine.traffic.rooms.len() as u32;
         let mut people = group.leaving.map(|leaving| People::new(leaving, number));
-        for at in 0..group.rooms {
-            let start = at * group.members;
-            let ours = part.start.max(start)..part.end.min(start + group.members);
-            // Rooms of other processes only keep their numbers.
-            let room = engine.add_room(if ours.is_empty() { 0 } else { group.publishers });
+        for _ in 0..group.rooms {
+            let room = engine.add_room(group.publishers);
             if let Some(room) = engine.traffic.rooms.last_mut() {
                 room.background = group.background;
             }
-            for member in ours.map(|place| place - start) {
+            for member in 0..group.members {
                 let slot = u16::try_from(member)
                     .ok()
                     .filter(|_| member < group.publishers && !group.spoken);
@@ -83,12 +72,9 @@ impl Crowd {
         }
         let voices = first as usize..first as usize + group.rooms;
         let voices = if group.spoken { voices } else { 0..0 };
-        let shared = group.rooms_shared(part);
-        let shared = shared.into_iter().map(|room| first + room as u32).collect();
         Self {
             group,
             number,
-            shared,
             publishers: voices.collect(),
             people,
             ..Self::default()
@@ -350,11 +336,6 @@ impl Crowd {
             Drive::Once | Drive::Closed { .. } | Drive::Whole { .. } => u64::MAX,
         }
     }
-
-    /// Rooms that have members in other processes, too.
-    pub(crate) fn shared(&self) -> &[u32] {
-        &self.shared
-    }
 }
 
 /// The short lives.
@@ -362,7 +343,6 @@ impl Crowd {
 pub(crate) struct Lives {
     storm: Storm,
     number: usize,
-    rooms: Vec<u32>,
     /// Rooms whose life has ended.
     waiting: Vec<u32>,
     publishing: bool,
@@ -371,22 +351,12 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    /// Makes the rooms of these lanes; nobody connects before [`Lives::start`].
-    pub(crate) fn open(
-        mut storm: Storm,
-        lanes: &Range<usize>,
-        number: usize,
-        engine: &mut Engine,
-    ) -> Self {
-        storm.rate *= lanes.len() as f64 / storm.lanes.max(1) as f64;
-        let all: Vec<u32> = (0..storm.lanes).map(|_| engine.add_room(1)).collect();
-        let rooms = all.get(lanes.clone()).unwrap_or_default().to_vec();
-        let waiting = rooms.clone();
+    /// Makes the rooms of the lanes; nobody connects before [`Lives::start`].
+    pub(crate) fn open(storm: Storm, number: usize, engine: &mut Engine) -> Self {
         Self {
             storm,
             number,
-            rooms,
-            waiting,
+            waiting: (0..storm.lanes).map(|_| engine.add_room(1)).collect(),
             publishing: false,
             next: 0,
             ended: 0,
@@ -405,7 +375,7 @@ impl Lives {
 
     /// Lives not ended.
     pub(crate) fn living(&self) -> usize {
-        self.rooms.len() - self.waiting.len()
+        self.storm.lanes - self.waiting.len()
     }
 
     /// Starts lives that are due.

@@ -13,7 +13,6 @@ mod compare;
 mod contract;
 mod deploy;
 mod engine;
-mod fleet;
 mod floor;
 mod handshake;
 mod html;
@@ -31,7 +30,6 @@ mod report;
 mod run;
 mod scenario;
 mod server;
-mod share;
 mod speaker;
 mod sweep;
 mod tally;
@@ -48,18 +46,15 @@ use clap::Parser;
 use cli::{Cli, ClientKind, Command, Options};
 use plan::Plan;
 use report::{exit_code, write_json};
-use run::{Desk, Link, Observer, Run, Task};
-use share::Share;
+use run::{Observer, Run};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use target::{Target, target};
+use target::target;
 
-/// Connections one source address serves: below the smallest default range of local ports (28,232).
-const PORTS_PER_SOURCE: usize = 20_000;
-/// Between the seeds of two processes: far apart for any seed (2^64 divided by the golden ratio).
-const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Descriptors of this process besides its connections.
+const DESCRIPTORS_SPARE: usize = 64;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -90,14 +85,11 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         command,
         mut options,
     } = cli;
-    // Best effort: the shares below says what is missing.
+    // Best effort: what is missing is said below.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
         floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
-    }
-    if matches!(command, Command::Part) {
-        return part();
     }
     let stop = stop_flag()?;
     if let Command::Compare(args) = &command {
@@ -110,8 +102,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         return across_nodes(args, &options, stop);
     }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
-    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    let shares = share::shares(&plan, options.processes, descriptors)?;
+    check_descriptors(&plan, usize::try_from(descriptors).unwrap_or(usize::MAX))?;
     if let Command::Deploy(args) = &command
         && args.client == ClientKind::Both
     {
@@ -121,7 +112,7 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         Command::Deploy(args) => Some(deploy::prepare(args, &mut options)?),
         _ => None,
     };
-    let report = one_run(&command, plan, shares, &options, restart, stop)?;
+    let report = one_run(&command, plan, &options, restart, stop)?;
     print(&report.text());
     report.files(&options)
 }
@@ -156,11 +147,10 @@ fn both_clients(plan: &Plan, options: &Options) -> Result<ExitCode, String> {
     Ok(exit_code(is_good))
 }
 
-/// One scenario against one server, from this process or from as many as there are shares.
+/// One scenario against one server.
 fn one_run(
     command: &Command,
     plan: Plan,
-    shares: Vec<Share>,
     options: &Options,
     restart: Option<run::Restart>,
     stop: Arc<AtomicBool>,
@@ -176,58 +166,23 @@ fn one_run(
     let observer = Observer::new(&plan, options, pids, soak, restart);
     let planned = plan.duration.as_secs_f64();
     let stopped = Arc::clone(&stop);
-    let clock = clock::Clock::start();
-    let mut tasks = tasks(&plan, shares, options, &clock)?;
-    let report = if tasks.len() > 1 {
-        fleet::run(tasks, observer, clock, stop)
-    } else {
-        let task = tasks.pop().ok_or("nothing to do")?;
-        let desk = Desk::Alone(Box::new(observer));
-        Run::new(task, clock, desk, stop).and_then(Run::report)
-    };
-    let report = report.map_err(|error| error.to_string())?;
+    let target = target(options, plan.connections())?;
+    let run = Run::new(plan, target, options, observer, stop);
+    let report = run.and_then(Run::run).map_err(|error| error.to_string())?;
     Ok(report.unless_stopped(&stopped, planned))
 }
 
-/// What each process is to do. Their source addresses differ, and what they draw at random does.
-fn tasks(
-    plan: &Plan,
-    shares: Vec<Share>,
-    options: &Options,
-    clock: &clock::Clock,
-) -> Result<Vec<Task>, String> {
-    let target = target(options)?;
-    let processes = u32::try_from(shares.len()).unwrap_or(1).max(1);
-    let mut first_source = 0;
-    let mut seed = options.seed;
-    let tasks = shares.into_iter().map(|share| {
-        let needed = u32::try_from(share.connections() / PORTS_PER_SOURCE + 1).unwrap_or(1);
-        let asked = options.sources.map(|all| all / processes);
-        let target = Target {
-            sources: asked.unwrap_or(needed).clamp(1, 250),
-            first_source,
-            ..target.clone()
-        };
-        first_source += target.sources;
-        let task = Task {
-            seed,
-            ..Task::new(plan, share, target, options, clock)
-        };
-        seed = seed.wrapping_add(SEED_STEP);
-        task
-    });
-    Ok(tasks.collect())
-}
-
-/// A share of a run, for the process on the other end of standard input and output.
-fn part() -> Result<ExitCode, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (link, voice, task) = Link::open(Arc::clone(&stop)).map_err(|error| error.to_string())?;
-    let clock = clock::Clock::since(task.epoch);
-    let run = Run::new(task, clock, Desk::Linked(link), stop).and_then(Run::run);
-    voice.finish(run.as_ref().err());
-    // The coordinator reports the fault.
-    Ok(exit_code(run.is_ok()))
+/// Refuses more connections than this process may have descriptors.
+fn check_descriptors(plan: &Plan, limit: usize) -> Result<(), String> {
+    let connections = plan.connections();
+    let needed = connections + DESCRIPTORS_SPARE;
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(format!(
+        "{connections} connections need {needed} descriptors, but the limit is {limit}; \
+         raise it (ulimit -n) or ask for fewer connections (--connections)"
+    ))
 }
 
 /// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.

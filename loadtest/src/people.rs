@@ -1,10 +1,10 @@
 //! People who lose their connection, or leave, and come back: who leaves when, how each kind of client returns, and what that cost.
 
-use crate::clock::SECOND;
+use crate::clock::{SECOND, seconds};
 use crate::engine::{Engine, Wanted};
-use crate::latency::Times;
+use crate::latency::{Latency, Times};
 use crate::plan::{Comeback, Leaving};
-use crate::report::{Comings, Returned};
+use crate::report::{Comings, Returns};
 use crate::traffic::Ending;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -235,7 +235,7 @@ impl People {
     }
 
     /// What was counted.
-    pub(crate) fn returned(&self) -> Returned {
+    pub(crate) fn returns(&self) -> Returns {
         let count =
             |want: &dyn Fn(&Person) -> bool| self.persons.iter().filter(|p| want(p)).count();
         let live: u32 = self.persons.iter().map(|p| p.live.saturating_sub(1)).sum();
@@ -246,11 +246,10 @@ impl People {
             extra_sockets: live as usize,
             ..self.counts
         };
-        Returned {
+        Returns {
             counts,
-            away: self.away.clone(),
-            first_loss: self.first_loss,
-            last_back: self.last_back,
+            away: Latency::of(&self.away),
+            all_back_seconds: seconds(self.last_back.saturating_sub(self.first_loss)),
             may_give_up: self.leaving.comeback == Comeback::Stock,
         }
     }

@@ -1,11 +1,10 @@
 //! What a scenario consists of: groups of rooms with a way to publish, and a storm of short lives. The driver runs any mix.
 
 use crate::clock::{MILLISECOND, SECOND, nanos};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How a group publishes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) enum Drive {
     /// Not at all; once in the middle of the measurement everybody says one thing.
     #[default]
@@ -33,7 +32,7 @@ pub(crate) enum Drive {
 }
 
 /// How people come back. Times in nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Comeback {
     /// As the stock page does: after 3 s, five times, and twice at once after an error.
     #[default]
@@ -59,7 +58,7 @@ pub(crate) const JITTER: Comeback = Comeback::Jitter {
 };
 
 /// Connections that end and people who come back.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Leaving {
     /// Connections we end, a second.
     pub(crate) rate: f64,
@@ -70,7 +69,7 @@ pub(crate) struct Leaving {
 }
 
 /// Rooms of one kind.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
     pub(crate) rooms: usize,
     /// Members of each.
@@ -120,7 +119,7 @@ impl Group {
 }
 
 /// Connections that come and go.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Storm {
     /// How many live at the same time.
     pub(crate) lanes: usize,
@@ -131,7 +130,7 @@ pub(crate) struct Storm {
 }
 
 /// A scenario, ready to run.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) groups: Vec<Group>,

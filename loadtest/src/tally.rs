@@ -1,11 +1,11 @@
-//! Counts that several processes add up.
+//! Counts by cause.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ops::{AddAssign, Deref};
+use std::ops::Deref;
 
 /// Occurrences by cause.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally(BTreeMap<String, u64>);
 
 impl Tally {
@@ -22,24 +22,3 @@ impl Deref for Tally {
         &self.0
     }
 }
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        for (why, number) in other.0 {
-            *self.0.entry(why).or_default() += number;
-        }
-    }
-}
-
-/// `+=` field by field; one that is left out does not compile.
-macro_rules! sum_of {
-    ($name:ident: $($field:ident)+) => {
-        impl std::ops::AddAssign for $name {
-            fn add_assign(&mut self, other: Self) {
-                let Self { $($field),+ } = other;
-                $(self.$field += $field;)+
-            }
-        }
-    };
-}
-pub(crate) use sum_of;

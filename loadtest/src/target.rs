@@ -4,8 +4,11 @@ use crate::cli::Options;
 use crate::server::PATH;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+/// Connections one source address serves: below the smallest default range of local ports (28,232).
+const PORTS_PER_SOURCE: usize = 20_000;
+
 /// Where to connect, and as whom.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
@@ -19,12 +22,11 @@ pub(crate) struct Target {
     pub(crate) lines: String,
     /// Loopback source addresses to rotate; the first one alone leaves the choice to the kernel.
     pub(crate) sources: u32,
-    /// Source addresses before them, which other processes use.
-    pub(crate) first_source: u32,
 }
 
-/// Resolves `--url` and refuses what is not on this machine.
-pub(crate) fn target(options: &Options) -> Result<Target, String> {
+/// Resolves `--url` for so many connections, and refuses what is not on this machine.
+/// Errors: Text that says what is wrong.
+pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, String> {
     let url = &options.url;
     let rest = url
         .strip_prefix("ws://")
@@ -46,6 +48,7 @@ pub(crate) fn target(options: &Options) -> Result<Target, String> {
              If it is yours, say so with --i-own-this-server"
         ));
     }
+    let needed = u32::try_from(connections / PORTS_PER_SOURCE + 1).unwrap_or(1);
     let lines = options.header.iter().map(|line| format!("{line}\r\n"));
     Ok(Target {
         address,
@@ -54,7 +57,6 @@ pub(crate) fn target(options: &Options) -> Result<Target, String> {
         business: options.business.clone(),
         run: (std::process::id() ^ options.seed as u32) as u16,
         lines: lines.collect(),
-        sources: 1,
-        first_source: 0,
+        sources: options.sources.unwrap_or(needed).clamp(1, 250),
     })
 }

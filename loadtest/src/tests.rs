@@ -1,7 +1,7 @@
 //! The whole harness against its own floor: good runs are good, and a server that loses or repeats one frame in a thousand is caught.
 
 use crate::cli::{Cli, Command};
-use crate::{one_run, report::Report, scenario, share::shares};
+use crate::{check_descriptors, one_run, report::Report, scenario};
 use clap::Parser;
 use std::net::TcpListener;
 use std::sync::{Arc, atomic::AtomicBool};
@@ -33,8 +33,7 @@ fn until(floor: &str, scenario: &str, stop: Arc<AtomicBool>) -> Report {
     let flags = format!("loadtest {scenario} --url ws://{address} -d 300ms --warmup 100ms");
     let cli = Cli::parse_from(flags.split_whitespace());
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
-    let shares = shares(&plan, Some(1), 20_000).unwrap();
-    one_run(&cli.command, plan, shares, &cli.options, None, stop).unwrap()
+    one_run(&cli.command, plan, &cli.options, None, stop).unwrap()
 }
 
 #[test]
@@ -59,6 +58,15 @@ fn an_interrupted_run_is_not_judged() {
     let whole = until("", "echo -c 2", Arc::new(AtomicBool::new(false)));
     assert_eq!(whole.interrupted, None);
     assert!(whole.text().contains("verdict"), "{}", whole.text());
+}
+
+#[test]
+fn what_the_limit_of_descriptors_does_not_allow_is_refused_before_it_begins() {
+    let cli = Cli::parse_from(["loadtest", "echo", "-c", "1000"]);
+    let plan = scenario::plan(&cli.command, &cli.options).unwrap();
+    assert_eq!(check_descriptors(&plan, 1064), Ok(()));
+    let why = check_descriptors(&plan, 1063).unwrap_err();
+    assert!(why.contains("1064 descriptors") && why.contains("ulimit -n"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::contract::Contract;
 use crate::latency::Times;
 use crate::message::{Marker, Message};
-use crate::tally::{Tally, sum_of};
+use crate::tally::Tally;
 use crate::verify::{Counts, Fit, Verify};
 use std::collections::HashSet;
 
@@ -65,7 +65,7 @@ pub(crate) enum Notice {
 }
 
 /// Counts besides verification.
-#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, Clone, serde::Serialize)]
 pub(crate) struct Totals {
     pub(crate) published: u64,
     /// Frames that carry no message of this run: welcomes, assistants.
@@ -104,9 +104,6 @@ impl Totals {
         maps.iter().flat_map(|map| map.values()).sum()
     }
 }
-
-sum_of!(Totals: published unpublished_frames opened stalls not_sent bytes_in bytes_out errors refused closed expected_ends
-    parted_under_way parted_unsure parted_holes nobody_there slow_closed);
 
 /// What arrives on other nodes than the publisher's.
 #[derive(Debug, Default)]

@@ -9,6 +9,9 @@
 //!   without members.
 //! - `GET /history?room=chat_1_abc[&limit=50]`: JSON: the newest messages of a room, from Redis; on any
 //!   node.
+//! - `POST /reload`: settings are read again, as at SIGHUP; JSON: the keys that have changed, and those that wait for
+//!   the next start; 409 with what is wrong with them, and nothing changes. Without `admin.token` from this machine
+//!   alone, and from no page.
 //!
 //! With `admin.token` set every path but `/live` and `/ready` asks for it as a bearer token. A request for a host
 //! that is not ours is refused with 421: a page elsewhere may have its name point at this machine and read what is
@@ -17,15 +20,17 @@
 //! Bounded by [`CONNECTIONS_MAX`] in number and by [`Timeouts`] in time. One connection more is answered once and
 //! closed, and of as many such the oldest gives way: a probe is answered whoever holds the others.
 
+pub mod ask;
 mod health;
 mod history;
 mod host;
 mod ledger;
 mod metrics;
+mod reload;
 mod reply;
 mod sources;
 
-pub use sources::Sources;
+pub use sources::{Reload, Sources};
 
 use crate::config::Config;
 use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
@@ -40,12 +45,15 @@ use reply::{TEXT, json, reply};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+
+/// Where settings are read again.
+const RELOAD: &str = "/reload";
 
 /// Most connections: scrapers and operators, not clients. As many again are answered once each and closed, so
 /// that a probe never finds the listener full.
@@ -134,8 +142,9 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
     let timeouts = Timeouts::new(config);
     let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
     let (sources, is_brief) = (&sources, place.is_none());
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let answer = |request| async move {
-        let mut response = answer(sources, &request).await;
+        let mut response = answer(sources, &request, peer).await;
         if is_brief {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -166,16 +175,27 @@ fn refuse(sources: &Sources, request: &Request<Incoming>) -> Option<Response<Ful
         }
         Ok(_ours) => {}
     }
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    let (is_allowed, advice, allowed) = match (request.uri().path(), request.method()) {
+        (RELOAD, method) => (*method == Method::POST, "use POST\n", "POST"),
+        (_, method) => {
+            let is_allowed = matches!(*method, Method::GET | Method::HEAD);
+            (is_allowed, "use GET\n", "GET, HEAD")
+        }
+    };
+    if is_allowed {
         return None;
     }
-    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n");
-    let allowed = HeaderValue::from_static("GET, HEAD");
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, advice);
+    let allowed = HeaderValue::from_static(allowed);
     response.headers_mut().insert(ALLOW, allowed);
     Some(response)
 }
 
-async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    sources: &Sources,
+    request: &Request<Incoming>,
+    peer: Option<IpAddr>,
+) -> Response<Full<Bytes>> {
     if let Some(refusal) = refuse(sources, request) {
         return refusal;
     }
@@ -225,11 +245,17 @@ async fn answer(sources: &Sources, request: &Request<Incoming>) -> Response<Full
             response
         }
         "/ledger" => ledger::answer(sources, request.uri().query()).await,
+        RELOAD if !reload::may_change(sources, request, peer) => reply(
+            StatusCode::FORBIDDEN,
+            TEXT,
+            "set admin.token, or ask from this machine and from no page\n",
+        ),
+        RELOAD => reload::answer(sources).await,
         "/history" => history::answer(sources, request.uri().query()).await,
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "live ready health metrics ledger history\n",
+            "live ready health metrics ledger history reload\n",
         ),
     }
 }

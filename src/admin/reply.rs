@@ -24,5 +24,10 @@ pub(super) fn reply(
 
 /// A document as the answer.
 pub(super) fn json(document: &Value) -> Response<Full<Bytes>> {
-    reply(StatusCode::OK, JSON, format!("{document:#}\n"))
+    json_with(StatusCode::OK, document)
+}
+
+/// The same with another status.
+pub(super) fn json_with(status: StatusCode, document: &Value) -> Response<Full<Bytes>> {
+    reply(status, JSON, format!("{document:#}\n"))
 }

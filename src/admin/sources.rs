@@ -5,14 +5,17 @@ use crate::bridge::Bridge;
 use crate::broker::Broker;
 use crate::channels::Layer;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Changes, Config, problem};
 use crate::metrics::Metrics;
 use crate::worker::Workers;
+use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Reads settings again: what has changed, or what is wrong with them.
+pub type Reload = Arc<dyn Fn() -> Result<Changes, problem::Error> + Send + Sync>;
+
 /// What the operator is answered from.
-#[derive(Debug)]
 pub struct Sources {
     /// Settings.
     pub config: Arc<Config>,
@@ -30,8 +33,16 @@ pub struct Sources {
     pub bridge: Option<Arc<Bridge>>,
     /// The way to Django, if there is one.
     pub channels: Option<Arc<Layer>>,
+    /// Has settings read again, if anybody knows how.
+    pub reload: Option<Reload>,
     /// True from the first moment of a drain: this node is not ready for more.
     pub draining: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
 }
 
 impl Sources {

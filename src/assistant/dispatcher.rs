@@ -162,7 +162,8 @@ impl Dispatcher {
         let Some(desk) = &self.0 else {
             return Asked::Off;
         };
-        if let Err(prompt) = desk.state.lock().take_in(prompt, desk.limits) {
+        let refused = desk.state.lock().take_in(prompt, desk.limits);
+        if let Some(prompt) = refused {
             return Asked::Busy(prompt);
         }
         desk.start_ready();
@@ -203,7 +204,8 @@ impl Dispatcher {
 }
 
 impl DeskState {
-    fn take_in(&mut self, prompt: Prompt, limits: DeskLimits) -> Result<(), Prompt> {
+    /// The prompt itself, if there is no room for it.
+    fn take_in(&mut self, prompt: Prompt, limits: DeskLimits) -> Option<Prompt> {
         let open = usize::try_from(self.counts.open).unwrap_or(usize::MAX);
         let in_room = self
             .rooms
@@ -212,7 +214,7 @@ impl DeskState {
         // The first one does not count as waiting, even if no place is free for it yet.
         if self.closed || open >= limits.prompts || in_room > limits.prompts_per_room {
             self.counts.busy += 1;
-            return Err(prompt);
+            return Some(prompt);
         }
         self.counts.accepted += 1;
         self.counts.open += 1;
@@ -221,7 +223,7 @@ impl DeskState {
         }
         let room = self.rooms.entry(prompt.room.clone()).or_default();
         room.waiting.push_back(prompt);
-        Ok(())
+        None
     }
 
     fn next(&mut self, concurrency: usize) -> Option<Prompt> {

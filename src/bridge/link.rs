@@ -6,7 +6,7 @@ use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
 use super::roll::{Company, nodes_channel};
-use crate::clock::Clock;
+use crate::clock::{Clock, SharedDuration};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
@@ -56,7 +56,7 @@ pub(super) struct RedisLink {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// `queue.expiry`: nothing from another node is kept for longer.
-    pub(super) expiry: Duration,
+    pub(super) expiry: SharedDuration,
     pub(super) timeout: Duration,
     pub(super) health: LinkHealth,
 }
@@ -88,7 +88,7 @@ impl RedisLink {
             node: boot.node,
             clock,
             metrics: Arc::clone(metrics),
-            expiry: config.queue.expiry,
+            expiry: SharedDuration::new(config.queue.expiry),
             timeout: settings.command_timeout,
             health: LinkHealth::new(("link", label), up, took, clock),
         }

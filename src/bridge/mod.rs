@@ -84,6 +84,13 @@ pub struct Bridge {
 }
 
 impl Bridge {
+    /// Nothing from another node is kept for longer from now on: `queue.expiry`.
+    pub fn set_expiry(&self, expiry: Duration) {
+        for link in self.links.iter() {
+            link.link.expiry.set(expiry);
+        }
+    }
+
     /// The bridge of the configuration, `None` if its mode is `off`. Nothing runs yet: the broker
     /// needs the [`Bridge::uplink`] first.
     ///

@@ -26,7 +26,8 @@ use std::sync::Arc;
 /// logged; nothing else notices.
 pub trait Consumer: Send {
     /// The connection begins: its 101 is about to be written, and it is a member of its room. What is
-    /// sent here leaves in one write with the 101. Called once, before everything else.
+    /// sent here first, before anything is published, leaves in one write with the 101. Called once, before everything
+    /// else.
     fn open(&mut self, _cx: &mut Context<'_>) -> Verdict {
         Verdict::Done
     }

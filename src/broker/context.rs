@@ -8,6 +8,7 @@ use super::room::Room;
 use super::uplink::Author;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
+use crate::protocol::CloseReason;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -30,13 +31,13 @@ pub struct Context<'a> {
     pub(crate) expiry: Duration,
     pub(crate) encode: Encode,
     pub(crate) caller: Option<Arc<Caller>>,
-    /// The 101 is not written yet: the first event that is sent leaves with it.
+    /// The 101 is not written yet: the first event that is sent leaves with it, unless something was published before.
     pub(crate) is_opening: bool,
     pub(crate) greeting: Option<Publication>,
     /// Questions that the connection asked meanwhile.
     pub(crate) asked: u16,
-    /// What the close frame says, if the consumer closes.
-    pub(crate) farewell: Option<Box<str>>,
+    /// What the close frame says, if the consumer closes for that reason.
+    pub(crate) farewell: Option<(CloseReason, Box<str>)>,
 }
 
 impl fmt::Debug for Context<'_> {
@@ -77,6 +78,8 @@ impl Context<'_> {
     pub fn publish<'p>(&mut self, payload: impl Into<Payload<'p>>) {
         let publication = self.publication(payload.into());
         self.publish_ready(&publication);
+        // What is sent from here on comes behind this, and so by the mailbox too.
+        self.is_opening = false;
     }
 
     /// Says something to this connection alone, in order with what its room is told. As
@@ -92,9 +95,16 @@ impl Context<'_> {
     pub fn close(&mut self, code: u16, reason: &str) -> Verdict {
         let verdict = Verdict::close(code);
         if let Verdict::Close(ending) = verdict {
-            self.farewell = ending.farewell(reason);
+            self.farewell = ending.farewell(reason).map(|text| (ending, text));
         }
         verdict
+    }
+
+    /// What the close frame of a connection that ends for this reason says instead of the reason's own text: nothing if the
+    /// consumer has asked for another end than it returned.
+    pub(crate) fn take_farewell(&mut self, ending: CloseReason) -> Option<Box<str>> {
+        let (asked, text) = self.farewell.take()?;
+        (asked == ending).then_some(text)
     }
 
     fn publication(&self, payload: Payload<'_>) -> Publication {

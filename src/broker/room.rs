@@ -8,22 +8,22 @@ use crate::protocol::CloseReason;
 use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A room with one member: the registry's entry, the name, the list of members.
 pub(crate) const ROOM_BYTES: usize = 256;
 const _: () = assert!(
-    size_of::<Room>() <= ROOM_BYTES / 2,
-    "beside its name and its entry"
+    size_of::<Room>() <= 80,
+    "96 with the counts of its `Arc`: a size that allocators have"
 );
 
-/// Members of the room on one worker.
+/// Members of the room on one worker; without any there is no such value.
 #[derive(Clone, Copy, Debug)]
 struct WorkerMembers {
     slot: RoomSlot,
-    members: u32,
-    worker: u16,
+    members: NonZeroU32,
 }
 
 /// A room's order and members: what its lock guards.
@@ -33,41 +33,53 @@ pub(super) struct LockedRoom {
     pub(super) sequence: u64,
     /// Number of the last publication that was offered to the uplinks; the first is 1.
     pub(super) forwarded: u64,
-    /// The first worker with members. Most rooms never have a second.
+    /// Members on the first worker that has some. Most rooms never have a second.
     home: Option<WorkerMembers>,
+    /// That worker.
+    home_worker: u16,
     /// Further workers, once the room has spread.
     #[expect(
         clippy::box_collection,
         reason = "8 bytes instead of 24 in every room that never spreads"
     )]
-    spread: Option<Box<Vec<WorkerMembers>>>,
+    spread: Option<Box<Vec<(u16, WorkerMembers)>>>,
     /// Ways that do not reach this room yet; without any, members are welcomed as they come.
     unconfirmed: u8,
 }
 
 impl LockedRoom {
-    fn placements(&self) -> impl Iterator<Item = &WorkerMembers> {
-        self.home
-            .iter()
-            .chain(self.spread.iter().flat_map(|spread| spread.iter()))
+    /// The workers with members.
+    fn placements(&self) -> impl Iterator<Item = (usize, WorkerMembers)> {
+        let home = self.home.map(|home| (self.home_worker, home));
+        let spread = self.spread.iter().flat_map(|spread| spread.iter().copied());
+        let all = home.into_iter().chain(spread);
+        all.map(|(worker, placement)| (usize::from(worker), placement))
     }
 
     fn members(&self) -> usize {
-        let placements = self.placements();
-        placements.map(|placement| placement.members as usize).sum()
+        let members = |(_, placement): (usize, WorkerMembers)| placement.members.get() as usize;
+        self.placements().map(members).sum()
     }
 
     fn placement_mut(&mut self, worker: u16) -> Option<&mut WorkerMembers> {
-        self.home
-            .iter_mut()
-            .chain(self.spread.iter_mut().flat_map(|spread| spread.iter_mut()))
-            .find(|placement| placement.worker == worker)
+        if self.home_worker == worker {
+            // Home is the only place of its worker.
+            return self.home.as_mut();
+        }
+        let mut spread = self.spread.iter_mut().flat_map(|spread| spread.iter_mut());
+        let found = spread.find(|(other, _)| *other == worker);
+        found.map(|(_, placement)| placement)
     }
 
-    fn add(&mut self, placement: WorkerMembers) {
-        match &mut self.home {
-            None => self.home = Some(placement),
-            Some(_) => self.spread.get_or_insert_default().push(placement),
+    /// The first member on a worker that has none.
+    fn add(&mut self, worker: u16, slot: RoomSlot) {
+        let members = NonZeroU32::MIN;
+        let placement = WorkerMembers { slot, members };
+        if self.home.is_none() {
+            (self.home_worker, self.home) = (worker, Some(placement));
+        } else {
+            let spread = self.spread.get_or_insert_default();
+            spread.push((worker, placement));
         }
     }
 
@@ -82,31 +94,33 @@ impl LockedRoom {
         self.sequence += 1;
         let bytes = publication.frame.len();
         let mut members = 0;
-        let mut next = self.home.as_ref();
+        let mut next = self.home.map(|home| (self.home_worker, home));
         let mut others = self
             .spread
             .as_ref()
             .map_or(&[][..], |spread| spread.as_slice());
-        while let Some(placement) = next {
-            members += u64::from(placement.members);
+        while let Some((worker, placement)) = next {
+            members += u64::from(placement.members.get());
             let parcel = Parcel::Room {
                 slot: placement.slot,
                 sequence: self.sequence,
-                members: placement.members,
+                members: placement.members.get(),
                 delivery: publication.delivery(),
             };
-            mailboxes.push_sized(usize::from(placement.worker), parcel, bytes, from);
-            next = others.split_off_first();
+            mailboxes.push_sized(usize::from(worker), parcel, bytes, from);
+            next = others.split_off_first().copied();
         }
         members
     }
 
     fn remove(&mut self, worker: u16) {
         if let Some(spread) = &mut self.spread {
-            spread.retain(|placement| placement.worker != worker);
+            spread.retain(|(other, _)| *other != worker);
         }
-        if self.home.is_some_and(|home| home.worker == worker) {
-            self.home = self.spread.as_mut().and_then(|spread| spread.pop());
+        if self.home_worker == worker {
+            let next = self.spread.as_mut().and_then(|spread| spread.pop());
+            self.home = next.map(|(_, placement)| placement);
+            self.home_worker = next.map_or(worker, |(worker, _)| worker);
         }
         if self.spread.as_ref().is_some_and(|spread| spread.is_empty()) {
             self.spread = None;
@@ -202,10 +216,8 @@ impl Room {
     #[must_use]
     pub fn slot_on(&self, worker: usize) -> Option<RoomSlot> {
         let state = self.state.lock();
-        state
-            .placements()
-            .find(|placement| usize::from(placement.worker) == worker)
-            .map(|placement| placement.slot)
+        let found = state.placements().find(|(other, _)| *other == worker);
+        found.map(|(_, placement)| placement.slot)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -222,15 +234,13 @@ impl Room {
         load: impl Fn(usize) -> Option<u64>,
     ) -> Option<usize> {
         let state = self.state.lock();
-        let home = state.home.as_ref()?;
+        let (home, _) = state.placements().next()?;
         if state.members() < spread_above {
-            return Some(usize::from(home.worker));
+            return Some(home);
         }
         let count = |worker: usize| {
-            state
-                .placements()
-                .find(|placement| usize::from(placement.worker) == worker)
-                .map_or(0, |placement| placement.members)
+            let found = state.placements().find(|(other, _)| *other == worker);
+            found.map_or(0, |(_, placement)| placement.members.get())
         };
         let open = (0..workers).filter_map(|worker| Some((count(worker), load(worker)?, worker)));
         open.min().map(|(_, _, worker)| worker)
@@ -253,18 +263,14 @@ impl Room {
             confirmed: state.unconfirmed == 0,
         };
         if let Some(placement) = state.placement_mut(worker) {
-            placement.members += 1;
+            placement.members = placement.members.saturating_add(1);
             joined.slot = placement.slot;
             return joined;
         }
         joined.slot = make_slot();
         joined.first_on_worker = true;
         joined.first_on_node = state.home.is_none();
-        state.add(WorkerMembers {
-            slot: joined.slot,
-            members: 1,
-            worker,
-        });
+        state.add(worker, joined.slot);
         joined
     }
 
@@ -274,8 +280,8 @@ impl Room {
         let Some(placement) = state.placement_mut(worker) else {
             return Last::Not;
         };
-        placement.members -= 1;
-        if placement.members > 0 {
+        if let Some(left) = NonZeroU32::new(placement.members.get() - 1) {
+            placement.members = left;
             return Last::Not;
         }
         state.remove(worker);
@@ -297,35 +303,31 @@ impl Room {
         if state.unconfirmed != 0 {
             return;
         }
-        for placement in state.placements() {
+        for (worker, placement) in state.placements() {
             let slot = placement.slot;
-            let parcel = Parcel::Confirmed { slot };
-            mailboxes.push(usize::from(placement.worker), parcel, from);
+            mailboxes.push(worker, Parcel::Confirmed { slot }, from);
         }
     }
 
     /// Tells every worker with members to close their connections.
     pub(super) fn close(&self, mailboxes: &Mailboxes, reason: CloseReason, farewell: Option<&str>) {
         let state = self.state.lock();
-        for placement in state.placements() {
+        for (worker, placement) in state.placements() {
             let slot = placement.slot;
             let parcel = Parcel::Close {
                 slot,
                 reason,
                 farewell: farewell.map(Box::from),
             };
-            mailboxes.push(usize::from(placement.worker), parcel, None);
+            mailboxes.push(worker, parcel, None);
         }
     }
 
     /// The first worker among this room's whose mailbox is full.
     pub(super) fn full_mailbox(&self, mailboxes: &Mailboxes) -> Option<usize> {
         let state = self.state.lock();
-        let full = |placement: &&WorkerMembers| mailboxes.is_full(usize::from(placement.worker));
-        state
-            .placements()
-            .find(full)
-            .map(|placement| usize::from(placement.worker))
+        let mut workers = state.placements().map(|(worker, _)| worker);
+        workers.find(|&worker| mailboxes.is_full(worker))
     }
 
     /// Lets `act` publish in the room's order: nobody else does, joins or leaves meanwhile.

@@ -10,7 +10,7 @@ use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
-use crate::chat::RECEIVED_BYTES;
+use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{AssistantKind, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
@@ -135,12 +135,14 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
 }
 
 impl MemoryBudget {
-    /// The same where so many connections may be on routes whose consumers are tasks of the program's own.
+    /// The same where so many connections may be on routes whose consumers are tasks of the program's own; those whose
+    /// connections are gone count too.
     #[must_use]
     pub fn with_tasks(mut self, config: &Config, connections: usize) -> Self {
         let (_, message_bytes) = worst_route(config);
         let each = message_bytes.saturating_add(RECEIVED_BYTES);
         let each = each.saturating_mul(config.consumers.inbox);
+        let each = each.saturating_mul(TASKS_PER_CONNECTION);
         let inboxes = addend("messages that wait for tasks", connections, each);
         self.per_connection = self.per_connection.saturating_add(inboxes.each);
         self.total = self.total.saturating_add(inboxes.bytes());

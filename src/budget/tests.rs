@@ -237,7 +237,7 @@ fn what_waits_for_tasks_is_in_the_sum_of_a_program_that_has_some() {
     config.consumers.inbox = 3;
     let without = worst_case_memory(&config, 10, 2);
     let with = without.clone().with_tasks(&config, 10);
-    let each = 3 * (config.limits.message_bytes + RECEIVED_BYTES) as u64;
+    let each = (2 * 3 * (config.limits.message_bytes + RECEIVED_BYTES)) as u64;
     assert_eq!(with.total - without.total, 10 * each);
     assert_eq!(with.per_connection - without.per_connection, each);
     assert!(with.to_string().contains("wait for tasks"), "{with}");

@@ -100,7 +100,7 @@ impl Inbound {
             Outcome::Frame => {
                 let publication = Publication {
                     frame: encoder::frame(Opcode::Text, &self.payload),
-                    deadline: layer.clock.now() + layer.expiry,
+                    deadline: layer.clock.now() + layer.expiry.get(),
                     event: None,
                 };
                 self.broker.deliver_remote(&room, &publication);

@@ -18,7 +18,7 @@ use super::keys::{Local, Receivers, host_of};
 use super::random::{check_random, fill};
 use super::scripts::Commands;
 use super::user_queue::{CAUSES, Destination, UserQueue};
-use crate::clock::Clock;
+use crate::clock::{Clock, SharedDuration};
 use crate::config::Config;
 use crate::config::channels::{HostAddress, LayerKind};
 use crate::metrics::{Metrics, declare, set};
@@ -44,7 +44,7 @@ pub struct Layer {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// `queue.expiry`.
-    pub(super) expiry: Duration,
+    pub(super) expiry: SharedDuration,
     pub(super) group_expiry: Duration,
     /// `bridge.command_timeout`.
     pub(super) timeout: Duration,
@@ -57,6 +57,11 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// What Django says is worth delivering for so long from now on: `queue.expiry`.
+    pub fn set_expiry(&self, expiry: Duration) {
+        self.expiry.set(expiry);
+    }
+
     /// The layer of the configuration, `None` if there is none.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Layer {
             tell_full: channels.tell_full,
             clock,
             metrics: Arc::clone(metrics),
-            expiry: config.queue.expiry,
+            expiry: SharedDuration::new(config.queue.expiry),
             group_expiry: channels.group_expiry,
             timeout: config.bridge.command_timeout,
             pause_max: config.bridge.reconnect_max,

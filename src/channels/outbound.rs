@@ -254,7 +254,7 @@ fn tell(layer: &Layer, broker: &Broker, author: Author, cause: &'static str) {
     layer.writer.error(&mut payload, ErrorCode::Busy);
     let publication = Publication {
         frame: encoder::frame(Opcode::Text, &payload),
-        deadline: layer.clock.now() + layer.expiry,
+        deadline: layer.clock.now() + layer.expiry.get(),
         event: None,
     };
     let Author { worker, connection } = author;

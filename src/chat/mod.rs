@@ -26,7 +26,7 @@ mod session;
 pub(crate) use calls::Calls;
 pub use django::DjangoPeer;
 pub use own::OwnRoute;
-pub(crate) use session::{Begin, RECEIVED_BYTES, Tasks};
+pub(crate) use session::{Begin, RECEIVED_BYTES, TASKS_PER_CONNECTION, Tasks};
 pub use session::{Received, Session};
 
 use crate::assistant::Dispatcher;

@@ -91,6 +91,8 @@ enum OwnConsumer {
     /// The connection has not begun.
     Unmade(Make),
     Made(Box<dyn Consumer>),
+    /// The connection is gone.
+    Over,
 }
 
 impl Own {
@@ -157,7 +159,10 @@ impl Consumer for Own {
         self.call(cx, |consumer, cx| consumer.too_many(cx));
     }
 
+    /// What a consumer does as it is dropped is a call of its own: it may not return either.
     fn close(&mut self, cx: &mut Context<'_>) {
         self.call(cx, |consumer, cx| consumer.close(cx));
+        let _call = self.calls.begin(cx.author.worker, cx.now, self.route);
+        self.consumer = OwnConsumer::Over;
     }
 }

@@ -21,11 +21,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::coop::consume_budget;
 
 /// What a message that waits for its task costs beside its bytes: its entry, in a queue that doubles as it grows.
 pub(crate) const RECEIVED_BYTES: usize = 2 * size_of::<Received>();
+
+/// Most tasks of a node for each of `limits.connections`: those of connections that are gone may still go on for
+/// `consumers.timeout`, and must not keep out who comes instead.
+pub(crate) const TASKS_PER_CONNECTION: usize = 2;
 
 /// How long a task that finds a mailbox full waits before it looks again.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
@@ -40,8 +44,10 @@ pub enum Received {
 }
 
 /// What the worker and the task share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inbox {
+    /// One of so many on this node: given back when nobody has the inbox any more.
+    _place: OwnedSemaphorePermit,
     /// Most messages that wait, each of at most `limits.message_bytes`.
     capacity: usize,
     state: Mutex<InboxState>,
@@ -49,6 +55,8 @@ struct Inbox {
     changed: Notify,
     /// For who looks after the task: it has a time to keep from here on.
     due: Notify,
+    /// For the same: the session is no more, whoever had it.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +83,17 @@ enum TimeUp {
 }
 
 impl Inbox {
+    fn new(capacity: usize, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            _place: place,
+            capacity,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            due: Notify::new(),
+            left: Notify::new(),
+        }
+    }
+
     /// Waits until the task has not begun in time, has not taken anything in time while its connection is held for it, or
     /// has outlived its connection for too long.
     async fn overdue(&self, settings: &ConsumerSettings, clock: Clock) -> TimeUp {
@@ -109,7 +128,9 @@ impl Inbox {
 /// panicked.
 ///
 /// Once the connection is gone ([`Session::next`] is `None`, [`Session::send`] is false), the task has
-/// `consumers.timeout` (5 s) to end; then it is dropped where it awaits something, as it is when the node ends.
+/// `consumers.timeout` (5 s) to end; then it is dropped where it awaits something, as it is when the node ends. A session
+/// that a task has given away, such as to one of `tokio::spawn`, keeps its connection under the same times until it is
+/// dropped, by whoever has it: nobody else can drop that task.
 pub struct Session {
     caller: Arc<Caller>,
     inbox: Arc<Inbox>,
@@ -254,6 +275,7 @@ impl Drop for Session {
         }
         let farewell = self.farewell.take();
         self.broker.end(self.author, self.ending, farewell);
+        self.inbox.left.notify_one();
     }
 }
 
@@ -269,6 +291,8 @@ pub(crate) struct Tasks {
     control: Handle,
     metrics: Arc<Metrics>,
     settings: ConsumerSettings,
+    /// Places for all tasks of the node.
+    places: Arc<Semaphore>,
     /// Closed when the node ends.
     node: watch::Receiver<()>,
     /// Once the connection has begun.
@@ -276,12 +300,14 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks on this runtime, each of which must keep the times of `settings`, for as long as there is a sender of `node`.
+    /// Tasks on this runtime, as many at once as there are `places`, each of which must keep the times of `settings`, for
+    /// as long as there is a sender of `node`.
     pub(crate) fn new(
         begin: Begin,
         control: Handle,
         metrics: Arc<Metrics>,
         settings: ConsumerSettings,
+        places: Arc<Semaphore>,
         node: watch::Receiver<()>,
     ) -> Self {
         Self {
@@ -289,16 +315,20 @@ impl Tasks {
             control,
             metrics,
             settings,
+            places,
             node,
             inbox: None,
         }
     }
 
-    /// Runs the task until it ends, does not keep its times, or the node ends.
+    /// Runs the task until it ends and its session is no more, it does not keep its times, or the node ends.
     async fn run(self, session: Session) {
         let (broker, author, clock) = (Arc::clone(&session.broker), session.author, session.clock);
         let inbox = Arc::clone(&session.inbox);
-        let task = (self.begin)(session);
+        let task = async {
+            (self.begin)(session).await;
+            inbox.left.notified().await;
+        };
         // These end the connection before the task is dropped: what the session says then comes second.
         let is_overdue = async {
             let why = inbox.overdue(&self.settings, clock).await;
@@ -334,10 +364,11 @@ impl Tasks {
 
 impl Consumer for Tasks {
     fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
-        let inbox = Arc::new(Inbox {
-            capacity: self.settings.inbox,
-            ..Inbox::default()
-        });
+        // Else who comes and goes fast enough would leave any number of tasks behind.
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Verdict::Close(CloseReason::TryLater);
+        };
+        let inbox = Arc::new(Inbox::new(self.settings.inbox, place));
         let session = Session {
             caller: cx.caller.clone().unwrap_or_default(),
             inbox: Arc::clone(&inbox),

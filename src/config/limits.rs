@@ -22,14 +22,14 @@ section! {
     /// What one subscriber's socket has not taken yet.
     ["queue"] QueueSettings {
         /// Most deliveries waiting for one subscriber.
-        capacity: usize = 100, restart per route, in 1..=CAPACITY_MAX;
+        capacity: usize = 100, live per route, in 1..=CAPACITY_MAX;
         /// Most bytes of frames waiting for one subscriber.
-        bytes_max: usize = 256 * 1024, restart per route, in ..=BYTES_MAX;
+        bytes_max: usize = 256 * 1024, live per route, in ..=BYTES_MAX;
         /// A delivery older than this is dropped instead of written late.
         #[serde(with = "units::duration")]
-        expiry: Duration = seconds(60), restart per route, in WAIT;
+        expiry: Duration = seconds(60), live per route, in WAIT;
         /// What a full queue does: `drop_newest`, `drop_oldest` or `disconnect` (close code 4008).
-        overflow: Overflow = Overflow::DropNewest, restart per route;
+        overflow: Overflow = Overflow::DropNewest, live per route;
     }
 }
 
@@ -49,13 +49,13 @@ section! {
     /// What one client, and all of them together, may use.
     ["limits"] LimitSettings {
         /// Most connections on this node; 0 = what the file-descriptor limit allows.
-        connections: usize = 0, restart;
+        connections: usize = 0, live;
         /// Most connections from one address (IPv6: one /64); 0 = no limit.
-        connections_per_ip: usize = 1000, restart;
+        connections_per_ip: usize = 1000, live;
         /// Most handshakes in progress.
-        handshakes: usize = 4096, restart, in 1..;
+        handshakes: usize = 4096, live, in 1..;
         /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
-        handshakes_per_ip: usize = 1024, restart;
+        handshakes_per_ip: usize = 1024, live;
         /// Most connections kept open for another request after an answer; 0 = each answer closes its connection.
         kept_alive: usize = 1024, restart;
         /// Longest request head in bytes, at least 8192.
@@ -70,17 +70,17 @@ section! {
         fragments: usize = 128, restart per route, in 1..;
         /// A message begun must be complete within this time.
         #[serde(with = "units::duration")]
-        message_timeout: Duration = seconds(30), restart per route, in WAIT;
+        message_timeout: Duration = seconds(30), live per route, in WAIT;
         /// Pings answered per second and connection; more closes with 1008.
-        pings_per_second: u32 = 20, restart per route, in 1..;
+        pings_per_second: u32 = 20, live per route, in 1..;
         /// Messages per second and connection, sustained; 0 = no limit.
-        messages_per_second: u32 = 20, restart per route;
+        messages_per_second: u32 = 20, live per route;
         /// Messages a connection may send at once before the rate applies.
-        messages_burst: u32 = 100, restart per route;
+        messages_burst: u32 = 100, live per route;
         /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
-        bytes_per_second: u32 = 1024 * 1024, restart per route;
+        bytes_per_second: u32 = 1024 * 1024, live per route;
         /// Messages in a row refused for their rate before the connection is closed with 4429.
-        refusals: u32 = 100, restart per route, in 1..=REFUSALS_MAX;
+        refusals: u32 = 100, live per route, in 1..=REFUSALS_MAX;
         /// Kernel send buffer of a socket in bytes.
         send_buffer_bytes: usize = 64 * 1024, restart, in SOCKET_BUFFER_BYTES_MIN..=BYTES_MAX;
         /// Kernel receive buffer of a socket in bytes: what a client may send that is not read yet.

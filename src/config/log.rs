@@ -9,7 +9,7 @@ section! {
         /// Log lines for people (`text`) or one object a line (`json`), on standard error.
         format: LogFormat = LogFormat::Text, restart;
         /// Levels per module, as in `info,supportal::worker=debug` (off error warn info debug trace).
-        level: String = "info".to_owned(), restart;
+        level: String = "info".to_owned(), live;
     }
 }
 

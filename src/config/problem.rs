@@ -122,6 +122,11 @@ impl Error {
         Self { problems }
     }
 
+    /// One mistake that shows itself where a key is used.
+    pub(crate) fn of_key(key: &str, what: impl Into<String>) -> Self {
+        Self::new(vec![Problem::new(Source::Default, key, what, "")])
+    }
+
     /// The mistakes, in the order of file, environment, flags, cross-checks.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

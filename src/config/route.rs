@@ -1,8 +1,9 @@
 //! `[[routes]]`: which path is served by what, and what a path may be.
 
+use super::chat::Dialect;
 use super::key::{Applies, Key, KeyKind, SectionKeys};
 use super::problem::Findings;
-use super::template::{Handler, PathTemplate, TemplateFault};
+use super::template::{CHAT_PATH, Handler, PathTemplate, TemplateFault};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -72,7 +73,7 @@ impl Route {
 }
 
 /// Each path can match, and no two of them the same.
-pub(super) fn check(routes: &[Route], found: &mut Findings) {
+pub(super) fn check(routes: &[Route], dialect: Dialect, found: &mut Findings) {
     let mut templates: Vec<(&str, PathTemplate)> = Vec::with_capacity(routes.len());
     for (index, Route { path, handler, .. }) in routes.iter().enumerate() {
         let key = format!("routes[{}].path", index + 1);
@@ -83,6 +84,11 @@ pub(super) fn check(routes: &[Route], found: &mut Findings) {
                 continue;
             }
         };
+        // Elsewhere nobody would ask which businesses exist.
+        if dialect == Dialect::Django && *handler == Handler::Chat && path != CHAT_PATH {
+            let what = format!("{path:?} is not where dialect \"django\" has its chat");
+            found.error(&*key, what, format!("write {CHAT_PATH:?}"));
+        }
         if let Some((twin, _)) = templates.iter().find(|(_, twin)| twin.overlaps(&template)) {
             let what = format!("{path:?} matches the same paths as an earlier route, {twin:?}");
             found.error(

@@ -4,10 +4,11 @@ use super::admin::AdminSettings;
 use super::api::ApiSettings;
 use super::assistant::AssistantSettings;
 use super::bridge::BridgeSettings;
+use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::history::HistorySettings;
-use super::key::SectionKeys;
+use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
@@ -32,6 +33,18 @@ macro_rules! sections {
                 #[doc = concat!("`[", stringify!($name), "]`.")]
                 pub $name: $section,
             )+
+        }
+
+        impl Config {
+            /// These settings with the values of `next` that may change while a node runs.
+            pub(super) fn with_live(&self, next: &Self) -> (Self, Changes) {
+                let (mut merged, mut changes) = (self.clone(), Changes::default());
+                if self.routes != next.routes {
+                    changes.note("routes", Applies::Restart);
+                }
+                $(merged.$name.take_live(&next.$name, &mut changes);)+
+                (merged, changes)
+            }
         }
 
         /// Every section with its keys, that of the top level first.

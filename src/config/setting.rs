@@ -208,6 +208,16 @@ macro_rules! section {
                 },)+],
             };
 
+            /// Takes the values of `next` that may change while a node runs, and notes every key whose value differs.
+            pub(super) fn take_live(&mut self, next: &Self, changes: &mut $crate::config::changes::Changes) {
+                $(if self.$name != next.$name {
+                    let key = concat!($section, ".", stringify!($name));
+                    if changes.note(key, $crate::config::setting::change!($change)) {
+                        self.$name = next.$name.clone();
+                    }
+                })+
+            }
+
             /// Checks each key against its own range.
             pub(super) fn check_ranges(&self, _found: &mut $crate::config::problem::Findings) {
                 $($(

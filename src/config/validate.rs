@@ -12,7 +12,7 @@ use super::{admin, api, assistant, channels, chat, log, origin, own_settings, ro
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
-    route::check(&config.routes, &mut found);
+    route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);

@@ -1,18 +1,19 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
+use super::reload::ReadSettings;
 use super::{Error, Node};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
-use crate::chat::{Begin, OwnRoute, Session, Tasks};
-use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load};
+use crate::chat::{Begin, OwnRoute, Session, TASKS_PER_CONNECTION, Tasks};
+use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load, problem};
 use crate::metrics::Metrics;
 use crate::server;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// The way to a node with consumers or an assistant of one's own: [`Server::builder`].
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,7 @@ impl Server {
             routes: Vec::new(),
             tasks: Vec::new(),
             settings: Vec::new(),
+            read: None,
         }
     }
 }
@@ -88,6 +90,7 @@ pub struct Builder {
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
     settings: Vec<(String, Settings)>,
+    read: Option<ReadSettings>,
 }
 
 /// Gives a route settings of its own.
@@ -108,6 +111,18 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// How settings are read again while the node runs: at SIGHUP ([`Builder::serve`]), at `POST /reload` of the operator's
+    /// listener, and by [`Node::reloader`]. Keys marked `live` in docs/configuration.md then change in place. `read` may
+    /// block. Without it settings hold until the end.
+    #[must_use]
+    pub fn reload(
+        mut self,
+        read: impl Fn() -> Result<Config, problem::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.read = Some(Box::new(read));
         self
     }
 
@@ -132,6 +147,8 @@ impl Builder {
     /// when its [`Session`] is dropped, and with 1011 when the task panics, or has neither taken nor said anything within
     /// `consumers.timeout` (5 s), or takes nothing for `consumers.held_timeout` (60 s) while it is not read from. When the
     /// connection is gone, [`Session::next`] is `None` and the task has `consumers.timeout` to end before it is dropped.
+    /// A node has at most two tasks for each of `limits.connections`, those whose connections are gone included; who comes
+    /// while there are as many is closed with 1013.
     #[must_use]
     pub fn route_async<T>(
         mut self,
@@ -147,7 +164,7 @@ impl Builder {
     }
 
     /// Gives the route of this template settings of its own, as an entry of `[[routes]]` may have: `change` gets the
-    /// node's and makes them the route's. The keys are those marked `route` in docs/configuration.md.
+    /// node's, or what an earlier call has made of them, and makes them the route's. The keys are those marked `route` in docs/configuration.md.
     #[must_use]
     pub fn route_settings(
         mut self,
@@ -200,16 +217,23 @@ impl Builder {
             None => Dispatcher::start(&handle, settings, panics)?,
         };
         let mut routes = self.routes;
+        let most = config
+            .limits
+            .connections
+            .saturating_mul(TASKS_PER_CONNECTION);
+        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         for (template, begin) in self.tasks {
             let settings = config.consumers.clone();
-            let (counted, life) = (Arc::clone(&metrics), node.subscribe());
-            let tasks = Tasks::new(begin, handle.clone(), counted, settings, life);
+            let (counted, places) = (Arc::clone(&metrics), Arc::clone(&places));
+            let life = node.subscribe();
+            let tasks = Tasks::new(begin, handle.clone(), counted, settings, places, life);
             let make = move || Box::new(tasks.clone()) as Box<dyn Consumer>;
             routes.push(OwnRoute::new::<Tasks>(template, make));
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        Node::compose(config, of_routes.into(), metrics, assistant, routes, node).await
+        let (of_routes, read) = (of_routes.into(), self.read);
+        Node::compose(config, of_routes, metrics, assistant, routes, node, read).await
     }
 }
 
@@ -229,9 +253,18 @@ fn settle(
                 "no route of the program has this template".to_owned(),
             ));
         };
-        let (mut queue, mut limits) = (config.queue.clone(), config.limits.clone());
+        // What was changed by an earlier call holds.
+        let place = usize::from(route.settings()).checked_sub(1);
+        let before = place.and_then(|place| of_routes.get(place));
+        let before = before.unwrap_or(config);
+        let (mut queue, mut limits) = (before.queue.clone(), before.limits.clone());
         change(&mut queue, &mut limits);
-        of_routes.push(config.admit(&queue, &limits).map_err(refuse)?);
+        let changed = config.admit(&queue, &limits).map_err(refuse)?;
+        if let Some(known) = place.and_then(|place| of_routes.get_mut(place)) {
+            *known = changed;
+            continue;
+        }
+        of_routes.push(changed);
         let number = u8::try_from(of_routes.len());
         let number = number
             .map_err(|_many| refuse(format!("more than {OWN_SETTINGS_MAX} routes have some")))?;

@@ -4,18 +4,20 @@
 //! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
 
 mod builder;
+mod calls;
 mod ending;
+mod reload;
 mod serve;
 mod signals;
-mod watch;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
+pub use reload::Reloader;
 pub use signals::Signals;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
-use crate::auth::{Attendance, Authenticator};
+use crate::auth::Attendance;
 use crate::bridge::Bridge;
 use crate::broker::{Broker, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -26,13 +28,14 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
-use crate::server::{self, Entrance, HandshakePolicy, Visitors};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Visitors};
 use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
+use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch::Sender;
+use tokio::sync::watch::{self, Sender};
 use tokio::task::JoinError;
 
 /// Why a node cannot start, or go on.
@@ -80,6 +83,8 @@ pub struct Node {
     admin: AdminListener,
     api: Option<ApiListener>,
     parts: NodeParts,
+    /// `None` where nobody has said how settings are read again.
+    reloader: Option<Arc<Reloader>>,
     /// Dropped at the end, and the tasks of the program's own with it.
     tasks: Sender<()>,
 }
@@ -115,12 +120,15 @@ impl Node {
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
+        read: Option<ReadSettings>,
     ) -> Result<Self, Error> {
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
+        let rules = EntryRules::new(&config).map_err(server::Error::Policy)?;
+        let (rules, current_rules) = watch::channel(Arc::new(rules));
         let (listener, address) = server::listen(&config)?;
         let admin = admin::listen(&config).await?;
         let api_listener = server::listen_api(&config).await?;
@@ -129,10 +137,18 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
+        let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
+        let handshakes = Arc::new(handshakes);
+        let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        let taken_by = parts.take_settings(rules, &admission, &handshakes);
+        let reloader = read.map(|read| {
+            let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
+            Arc::new(reloader)
+        });
         if has_own {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
-            tokio::spawn(watch::watch(calls, broker, parts.clock, closing));
+            tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
         parts.close_ended();
         let api = Arc::new(Api::new(parts.api_sources()));
@@ -141,13 +157,14 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            handshakes,
             policy,
-            authenticator: Authenticator::default(),
+            rules: current_rules,
             api: Arc::clone(&api),
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener);
-        let admin = AdminListener::new(admin, parts.sources());
+        let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
         let api =
             api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
@@ -157,6 +174,7 @@ impl Node {
             admin,
             api,
             parts,
+            reloader,
             tasks,
         })
     }
@@ -165,6 +183,12 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What has this node take settings that have changed; `None` unless [`Builder::reload`] has said how they are read.
+    #[must_use]
+    pub fn reloader(&self) -> Option<Arc<Reloader>> {
+        self.reloader.clone()
     }
 
     /// The address of the operator's listener, likewise.
@@ -316,9 +340,33 @@ impl NodeParts {
         }
     }
 
+    /// Who takes settings while this node runs.
+    fn take_settings(
+        &self,
+        rules: Sender<Arc<EntryRules>>,
+        admission: &Arc<Admission>,
+        handshakes: &Arc<Admission>,
+    ) -> TakenBy {
+        TakenBy {
+            rules,
+            admission: Arc::clone(admission),
+            handshakes: Arc::clone(handshakes),
+            workers: Arc::clone(&self.workers),
+            bridge: self.bridge.clone(),
+            channels: self.channels.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
     /// What the operator is answered from.
-    fn sources(&self) -> Sources {
+    fn sources(&self, reloader: Option<&Arc<Reloader>>) -> Sources {
+        let reload = reloader.map(|reloader| {
+            let reloader = Arc::clone(reloader);
+            let reload: admin::Reload = Arc::new(move || reloader.reload());
+            reload
+        });
         Sources {
+            reload,
             config: Arc::clone(&self.config),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),

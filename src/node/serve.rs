@@ -1,10 +1,12 @@
 //! A node as a whole process: its control plane, and its end by a signal.
 
 use super::builder::Builder;
-use super::signals::Signals;
-use super::{Error, Node};
+use super::signals::{Signals, SignalsHeard};
+use super::{Error, Node, Reloader};
 use std::io;
+use std::sync::Arc;
 use tokio::runtime::{self, Runtime};
+use tokio::task::spawn_blocking;
 use tracing::info;
 
 /// Threads for work that blocks or computes: the `faq` assistant's ranking, and the wait for the
@@ -18,7 +20,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::start`] and [`Node::run`].
     pub fn serve(self, signals: Signals) -> Result<(), Error> {
-        let (drain, stop) = signals.wait().map_err(Error::Control)?;
+        let signals = signals.wait().map_err(Error::Control)?;
         let runtime = control_plane(self.config.server.control_threads).map_err(Error::Control)?;
         let outcome = runtime.block_on(async {
             let node: Node = self.start().await?;
@@ -27,12 +29,29 @@ impl Builder {
             if let Some(api) = node.api_address().map_err(Error::Control)? {
                 info!(%api, "the HTTP API listens");
             }
+            tokio::spawn(reload(signals.clone(), node.reloader()));
             // A task of its own: with several control threads the main one only waits.
-            tokio::spawn(node.run(drain, stop)).await?
+            tokio::spawn(node.run(signals.clone().drain(), signals.stop())).await?
         });
         // Prompts still being answered have nobody to go to.
         runtime.shutdown_background();
         outcome
+    }
+}
+
+/// Has settings read again whenever a signal asks for it.
+async fn reload(mut signals: SignalsHeard, reloader: Option<Arc<Reloader>>) {
+    let mut seen = 0;
+    loop {
+        signals.reload(&mut seen).await;
+        match &reloader {
+            Some(reloader) => {
+                let reloader = Arc::clone(reloader);
+                // The outcome is logged there.
+                drop(spawn_blocking(move || reloader.reload()).await);
+            }
+            None => info!("nothing is read again: this program does not say how; going on"),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ const LEFT_ALONE: [Signal; 13] = [
 enum Meaning {
     /// The first asks for the end in order, a second one for the end.
     End(Ending),
+    /// Settings are read again.
+    Reload,
     /// Nothing; the operator is told why.
     Nothing(&'static str),
 }
@@ -45,9 +47,7 @@ fn meaning(signal: Signal) -> Meaning {
         power if power.as_str() == "SIGPWR" => Meaning::End(Ending::Announced),
         // A key of somebody who looks on: no balancer has to be told first.
         Signal::SIGINT => Meaning::End(Ending::Unannounced),
-        Signal::SIGHUP => Meaning::Nothing(
-            "nothing is reloaded: settings are read at the start alone, and there is no log file to open again; going on",
-        ),
+        Signal::SIGHUP => Meaning::Reload,
         Signal::SIGUSR1 => Meaning::Nothing(
             "ignored: logs go to standard error, so there is no log file to open again",
         ),
@@ -68,6 +68,7 @@ pub struct Signals {
 struct SignalsSoFar {
     first: Option<Ending>,
     again: bool,
+    reloads: u64,
 }
 
 impl Signals {
@@ -96,16 +97,12 @@ impl Signals {
         Ok(self.blocked.thread_unblock()?)
     }
 
-    /// Two futures: done when the end is asked for, and when it is asked for once more. What came
-    /// since [`Signals::block`] counts.
+    /// Waits for signals, those included that came since [`Signals::block`].
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn wait(
-        self,
-    ) -> io::Result<(impl Future<Output = Ending>, impl Future<Output = ()>)> {
-        let (asked, mut drain) = watch::channel(SignalsSoFar::default());
-        let mut stop = drain.clone();
+    pub(super) fn wait(self) -> io::Result<SignalsHeard> {
+        let (asked, heard) = watch::channel(SignalsSoFar::default());
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
@@ -117,19 +114,38 @@ impl Signals {
                     on_signal(signal, &asked);
                 }
             })?;
-        let drain = async move {
-            let asked = drain.wait_for(|asked| asked.first.is_some()).await;
-            match asked.map(|asked| asked.first) {
-                Ok(first) => first.unwrap_or(Ending::Announced),
-                Err(_nobody_waits) => std::future::pending().await,
-            }
-        };
-        let stop = async move {
-            if stop.wait_for(|asked| asked.again).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        Ok((drain, stop))
+        Ok(SignalsHeard(heard))
+    }
+}
+
+/// What signals ask for.
+#[derive(Clone, Debug)]
+pub(super) struct SignalsHeard(watch::Receiver<SignalsSoFar>);
+
+impl SignalsHeard {
+    /// Done when the end is asked for.
+    pub(super) async fn drain(mut self) -> Ending {
+        let asked = self.0.wait_for(|asked| asked.first.is_some()).await;
+        match asked.map(|asked| asked.first) {
+            Ok(first) => first.unwrap_or(Ending::Announced),
+            Err(_nobody_waits) => std::future::pending().await,
+        }
+    }
+
+    /// Done when the end is asked for once more.
+    pub(super) async fn stop(mut self) {
+        if self.0.wait_for(|asked| asked.again).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Done when settings are to be read again, since this was done last; several times may be one.
+    pub(super) async fn reload(&mut self, seen: &mut u64) {
+        let asked = self.0.wait_for(|asked| asked.reloads != *seen).await;
+        match asked.map(|asked| asked.reloads) {
+            Ok(reloads) => *seen = reloads,
+            Err(_nobody_waits) => std::future::pending().await,
+        }
     }
 }
 
@@ -137,6 +153,10 @@ fn on_signal(signal: Signal, asked: &watch::Sender<SignalsSoFar>) {
     let name = signal.as_str();
     match meaning(signal) {
         Meaning::Nothing(text) => tracing::info!(signal = name, "{text}"),
+        Meaning::Reload => {
+            tracing::info!(signal = name, "settings are read again");
+            asked.send_modify(|asked| asked.reloads += 1);
+        }
         Meaning::End(end) => {
             asked.send_modify(|asked| {
                 asked.again |= asked.first.is_some();

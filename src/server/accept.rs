@@ -99,9 +99,8 @@ impl Acceptor {
     pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
-        let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         Self {
-            handshakes,
+            handshakes: Arc::clone(&service.entrance.handshakes),
             http: http::builder(limits),
             kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
             timeouts: Timeouts::new(config),

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An address as admission counts it: IPv4 whole, IPv6 its /64.
 #[must_use]
@@ -37,8 +38,8 @@ struct OpenConnections {
 #[derive(Debug)]
 pub struct Admission {
     open: Mutex<OpenConnections>,
-    most: usize,
-    most_per_peer: usize,
+    most: AtomicUsize,
+    most_per_peer: AtomicUsize,
 }
 
 impl Admission {
@@ -47,9 +48,15 @@ impl Admission {
     pub fn new(most: usize, most_per_peer: usize) -> Self {
         Self {
             open: Mutex::default(),
-            most,
-            most_per_peer,
+            most: AtomicUsize::new(most),
+            most_per_peer: AtomicUsize::new(most_per_peer),
         }
+    }
+
+    /// Other caps from now on. Who is in stays.
+    pub fn set_caps(&self, most: usize, most_per_peer: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        self.most_per_peer.store(most_per_peer, Ordering::Relaxed);
     }
 
     /// Counts one more connection of `peer`, until the permit is dropped.
@@ -58,16 +65,16 @@ impl Admission {
     /// Which cap is reached.
     pub fn enter(self: &Arc<Self>, peer: u64) -> Result<Permit, Full> {
         let mut open = self.open.lock();
-        if open.total >= self.most {
+        if open.total >= self.most.load(Ordering::Relaxed) {
             return Err(Full::Node);
         }
-        if self.most_per_peer > 0 {
-            let count = open.by_peer.entry(peer).or_default();
-            if *count as usize >= self.most_per_peer {
-                return Err(Full::Address);
-            }
-            *count += 1;
+        // Counted also without a cap: there may be one tomorrow.
+        let most_per_peer = self.most_per_peer.load(Ordering::Relaxed);
+        let count = open.by_peer.entry(peer).or_default();
+        if most_per_peer > 0 && *count as usize >= most_per_peer {
+            return Err(Full::Address);
         }
+        *count += 1;
         open.total += 1;
         Ok(Permit {
             admission: Arc::clone(self),

@@ -23,22 +23,42 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
-    /// Which handshakes are accepted.
+    /// Who may have one more handshake under way.
+    pub handshakes: Arc<Admission>,
+    /// Which paths lead where.
     pub policy: HandshakePolicy,
-    /// Who somebody is.
-    pub authenticator: Authenticator,
     /// The HTTP API.
     pub api: Arc<Api>,
+    /// Who may come in, as of now.
+    pub rules: watch::Receiver<Arc<EntryRules>>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }
 
-/// Which handshakes are accepted: the routes and the origins, checked and compiled. Made before anything runs, since
-/// they may be refused.
+/// Who may come in, checked and compiled: what may change while the node runs.
+#[derive(Debug)]
+pub struct EntryRules {
+    pub(super) allowed: Allowed,
+    pub(super) authenticator: Authenticator,
+}
+
+impl EntryRules {
+    /// The rules of a configuration.
+    ///
+    /// # Errors
+    /// One sentence: an origin is none.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        Ok(Self {
+            allowed: Allowed::new(&config.origin.allowed)?,
+            authenticator: Authenticator::default(),
+        })
+    }
+}
+
+/// Which paths lead where: the routes, checked and compiled. Made before anything runs, since they may be refused.
 #[derive(Debug)]
 pub struct HandshakePolicy {
     pub(super) router: Router,
-    pub(super) allowed: Allowed,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -47,19 +67,23 @@ impl HandshakePolicy {
     /// The routes of the configuration and of the program.
     ///
     /// # Errors
-    /// One sentence: a template is wrong, or two routes could match one path, or an origin is none.
+    /// One sentence: a template is wrong, or two routes could match one path.
     pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
         let templates = own.iter().map(|own| (own.template(), own.settings()));
         let router = Router::with(&config.routes_or_default(), templates);
         Ok(Self {
             router: router?,
-            allowed: Allowed::new(&config.origin.allowed)?,
             own,
         })
     }
 }
 
 impl Entrance {
+    /// Who may come in, as of now.
+    pub(super) fn rules(&self) -> Arc<EntryRules> {
+        Arc::clone(&self.rules.borrow())
+    }
+
     /// Does this node take nobody new any more?
     pub(super) fn is_closing(&self) -> bool {
         *self.closing.borrow()

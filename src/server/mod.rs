@@ -16,7 +16,7 @@ mod refusal;
 pub mod route;
 mod service;
 
-pub use entrance::{Entrance, HandshakePolicy};
+pub use entrance::{Entrance, EntryRules, HandshakePolicy};
 
 use crate::config::Config;
 use crate::worker::Listener;

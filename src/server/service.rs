@@ -3,13 +3,13 @@
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
-use super::Entrance;
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::{Entrance, EntryRules};
 use crate::auth::{Credentials, Known};
 use crate::broker::{Caller, Role};
 use crate::chat::{self, DjangoPeer};
@@ -31,10 +31,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct HandshakeService {
     pub(super) entrance: Entrance,
     uri_bytes: usize,
-    django: Option<Vec<Exists>>,
-    /// The number of the settings of dialect `django`'s one route.
-    django_settings: u8,
+    /// Where the chat of dialect `django` is served.
+    django: Option<DjangoRoute>,
     visits: AtomicU64,
+}
+
+/// The one route of dialect `django`.
+#[derive(Debug)]
+struct DjangoRoute {
+    exists: Vec<Exists>,
+    /// The number of its settings, or 0.
+    settings: u8,
 }
 
 /// An accepted upgrade, on its way to a worker.
@@ -94,10 +101,14 @@ impl Candidate<'_> {
 impl HandshakeService {
     pub(super) fn new(entrance: Entrance) -> Self {
         let config = &entrance.config;
+        let chat = entrance.policy.router.chat_at(CHAT_PATH);
+        let chat = chat.filter(|_| config.chat.dialect == Dialect::Django);
         Self {
-            django_settings: entrance.policy.router.settings_of(CHAT_PATH),
             uri_bytes: config.limits.uri_bytes,
-            django: (config.chat.dialect == Dialect::Django).then(|| config.chat.exists.clone()),
+            django: chat.map(|settings| DjangoRoute {
+                exists: config.chat.exists.clone(),
+                settings,
+            }),
             visits: AtomicU64::new(0),
             entrance,
         }
@@ -142,14 +153,11 @@ impl HandshakeService {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
-        let Some(candidate) = self.judge(target, &head, peer)? else {
+        let rules = self.entrance.rules();
+        let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
             return Ok((Self::page(request.method(), request.uri())?, None));
         };
-        let known = self
-            .entrance
-            .authenticator
-            .verify(&candidate.credentials())
-            .await?;
+        let known = rules.authenticator.verify(&candidate.credentials()).await?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
         Ok((response.map(|_empty| whole("")), Some(upgrade)))
@@ -184,9 +192,10 @@ impl HandshakeService {
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let first = first_read::parse(bytes, fields_max)?;
-        let candidate = self.judge(first.target, &first.head, peer).ok()??;
-        let authenticator = &self.entrance.authenticator;
-        let known = authenticator.verify_at_once(&candidate.credentials());
+        let rules = self.entrance.rules();
+        let candidate = self.judge(&rules, first.target, &first.head, peer);
+        let candidate = candidate.ok()??;
+        let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
@@ -203,6 +212,7 @@ impl HandshakeService {
     /// Does the handshake keep the rules? `None` where the path is no WebSocket's.
     fn judge<'a>(
         &self,
+        rules: &EntryRules,
         target: &'a str,
         head: &'a RequestHead<'a>,
         peer: SocketAddr,
@@ -226,7 +236,7 @@ impl HandshakeService {
             ));
         }
         let offer = handshake::check(head)?;
-        if !self.entrance.policy.allowed.admits(head.value("origin")) {
+        if !rules.allowed.admits(head.value("origin")) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -289,7 +299,8 @@ impl HandshakeService {
     }
 
     fn django_role(&self, target: DjangoTarget) -> (Role, Option<RoomName>) {
-        let exists = self.django.as_deref().unwrap_or_default();
+        let django = self.django.as_ref();
+        let exists = django.map_or(&[][..], |django| &django.exists);
         let joined = django::join(exists, &target.business_id, &target.session_id);
         let prompts = joined.room.clone().or_else(|| {
             // Prompts are taken one at a time per room, so a connection without one gets its own.
@@ -305,7 +316,7 @@ impl HandshakeService {
             answers: joined.answers && prompts.is_some(),
             prompts: prompts.unwrap_or_else(RoomName::lobby),
         });
-        role.settings = self.django_settings;
+        role.settings = django.map_or(0, |django| django.settings);
         (role, joined.room)
     }
 

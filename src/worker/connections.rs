@@ -34,17 +34,14 @@ pub(super) struct Connections<P: Port> {
 }
 
 impl<P: Port> Connections<P> {
-    pub(super) fn new(port: P, config: &Config, of_routes: &[Config]) -> Self {
+    pub(super) fn new(port: P, config: &Config, rules: PerRoute<Rules>) -> Self {
         let now = port.now();
         Self {
             port,
             clients: Slab::default(),
             timers: Timers::new(now),
             agenda: Agenda::default(),
-            rules: PerRoute::new(
-                Rules::new(config),
-                of_routes.iter().map(Rules::new).collect(),
-            ),
+            rules,
             order_timeout: match config.bridge.mode {
                 BridgeMode::Streams => config.bridge.order_timeout,
                 BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,

@@ -46,9 +46,12 @@ pub(super) struct Close {
 }
 
 impl Close {
-    fn of(verdict: Verdict, farewell: Option<Box<str>>) -> Option<Self> {
+    fn of(verdict: Verdict, cx: &mut Context<'_>) -> Option<Self> {
         match verdict {
-            Verdict::Close(reason) => Some(Self { reason, farewell }),
+            Verdict::Close(reason) => Some(Self {
+                reason,
+                farewell: cx.take_farewell(reason),
+            }),
             Verdict::Done | Verdict::Await => None,
         }
     }
@@ -86,6 +89,11 @@ impl<C: Consumers> WorkerContext<C> {
             clock: supplies.clock,
             expiry: config.queue.expiry,
         }
+    }
+
+    /// What is said from now on is worth delivering for so long.
+    pub(super) fn set_expiry(&mut self, expiry: Duration) {
+        self.expiry = expiry;
     }
 
     /// Takes the turn's time.
@@ -136,14 +144,15 @@ impl<C: Consumers> WorkerContext<C> {
         if is_confirmed && verdict == Verdict::Done {
             verdict = consumers.joined(role, &mut cx);
         }
-        (cx.greeting, Close::of(verdict, cx.farewell))
+        let close = Close::of(verdict, &mut cx);
+        (cx.greeting, close)
     }
 
     /// Other nodes are heard in the room from here on.
     pub(super) fn joined(&mut self, key: u64, role: &mut Role, room: &Arc<Room>) -> Option<Close> {
         let (consumers, mut cx, _) = self.present(key, Some(room));
         let verdict = consumers.joined(role, &mut cx);
-        Close::of(verdict, cx.farewell)
+        Close::of(verdict, &mut cx)
     }
 
     /// Lets a consumer know that its connection is gone.
@@ -211,8 +220,8 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
         self.consumers.message(self.role, &mut self.cx, message)
     }
 
-    fn farewell(&mut self) -> Option<Box<str>> {
-        self.cx.farewell.take()
+    fn farewell(&mut self, reason: CloseReason) -> Option<Box<str>> {
+        self.cx.take_farewell(reason)
     }
 
     fn pong(&mut self, frame: Bytes) {

@@ -2,6 +2,7 @@
 
 use super::handoff::Handoff;
 use super::listener::Listener;
+use super::live::LiveSettings;
 use super::port::{Port, TcpPort, Waker as _};
 use crate::broker::ConnectionKey;
 use crate::broker::ledger::Ledger;
@@ -53,6 +54,8 @@ pub enum Instruction<P: Port = TcpPort> {
         /// When the thread ends whatever is left.
         deadline: Millis,
     },
+    /// Go by these settings from now on.
+    Settings(Arc<LiveSettings>),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
     /// List connections that are open, at most so many.
@@ -65,6 +68,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Open(_) => "Open",
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
+            Self::Settings(_) => "Settings",
             Self::Audit(..) => "Audit",
             Self::List(..) => "List",
         })

@@ -9,9 +9,9 @@ use super::deliver::Deliverer;
 use super::drain::Drain;
 use super::handle::{Instruction, WorkerHandle, WorkerSlot};
 use super::listener::Listener;
+use super::live::LiveSettings;
 use super::members::RoomMembers;
 use super::memory::BUFFER_BYTES;
-use super::per_route::PerRoute;
 use super::port::{LISTEN, Port, Ready, WAKE};
 use super::report::Reporter;
 use super::supplies::{OnClose, Supplies};
@@ -86,7 +86,8 @@ impl<P: Port, C: Consumers> Worker<P, C> {
     /// Worker number `id` in this slot.
     #[must_use]
     pub fn new(id: usize, slot: WorkerSlot<P>, supplies: &Supplies, consumers: C) -> Self {
-        let config = &supplies.config;
+        let LiveSettings { rules, readers, .. } =
+            LiveSettings::new(&supplies.config, &supplies.of_routes);
         let now = slot.port.now();
         Self {
             handle: slot.handle,
@@ -94,9 +95,9 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             begun: now,
             on_close: Arc::clone(&supplies.on_close),
             context: WorkerContext::new(id, now, supplies, consumers),
-            connections: Connections::new(slot.port, config, &supplies.of_routes),
+            connections: Connections::new(slot.port, &supplies.config, rules),
             members: RoomMembers::default(),
-            deliverer: Deliverer::new(PerRoute::readers(config, &supplies.of_routes)),
+            deliverer: Deliverer::new(readers),
             listener: None,
             buffer: vec![0; BUFFER_BYTES],
             fired: Vec::new(),
@@ -235,6 +236,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 }
                 let connections = self.connections.clients.len() as u64;
                 self.drain = Some(Drain::new(reason, self.context.now, deadline, connections));
+            }
+            Instruction::Settings(settings) => {
+                self.connections.rules = settings.rules.clone();
+                self.deliverer.readers = settings.readers.clone();
+                self.context.set_expiry(settings.expiry);
             }
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
             Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),

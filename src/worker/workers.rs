@@ -4,6 +4,7 @@ use super::connection::{PINGS, STALL};
 use super::handle::{ConnectionList, Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 use super::handoff::Handoff;
 use super::listener::Listener;
+use super::live::LiveSettings;
 use super::port::{Port, TcpPort};
 use super::supplies::Supplies;
 use super::turn::Worker;
@@ -164,6 +165,15 @@ impl Workers {
         for handle in &self.handles {
             // A worker that has ended has nobody left to close.
             drop(handle.send(Instruction::Drain { reason, deadline }));
+        }
+    }
+
+    /// Has all workers go by these settings: each from its next turn on.
+    pub fn take_settings(&self, settings: LiveSettings) {
+        let settings = Arc::new(settings);
+        for handle in &self.handles {
+            // A worker that has ended needs none.
+            drop(handle.send(Instruction::Settings(Arc::clone(&settings))));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP API: what the site's own programs publish, close and ask.
 
 mod bad;
+mod examples;
 mod nodes;
 mod one_node;
 

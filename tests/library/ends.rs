@@ -8,6 +8,7 @@ use std::time::Duration;
 use supportal::config::Config;
 use supportal::node::Builder;
 use supportal::{Received, Session};
+use tokio::sync::Semaphore;
 
 /// What the tasks of a route do, for each of its paths.
 const WAITS: u64 = 1;
@@ -176,4 +177,77 @@ fn a_task_that_takes_a_message_now_and_then_keeps_its_connection() {
     for number in 0..16 {
         assert_eq!(client.receive(), text(&number.to_string()));
     }
+}
+
+/// A route whose tasks greet and give their sessions away, each to a task that takes nothing.
+fn given_away(builder: Builder) -> Builder {
+    builder.route_async("/ws/given/{id:int}/", |mut session: Session| async move {
+        session.send("hello").await;
+        tokio::spawn(async move {
+            let session = session;
+            std::future::pending::<()>().await;
+            drop(session);
+        });
+    })
+}
+
+#[test]
+fn a_session_that_was_given_away_keeps_its_connection_no_longer_than_a_task_would() {
+    let node = Running::start_with(
+        |config| {
+            config.consumers.inbox = 4;
+            config.consumers.held_timeout = Duration::from_millis(300);
+        },
+        given_away,
+    );
+    let mut client = node.connect("/ws/given/1/");
+    assert_eq!(client.receive(), text("hello"));
+    for _ in 0..8 {
+        client.send_text("is anybody there?");
+    }
+    assert_eq!(client.expect_close().0, 1011);
+    node.wait_until("/metrics", |answer| {
+        answer.text().contains("\nsupportal_connections 0\n")
+    });
+}
+
+#[test]
+fn tasks_whose_connections_are_gone_count_and_who_comes_while_there_are_too_many_is_closed_with_1013()
+ {
+    const CONNECTIONS: usize = 2;
+    const TASKS: usize = 2 * CONNECTIONS;
+    let (permits, alive) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (given, count) = (Arc::clone(&permits), Arc::clone(&alive));
+    let serve = move |mut session: Session| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (permits, alive) = (Arc::clone(&given), Alive(Arc::clone(&count)));
+        async move {
+            session.send("hello").await;
+            drop(permits.acquire().await);
+            drop(alive);
+        }
+    };
+    let node = Running::start_with(
+        |config| {
+            config.limits.connections = CONNECTIONS;
+            config.consumers.timeout = 10 * PATIENCE;
+        },
+        |builder| builder.route_async("/ws/task/{id:int}/", serve),
+    );
+    for _ in 0..TASKS {
+        let mut client = node.connect("/ws/task/1/");
+        assert_eq!(client.receive(), text("hello"));
+        client.reset();
+        node.wait_until("/metrics", |answer| {
+            answer.text().contains("\nsupportal_connections 0\n")
+        });
+    }
+    assert_eq!(node.connect("/ws/task/1/").expect_close().0, 1013);
+    assert_eq!(alive.load(Ordering::Relaxed), TASKS);
+    // Those that end make room.
+    permits.add_permits(1);
+    wait_for(&alive, 0);
+    wait::until("a place", PATIENCE, || {
+        node.connect("/ws/task/1/").receive() == text("hello")
+    });
 }

@@ -1,6 +1,7 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
 mod ends;
+mod lifecycles;
 mod panics;
 mod rates;
 mod rooms;
@@ -313,6 +314,52 @@ fn a_route_of_ones_own_has_settings_of_its_own() {
     assert_eq!(wide.receive(), text("board 1"));
     wide.send_text("123456");
     assert_eq!(wide.receive(), text("1 123456"));
+}
+
+#[test]
+fn settings_of_a_route_that_are_given_in_two_calls_hold_together() {
+    const PATH: &str = "/ws/board/{id:int}/{name:slug}/";
+    let node = Running::start(|builder| {
+        builder
+            .route(PATH, Counter::default())
+            .route_settings(PATH, |_, limits| limits.message_bytes = 5)
+            .route_settings(PATH, |_, limits| limits.fragments = 2)
+    });
+    for excess in [&["123456"][..], &["1", "2", "3"]] {
+        let mut client = node.connect("/ws/board/1/a/");
+        assert_eq!(client.receive(), text("board 1"));
+        client.send_fragments(&["1", "2"]);
+        assert_eq!(client.receive(), text("1 12"));
+        client.send_fragments(excess);
+        let code = client.expect_close().0;
+        assert!([1008, 1009].contains(&code), "{excess:?}: {code}");
+    }
+}
+
+/// Asks for an end and then for another, or for none.
+#[derive(Clone)]
+struct Undecided;
+
+impl Consumer for Undecided {
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
+        let enough = cx.close(4001, "enough");
+        match message.text() {
+            Some("on") => Verdict::Done,
+            Some("otherwise") => Verdict::close(4002),
+            _ => enough,
+        }
+    }
+}
+
+#[test]
+fn a_close_frame_gives_no_reason_that_its_code_was_not_given() {
+    let node = Running::start(|builder| builder.route("/ws/own/{id:int}/", Undecided));
+    for (last, end) in [("otherwise", (4002, "")), ("enough", (4001, "enough"))] {
+        let mut client = node.connect("/ws/own/1/");
+        client.send_text("on");
+        client.send_text(last);
+        assert_eq!(client.expect_close(), (end.0, end.1.to_owned()));
+    }
 }
 
 #[test]

@@ -223,3 +223,38 @@ fn a_node_shows_no_secret() {
     }
     runtime.shutdown_timeout(Duration::ZERO);
 }
+
+/// Speaks to its room and to its connection in turn, as it opens and for each message.
+#[derive(Clone)]
+struct Alternating;
+
+impl Alternating {
+    fn speak(cx: &mut Context<'_>) -> Verdict {
+        cx.publish("one");
+        cx.send("two");
+        cx.publish("three");
+        cx.send("four");
+        Verdict::Done
+    }
+}
+
+impl Consumer for Alternating {
+    fn open(&mut self, cx: &mut Context<'_>) -> Verdict {
+        Self::speak(cx)
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, _message: Message<'_>) -> Verdict {
+        Self::speak(cx)
+    }
+}
+
+#[test]
+fn what_a_consumer_says_to_its_room_and_to_its_connection_comes_in_that_order() {
+    let node = Running::start(|builder| builder.route("/ws/own/{id:int}/", Alternating));
+    let mut client = node.connect("/ws/own/1/");
+    for when in ["as it opens", "for a message"] {
+        let heard = [0; 4].map(|_| client.receive());
+        assert_eq!(heard, ["one", "two", "three", "four"].map(text), "{when}");
+        client.send_text("again");
+    }
+}

@@ -31,6 +31,15 @@ impl Barrier {
     }
 }
 
+/// Opens a barrier in the end, whatever becomes of the test: the worker in front of it would hold that up.
+struct Opened(Arc<Barrier>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
 /// Stands in front of a barrier: in `open` or for every message.
 #[derive(Clone)]
 struct Slow(Arc<Barrier>);
@@ -78,6 +87,50 @@ fn a_consumer_that_does_not_return_is_told_by_the_node_until_it_does() {
     barrier.set(true);
     node.wait_until("/ready", is_ready);
     assert_eq!(client.receive(), Frame::Binary(b"second".to_vec()));
+}
+
+/// Stands in front of a barrier as the consumer of a connection is dropped.
+#[derive(Clone)]
+struct Lingering {
+    barrier: Arc<Barrier>,
+    has_begun: bool,
+}
+
+impl Consumer for Lingering {
+    fn open(&mut self, _cx: &mut Context<'_>) -> Verdict {
+        self.has_begun = true;
+        Verdict::Done
+    }
+
+    fn message(&mut self, _cx: &mut Context<'_>, _message: Message<'_>) -> Verdict {
+        Verdict::Done
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.has_begun {
+            self.barrier.pass();
+        }
+    }
+}
+
+#[test]
+fn a_consumer_that_does_not_return_as_it_is_dropped_is_told_too() {
+    let barrier = Arc::new(Barrier::default());
+    let opened = Opened(Arc::clone(&barrier));
+    let consumer = Lingering {
+        barrier,
+        has_begun: false,
+    };
+    let node = Running::start_with(
+        |config| config.consumers.timeout = Duration::from_millis(200),
+        |builder| builder.route("/ws/own/{id:int}/", consumer),
+    );
+    drop(node.connect("/ws/own/1/"));
+    node.wait_until("/ready", |answer| answer.status == 503);
+    drop(opened);
+    node.wait_until("/ready", |answer| answer.status == 200);
 }
 
 #[test]

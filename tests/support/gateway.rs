@@ -40,6 +40,8 @@ pub(crate) enum Signal {
     Stop,
     /// Go on.
     Continue,
+    /// Read the settings again.
+    Hangup,
 }
 
 /// How the server ended: an exit code, or `None` for a signal.
@@ -92,6 +94,14 @@ impl Gateway {
         };
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
         Self::launch(arguments, "127.0.0.1:0", Some(folder))
+    }
+
+    /// As [`Gateway::start`], with more arguments.
+    #[track_caller]
+    pub(crate) fn start_with_arguments(settings: &[&str], more: &[&str]) -> Self {
+        let mut arguments = arguments(settings);
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        Self::launch(arguments, "127.0.0.1:0", None)
     }
 
     /// One server for the tests that only need defaults; it ends with the last test that holds it.
@@ -302,13 +312,16 @@ impl Gateway {
 
     /// Sends a signal; a server that ends is not asked for its account any more.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.checked.store(false, Ordering::Relaxed);
+        if signal != Signal::Hangup {
+            self.checked.store(false, Ordering::Relaxed);
+        }
         let signal = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Int => rustix::process::Signal::INT,
             Signal::Kill => rustix::process::Signal::KILL,
             Signal::Stop => rustix::process::Signal::STOP,
             Signal::Continue => rustix::process::Signal::CONT,
+            Signal::Hangup => rustix::process::Signal::HUP,
         };
         let pid = i32::try_from(self.pid)
             .ok()

@@ -54,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aes", &["channels"]),
     ("cbc", &["channels"]),
     ("clap", &["cli", "config"]),
+    ("compact_str", &["name"]),
     ("crc32fast", &["channels"]),
     ("dashmap", &["broker"]),
     ("fastwebsockets", &["transport"]),

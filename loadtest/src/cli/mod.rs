@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use scenarios::{ClientKind, Deploy, Floor};
 use std::path::PathBuf;
 use std::time::Duration;
-pub(crate) use values::{PROCESSES_MAX, duration, flag};
+pub(crate) use values::{duration, flag};
 
 /// Load-test harness for Supportal Gateway.
 #[derive(Debug, Parser)]
@@ -165,9 +165,6 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
-    /// One of several processes of a run; the program starts it itself.
-    #[command(hide = true)]
-    Part,
 }
 
 /// Flags of every scenario.
@@ -215,9 +212,6 @@ pub(crate) struct Options {
     /// Loopback source addresses to rotate (default: as many as the connections need).
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,
-    /// Generator processes (default: as few as have the descriptors for all connections).
-    #[arg(long, global = true, value_parser = clap::value_parser!(u8).range(1..=i64::from(PROCESSES_MAX)))]
-    pub(crate) processes: Option<u8>,
     /// Never sleep in the poll: steadier latencies for a whole core.
     #[arg(long, global = true)]
     pub(crate) spin: bool,

@@ -3,9 +3,6 @@
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// Most processes of one run.
-pub(crate) const PROCESSES_MAX: u8 = 16;
-
 /// A value as its flag has it.
 pub(crate) fn flag(value: impl clap::ValueEnum) -> String {
     let value = value.to_possible_value();

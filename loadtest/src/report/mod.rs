@@ -17,7 +17,7 @@ pub(crate) use across::{
 };
 pub(crate) use judged::{Stated, exit_code, write_json};
 pub(crate) use part::{Generator, Interval, Part, Used, Window};
-pub(crate) use returns::{Comings, Returned, Returns};
+pub(crate) use returns::{Comings, Returns};
 use serde::Serialize;
 
 /// How the note of a restart begins that did not work: the verdict takes it for a failure.
@@ -77,11 +77,11 @@ pub(crate) struct Figures {
     pub(crate) cores: Vec<f64>,
     pub(crate) cpu_micros_per_delivery: Option<f64>,
     pub(crate) cpu_micros_per_life: Option<f64>,
-    /// Share of the window the loop worked; of several processes, the busiest one's.
+    /// Share of the window the loop worked.
     pub(crate) generator_busy: f64,
-    /// Cores all generators used.
+    /// Cores it used.
     pub(crate) generator_cpu: f64,
-    /// Share of the window the generator that waited most could have run but had no core.
+    /// Share of the window it could have run but had no core.
     pub(crate) generator_waited: f64,
     /// The same for all threads of the server.
     pub(crate) server_waited: Option<f64>,
@@ -96,7 +96,7 @@ pub(crate) struct Report {
     pub(crate) command_bytes: usize,
     pub(crate) open_loop: bool,
     pub(crate) figures: Figures,
-    /// The processes that generated the load.
+    /// The process that generated the load.
     pub(crate) generators: Vec<Generator>,
     pub(crate) latency: Latency,
     pub(crate) handshakes: Latency,

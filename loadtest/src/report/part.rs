@@ -1,16 +1,14 @@
-//! What one generator process knows of a run. The report is made from the parts of all of them, or from the only one.
+//! What the generator knows of a run, and what the server used in it.
 
-use super::returns::Returned;
-use crate::clock::seconds;
+use super::returns::Returns;
 use crate::latency::Times;
 use crate::measure::Process;
-use crate::tally::sum_of;
 use crate::traffic::Totals;
 use crate::verify::Counts;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What happened since the slice before.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Interval {
     /// Nanoseconds from the start of the measurement to its end.
     pub(crate) at: u64,
@@ -25,8 +23,8 @@ pub(crate) struct Interval {
     pub(crate) handshakes: Times,
 }
 
-/// What one process counted in a time of so many nanoseconds.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+/// What the generator counted in a time of so many nanoseconds.
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) nanos: u64,
     pub(crate) delivered: u64,
@@ -40,8 +38,6 @@ pub(crate) struct Window {
     /// Time it could have run but had no core.
     pub(crate) waited: u64,
 }
-
-sum_of!(Window: nanos delivered published lives opened busy cpu waited);
 
 impl Window {
     /// What was counted since `then`.
@@ -59,8 +55,8 @@ impl Window {
     }
 }
 
-/// All one process knows besides its slices.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// All the generator knows besides its slices.
+#[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) window: Window,
     pub(crate) connections: usize,
@@ -68,13 +64,13 @@ pub(crate) struct Part {
     pub(crate) verification: Counts,
     pub(crate) lost_explained: u64,
     pub(crate) totals: Totals,
-    pub(crate) returned: Option<Returned>,
+    pub(crate) returns: Option<Returns>,
     pub(crate) lag: Times,
     pub(crate) slow_latency: Times,
     pub(crate) notes: Vec<String>,
 }
 
-/// One generator process in the report.
+/// The generator in the report.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Generator {
     pub(crate) connections: usize,
@@ -102,78 +98,6 @@ impl Part {
             waited: share(window.waited),
         }
     }
-
-    /// All parts as one; the window is as long as the longest.
-    pub(crate) fn sum(parts: Vec<Self>) -> Option<Self> {
-        let several = parts.len() > 1;
-        let mut all: Option<Self> = None;
-        for (number, mut part) in (1..).zip(parts) {
-            if several {
-                for note in &mut part.notes {
-                    *note = format!("process {number}: {note}");
-                }
-            }
-            match &mut all {
-                None => all = Some(part),
-                Some(all) => all.add(part),
-            }
-        }
-        all
-    }
-
-    fn add(&mut self, other: Self) {
-        let nanos = self.window.nanos.max(other.window.nanos);
-        self.window += other.window;
-        self.window.nanos = nanos;
-        self.connections += other.connections;
-        self.verification += other.verification;
-        self.lost_explained += other.lost_explained;
-        self.totals += other.totals;
-        match (&mut self.returned, other.returned) {
-            (Some(ours), Some(theirs)) => ours.add(&theirs),
-            (ours @ None, theirs) => *ours = theirs,
-            (Some(_), None) => {}
-        }
-        self.lag += &other.lag;
-        self.slow_latency += &other.slow_latency;
-        self.notes.extend(other.notes);
-    }
-}
-
-impl Interval {
-    /// The same interval of several processes as one; its rates are the sum of theirs.
-    pub(crate) fn sum(slices: &[Self]) -> Rates {
-        let mut all = Rates::default();
-        for slice in slices {
-            let window = &slice.window;
-            let rate = |count: u64| count as f64 / seconds(window.nanos).max(1e-9);
-            all.at = all.at.max(slice.at);
-            all.deliveries += rate(window.delivered);
-            all.published += rate(window.published);
-            all.handshakes += rate(window.opened);
-            all.connections += slice.connections;
-            all.lost += slice.lost;
-            all.errors += slice.errors;
-            all.latency += &slice.latency;
-            all.opened_in += &slice.handshakes;
-        }
-        all
-    }
-}
-
-/// An interval of all processes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Rates {
-    pub(crate) at: u64,
-    pub(crate) deliveries: f64,
-    pub(crate) published: f64,
-    pub(crate) handshakes: f64,
-    pub(crate) connections: usize,
-    pub(crate) lost: u64,
-    pub(crate) errors: u64,
-    pub(crate) latency: Times,
-    /// Time that handshakes took.
-    pub(crate) opened_in: Times,
 }
 
 /// What each process of the server had used at the two ends of the window.
@@ -195,69 +119,5 @@ impl Used {
     pub(crate) fn grown_in_all(&self, of: fn(&Process) -> u64) -> Option<u64> {
         let is_known = self.end.iter().any(Option::is_some);
         is_known.then(|| self.grown(of).iter().sum())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slice(nanos: u64, delivered: u64, values: impl Iterator<Item = u64>) -> Interval {
-        let mut latency = Times::default();
-        values.for_each(|value| latency.saturating_record(value));
-        let window = Window {
-            nanos,
-            delivered,
-            ..Window::default()
-        };
-        Interval {
-            window,
-            connections: 10,
-            lost: 1,
-            latency,
-            ..Interval::default()
-        }
-    }
-
-    #[test]
-    fn a_histogram_survives_the_pipe_exactly() {
-        let values = (0..5000u64).map(|i| i * i * 3_777);
-        let ends = [0, 999, 1_000, u64::MAX, 89_999_999_999];
-        let slice = slice(1, 1, values.chain(ends));
-        let text = serde_json::to_string(&slice).unwrap();
-        let back: Interval = serde_json::from_str(&text).unwrap();
-        assert_eq!(back.latency, slice.latency);
-        assert_eq!(back.latency.max(), slice.latency.max());
-    }
-
-    #[test]
-    fn slices_of_one_interval_add_up() {
-        let fast = slice(1_000_000_000, 900, (0..90).map(|_| 1_000_000));
-        let slow = slice(2_000_000_000, 200, (0..10).map(|_| 9_000_000));
-        let all = Interval::sum(&[fast, slow]);
-        assert!((all.deliveries - 1000.0).abs() < 1e-6);
-        assert_eq!((all.connections, all.lost, all.latency.len()), (20, 2, 100));
-        assert!((all.latency.value_at_quantile(0.99) as f64 / 9e6 - 1.0).abs() < 0.001);
-    }
-
-    #[test]
-    fn parts_add_up_and_notes_say_whose_they_are() {
-        let part = |delivered, busy| {
-            let mut part = Part {
-                connections: 5,
-                notes: vec!["odd".to_owned()],
-                ..Part::default()
-            };
-            (part.window.nanos, part.window.busy) = (1000, busy);
-            (part.window.delivered, part.verification.lost) = (delivered, 1);
-            part.totals.errors.count("no");
-            part
-        };
-        let all = Part::sum(vec![part(100, 200), part(50, 700)]).unwrap();
-        assert_eq!((all.window.delivered, all.verification.lost), (150, 2));
-        assert_eq!((all.connections, all.totals.errors["no"]), (10, 2));
-        assert_eq!(all.notes, ["process 1: odd", "process 2: odd"]);
-        assert_eq!(Part::sum(vec![part(100, 200)]).unwrap().notes, ["odd"]);
-        assert!((part(1, 700).generator().busy - 0.7).abs() < 1e-9);
     }
 }

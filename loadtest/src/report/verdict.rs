@@ -81,10 +81,6 @@ impl Report {
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.notes.clone();
         warnings.retain(|note| !note.starts_with(FAILED));
-        let of = match self.generators.len() {
-            ..=1 => String::new(),
-            several => format!("the busiest of {several} processes, "),
-        };
         let across = self.across.as_ref();
         let (busy, sets_pace) = (
             self.figures.generator_busy,
@@ -92,7 +88,7 @@ impl Report {
         );
         if busy > BUSY_MAX && sets_pace {
             warnings.push(format!(
-                "THE GENERATOR WAS THE LIMIT ({of}{:.0} % busy): rates and latencies are its own, \
+                "THE GENERATOR WAS THE LIMIT ({:.0} % busy): rates and latencies are its own, \
                  not the server's; CPU per delivery still holds",
                 busy * 100.0
             ));

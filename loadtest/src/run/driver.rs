@@ -1,15 +1,15 @@
-//! The loop of a run, or of this process's share of it: connect, settle, warm up, measure; `ending` has the rest.
+//! The loop of a run: connect, settle, warm up, measure; `ending` has the rest.
 
 use super::companion::Companion;
-use super::link::{Link, Shared, Task, Word};
 use super::observer::Observer;
+use crate::cli::Options;
 use crate::clock::{Clock, MILLISECOND, SECOND, nanos, seconds};
 use crate::engine::Engine;
 use crate::load::{Crowd, Lives};
 use crate::measure;
+use crate::people::People;
 use crate::plan::Plan;
-use crate::report::{Interval, Part, Report, Returned, Window};
-use crate::share::Share;
+use crate::report::{Interval, Part, Report, Window};
 use crate::target::Target;
 use crate::traffic::{Notice, Traffic};
 use std::io;
@@ -34,60 +34,10 @@ const COMPANION_TICK: u64 = 2 * MILLISECOND;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
-/// Where the figures go.
-#[derive(Debug)]
-pub(crate) enum Desk {
-    /// This process looks at the server and makes the report.
-    Alone(Box<Observer>),
-    /// Another one does, and says when each phase begins.
-    Linked(Link),
-}
-
-impl Desk {
-    fn opening(&mut self, opened: u64, all: u64) {
-        match self {
-            Self::Alone(observer) => observer.opening(opened, all),
-            Self::Linked(link) => link.opening(opened),
-        }
-    }
-
-    fn begun(&mut self) -> io::Result<()> {
-        match self {
-            Self::Alone(observer) => observer.begun(),
-            Self::Linked(link) => link.tell(Word::Begun)?,
-        }
-        Ok(())
-    }
-
-    fn tick(&mut self, elapsed: u64) -> io::Result<()> {
-        match self {
-            Self::Alone(observer) => observer.tick(elapsed),
-            Self::Linked(_) => Ok(()),
-        }
-    }
-
-    fn ended(&mut self) {
-        match self {
-            Self::Alone(observer) => observer.ended(),
-            Self::Linked(_) => {} // told with the last slice
-        }
-    }
-
-    fn slice(&mut self, slice: Interval, last: bool) -> io::Result<()> {
-        let slice = Box::new(slice);
-        match self {
-            Self::Alone(observer) => observer.slices(std::slice::from_ref(&*slice)),
-            Self::Linked(link) => link.tell(Word::Slice { slice, last })?,
-        }
-        Ok(())
-    }
-}
-
 /// A plan that runs.
 #[derive(Debug)]
 pub(crate) struct Run {
     plan: Plan,
-    share: Share,
     warmup: u64,
     spin: bool,
     pub(super) engine: Engine,
@@ -96,7 +46,7 @@ pub(crate) struct Run {
     stop: Arc<AtomicBool>,
     last: Window,
     pub(super) notes: Vec<String>,
-    pub(super) desk: Desk,
+    pub(super) observer: Observer,
     pub(super) companion: Option<Box<dyn Companion>>,
 }
 
@@ -104,39 +54,29 @@ impl Run {
     /// Ready to begin.
     /// Errors: No poll.
     pub(crate) fn new(
-        task: Task,
-        clock: Clock,
-        desk: Desk,
+        plan: Plan,
+        target: Target,
+        options: &Options,
+        observer: Observer,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let Task {
-            plan,
-            share,
-            target,
-            contract,
-            warmup,
-            spin,
-            seed,
-            expiry,
-            ..
-        } = task;
-        let mut traffic = Traffic::new(clock, target.run, plan.size, seed, expiry);
-        traffic.contract = contract;
+        let (clock, expiry) = (Clock::start(), nanos(options.expiry));
+        let mut traffic = Traffic::new(clock, target.run, plan.size, options.seed, expiry);
+        traffic.contract = options.contract;
         let mut engine = Engine::new(target, traffic)?;
         engine.slow_buffer = plan.groups.iter().find_map(|group| group.receive_buffer);
         engine.forgiving = plan.restart.is_some();
         Ok(Self {
             plan,
-            share,
-            warmup: nanos(warmup),
-            spin,
+            warmup: nanos(options.warmup),
+            spin: options.spin,
             engine,
             crowds: Vec::new(),
             lives: None,
             stop,
             last: Window::default(),
             notes: Vec::new(),
-            desk,
+            observer,
             companion: None,
         })
     }
@@ -153,69 +93,40 @@ impl Run {
         Ok(self)
     }
 
-    /// Runs it. The report; none if another process makes it.
-    /// Errors: The poll failed, a process or ledger that was asked for is not there, or the other process is not.
-    pub(crate) fn run(mut self) -> io::Result<Option<Report>> {
-        if let Desk::Alone(observer) = &mut self.desk {
-            observer.before()?;
-        }
+    /// Runs it.
+    /// Errors: The poll failed, or a process or ledger that was asked for is not there.
+    pub(crate) fn run(mut self) -> io::Result<Report> {
+        self.observer.before()?;
         let nanos = self.connect()?;
         let connections = self.engine.connections();
-        self.opened(connections, nanos)?;
+        let handshakes = &self.engine.traffic.handshakes;
+        self.observer.opened(connections, nanos, handshakes)?;
         let window = self.measure()?;
         self.drain()?;
-        self.agree()?;
+        self.observer.end_of_restart();
         self.agree_with_companion()?;
         let lost_explained = self.check();
-        let returned = self
-            .crowds
-            .iter()
-            .find_map(|crowd| Some(crowd.people()?.returned()));
+        let mut people = self.crowds.iter().filter_map(Crowd::people);
+        let returns = people.next().map(People::returns);
         self.settle()?;
         self.close_all()?;
         let companion = self.companion.take();
         let across = companion.map(|mut companion| companion.across(&mut self.engine));
-        let part = self.part(connections, window, lost_explained, returned);
-        match self.desk {
-            Desk::Alone(mut observer) => {
-                observer.closed()?;
-                let report = observer.report(vec![part])?;
-                Ok(Some(report.with_across(across.transpose()?)))
-            }
-            Desk::Linked(link) => {
-                link.tell(Word::Done(Box::new(part)))?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Runs what no other process makes the report of.
-    /// Errors: As [`Run::run`].
-    pub(crate) fn report(self) -> io::Result<Report> {
-        let none = || io::Error::other("no report");
-        self.run()?.ok_or_else(none)
-    }
-
-    fn part(
-        &mut self,
-        connections: usize,
-        window: Window,
-        lost_explained: u64,
-        returned: Option<Returned>,
-    ) -> Part {
-        let traffic = &mut self.engine.traffic;
-        Part {
+        self.observer.closed()?;
+        let traffic = self.engine.traffic;
+        let report = self.observer.report(Part {
             window,
             connections,
             command_bytes: traffic.message.command_bytes(),
-            verification: traffic.verify.counts.clone(),
+            verification: traffic.verify.counts,
             lost_explained,
-            totals: std::mem::take(&mut traffic.totals),
-            returned,
-            lag: std::mem::take(&mut traffic.lag),
-            slow_latency: std::mem::take(&mut traffic.slow_latency),
-            notes: std::mem::take(&mut self.notes),
-        }
+            totals: traffic.totals,
+            returns,
+            lag: traffic.lag,
+            slow_latency: traffic.slow_latency,
+            notes: self.notes,
+        });
+        Ok(report.with_across(across.transpose()?))
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -225,9 +136,6 @@ impl Run {
     /// One turn of the loop with all its consequences. `half` as in [`Crowd::tick`].
     pub(super) fn turn(&mut self, half: bool) -> io::Result<u64> {
         let now = self.engine.traffic.clock.now();
-        if let Desk::Linked(link) = &mut self.desk {
-            link.pulse(now)?;
-        }
         let due = self.crowds.iter().map(Crowd::due).min();
         let mut due = due.unwrap_or(u64::MAX).min(now + TICK);
         if let Some(companion) = &self.companion {
@@ -267,16 +175,12 @@ impl Run {
     /// Opens everything; how long that took.
     fn connect(&mut self) -> io::Result<u64> {
         for (number, group) in self.plan.groups.iter().enumerate() {
-            let part = self.share.members.get(number).cloned().unwrap_or_default();
-            self.crowds
-                .push(Crowd::open(group.clone(), &part, number, &mut self.engine));
+            let crowd = Crowd::open(group.clone(), number, &mut self.engine);
+            self.crowds.push(crowd);
         }
         let number = self.plan.groups.len();
-        let lanes = &self.share.lanes;
-        self.lives = self
-            .plan
-            .storm
-            .map(|storm| Lives::open(storm, lanes, number, &mut self.engine));
+        let storm = self.plan.storm;
+        self.lives = storm.map(|storm| Lives::open(storm, number, &mut self.engine));
         let start = self.engine.traffic.clock.now();
         let (mut last, mut opening) = (start, usize::MAX);
         let all = self.engine.opening() as u64;
@@ -291,7 +195,7 @@ impl Run {
                 self.engine.give_up_opening();
                 break;
             }
-            self.desk.opening(all - opening as u64, all);
+            self.observer.opening(all - opening as u64, all);
         }
         let opened = self.engine.traffic.clock.now();
         let settle = if self.plan.memory {
@@ -316,34 +220,6 @@ impl Run {
         Ok(opened - start)
     }
 
-    /// All is open here; returns when it is everywhere.
-    fn opened(&mut self, connections: usize, nanos: u64) -> io::Result<()> {
-        let handshakes = self.engine.traffic.handshakes.clone();
-        match &mut self.desk {
-            Desk::Alone(observer) => observer.opened(connections, nanos, &handshakes),
-            Desk::Linked(link) => {
-                link.tell(Word::Opened {
-                    connections,
-                    nanos,
-                    handshakes,
-                })?;
-                self.order().map(drop)
-            }
-        }
-    }
-
-    /// Waits until all processes have come so far; the connections go on meanwhile.
-    pub(super) fn order(&mut self) -> io::Result<Vec<Shared>> {
-        loop {
-            if let Desk::Linked(link) = &mut self.desk
-                && let Some(order) = link.order()
-            {
-                return Ok(order);
-            }
-            self.turn(true)?;
-        }
-    }
-
     fn measure(&mut self) -> io::Result<Window> {
         if let Some(companion) = &mut self.companion {
             companion.start(self.engine.traffic.clock.now())?;
@@ -363,7 +239,7 @@ impl Run {
         ] {
             histogram.reset();
         }
-        self.desk.begun()?;
+        self.observer.begun();
         if let Some(companion) = &mut self.companion {
             companion.begun(&mut self.engine);
         }
@@ -379,16 +255,16 @@ impl Run {
             if elapsed >= duration || self.stopped() {
                 break;
             }
-            self.desk.tick(elapsed)?;
+            self.observer.tick(elapsed)?;
             if start.nanos + elapsed >= next {
                 next += every;
                 let mark = self.mark();
-                self.slice(mark, start.nanos, false)?;
+                self.slice(mark, start.nanos);
             }
         }
-        self.desk.ended();
+        self.observer.ended();
         let end = self.mark();
-        self.slice(end, start.nanos, true)?;
+        self.slice(end, start.nanos);
         if let Some(companion) = &mut self.companion {
             companion.ended(&mut self.engine);
         }
@@ -414,7 +290,7 @@ impl Run {
     }
 
     /// Hands over what happened since the last slice.
-    fn slice(&mut self, mark: Window, start: u64, last: bool) -> io::Result<()> {
+    fn slice(&mut self, mark: Window, start: u64) {
         let window = mark.since(&std::mem::replace(&mut self.last, mark));
         let at = mark.nanos - start;
         if let Some(companion) = &mut self.companion {
@@ -422,7 +298,7 @@ impl Run {
         }
         let connections = self.engine.clients_open();
         let traffic = &mut self.engine.traffic;
-        let slice = Interval {
+        self.observer.slice(&Interval {
             at,
             window,
             connections,
@@ -430,7 +306,6 @@ impl Run {
             errors: traffic.totals.troubles(),
             latency: std::mem::take(&mut traffic.latency),
             handshakes: std::mem::take(&mut traffic.handshakes),
-        };
-        self.desk.slice(slice, last)
+        });
     }
 }

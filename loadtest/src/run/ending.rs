@@ -1,7 +1,6 @@
 //! The end of a run: wait for what is under way, check what never came, read the ledger, close.
 
-use super::driver::{COMPANION_QUIET, DRAIN_MAX, Desk, QUIET, Run};
-use super::link::{Shared, Word};
+use super::driver::{COMPANION_QUIET, DRAIN_MAX, QUIET, Run};
 use super::observer::LOOK;
 use crate::client::Phase;
 use crate::clock::SECOND;
@@ -87,65 +86,9 @@ impl Run {
         explained.min(self.engine.traffic.verify.counts.lost)
     }
 
-    /// What was sent in rooms with members in other processes, too: tells and learns it. A restart ends here at the latest.
-    pub(super) fn agree(&mut self) -> io::Result<()> {
-        let rooms = self.shared();
-        let alone = rooms.is_empty();
-        let link = match &mut self.desk {
-            Desk::Alone(observer) => {
-                observer.end_of_restart();
-                return Ok(());
-            }
-            Desk::Linked(link) => link,
-        };
-        link.tell(Word::Drained(rooms))?;
-        let all = self.order()?;
-        if alone {
-            return Ok(());
-        }
-        // Those elsewhere may have stopped a little later.
-        self.drain()?;
-        self.learn(all);
-        Ok(())
-    }
-
-    fn shared(&self) -> Vec<Shared> {
-        let rooms = self.crowds.iter().flat_map(Crowd::shared);
-        rooms
-            .filter_map(|&number| {
-                let room = self.engine.traffic.rooms.get(number as usize)?;
-                Some(Shared {
-                    room: number,
-                    sent: room.sent.clone(),
-                    refused: room.refused,
-                })
-            })
-            .collect()
-    }
-
-    fn learn(&mut self, all: Vec<Shared>) {
-        for shared in all {
-            let ours = self
-                .crowds
-                .iter()
-                .any(|crowd| crowd.shared().contains(&shared.room));
-            if let Some(room) = self.engine.traffic.rooms.get_mut(shared.room as usize)
-                && ours
-            {
-                (room.sent, room.refused) = (shared.sent, shared.refused);
-            }
-        }
-    }
-
     /// The last look at the server before the connections close.
     pub(super) fn settle(&mut self) -> io::Result<()> {
-        if let Desk::Linked(link) = &mut self.desk {
-            link.tell(Word::Checked)?;
-            return self.order().map(drop);
-        }
-        while let Desk::Alone(observer) = &mut self.desk
-            && !observer.settled()?
-        {
+        while !self.observer.settled()? {
             let asked = self.engine.traffic.clock.now();
             while self.turn(true)? - asked < LOOK {}
         }

@@ -1,5 +1,4 @@
-//! The side of a run that looks at the server and gathers the figures: in the process that generates, or in the one that
-//! started several of those.
+//! The side of a run that looks at the server and gathers the figures.
 
 use super::restart::{Restart, Restarting};
 use super::watch::ServerWatch;
@@ -131,11 +130,12 @@ impl Observer {
         Ok(())
     }
 
-    /// One more interval, of every process.
-    pub(crate) fn slices(&mut self, slices: &[Interval]) {
+    /// One more interval.
+    pub(crate) fn slice(&mut self, slice: &Interval) {
         self.asked = false;
         self.next += self.every;
-        let rates = Interval::sum(slices);
+        let window = &slice.window;
+        let rate = |count: u64| count as f64 / seconds(window.nanos).max(1e-9);
         let (look, new) = self.watch.newest();
         let look = look.clone();
         match look.ledger {
@@ -145,13 +145,13 @@ impl Observer {
         }
         let ledger = self.ledger.as_ref();
         let sample = Sample {
-            at: seconds(rates.at),
-            deliveries: rates.deliveries,
-            published: rates.published,
-            handshakes: rates.handshakes,
-            p50_ms: rates.latency.millis(0.5),
-            p99_ms: rates.latency.millis(0.99),
-            connections: rates.connections,
+            at: seconds(slice.at),
+            deliveries: rate(window.delivered),
+            published: rate(window.published),
+            handshakes: rate(window.opened),
+            p50_ms: slice.latency.millis(0.5),
+            p99_ms: slice.latency.millis(0.99),
+            connections: slice.connections,
             tcp_buffer_bytes: look.tcp_buffer_bytes,
             server: look.process,
             queued: ledger.map(|ledger| ledger.queued),
@@ -159,11 +159,11 @@ impl Observer {
             causes: ledger.map(|l| l.dropped.clone()).unwrap_or_default(),
             unexplained: ledger.map(|ledger| ledger.unexplained),
         };
-        self.latency += &rates.latency;
-        self.handshakes += &rates.opened_in;
+        self.latency += &slice.latency;
+        self.handshakes += &slice.handshakes;
         let duration = self.plan.duration.as_secs_f64();
         self.progress
-            .measuring(&sample, duration, rates.lost, rates.errors);
+            .measuring(&sample, duration, slice.lost, slice.errors);
         self.report.samples.push(sample);
     }
 

@@ -15,11 +15,9 @@ mod watch;
 
 use crate::campaign::command;
 use crate::cli::{FaultKind, Options, Servers, Xnode, flag};
-use crate::clock::{Clock, MILLISECOND, nanos};
 use crate::plan::{Drive, Group, Plan};
 use crate::report::{Facts, Report, Stated};
-use crate::run::{Desk, Observer, Run, Task};
-use crate::share::shares;
+use crate::run::{Observer, Run};
 use crate::target::{Target, target};
 pub(crate) use campaign::run as run_all;
 use crossing::Crossing;
@@ -36,7 +34,7 @@ const RATE: f64 = 1000.0;
 /// Length of a measurement without faults where the flags do not say.
 const DURATION: Duration = Duration::from_secs(10);
 /// What a delivery may be older than its expiry when it is read: it was dropped or written in time, and then it travelled.
-const TRAVEL: u64 = 50 * MILLISECOND;
+const TRAVEL: Duration = Duration::from_millis(50);
 /// bridge.outbox_capacity where the flags do not say.
 const OUTBOX: f64 = 16_384.0;
 
@@ -68,7 +66,7 @@ pub(crate) fn run(
             url: url.to_owned(),
             ..options.clone()
         };
-        target(&options)
+        target(&options, 0)
     };
     let targets: Result<Vec<Target>, String> =
         stage.nodes.iter().map(|node| target(&node.url)).collect();
@@ -78,30 +76,25 @@ pub(crate) fn run(
         targets.insert(0, targets.first().cloned().ok_or("no node")?);
     }
     let others = targets.split_off(1);
-    let clock = Clock::start();
-    let share = shares(&plan, Some(1), usize::MAX)?.pop();
     let first = targets.pop().ok_or("no node")?;
-    let task = Task {
-        expiry: nanos(options.expiry).saturating_add(TRAVEL),
-        ..Task::new(&plan, share.ok_or("no share")?, first, options, &clock)
-    };
-    let quiet = Options {
+    let beside = Options {
         admin: None,
+        expiry: options.expiry.saturating_add(TRAVEL),
         ..options.clone()
     };
-    let observer = Observer::new(&plan, &quiet, stage.processes(), None, None);
+    let observer = Observer::new(&plan, &beside, stage.processes(), None, None);
     let facts = facts(args, options, &stage, schedule, drive);
     let speaker = stage.speaker(args)?;
-    let desk = Desk::Alone(Box::new(observer));
-    let group = plan.groups.first().ok_or("no group")?;
-    let run = Run::new(task, clock, desk, Arc::clone(&stop)).and_then(|run| {
+    let group = plan.groups.first().cloned().ok_or("no group")?;
+    let planned = plan.duration.as_secs_f64();
+    let run = Run::new(plan, first, &beside, observer, Arc::clone(&stop)).and_then(|run| {
         run.across(others, |engine| {
             engine.speaker = speaker;
-            Crossing::new(stage, facts, group, schedule, engine)
+            Crossing::new(stage, facts, &group, schedule, engine)
         })
     });
-    let report = run.and_then(Run::report).map_err(|e| e.to_string())?;
-    let mut report = report.unless_stopped(&stop, plan.duration.as_secs_f64());
+    let report = run.and_then(Run::run).map_err(|e| e.to_string())?;
+    let mut report = report.unless_stopped(&stop, planned);
     if report.interrupted.is_none() {
         report.goals = goals(args, &report);
     }

@@ -92,7 +92,7 @@ async fn deliver(
         return;
     }
     // Another node's clock or settings must not keep it here for longer than ours do; nor does a wait for a mailbox.
-    let deadline = link.clock.now() + Duration::from_millis(left).min(link.expiry);
+    let deadline = link.clock.now() + Duration::from_millis(left).min(link.expiry.get());
     let broker = Arc::clone(&context.broker);
     let is_full = || broker.full_mailbox(room).is_some();
     if !context.budget.wait(is_full).await {

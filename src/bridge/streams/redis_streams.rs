@@ -256,7 +256,7 @@ impl Streams {
             node: link.node,
             now: link.clock.now(),
             wall: wall_millis(link.clock),
-            expiry: link.expiry,
+            expiry: link.expiry.get(),
             order_timeout: self.order_timeout,
         }
     }

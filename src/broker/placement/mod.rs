@@ -31,8 +31,8 @@ const ROOM: u64 = 4 * CONNECTION;
 /// would flee the worker that accepts them.
 pub const ACCEPT: u64 = 8;
 
-/// Work counts half as much after this many ticks.
-const HALF_LIFE: f32 = 64.0;
+/// What is left of work after one tick: half of it after 64 of them.
+const KEPT: f32 = 0.989_228;
 
 /// Length of a tick in milliseconds: work is half forgotten after 8.2 s.
 const TICK: u64 = 128;
@@ -62,7 +62,8 @@ impl WorkerLoad {
         if age == 0 {
             work
         } else {
-            work * (-(age as f32) / HALF_LIFE).exp2()
+            // Products, not libm's exp2: that library's 160 KiB need not be in memory for this.
+            work * KEPT.powi(i32::try_from(age).unwrap_or(i32::MAX))
         }
     }
 

@@ -29,7 +29,7 @@ section! {
     /// Which web pages may connect.
     ["origin"] OriginSettings {
         /// Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check.
-        allowed: Vec<String> = Vec::new(), restart;
+        allowed: Vec<String> = Vec::new(), live;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings that a route has of its own.
 
 use super::super::load::Loader;
-use super::super::{Config, Overflow};
+use super::super::{CHAT_PATH, Config, Overflow};
 use super::{assert_refused, load_file, load_sets};
 use std::time::Duration;
 
@@ -155,4 +155,15 @@ fn routes_of_a_flag_that_win_over_a_file_are_not_told_at_its_lines() {
     };
     let told = loader.load().expect_err("a double slash").to_string();
     assert!(told.starts_with("--set: routes[1].path: "), "{told}");
+}
+
+#[test]
+fn a_chat_of_dialect_django_has_the_path_of_the_package() {
+    let route = |path: &str| {
+        format!("[chat]\ndialect = \"django\"\n[[routes]]\nhandler = \"chat\"\npath = {path:?}\n")
+    };
+    load_file(&route(CHAT_PATH)).expect("legal");
+    let path = "/ws/other/{business_id}/{session_id}/";
+    let told = ["routes[1].path", path, CHAT_PATH];
+    assert_refused(path, load_file(&route(path)), &told);
 }

@@ -198,12 +198,15 @@ impl<T> Subscriptions<T> {
         taken
     }
 
-    /// Redis has these; true for those with members that wait for it.
+    /// Redis has this room, if it was asked for in this session; true if members wait for that.
     pub(crate) fn confirm(&self, name: &RoomName) -> bool {
         let mut table = self.table.lock();
         let Some(watched) = table.rooms.get_mut(name.as_str()) else {
             return false;
         };
+        if watched.subscription == Subscription::Wanted {
+            return false; // Else nobody would ask for it any more.
+        }
         let is_new = watched.subscription == Subscription::Asked;
         watched.subscription = Subscription::Confirmed;
         let held = std::mem::take(&mut watched.held);

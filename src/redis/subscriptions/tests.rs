@@ -95,3 +95,21 @@ fn every_session_asks_for_everything_again() {
     rooms.confirm(&name("a"));
     assert_eq!(rooms.counts(), (1, 1));
 }
+
+#[test]
+fn a_room_is_asked_for_although_somebody_has_read_it_before() {
+    let rooms = rooms();
+    rooms.begin();
+    rooms.watch(&name("a"), Millis(0), || ());
+    assert!(!rooms.confirm(&name("a")), "nobody has asked yet");
+    assert_eq!(rooms.take_wanted(9), [name("a")]);
+    assert!(rooms.confirm(&name("a")), "its member waits until then");
+    // While a renewal is being made, another one begins.
+    rooms.begin();
+    assert!(!rooms.confirm(&name("a")));
+    assert_eq!(rooms.counts(), (1, 0));
+    assert_eq!(rooms.take_wanted(9), [name("a")]);
+    rooms.unwatch(&name("a"), Millis(0));
+    assert_eq!(rooms.due(Millis(10_000)).idle, [name("a")]);
+    assert_eq!(rooms.counts(), (0, 0));
+}

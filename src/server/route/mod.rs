@@ -142,15 +142,16 @@ impl Router {
         Ok(Self { patterns })
     }
 
-    /// The number of the settings of the route with this template, or 0.
+    /// The number of the settings of the chat with this template, or 0; `None` if there is no such route.
     #[must_use]
-    pub fn settings_of(&self, template: &str) -> u8 {
-        let Ok(template) = PathTemplate::parse(template, Some(Handler::Chat)) else {
-            return 0;
-        };
-        let mut patterns = self.patterns.iter();
-        let found = patterns.find(|pattern| pattern.template == template);
-        found.map_or(0, |pattern| pattern.settings)
+    pub fn chat_at(&self, template: &str) -> Option<u8> {
+        const CHAT: Handler = Handler::Chat;
+        let template = PathTemplate::parse(template, Some(CHAT)).ok()?;
+        let mut chats = self.patterns.iter();
+        let found = chats.find(|pattern| {
+            pattern.target == Target::BuiltIn(CHAT) && pattern.template == template
+        });
+        found.map(|pattern| pattern.settings)
     }
 
     /// What a request's path, as it was sent and without its query, leads to; `None` is a 404.

@@ -34,8 +34,8 @@ pub trait Surroundings {
     fn pong(&mut self, frame: Bytes);
     /// A message was refused for its rate.
     fn too_many(&mut self);
-    /// What the close frame says where the consumer has just closed; `None` for the reason's own text.
-    fn farewell(&mut self) -> Option<Box<str>> {
+    /// What the close frame says where the consumer has just closed for this reason; `None` for the reason's own text.
+    fn farewell(&mut self, _reason: CloseReason) -> Option<Box<str>> {
         None
     }
     /// A frame broke the protocol or a cap; `label` is its kind.
@@ -227,7 +227,7 @@ impl Connection {
                             break;
                         }
                         Verdict::Close(reason) => {
-                            let text = surroundings.farewell();
+                            let text = surroundings.farewell(reason);
                             let text = text.as_deref().unwrap_or(reason.reason());
                             self.close_saying(now, reason, text);
                         }

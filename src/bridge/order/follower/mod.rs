@@ -81,6 +81,8 @@ pub struct Follower {
     state: FollowState,
     /// The last arrival that was put off since the last request.
     noted: Option<Position>,
+    /// Something may have been missed since then.
+    is_doubted: bool,
     account: Account,
 }
 
@@ -90,6 +92,7 @@ impl Default for Follower {
             at: None,
             state: FollowState::Reading,
             noted: None,
+            is_doubted: false,
             account: Account::default(),
         }
     }
@@ -113,9 +116,11 @@ impl Follower {
         std::mem::take(&mut self.account)
     }
 
-    /// Something may have been missed: read before anything newer is delivered.
+    /// Something may have been missed: read before anything newer is delivered. A page that is under way may have been
+    /// read before that was said, so it is not the last.
     pub fn doubt(&mut self) {
         self.state = FollowState::Reading;
+        self.is_doubted = true;
     }
 
     /// There is no stream for a room that begins here: what will be in it is for this node.
@@ -132,8 +137,9 @@ impl Follower {
             return StreamStep::Known;
         }
         // One that is next by its number and earlier by its time was lost in a failover.
+        let next = at.offset.checked_add(1);
         let is_next =
-            entry.epoch == at.epoch && entry.offset == at.offset + 1 && entry.millis >= at.millis;
+            entry.epoch == at.epoch && Some(entry.offset) == next && entry.millis >= at.millis;
         let is_first = entry.epoch > at.epoch && entry.offset == 1;
         if self.state == FollowState::Reading || !may_deliver || !(is_next || is_first) {
             return self.put_off(entry);
@@ -162,6 +168,7 @@ impl Follower {
     pub fn request(&mut self) -> Option<Position> {
         // Whatever arrived before is in what will be read, or nowhere.
         self.noted = None;
+        self.is_doubted = false;
         self.at
     }
 
@@ -179,13 +186,18 @@ impl Follower {
         let is_noted = self
             .noted
             .is_some_and(|noted| self.at.is_none_or(|at| !noted.is_within(&at)));
-        if is_noted || !is_at_tail {
+        if is_noted || self.is_doubted || !is_at_tail {
             self.state = FollowState::Reading;
             return Turned::More;
         }
         self.noted = None;
         self.state = FollowState::Live;
         Turned::Live
+    }
+
+    /// These are no longer there. Whoever writes to Redis may have numbered them as it pleased.
+    fn miss(&mut self, entries: u64) {
+        self.account.missed = self.account.missed.saturating_add(entries);
     }
 
     fn take(&mut self, at: Position, tail: Position, entries: &[Position]) {
@@ -203,7 +215,7 @@ impl Follower {
                 // The stream went back: these numbers were given out a second time.
                 self.account.resets += 1;
             } else {
-                self.account.missed += entry.offset - last.offset - 1;
+                self.miss(entry.offset - last.offset - 1);
             }
             last = *entry;
         }
@@ -212,7 +224,7 @@ impl Follower {
             if last.epoch == at.epoch {
                 self.account.resets += 1;
             } else {
-                self.account.missed += tail.offset;
+                self.miss(tail.offset);
             }
             last = tail;
         }

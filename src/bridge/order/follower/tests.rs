@@ -13,7 +13,7 @@ const PAGE: usize = 3;
 fn place(offset: u64) -> Position {
     Position {
         epoch: 1,
-        millis: 10 + offset,
+        millis: offset.saturating_add(10),
         offset,
     }
 }
@@ -52,6 +52,33 @@ fn what_arrives_while_a_page_is_under_way_is_read_by_the_next() {
     assert_eq!(follower.turn(Some(place(1)), &[]), Turned::More);
     follower.request();
     assert_eq!(follower.turn(Some(place(2)), &[place(2)]), Turned::Live);
+}
+
+#[test]
+fn what_is_doubted_while_a_page_is_under_way_is_read_by_the_next() {
+    let mut follower = at(1);
+    follower.doubt();
+    follower.request();
+    // The second one is said behind the page, and its arrival is thrown away.
+    follower.doubt();
+    assert_eq!(follower.turn(Some(place(1)), &[]), Turned::More);
+    follower.request();
+    assert_eq!(follower.turn(Some(place(2)), &[place(2)]), Turned::Live);
+}
+
+#[test]
+fn the_highest_number_of_a_stream_is_no_harm() {
+    let last = Position {
+        millis: u64::MAX,
+        ..place(u64::MAX)
+    };
+    let mut follower = at(1);
+    follower.doubt();
+    follower.request();
+    let turned = follower.turn(Some(last), &[place(u64::MAX), place(1), last]);
+    assert_eq!(turned, Turned::Live);
+    assert_eq!(follower.take_account().missed, u64::MAX);
+    assert_eq!(follower.arrival(place(3), true), StreamStep::Known);
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! Settings read again while the node runs.
+
+use crate::banner::MachineFacts;
+use crate::bridge::Bridge;
+use crate::channels::Layer;
+use crate::config::problem::Error;
+use crate::config::reload::merge;
+use crate::config::{Changes, Config};
+use crate::metrics::{Metrics, count};
+use crate::server::EntryRules;
+use crate::server::admission::Admission;
+use crate::telemetry;
+use crate::worker::{LiveSettings, Workers};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::watch::Sender;
+
+/// Reads the settings anew.
+pub(super) type ReadSettings = Box<dyn Fn() -> Result<Config, Error> + Send + Sync>;
+
+/// Has a node take settings that have changed, as SIGHUP and `POST /reload` do.
+pub struct Reloader {
+    read: ReadSettings,
+    running: Mutex<RunningSettings>,
+    taken_by: TakenBy,
+}
+
+/// What a node runs with.
+struct RunningSettings {
+    config: Config,
+    /// Of the program's own routes: theirs stay as the program has made them.
+    own: Vec<Config>,
+}
+
+/// Who takes settings while the node runs.
+pub(super) struct TakenBy {
+    pub(super) rules: Sender<Arc<EntryRules>>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) handshakes: Arc<Admission>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) bridge: Option<Arc<Bridge>>,
+    pub(super) channels: Option<Arc<Layer>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+impl Reloader {
+    /// For the node that runs with `config`, and with `of_routes` where routes have settings of their own.
+    pub(super) fn new(
+        read: ReadSettings,
+        config: &Config,
+        of_routes: &[Config],
+        taken_by: TakenBy,
+    ) -> Self {
+        let configured = config.routes.iter();
+        let configured = configured.filter(|route| route.has_own_settings()).count();
+        let own = of_routes.get(configured..).unwrap_or_default().to_vec();
+        let config = config.clone();
+        Self {
+            read,
+            running: Mutex::new(RunningSettings { config, own }),
+            taken_by,
+        }
+    }
+
+    /// Reads the settings again: what may change while the node runs does, what differs otherwise is named. Blocks while
+    /// files are read. Who is connected stays; what was let in, queued or published before keeps what held then.
+    ///
+    /// # Errors
+    /// Every mistake in the settings; nothing has changed then.
+    pub fn reload(&self) -> Result<Changes, Error> {
+        let mut running = self.running.lock();
+        let outcome = self.try_reload(&mut running);
+        let label = match &outcome {
+            Ok(changes) => {
+                tracing::info!("settings read again: {changes}");
+                "taken"
+            }
+            Err(error) => {
+                for problem in error.problems() {
+                    tracing::error!("settings read again are refused, nothing changes: {problem}");
+                }
+                "refused"
+            }
+        };
+        count(&self.taken_by.metrics.reloads, "outcome", label);
+        outcome
+    }
+
+    fn try_reload(&self, running: &mut RunningSettings) -> Result<Changes, Error> {
+        let read = MachineFacts::gather().resolve(&(self.read)()?);
+        let (config, changes) = merge(&running.config, &read)?;
+        // All that can be refused is refused before anything changes.
+        let rules = EntryRules::new(&config).map_err(|what| Error::of_key("", what))?;
+        let of_routes = config
+            .of_routes()
+            .map_err(|what| Error::of_key("routes", what))?;
+        let to = &self.taken_by;
+        telemetry::set_levels(&config.log.level)
+            .map_err(|error| Error::of_key("log.level", error.to_string()))?;
+        let limits = &config.limits;
+        to.admission
+            .set_caps(limits.connections, limits.connections_per_ip);
+        to.handshakes
+            .set_caps(limits.handshakes, limits.handshakes_per_ip);
+        to.rules.send_replace(Arc::new(rules));
+        let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
+        to.workers
+            .take_settings(LiveSettings::new(&config, &of_routes));
+        if let Some(bridge) = &to.bridge {
+            bridge.set_expiry(config.queue.expiry);
+        }
+        if let Some(layer) = &to.channels {
+            layer.set_expiry(config.queue.expiry);
+        }
+        running.config = config;
+        Ok(changes)
+    }
+}
