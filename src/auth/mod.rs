@@ -9,6 +9,9 @@
 
 mod attendance;
 mod credentials;
+pub mod jwt;
+pub mod link;
+mod query;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;

@@ -17,6 +17,8 @@ pub enum KeyKind {
     Address,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A list of some of these words.
+    Choices(&'static [&'static str]),
     /// A list of texts.
     List,
     /// A list of texts that are never printed.
@@ -41,6 +43,7 @@ impl KeyKind {
             Self::Duration => "duration",
             Self::Address => "address",
             Self::Choice(_) => "choice",
+            Self::Choices(_) => "choices",
             Self::List => "list",
             Self::Secrets => "secrets",
             Self::Urls => "addresses",

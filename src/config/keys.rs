@@ -79,6 +79,9 @@ mod tests {
         config.bridge.client_key = Some("key.pem".into());
         config.channels.send_to = Some("a".to_owned());
         config.channels.send_to_group = Some("a".to_owned());
+        config.auth.jwt.jwks = Some("jwks.json".to_owned());
+        config.auth.jwt.cookie = Some("token".to_owned());
+        config.auth.jwt.query = Some("token".to_owned());
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

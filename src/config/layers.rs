@@ -105,7 +105,7 @@ impl Layers {
     pub(super) fn set_text(&mut self, key: &'static Key, text: &str, source: Source) {
         let is_list = matches!(
             key.kind,
-            KeyKind::List | KeyKind::Secrets | KeyKind::Urls | KeyKind::Hosts
+            KeyKind::List | KeyKind::Choices(_) | KeyKind::Secrets | KeyKind::Urls | KeyKind::Hosts
         );
         if is_list && text.trim().is_empty() {
             // Mostly a variable of a shell that was not set; some lists are open when they are empty.

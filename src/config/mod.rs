@@ -7,6 +7,7 @@
 mod admin;
 mod api;
 mod assistant;
+mod auth;
 pub mod bridge;
 mod changes;
 pub mod channels;
@@ -45,6 +46,7 @@ pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
 pub use api::ApiSettings;
 pub use assistant::{AssistantKind, AssistantSettings};
+pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings, LinkSettings};
 pub use bridge::{BridgeMode, BridgeSettings};
 pub use changes::Changes;
 pub use channels::ChannelsSettings;

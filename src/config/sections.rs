@@ -3,6 +3,7 @@
 use super::admin::AdminSettings;
 use super::api::ApiSettings;
 use super::assistant::AssistantSettings;
+use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
 use super::changes::Changes;
 use super::channels::ChannelsSettings;
@@ -22,7 +23,7 @@ const EVENT_OVERHEAD_BYTES: usize = 512;
 
 /// The parts of a configuration, in the order of the documents.
 macro_rules! sections {
-    ($($name:ident: $section:ident,)+) => {
+    ($($name:ident: $section:ident $([$($inner:ident),+])?,)+) => {
         /// All settings of one node.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -48,13 +49,14 @@ macro_rules! sections {
         }
 
         /// Every section with its keys, that of the top level first.
-        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION),+];
+        pub(crate) const SECTIONS: &[SectionKeys] = &[ROUTES, $($section::SECTION, $($($inner::SECTION,)+)?)+];
     };
 }
 
 sections! {
     server: ServerSettings,
     origin: OriginSettings,
+    auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings,

@@ -14,7 +14,7 @@
 //! change takes a restart or is taken while the node runs (`live`), whether a route may have a value of its own (`per
 //! route`), and the range that is legal for it alone. Of this come
 //! the struct with its serde form, its `Default`, the [`Key`](super::key::Key)s that loader and documents go by, and
-//! the checks of ranges. What relates several keys is checked by hand (`validate`).
+//! the checks of ranges. Sections inside a section follow its keys, as fields; each is declared by itself. What relates several keys is checked by hand (`validate`).
 
 use super::key::KeyKind;
 use super::problem::Findings;
@@ -178,6 +178,10 @@ macro_rules! section {
             $(#[$serde:meta])*
             $name:ident: $field:ty = $default:expr, $change:ident $(per $route:ident)? $(, in $range:expr)?;
         )+}
+        $(
+            #[doc = $inner_doc:literal]
+            $inner:ident: $inner_type:ty,
+        )*
     ) => {
         #[doc = $sentence]
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -186,11 +190,15 @@ macro_rules! section {
             #[doc = $doc]
             $(#[$serde])*
             pub $name: $field,
-        )+}
+        )+
+        $(
+            #[doc = $inner_doc]
+            pub $inner: $inner_type,
+        )*}
 
         impl Default for $type {
             fn default() -> Self {
-                Self { $($name: $default,)+ }
+                Self { $($name: $default,)+ $($inner: Default::default(),)* }
             }
         }
 
@@ -216,6 +224,7 @@ macro_rules! section {
                         self.$name = next.$name.clone();
                     }
                 })+
+                $(self.$inner.take_live(&next.$inner, changes);)*
             }
 
             /// Checks each key against its own range.
@@ -224,6 +233,7 @@ macro_rules! section {
                     let key = concat!($section, ".", stringify!($name));
                     $crate::config::setting::Ranged::check(&self.$name, $range, key, _found);
                 )?)+
+                $(self.$inner.check_ranges(_found);)*
             }
         }
     };
@@ -253,3 +263,37 @@ macro_rules! choice {
     };
 }
 pub(super) use choice;
+
+/// As [`choice`], where several may be written as a list.
+macro_rules! choices {
+    (
+        $(#[$note:meta])*
+        $type:ident {$(
+            $(#[$variant_note:meta])*
+            $variant:ident = $word:literal,
+        )+}
+    ) => {
+        $(#[$note])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub enum $type {$(
+            $(#[$variant_note])*
+            #[serde(rename = $word)]
+            $variant,
+        )+}
+
+        impl $type {
+            /// The word for it in the settings.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {$(
+                    Self::$variant => $word,
+                )+}
+            }
+        }
+
+        $crate::config::setting::kinds! {
+            Vec<$type> => $crate::config::key::KeyKind::Choices(&[$($word),+]),
+        }
+    };
+}
+pub(super) use choices;

@@ -5,7 +5,9 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{admin, api, assistant, channels, chat, log, origin, own_settings, route, server};
+use super::{
+    admin, api, assistant, auth, channels, chat, log, origin, own_settings, route, server,
+};
 
 /// Checks a whole configuration.
 #[must_use]
@@ -14,6 +16,7 @@ pub fn validate(config: &Config) -> Findings {
     server::check(&config.server, &mut found);
     route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
+    auth::check(config, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);

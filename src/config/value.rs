@@ -63,6 +63,7 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
             KeyKind::Count
             | KeyKind::Switch
             | KeyKind::List
+            | KeyKind::Choices(_)
             | KeyKind::Urls
             | KeyKind::Hosts
             | KeyKind::Tables(_),
@@ -70,7 +71,10 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
         ) => match value {
             // `a.example,b.example` is no TOML, but a single quoted host is.
             Value::String(host)
-                if matches!(kind, KeyKind::List | KeyKind::Urls | KeyKind::Hosts) =>
+                if matches!(
+                    kind,
+                    KeyKind::List | KeyKind::Choices(_) | KeyKind::Urls | KeyKind::Hosts
+                ) =>
             {
                 Value::Array(vec![Value::String(host)])
             }
@@ -80,7 +84,7 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
             let addresses = addresses(text).into_iter();
             Value::Array(addresses.map(|one| Value::String(one.to_owned())).collect())
         }
-        (KeyKind::List, None) => {
+        (KeyKind::List | KeyKind::Choices(_), None) => {
             // An empty one is kept: what is wrong with it is for its key to say.
             let entries = text.split(',').map(str::trim);
             Value::Array(
@@ -222,6 +226,11 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
             ),
         ),
         (KeyKind::Choice(words), _) => choice(words, value),
+        (KeyKind::Choices(words), Value::Array(entries)) => {
+            let is_word = |entry: &&Value| entry.as_str().is_some_and(|text| words.contains(&text));
+            let odd = entries.iter().find(|entry| !is_word(entry));
+            choice(words, odd.unwrap_or(value))
+        }
         (KeyKind::Duration, Value::String(text)) => {
             Mistake::new(units::parse_duration(text).err().unwrap_or_default(), "")
         }
@@ -230,7 +239,7 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
             format!("{} is not a duration", show(value)),
             "write a number and a unit, such as \"60s\" (units: ms s m h d)",
         ),
-        (KeyKind::List, _) => Mistake::new(
+        (KeyKind::List | KeyKind::Choices(_), _) => Mistake::new(
             format!("{} is not a list of texts", show(value)),
             format!("write {name} = [\"…\", \"…\"]"),
         ),

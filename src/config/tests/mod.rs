@@ -1,5 +1,6 @@
 //! The loader as its users meet it: what wins, where a value came from, and what is refused how.
 
+mod auth;
 mod channels;
 mod environment;
 mod origin;
