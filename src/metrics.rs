@@ -175,8 +175,7 @@ impl Metrics {
     #[must_use]
     #[rustfmt::skip]
     pub fn new() -> Self {
-        let mut table = MetricTable { registry: Registry::with_prefix("supportal"), rows: Vec::new() };
-        table.build("Version of this build");
+        let mut table = MetricTable::new();
         Self {
             connections: table.gauge("connections", "Open WebSocket connections"),
             connections_opened: table.counter("connections_opened", "Connections handed to a worker since start"),
@@ -307,6 +306,15 @@ struct MetricTable {
 }
 
 impl MetricTable {
+    fn new() -> Self {
+        let mut table = Self {
+            registry: Registry::with_prefix("supportal"),
+            rows: Vec::new(),
+        };
+        table.build("Version of this build");
+        table
+    }
+
     fn build(&mut self, help: &'static str) {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         self.registry.register("build", help, Info::new(version));

@@ -4,7 +4,7 @@
 //! whatever else the link does. A message that the library threw away because this was too slow shows
 //! twice: in `bridge_lagged`, and exactly in the gaps, once the room's next number or mark comes.
 
-use super::inquiry::Asked;
+use super::inquiry::HeardInquiry;
 use super::link::RedisLink;
 use super::mode::Mode;
 use super::read_context::ReadContext;
@@ -68,7 +68,7 @@ impl Arrivals {
 }
 
 /// Answers a question of another node, where that hears its canaries.
-async fn respond(link: Arc<RedisLink>, mode: Arc<Mode>, mut asked: Asked) {
+async fn respond(link: Arc<RedisLink>, mode: Arc<Mode>, mut asked: HeardInquiry) {
     let what = (&mut asked.answering).await;
     let answer = link.inquiries.answer(&asked, &what);
     if let Some(client) = link.client() {

@@ -76,7 +76,7 @@ pub(super) struct Inquiry<'a> {
 }
 
 /// What is to be answered, to whom.
-pub(super) struct Asked {
+pub(super) struct HeardInquiry {
     pub(super) node: NodeId,
     pub(super) answering: Answering,
     number: u64,
@@ -115,7 +115,7 @@ impl Inquiries {
     }
 
     /// Something came where nodes say who they are: a question of another node, if it is one and this node has time.
-    pub(super) fn hear_question(&self, bytes: &[u8]) -> Option<Asked> {
+    pub(super) fn hear_question(&self, bytes: &[u8]) -> Option<HeardInquiry> {
         let (node, number, what) = read(QUESTION, bytes)?;
         if node == self.node || bytes.len() > QUESTION_BYTES_MAX {
             return None;
@@ -123,7 +123,7 @@ impl Inquiries {
         let respondent = self.respondent.get()?;
         let permit = Arc::clone(&self.at_once).try_acquire_owned().ok()?;
         let answering = respondent.respond(Bytes::copy_from_slice(what))?;
-        Some(Asked {
+        Some(HeardInquiry {
             node,
             answering,
             number,
@@ -132,7 +132,7 @@ impl Inquiries {
     }
 
     /// The bytes of this node's answer.
-    pub(super) fn answer(&self, asked: &Asked, what: &[u8]) -> Bytes {
+    pub(super) fn answer(&self, asked: &HeardInquiry, what: &[u8]) -> Bytes {
         write(ANSWER, self.node, asked.number, what)
     }
 
@@ -233,7 +233,7 @@ mod tests {
     fn no_more_questions_than_these_are_answered_at_a_time() {
         let (asker, other) = (node(1), node(2));
         let (_inquiry, question) = asker.ask(b"?");
-        let mut asked: Vec<Asked> = (0..ANSWERED_AT_ONCE)
+        let mut asked: Vec<HeardInquiry> = (0..ANSWERED_AT_ONCE)
             .filter_map(|_| other.hear_question(&question))
             .collect();
         assert_eq!(asked.len(), ANSWERED_AT_ONCE);

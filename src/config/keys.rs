@@ -82,6 +82,8 @@ mod tests {
         config.auth.jwt.jwks = Some("jwks.json".to_owned());
         config.auth.jwt.cookie = Some("token".to_owned());
         config.auth.jwt.query = Some("token".to_owned());
+        config.api.token = Some(Secret::new("x"));
+        config.api.listen = Some(config.server.listen);
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

@@ -215,15 +215,20 @@ fn a_value_at_its_bound_is_taken_and_one_more_is_not() {
     }
 }
 
+/// A request to `POST /api/publish` or another target, and its answer.
+#[track_caller]
+fn ask(gateway: &Gateway, method: &str, target: &str, fields: &[&str], body: &[u8]) -> Response {
+    let bytes = request(method, target, fields, body);
+    http::exchange(gateway.public(), &bytes).expect("an answer")
+}
+
+/// A body that is right.
+const BODY: &[u8] = br#"{"room":"chat_1_abc","message":"a"}"#;
+
 #[test]
-fn a_bad_request_is_refused_before_its_body_is_looked_at() {
-    let gateway = gateway(&["api.body_bytes=40000"]);
-    let good = r#"{"room":"chat_1_abc","message":"a"}"#;
-    let json = "Content-Type: application/json";
-    let ask = |method: &str, target: &str, fields: &[&str], body: &[u8]| {
-        let bytes = request(method, target, fields, body);
-        http::exchange(gateway.public(), &bytes).expect("an answer")
-    };
+fn whoever_has_no_token_gets_one_answer_whatever_is_asked() {
+    let gateway = gateway(&[]);
+    let json = GOOD[1];
     let unauthorized: [&[&str]; 9] = [
         &[json],
         &[json, "Authorization: Bearer"],
@@ -238,9 +243,10 @@ fn a_bad_request_is_refused_before_its_body_is_looked_at() {
     let mut texts = Vec::new();
     for fields in unauthorized {
         for target in ["/api/publish", "/api/nowhere", "/api/", "/api/openapi.json"] {
-            let answer = ask("POST", target, fields, good.as_bytes());
+            let answer = ask(&gateway, "POST", target, fields, BODY);
+            let kind = problem(&answer);
             assert_eq!(
-                (answer.status, problem(&answer).as_str()),
+                (answer.status, kind.as_str()),
                 (401, "unauthorized"),
                 "{fields:?}"
             );
@@ -249,61 +255,57 @@ fn a_bad_request_is_refused_before_its_body_is_looked_at() {
         }
     }
     texts.dedup();
-    assert_eq!(texts.len(), 1, "one text for all: {texts:?}");
-    for (method, target, status, kind, allow) in [
-        ("GET", "/api/publish", 405, "method", Some("POST")),
-        ("PUT", "/api/publish", 405, "method", Some("POST")),
-        ("DELETE", "/api/disconnect", 405, "method", Some("POST")),
-        ("OPTIONS", "/api/batch", 405, "method", Some("POST")),
-        ("POST", "/api/presence", 405, "method", Some("GET, HEAD")),
-        (
-            "PATCH",
-            "/api/openapi.json",
-            405,
-            "method",
-            Some("GET, HEAD"),
-        ),
-        ("POST", "/api/", 404, "not-found", None),
-        ("POST", "/api/publish/", 404, "not-found", None),
-        ("POST", "/api/Publish", 404, "not-found", None),
-        ("POST", "/api/../publish", 404, "not-found", None),
-        ("POST", "/api/publish?x=1", 400, "query", None),
-        ("GET", "/api/openapi.json?x", 400, "query", None),
-        ("GET", "/api/presence", 400, "query", None),
-        ("GET", "/api/presence?room=", 400, "query", None),
-        ("GET", "/api/presence?room=*", 400, "query", None),
-        (
-            "GET",
-            "/api/presence?room=chat_1_a&room=chat_1_b",
-            400,
-            "query",
-            None,
-        ),
-        (
-            "GET",
-            "/api/presence?room=chat_1_a&limit=1",
-            400,
-            "query",
-            None,
-        ),
-        ("GET", "/api/presence?room=%ff", 400, "query", None),
-    ] {
-        let answer = ask(method, target, &GOOD, good.as_bytes());
-        assert_eq!(
-            (answer.status, problem(&answer).as_str()),
-            (status, kind),
-            "{method} {target}"
-        );
-        assert_eq!(answer.header("allow"), allow, "{method} {target}");
+    assert_eq!(texts.len(), 1, "{texts:?}");
+}
+
+/// Method, target, status, kind, `Allow`.
+type BadTarget = (
+    &'static str,
+    &'static str,
+    u16,
+    &'static str,
+    Option<&'static str>,
+);
+
+#[rustfmt::skip]
+const TARGETS: &[BadTarget] = &[
+    ("GET", "/api/publish", 405, "method", Some("POST")),
+    ("PUT", "/api/publish", 405, "method", Some("POST")),
+    ("DELETE", "/api/disconnect", 405, "method", Some("POST")),
+    ("OPTIONS", "/api/batch", 405, "method", Some("POST")),
+    ("POST", "/api/presence", 405, "method", Some("GET, HEAD")),
+    ("PATCH", "/api/openapi.json", 405, "method", Some("GET, HEAD")),
+    ("POST", "/api/", 404, "not-found", None),
+    ("POST", "/api/publish/", 404, "not-found", None),
+    ("POST", "/api/Publish", 404, "not-found", None),
+    ("POST", "/api/../publish", 404, "not-found", None),
+    ("POST", "/api/publish?x=1", 400, "query", None),
+    ("GET", "/api/openapi.json?x", 400, "query", None),
+    ("GET", "/api/presence", 400, "query", None),
+    ("GET", "/api/presence?room=", 400, "query", None),
+    ("GET", "/api/presence?room=*", 400, "query", None),
+    ("GET", "/api/presence?room=chat_1_a&room=chat_1_b", 400, "query", None),
+    ("GET", "/api/presence?room=chat_1_a&limit=1", 400, "query", None),
+    ("GET", "/api/presence?room=%ff", 400, "query", None),
+];
+
+#[test]
+fn a_bad_target_a_bad_type_and_a_long_body_are_refused() {
+    let gateway = gateway(&["api.body_bytes=40000"]);
+    for (method, target, status, kind, allow) in TARGETS {
+        let answer = ask(&gateway, method, target, &GOOD, BODY);
+        let given = (answer.status, problem(&answer));
+        assert_eq!(given, (*status, (*kind).to_owned()), "{method} {target}");
+        assert_eq!(answer.header("allow"), *allow, "{method} {target}");
     }
     for fields in [
         &[GOOD[0]][..],
         &[GOOD[0], "Content-Type: text/plain"],
         &[GOOD[0], "Content-Type: application/x-www-form-urlencoded"],
-        &[GOOD[0], json, json],
-        &[GOOD[0], json, "Content-Encoding: gzip"],
+        &[GOOD[0], GOOD[1], GOOD[1]],
+        &[GOOD[0], GOOD[1], "Content-Encoding: gzip"],
     ] {
-        let answer = ask("POST", "/api/publish", fields, good.as_bytes());
+        let answer = ask(&gateway, "POST", "/api/publish", fields, BODY);
         assert_eq!(
             (answer.status, problem(&answer).as_str()),
             (415, "media-type"),
@@ -311,13 +313,13 @@ fn a_bad_request_is_refused_before_its_body_is_looked_at() {
         );
     }
     let long = vec![b' '; 40_001];
-    let answer = ask("POST", "/api/publish", &GOOD, &long);
+    let answer = ask(&gateway, "POST", "/api/publish", &GOOD, &long);
     assert_eq!(
         (answer.status, problem(&answer).as_str()),
         (413, "body-too-long")
     );
     let deep = format!("{{\"meta\":{}", "[".repeat(39_000));
-    let answer = ask("POST", "/api/publish", &GOOD, deep.as_bytes());
+    let answer = ask(&gateway, "POST", "/api/publish", &GOOD, deep.as_bytes());
     assert_eq!(
         (answer.status, problem(&answer).as_str()),
         (400, "not-json")

@@ -2,7 +2,7 @@
 
 use super::connection_id::ConnectionId;
 use super::fields::{Fields, invalid, missing};
-use super::problem::{Problem, ProblemKind};
+use super::problem::{ApiProblem, ProblemKind};
 use crate::name::{RoomName, is_business_id};
 use crate::protocol::close::REASON_BYTES_MAX;
 use crate::protocol::command::is_blank;
@@ -24,8 +24,8 @@ pub(super) const CODES: [u16; 6] = [1000, 1001, 1008, 1011, 1012, 1013];
 
 /// What is published.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Words {
-    pub(super) message: String,
+pub(super) struct ApiMessage {
+    pub(super) text: String,
     pub(super) sender: Sender,
     /// Published again with this, it is not shown again.
     pub(super) id: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Words {
 
 /// Whom to close.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Target {
+pub(super) enum DisconnectTarget {
     User(String),
     Room(RoomName),
     Connection(ConnectionId),
@@ -46,15 +46,15 @@ pub(super) enum Target {
 pub(super) enum ApiCommand {
     Publish {
         room: RoomName,
-        words: Words,
+        message: ApiMessage,
     },
     /// To all rooms, or to those of one business.
     Broadcast {
         business_id: Option<String>,
-        words: Words,
+        message: ApiMessage,
     },
     Disconnect {
-        target: Target,
+        target: DisconnectTarget,
         reason: CloseReason,
         farewell: Option<Box<str>>,
     },
@@ -106,20 +106,20 @@ impl ApiCommand {
         name: &str,
         mut fields: Fields,
         text_bytes_max: usize,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, ApiProblem> {
         fields.are_among(fields_of(name))?;
         let fields = &mut fields;
         Ok(match name {
             "publish" => Self::Publish {
                 room: room_of(fields)?,
-                words: Words::read(fields, Sender::User, text_bytes_max)?,
+                message: ApiMessage::read(fields, Sender::User, text_bytes_max)?,
             },
             "broadcast" => Self::Broadcast {
                 business_id: business_of(fields)?,
-                words: Words::read(fields, Sender::System, text_bytes_max)?,
+                message: ApiMessage::read(fields, Sender::System, text_bytes_max)?,
             },
             "disconnect" => {
-                let target = Target::read(fields)?;
+                let target = DisconnectTarget::read(fields)?;
                 let (reason, farewell) = close_of(fields)?;
                 Self::Disconnect {
                     target,
@@ -141,7 +141,7 @@ impl ApiCommand {
         fields: Fields,
         known: &[&str],
         text_bytes_max: usize,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, ApiProblem> {
         let (name, value) = fields.only(known)?;
         let inner = Fields::of(value, &name)?;
         Self::read(&name, inner, text_bytes_max).map_err(|problem| problem.within(&name))
@@ -150,13 +150,16 @@ impl ApiCommand {
     /// The command with its name around it, as [`ApiCommand::read_named`] reads it.
     pub(super) fn write(&self) -> Value {
         match self {
-            Self::Publish { room, words } => {
-                let mut fields = words.write();
+            Self::Publish { room, message } => {
+                let mut fields = message.write();
                 put(&mut fields, "room", Some(room.as_str()));
                 json!({ "publish": fields })
             }
-            Self::Broadcast { business_id, words } => {
-                let mut fields = words.write();
+            Self::Broadcast {
+                business_id,
+                message,
+            } => {
+                let mut fields = message.write();
                 put(&mut fields, "business_id", business_id.as_deref());
                 json!({ "broadcast": fields })
             }
@@ -168,9 +171,9 @@ impl ApiCommand {
                 let mut fields = json!({ "code": reason.code() });
                 put(&mut fields, "reason", farewell.as_deref());
                 match target {
-                    Target::User(user) => put(&mut fields, "user", Some(user)),
-                    Target::Room(room) => put(&mut fields, "room", Some(room.as_str())),
-                    Target::Connection(id) => {
+                    DisconnectTarget::User(user) => put(&mut fields, "user", Some(user)),
+                    DisconnectTarget::Room(room) => put(&mut fields, "room", Some(room.as_str())),
+                    DisconnectTarget::Connection(id) => {
                         put(&mut fields, "connection", Some(&id.to_string()));
                     }
                 }
@@ -199,7 +202,7 @@ const A_ROOM: &str = "the name of a room: chat_BUSINESS_SESSION, or route_ and t
 const A_BUSINESS: &str = "1 to 18 digits without a leading zero";
 
 /// `room`, or `business_id` with `session_id`.
-fn room_of(fields: &mut Fields) -> Result<RoomName, Problem> {
+fn room_of(fields: &mut Fields) -> Result<RoomName, ApiProblem> {
     let (room, business, session) = (
         fields.text("room")?,
         business_of(fields)?,
@@ -209,7 +212,7 @@ fn room_of(fields: &mut Fields) -> Result<RoomName, Problem> {
         (Some(room), None, None) => RoomName::parse(&room).ok_or_else(|| invalid("room", A_ROOM)),
         (Some(_), _, _) => {
             let detail = "given beside business_id or session_id: one of the two ways names a room";
-            Err(Problem::field(ProblemKind::InvalidField, "room", detail))
+            Err(ApiProblem::field(ProblemKind::InvalidField, "room", detail))
         }
         (None, Some(business), Some(session)) => RoomName::chat(&business, &session)
             .ok_or_else(|| invalid("session_id", "1 to 64 of A-Z a-z 0-9 . _ -")),
@@ -219,14 +222,30 @@ fn room_of(fields: &mut Fields) -> Result<RoomName, Problem> {
     }
 }
 
+/// A whole number up to 2^53 - 1, also with a fraction of zero: in JSON 1.0 is 1, and a larger one may have been
+/// rounded on its way here.
+fn integer(value: &Value) -> Option<u64> {
+    const MOST: u64 = (1 << 53) - 1;
+    let number = match (value.as_u64(), value.as_f64()) {
+        (Some(number), _) => number,
+        // Such a float is exact, and so is what it becomes.
+        (None, Some(float)) if (0.0..=MOST as f64).contains(&float) && float.fract() == 0.0 => {
+            float.to_string().parse().ok()?
+        }
+        _ => return None,
+    };
+    (number <= MOST).then_some(number)
+}
+
 /// A business's id, as digits in a text or as a number.
-fn business_of(fields: &mut Fields) -> Result<Option<String>, Problem> {
+fn business_of(fields: &mut Fields) -> Result<Option<String>, ApiProblem> {
     const FIELD: &str = "business_id";
     let text = match fields.take(FIELD) {
         None => return Ok(None),
         Some(Value::String(text)) => text,
-        Some(Value::Number(number)) => number.as_u64().map(|n| n.to_string()).unwrap_or_default(),
-        Some(_) => String::new(),
+        Some(value) => integer(&value)
+            .map(|number| number.to_string())
+            .unwrap_or_default(),
     };
     if is_business_id(&text) {
         Ok(Some(text))
@@ -235,13 +254,17 @@ fn business_of(fields: &mut Fields) -> Result<Option<String>, Problem> {
     }
 }
 
-impl Words {
-    fn read(fields: &mut Fields, without: Sender, text_bytes_max: usize) -> Result<Self, Problem> {
-        let message = fields.needed_text("message")?;
-        if is_blank(&message) {
+impl ApiMessage {
+    fn read(
+        fields: &mut Fields,
+        without: Sender,
+        text_bytes_max: usize,
+    ) -> Result<Self, ApiProblem> {
+        let text = fields.needed_text("message")?;
+        if is_blank(&text) {
             return Err(invalid("message", "more than white space"));
         }
-        if message.len() > text_bytes_max {
+        if text.len() > text_bytes_max {
             let most = format!("at most {text_bytes_max} bytes (chat.text_bytes_max)");
             return Err(invalid("message", most));
         }
@@ -274,7 +297,7 @@ impl Words {
             return Err(invalid("meta", most));
         }
         Ok(Self {
-            message,
+            text,
             sender,
             id,
             meta,
@@ -282,7 +305,7 @@ impl Words {
     }
 
     fn write(&self) -> Value {
-        let mut fields = json!({ "message": self.message, "sender": self.sender.as_str() });
+        let mut fields = json!({ "message": self.text, "sender": self.sender.as_str() });
         put(&mut fields, "id", self.id.as_deref());
         let meta = self.meta.as_ref();
         // Written by us: it is JSON.
@@ -295,8 +318,8 @@ impl Words {
     }
 }
 
-impl Target {
-    fn read(fields: &mut Fields) -> Result<Self, Problem> {
+impl DisconnectTarget {
+    fn read(fields: &mut Fields) -> Result<Self, ApiProblem> {
         let (user, room, connection) = (
             fields.text("user")?,
             fields.text("room")?,
@@ -324,18 +347,18 @@ impl Target {
             _ => {
                 let detail = "one of user, room and connection says whom to close";
                 let field = "user, room, connection";
-                Err(Problem::field(ProblemKind::InvalidField, field, detail))
+                Err(ApiProblem::field(ProblemKind::InvalidField, field, detail))
             }
         }
     }
 }
 
 /// `code` and `reason`; without them 4500, removed.
-fn close_of(fields: &mut Fields) -> Result<(CloseReason, Option<Box<str>>), Problem> {
+fn close_of(fields: &mut Fields) -> Result<(CloseReason, Option<Box<str>>), ApiProblem> {
     let code = match fields.take("code") {
         None => None,
         Some(code) => {
-            let code = code.as_u64().and_then(|code| u16::try_from(code).ok());
+            let code = integer(&code).and_then(|code| u16::try_from(code).ok());
             let legal = |code: &u16| CODES.contains(code) || (3000..=4999).contains(code);
             let list = "1000, 1001, 1008, 1011, 1012, 1013 or 3000 to 4999";
             Some(code.filter(legal).ok_or_else(|| invalid("code", list))?)

@@ -1,6 +1,6 @@
 //! One request of the API as HTTP has it: the body within its bounds, and the answer.
 
-use super::problem::{Problem, ProblemKind};
+use super::problem::{ApiProblem, ProblemKind};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Is the body JSON as it stands? In UTF-8, which it is whatever a parameter says (RFC 8259 section 8.1).
-pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
     let mut fields = headers.get_all(CONTENT_TYPE).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
         return Err(ProblemKind::MediaType.into());
@@ -28,7 +28,7 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         let detail = "without Content-Encoding";
-        return Err(Problem::new(ProblemKind::MediaType, detail));
+        return Err(ApiProblem::new(ProblemKind::MediaType, detail));
     }
     Ok(())
 }
@@ -41,14 +41,14 @@ pub(super) async fn read_body<B>(
     body: B,
     bytes_max: usize,
     timeout: Duration,
-) -> Result<Bytes, Problem>
+) -> Result<Bytes, ApiProblem>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let too_long = || {
         let detail = format!("at most {bytes_max} bytes (api.body_bytes)");
-        Problem::new(ProblemKind::BodyTooLong, detail)
+        ApiProblem::new(ProblemKind::BodyTooLong, detail)
     };
     // Announced as too long, the body is not waited for.
     if body.size_hint().lower() > bytes_max as u64 {
@@ -59,7 +59,7 @@ where
         Err(_elapsed) => Err(ProblemKind::BodyTimeout.into()),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(_broken)) => Err(Problem::new(ProblemKind::NotJson, "it was cut off")),
+        Ok(Err(_broken)) => Err(ApiProblem::new(ProblemKind::NotJson, "it was cut off")),
     }
 }
 

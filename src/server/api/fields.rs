@@ -1,6 +1,6 @@
 //! A JSON object, read strictly: every field once, none that is not asked for.
 
-use super::problem::{Problem, ProblemKind};
+use super::problem::{ApiProblem, ProblemKind};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
@@ -86,14 +86,14 @@ impl FromIterator<(String, Value)> for Fields {
 }
 
 /// A value of the wrong type, or out of its bounds.
-pub(super) fn invalid(field: &str, must: impl fmt::Display) -> Problem {
-    Problem::field(ProblemKind::InvalidField, field, format!("must be {must}"))
+pub(super) fn invalid(field: &str, must: impl fmt::Display) -> ApiProblem {
+    ApiProblem::field(ProblemKind::InvalidField, field, format!("must be {must}"))
 }
 
 impl Fields {
     /// The object that a body is.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let not_json = |detail: String| Problem::new(ProblemKind::NotJson, detail);
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiProblem> {
+        let not_json = |detail: String| ApiProblem::new(ProblemKind::NotJson, detail);
         match serde_json::from_slice(body) {
             Ok(Strict(Value::Object(fields))) => Ok(Self(fields)),
             Ok(_other) => Err(not_json("it is JSON, but no object".to_owned())),
@@ -102,7 +102,7 @@ impl Fields {
                 if let Some(name) = text.strip_prefix(TWICE) {
                     let name = name.rsplit_once(" at line ").map_or(name, |(name, _)| name);
                     let detail = "each may stand once in an object";
-                    return Err(Problem::field(ProblemKind::DuplicateField, name, detail));
+                    return Err(ApiProblem::field(ProblemKind::DuplicateField, name, detail));
                 }
                 // Where, and never what: the body may hold anything.
                 let (line, column) = (error.line(), error.column());
@@ -114,7 +114,7 @@ impl Fields {
     }
 
     /// The object in a field of another.
-    pub(super) fn of(value: Value, field: &str) -> Result<Self, Problem> {
+    pub(super) fn of(value: Value, field: &str) -> Result<Self, ApiProblem> {
         match value {
             Value::Object(fields) => Ok(Self(fields)),
             _ => Err(invalid(field, "an object")),
@@ -128,7 +128,7 @@ impl Fields {
     }
 
     /// Takes a text, if it is there.
-    pub(super) fn text(&mut self, field: &str) -> Result<Option<String>, Problem> {
+    pub(super) fn text(&mut self, field: &str) -> Result<Option<String>, ApiProblem> {
         match self.take(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -137,12 +137,12 @@ impl Fields {
     }
 
     /// Takes a text that must be there.
-    pub(super) fn needed_text(&mut self, field: &str) -> Result<String, Problem> {
+    pub(super) fn needed_text(&mut self, field: &str) -> Result<String, ApiProblem> {
         self.text(field)?.ok_or_else(|| missing(field))
     }
 
     /// Takes the one field that says which of several commands an object is.
-    pub(super) fn only(self, known: &[&str]) -> Result<(String, Value), Problem> {
+    pub(super) fn only(self, known: &[&str]) -> Result<(String, Value), ApiProblem> {
         self.are_among(known)?;
         let mut fields = self.0.into_iter();
         match (fields.next(), fields.next()) {
@@ -156,21 +156,21 @@ impl Fields {
     }
 
     /// No field but these.
-    pub(super) fn are_among(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn are_among(&self, known: &[&str]) -> Result<(), ApiProblem> {
         let mut names = self.0.keys();
         match names.find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {
                 let detail = format!("known here: {}", known.join(", "));
-                Err(Problem::field(ProblemKind::UnknownField, name, detail))
+                Err(ApiProblem::field(ProblemKind::UnknownField, name, detail))
             }
         }
     }
 }
 
 /// A field that must be there is not.
-pub(super) fn missing(field: &str) -> Problem {
-    Problem::field(ProblemKind::MissingField, field, "it must be given")
+pub(super) fn missing(field: &str) -> ApiProblem {
+    ApiProblem::field(ProblemKind::MissingField, field, "it must be given")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A command, carried out on all nodes, and the one answer that comes of it.
 
-use super::command::{ApiCommand, OF_ALL_NODES, Target};
+use super::command::{ApiCommand, ApiMessage, DisconnectTarget, OF_ALL_NODES};
 use super::fields::Fields;
 use super::local_node::{LocalNode, NodeTally};
-use super::problem::{Problem, ProblemKind};
+use super::problem::{ApiProblem, ProblemKind};
 use crate::bridge::{Answering, Bridge, Replied, Respond};
 use crate::config::Config;
 use crate::name::RoomName;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The answer to a command, once other nodes have said what there is to say.
-pub(super) type Answer = Pin<Box<dyn Future<Output = Value> + Send>>;
+pub(super) type PendingAnswer = Pin<Box<dyn Future<Output = Value> + Send>>;
 
 /// This node and the others.
 #[derive(Clone, Debug)]
@@ -52,77 +52,72 @@ impl Fleet {
 
     /// Carries a command out here: what is published is published when this is done. What comes back asks the
     /// others.
-    pub(super) async fn begin(&self, command: ApiCommand) -> Result<Answer, Problem> {
+    pub(super) async fn begin(&self, command: ApiCommand) -> Result<PendingAnswer, ApiProblem> {
         let messages = command.messages();
         let has_tokens = {
             let now = self.local.now();
             self.bucket.lock().take(now, self.rate, messages)
         };
         if messages > 0 && !has_tokens {
-            return Err(Problem::later(ProblemKind::TooMany, Duration::from_secs(1)));
+            return Err(ApiProblem::later(ProblemKind::TooMany, 1));
         }
-        if let ApiCommand::Publish { room, words } = command {
-            let published = self.local.publish(&room, &words);
-            let bridge = self.bridge.clone();
-            let timeout = self.timeout;
-            return Ok(Box::pin(async move {
-                let mut answer = json!({ "room": room.as_str() });
-                let id = words.id.as_deref();
-                let Some((reach, members)) = published else {
-                    complete(&mut answer, id, true);
-                    extend(
-                        &mut answer,
-                        json!({ "members": 0, "nodes": 0, "bridge": "none" }),
-                    );
-                    return answer;
-                };
-                complete(&mut answer, id, false);
-                let forwarded = match (&bridge, reach.is_forwarded) {
-                    (None, _) => "none",
-                    (Some(_), true) => "queued",
-                    (Some(_), false) => "dropped",
-                };
-                let here = usize::from(members > 0);
-                let others = match bridge.filter(|_| reach.is_forwarded) {
-                    None => Some(0),
-                    Some(bridge) => {
-                        let hearers = tokio::time::timeout(timeout, bridge.hearers(&room)).await;
-                        hearers.unwrap_or_default()
-                    }
-                };
-                let nodes = others.map(|others| others + here);
-                extend(
-                    &mut answer,
-                    json!({ "members": members, "nodes": nodes, "bridge": forwarded }),
-                );
-                answer
-            }));
+        if let ApiCommand::Publish { room, message } = command {
+            return Ok(Box::pin(self.publish(room, message)));
         }
-        let (local, bridge, timeout) = (Arc::clone(&self.local), self.bridge.clone(), self.timeout);
-        let is_question = matches!(command, ApiCommand::Presence { .. });
-        let here = if is_question {
-            // Nothing is changed: the others are asked meanwhile.
-            None
-        } else {
-            Some(local.run(&command).await)
+        // What changes nothing is asked here and elsewhere at the same time.
+        let here = match &command {
+            ApiCommand::Presence { .. } => None,
+            command => Some(self.local.run(command).await),
         };
-        Ok(Box::pin(async move {
-            let others = async {
-                let what = command.write().to_string();
-                match &bridge {
-                    Some(bridge) => {
-                        let room = room_of(&command);
-                        bridge.inquire(room, what.as_bytes(), timeout).await
-                    }
-                    None => Replied::default(),
+        Ok(Box::pin(self.clone().ask_all(command, here)))
+    }
+
+    /// Publishes at once; what comes back asks Redis who hears it.
+    fn publish(
+        &self,
+        room: RoomName,
+        message: ApiMessage,
+    ) -> impl Future<Output = Value> + Send + use<> {
+        let published = self.local.publish(&room, &message);
+        let (bridge, timeout) = (self.bridge.clone(), self.timeout);
+        async move {
+            let mut answer = json!({ "room": room.as_str() });
+            complete(&mut answer, message.id.as_deref(), published.is_none());
+            let forwarded = match (&bridge, &published) {
+                (None, _) | (_, None) => "none",
+                (Some(_), Some((reach, _))) if reach.is_forwarded => "queued",
+                (Some(_), Some(_)) => "dropped",
+            };
+            let members = published.map_or(0, |(_, members)| members);
+            let others = match bridge.filter(|_| forwarded == "queued") {
+                None => Some(0),
+                Some(bridge) => {
+                    let hearers = tokio::time::timeout(timeout, bridge.hearers(&room)).await;
+                    hearers.unwrap_or_default()
                 }
             };
-            let (here, others) = match here {
-                Some(here) => (here, others.await),
-                None => tokio::join!(local.run(&command), others),
+            let nodes = others.map(|others| others + usize::from(members > 0));
+            let told = json!({ "members": members, "nodes": nodes, "bridge": forwarded });
+            extend(&mut answer, told);
+            answer
+        }
+    }
+
+    /// Asks the others, and this node if it has not been asked.
+    async fn ask_all(self, command: ApiCommand, here: Option<NodeTally>) -> Value {
+        let others = async {
+            let Some(bridge) = &self.bridge else {
+                return Replied::default();
             };
-            answer(&command, here, &others)
-        }))
+            let what = command.write().to_string();
+            let room = room_of(&command);
+            bridge.inquire(room, what.as_bytes(), self.timeout).await
+        };
+        let (here, others) = match here {
+            Some(here) => (here, others.await),
+            None => tokio::join!(self.local.run(&command), others),
+        };
+        answer(&command, here, &others)
     }
 }
 
@@ -131,7 +126,7 @@ fn room_of(command: &ApiCommand) -> Option<&RoomName> {
     match command {
         ApiCommand::Publish { room, .. } | ApiCommand::Presence { room } => Some(room),
         ApiCommand::Disconnect {
-            target: Target::Room(room),
+            target: DisconnectTarget::Room(room),
             ..
         } => Some(room),
         ApiCommand::Disconnect { .. } | ApiCommand::Broadcast { .. } => None,
@@ -168,9 +163,9 @@ fn answer(command: &ApiCommand, here: NodeTally, others: &Replied) -> Value {
     let nodes = json!({ "asked": others.asked + 1, "answered": answered });
     match command {
         ApiCommand::Publish { .. } => Value::Null,
-        ApiCommand::Broadcast { words, .. } => {
+        ApiCommand::Broadcast { message, .. } => {
             let mut answer = json!({});
-            complete(&mut answer, words.id.as_deref(), sum.duplicate);
+            complete(&mut answer, message.id.as_deref(), sum.duplicate);
             let NodeTally {
                 rooms,
                 members,

@@ -44,7 +44,7 @@ use hyper::body::Body;
 use hyper::header::ORIGIN;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use local_node::LocalNode;
-use problem::{Problem, ProblemKind};
+use problem::{ApiProblem, ProblemKind};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Api {
         &self,
         request: Request<B>,
         endpoint: Option<&(&'static str, &'static str)>,
-    ) -> Result<Response<Bytes>, Problem>
+    ) -> Result<Response<Bytes>, ApiProblem>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -173,12 +173,12 @@ impl Api {
         let (name, methods) = *endpoint.ok_or(ProblemKind::NotFound)?;
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
         if is_read != (methods != "POST") || !(is_read || head.method == Method::POST) {
-            return Err(Problem::method(methods));
+            return Err(ApiProblem::method(methods));
         }
         let _permit = self
             .at_once
             .try_acquire()
-            .map_err(|_full| Problem::later(ProblemKind::Busy, Duration::from_secs(1)))?;
+            .map_err(|_full| ApiProblem::later(ProblemKind::Busy, 1))?;
         let query = head.uri.query().unwrap_or_default();
         match name {
             "openapi.json" => {
@@ -204,7 +204,7 @@ impl Api {
     }
 
     /// May this asker ask anything? The answer depends on nothing but the token, where there is one.
-    fn check_asker<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+    fn check_asker<B>(&self, request: &Request<B>) -> Result<(), ApiProblem> {
         if let Some(token) = &self.settings.token {
             let is_known = http::is_bearer(request.headers(), token);
             return is_known
@@ -228,7 +228,7 @@ impl Api {
         Ok(())
     }
 
-    async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, Problem>
+    async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, ApiProblem>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -238,7 +238,7 @@ impl Api {
     }
 
     /// Several commands, in their order: what one publishes is published before the next one begins.
-    async fn batch(&self, mut fields: Fields) -> Result<Value, Problem> {
+    async fn batch(&self, mut fields: Fields) -> Result<Value, ApiProblem> {
         const FIELD: &str = "commands";
         fields.are_among(&[FIELD])?;
         let commands = match fields.take(FIELD) {
@@ -252,7 +252,7 @@ impl Api {
         }
         let mut begun = Vec::with_capacity(commands.len());
         for (at, command) in commands.into_iter().enumerate() {
-            let within = |problem: Problem| problem.within(&format!("{FIELD}.{at}"));
+            let within = |problem: ApiProblem| problem.within(&format!("{FIELD}.{at}"));
             let command = Fields::of(command, "")
                 .map_err(|_no_object| invalid(&format!("{FIELD}.{at}"), "an object"))
                 .and_then(|fields| {
@@ -282,7 +282,7 @@ impl Api {
 }
 
 /// A query of these parameters only, each once at most.
-fn check_query(query: &str, known: &[&str]) -> Result<(), Problem> {
+fn check_query(query: &str, known: &[&str]) -> Result<(), ApiProblem> {
     let mut seen = Vec::new();
     for (name, _) in http::parameters(query) {
         if !known.contains(&name.as_ref()) {
@@ -290,10 +290,10 @@ fn check_query(query: &str, known: &[&str]) -> Result<(), Problem> {
                 [] => "no parameter is taken".to_owned(),
                 known => format!("known here: {}", known.join(", ")),
             };
-            return Err(Problem::field(ProblemKind::Query, &name, detail));
+            return Err(ApiProblem::field(ProblemKind::Query, &name, detail));
         }
         if seen.contains(&name) {
-            return Err(Problem::field(
+            return Err(ApiProblem::field(
                 ProblemKind::Query,
                 &name,
                 "it is given twice",
@@ -305,7 +305,7 @@ fn check_query(query: &str, known: &[&str]) -> Result<(), Problem> {
 }
 
 /// The question of a query for presence.
-fn presence(query: &str, text_bytes_max: usize) -> Result<ApiCommand, Problem> {
+fn presence(query: &str, text_bytes_max: usize) -> Result<ApiCommand, ApiProblem> {
     const FIELD: &str = "room";
     check_query(query, &[FIELD])?;
     let room = http::parameter(Some(query), FIELD);

@@ -9,8 +9,6 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
-use std::borrow::Cow;
-use std::time::Duration;
 
 /// What the types of all problems begin with.
 const PREFIX: &str = "urn:supportal:problem:";
@@ -85,18 +83,18 @@ kinds! {
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct ApiProblem {
     pub(super) kind: ProblemKind,
-    detail: Option<Cow<'static, str>>,
+    detail: Option<Box<str>>,
     /// The field that is meant, with those around it: `commands.2.publish.room`.
-    field: Option<String>,
+    field: Option<Box<str>>,
     /// The methods that are taken.
     allow: Option<&'static str>,
-    /// When to come back.
-    retry_after: Option<Duration>,
+    /// When to come back, in seconds.
+    retry_after: Option<u8>,
 }
 
-impl From<ProblemKind> for Problem {
+impl From<ProblemKind> for ApiProblem {
     fn from(kind: ProblemKind) -> Self {
         Self {
             kind,
@@ -108,9 +106,9 @@ impl From<ProblemKind> for Problem {
     }
 }
 
-impl Problem {
+impl ApiProblem {
     /// A problem, explained.
-    pub(super) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<Box<str>>) -> Self {
         Self {
             detail: Some(detail.into()),
             ..kind.into()
@@ -118,14 +116,10 @@ impl Problem {
     }
 
     /// A problem with a field.
-    pub(super) fn field(
-        kind: ProblemKind,
-        field: &str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        let shown = field.chars().take(FIELD_CHARACTERS_MAX).collect();
+    pub(super) fn field(kind: ProblemKind, field: &str, detail: impl Into<Box<str>>) -> Self {
+        let shown: String = field.chars().take(FIELD_CHARACTERS_MAX).collect();
         Self {
-            field: Some(shown),
+            field: Some(shown.into()),
             ..Self::new(kind, detail)
         }
     }
@@ -138,8 +132,8 @@ impl Problem {
         }
     }
 
-    /// Come back after so long.
-    pub(super) fn later(kind: ProblemKind, after: Duration) -> Self {
+    /// Come back after so many seconds.
+    pub(super) fn later(kind: ProblemKind, after: u8) -> Self {
         Self {
             retry_after: Some(after),
             ..kind.into()
@@ -149,8 +143,8 @@ impl Problem {
     /// The same, of a command inside another document.
     pub(super) fn within(mut self, outer: &str) -> Self {
         self.field = Some(match self.field {
-            Some(field) => format!("{outer}.{field}"),
-            None => outer.to_owned(),
+            Some(field) => format!("{outer}.{field}").into(),
+            None => outer.into(),
         });
         self
     }
@@ -172,22 +166,16 @@ impl Problem {
         });
         if let Some(fields) = document.as_object_mut() {
             if let Some(detail) = &self.detail {
-                fields.insert("detail".to_owned(), detail.as_ref().into());
+                fields.insert("detail".to_owned(), (&**detail).into());
             }
             if let Some(field) = &self.field {
-                fields.insert("field".to_owned(), field.as_str().into());
+                fields.insert("field".to_owned(), (&**field).into());
             }
-            if let Some(after) = self.retry_seconds() {
+            if let Some(after) = self.retry_after {
                 fields.insert("retry_after".to_owned(), after.into());
             }
         }
         document
-    }
-
-    /// Whole seconds, at least one.
-    fn retry_seconds(&self) -> Option<u64> {
-        let after = self.retry_after?;
-        Some(after.as_millis().div_ceil(1000).max(1) as u64)
     }
 
     /// The answer to the request.
@@ -205,8 +193,8 @@ impl Problem {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if let Some(seconds) = self.retry_seconds() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
         }
         response
     }
@@ -230,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_long_name_of_a_field_is_cut() {
-        let problem = Problem::field(ProblemKind::UnknownField, &"é".repeat(5000), "no");
+        let problem = ApiProblem::field(ProblemKind::UnknownField, &"é".repeat(5000), "no");
         let document = problem.within("commands.3").document();
         assert_eq!(
             document["field"].as_str().map(|f| f.chars().count()),

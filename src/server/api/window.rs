@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) const ID_BYTES: usize = 512;
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenIds {
     keys: HashSet<Arc<str>>,
     /// In the order in which they expire.
     order: VecDeque<(Millis, Arc<str>)>,
@@ -21,7 +21,7 @@ struct Seen {
 /// The `id`s of the last while.
 #[derive(Debug)]
 pub(super) struct IdWindow {
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenIds>,
     capacity: usize,
     expiry: Duration,
 }
@@ -39,7 +39,7 @@ impl IdWindow {
     pub(super) fn is_first(&self, scope: &str, id: &str, now: Millis) -> bool {
         let key: Arc<str> = key(scope, id).into();
         let mut seen = self.seen.lock();
-        let Seen { keys, order } = &mut *seen;
+        let SeenIds { keys, order } = &mut *seen;
         while let Some((until, oldest)) = order.front()
             && (*until <= now || order.len() > self.capacity)
         {

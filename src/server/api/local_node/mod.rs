@@ -1,6 +1,6 @@
 //! A command, carried out among the connections of this node.
 
-use super::command::{ApiCommand, Target, Words};
+use super::command::{ApiCommand, ApiMessage, DisconnectTarget};
 use super::connection_id::ConnectionId;
 use super::window::IdWindow;
 use crate::auth::Attendance;
@@ -102,12 +102,12 @@ impl LocalNode {
 
     /// Publishes into a room, for members here and, by the uplinks, on other nodes. `None` if the `id` has been seen.
     /// Never waits.
-    pub(super) fn publish(&self, room: &RoomName, words: &Words) -> Option<(Reach, u64)> {
-        let id = words.id.as_deref();
+    pub(super) fn publish(&self, room: &RoomName, message: &ApiMessage) -> Option<(Reach, u64)> {
+        let id = message.id.as_deref();
         if id.is_some_and(|id| !self.window.is_first(room.as_str(), id, self.now())) {
             return None;
         }
-        let reach = self.broker.publish_by_name(room, &self.render(words));
+        let reach = self.broker.publish_by_name(room, &self.render(message));
         if let Some(id) = id
             && !reach.is_anybody()
         {
@@ -125,9 +125,10 @@ impl LocalNode {
     pub(super) async fn run(&self, command: &ApiCommand) -> NodeTally {
         match command {
             ApiCommand::Publish { .. } => NodeTally::default(),
-            ApiCommand::Broadcast { business_id, words } => {
-                self.broadcast(business_id.as_deref(), words).await
-            }
+            ApiCommand::Broadcast {
+                business_id,
+                message,
+            } => self.broadcast(business_id.as_deref(), message).await,
             ApiCommand::Disconnect {
                 target,
                 reason,
@@ -137,13 +138,13 @@ impl LocalNode {
         }
     }
 
-    fn render(&self, words: &Words) -> Publication {
+    fn render(&self, message: &ApiMessage) -> Publication {
         let moment = Moment::from(self.clock.wall());
-        let event = Event::new(words.sender, &words.message, moment);
-        let mut payload = Vec::with_capacity(words.message.len() + 128);
+        let event = Event::new(message.sender, &message.text, moment);
+        let mut payload = Vec::with_capacity(message.text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));
-        if let Some(meta) = &words.meta {
+        if let Some(meta) = &message.meta {
             self.writer.meta(&mut payload, meta);
         }
         Publication {
@@ -156,9 +157,9 @@ impl LocalNode {
 
     /// Tells every room of a business, or every chat, once. A mailbox that is full is waited for, in all as long as
     /// other nodes are; rooms that would have to wait longer are skipped and counted.
-    async fn broadcast(&self, business_id: Option<&str>, words: &Words) -> NodeTally {
+    async fn broadcast(&self, business_id: Option<&str>, message: &ApiMessage) -> NodeTally {
         let scope = format!("{BROADCAST}{}", business_id.unwrap_or_default());
-        if let Some(id) = &words.id
+        if let Some(id) = &message.id
             && !self.window.is_first(&scope, id, self.now())
         {
             return NodeTally {
@@ -170,7 +171,7 @@ impl LocalNode {
             Some(business_id) => format!("chat_{business_id}_"),
             None => "chat_".to_owned(),
         };
-        let publication = self.render(words);
+        let publication = self.render(message);
         let names = self.broker.names(|name| name.starts_with(&prefix));
         let (mut tally, deadline) = (NodeTally::default(), self.now() + self.patience);
         for (at, name) in names.iter().enumerate() {
@@ -224,27 +225,27 @@ impl LocalNode {
 
     async fn disconnect(
         &self,
-        target: &Target,
+        target: &DisconnectTarget,
         reason: CloseReason,
         farewell: Option<&str>,
     ) -> NodeTally {
         let closed = match target {
-            Target::Room(name) => {
+            DisconnectTarget::Room(name) => {
                 let lists = self.workers.list(&Whom::Room(name.clone()), None, 0).await;
                 if let Some(room) = self.broker.find(name) {
                     self.broker.close_room(&room, reason, farewell);
                 }
                 lists.iter().map(|(_, list)| list.count).sum()
             }
-            Target::Connection(id) if id.boot == self.boot => {
+            DisconnectTarget::Connection(id) if id.boot == self.boot => {
                 let place = id.place();
                 let whom = Whom::Connection(place.connection);
                 let lists = self.workers.list(&whom, Some(place.worker), 0).await;
                 self.broker.end(place, reason, farewell.map(Box::from));
                 lists.iter().map(|(_, list)| list.count).sum()
             }
-            Target::Connection(_of_another_node) => 0,
-            Target::User(user) => {
+            DisconnectTarget::Connection(_of_another_node) => 0,
+            DisconnectTarget::User(user) => {
                 let connections = self.attendance.connections_of(user);
                 for author in &connections {
                     self.broker.end(*author, reason, farewell.map(Box::from));
@@ -258,3 +259,6 @@ impl LocalNode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
