@@ -50,6 +50,8 @@ mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to
 #[cfg(test)]
+mod quotas; // what the connections of one business, room or address use together
+#[cfg(test)]
 mod readme; // the tables and commands of README and docs/ are the code's own
 #[cfg(test)]
 mod refused; // what keeps a program's node from starting

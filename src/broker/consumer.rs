@@ -8,7 +8,9 @@
 use super::caller::Identity;
 use super::context::Context;
 use super::message::{Message, Verdict};
+use super::quota::QuotaHolds;
 use super::room::Room;
+use crate::clock::Millis;
 use crate::panics::caught;
 use std::any::Any;
 use std::fmt;
@@ -63,11 +65,14 @@ pub struct Role {
 }
 
 /// What is kept of a connection beside its socket.
+#[derive(Default)]
 struct ConnectionState {
     /// Who it is, if somebody known.
     identity: Option<Arc<Identity>>,
     /// What its consumer keeps.
     state: Option<Box<dyn Any + Send>>,
+    /// What it uses a share of.
+    holds: Option<QuotaHolds>,
 }
 
 impl Role {
@@ -83,8 +88,8 @@ impl Role {
     /// The role of a consumer that keeps this of a connection.
     pub(crate) fn with(kind: u8, state: impl Any + Send) -> Self {
         let kept = ConnectionState {
-            identity: None,
             state: Some(Box::new(state)),
+            ..ConnectionState::default()
         };
         Self {
             kind,
@@ -95,14 +100,26 @@ impl Role {
 
     /// The same role, taken by this somebody.
     pub(crate) fn taken_by(mut self, identity: Arc<Identity>) -> Self {
-        let kept = self.kept.get_or_insert_with(|| {
-            Box::new(ConnectionState {
-                identity: None,
-                state: None,
-            })
-        });
-        kept.identity = Some(identity);
+        self.kept.get_or_insert_default().identity = Some(identity);
         self
+    }
+
+    /// The same role, of a connection that uses these shares.
+    pub(crate) fn with_holds(mut self, holds: QuotaHolds) -> Self {
+        self.kept.get_or_insert_default().holds = Some(holds);
+        self
+    }
+
+    /// Spends what a message of so many bytes takes of what its connection shares with others; false if there is no more.
+    #[inline]
+    pub(crate) fn spend(&self, now: Millis, bytes: usize) -> bool {
+        match &self.kept {
+            None => true,
+            Some(kept) => {
+                let holds = kept.holds.as_ref();
+                holds.is_none_or(|holds| holds.spend(now, bytes))
+            }
+        }
     }
 
     /// Drops what the consumer keeps: it is not called again.

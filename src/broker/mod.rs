@@ -32,6 +32,7 @@ pub mod placement;
 mod publication;
 mod publish;
 pub mod queue;
+pub(crate) mod quota;
 mod registry;
 pub mod room;
 pub mod uplink;
@@ -46,6 +47,7 @@ pub use message::{Message, Payload, Verdict};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;
 pub use publish::Reach;
+pub use quota::{QuotaHolder, QuotaScope, Quotas};
 pub use registry::Broker;
 
 #[cfg(test)]

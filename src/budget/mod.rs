@@ -8,6 +8,7 @@ use crate::admin;
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
+use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
@@ -84,6 +85,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
+    let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
@@ -100,12 +102,14 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("handshakes, with the kernel's buffers", limits.handshakes, request_bytes),
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
+        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
     ];
     #[rustfmt::skip]
     let each_connection = [
         addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
         addend("partial messages", connections, message_bytes.saturating_add(PARTIAL_BYTES)),
         addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
+        addend("shares of what users, rooms … use together", connections, scopes * (quota::HOLDER_BYTES + quota::HELD_BYTES)),
         addend("queues of slow readers", connections, queue_bytes),
         addend("kernel: send buffers", connections, send_bytes),
         addend("kernel: receive buffers", connections, receive_bytes),

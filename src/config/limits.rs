@@ -2,6 +2,7 @@
 //! bounds may be.
 
 use super::problem::Findings;
+use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::setting::{
     BYTES_MAX, CAPACITY_MAX, Ranged, WAIT, check_least, choice, seconds, section,
 };
@@ -88,6 +89,16 @@ section! {
         /// Unsent bytes the kernel may hold per socket (TCP_NOTSENT_LOWAT).
         unsent_bytes: u32 = 16 * 1024, restart, in 1..;
     }
+    /// Of one user.
+    user: UserQuota,
+    /// Of one business.
+    business: BusinessQuota,
+    /// Of one room.
+    room: RoomQuota,
+    /// Of one address.
+    address: AddressQuota,
+    /// Of the node.
+    node: NodeQuota,
 }
 
 section! {

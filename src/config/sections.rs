@@ -13,6 +13,7 @@ use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
+use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
@@ -59,7 +60,7 @@ sections! {
     auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,
     queue: QueueSettings,
-    limits: LimitSettings,
+    limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,
     history: HistorySettings,
     bridge: BridgeSettings,

@@ -19,7 +19,7 @@ use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
 use crate::auth::Attendance;
 use crate::bridge::Bridge;
-use crate::broker::{Broker, WORKERS_MAX, Wake};
+use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
@@ -141,7 +141,8 @@ impl Node {
         let handshakes = Arc::new(handshakes);
         let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
-        let taken_by = parts.take_settings(rules, &admission, &handshakes);
+        let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
+        let taken_by = parts.take_settings(rules, [&admission, &handshakes], &quotas);
         let reloader = read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
@@ -158,6 +159,7 @@ impl Node {
             workers: Arc::clone(&parts.workers),
             admission,
             handshakes,
+            quotas,
             policy,
             rules: current_rules,
             api: Arc::clone(&api),
@@ -344,13 +346,14 @@ impl NodeParts {
     fn take_settings(
         &self,
         rules: Sender<Arc<EntryRules>>,
-        admission: &Arc<Admission>,
-        handshakes: &Arc<Admission>,
+        [admission, handshakes]: [&Arc<Admission>; 2],
+        quotas: &Arc<Quotas>,
     ) -> TakenBy {
         TakenBy {
             rules,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
+            quotas: Arc::clone(quotas),
             workers: Arc::clone(&self.workers),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),

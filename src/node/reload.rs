@@ -2,6 +2,7 @@
 
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
+use crate::broker::Quotas;
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
@@ -38,6 +39,7 @@ pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
     pub(super) admission: Arc<Admission>,
     pub(super) handshakes: Arc<Admission>,
+    pub(super) quotas: Arc<Quotas>,
     pub(super) workers: Arc<Workers>,
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
@@ -109,6 +111,7 @@ impl Reloader {
             .set_caps(limits.connections, limits.connections_per_ip);
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
+        to.quotas.set_limits(&config);
         to.rules.send_replace(Arc::new(rules));
         let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
         to.workers

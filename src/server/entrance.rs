@@ -5,6 +5,7 @@ use super::api::Api;
 use super::origin::Allowed;
 use super::route::Router;
 use crate::auth::Authenticator;
+use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct Entrance {
     pub admission: Arc<Admission>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
+    /// What users, businesses, rooms and addresses use together.
+    pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
     /// The HTTP API.

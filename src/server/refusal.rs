@@ -3,6 +3,7 @@
 use super::admission::Full;
 use super::body::{ResponseBody, whole};
 use crate::auth::{AuthRefusal, RefusalAnswer};
+use crate::broker::QuotaScope;
 use crate::transport::handshake;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
@@ -120,6 +121,16 @@ impl From<Full> for RefusedRequest {
                 Self::later(status, "address", reason)
             }
         }
+    }
+}
+
+impl From<QuotaScope> for RefusedRequest {
+    fn from(scope: QuotaScope) -> Self {
+        let status = match scope {
+            QuotaScope::Node => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::TOO_MANY_REQUESTS,
+        };
+        Self::later(status, "quota", "too many at once")
     }
 }
 

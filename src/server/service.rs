@@ -11,7 +11,7 @@ use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::{Entrance, EntryRules};
 use crate::auth::{Credentials, Known};
-use crate::broker::{Caller, Role};
+use crate::broker::{Caller, QuotaHolder, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
 use crate::http::Host;
@@ -23,6 +23,7 @@ use crate::worker::Accepted;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -82,6 +83,19 @@ impl PathTarget {
         match self {
             Self::Route(matched) => matched.named("session_id", RoomName::session_id),
             Self::Django(target) => Some(&target.session_id),
+        }
+    }
+}
+
+impl PathTarget {
+    /// The room that the path names.
+    fn room_name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Route(matched) => matched.room.as_ref().map(|room| room.as_str().into()),
+            Self::Django(target) => {
+                let (business_id, session_id) = (&target.business_id, &target.session_id);
+                Some(format!("chat_{business_id}_{session_id}").into())
+            }
         }
     }
 }
@@ -157,6 +171,7 @@ impl HandshakeService {
         let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
             return Ok((Self::page(request.method(), request.uri())?, None));
         };
+        self.entrance.quotas.begin(peer_of(peer))?;
         let known = rules.authenticator.verify(&candidate.credentials()).await?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
@@ -197,6 +212,7 @@ impl HandshakeService {
         let candidate = candidate.ok()??;
         let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
+        self.entrance.quotas.begin(peer_of(peer)).ok()?;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
         Some(Accepted {
@@ -263,13 +279,24 @@ impl HandshakeService {
 
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
-        let permit = self.entrance.admission.enter(peer_of(candidate.peer))?;
+        let address = peer_of(candidate.peer);
+        let permit = self.entrance.admission.enter(address)?;
+        let holds = self.entrance.quotas.enter(&QuotaHolder {
+            room: candidate.path_target.room_name().as_deref(),
+            user: known.as_ref().and_then(|known| known.user.as_deref()),
+            business_id: candidate.path_target.business_id(),
+            address,
+        })?;
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),
         };
         let role = match known {
             Some(identity) => role.taken_by(identity),
+            None => role,
+        };
+        let role = match holds {
+            Some(holds) => role.with_holds(holds),
             None => role,
         };
         Ok(Upgrade { role, room, permit })

@@ -229,6 +229,10 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
         self.cx.broker.control(worker, connection, frame);
     }
 
+    fn may_say(&mut self, bytes: usize) -> bool {
+        self.role.spend(self.cx.now, bytes)
+    }
+
     fn too_many(&mut self) {
         self.consumers.too_many(self.role, &mut self.cx);
     }

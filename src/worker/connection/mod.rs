@@ -32,6 +32,8 @@ pub trait Surroundings {
     fn message(&mut self, kind: MessageKind, payload: &mut [u8]) -> Verdict;
     /// Sends this pong, in order with the answers to messages.
     fn pong(&mut self, frame: Bytes);
+    /// May a message of so many bytes be said, as far as that is shared with other connections?
+    fn may_say(&mut self, bytes: usize) -> bool;
     /// A message was refused for its rate.
     fn too_many(&mut self);
     /// What the close frame says where the consumer has just closed for this reason; `None` for the reason's own text.
@@ -271,7 +273,7 @@ impl Connection {
     ) -> Verdict {
         // What begins behind this message has its own time.
         self.deadline = Millis::NEVER;
-        if self.messages.take(now, rules.messages, 1) {
+        if self.messages.take(now, rules.messages, 1) && surroundings.may_say(payload.len()) {
             self.refusals = 0;
             return surroundings.message(kind, payload);
         }

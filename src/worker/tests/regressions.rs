@@ -156,6 +156,10 @@ impl Surroundings for Glutton {
         Verdict::Done
     }
     fn pong(&mut self, _frame: Bytes) {}
+    fn may_say(&mut self, _bytes: usize) -> bool {
+        true
+    }
+
     fn too_many(&mut self) {}
     fn violation(&mut self, _label: &'static str) {}
 }
