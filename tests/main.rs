@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
+mod api; // the HTTP API of the site's own programs
+#[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not

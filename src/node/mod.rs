@@ -29,6 +29,7 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
+use crate::server::api::{Api, ApiListener, ApiSources};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
@@ -84,6 +85,7 @@ pub struct Node {
     /// The ways in, until they are opened.
     door: server::Opened,
     admin: AdminListener,
+    api: Option<ApiListener>,
     parts: NodeParts,
     /// `None` where nobody has said how settings are read again.
     reloader: Option<Arc<Reloader>>,
@@ -142,6 +144,7 @@ impl Node {
         let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
+        let api_listener = server::listen_api(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
@@ -166,6 +169,7 @@ impl Node {
             let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
             parts.until_closing(Arc::clone(site).recheck(attendance, broker));
         }
+        let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -175,14 +179,18 @@ impl Node {
             quotas,
             policy,
             rules: current_rules,
+            api: Arc::clone(&api),
             closing: parts.closing.subscribe(),
         };
         let door = server::open(entrance, listening);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
+        let api =
+            api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
             address,
             door,
             admin,
+            api,
             parts,
             reloader,
             tasks,
@@ -207,6 +215,14 @@ impl Node {
     /// The system's.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.address()
+    }
+
+    /// The address of the HTTP API's own listener, if it has one, likewise.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn api_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.api.as_ref().map(ApiListener::address).transpose()
     }
 
     /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
@@ -246,6 +262,7 @@ impl Node {
         supervisor::tell_ready(&format!("listening on {}", self.address));
         let alive = tokio::spawn(supervisor::tell_alive(Arc::clone(&parts.workers)));
         let admin = tokio::spawn(self.admin.run());
+        let api = self.api.map(|api| tokio::spawn(api.run()));
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
@@ -256,6 +273,9 @@ impl Node {
         alive.abort();
         drop(self.tasks);
         admin.abort();
+        if let Some(api) = api {
+            api.abort();
+        }
         if is_whole {
             Ok(())
         } else {
@@ -348,6 +368,19 @@ impl NodeParts {
                 () = task => {}
             }
         });
+    }
+
+    /// What the HTTP API works on.
+    fn api_sources(&self) -> ApiSources {
+        ApiSources {
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+            broker: Arc::clone(&self.broker),
+            workers: Arc::clone(&self.workers),
+            attendance: Arc::clone(&self.attendance),
+            bridge: self.bridge.clone(),
+        }
     }
 
     /// Who takes settings while this node runs.

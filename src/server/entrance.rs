@@ -1,6 +1,7 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
 use super::redirect::Redirect;
@@ -37,6 +38,8 @@ pub struct Entrance {
     pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
+    /// The HTTP API.
+    pub api: Arc<Api>,
     /// Who may come in, as of now.
     pub rules: watch::Receiver<Arc<EntryRules>>,
     /// True once this node takes nobody new any more.

@@ -161,6 +161,10 @@ impl HandshakeService {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
+        if self.entrance.api.is_public(request.uri().path()) {
+            let answer = self.entrance.api.answer(request).await;
+            return Ok((answer.map(whole), None));
+        }
         let (head, _body) = request.into_parts();
         let request = Request::from_parts(head, ());
         let target = request.uri().path_and_query();
