@@ -70,4 +70,6 @@ mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
 #[cfg(test)]
-mod transcript; // the recorded Python consumer, byte for byte
+mod transcript;
+#[cfg(test)]
+mod upstream; // the site behind the node // the recorded Python consumer, byte for byte

@@ -96,10 +96,12 @@ fn every_metric_that_is_named_exists() {
 
 #[test]
 fn every_setting_that_is_named_exists() {
-    // A slip of the pen that is shown as one, a type of Django's events, and methods of `client.js`.
-    const NO_KEYS: [&str; 5] = [
+    // A slip of the pen that is shown as one, types of Django's events, and methods of `client.js`.
+    const NO_KEYS: [&str; 7] = [
         "queue.capcity",
         "chat.message",
+        "http.request",
+        "http.response",
         "chat.addEventListener",
         "chat.open",
         "chat.send",

@@ -66,10 +66,19 @@ impl MachineFacts {
     }
 }
 
-/// Most connections on the public listener that are no WebSockets.
+/// Descriptors of requests, and of the site behind this node: one for each connection of a client or to the site.
 fn requests(config: &Config) -> u64 {
-    let limits = &config.limits;
-    limits.handshakes.saturating_add(limits.kept_alive) as u64
+    let (limits, http) = (&config.limits, &config.http);
+    let of_site = http.upstream.as_ref().map_or(0, |_site| {
+        let pairs = http
+            .upstream_requests
+            .saturating_add(http.upstream_websockets);
+        pairs
+            .saturating_mul(2)
+            .saturating_add(http.upstream_kept_alive)
+    });
+    let of_clients = limits.handshakes.saturating_add(limits.kept_alive);
+    of_clients.saturating_add(of_site) as u64
 }
 
 /// Memory when every client does its worst, as the caller has summed it.

@@ -14,6 +14,7 @@ use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
+use crate::server::upstream::memory as site;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
@@ -86,10 +87,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
     let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
-        .saturating_add(send_bytes)
-        .saturating_add(receive_bytes);
+        .saturating_add(kernel_bytes);
     #[rustfmt::skip]
     let mut addends = vec![
         addend("process and allocator", 1, PROCESS_BYTES),
@@ -117,6 +118,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
     addends.extend(who_comes(config));
     addends.extend(bridge(config));
+    addends.extend(upstream(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
     let total = addends
         .iter()
@@ -180,6 +182,29 @@ fn worst_route(config: &Config) -> (usize, usize) {
             message_bytes.max(route.limits.message_bytes),
         )
     })
+}
+
+/// The site behind this node: a client's request costs `request_bytes`, a socket `kernel_bytes`.
+fn upstream(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
+    let http = &config.http;
+    if http.upstream.is_none() {
+        return Vec::new();
+    }
+    let site_bytes = http
+        .upstream_buffer_bytes
+        .saturating_mul(2)
+        .saturating_add(site::CONNECTION_BYTES)
+        .saturating_add(kernel_bytes);
+    let both_bytes = kernel_bytes
+        .saturating_mul(2)
+        .saturating_add(site::WEBSOCKET_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("requests at the site, with the kernel's buffers", http.upstream_requests, request_bytes.saturating_add(site_bytes)),
+        addend("connections to the site kept alive", http.upstream_kept_alive, site_bytes),
+        addend("the site's WebSockets, with the kernel's buffers", http.upstream_websockets, both_bytes),
+    ];
+    addends
 }
 
 /// The ways to other nodes and to a Django site.

@@ -92,6 +92,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         "no memory, or another process' beyond our caps",
         &[
             "server.control_threads",
+            "http.upstream_body_bytes",
             "broker.spread_above",
             "channels.capacity",
             "channels.random_prefix_length",
@@ -107,6 +108,7 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.http.upstream = Some("http://a".to_owned());
     config.auth.mode = vec![AuthMode::Jwt];
     let limits = &mut config.limits;
     limits.user.connections = 1;

@@ -73,6 +73,7 @@ mod tests {
     fn the_table_lists_exactly_the_keys_of_the_settings() {
         let mut config = Config::default();
         // Unset values are not serialised.
+        config.http.upstream = Some("http://a".to_owned());
         config.assistant.knowledge = Some("faq.toml".into());
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());

@@ -8,6 +8,7 @@ use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::history::HistorySettings;
+use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
@@ -55,6 +56,7 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    http: HttpSettings,
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,

@@ -6,11 +6,12 @@
 
 mod authority;
 mod connection;
+mod lines;
 mod pace;
 mod query;
 
 pub use authority::Host;
 pub(crate) use connection::REQUEST_BYTES;
 pub use connection::{ServiceEnd, builder, linger, serve};
-pub use pace::{Pace, Phase, Timeouts};
+pub use pace::{Pace, PaceHandle, Phase, Timeouts};
 pub use query::parameter;

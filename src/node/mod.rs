@@ -27,7 +27,7 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Visitors};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream, Visitors};
 use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
@@ -97,6 +97,8 @@ struct NodeParts {
     workers: Arc<Workers>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
+    /// The way to the site behind this node.
+    upstream: Option<Arc<Upstream>>,
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
@@ -158,6 +160,7 @@ impl Node {
             quotas,
             policy,
             rules: current_rules,
+            upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
         let (door, visitors) = server::open(entrance, listener);
@@ -279,6 +282,7 @@ impl NodeParts {
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
         let attendance = Arc::new(Attendance::default());
+        let upstream = Upstream::new(&config, &metrics).map(Arc::new);
         let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
@@ -288,6 +292,7 @@ impl NodeParts {
             broker,
             workers: Arc::new(workers),
             attendance,
+            upstream,
             assistant,
             bridge,
             channels,

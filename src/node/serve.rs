@@ -23,7 +23,8 @@ impl Builder {
         let signals = signals.wait().map_err(Error::Control)?;
         let runtime = control_plane(self.config.server.control_threads).map_err(Error::Control)?;
         let outcome = runtime.block_on(async {
-            let node: Node = self.start().await?;
+            // Composition is large, and done once.
+            let node: Node = Box::pin(self.start()).await?;
             let admin = node.admin_address().map_err(Error::Control)?;
             info!(public = %node.address(), %admin, "listening");
             tokio::spawn(reload(signals.clone(), node.reloader()));

@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::origin::Allowed;
 use super::route::Router;
+use super::upstream::Upstream;
 use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Modes};
 use crate::broker::Quotas;
@@ -36,6 +37,8 @@ pub struct Entrance {
     pub policy: HandshakePolicy,
     /// Who may come in, as of now.
     pub rules: watch::Receiver<Arc<EntryRules>>,
+    /// The way to the site behind this node, if there is one.
+    pub upstream: Option<Arc<Upstream>>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

@@ -14,8 +14,10 @@ pub mod page;
 mod refusal;
 pub mod route;
 mod service;
+pub(crate) mod upstream;
 
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
+pub use upstream::Upstream;
 
 use crate::config::Config;
 use crate::worker::Listener;

@@ -1,4 +1,5 @@
-//! One request: path → handler, or a refusal, decided before the 101.
+//! One request: path → handler, or a refusal, decided before the 101. What is nobody's here is the site's behind this
+//! node, if there is one.
 //!
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
@@ -9,6 +10,7 @@ use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::upstream::{Provenance, SiteSocket, Upstream};
 use super::{Entrance, EntryRules};
 use crate::auth::{AuthRefusal, Credentials, Known};
 use crate::broker::{Caller, QuotaHolder, Role};
@@ -51,6 +53,15 @@ pub(super) struct Upgrade {
     pub(super) role: Role,
     pub(super) room: Option<RoomName>,
     pub(super) permit: Permit,
+}
+
+/// Where a client's socket goes once it has the 101.
+#[derive(Debug)]
+pub(super) enum Switched {
+    /// To a worker.
+    Worker(Upgrade),
+    /// To the site, with its place among all connections.
+    Site(SiteSocket, Permit),
 }
 
 /// A handshake that keeps the rules, of somebody who is still to be asked for.
@@ -128,7 +139,8 @@ impl HandshakeService {
         }
     }
 
-    /// Answers a request; what of it was accepted as an upgrade comes with the answer.
+    /// Answers a request; where the socket goes from here comes with a 101. `on_forward` is called if the request goes
+    /// to the site and has its place there.
     ///
     /// # Cancel safety
     /// Dropped when the client goes away; nothing stays counted.
@@ -136,46 +148,91 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> (Response<ResponseBody>, Option<Upgrade>) {
-        let (mut response, upgrade) = match self.serve(request, peer).await {
+        on_forward: impl FnOnce(),
+    ) -> (Response<ResponseBody>, Option<Switched>) {
+        let (mut response, switched) = match self.serve(request, peer, on_forward).await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
-        if upgrade.is_none() && self.entrance.is_closing() {
+        if switched.is_none() && self.entrance.is_closing() {
             // RFC 9112 §9.6: the next request belongs to another node.
             let close = HeaderValue::from_static("close");
             response.headers_mut().append(CONNECTION, close);
         }
-        (response, upgrade)
+        (response, switched)
     }
 
     async fn serve(
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<(Response<ResponseBody>, Option<Upgrade>), RefusedRequest> {
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let request = Request::from_parts(head, ());
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
-            return Ok((Self::page(request.method(), request.uri())?, None));
+            return self
+                .elsewhere(request.map(|()| body), peer, on_forward)
+                .await;
         };
         self.entrance.quotas.begin(peer_of(peer))?;
         let known = rules.authenticator.verify(&candidate.credentials()).await;
         let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
-        Ok((response.map(|_empty| whole("")), Some(upgrade)))
+        let switched = Switched::Worker(upgrade);
+        Ok((response.map(|_empty| whole("")), Some(switched)))
     }
 
-    /// What is no WebSocket's.
+    /// What is no WebSocket of ours: our own files, or the site's.
+    async fn elsewhere(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
+        let (method, uri) = (request.method(), request.uri());
+        let Some(upstream) = &self.entrance.upstream else {
+            return Ok((Self::page(method, uri)?, None));
+        };
+        let has_page = self.entrance.config.http.upstream_page;
+        if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
+            return Ok((own.map(whole), None));
+        }
+        let provenance = Provenance {
+            client: peer.ip(),
+            is_https: false,
+        };
+        let is_websocket = Upstream::is_websocket(&request);
+        let permit = is_websocket.then(|| self.admit_to_site(peer)).transpose()?;
+        // Large, and most requests of this service never come here.
+        let sent = Box::pin(upstream.send(request, provenance, on_forward));
+        let (answer, passage) = sent.await?;
+        let passage = passage.zip(permit);
+        Ok((
+            answer,
+            passage.map(|(passage, permit)| Switched::Site(passage, permit)),
+        ))
+    }
+
+    /// Takes in a WebSocket of the site's, if there is room.
+    fn admit_to_site(&self, peer: SocketAddr) -> Result<Permit, RefusedRequest> {
+        if self.entrance.is_closing() {
+            return Err(draining());
+        }
+        self.entrance.quotas.begin(peer_of(peer))?;
+        Ok(self.entrance.admission.enter(peer_of(peer))?)
+    }
+
+    /// What is no WebSocket's, where there is no site.
     fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
@@ -242,11 +299,7 @@ impl HandshakeService {
             return Ok(None);
         };
         if self.entrance.is_closing() {
-            return Err(RefusedRequest::later(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "draining",
-                "draining, try another node",
-            ));
+            return Err(draining());
         }
         let mut offer = handshake::check(head)?;
         if !rules.allowed.admits(head.value("origin")) {
@@ -356,4 +409,9 @@ impl HandshakeService {
         count(counter, "reason", refused.label());
         refused.answer()
     }
+}
+
+const fn draining() -> RefusedRequest {
+    let reason = "draining, try another node";
+    RefusedRequest::later(StatusCode::SERVICE_UNAVAILABLE, "draining", reason)
 }
