@@ -106,7 +106,7 @@
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
-//! | handshakes | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
+//! | handshakes, and connections of `http.redirect` | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
 //! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |
@@ -153,6 +153,7 @@
 //! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
 //! | Every bound counts in the worst case of memory | `src/budget/tests.rs` `every_bound_of_a_configuration_moves_the_sum`, `every_bound_of_a_part_is_in_the_sum` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
+//! | Nobody but a trusted proxy says that somebody is another, or that there is TLS | `tests/proxies/claims.rs` `whoever_is_not_trusted_is_who_it_is`; `tests/proxies/https.rs` `nobody_but_a_trusted_proxy_says_that_there_is_tls`; `src/server/forwarded/tests.rs` `what_a_client_sends_changes_nothing` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
 //! | Nobody is refused by the kernel while load balancers still send | `tests/shutdown.rs` `nobody_is_refused_by_the_kernel_while_the_notice_lasts`, `who_waits_in_the_kernel_s_queue_when_the_listener_closes_is_answered` |

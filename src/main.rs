@@ -8,7 +8,7 @@ use supportal::banner::{Line, MachineFacts, Memory, banner};
 use supportal::budget::worst_case_memory;
 use supportal::config::load::{Loaded, Loader};
 use supportal::internal::telemetry;
-use supportal::node::{self, Server, Signals};
+use supportal::node::{self, InheritedSockets, Server, Signals};
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -20,6 +20,11 @@ fn main() -> ExitCode {
     let signals = match Signals::block() {
         Ok(signals) => signals,
         Err(error) => return cli::fail(&format!("cannot block signals: {error}")),
+    };
+    // Before there is a second thread, since the environment is changed.
+    let inherited = match InheritedSockets::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return cli::fail(&format!("cannot take sockets: {error}")),
     };
     let loader = match cli::read(std::env::args_os(), std::env::vars_os()) {
         cli::Action::Serve(loader) => loader,
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return cli::fail(&chain(&error)),
     };
-    match start(&loaded, loader, signals) {
+    match start(&loaded, loader, signals, inherited) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", chain(&error));
@@ -47,7 +52,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(loaded: &Loaded, loader: Loader, signals: Signals) -> Result<(), node::Error> {
+fn start(
+    loaded: &Loaded,
+    loader: Loader,
+    signals: Signals,
+    inherited: InheritedSockets,
+) -> Result<(), node::Error> {
     let facts = MachineFacts::gather();
     let config = facts.resolve(&loaded.config);
     let memory = worst_case_memory(&config, config.limits.connections, config.server.workers);
@@ -64,6 +74,7 @@ fn start(loaded: &Loaded, loader: Loader, signals: Signals) -> Result<(), node::
     }
     Server::builder()
         .config(config)
+        .inherited(inherited)
         .reload(move || {
             let Loaded {
                 config, warnings, ..

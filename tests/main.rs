@@ -48,6 +48,8 @@ mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to
 #[cfg(test)]
+mod proxies; // who is believed behind a proxy, https, CORS, real proxies
+#[cfg(test)]
 mod quotas; // what the connections of one business, room or address use together
 #[cfg(test)]
 mod readme; // the tables and commands of README and docs/ are the code's own
@@ -70,6 +72,6 @@ mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
 #[cfg(test)]
-mod transcript;
+mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]
-mod upstream; // the site behind the node // the recorded Python consumer, byte for byte
+mod upstream; // the site behind the node

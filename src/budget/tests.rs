@@ -116,6 +116,7 @@ fn full() -> Config {
     limits.room.connections = 1;
     limits.address.messages_per_second = 1;
     limits.node.messages_per_second = 1;
+    config.http.upstream = Some("http://a".to_owned());
     config
 }
 

@@ -75,7 +75,7 @@ fn check_hosts(hosts: &[String], found: &mut Findings) {
 }
 
 /// Whether both cannot be bound; port 0 is a different port each time.
-fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
+pub(super) fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
     let same_family = left.is_ipv4() == right.is_ipv4();
     let everywhere = left.ip().is_unspecified() || right.ip().is_unspecified();
     left.port() != 0

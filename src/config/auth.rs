@@ -95,6 +95,18 @@ choices! {
     }
 }
 
+impl AuthSettings {
+    /// May a browser bring credentials that its user did not choose to bring: cookies? Then a page of another site
+    /// must not connect in its user's name.
+    #[must_use]
+    pub fn reads_cookies(&self) -> bool {
+        self.mode.iter().any(|mode| match mode {
+            AuthMode::None | AuthMode::Link => false,
+            AuthMode::Jwt => self.jwt.cookie.is_some(),
+        })
+    }
+}
+
 choice! {
     /// An HMAC that signs tokens (RFC 7518 §3.2).
     HmacAlgorithm {

@@ -1,8 +1,10 @@
 //! `[http]`: what the public listener does with requests that are no chat's, and what its settings may be.
 
+use super::cors::CorsSettings;
 use super::problem::Findings;
 use super::setting::{BYTES_MAX, WAIT, seconds, section};
 use super::units;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,14 @@ const BUFFER_BYTES_MIN: usize = 8192;
 section! {
     /// Requests that are no chat's: the site behind this node.
     ["http"] HttpSettings {
+        /// Pages that a client asks for without TLS are redirected to https, and its handshakes get 403; a proxy of `proxy.trusted` says whether there is TLS.
+        require_tls: bool = false, restart;
+        /// Host, and port if it is not 443, to which pages are redirected; unset = the host of the request.
+        https_host: Option<String> = None, restart;
+        /// Address and port of a listener of its own whose every answer is a redirect to https; unset = none.
+        redirect: Option<SocketAddr> = None, restart;
+        /// Folder of the files that an ACME client writes for `/.well-known/acme-challenge/`, which are served without TLS too; unset = none.
+        acme_folder: Option<PathBuf> = None, restart;
         /// The site behind this node, such as `http://127.0.0.1:8001` or `unix:/run/site.sock`: all that is not this node's own goes there, WebSockets too; unset = no site.
         upstream: Option<String> = None, restart;
         /// With a site the built-in chat page is off, since `/` is the site's; true = it is at `/_supportal/`, beside `/_supportal/client.js`.
@@ -42,6 +52,8 @@ section! {
         #[serde(with = "units::duration")]
         upstream_websocket_timeout: Duration = seconds(300), restart, in WAIT;
     }
+    /// Pages of other origins that may ask for what is not a WebSocket (CORS).
+    cors: CorsSettings,
 }
 
 /// Where a site is.

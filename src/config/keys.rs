@@ -40,9 +40,10 @@ pub(super) fn is_section(path: &str) -> bool {
 pub fn nearest(path: &str) -> Option<&'static str> {
     let path = today(path);
     let name = path.rsplit('.').next().unwrap_or(path);
-    let moved = all().find(|key| key.name() == name);
-    moved
-        .map(|key| key.path)
+    let moved = || all().filter(|key| key.name() == name).map(|key| key.path);
+    // Of several that have it, the one whose section is meant.
+    nearest_of(path, moved())
+        .or_else(|| moved().next())
         .or_else(|| nearest_of(path, all().map(|key| key.path)))
 }
 
@@ -73,6 +74,10 @@ mod tests {
     fn the_table_lists_exactly_the_keys_of_the_settings() {
         let mut config = Config::default();
         // Unset values are not serialised.
+        config.server.listen_unix = Some("a".into());
+        config.http.https_host = Some("a".to_owned());
+        config.http.redirect = Some(([127, 0, 0, 1], 80).into());
+        config.http.acme_folder = Some("a".into());
         config.http.upstream = Some("http://a".to_owned());
         config.assistant.knowledge = Some("faq.toml".into());
         config.bridge.ca_file = Some("ca.pem".into());

@@ -6,7 +6,7 @@
 use super::environment::{self, PORT, REDIS_URL};
 use super::layers::Layers;
 use super::problem::{Error, Findings, Problem, Source};
-use super::{AssistantKind, Config, file, keys, validate, value};
+use super::{AssistantKind, Config, file, keys, redirect, validate, value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -227,6 +227,7 @@ pub fn check(config: &Config) -> Result<(), Error> {
 fn judge(config: &Config) -> Findings {
     let mut findings = validate::validate(config);
     findings.errors.extend(missing_files(config));
+    findings.errors.extend(redirect::missing_folder(config));
     findings
 }
 

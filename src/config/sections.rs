@@ -7,12 +7,14 @@ use super::bridge::BridgeSettings;
 use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
+use super::cors::CorsSettings;
 use super::history::HistorySettings;
 use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
 use super::origin::OriginSettings;
+use super::proxy::ProxySettings;
 use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
@@ -56,7 +58,8 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
-    http: HttpSettings,
+    proxy: ProxySettings,
+    http: HttpSettings [CorsSettings],
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings],
     chat: ChatSettings,

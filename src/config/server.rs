@@ -4,6 +4,7 @@ use super::problem::Findings;
 use super::setting::{DAY, WAIT, seconds, section};
 use super::units;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Most data-plane threads: a mailbox keeps its waiting publishers in a 64-bit set.
@@ -18,6 +19,10 @@ section! {
     ["server"] ServerSettings {
         /// Address and port of the public listener; `PORT` in the environment changes the port.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)), restart;
+        /// Unix socket for a proxy on this machine, beside the public listener; its peers count as one address, or with `unix` in `proxy.trusted` as who they say they are. Unset = none.
+        listen_unix: Option<PathBuf> = None, restart;
+        /// Permissions of that socket's file in octal digits: who may write to it may connect.
+        unix_mode: String = "0660".to_owned(), restart;
         /// Data-plane threads, at most 64; 0 = one per core.
         workers: usize = 0, restart, in ..=WORKERS_MAX;
         /// Worker n stays on the n-th core this process may run on (Linux only; for machines of its own).
@@ -58,6 +63,16 @@ impl ServerSettings {
         self.drain_notice.min(self.drain_grace * 2 / 3)
     }
 
+    /// `unix_mode` as a number; `None` if it is none.
+    #[must_use]
+    pub fn unix_permissions(&self) -> Option<u32> {
+        let digits = &self.unix_mode;
+        let is_octal = (3..=4).contains(&digits.len())
+            && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+        let mode = u32::from_str_radix(digits, 8).ok();
+        mode.filter(|mode| is_octal && *mode <= 0o777)
+    }
+
     /// Is the notice one that may be written beside this grace? The default gives way to any.
     pub(crate) fn is_notice_within_grace(&self) -> bool {
         self.drain_notice <= self.drain_grace || self.drain_notice == Self::default().drain_notice
@@ -72,6 +87,27 @@ impl ServerSettings {
 /// Ranges, and keys that contradict each other.
 pub(super) fn check(server: &ServerSettings, found: &mut Findings) {
     server.check_ranges(found);
+    if server.unix_permissions().is_none() {
+        let what = format!("{:?} is no mode", server.unix_mode);
+        found.error(
+            "server.unix_mode",
+            what,
+            "write \"0660\" or \"0600\", in quotes",
+        );
+    }
+    if let Some(path) = &server.listen_unix {
+        // sockaddr_un of Linux has 108 bytes, the last of which is zero.
+        let is_path = path.is_absolute() && path.as_os_str().len() < 108;
+        if !is_path {
+            let fix =
+                "write an absolute path of at most 107 bytes, such as \"/run/supportal/chat.sock\"";
+            found.error(
+                "server.listen_unix",
+                format!("{path:?} is no path of a socket"),
+                fix,
+            );
+        }
+    }
     if !server.is_notice_within_grace() {
         let what = "is longer than server.drain_grace, which includes it";
         let fix = "write a notice within the grace, such as \"3s\" of \"10s\"";

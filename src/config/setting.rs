@@ -49,6 +49,7 @@ kinds! {
     Option<PathBuf> => KeyKind::Text,
     Duration => KeyKind::Duration,
     SocketAddr => KeyKind::Address,
+    Option<SocketAddr> => KeyKind::Address,
     Vec<String> => KeyKind::List,
     Option<Secret> => KeyKind::Secret,
     Vec<Secret> => KeyKind::Secrets,

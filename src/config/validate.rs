@@ -6,7 +6,8 @@
 use super::problem::Findings;
 use super::sections::Config;
 use super::{
-    admin, assistant, auth, channels, chat, http, log, origin, own_settings, route, server,
+    admin, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy, redirect,
+    route, server,
 };
 
 /// Checks a whole configuration.
@@ -14,7 +15,10 @@ use super::{
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
+    proxy::check(&config.proxy, &mut found);
     http::check(&config.http, &mut found);
+    redirect::check(config, &mut found);
+    cors::check(&config.http.cors, &mut found);
     route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
     auth::check(config, &mut found);

@@ -1,7 +1,7 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
 use super::reload::ReadSettings;
-use super::{Error, Node};
+use super::{Error, InheritedSockets, Node, ProcessParts};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -78,6 +78,7 @@ impl Server {
             routes: Vec::new(),
             tasks: Vec::new(),
             settings: Vec::new(),
+            inherited: InheritedSockets::default(),
             read: None,
         }
     }
@@ -90,6 +91,7 @@ pub struct Builder {
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
     settings: Vec<(String, Settings)>,
+    inherited: InheritedSockets,
     read: Option<ReadSettings>,
 }
 
@@ -183,6 +185,14 @@ impl Builder {
         self
     }
 
+    /// Listens on sockets that whoever started this process has opened, instead of `server.listen` and
+    /// `server.listen_unix`.
+    #[must_use]
+    pub fn inherited(mut self, sockets: InheritedSockets) -> Self {
+        self.inherited = sockets;
+        self
+    }
+
     /// Worst-case memory of this node with so many connections and workers, what waits for its tasks included; settings
     /// that [`Builder::route_settings`] gives are not: they are known once the node starts.
     #[must_use]
@@ -232,8 +242,12 @@ impl Builder {
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        let (of_routes, read) = (of_routes.into(), self.read);
-        Node::compose(config, of_routes, metrics, assistant, routes, node, read).await
+        let process = ProcessParts {
+            read: self.read,
+            inherited: self.inherited,
+        };
+        let of_routes = of_routes.into();
+        Node::compose(config, of_routes, metrics, assistant, routes, node, process).await
     }
 }
 

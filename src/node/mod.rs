@@ -9,11 +9,13 @@ mod ending;
 mod reload;
 mod serve;
 mod signals;
+mod supervisor;
 
 pub use builder::{Builder, Server};
 pub use ending::Ending;
 pub use reload::Reloader;
 pub use signals::Signals;
+pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
@@ -27,8 +29,8 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream, Visitors};
-use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream};
+use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
@@ -76,15 +78,21 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
-    /// The public way in, until a worker listens.
-    door: Listener,
-    visitors: Visitors,
+    /// The ways in, until they are opened.
+    door: server::Opened,
     admin: AdminListener,
     parts: NodeParts,
     /// `None` where nobody has said how settings are read again.
     reloader: Option<Arc<Reloader>>,
     /// Dropped at the end, and the tasks of the program's own with it.
     tasks: Sender<()>,
+}
+
+/// What the process around a node gives it.
+struct ProcessParts {
+    /// How settings are read again.
+    read: Option<ReadSettings>,
+    inherited: InheritedSockets,
 }
 
 /// What has to be ended.
@@ -120,7 +128,7 @@ impl Node {
         assistant: Dispatcher,
         mut own: Vec<OwnRoute>,
         tasks: Sender<()>,
-        read: Option<ReadSettings>,
+        process: ProcessParts,
     ) -> Result<Self, Error> {
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
@@ -129,7 +137,8 @@ impl Node {
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let rules = EntryRules::new(&config).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
-        let (listener, address) = server::listen(&config)?;
+        let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
+        let address = listening.address;
         let admin = admin::listen(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
@@ -142,7 +151,7 @@ impl Node {
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
         let taken_by = parts.take_settings(rules, [&admission, &handshakes], &quotas);
-        let reloader = read.map(|read| {
+        let reloader = process.read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
         });
@@ -163,12 +172,11 @@ impl Node {
             upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener);
+        let door = server::open(entrance, listening);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
         Ok(Self {
             address,
             door,
-            visitors,
             admin,
             parts,
             reloader,
@@ -214,14 +222,33 @@ impl Node {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let parts = self.parts;
-        parts.workers.listen(self.door)?;
+        let server::Opened {
+            public,
+            redirect,
+            unix,
+            visitors,
+        } = self.door;
+        parts.workers.listen(public)?;
+        if let Some(redirect) = redirect {
+            if let Ok(address) = redirect.address() {
+                tracing::info!(%address, "redirecting to https");
+            }
+            tokio::spawn(redirect.run());
+        }
+        if let Some(unix) = unix {
+            tokio::spawn(unix.run());
+        }
+        supervisor::tell_ready(&format!("listening on {}", self.address));
+        let alive = tokio::spawn(supervisor::tell_alive(Arc::clone(&parts.workers)));
         let admin = tokio::spawn(self.admin.run());
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
             () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
-        parts.end(ending, self.visitors, stop).await;
+        supervisor::tell_stopping();
+        parts.end(ending, visitors, stop).await;
+        alive.abort();
         drop(self.tasks);
         admin.abort();
         if is_whole {

@@ -1,5 +1,6 @@
 //! Settings read again while the node runs.
 
+use super::supervisor;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
 use crate::broker::Quotas;
@@ -78,7 +79,9 @@ impl Reloader {
     /// Every mistake in the settings; nothing has changed then.
     pub fn reload(&self) -> Result<Changes, Error> {
         let mut running = self.running.lock();
+        supervisor::tell_reloading();
         let outcome = self.try_reload(&mut running);
+        supervisor::tell_reloaded();
         let label = match &outcome {
             Ok(changes) => {
                 tracing::info!("settings read again: {changes}");

@@ -23,7 +23,6 @@ impl Builder {
         let signals = signals.wait().map_err(Error::Control)?;
         let runtime = control_plane(self.config.server.control_threads).map_err(Error::Control)?;
         let outcome = runtime.block_on(async {
-            // Composition is large, and done once.
             let node: Node = Box::pin(self.start()).await?;
             let admin = node.admin_address().map_err(Error::Control)?;
             info!(public = %node.address(), %admin, "listening");

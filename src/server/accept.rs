@@ -4,45 +4,66 @@
 //! Bounded in number by `limits.handshakes` and `limits.handshakes_per_ip` until a connection has been answered, by
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
-use super::admission::{Admission, Permit, peer_of};
+use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Switched, Upgrade};
+use super::visitor::Peer;
 use crate::config::Config;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::{Gauge, count};
 use crate::worker::{Accepted, Gate, Handoff};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
-use mio::net::TcpListener;
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 /// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
-/// Opens the public listener. Accepted sockets inherit its options (Linux `sk_clone`), which saves
+/// The answer to a PROXY header that is none.
+const BAD_PROXY_LINE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Opens a listener for clients. Accepted sockets inherit its options (Linux `sk_clone`), which saves
 /// four system calls a connection.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
-    let address = config.server.listen;
+pub(super) fn listen(config: &Config, address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    set_options(config, &socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Takes a listener that somebody has opened for us, and waits in it.
+pub(super) fn inherit(
+    config: &Config,
+    listener: std::net::TcpListener,
+) -> io::Result<std::net::TcpListener> {
+    set_options(config, &SockRef::from(&listener))?;
+    Ok(listener)
+}
+
+fn set_options(config: &Config, socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(config.limits.send_buffer_bytes)?;
@@ -53,9 +74,7 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     // 3.5 s, and one of 1 KB/s with 4,096 bytes of buffer after 3.3 s. The workers' own timers end who is gone.
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(config.limits.unsent_bytes)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(config.server.backlog).unwrap_or(i32::MAX))?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(())
 }
 
 /// Lets clients in.
@@ -84,6 +103,15 @@ enum CountedAs {
     },
     /// A request of it is at the site: one of `http.upstream_requests`, and nothing here.
     AtSite,
+}
+
+/// Why nobody knows who is behind a socket.
+#[derive(Debug)]
+enum Unmet {
+    /// The peer went away first.
+    Gone,
+    /// What a trusted proxy began with is no PROXY header.
+    Malformed,
 }
 
 /// One of what a gauge counts.
@@ -133,7 +161,7 @@ impl Acceptor {
             stream.writable().await?;
             io::Result::Ok(stream)
         };
-        let stream = match stream.await {
+        let mut stream = match stream.await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be watched and is dropped");
@@ -143,6 +171,14 @@ impl Acceptor {
         let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
         let (held, taken, is_accepted) = (&place, &switched, &accepted);
+        let met = tokio::time::timeout(left, self.meet(&mut stream, read, peer.ip()));
+        let begun = Instant::now();
+        let (peer, read) = match met.await {
+            Ok(Ok(met)) => met,
+            Ok(Err(end)) => return self.turn_away(stream, end).await,
+            Err(_elapsed) => return self.count_refusal("timeout"),
+        };
+        let left = left.saturating_sub(begun.elapsed());
         let answer = |request| async move {
             let on_forward = || Self::leave_handshakes(&mut held.lock());
             let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
@@ -209,6 +245,48 @@ impl Acceptor {
         true
     }
 
+    /// Who is behind this socket, which has begun with the bytes `read`; and what of them is no PROXY header.
+    async fn meet(
+        &self,
+        stream: &mut TcpStream,
+        read: Bytes,
+        address: IpAddr,
+    ) -> Result<(Peer, Bytes), Unmet> {
+        let proxies = &self.service.entrance.policy.proxies;
+        let mut read = BytesMut::from(read);
+        loop {
+            let met = proxies.meet(address, false, &read);
+            if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
+                return Ok((peer, read.split_off(length).freeze()));
+            }
+            // Bounded: a header that is too long is malformed.
+            let count = stream.read_buf(&mut read).await;
+            if count.or(Err(Unmet::Gone))? == 0 {
+                return Err(Unmet::Gone);
+            }
+        }
+    }
+
+    /// Ends a connection whose PROXY header has not come, or is none.
+    async fn turn_away(&self, stream: TcpStream, end: Unmet) {
+        if let Unmet::Malformed = end {
+            self.count_refusal("proxy");
+            // The buffer of a new socket takes this; if not, the peer is closed upon anyway.
+            drop(stream.try_write(BAD_PROXY_LINE));
+            http::linger(stream, false).await;
+        }
+    }
+
+    fn counts_as(&self, peer: SocketAddr) -> u64 {
+        self.service.entrance.policy.proxies.counts_as(peer.ip())
+    }
+
+    fn count_refusal(&self, reason: &'static str) {
+        let refused = &self.service.entrance.metrics.handshakes_refused;
+        count(refused, "reason", reason);
+        tracing::debug!(reason, "request refused");
+    }
+
     fn count_failure(&self, end: &ServiceEnd) {
         let reason = match end {
             ServiceEnd::Overdue(Phase::Head) => "timeout",
@@ -218,12 +296,7 @@ impl Acceptor {
             // Nothing was asked, or the peer went away: nothing was refused.
             _ => return,
         };
-        count(
-            &self.service.entrance.metrics.handshakes_refused,
-            "reason",
-            reason,
-        );
-        tracing::debug!(reason, "request refused");
+        self.count_refusal(reason);
     }
 
     fn hand_over(
@@ -253,7 +326,7 @@ impl Gate for Acceptor {
     fn admit(&self, socket: mio::net::TcpStream, peer: SocketAddr) -> Option<mio::net::TcpStream> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
-        let Ok(permit) = self.handshakes.enter(peer_of(peer)) else {
+        let Ok(permit) = self.handshakes.enter(self.counts_as(peer)) else {
             count(&metrics.handshakes_refused, "reason", "handshakes");
             tracing::debug!(status = 503, reason = "handshakes", "request refused");
             refuse(socket);
@@ -270,12 +343,12 @@ impl Gate for Acceptor {
 
     fn leave(&self, peer: SocketAddr) {
         self.service.entrance.metrics.handshakes_in_progress.dec();
-        self.handshakes.leave(peer_of(peer));
+        self.handshakes.leave(self.counts_as(peer));
     }
 
     fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: SocketAddr, left: Duration) {
         let acceptor = self.clone();
-        let permit = self.handshakes.take_back(peer_of(peer));
+        let permit = self.handshakes.take_back(self.counts_as(peer));
         self.runtime
             .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
     }

@@ -5,19 +5,22 @@
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An address as admission counts it: IPv4 whole, IPv6 its /64.
 #[must_use]
-pub fn peer_of(address: SocketAddr) -> u64 {
-    match address.ip().to_canonical() {
+pub fn peer_of(address: IpAddr) -> u64 {
+    match address.to_canonical() {
         // No peer's IPv6 address begins with sixteen ones: ff00::/8 is multicast.
         IpAddr::V4(ip) => 0xffff_0000_0000_0000 | u64::from(ip.to_bits()),
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
     }
 }
+
+/// What peers count as that speak for many: they share no cap per address. No peer's IPv6 address begins like that.
+pub const PROXY: u64 = 0xfffe_0000_0000_0000;
 
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,8 @@ impl Admission {
         // Counted also without a cap: there may be one tomorrow.
         let most_per_peer = self.most_per_peer.load(Ordering::Relaxed);
         let count = open.by_peer.entry(peer).or_default();
-        if most_per_peer > 0 && *count as usize >= most_per_peer {
+        let is_capped = most_per_peer > 0 && peer != PROXY;
+        if is_capped && *count as usize >= most_per_peer {
             return Err(Full::Address);
         }
         *count += 1;
@@ -146,13 +150,21 @@ mod tests {
 
     #[test]
     fn addresses_of_one_line_count_together() {
-        assert_eq!(
-            peer("[2001:db8:1:2::1]:1"),
-            peer("[2001:db8:1:2:ffff::9]:2")
-        );
-        assert_ne!(peer("[2001:db8:1:2::1]:1"), peer("[2001:db8:1:3::1]:1"));
-        assert_eq!(peer("[::ffff:10.0.0.1]:1"), peer("10.0.0.1:9"));
-        assert_ne!(peer("10.0.0.1:1"), peer("10.0.0.2:1"));
+        assert_eq!(peer("2001:db8:1:2::1"), peer("2001:db8:1:2:ffff::9"));
+        assert_ne!(peer("2001:db8:1:2::1"), peer("2001:db8:1:3::1"));
+        assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
+        assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
+    }
+
+    #[test]
+    fn who_speaks_for_many_is_bounded_by_the_cap_in_all() {
+        let admission = Arc::new(Admission::new(3, 1));
+        let held: Vec<_> = (0..3).map(|_| admission.enter(PROXY)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(admission.enter(PROXY).unwrap_err(), Full::Node);
+        drop(held);
+        assert!(admission.enter(1).is_ok());
+        assert!(admission.open.lock().by_peer.is_empty());
     }
 
     #[test]

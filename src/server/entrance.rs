@@ -1,9 +1,12 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::cors::Cors;
 use super::origin::Allowed;
+use super::redirect::Redirect;
 use super::route::Router;
 use super::upstream::Upstream;
+use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Modes};
 use crate::broker::Quotas;
@@ -60,7 +63,8 @@ impl EntryRules {
     pub fn new(config: &Config) -> Result<Self, String> {
         let modes = Modes::new(&config.auth).map_err(|error| error.to_string())?;
         Ok(Self {
-            allowed: Allowed::new(&config.origin.allowed)?,
+            allowed: Allowed::new(&config.origin.allowed)?
+                .with_cookies(config.auth.reads_cookies()),
             authenticator: modes.authenticator,
             takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
@@ -82,6 +86,9 @@ impl EntryRules {
 #[derive(Debug)]
 pub struct HandshakePolicy {
     pub(super) router: Router,
+    pub(super) proxies: Proxies,
+    pub(super) redirect: Redirect,
+    pub(super) cors: Option<Cors>,
     /// Routes of the program's own, behind those of the configuration.
     pub(super) own: Vec<OwnRoute>,
 }
@@ -90,12 +97,15 @@ impl HandshakePolicy {
     /// The routes of the configuration and of the program.
     ///
     /// # Errors
-    /// One sentence: a template is wrong, or two routes could match one path.
+    /// One sentence: a template is wrong, or two routes could match one path, or a network or an origin is none.
     pub fn new(config: &Config, own: Vec<OwnRoute>) -> Result<Self, String> {
         let templates = own.iter().map(|own| (own.template(), own.settings()));
         let router = Router::with(&config.routes_or_default(), templates);
         Ok(Self {
             router: router?,
+            proxies: Proxies::new(&config.proxy)?,
+            redirect: Redirect::new(&config.http),
+            cors: Cors::new(&config.http.cors)?,
             own,
         })
     }

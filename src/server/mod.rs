@@ -6,38 +6,59 @@
 mod accept;
 pub mod admission;
 mod body;
+mod cors;
 mod entrance;
 mod first_read;
+mod forwarded;
 mod handshake_io;
 pub mod origin;
 pub mod page;
+mod proxy_protocol;
+mod redirect;
 mod refusal;
 pub mod route;
 mod service;
+mod unix;
 pub(crate) mod upstream;
+mod visitor;
 
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
+pub use redirect::RedirectListener;
+pub use unix::UnixEntrance;
 pub use upstream::Upstream;
 
 use crate::config::Config;
-use crate::worker::Listener;
+use crate::worker::{Gate, Listener};
 use accept::Acceptor;
 use mio::net::TcpListener;
+use redirect::Redirector;
 use service::HandshakeService;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use unix::UnixSocket;
 
 /// Why nobody can come in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The public address cannot be had.
-    #[error("cannot listen on {address} (server.listen)")]
+    /// An address for clients cannot be had.
+    #[error("cannot listen on {address} ({key})")]
     Listen {
+        /// Which setting names it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen on {} (server.listen_unix)", path.display())]
+    ListenUnix {
+        /// The socket's file.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -46,29 +67,114 @@ pub enum Error {
     Policy(String),
 }
 
-/// Opens the public listener: the kernel takes connections from here on. Also its address, with the port that the
-/// system chose if it was 0.
+/// Sockets for clients that the kernel holds for us, from before anything runs.
+#[derive(Debug)]
+pub struct Listening {
+    public: TcpListener,
+    /// The address of the public one, with the port that the system chose if it was 0.
+    pub address: SocketAddr,
+    redirect: Option<tokio::net::TcpListener>,
+    unix: Option<UnixSocket>,
+}
+
+/// Opens the public listener, that of `http.redirect` and the Unix socket, or takes those that somebody has opened for us:
+/// the kernel takes connections from here on. Must be called on the control plane's runtime.
 ///
 /// # Errors
-/// When the address cannot be had.
-pub fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Error> {
-    let address = config.server.listen;
-    let failed = |source| Error::Listen { address, source };
-    let listener = accept::listen(config).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+/// When an address cannot be had.
+pub fn listen(
+    config: &Config,
+    tcp: Option<std::net::TcpListener>,
+    unix: Option<std::os::unix::net::UnixListener>,
+) -> Result<Listening, Error> {
+    let open = |address, key, given: Option<std::net::TcpListener>| {
+        let failed = |source| Error::Listen {
+            key,
+            address,
+            source,
+        };
+        let listener = match given {
+            Some(given) => accept::inherit(config, given),
+            None => accept::listen(config, address),
+        };
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok((listener, address))
+    };
+    let (public, address) = open(config.server.listen, "server.listen", tcp)?;
+    let watched = |redirect| {
+        let key = "http.redirect";
+        let (listener, address) = open(redirect, key, None)?;
+        tokio::net::TcpListener::from_std(listener).map_err(|source| Error::Listen {
+            key,
+            address,
+            source,
+        })
+    };
+    let unix = match (unix, &config.server.listen_unix) {
+        (Some(unix), _) => Some(unix::inherit(unix)),
+        (None, Some(path)) => {
+            let mode = config.server.unix_permissions().unwrap_or(0o600);
+            Some(unix::listen(path, mode, config.server.backlog))
+        }
+        (None, None) => None,
+    };
+    let path = config.server.listen_unix.clone().unwrap_or_default();
+    let unix = unix.transpose();
+    Ok(Listening {
+        unix: unix.map_err(|source| Error::ListenUnix { path, source })?,
+        public: TcpListener::from_std(public),
+        address,
+        redirect: config.http.redirect.map(watched).transpose()?,
+    })
 }
 
 /// Ends, without ever saying anything, once nobody is served by the control plane any more: the listener holds a
 /// sender, and so does everybody who is served there.
 pub type Visitors = mpsc::Receiver<Infallible>;
 
-/// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
-/// serves. Must be called on the control plane's runtime.
-pub fn open(entrance: Entrance, listener: TcpListener) -> (Listener, Visitors) {
-    let handshake_timeout = entrance.config.server.handshake_timeout;
+/// The ways in.
+#[derive(Debug)]
+pub struct Opened {
+    /// For the worker that is to listen.
+    pub public: Listener,
+    /// To be run by the control plane.
+    pub redirect: Option<RedirectListener>,
+    /// Likewise.
+    pub unix: Option<UnixEntrance>,
+    /// How to wait for those whom the control plane serves.
+    pub visitors: Visitors,
+}
+
+/// The ways in by these listeners. Must be called on the control plane's runtime.
+pub fn open(entrance: Entrance, listening: Listening) -> Opened {
+    let config = Arc::clone(&entrance.config);
+    let redirect = listening.redirect.map(|listener| RedirectListener {
+        listener,
+        redirector: Arc::new(Redirector {
+            redirect: entrance.policy.redirect.clone(),
+            config: Arc::clone(&config),
+            metrics: Arc::clone(&entrance.metrics),
+            proxies: entrance.policy.proxies.clone(),
+            handshakes: Arc::clone(&entrance.handshakes),
+            closing: entrance.closing.clone(),
+        }),
+    });
+    let closing = entrance.closing.clone();
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
     let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
-    (Listener::new(listener, gate, handshake_timeout), visitors)
+    let unix = listening.unix.map(|socket| UnixEntrance {
+        socket,
+        gate: Arc::clone(&gate) as Arc<dyn Gate>,
+        config: Arc::clone(&config),
+        closing,
+    });
+    let handshake_timeout = config.server.handshake_timeout;
+    Opened {
+        public: Listener::new(listening.public, gate, handshake_timeout),
+        redirect,
+        unix,
+        visitors,
+    }
 }

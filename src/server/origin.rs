@@ -5,10 +5,15 @@
 //! or a `\` in the authority, a port that is none, no scheme, or anything but printable ASCII is refused.
 
 use crate::config::origin::{OriginParts, Pattern, default_port, host_and_port, shown};
+use std::net::Ipv6Addr;
 
-/// The list of `origin.allowed`; empty = no check.
+/// The list of `origin.allowed`, and what an empty one means.
 #[derive(Clone, Debug, Default)]
-pub struct Allowed(Vec<Pattern>);
+pub struct Allowed {
+    patterns: Vec<Pattern>,
+    /// An empty list admits pages of the request's own host alone, not everybody.
+    is_own_host: bool,
+}
 
 impl Allowed {
     /// Reads the list.
@@ -27,13 +32,32 @@ impl Allowed {
             })?;
             Ok(pattern)
         };
-        entries.iter().map(read).collect::<Result<_, _>>().map(Self)
+        Ok(Self {
+            patterns: entries.iter().map(read).collect::<Result<_, String>>()?,
+            is_own_host: false,
+        })
     }
 
-    /// Does the origin that a request names pass?
+    /// With cookies: an empty list is the host of the request, whatever its scheme and port, as an entry of a host
+    /// alone would be.
     #[must_use]
-    pub fn admits(&self, origin: Option<&[u8]>) -> bool {
-        if self.0.is_empty() || self.0.contains(&Pattern::Any) {
+    pub fn with_cookies(self, reads_cookies: bool) -> Self {
+        Self {
+            is_own_host: reads_cookies,
+            ..self
+        }
+    }
+
+    /// Does every origin pass, because the list says so?
+    pub(super) fn is_any(&self) -> bool {
+        self.patterns.contains(&Pattern::Any)
+    }
+
+    /// Does the origin that a request names pass? `host` is what the request is for, with or without a port.
+    #[must_use]
+    pub fn admits(&self, origin: Option<&[u8]>, host: Option<&str>) -> bool {
+        let is_open = self.patterns.is_empty() && !self.is_own_host;
+        if is_open || self.is_any() {
             return true;
         }
         let is_printable = |value: &&[u8]| value.iter().all(u8::is_ascii_graphic);
@@ -44,12 +68,24 @@ impl Allowed {
             return false;
         };
         let origin = origin.to_ascii_lowercase();
-        let Some((scheme, host, port)) = parse(&origin) else {
+        let Some((scheme, origin_host, port)) = parse(&origin) else {
             return false;
         };
-        self.0
-            .iter()
-            .any(|pattern| pattern.matches(scheme, host, port))
+        if self.patterns.is_empty() {
+            let own = host.and_then(host_and_port);
+            return own.is_some_and(|(own, _)| is_same_host(own, origin_host));
+        }
+        let mut patterns = self.patterns.iter();
+        patterns.any(|pattern| pattern.matches(scheme, origin_host, port))
+    }
+}
+
+/// Are these one host? An IPv6 address may be written in more than one way.
+fn is_same_host(own: &str, origin_host: &str) -> bool {
+    let addresses = (own.parse::<Ipv6Addr>(), origin_host.parse::<Ipv6Addr>());
+    match addresses {
+        (Ok(own), Ok(other)) => own == other,
+        _ => own.eq_ignore_ascii_case(origin_host),
     }
 }
 
@@ -70,7 +106,43 @@ mod tests {
     fn admits(allowed: &[&str], origin: Option<&str>) -> bool {
         let entries: Vec<_> = allowed.iter().map(|&entry| entry.to_owned()).collect();
         let allowed = Allowed::new(&entries).unwrap_or_else(|what| panic!("{what}"));
-        allowed.admits(origin.map(str::as_bytes))
+        allowed.admits(origin.map(str::as_bytes), Some("gateway.example"))
+    }
+
+    #[test]
+    fn with_cookies_an_empty_list_is_the_host_of_the_request() {
+        let own = Allowed::new(&[]).expect("a list").with_cookies(true);
+        for (host, origin, expected) in [
+            (Some("example.com"), Some("https://example.com"), true),
+            (Some("example.com:8443"), Some("http://Example.COM:1"), true),
+            (Some("EXAMPLE.com"), Some("https://example.com"), true),
+            (Some("[::1]:8000"), Some("http://[0:0::1]:3000"), true),
+            (Some("127.0.0.1"), Some("http://127.0.0.1"), true),
+            (Some("example.com"), Some("https://www.example.com"), false),
+            (Some("www.example.com"), Some("https://example.com"), false),
+            (Some("example.com"), Some("https://example.com."), false),
+            (Some("example.com"), Some("https://example.com.evil"), false),
+            (Some("example.com"), Some("https://evil.example"), false),
+            (Some("example.com"), Some("null"), false),
+            (Some("example.com"), Some("file://"), false),
+            (Some("example.com"), Some(""), false),
+            (Some("example.com"), Some("https://example.com@evil"), false),
+            (Some("example.com"), None, false),
+            (None, Some("https://example.com"), false),
+        ] {
+            let origin_bytes = origin.map(str::as_bytes);
+            assert_eq!(
+                own.admits(origin_bytes, host),
+                expected,
+                "{host:?} {origin:?}"
+            );
+        }
+        let listed = Allowed::new(&["a.example".to_owned()]).expect("a list");
+        let listed = listed.with_cookies(true);
+        assert!(listed.admits(Some(b"https://a.example"), Some("b.example")));
+        assert!(!listed.admits(Some(b"https://b.example"), Some("b.example")));
+        let any = Allowed::new(&["*".to_owned()]).expect("a list");
+        assert!(any.with_cookies(true).admits(None, Some("b.example")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::admission::Full;
 use super::body::{ResponseBody, whole};
+use super::visitor::BadForwardedHost;
 use crate::auth::{AuthRefusal, RefusalAnswer};
 use crate::broker::QuotaScope;
 use crate::transport::handshake;
@@ -105,6 +106,13 @@ impl From<handshake::HandshakeRefusal> for RefusedRequest {
             label: refusal.kind.label(),
             hint: Hint::Handshake(refusal.kind),
         }
+    }
+}
+
+impl From<BadForwardedHost> for RefusedRequest {
+    fn from(_bad: BadForwardedHost) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        Self::new(status, "host", "Host missing or malformed")
     }
 }
 

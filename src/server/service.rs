@@ -6,11 +6,13 @@
 
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
+use super::cors::Cors;
 use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
 use super::upstream::{Provenance, SiteSocket, Upstream};
+use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
 use crate::auth::{AuthRefusal, Credentials, Known};
 use crate::broker::{Caller, QuotaHolder, Role};
@@ -24,9 +26,10 @@ use crate::transport::handshake::{self, Offer, RequestHead};
 use crate::worker::Accepted;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -70,7 +73,7 @@ struct Candidate<'a> {
     path_target: PathTarget,
     target: &'a str,
     head: &'a RequestHead<'a>,
-    peer: SocketAddr,
+    visitor: &'a Visitor<'a>,
 }
 
 /// Where a WebSocket's path leads.
@@ -116,7 +119,7 @@ impl Candidate<'_> {
         Credentials {
             head: self.head,
             target: self.target,
-            client: self.peer.ip().to_canonical(),
+            client: self.visitor.client,
             business_id: self.path_target.business_id(),
             session_id: self.path_target.session_id(),
         }
@@ -147,7 +150,7 @@ impl HandshakeService {
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
         on_forward: impl FnOnce(),
     ) -> (Response<ResponseBody>, Option<Switched>) {
         let (mut response, switched) = match self.serve(request, peer, on_forward).await {
@@ -165,7 +168,7 @@ impl HandshakeService {
     async fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
@@ -177,13 +180,16 @@ impl HandshakeService {
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
+        let authority = request.uri().authority().map(Authority::as_str);
+        let proxies = &self.entrance.policy.proxies;
+        let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
-        let Some(candidate) = self.judge(&rules, target, &head, peer)? else {
+        let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
             return self
-                .elsewhere(request.map(|()| body), peer, on_forward)
+                .respond(&request, body, &head, &visitor, on_forward)
                 .await;
         };
-        self.entrance.quotas.begin(peer_of(peer))?;
+        self.entrance.quotas.begin(peer_of(visitor.client))?;
         let known = rules.authenticator.verify(&candidate.credentials()).await;
         let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
@@ -192,11 +198,61 @@ impl HandshakeService {
         Ok((response.map(|_empty| whole("")), Some(switched)))
     }
 
-    /// What is no WebSocket of ours: our own files, or the site's.
+    /// What is no WebSocket of ours, with CORS where that is on: it answers preflights for whoever would be asked, and
+    /// says of every answer who may read it.
+    async fn respond(
+        &self,
+        request: &Request<()>,
+        body: Incoming,
+        head: &RequestHead<'_>,
+        visitor: &Visitor<'_>,
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
+        let Some(cors) = &self.entrance.policy.cors else {
+            let responded = self.respond_over_tls(request, body, visitor, on_forward);
+            return responded.await;
+        };
+        let (mut response, switched) = if Cors::is_preflight(head) {
+            (Response::new(whole("")), None)
+        } else {
+            let responded = self.respond_over_tls(request, body, visitor, on_forward);
+            let responded = responded.await;
+            responded.unwrap_or_else(|refused| (self.refuse(refused), None))
+        };
+        if switched.is_none() {
+            cors.mark(head, response.headers_mut());
+        }
+        Ok((response, switched))
+    }
+
+    /// Never without TLS where that is required, but for who asks whether we may have a certificate.
+    async fn respond_over_tls(
+        &self,
+        request: &Request<()>,
+        body: Incoming,
+        visitor: &Visitor<'_>,
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
+        let (method, uri) = (request.method(), request.uri());
+        let redirect = &self.entrance.policy.redirect;
+        if let Some(response) = redirect.challenge(method, uri.path()).await {
+            return Ok((response, None));
+        }
+        if redirect.is_required && !visitor.is_https {
+            let target = uri.path_and_query().map_or("", |target| target.as_str());
+            let answer = redirect.answer(method, visitor.host.as_deref(), target)?;
+            return Ok((answer, None));
+        }
+        // Large, and most requests of this service never come here.
+        Box::pin(self.elsewhere(request, body, visitor, on_forward)).await
+    }
+
+    /// Our own files, or what the site says.
     async fn elsewhere(
         &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        request: &Request<()>,
+        body: Incoming,
+        visitor: &Visitor<'_>,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         let (method, uri) = (request.method(), request.uri());
@@ -208,28 +264,33 @@ impl HandshakeService {
             return Ok((own.map(whole), None));
         }
         let provenance = Provenance {
-            client: peer.ip(),
-            is_https: false,
+            client: visitor.client,
+            is_https: visitor.is_https,
+            host: visitor
+                .host
+                .as_deref()
+                .and_then(|host| HeaderValue::from_str(host).ok()),
         };
-        let is_websocket = Upstream::is_websocket(&request);
-        let permit = is_websocket.then(|| self.admit_to_site(peer)).transpose()?;
-        // Large, and most requests of this service never come here.
-        let sent = Box::pin(upstream.send(request, provenance, on_forward));
-        let (answer, passage) = sent.await?;
-        let passage = passage.zip(permit);
+        let is_websocket = Upstream::is_websocket(request);
+        let permit = is_websocket
+            .then(|| self.admit_to_site(visitor.client))
+            .transpose()?;
+        let request = request.clone().map(|()| body);
+        let (answer, socket) = upstream.send(request, provenance, on_forward).await?;
+        let socket = socket.zip(permit);
         Ok((
             answer,
-            passage.map(|(passage, permit)| Switched::Site(passage, permit)),
+            socket.map(|(socket, permit)| Switched::Site(socket, permit)),
         ))
     }
 
     /// Takes in a WebSocket of the site's, if there is room.
-    fn admit_to_site(&self, peer: SocketAddr) -> Result<Permit, RefusedRequest> {
+    fn admit_to_site(&self, client: IpAddr) -> Result<Permit, RefusedRequest> {
         if self.entrance.is_closing() {
             return Err(draining());
         }
-        self.entrance.quotas.begin(peer_of(peer))?;
-        Ok(self.entrance.admission.enter(peer_of(peer))?)
+        self.entrance.quotas.begin(peer_of(client))?;
+        Ok(self.entrance.admission.enter(peer_of(client))?)
     }
 
     /// What is no WebSocket's, where there is no site.
@@ -260,17 +321,20 @@ impl HandshakeService {
     /// [`HandshakeService::answer`] says what is wrong.
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
-        let first = first_read::parse(bytes, fields_max)?;
+        let proxies = &self.entrance.policy.proxies;
+        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
+        let visitor = proxies.visitor(peer, &first.head, None).ok()?;
         let rules = self.entrance.rules();
-        let candidate = self.judge(&rules, first.target, &first.head, peer);
+        let candidate = self.judge(&rules, first.target, &first.head, &visitor);
         let candidate = candidate.ok()??;
         let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
-        self.entrance.quotas.begin(peer_of(peer)).ok()?;
+        self.entrance.quotas.begin(peer_of(visitor.client)).ok()?;
         let answer = handshake::answer(&candidate.offer);
         let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
         Some(Accepted {
-            length: first.length,
+            length: begin + first.length,
             answer,
             passage: self.entrance.workers.place(room.as_ref()),
             role,
@@ -285,7 +349,7 @@ impl HandshakeService {
         rules: &EntryRules,
         target: &'a str,
         head: &'a RequestHead<'a>,
-        peer: SocketAddr,
+        visitor: &'a Visitor<'a>,
     ) -> Result<Option<Candidate<'a>>, RefusedRequest> {
         if target.len() > self.uri_bytes {
             return Err(RefusedRequest::new(
@@ -302,7 +366,15 @@ impl HandshakeService {
             return Err(draining());
         }
         let mut offer = handshake::check(head)?;
-        if !rules.allowed.admits(head.value("origin")) {
+        if self.entrance.policy.redirect.is_required && !visitor.is_https {
+            return Err(RefusedRequest::new(
+                StatusCode::FORBIDDEN,
+                "tls",
+                "this address needs wss",
+            ));
+        }
+        let allowed = &rules.allowed;
+        if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
             return Err(RefusedRequest::new(
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -315,7 +387,7 @@ impl HandshakeService {
             path_target,
             target,
             head,
-            peer,
+            visitor,
         }))
     }
 
@@ -330,7 +402,7 @@ impl HandshakeService {
 
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
-        let address = peer_of(candidate.peer);
+        let address = peer_of(candidate.visitor.client);
         let permit = self.entrance.admission.enter(address)?;
         let holds = self.entrance.quotas.enter(&QuotaHolder {
             room: candidate.path_target.room_name().as_deref(),

@@ -177,7 +177,7 @@ fn ours(entry: &str) -> Result<Vec<bool>, String> {
     let origins = ORIGINS.iter().map(|origin| Some(origin.as_bytes()));
     Ok(origins
         .chain([None])
-        .map(|origin| allowed.admits(origin))
+        .map(|origin| allowed.admits(origin, None))
         .collect())
 }
 

@@ -204,7 +204,7 @@ impl Sealed {
 }
 
 /// A key and a certificate for this machine that signs itself.
-fn certify(folder: &Path, further: &[&str]) {
+pub(crate) fn certify(folder: &Path, further: &[&str]) {
     let itself = ["req", "-x509", "-nodes", "-days", "2"];
     let named = ["-subj", "/CN=localhost", "-out", "cert.pem"];
     openssl(

@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod environment;
 mod origin;
+mod proxies;
 mod ranges;
 mod refusals;
 mod routes;

@@ -5,7 +5,8 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 6] = [
+    "http.cors.max_age",
     "auth.jwt.leeway",
     "server.drain_notice",
     "server.drain_grace",

@@ -35,12 +35,14 @@ const SAID_BY_PROXIES: [HeaderName; 8] = [
 ];
 
 /// Who asks, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::server) struct Provenance {
     /// The client's address.
     pub(in crate::server) client: IpAddr,
     /// Did it come by TLS?
     pub(in crate::server) is_https: bool,
+    /// The host that the client has named.
+    pub(in crate::server) host: Option<HeaderValue>,
 }
 
 /// How the body of a request ends.
@@ -97,8 +99,8 @@ pub(super) fn prepare(
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
         None => headers.get(HOST).cloned(),
     };
-    if let Some(host) = &host {
-        headers.insert(FORWARDED_HOST, host.clone());
+    if let Some(host) = provenance.host {
+        headers.insert(FORWARDED_HOST, host);
     }
     headers.insert(HOST, host.unwrap_or_else(|| site.clone()));
     let client = provenance.client.to_canonical().to_string();

@@ -12,6 +12,7 @@ fn prepared(lines: &[(&str, &str)], target: &str) -> Result<(Parts, BodyKind), R
     let provenance = Provenance {
         client: "::ffff:10.0.0.1".parse().expect("an address"),
         is_https: true,
+        host: Some(HeaderValue::from_static("a.example")),
     };
     let site = HeaderValue::from_static("site:80");
     let kind = prepare(&mut head, provenance, &site)?;

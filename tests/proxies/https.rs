@@ -1,0 +1,194 @@
+//! `http.require_tls` and `http.redirect`: who comes without TLS is sent to it, or away.
+
+use super::{handshake, page, status};
+use crate::support::http::{self, Response};
+use crate::support::{Gateway, PATIENCE, wait};
+use std::net::SocketAddr;
+
+const PATH: &str = "/ws/chat/1/https/";
+const TRUST: [&str; 2] = [
+    "proxy.trusted=[\"127.0.0.1\"]",
+    "proxy.header=x-forwarded-for",
+];
+
+fn location(answer: Option<Response>) -> (u16, Option<String>) {
+    let answer = answer.expect("an answer");
+    let location = answer.header("location").map(str::to_owned);
+    (answer.status, location)
+}
+
+#[test]
+fn without_tls_pages_move_and_handshakes_are_refused() {
+    let gateway = Gateway::start(&[&TRUST[..], &["http.require_tls=true"]].concat());
+    let public = gateway.public();
+    for (lines, handshakes, pages) in [
+        ("", 403, 308),
+        ("X-Forwarded-Proto: http\r\n", 403, 308),
+        ("X-Forwarded-Proto: https\r\n", 101, 200),
+        ("X-Forwarded-Proto: HTTPS\r\n", 101, 200),
+        ("X-Forwarded-Proto: wss\r\n", 101, 200),
+        // The nearest proxy's word counts.
+        ("X-Forwarded-Proto: https, http\r\n", 403, 308),
+        ("X-Forwarded-Proto: http, https\r\n", 101, 200),
+        (
+            "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n",
+            403,
+            308,
+        ),
+        ("X-Forwarded-Proto: httpss\r\n", 403, 308),
+        ("X-Forwarded-Proto: \r\n", 403, 308),
+        ("X-Forwarded-Proto: on\r\n", 403, 308),
+        ("X-Forwarded-Proto: https;x\r\n", 403, 308),
+        ("Forwarded: proto=https\r\n", 403, 308),
+        ("X-Forwarded-Protocol: https\r\n", 403, 308),
+        ("X-Forwarded-Ssl: on\r\n", 403, 308),
+        ("Front-End-Https: on\r\n", 403, 308),
+    ] {
+        let head = handshake(PATH, lines);
+        assert_eq!(status(public, head.as_bytes()), handshakes, "{lines}");
+        let head = page("/client.js", lines);
+        assert_eq!(status(public, head.as_bytes()), pages, "{lines}");
+    }
+    let moved = gateway.exchange(page("/chat/1/abc/?x=1&y=%2F", "").as_bytes());
+    let expected = "https://chat.example/chat/1/abc/?x=1&y=%2F".to_owned();
+    assert_eq!(location(moved), (308, Some(expected)));
+    // Whoever says more than a question has said it already.
+    let post = page("/api/publish", "Content-Length: 0\r\n").replace("GET", "POST");
+    assert_eq!(status(public, post.as_bytes()), 403);
+}
+
+#[test]
+fn nobody_but_a_trusted_proxy_says_that_there_is_tls() {
+    let gateway = Gateway::start(&["http.require_tls=true"]);
+    for lines in ["X-Forwarded-Proto: https\r\n", "Forwarded: proto=https\r\n"] {
+        let head = handshake(PATH, lines);
+        assert_eq!(status(gateway.public(), head.as_bytes()), 403);
+    }
+}
+
+/// The address of the listener of `http.redirect`.
+fn redirect_address(gateway: &Gateway) -> SocketAddr {
+    let log = gateway.wait_log("redirecting to https", 1);
+    let line = log
+        .lines()
+        .find(|line| line.contains("redirecting to https"));
+    let line: serde_json::Value = serde_json::from_str(line.expect("the line")).expect("JSON");
+    let address = line["address"].as_str().expect("an address");
+    address.parse().expect("an address")
+}
+
+#[test]
+fn the_listener_of_redirects_answers_nothing_else() {
+    let gateway = Gateway::start(&["http.redirect=127.0.0.1:0"]);
+    let address = redirect_address(&gateway);
+    let ask = |bytes: &str| http::exchange(address, bytes.as_bytes());
+    for (target, expected) in [
+        ("/", "https://chat.example/"),
+        ("/ws/chat/1/abc/", "https://chat.example/ws/chat/1/abc/"),
+        ("/a?b=c", "https://chat.example/a?b=c"),
+        ("//evil.example", "https://chat.example//evil.example"),
+        ("http://other.example:80/a?b", "https://other.example/a?b"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: chat.example:80\r\n\r\n");
+        assert_eq!(location(ask(&head)), (308, Some(expected.to_owned())));
+    }
+    // Bad requests, each with its status.
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(9000));
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: \r\n\r\n", 400),
+        ("GET / HTTP/1.0\r\n\r\n", 400),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 403),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
+        ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("nonsense\r\n\r\n", 400),
+        (&long, 414),
+    ] {
+        assert_eq!(
+            ask(head).map(|answer| answer.status),
+            Some(expected),
+            "{head}"
+        );
+    }
+    // It answers one request, and ends with the node.
+    let head = page("/", "");
+    let answer = ask(&head).expect("an answer");
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[test]
+fn silence_at_the_listener_of_redirects_has_an_end() {
+    let settings = [
+        "http.redirect=127.0.0.1:0",
+        "server.handshake_timeout=200ms",
+        "limits.handshakes_per_ip=2",
+    ];
+    let gateway = Gateway::start(&settings);
+    let address = redirect_address(&gateway);
+    let silent: Vec<_> = (0..4).map(|_| http::open(address)).collect();
+    wait::until("a place to be free again", PATIENCE, || {
+        let mut stream = http::open(address);
+        use std::io::{Read, Write};
+        let mut answer = Vec::new();
+        drop(stream.write_all(page("/", "").as_bytes()));
+        drop(stream.read_to_end(&mut answer));
+        answer.starts_with(b"HTTP/1.1 308")
+    });
+    drop(silent);
+}
+
+#[test]
+fn challenges_of_an_acme_client_are_answered_without_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("token_-1"), "token_-1.thumb").expect("a file");
+    std::fs::write(folder.path().join("key.pem"), "secret").expect("a file");
+    std::fs::write(folder.path().join("large"), vec![b'x'; 5000]).expect("a file");
+    let acme = format!("http.acme_folder={}", folder.path().display());
+    let gateway = Gateway::start(&[
+        "http.redirect=127.0.0.1:0",
+        "http.require_tls=true",
+        "http.https_host=shop.example:8443",
+        &acme,
+    ]);
+    for address in [redirect_address(&gateway), gateway.public()] {
+        let ask = |method: &str, name: &str| {
+            let target = format!("/.well-known/acme-challenge/{name}");
+            let head = page(&target, "Connection: close\r\n").replace("GET", method);
+            http::exchange(address, head.as_bytes()).expect("an answer")
+        };
+        let good = ask("GET", "token_-1");
+        assert_eq!(
+            (good.status, good.text()),
+            (200, "token_-1.thumb".to_owned())
+        );
+        let head = ask("HEAD", "token_-1");
+        assert_eq!((head.status, head.text()), (200, String::new()));
+        assert_eq!(ask("POST", "token_-1").status, 405);
+        for name in [
+            "absent",
+            "",
+            ".",
+            "..",
+            "key.pem",
+            "large",
+            "../token_-1",
+            "%2e%2e/x",
+            "token_-1/",
+            "a%2fb",
+        ] {
+            let answer = ask("GET", name);
+            let location = answer.header("location").unwrap_or_default();
+            assert_eq!(answer.status, 308, "{name}");
+            assert!(location.starts_with("https://shop.example:8443/.well-known/"));
+            assert!(answer.body.is_empty());
+        }
+    }
+}
