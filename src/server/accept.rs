@@ -205,13 +205,7 @@ impl Acceptor {
             }
             (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                match stream.into_std() {
-                    Ok(socket) => {
-                        let socket = mio::net::TcpStream::from_std(socket);
-                        self.hand_over(socket, answer, served.read, upgrade);
-                    }
-                    Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
-                }
+                self.hand_over(stream, answer, served.read, upgrade);
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, ServiceEnd::Overdue(_)) => {}
@@ -299,13 +293,11 @@ impl Acceptor {
         self.count_refusal(reason);
     }
 
-    fn hand_over(
-        &self,
-        socket: mio::net::TcpStream,
-        answer: Vec<u8>,
-        leftover: Bytes,
-        upgrade: Upgrade,
-    ) {
+    fn hand_over(&self, stream: TcpStream, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+        let socket = match stream.into_std() {
+            Ok(socket) => mio::net::TcpStream::from_std(socket),
+            Err(error) => return tracing::warn!(%error, "a socket cannot be handed over"),
+        };
         let Upgrade { role, room, permit } = upgrade;
         Gate::hand_over(
             self,
