@@ -68,6 +68,10 @@ metrics! {
     handshakes_in_progress: Gauge = gauge("handshakes_in_progress") "Sockets accepted and not yet handed over or closed";
     connections_kept_alive: Gauge = gauge("connections_kept_alive") "Connections of pages that were answered and are open for another request";
     api_requests: ApiRequests = api_requests("api_requests") "Requests to the HTTP API, by endpoint and status";
+    upstream_answers: Labelled = labelled("upstream_answers", "status") "Answers of the site behind this node (`http.upstream`), by class of status; `101` for a WebSocket that it accepted";
+    upstream_errors: Labelled = labelled("upstream_errors", "reason") "Requests that the site did not answer, or not to the end, by reason: no `connect`, `connect_timeout`, `head_timeout`, `closed` before the answer, `malformed` answer, wrong `upgrade`, a `body` that broke off, `idle_timeout` in one";
+    upstream_requests: Gauge = gauge("upstream_requests") "Requests at the site";
+    upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";

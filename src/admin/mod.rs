@@ -40,7 +40,6 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use reply::{TEXT, json, reply};
 use std::collections::VecDeque;
 use std::future::pending;
@@ -140,7 +139,7 @@ impl AdminListener {
 async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
     let config = &sources.config;
     let timeouts = Timeouts::new(config);
-    let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
+    let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let (sources, is_brief) = (&sources, place.is_none());
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let answer = |request| async move {
@@ -152,7 +151,7 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
         response
     };
     let http = http::builder(&config.limits);
-    let served = http::serve(&http, TokioIo::new(stream), &pace, pending(), answer).await;
+    let served = http::serve(&http, TokioIo::new(stream), pace, pending(), answer).await;
     if let ServiceEnd::Failed(error) = &served.end {
         tracing::debug!(%error, "admin connection failed");
     }

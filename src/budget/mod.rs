@@ -86,10 +86,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .receive_buffer_bytes
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
-    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
     let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
         .saturating_add(kernel_bytes);

@@ -110,6 +110,7 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.http.upstream = Some("http://a".to_owned());
     config.auth.mode = vec![AuthMode::Jwt];
     let limits = &mut config.limits;
     limits.user.connections = 1;

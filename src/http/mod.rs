@@ -7,6 +7,7 @@
 mod authority;
 mod bearer;
 mod connection;
+mod lines;
 mod pace;
 mod query;
 
@@ -14,5 +15,5 @@ pub use authority::Host;
 pub use bearer::is_bearer;
 pub(crate) use connection::REQUEST_BYTES;
 pub use connection::{ServiceEnd, builder, linger, serve};
-pub use pace::{Pace, Phase, Timeouts};
+pub use pace::{Pace, PaceHandle, Phase, Timeouts};
 pub use query::{parameter, parameters};

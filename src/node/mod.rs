@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
@@ -110,6 +110,8 @@ struct NodeParts {
     workers: Arc<Workers>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
+    /// The way to the site behind this node.
+    upstream: Option<Arc<Upstream>>,
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
@@ -180,6 +182,7 @@ impl Node {
             policy,
             rules: current_rules,
             api: Arc::clone(&api),
+            upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
         let door = server::open(entrance, listening);
@@ -334,6 +337,7 @@ impl NodeParts {
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
         let attendance = Arc::new(Attendance::default());
+        let upstream = Upstream::new(&config, &metrics).map(Arc::new);
         let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
@@ -343,6 +347,7 @@ impl NodeParts {
             broker,
             workers: Arc::new(workers),
             attendance,
+            upstream,
             assistant,
             bridge,
             channels,

@@ -6,6 +6,7 @@ use super::cors::Cors;
 use super::origin::Allowed;
 use super::redirect::Redirect;
 use super::route::Router;
+use super::upstream::Upstream;
 use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Forward, Modes};
@@ -42,6 +43,8 @@ pub struct Entrance {
     pub api: Arc<Api>,
     /// Who may come in, as of now.
     pub rules: watch::Receiver<Arc<EntryRules>>,
+    /// The way to the site behind this node, if there is one.
+    pub upstream: Option<Arc<Upstream>>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

@@ -26,6 +26,7 @@ mod visitor;
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
 pub use redirect::RedirectListener;
 pub use unix::UnixEntrance;
+pub use upstream::Upstream;
 
 use crate::config::Config;
 use crate::worker::{Gate, Listener};

@@ -7,7 +7,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
@@ -84,13 +83,13 @@ impl ApiListener {
 
 async fn serve(api: &Api, config: &Config, stream: TcpStream) {
     let timeouts = Timeouts::new(config);
-    let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
+    let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let answer = |request: Request<Incoming>| async move {
         let response: Response<_> = api.answer(request).await;
         response.map(Full::new)
     };
     let builder = http::builder(&config.limits);
-    let served = http::serve(&builder, TokioIo::new(stream), &pace, pending(), answer).await;
+    let served = http::serve(&builder, TokioIo::new(stream), pace, pending(), answer).await;
     if let ServiceEnd::Failed(error) = &served.end {
         tracing::debug!(%error, "a connection of the API failed");
     }

@@ -129,9 +129,12 @@ impl Api {
         }
     }
 
-    /// Is this path the API's on the public listener?
-    pub(super) fn is_public(&self, path: &str) -> bool {
-        self.settings.token.is_some() && self.settings.listen.is_none() && path.starts_with(PREFIX)
+    /// Is this path the API's on the public listener? Beside a site behind this node only that of an endpoint is: the
+    /// site may have an API of its own.
+    pub(super) fn is_public(&self, path: &str, beside_site: bool) -> bool {
+        let is_on = self.settings.token.is_some() && self.settings.listen.is_none();
+        let is_ours = |name| !beside_site || ENDPOINTS.iter().any(|(other, _)| name == *other);
+        is_on && path.strip_prefix(PREFIX).is_some_and(is_ours)
     }
 
     /// Answers a request.
