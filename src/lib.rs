@@ -12,7 +12,7 @@
 //!              v                                                      │
 //!           hyper http1 ─> path, handshake, ──────────> the room's worker: socket, 101, bytes read
 //!              │           origin, caps                               │
-//!              └─ page, client.js                                     v
+//!              └─ page, client.js, the site behind                    v
 //!                                                   worker: mio poll, slab of connections
 //!  admin listener:                                  (idle: no task, no buffer, no queue)
 //!  live ready health metrics ledger                                   │

@@ -14,6 +14,9 @@ use std::sync::atomic::AtomicU64;
 /// A counter with one label whose values are a closed set.
 pub type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
+/// Requests by their endpoint and status: closed sets both.
+pub type ApiRequests = Family<[(&'static str, &'static str); 2], Counter>;
+
 /// A gauge with one label whose values are a closed set.
 pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
 
@@ -64,6 +67,11 @@ metrics! {
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
     handshakes_in_progress: Gauge = gauge("handshakes_in_progress") "Sockets accepted and not yet handed over or closed";
     connections_kept_alive: Gauge = gauge("connections_kept_alive") "Connections of pages that were answered and are open for another request";
+    api_requests: ApiRequests = api_requests("api_requests") "Requests to the HTTP API, by endpoint and status";
+    upstream_answers: Labelled = labelled("upstream_answers", "status") "Answers of the site behind this node (`http.upstream`), by class of status; `101` for a WebSocket that it accepted";
+    upstream_errors: Labelled = labelled("upstream_errors", "reason") "Requests that the site did not answer, or not to the end, by reason: no `connect`, `connect_timeout`, `head_timeout`, `closed` before the answer, `malformed` answer, wrong `upgrade`, a `body` that broke off, `idle_timeout` in one";
+    upstream_requests: Gauge = gauge("upstream_requests") "Requests at the site";
+    upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";
@@ -214,6 +222,14 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_bytes_total"), "counter", help));
         counter
+    }
+
+    fn api_requests(&mut self, name: &'static str, help: &'static str) -> ApiRequests {
+        let family = ApiRequests::default();
+        self.registry.register(name, help, family.clone());
+        self.rows
+            .push((format!("{name}_total{{endpoint,status}}"), "counter", help));
+        family
     }
 
     fn labelled(

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
+mod api; // the HTTP API of the site's own programs
+#[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not
@@ -76,3 +78,5 @@ mod support; // the server under test, and a client that can send any byte
 mod tidy; // floors, crates, lengths, words: the style, tested
 #[cfg(test)]
 mod transcript; // the recorded Python consumer, byte for byte
+#[cfg(test)]
+mod upstream; // the site behind the node

@@ -32,15 +32,14 @@ mod sources;
 
 pub use sources::{Reload, Sources};
 
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, VARY, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use reply::{TEXT, json, reply};
 use std::collections::VecDeque;
 use std::future::pending;
@@ -140,7 +139,7 @@ impl AdminListener {
 async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
     let config = &sources.config;
     let timeouts = Timeouts::new(config);
-    let pace = Mutex::new(Pace::new(timeouts, timeouts.head, config.limits.uri_bytes));
+    let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let (sources, is_brief) = (&sources, place.is_none());
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
     let answer = |request| async move {
@@ -152,7 +151,7 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
         response
     };
     let http = http::builder(&config.limits);
-    let served = http::serve(&http, TokioIo::new(stream), &pace, pending(), answer).await;
+    let served = http::serve(&http, TokioIo::new(stream), pace, pending(), answer).await;
     if let ServiceEnd::Failed(error) = &served.end {
         tracing::debug!(%error, "admin connection failed");
     }
@@ -226,7 +225,7 @@ async fn answer(
         _ => {}
     }
     if let Some(token) = &sources.config.admin.token
-        && !is_authorized(request, token)
+        && !http::is_bearer(request.headers(), token)
     {
         let mut response = reply(StatusCode::UNAUTHORIZED, TEXT, "bearer token needed\n");
         response
@@ -258,23 +257,4 @@ async fn answer(
             "live ready health metrics ledger history reload\n",
         ),
     }
-}
-
-/// Is the one bearer token given (RFC 9110 section 11.4)? Compared in a time that depends on the lengths only.
-fn is_authorized(request: &Request<Incoming>, token: &Secret) -> bool {
-    const SCHEME: &[u8] = b"bearer ";
-    let mut fields = request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(field), None) = (fields.next(), fields.next()) else {
-        return false;
-    };
-    let Some((scheme, given)) = field.as_bytes().split_at_checked(SCHEME.len()) else {
-        return false;
-    };
-    let given = given.trim_ascii_start();
-    let expected = token.expose().as_bytes();
-    let differences = given
-        .iter()
-        .zip(expected)
-        .fold(0, |sum, (a, b)| sum | (a ^ b));
-    scheme.eq_ignore_ascii_case(SCHEME) && given.len() == expected.len() && differences == 0
 }

@@ -70,6 +70,22 @@ impl Attendance {
             .collect()
     }
 
+    /// Who a connection is, if something is known of it.
+    #[must_use]
+    pub fn identity(&self, author: Author) -> Option<Arc<Identity>> {
+        self.0.lock().by_connection.get(&author).cloned()
+    }
+
+    /// The connections of a user. Looks at every connection that is here: for what is asked seldom.
+    #[must_use]
+    pub fn connections_of(&self, user: &str) -> Vec<Author> {
+        let all = self.0.lock();
+        let is_theirs = |identity: &Identity| identity.user.as_deref() == Some(user);
+        let found = all.by_connection.iter();
+        let found = found.filter(|(_, identity)| is_theirs(identity));
+        found.map(|(author, _)| *author).collect()
+    }
+
     /// The connections whose identity has ended by this second since the Unix epoch; each is said once.
     fn take_ended(&self, second: u64) -> Vec<Author> {
         let mut all = self.0.lock();
@@ -121,6 +137,33 @@ mod tests {
         holders.sort_unstable();
         assert_eq!(holders, [author(1), author(3)]);
         assert_eq!(attendance.holders(&[]), []);
+    }
+
+    #[test]
+    fn the_connections_of_a_user_are_found_and_others_are_not() {
+        let attendance = Attendance::default();
+        for (connection, user) in [
+            (1, Some("ann")),
+            (2, Some("bob")),
+            (3, Some("ann")),
+            (4, None),
+        ] {
+            let user = user.map(Arc::from);
+            let identity = Identity {
+                user,
+                ..Identity::default()
+            };
+            attendance.enter(author(connection), Arc::new(identity));
+        }
+        let mut found = attendance.connections_of("ann");
+        found.sort();
+        assert_eq!(found, [author(1), author(3)]);
+        assert_eq!(attendance.connections_of(""), []);
+        let user = |connection| Some(attendance.identity(author(connection))?.user.clone());
+        assert_eq!((user(2), user(4)), (Some(Some("bob".into())), Some(None)));
+        attendance.leave(author(3));
+        assert_eq!(attendance.connections_of("ann"), [author(1)]);
+        assert_eq!(user(3), None);
     }
 
     #[test]

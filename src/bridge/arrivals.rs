@@ -4,6 +4,7 @@
 //! whatever else the link does. A message that the library threw away because this was too slow shows
 //! twice: in `bridge_lagged`, and exactly in the gaps, once the room's next number or mark comes.
 
+use super::inquiry::HeardInquiry;
 use super::link::RedisLink;
 use super::mode::Mode;
 use super::read_context::ReadContext;
@@ -50,9 +51,29 @@ impl Arrivals {
             context,
         } = self;
         if channel == link.nodes_channel {
-            link.company.hear(link.place, bytes, link.clock.now());
+            match link.inquiries.hear_question(bytes) {
+                Some(asked) => drop(tokio::spawn(respond(
+                    Arc::clone(link),
+                    Arc::clone(mode),
+                    asked,
+                ))),
+                None => link.company.hear(link.place, bytes, link.clock.now()),
+            }
+        } else if channel == link.canary_channel && link.inquiries.hear_answer(bytes) {
+            // Taken by whoever waits for it.
         } else {
             mode.hear(link, context, channel, bytes).await;
         }
+    }
+}
+
+/// Answers a question of another node, where that hears its canaries.
+async fn respond(link: Arc<RedisLink>, mode: Arc<Mode>, mut asked: HeardInquiry) {
+    let what = (&mut asked.answering).await;
+    let answer = link.inquiries.answer(&asked, &what);
+    if let Some(client) = link.client() {
+        let channel = mode.canary_channel(asked.node);
+        // An answer that does not arrive is missing: the asker says so.
+        drop(client.publish(channel, answer).await);
     }
 }

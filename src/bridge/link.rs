@@ -1,6 +1,7 @@
 //! What all that use one Redis of `bridge.urls` share.
 
 use super::envelope::NodeId;
+use super::inquiry::Inquiries;
 use super::order::RoomOrder;
 use super::origins::Origins;
 use super::outbox::Outbox;
@@ -9,10 +10,12 @@ use crate::clock::{Clock, SharedDuration};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::RoomName;
+use crate::redis::client::RedisClient;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
 use crate::redis::subscriptions::Subscriptions;
 use crate::redis::{LinkReport, Randomness};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +49,9 @@ pub(super) struct RedisLink {
     /// In `bridge.urls`, from 0.
     pub(super) place: usize,
     pub(super) company: Arc<Company>,
+    pub(super) inquiries: Arc<Inquiries>,
+    /// Where commands go while a session lasts.
+    client: Mutex<Option<Arc<dyn RedisClient>>>,
     pub(super) node: NodeId,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -61,7 +67,7 @@ impl RedisLink {
         place: usize,
         (deployment, canary_channel): (Deployment, String),
         config: &Config,
-        (boot, company): (&Boot, &Arc<Company>),
+        (boot, company, inquiries): (&Boot, &Arc<Company>, &Arc<Inquiries>),
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Self {
@@ -77,6 +83,8 @@ impl RedisLink {
             deployment,
             place,
             company: Arc::clone(company),
+            inquiries: Arc::clone(inquiries),
+            client: Mutex::default(),
             node: boot.node,
             clock,
             metrics: Arc::clone(metrics),
@@ -119,6 +127,16 @@ impl RedisLink {
             RoomState::Pubsub(_) => false,
             RoomState::Streams(order) => visit(order),
         })
+    }
+
+    /// Where commands go, while a session lasts.
+    pub(super) fn client(&self) -> Option<Arc<dyn RedisClient>> {
+        self.client.lock().clone()
+    }
+
+    /// A session begins with this client, or is over.
+    pub(super) fn set_client(&self, client: Option<Arc<dyn RedisClient>>) {
+        *self.client.lock() = client;
     }
 
     /// A canary came back.

@@ -25,6 +25,7 @@
 //! | `pubsub` | mode `pubsub`: what is missing is counted |
 //! | [`order`] | the order of all nodes in one room, decided |
 //! | `streams` | mode `streams`: one order, and what was missed |
+//! | `inquiry` | what one node asks all others |
 //! | `roll` | who the other nodes are, and whether they agree |
 //! | `wall` | deadlines as other machines read them |
 //! | [`probe`] `rights` | `supportal check --redis` |
@@ -35,6 +36,7 @@
 mod arrivals;
 mod canary;
 pub mod envelope;
+mod inquiry;
 mod link;
 pub(crate) mod memory;
 mod mode;
@@ -59,8 +61,11 @@ use crate::config::{BridgeMode, Config};
 use crate::metrics::{Counter, Metrics, declare, set};
 use crate::name::RoomName;
 use crate::redis::deployment::Deployment;
-use crate::redis::{Error, LinkReport, NodeEnd, Randomness, Running, Runtime, shard};
+use crate::redis::{Error, LinkReport, NodeEnd, Randomness, RedisCommand, Running, Runtime, shard};
 use envelope::NodeId;
+pub(crate) use inquiry::ANSWERS_BYTES_MAX;
+use inquiry::Inquiries;
+pub use inquiry::{Answering, Replied, Respond};
 use link::Boot;
 use roll::Company;
 use std::sync::Arc;
@@ -73,6 +78,7 @@ use supervisor::SupervisedLink;
 pub struct Bridge {
     links: Arc<[SupervisedLink]>,
     company: Arc<Company>,
+    inquiries: Arc<Inquiries>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -134,14 +140,16 @@ impl Bridge {
         ];
         declare(&metrics.bridge_dropped, "cause", causes);
         let company = Arc::new(Company::new(boot.node, &config.bridge));
+        let inquiries = Arc::new(Inquiries::new(boot.node));
         let links = deployments.into_iter().enumerate();
         let links = links.map(|at| {
-            let who = (&boot, &company);
+            let who = (&boot, &company, &inquiries);
             SupervisedLink::new(at, config, who, metrics, clock)
         });
         Self {
             links: links.collect(),
             company,
+            inquiries,
             clock,
             metrics: Arc::clone(metrics),
         }
@@ -214,6 +222,72 @@ impl Bridge {
             return Err(NoHistory::NotKept);
         };
         streams.history(link, room, limit).await
+    }
+
+    /// From here on the questions of other nodes are answered by this.
+    pub fn answer_with(&self, respondent: Arc<dyn Respond>) {
+        self.inquiries.answer_with(respondent);
+    }
+
+    /// Asks all other nodes that are heard, over the Redis of a room or the first that is up, and waits until they
+    /// have answered, at most for `timeout`. Nobody is asked while no Redis is up.
+    ///
+    /// # Cancel safety
+    /// The question may have been asked.
+    pub async fn inquire(
+        &self,
+        room: Option<&RoomName>,
+        what: &[u8],
+        timeout: Duration,
+    ) -> Replied {
+        let of_room = |room: &RoomName| shard::link_of(room.as_str(), self.links.len());
+        let of_room = room.and_then(|room| self.links.get(of_room(room)));
+        let mut ways = of_room.into_iter().chain(self.links.iter());
+        let way = ways.find_map(|way| Some((&way.link, way.link.client()?)));
+        let Some((link, client)) = way else {
+            return Replied::default();
+        };
+        let nodes = self.company.others(self.clock.now());
+        let mut answers = Vec::new();
+        if nodes > 0 {
+            let (mut inquiry, question) = self.inquiries.ask(what);
+            let asked = async {
+                // Without an answer of Redis nobody may have been asked: then nobody answers.
+                drop(client.publish(link.nodes_channel.clone(), question).await);
+                inquiry.collect(nodes, &mut answers).await;
+            };
+            // Those that have not answered by then are missing.
+            drop(tokio::time::timeout(timeout, asked).await);
+        }
+        Replied {
+            asked: nodes,
+            answers,
+        }
+    }
+
+    /// How many other nodes Redis gives what is published in a room; `None` if it does not say: it is down, or PUBSUB is
+    /// not among the rights of its user. Takes at most `bridge.command_timeout`.
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    pub async fn hearers(&self, room: &RoomName) -> Option<usize> {
+        let place = shard::link_of(room.as_str(), self.links.len());
+        let SupervisedLink { link, mode, .. } = self.links.get(place)?;
+        let client = link.client()?;
+        let name = match link.deployment.is_cluster {
+            true => "PUBSUB SHARDNUMSUB",
+            false => "PUBSUB NUMSUB",
+        };
+        let channel = mode.channel(room);
+        let command = RedisCommand::new(name, [channel.as_bytes()]);
+        let answer = client.send(command).await.ok()?;
+        let count = answer.into_array().into_iter().nth(1)?.number();
+        let is_here = link.rooms.visit(room.as_str(), |_| ()).is_some();
+        Some(
+            usize::try_from(count)
+                .ok()?
+                .saturating_sub(usize::from(is_here)),
+        )
     }
 
     /// Brings the gauges up to date, at the moment of a scrape.

@@ -85,6 +85,11 @@ impl LinkSession {
         })
     }
 
+    /// Where commands go.
+    pub(super) fn client(&self) -> Arc<dyn RedisClient> {
+        Arc::clone(&self.commands.client)
+    }
+
     /// Carries publications both ways until something breaks. After an outage the other nodes have
     /// `settle` to subscribe again before the first one leaves.
     pub(super) async fn run(

@@ -4,6 +4,7 @@
 //! it is down, nobody waits for anything: members are welcomed at once, publications wait in the
 //! outbox until they expire or a session sends them, and a full outbox drops.
 
+use super::inquiry::Inquiries;
 use super::link::{Boot, RedisLink};
 use super::mode::Mode;
 use super::outbox::Sending;
@@ -38,14 +39,14 @@ impl SupervisedLink {
     pub(super) fn new(
         (place, deployment): (usize, Deployment),
         config: &Config,
-        (boot, company): (&Boot, &Arc<Company>),
+        (boot, company, inquiries): (&Boot, &Arc<Company>, &Arc<Inquiries>),
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         let settings = &config.bridge;
         let mode = Mode::new(config, &deployment.prefix);
         let at_redis = (deployment, mode.canary_channel(boot.node));
-        let who = (boot, company);
+        let who = (boot, company, inquiries);
         Self {
             link: Arc::new(RedisLink::new(place, at_redis, config, who, metrics, clock)),
             mode: Arc::new(mode),
@@ -144,6 +145,7 @@ impl SupervisedLink {
             Ok(session) => session,
             Err(failure) => return failure,
         };
+        self.link.set_client(Some(session.client()));
         self.link.rooms.begin();
         self.mode.begin(&self.link);
         self.went_up();
@@ -172,6 +174,7 @@ impl SupervisedLink {
     }
 
     fn went_down(&self, broker: &Broker, failure: &LinkFailure) {
+        self.link.set_client(None);
         self.link.company.turned(self.link.place, None);
         for name in self.link.rooms.end() {
             broker.confirm(&name, Way::Nodes);

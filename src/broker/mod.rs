@@ -46,6 +46,7 @@ pub use mailboxes::{Mailboxes, WORKERS_MAX, Wake};
 pub use message::{Message, Payload, Verdict};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;
+pub use publish::Reach;
 pub use quota::{QuotaHolder, QuotaScope, Quotas};
 pub use registry::Broker;
 

@@ -50,8 +50,10 @@ pub enum Parcel {
     Close {
         /// The room's place on this worker.
         slot: RoomSlot,
-        /// The close code.
-        code: u16,
+        /// Why.
+        reason: CloseReason,
+        /// What the close frames say in the place of the reason's own text.
+        farewell: Option<Box<str>>,
     },
     /// A control frame for one connection, in order with its events but no delivery of its own.
     Control {

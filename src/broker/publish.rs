@@ -20,6 +20,23 @@ pub(super) struct Published {
     pub(super) is_forwarded: bool,
 }
 
+/// Whom what is published by a room's name reaches, so far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Members on this node that are given it now: none yet, if an uplink gives it back in an order of its own.
+    pub members: u64,
+    /// An uplink took it.
+    pub is_forwarded: bool,
+}
+
+impl Reach {
+    /// Does it reach anybody: a member here, or an uplink?
+    #[must_use]
+    pub const fn is_anybody(self) -> bool {
+        self.members > 0 || self.is_forwarded
+    }
+}
+
 /// Numbers a publication and puts it into the mailbox of every worker with members, in the room's
 /// order. What an uplink takes to give it back in an order of its own is not put anywhere now.
 /// `author`: a user said it by that connection.

@@ -4,7 +4,7 @@ use super::mailboxes::{Mailboxes, Wake};
 use super::parcel::{ConnectionKey, Parcel, RoomSlot};
 use super::placement::{Passage, Placement};
 use super::publication::Publication;
-use super::publish::{Published, publish, tell};
+use super::publish::{Published, Reach, publish, tell};
 use super::room::{ByName, Joined, Last, Room};
 use super::uplink::{Author, Uplink, Way};
 use crate::clock::Millis;
@@ -126,6 +126,14 @@ impl Broker {
         self.rooms.get(name).map(|entry| Arc::clone(&entry.key().0))
     }
 
+    /// The rooms with members here whose names are `wanted`: all there are while this looks, a part of
+    /// them at a time.
+    pub fn names(&self, wanted: impl Fn(&str) -> bool) -> Vec<RoomName> {
+        let rooms = self.rooms.iter();
+        let name = |room: &Room| wanted(room.name().as_str()).then(|| room.name().clone());
+        rooms.filter_map(|entry| name(&entry.key().0)).collect()
+    }
+
     /// Makes a member of `name` on `worker`. Only that worker's thread may call this, so that a
     /// member's place in the order of publications is exact. `make_slot` runs under the room's lock
     /// if the worker has no member of the room yet.
@@ -187,10 +195,10 @@ impl Broker {
         }
     }
 
-    /// Closes the connections of all members on this node with `code`, behind what was published
-    /// before.
-    pub fn close_room(&self, room: &Room, code: u16) {
-        room.close(&self.mailboxes, code);
+    /// Closes the connections of all members on this node, behind what was published before, with
+    /// `farewell` for the reason's own text if there is one.
+    pub fn close_room(&self, room: &Room, reason: CloseReason, farewell: Option<&str>) {
+        room.close(&self.mailboxes, reason, farewell);
     }
 
     /// Ends a membership made by [`Broker::join`] on `worker`; true if it was the worker's last one.
@@ -241,13 +249,12 @@ impl Broker {
     }
 
     /// Publishes into the room of this name, whether it has members on this node or not: the uplinks
-    /// hear of it all the same. False if it reaches nobody: no member here, and no uplink took it.
-    /// Never waits; for any thread.
+    /// hear of it all the same. Whom it reaches. Never waits; for any thread.
     ///
     /// A room without members exists for the length of this call, under the lock of its place in the
     /// registry: it has an incarnation of its own, and nobody joins, leaves or publishes in between, so
     /// what one thread publishes by name leaves the node in that order.
-    pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> bool {
+    pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> Reach {
         // Published while the registry's guard is held: the room is not removed and followed by
         // another of its name meanwhile, whose publications would be ahead of this one.
         let (mailboxes, uplinks) = (&self.mailboxes, &self.uplinks);
@@ -261,11 +268,14 @@ impl Broker {
                 Entry::Vacant(entry) => self.begun(entry),
             })
         });
-        let reaches = published.members > 0 || published.is_forwarded;
-        if reaches {
+        let reach = Reach {
+            members: published.members,
+            is_forwarded: published.is_forwarded,
+        };
+        if reach.is_anybody() {
             self.count(published);
         }
-        reaches
+        reach
     }
 
     fn offer(

@@ -4,6 +4,7 @@ use super::mailboxes::Mailboxes;
 use super::parcel::{Parcel, RoomSlot};
 use super::publication::Publication;
 use crate::name::RoomName;
+use crate::protocol::CloseReason;
 use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -311,11 +312,16 @@ impl Room {
     }
 
     /// Tells every worker with members to close their connections.
-    pub(super) fn close(&self, mailboxes: &Mailboxes, code: u16) {
+    pub(super) fn close(&self, mailboxes: &Mailboxes, reason: CloseReason, farewell: Option<&str>) {
         let state = self.state.lock();
         for (worker, placement) in state.placements() {
             let slot = placement.slot;
-            mailboxes.push(worker, Parcel::Close { slot, code }, None);
+            let parcel = Parcel::Close {
+                slot,
+                reason,
+                farewell: farewell.map(Box::from),
+            };
+            mailboxes.push(worker, parcel, None);
         }
     }
 

@@ -292,7 +292,11 @@ fn what_is_published_by_name_reaches_members_and_every_uplink() {
     let broker = broker_with(&[&nodes, &django]);
     let room = broker.join(&name("a"), 0, RoomSlot::default).room;
     broker.publish(&room, &publication("x"), None);
-    assert!(broker.publish_by_name(&name("a"), &publication("y")));
+    assert!(
+        broker
+            .publish_by_name(&name("a"), &publication("y"))
+            .is_anybody()
+    );
     assert_eq!(taken(&broker, 0), [(1, 1), (2, 1)]);
     for uplink in [nodes, django] {
         let given = uplink.given.lock().unwrap();
@@ -308,8 +312,16 @@ fn a_room_without_members_is_published_into_by_its_name() {
     let before = broker.join(&name("a"), 0, RoomSlot::default).room;
     broker.publish(&before, &publication("asked"), None);
     broker.leave(&before, 0);
-    assert!(broker.publish_by_name(&name("a"), &publication("answered")));
-    assert!(broker.publish_by_name(&name("a"), &publication("and again")));
+    assert!(
+        broker
+            .publish_by_name(&name("a"), &publication("answered"))
+            .is_anybody()
+    );
+    assert!(
+        broker
+            .publish_by_name(&name("a"), &publication("and again"))
+            .is_anybody()
+    );
     let after = broker.join(&name("a"), 0, RoomSlot::default).room;
     assert_eq!((broker.rooms(), after.sequence()), (1, 0));
     broker.publish(&after, &publication("thanks"), None);
@@ -327,10 +339,18 @@ fn what_nobody_can_be_given_is_said_to_have_reached_nobody() {
     let (alone, _) = broker(1);
     let full = broker_with(&[&Witness::new(Way::Nodes, false)]);
     for broker in [alone, full] {
-        assert!(!broker.publish_by_name(&name("a"), &publication("x")));
+        assert!(
+            !broker
+                .publish_by_name(&name("a"), &publication("x"))
+                .is_anybody()
+        );
         assert_eq!((broker.rooms(), broker.publications()), (0, 0));
         broker.join(&name("a"), 0, RoomSlot::default);
-        assert!(broker.publish_by_name(&name("a"), &publication("y")));
+        assert!(
+            broker
+                .publish_by_name(&name("a"), &publication("y"))
+                .is_anybody()
+        );
         assert_eq!(broker.publications(), 1);
     }
 }

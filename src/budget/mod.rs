@@ -6,6 +6,7 @@
 
 use crate::admin;
 use crate::auth::{forward as asked, jwt};
+use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
 use crate::broker::quota;
@@ -14,6 +15,7 @@ use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
 use crate::http::REQUEST_BYTES;
+use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
 use crate::telemetry;
 use crate::transport::decoder::PARTIAL_BYTES;
@@ -84,10 +86,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         .receive_buffer_bytes
         .saturating_mul(2)
         .saturating_add(SEGMENT_BYTES);
-    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let backlog = usize::try_from(config.server.backlog).unwrap_or(usize::MAX);
     let scopes = quota::scopes_limited(config);
     let head_bytes = limits.header_bytes.saturating_add(limits.uri_bytes);
+    let kernel_bytes = send_bytes.saturating_add(receive_bytes);
     let request_bytes = head_bytes
         .saturating_add(REQUEST_BYTES)
         .saturating_add(kernel_bytes);
@@ -144,6 +146,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        http_api(config, request_bytes),
         bridge(config),
     ]
     .concat()
@@ -216,6 +219,29 @@ fn upstream(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<A
         addend("requests at the site, with the kernel's buffers", http.upstream_requests, request_bytes.saturating_add(site_bytes)),
         addend("connections to the site kept alive", http.upstream_kept_alive, site_bytes),
         addend("the site's WebSockets, with the kernel's buffers", http.upstream_websockets, both_bytes),
+    ];
+    addends
+}
+
+/// The HTTP API, if there is one; a connection of its own listener may occupy `connection_bytes`.
+fn http_api(config: &Config, connection_bytes: usize) -> Vec<Addend> {
+    let settings = &config.api;
+    if !settings.is_on() {
+        return Vec::new();
+    }
+    let has_nodes = config.bridge.mode != BridgeMode::Off;
+    let askers = if has_nodes { settings.requests } else { 0 };
+    let own = if settings.listen.is_some() {
+        settings.requests.saturating_mul(api::CONNECTIONS_EACH)
+    } else {
+        0
+    };
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("API: requests, their bodies and answers", settings.requests, api::request_bytes(settings)),
+        addend("API: answers of other nodes", askers, ANSWERS_BYTES_MAX),
+        addend("API: ids that are remembered", settings.idempotency_capacity, api::ID_BYTES),
+        addend("API: connections of its own listener", own, connection_bytes),
     ];
     addends
 }

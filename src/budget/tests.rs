@@ -39,6 +39,8 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.messages_burst",
             "limits.bytes_per_second",
             "limits.refusals",
+            "api.messages_per_second",
+            "api.messages_burst",
             "limits.user.handshakes_per_second",
             "limits.user.handshakes_burst",
             "limits.user.messages_per_second",
@@ -108,6 +110,7 @@ fn full() -> Config {
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
+    config.http.upstream = Some("http://a".to_owned());
     config.auth.mode = vec![AuthMode::Jwt];
     let limits = &mut config.limits;
     limits.user.connections = 1;
@@ -117,6 +120,7 @@ fn full() -> Config {
     limits.node.messages_per_second = 1;
     config.http.upstream = Some("http://a".to_owned());
     config.auth.forward.url = Some("http://site/".to_owned());
+    config.api.listen = Some("127.0.0.1:0".parse().unwrap());
     config
 }
 
@@ -211,6 +215,16 @@ fn every_bound_of_a_part_is_in_the_sum() {
         ),
         ("queues of slow readers", 10, queue),
         ("bridge: connections to Redis", 1, link::LINK_BYTES),
+        (
+            "API: ids that are remembered",
+            config.api.idempotency_capacity,
+            api::ID_BYTES,
+        ),
+        (
+            "API: answers of other nodes",
+            config.api.requests,
+            ANSWERS_BYTES_MAX,
+        ),
         ("bridge: outboxes", 1, outbox),
         (
             "bridge: arrivals",

@@ -12,7 +12,7 @@ use super::layer::Layer;
 use crate::broker::{Broker, Publication};
 use crate::clock;
 use crate::metrics::count;
-use crate::protocol::Stamp;
+use crate::protocol::{CloseReason, Stamp};
 use crate::redis::log_limiter::LogLimiter;
 use crate::transport::{Opcode, encoder};
 use std::borrow::Cow;
@@ -107,7 +107,8 @@ impl Inbound {
                 metrics.channels_delivered.inc();
             }
             Outcome::Close(code) => {
-                self.broker.close_room(&room, code);
+                self.broker
+                    .close_room(&room, CloseReason::Asked(code), None);
                 metrics.channels_delivered.inc();
             }
             Outcome::Ignored(ignored) => {

@@ -49,7 +49,7 @@ impl ReplyTo for ChatReply {
         let broker = &self.broker;
         let room = self.room.as_ref();
         // Where nobody is left the delivery is owed to the asker, whose worker drops and counts it.
-        if !room.is_some_and(|room| broker.publish_by_name(room, &publication)) {
+        if !room.is_some_and(|room| broker.publish_by_name(room, &publication).is_anybody()) {
             let Author { worker, connection } = self.asker;
             broker.direct(worker, connection, publication, self.resume, None);
         }

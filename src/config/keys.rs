@@ -90,6 +90,8 @@ mod tests {
         config.auth.jwt.query = Some("token".to_owned());
         config.auth.forward.url = Some("http://site/".to_owned());
         config.auth.forward.ca_file = Some("ca.pem".into());
+        config.api.token = Some(Secret::new("x"));
+        config.api.listen = Some(config.server.listen);
         config.admin.token = Some(Secret::new("x"));
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));

@@ -5,6 +5,7 @@
 //! reads the environment.
 
 mod admin;
+mod api;
 mod assistant;
 mod auth;
 pub mod bridge;
@@ -49,6 +50,7 @@ mod tests;
 
 pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
+pub use api::ApiSettings;
 pub use assistant::{AssistantKind, AssistantSettings};
 pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings, LinkSettings};
 pub use bridge::{BridgeMode, BridgeSettings};

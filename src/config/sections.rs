@@ -1,6 +1,7 @@
 //! All sections together.
 
 use super::admin::AdminSettings;
+use super::api::ApiSettings;
 use super::assistant::AssistantSettings;
 use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
@@ -72,6 +73,7 @@ sections! {
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
     assistant: AssistantSettings,
+    api: ApiSettings,
     admin: AdminSettings,
     log: LogSettings,
 }

@@ -6,8 +6,8 @@
 use super::problem::Findings;
 use super::sections::Config;
 use super::{
-    admin, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy, redirect,
-    route, server,
+    admin, api, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy,
+    redirect, route, server,
 };
 
 /// Checks a whole configuration.
@@ -27,6 +27,12 @@ pub fn validate(config: &Config) -> Findings {
     channels::check(&config.channels, &mut found);
     assistant::check(&config.assistant, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
+    let others = [
+        ("server.listen", config.server.listen),
+        ("admin.listen", config.admin.listen),
+    ];
+    let text_bytes_max = config.chat.text_bytes_max;
+    api::check(&config.api, others, text_bytes_max, &mut found);
     log::check(&config.log, &mut found);
     config.consumers.check_ranges(&mut found);
     own_settings::check(config, &mut found);

@@ -1,9 +1,9 @@
 //! hyper on one connection, with the deadlines of [`Pace`].
 
-use super::pace::{Pace, Phase, READ_BYTES};
+use super::pace::{Pace, PaceHandle, Phase, READ_BYTES};
 use crate::config::LimitSettings;
 use bytes::Bytes;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper::server::conn::http1;
@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,8 +72,9 @@ pub fn builder(limits: &LimitSettings) -> http1::Builder {
     http
 }
 
-/// Answers the requests of one connection, within the deadlines of `pace`. After a request with a body the
-/// connection ends: nothing here reads one, and nobody can hide a request in it. Once `closing` is done, so does one
+/// Answers the requests of one connection, within the deadlines of `pace`, of which each request has a [`PaceHandle`]
+/// among its extensions. After a request with a body the connection ends: few are read, and nobody can hide a request
+/// in one. Once `closing` is done, so does one
 /// that has been answered.
 ///
 /// # Cancel safety
@@ -80,7 +82,7 @@ pub fn builder(limits: &LimitSettings) -> http1::Builder {
 pub async fn serve<I, A, F, B>(
     http: &http1::Builder,
     io: I,
-    pace: &Mutex<Pace>,
+    pace: Pace,
     closing: impl Future<Output = ()>,
     answer: A,
 ) -> Served<I>
@@ -88,12 +90,16 @@ where
     I: Read + Write + Unpin,
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let service = service_fn(|request: Request<Incoming>| {
+    let handle = PaceHandle(Arc::new(Mutex::new(pace)));
+    let pace = &*handle.0;
+    let service = service_fn(|mut request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
         pace.lock().asked(has_body);
+        let handle = handle.clone();
+        request.extensions_mut().insert(handle.clone());
         let answer = answer(request);
         // hyper asks for a future that may be moved.
         Box::pin(async move {
@@ -102,8 +108,7 @@ where
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().append(CONNECTION, close);
             }
-            pace.lock().answered();
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| AnswerBody { body, handle }))
         })
     });
     let io = Paced { inner: io, pace };
@@ -167,6 +172,39 @@ pub async fn linger(mut stream: TcpStream, is_too_long: bool) {
     drop(tokio::time::timeout(LINGER, drained).await);
 }
 
+/// An answer's body, whose end is told to the connection's [`Pace`]: hyper drops a body once all of it is taken, which
+/// for one that is there as a whole is at once.
+struct AnswerBody<B> {
+    body: B,
+    handle: PaceHandle,
+}
+
+impl<B: Body + Unpin> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for AnswerBody<B> {
+    fn drop(&mut self) {
+        self.handle.0.lock().answered();
+    }
+}
+
 /// What hyper reads and writes, told to the connection's [`Pace`].
 struct Paced<'p, I> {
     inner: I,
@@ -193,14 +231,16 @@ impl<I: Read + Unpin> Read for Paced<'_, I> {
     }
 }
 
-// Without vectored writes hyper puts head and body in one buffer: our bodies are small.
+// Without vectored writes hyper puts head and body in one buffer: most bodies are small.
 impl<I: Write + Unpin> Write for Paced<'_, I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.pace.lock().written(written.is_pending());
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,16 +1,19 @@
 //! HTTP/1.1 on the control plane, for both listeners: what hyper leaves to its user.
 //!
-//! [`serve`] runs hyper on one connection and gives every request deadlines of its own ([`Pace`]); [`Host`] and
-//! [`parameter`] read who and what a request asks for. Not for paths, statuses or places: those are the
+//! [`serve`] runs hyper on one connection and gives every request deadlines of its own ([`Pace`]); [`Host`],
+//! [`parameter`] and [`is_bearer`] read whom and what a request asks for, and who may. Not for paths, statuses or places: those are the
 //! listeners' own ([`crate::server`], [`crate::admin`]).
 
 mod authority;
+mod bearer;
 mod connection;
+mod lines;
 mod pace;
 mod query;
 
 pub use authority::Host;
+pub use bearer::is_bearer;
 pub(crate) use connection::REQUEST_BYTES;
 pub use connection::{ServiceEnd, builder, linger, serve};
-pub use pace::{Pace, Phase, Timeouts};
-pub use query::parameter;
+pub use pace::{Pace, PaceHandle, Phase, Timeouts};
+pub use query::{parameter, parameters};

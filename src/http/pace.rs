@@ -3,8 +3,14 @@
 //! A connection is in a request's head, being answered, or idle. hyper's own timeout knows one of these, and
 //! begins it when the last answer has been sent, so that an idle connection looks like a slow one. What is
 //! heard is looked at just enough to tell a head that has begun from silence.
+//!
+//! What is streamed, up or down, takes as long as it takes: there the peer must only not stop to take what is written
+//! to it ([`PaceHandle::stream`]), and the rest is up to who streams.
 
+use super::lines::Lines;
 use crate::config::Config;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -14,6 +20,9 @@ pub(super) const READ_BYTES: usize = 8 * 1024;
 
 /// Bytes of a request line beside its target.
 const METHOD_BYTES: usize = 64;
+
+/// No deadline: longer than any process runs, and no time that a timer cannot hold.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long each part of a request may take.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +54,8 @@ pub enum Phase {
     Head,
     /// A request is answered: the answer is being made, or its peer has not taken all of it.
     Answer,
+    /// The same, where request or answer are streamed.
+    Stream,
     /// Everything that was asked has been answered.
     Idle,
 }
@@ -63,6 +74,10 @@ pub struct Pace {
     /// A request line was longer than any that is read.
     is_too_long: bool,
     line_bytes_max: usize,
+    /// Longest that the peer takes nothing of a stream.
+    stream_idle: Duration,
+    /// The peer takes nothing at the moment.
+    is_stuck: bool,
 }
 
 impl Pace {
@@ -79,6 +94,8 @@ impl Pace {
             is_last: false,
             is_too_long: false,
             line_bytes_max: uri_bytes.max(READ_BYTES) + METHOD_BYTES,
+            stream_idle: FOREVER,
+            is_stuck: false,
         }
     }
 
@@ -130,7 +147,7 @@ impl Pace {
 
     /// Nothing waits to be written.
     pub(super) fn flushed(&mut self) {
-        if self.phase == Phase::Answer && self.is_answered {
+        if matches!(self.phase, Phase::Answer | Phase::Stream) && self.is_answered {
             // The beginning of the next head may have come together with the last one.
             self.enter(if self.lines.is_between() {
                 Phase::Idle
@@ -140,50 +157,46 @@ impl Pace {
         }
     }
 
+    /// The peer has taken something, or, if `is_stuck`, nothing of what is written to it.
+    pub(super) fn written(&mut self, is_stuck: bool) {
+        if self.phase == Phase::Stream && self.is_stuck != is_stuck {
+            self.is_stuck = is_stuck;
+            let longest = if is_stuck { self.stream_idle } else { FOREVER };
+            self.deadline = Instant::now() + longest;
+        }
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
+        self.is_stuck = false;
         self.deadline = Instant::now()
             + match phase {
                 Phase::Head => self.timeouts.head,
                 Phase::Answer => self.timeouts.answer,
+                Phase::Stream => FOREVER,
                 Phase::Idle => self.timeouts.idle,
             };
     }
 }
 
-/// The lines of heads, as far as it takes to see where one ends. A line ends with LF, as hyper takes it (RFC 9112
-/// section 2.2).
-#[derive(Debug, Default)]
-struct Lines {
-    /// Bytes of the line that has not ended, CR not counted.
-    length: usize,
-    /// A request line has ended, its head has not.
-    in_fields: bool,
-}
+/// The pace of the connection that a request came by, for who answers; among the request's extensions.
+#[derive(Clone, Debug)]
+pub struct PaceHandle(pub(super) Arc<Mutex<Pace>>);
 
-impl Lines {
-    /// Nothing of a request has come since the last head ended.
-    fn is_between(&self) -> bool {
-        !self.in_fields && self.length == 0
+impl PaceHandle {
+    /// This request, or its answer, is streamed: whoever answers sees to it that the peer is not waited for without end,
+    /// but for what is written to it: after `idle` in which the peer takes nothing the connection is closed.
+    pub fn stream(&self, idle: Duration) {
+        let mut pace = self.0.lock();
+        pace.stream_idle = idle;
+        pace.enter(Phase::Stream);
     }
 
-    /// False if a request line is longer than `most`.
-    fn pass(&mut self, bytes: &[u8], most: usize) -> bool {
-        for byte in bytes {
-            match byte {
-                // An empty line ends a head; one before a request line is nothing (section 2.2).
-                b'\n' => {
-                    self.in_fields = self.length > 0;
-                    self.length = 0;
-                }
-                b'\r' => {}
-                _ => self.length += 1,
-            }
-            if self.length > most && !self.in_fields {
-                return false;
-            }
-        }
-        true
+    /// Has any head of this connection been one that two readers may read in two ways? Those are answered here, where
+    /// there is one reader, and passed on to nobody.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.0.lock().lines.is_ambiguous()
     }
 }
 
@@ -242,6 +255,35 @@ mod tests {
         assert_eq!((pace.phase(), left(&pace)), (Phase::Head, 4));
         answer(&mut pace);
         assert_eq!((pace.phase(), left(&pace)), (Phase::Idle, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_the_peer_takes_nothing_of_it() {
+        let pace = PaceHandle(Arc::new(Mutex::new(pace())));
+        assert!(pace.0.lock().heard(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        pace.0.lock().asked(false);
+        pace.stream(Duration::from_secs(7));
+        advance(Duration::from_secs(3600)).await;
+        let left = || left(&pace.0.lock());
+        let written = |is_stuck| pace.0.lock().written(is_stuck);
+        let phase = || pace.0.lock().phase();
+        assert!(phase() == Phase::Stream && left() > 3600);
+        pace.0.lock().flushed();
+        written(false);
+        assert!(left() > 3600, "nothing to take is not stuck");
+        written(true);
+        advance(Duration::from_secs(2)).await;
+        written(true);
+        assert_eq!(left(), 5, "still stuck");
+        written(false);
+        assert!(left() > 3600);
+        pace.0.lock().answered();
+        written(true);
+        assert_eq!(left(), 7);
+        pace.0.lock().flushed();
+        assert_eq!((phase(), left()), (Phase::Idle, 60));
+        written(true);
+        assert_eq!(left(), 60, "no stream any more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,11 @@
 
 use std::borrow::Cow;
 
+/// All parameters in their order, decoded.
+pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
 /// The value of one parameter, decoded; of several with this name the last, as Django's `QueryDict` says.
 #[must_use]
 pub fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<Cow<'a, str>> {

@@ -81,6 +81,11 @@ impl NodeParts {
             if ended.is_err() {
                 tracing::error!("waiting for the workers failed");
             }
+            let left = deadline.since(clock.now());
+            if let Some(upstream) = &self.upstream {
+                // Who uploads or downloads has the whole grace, and so have the site's WebSockets.
+                upstream.end(left).await;
+            }
             let left = deadline.since(clock.now()).min(LAST_ANSWERS);
             // Whoever has not asked by then is not answered.
             drop(tokio::time::timeout(left, visitors.recv()).await);

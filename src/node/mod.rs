@@ -29,7 +29,8 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy};
+use crate::server::api::{Api, ApiListener, ApiSources};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
@@ -84,6 +85,7 @@ pub struct Node {
     /// The ways in, until they are opened.
     door: server::Opened,
     admin: AdminListener,
+    api: Option<ApiListener>,
     parts: NodeParts,
     /// `None` where nobody has said how settings are read again.
     reloader: Option<Arc<Reloader>>,
@@ -108,6 +110,8 @@ struct NodeParts {
     workers: Arc<Workers>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
+    /// The way to the site behind this node.
+    upstream: Option<Arc<Upstream>>,
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
@@ -142,6 +146,7 @@ impl Node {
         let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
+        let api_listener = server::listen_api(&config).await?;
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(
             limits.connections,
@@ -166,6 +171,7 @@ impl Node {
             let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
             parts.until_closing(Arc::clone(site).recheck(attendance, broker));
         }
+        let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
@@ -175,14 +181,19 @@ impl Node {
             quotas,
             policy,
             rules: current_rules,
+            api: Arc::clone(&api),
+            upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
         let door = server::open(entrance, listening);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
+        let api =
+            api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
             address,
             door,
             admin,
+            api,
             parts,
             reloader,
             tasks,
@@ -207,6 +218,14 @@ impl Node {
     /// The system's.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.address()
+    }
+
+    /// The address of the HTTP API's own listener, if it has one, likewise.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn api_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.api.as_ref().map(ApiListener::address).transpose()
     }
 
     /// Serves until `drain` says how to end. From then on `/ready` says no; after the notice, if there is one
@@ -246,6 +265,7 @@ impl Node {
         supervisor::tell_ready(&format!("listening on {}", self.address));
         let alive = tokio::spawn(supervisor::tell_alive(Arc::clone(&parts.workers)));
         let admin = tokio::spawn(self.admin.run());
+        let api = self.api.map(|api| tokio::spawn(api.run()));
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
@@ -256,6 +276,9 @@ impl Node {
         alive.abort();
         drop(self.tasks);
         admin.abort();
+        if let Some(api) = api {
+            api.abort();
+        }
         if is_whole {
             Ok(())
         } else {
@@ -314,6 +337,7 @@ impl NodeParts {
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
         let attendance = Arc::new(Attendance::default());
+        let upstream = Upstream::new(&config, &metrics).map(Arc::new);
         let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         Ok(Self {
@@ -323,6 +347,7 @@ impl NodeParts {
             broker,
             workers: Arc::new(workers),
             attendance,
+            upstream,
             assistant,
             bridge,
             channels,
@@ -348,6 +373,19 @@ impl NodeParts {
                 () = task => {}
             }
         });
+    }
+
+    /// What the HTTP API works on.
+    fn api_sources(&self) -> ApiSources {
+        ApiSources {
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+            broker: Arc::clone(&self.broker),
+            workers: Arc::clone(&self.workers),
+            attendance: Arc::clone(&self.attendance),
+            bridge: self.bridge.clone(),
+        }
     }
 
     /// Who takes settings while this node runs.

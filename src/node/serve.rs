@@ -26,6 +26,9 @@ impl Builder {
             let node: Node = Box::pin(self.start()).await?;
             let admin = node.admin_address().map_err(Error::Control)?;
             info!(public = %node.address(), %admin, "listening");
+            if let Some(api) = node.api_address().map_err(Error::Control)? {
+                info!(%api, "the HTTP API listens");
+            }
             tokio::spawn(reload(signals.clone(), node.reloader()));
             // A task of its own: with several control threads the main one only waits.
             tokio::spawn(node.run(signals.clone().drain(), signals.stop())).await?

@@ -60,6 +60,18 @@ impl EventWriter {
         }
     }
 
+    /// Puts what a program of the site says beside an event into the JSON that ends here: `meta`, an object as JSON.
+    pub fn meta(&self, out: &mut Vec<u8>, meta: &str) {
+        debug_assert_eq!(out.last(), Some(&b'}'), "an event has been written");
+        out.pop();
+        out.extend_from_slice(match self.dialect {
+            Dialect::Guide => b",\"meta\":",
+            Dialect::Django => b", \"meta\": ",
+        });
+        out.extend_from_slice(meta.as_bytes());
+        out.push(b'}');
+    }
+
     /// A member's system message.
     pub(super) fn system(&self, out: &mut Vec<u8>, text: &str, stamp: &Stamp) {
         self.open(out, text.len());

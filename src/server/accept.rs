@@ -6,7 +6,7 @@
 
 use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
-use super::service::{HandshakeService, Upgrade};
+use super::service::{HandshakeService, Switched, Upgrade};
 use super::visitor::Peer;
 use crate::config::Config;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
@@ -101,6 +101,8 @@ enum CountedAs {
         _permit: OwnedSemaphorePermit,
         _gauge: Counted,
     },
+    /// A request of it is at the site: one of `http.upstream_requests`, and nothing here.
+    AtSite,
 }
 
 /// Why nobody knows who is behind a socket.
@@ -166,9 +168,9 @@ impl Acceptor {
                 return;
             }
         };
-        let upgrade: Mutex<Option<Upgrade>> = Mutex::new(None);
+        let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
-        let (held, taken, is_accepted) = (&place, &upgrade, &accepted);
+        let (held, taken, is_accepted) = (&place, &switched, &accepted);
         let met = tokio::time::timeout(left, self.meet(&mut stream, read, peer.ip()));
         let begun = Instant::now();
         let (peer, read) = match met.await {
@@ -178,33 +180,32 @@ impl Acceptor {
         };
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request| async move {
-            let (mut response, accepted_upgrade) = self.service.answer(request, peer).await;
-            is_accepted.store(accepted_upgrade.is_some(), Ordering::Relaxed);
-            if accepted_upgrade.is_none() && !self.keep_alive(&mut held.lock()) {
+            let on_forward = || Self::leave_handshakes(&mut held.lock());
+            let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
+            is_accepted.store(switched.is_some(), Ordering::Relaxed);
+            if switched.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().append(CONNECTION, close);
             }
-            *taken.lock() = accepted_upgrade;
+            *taken.lock() = switched;
             response
         };
-        let pace = Mutex::new(Pace::new(self.timeouts, left, self.uri_bytes));
+        let pace = Pace::new(self.timeouts, left, self.uri_bytes);
         let handshake_io = HandshakeIo::new(stream, read, &accepted);
         let mut closing = self.service.entrance.closing.clone();
         // The node ends with whoever could say so.
         let closing = async move { drop(closing.wait_for(|is_closing| *is_closing).await) };
-        let served = http::serve(&self.http, handshake_io, &pace, closing, answer).await;
+        let served = http::serve(&self.http, handshake_io, pace, closing, answer).await;
         self.count_failure(&served.end);
-        let upgrade = upgrade.lock().take();
-        match (upgrade, served.end) {
-            (Some(upgrade), ServiceEnd::Done) => {
+        let switched = switched.lock().take();
+        match (switched, served.end) {
+            (Some(Switched::Site(passage, _counted)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                match stream.into_std() {
-                    Ok(socket) => {
-                        let socket = mio::net::TcpStream::from_std(socket);
-                        self.hand_over(socket, answer, served.read, upgrade);
-                    }
-                    Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
-                }
+                passage.join(stream, &answer, &served.read).await;
+            }
+            (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
+                let (stream, answer) = served.io.into_parts();
+                self.hand_over(stream, answer, served.read, upgrade);
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, ServiceEnd::Overdue(_)) => {}
@@ -215,9 +216,16 @@ impl Acceptor {
         }
     }
 
+    /// Gives a place among the handshakes back: the request has one among those at the site.
+    fn leave_handshakes(place: &mut CountedAs) {
+        if let CountedAs::Handshake { .. } = place {
+            *place = CountedAs::AtSite;
+        }
+    }
+
     /// Gives a place among the handshakes back for one among the connections kept alive; false if there is none.
     fn keep_alive(&self, place: &mut CountedAs) -> bool {
-        if let CountedAs::Handshake { .. } = place {
+        if !matches!(place, CountedAs::KeptAlive { .. }) {
             let Ok(permit) = Arc::clone(&self.kept_alive).try_acquire_owned() else {
                 return false;
             };
@@ -285,13 +293,11 @@ impl Acceptor {
         self.count_refusal(reason);
     }
 
-    fn hand_over(
-        &self,
-        socket: mio::net::TcpStream,
-        answer: Vec<u8>,
-        leftover: Bytes,
-        upgrade: Upgrade,
-    ) {
+    fn hand_over(&self, stream: TcpStream, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+        let socket = match stream.into_std() {
+            Ok(socket) => mio::net::TcpStream::from_std(socket),
+            Err(error) => return tracing::warn!(%error, "a socket cannot be handed over"),
+        };
         let Upgrade { role, room, permit } = upgrade;
         Gate::hand_over(
             self,

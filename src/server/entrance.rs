@@ -1,10 +1,12 @@
 //! What letting clients in takes.
 
 use super::admission::Admission;
+use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
 use super::redirect::Redirect;
 use super::route::Router;
+use super::upstream::Upstream;
 use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
 use crate::auth::{Authenticator, Forward, Modes};
@@ -37,8 +39,12 @@ pub struct Entrance {
     pub quotas: Arc<Quotas>,
     /// Which paths lead where.
     pub policy: HandshakePolicy,
+    /// The HTTP API.
+    pub api: Arc<Api>,
     /// Who may come in, as of now.
     pub rules: watch::Receiver<Arc<EntryRules>>,
+    /// The way to the site behind this node, if there is one.
+    pub upstream: Option<Arc<Upstream>>,
     /// True once this node takes nobody new any more.
     pub closing: watch::Receiver<bool>,
 }

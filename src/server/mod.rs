@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod admission;
+pub mod api;
 mod body;
 mod cors;
 mod entrance;
@@ -25,6 +26,7 @@ mod visitor;
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
 pub use redirect::RedirectListener;
 pub use unix::UnixEntrance;
+pub use upstream::Upstream;
 
 use crate::config::Config;
 use crate::worker::{Gate, Listener};
@@ -50,6 +52,14 @@ pub enum Error {
         key: &'static str,
         /// The address, or the file of a Unix socket.
         address: Box<str>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address of the HTTP API cannot be had.
+    #[error("cannot listen on {address} (api.listen)")]
+    Api {
+        /// The address.
+        address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -126,6 +136,18 @@ pub fn listen(
         address,
         redirect: config.http.redirect.map(watched).transpose()?,
     })
+}
+
+/// Opens the listener of the HTTP API, if it is to have its own.
+///
+/// # Errors
+/// When the address cannot be had.
+pub async fn listen_api(config: &Config) -> Result<Option<tokio::net::TcpListener>, Error> {
+    let Some(address) = config.api.listen else {
+        return Ok(None);
+    };
+    let failed = |source| Error::Api { address, source };
+    api::listen(address).await.map(Some).map_err(failed)
 }
 
 /// Ends, without ever saying anything, once nobody is served by the control plane any more: the listener holds a

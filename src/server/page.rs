@@ -10,6 +10,10 @@ use hyper::http::response::Builder;
 use hyper::{Method, Response, StatusCode};
 
 use crate::name;
+use std::sync::LazyLock;
+
+/// Where the files are if `/` is a site's.
+pub const PREFIX: &str = "/_supportal";
 
 /// What the page may do: load our own files and open a WebSocket. Nothing inline, no other host's
 /// file, no form, no frame around it.
@@ -49,8 +53,16 @@ const CLIENT: Asset = Asset {
     ..Asset::own(SCRIPT_TYPE, include_bytes!("page/client.js"))
 };
 
+/// The page where it is not at the root: the same with its files' addresses changed.
+static HTML_BESIDE_SITE: LazyLock<Bytes> = LazyLock::new(|| {
+    let html = String::from_utf8_lossy(HTML.body);
+    Bytes::from(html.replace("=\"/", &format!("=\"{PREFIX}/")))
+});
+
 /// What a path stands for.
 enum PageContent {
+    /// The page itself.
+    Page,
     Asset(&'static Asset),
     /// A chat without its final slash: the same page at its one true address.
     Redirect(HeaderValue),
@@ -63,18 +75,36 @@ enum PageContent {
 /// HEAD is answered with 405.
 #[must_use]
 pub fn respond(method: &Method, path: &str, query: Option<&str>) -> Option<Response<Bytes>> {
-    let target = find(path, query)?;
+    let html = Bytes::from_static(HTML.body);
+    Some(answer(method, find("", path, query)?, html))
+}
+
+/// The same where `/` is a site's: below [`PREFIX`], `client.js`, and the page if it `has_page`. All else is the site's.
+#[must_use]
+pub fn respond_beside_site(
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    has_page: bool,
+) -> Option<Response<Bytes>> {
+    let path = path.strip_prefix(PREFIX)?;
+    let content = find(PREFIX, path, query).filter(|_| has_page || path == "/client.js")?;
+    Some(answer(method, content, HTML_BESIDE_SITE.clone()))
+}
+
+fn answer(method: &Method, content: PageContent, html: Bytes) -> Response<Bytes> {
     if method != Method::GET && method != Method::HEAD {
         let builder = secured(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, "GET, HEAD");
-        return Some(finish(builder, &[], false));
+        return finish(builder, Bytes::new(), false);
     }
-    let asset = match target {
+    let (asset, body) = match content {
         PageContent::Redirect(location) => {
             let builder =
                 secured(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, location);
-            return Some(finish(builder, &[], false));
+            return finish(builder, Bytes::new(), false);
         }
-        PageContent::Asset(asset) => asset,
+        PageContent::Page => (&HTML, html),
+        PageContent::Asset(asset) => (asset, Bytes::from_static(asset.body)),
     };
     let mut builder = secured(StatusCode::OK).header(header::CONTENT_TYPE, asset.content_type);
     if asset.shared {
@@ -84,33 +114,34 @@ pub fn respond(method: &Method, path: &str, query: Option<&str>) -> Option<Respo
     } else {
         builder = builder.header("cross-origin-resource-policy", "same-origin");
     }
-    Some(finish(builder, asset.body, method == Method::HEAD))
+    finish(builder, body, method == Method::HEAD)
 }
 
-fn find(path: &str, query: Option<&str>) -> Option<PageContent> {
+/// What is at a path below `prefix`.
+fn find(prefix: &str, path: &str, query: Option<&str>) -> Option<PageContent> {
     let asset = match path {
-        "/" => &HTML,
+        "/" => return Some(PageContent::Page),
         "/chat.css" => &STYLE,
         "/chat.js" => &SCRIPT,
         "/client.js" => &CLIENT,
         // Browsers ask for the second name on their own account.
         "/icon.svg" | "/favicon.ico" => &ICON,
-        _ => return find_chat(path, query),
+        _ => return find_chat(prefix, path, query),
     };
     Some(PageContent::Asset(asset))
 }
 
-fn find_chat(path: &str, query: Option<&str>) -> Option<PageContent> {
+fn find_chat(prefix: &str, path: &str, query: Option<&str>) -> Option<PageContent> {
     let (business_id, rest) = path.strip_prefix("/chat/")?.split_once('/')?;
     let session_id = rest.strip_suffix('/');
     if !name::is_business_id(business_id) || !name::is_session_id(session_id.unwrap_or(rest)) {
         return None;
     }
     Some(match session_id {
-        Some(_) => PageContent::Asset(&HTML),
+        Some(_) => PageContent::Page,
         None => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-            PageContent::Redirect(HeaderValue::try_from(format!("{path}/{query}")).ok()?)
+            PageContent::Redirect(HeaderValue::try_from(format!("{prefix}{path}/{query}")).ok()?)
         }
     })
 }
@@ -132,10 +163,10 @@ fn secured(status: StatusCode) -> Builder {
     builder
 }
 
-fn finish(builder: Builder, body: &'static [u8], head: bool) -> Response<Bytes> {
+fn finish(builder: Builder, body: Bytes, head: bool) -> Response<Bytes> {
     builder
         .header(header::CONTENT_LENGTH, body.len())
-        .body(Bytes::from_static(if head { &[] } else { body }))
+        .body(if head { Bytes::new() } else { body })
         .expect("invariant: names and values are constants or validated ids")
 }
 
@@ -213,6 +244,45 @@ mod tests {
             assert_eq!(location, format!("/chat/1/a.b/?{query}").as_bytes());
         }
         assert!(respond(&Method::GET, "/chat/1/a.b", Some("a\r\nx: y")).is_none());
+    }
+
+    #[test]
+    fn beside_a_site_only_the_client_and_the_page_if_asked_for_are_ours() {
+        let get =
+            |path: &str, has_page| respond_beside_site(&Method::GET, path, Some("a=1"), has_page);
+        for path in [
+            "/",
+            "/chat.js",
+            "/client.js",
+            "/chat/1/a/",
+            "/_supportal",
+            "/_supportal/x",
+            "/_supportal/client.js/",
+        ] {
+            assert!(get(path, true).is_none(), "{path}");
+        }
+        for path in [
+            "/",
+            "/chat.js",
+            "/chat.css",
+            "/icon.svg",
+            "/chat/1/a/",
+            "/chat/1/a",
+        ] {
+            assert!(get(&format!("{PREFIX}{path}"), false).is_none(), "{path}");
+        }
+        let client = get("/_supportal/client.js", false).expect("the client");
+        assert_eq!(client.body(), CLIENT.body);
+        assert_eq!(header(&client, "access-control-allow-origin"), "*");
+        let moved = get("/_supportal/chat/1/a", true).expect("a redirect");
+        assert_eq!(header(&moved, "location"), "/_supportal/chat/1/a/?a=1");
+        for path in ["/_supportal/", "/_supportal/chat/1/a/"] {
+            let page = get(path, true).expect("the page");
+            let text = std::str::from_utf8(page.body()).expect("text");
+            let mut files = text.split("=\"/").skip(1);
+            assert!(files.all(|rest| rest.starts_with("_supportal/")), "{text}");
+            assert_eq!(header(&page, "content-length"), text.len().to_string());
+        }
     }
 
     #[test]

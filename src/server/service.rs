@@ -1,4 +1,5 @@
-//! One request: path → handler, or a refusal, decided before the 101.
+//! One request: path → handler, or a refusal, decided before the 101. What is nobody's here is the site's behind this
+//! node, if there is one.
 //!
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
@@ -10,6 +11,7 @@ use super::first_read;
 use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::upstream::{Provenance, SiteSocket, Upstream};
 use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
 use crate::auth::{AuthRefusal, Credentials, Known};
@@ -27,7 +29,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -54,6 +56,15 @@ pub(super) struct Upgrade {
     pub(super) role: Role,
     pub(super) room: Option<RoomName>,
     pub(super) permit: Permit,
+}
+
+/// Where a client's socket goes once it has the 101.
+#[derive(Debug)]
+pub(super) enum Switched {
+    /// To a worker.
+    Worker(Upgrade),
+    /// To the site, with its place among all connections.
+    Site(SiteSocket, Permit),
 }
 
 /// A handshake that keeps the rules, of somebody who is still to be asked for.
@@ -131,7 +142,8 @@ impl HandshakeService {
         }
     }
 
-    /// Answers a request; what of it was accepted as an upgrade comes with the answer.
+    /// Answers a request; where the socket goes from here comes with a 101. `on_forward` is called if the request goes
+    /// to the site and has its place there.
     ///
     /// # Cancel safety
     /// Dropped when the client goes away; nothing stays counted.
@@ -139,29 +151,31 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> (Response<ResponseBody>, Option<Upgrade>) {
-        let (mut response, upgrade) = match self.serve(request, peer).await {
+        on_forward: impl FnOnce(),
+    ) -> (Response<ResponseBody>, Option<Switched>) {
+        let (mut response, switched) = match self.serve(request, peer, on_forward).await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
-        if upgrade.is_none() && self.entrance.is_closing() {
+        if switched.is_none() && self.entrance.is_closing() {
             // RFC 9112 §9.6: the next request belongs to another node.
             let close = HeaderValue::from_static("close");
             response.headers_mut().append(CONNECTION, close);
         }
-        (response, upgrade)
+        (response, switched)
     }
 
     async fn serve(
         &self,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> Result<(Response<ResponseBody>, Option<Upgrade>), RefusedRequest> {
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let request = Request::from_parts(head, ());
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
@@ -171,56 +185,121 @@ impl HandshakeService {
         let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
-            let asked = self.respond(&request, &head, &visitor);
-            return Ok((asked.await?, None));
+            return self
+                .respond(&request, body, &head, &visitor, on_forward)
+                .await;
         };
         self.entrance.quotas.begin(peer_of(visitor.client))?;
         let known = rules.authenticator.verify(&candidate.credentials()).await;
         let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
         let upgrade = self.admit(candidate, known)?;
-        Ok((response.map(|_empty| whole("")), Some(upgrade)))
+        let switched = Switched::Worker(upgrade);
+        Ok((response.map(|_empty| whole("")), Some(switched)))
     }
 
-    /// What is no WebSocket's, with CORS where that is on: it answers preflights for whoever would be asked, and says of
-    /// every answer who may read it.
+    /// What is no WebSocket of ours, with CORS where that is on: it answers preflights for whoever would be asked, and
+    /// says of every answer who may read it.
     async fn respond(
         &self,
         request: &Request<()>,
+        body: Incoming,
         head: &RequestHead<'_>,
         visitor: &Visitor<'_>,
-    ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         let Some(cors) = &self.entrance.policy.cors else {
-            return self.respond_over_tls(request, visitor).await;
+            let responded = self.respond_over_tls(request, body, visitor, on_forward);
+            return responded.await;
         };
-        let mut response = if Cors::is_preflight(head) {
-            Response::new(whole(""))
+        let (mut response, switched) = if Cors::is_preflight(head) {
+            (Response::new(whole("")), None)
         } else {
-            let response = self.respond_over_tls(request, visitor).await;
-            response.unwrap_or_else(|refused| self.refuse(refused))
+            let responded = self.respond_over_tls(request, body, visitor, on_forward);
+            let responded = responded.await;
+            responded.unwrap_or_else(|refused| (self.refuse(refused), None))
         };
-        cors.mark(head, response.headers_mut());
-        Ok(response)
+        if switched.is_none() {
+            cors.mark(head, response.headers_mut());
+        }
+        Ok((response, switched))
     }
 
     /// Never without TLS where that is required, but for who asks whether we may have a certificate.
     async fn respond_over_tls(
         &self,
         request: &Request<()>,
+        body: Incoming,
         visitor: &Visitor<'_>,
-    ) -> Result<Response<ResponseBody>, RefusedRequest> {
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         let (method, uri) = (request.method(), request.uri());
         let redirect = &self.entrance.policy.redirect;
         if let Some(response) = redirect.challenge(method, uri.path()).await {
-            return Ok(response);
+            return Ok((response, None));
         }
         if redirect.is_required && !visitor.is_https {
             let target = uri.path_and_query().map_or("", |target| target.as_str());
-            return redirect.answer(method, visitor.host.as_deref(), target);
+            let answer = redirect.answer(method, visitor.host.as_deref(), target)?;
+            return Ok((answer, None));
         }
-        Self::page(method, uri)
+        // Large, and most requests of this service never come here.
+        Box::pin(self.elsewhere(request, body, visitor, on_forward)).await
     }
 
+    /// Our own files, or what the site says.
+    async fn elsewhere(
+        &self,
+        request: &Request<()>,
+        body: Incoming,
+        visitor: &Visitor<'_>,
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
+        let (method, uri) = (request.method(), request.uri());
+        let has_site = self.entrance.upstream.is_some();
+        if self.entrance.api.is_public(uri.path(), has_site) {
+            let asked = request.clone().map(|()| body);
+            let answer = self.entrance.api.answer(asked).await;
+            return Ok((answer.map(whole), None));
+        }
+        let Some(upstream) = &self.entrance.upstream else {
+            return Ok((Self::page(method, uri)?, None));
+        };
+        let has_page = self.entrance.config.http.upstream_page;
+        if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
+            return Ok((own.map(whole), None));
+        }
+        let provenance = Provenance {
+            client: visitor.client,
+            is_https: visitor.is_https,
+            host: visitor
+                .host
+                .as_deref()
+                .and_then(|host| HeaderValue::from_str(host).ok()),
+        };
+        let is_websocket = Upstream::is_websocket(request);
+        let permit = is_websocket
+            .then(|| self.admit_to_site(visitor.client))
+            .transpose()?;
+        let request = request.clone().map(|()| body);
+        let (answer, socket) = upstream.send(request, provenance, on_forward).await?;
+        let socket = socket.zip(permit);
+        Ok((
+            answer,
+            socket.map(|(socket, permit)| Switched::Site(socket, permit)),
+        ))
+    }
+
+    /// Takes in a WebSocket of the site's, if there is room.
+    fn admit_to_site(&self, client: IpAddr) -> Result<Permit, RefusedRequest> {
+        if self.entrance.is_closing() {
+            return Err(draining());
+        }
+        self.entrance.quotas.begin(peer_of(client))?;
+        Ok(self.entrance.admission.enter(peer_of(client))?)
+    }
+
+    /// What is no WebSocket's, where there is no site.
     fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
         // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
         let is_server = !uri.path().starts_with('/');
@@ -290,11 +369,7 @@ impl HandshakeService {
             return Ok(None);
         };
         if self.entrance.is_closing() {
-            return Err(RefusedRequest::later(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "draining",
-                "draining, try another node",
-            ));
+            return Err(draining());
         }
         let mut offer = handshake::check(head)?;
         if self.entrance.policy.redirect.is_required && !visitor.is_https {
@@ -412,4 +487,9 @@ impl HandshakeService {
         count(counter, "reason", refused.label());
         refused.answer()
     }
+}
+
+const fn draining() -> RefusedRequest {
+    let reason = "draining, try another node";
+    RefusedRequest::later(StatusCode::SERVICE_UNAVAILABLE, "draining", reason)
 }

@@ -4,6 +4,7 @@ use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
 use super::port::{Port, TcpPort, Waker as _};
+use crate::broker::ConnectionKey;
 use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
@@ -20,6 +21,24 @@ pub struct Report {
     pub ledger: Ledger,
     /// Open connections on this worker.
     pub connections: usize,
+}
+
+/// Whom a worker is to list.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// The members of a room.
+    Room(RoomName),
+    /// One connection.
+    Connection(ConnectionKey),
+}
+
+/// Connections of a worker, as they were in the turn that asked for them.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionList {
+    /// How many there are.
+    pub count: usize,
+    /// So many of them as were asked for.
+    pub connections: Vec<ConnectionKey>,
 }
 
 /// What a worker is told from outside its thread.
@@ -39,6 +58,8 @@ pub enum Instruction<P: Port = TcpPort> {
     Settings(Arc<LiveSettings>),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
+    /// List connections that are open, at most so many.
+    List(Whom, usize, Box<dyn FnOnce(ConnectionList) + Send>),
 }
 
 impl<P: Port> fmt::Debug for Instruction<P> {
@@ -49,12 +70,13 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Drain { .. } => "Drain",
             Self::Settings(_) => "Settings",
             Self::Audit(..) => "Audit",
+            Self::List(..) => "List",
         })
     }
 }
 
 /// The other threads' end of a worker. Instructions are bounded by who sends them: connections by
-/// `limits.connections`, the rest by the admin listener.
+/// `limits.connections`, the rest by who may ask: the admin listener and `api.requests`.
 #[derive(Debug)]
 pub struct WorkerHandle<P: Port = TcpPort> {
     /// `None` once the worker has ended: nobody would take an instruction any more.

@@ -3,10 +3,11 @@
 use super::client::{Client, Ended, ReadSide, Stage, WriteSide};
 use super::connection::Connection;
 use super::drain::Drain;
+use super::handle::{ConnectionList, Whom};
 use super::handoff::Handoff;
 use super::port::Port;
 use super::turn::Worker;
-use crate::broker::Consumers;
+use crate::broker::{ConnectionKey, Consumers};
 use crate::clock::Millis;
 use crate::metrics::count;
 use bytes::Bytes;
@@ -86,6 +87,32 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 worker.feed(key, &mut bytes);
             });
         }
+    }
+
+    /// Lists connections that are open.
+    pub(super) fn list(&mut self, whom: &Whom, most: usize) -> ConnectionList {
+        let (broker, worker) = (&self.context.broker, self.context.worker);
+        let clients = &mut self.connections.clients;
+        let keys: Vec<u64> = match whom {
+            Whom::Connection(ConnectionKey(key)) => vec![*key],
+            Whom::Room(name) => {
+                let slot = broker.find(name).and_then(|room| room.slot_on(worker));
+                let members = slot.map(|slot| self.members.of(slot)).unwrap_or_default();
+                let members = members.into_iter();
+                members.filter_map(|index| clients.key_at(index)).collect()
+            }
+        };
+        let mut list = ConnectionList::default();
+        for key in keys {
+            let is_open = |client: &mut Client<_>| client.connection.is_open();
+            if clients.get_mut(key).is_some_and(is_open) {
+                list.count += 1;
+                if list.connections.len() < most {
+                    list.connections.push(ConnectionKey(key));
+                }
+            }
+        }
+        list
     }
 
     /// Ends the listener, if there is one.

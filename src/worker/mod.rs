@@ -43,7 +43,7 @@ pub mod timers;
 mod turn;
 mod workers;
 
-pub use handle::{Instruction, Report, WorkerHandle, WorkerSlot};
+pub use handle::{Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
 pub use listener::{Accepted, Gate, Listener};
 pub use live::LiveSettings;

@@ -11,7 +11,6 @@ use super::gathering::Content;
 use super::port::Port;
 use super::turn::Worker;
 use crate::broker::{Consumers, Parcel};
-use crate::protocol::CloseReason;
 
 /// Rounds of one settling; what comes after waits for the next turn, so that sockets get theirs.
 const ROUNDS: usize = 16;
@@ -122,10 +121,15 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 return;
             }
             Parcel::Confirmed { slot } => self.welcome_all(slot),
-            Parcel::Close { slot, code } => {
+            Parcel::Close {
+                slot,
+                reason,
+                farewell,
+            } => {
                 for index in members.of(slot) {
                     if let Some(key) = connections.clients.key_at(index) {
-                        connections.close(key, now, CloseReason::Asked(code));
+                        let farewell = farewell.clone();
+                        connections.close(key, now, Close { reason, farewell });
                     }
                 }
             }

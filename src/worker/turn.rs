@@ -243,6 +243,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.context.set_expiry(settings.expiry);
             }
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
+            Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),
         }
     }
 

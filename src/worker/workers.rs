@@ -1,7 +1,7 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
 use super::connection::{PINGS, STALL};
-use super::handle::{Instruction, Report, WorkerHandle, WorkerSlot};
+use super::handle::{ConnectionList, Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
@@ -20,12 +20,13 @@ use crate::transport::ViolationKind;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Longest an audit waits for one worker: a worker answers at the end of its turn.
+/// Longest an audit or a list waits for one worker: a worker answers within a turn.
 const AUDIT_MAX: Duration = Duration::from_secs(2);
 
 /// The workers of one node.
@@ -193,26 +194,55 @@ impl Workers {
     /// # Cancel safety
     /// Nothing is changed, so nothing is lost.
     pub async fn audit(&self, room: Option<&RoomName>) -> Vec<Report> {
-        let answers: Vec<_> = self
-            .handles
-            .iter()
-            .map(|handle| {
+        let instruction = |reply| Instruction::Audit(room.cloned(), reply);
+        let reports = self.ask(0..self.handles.len(), instruction).await;
+        reports.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// The members of a room, or one connection of a worker, if it is open: at most so many of each worker, with its
+    /// number. A worker that does not answer within two seconds is left out.
+    ///
+    /// # Cancel safety
+    /// As [`Workers::audit`].
+    pub async fn list(
+        &self,
+        whom: &Whom,
+        worker: Option<usize>,
+        most: usize,
+    ) -> Vec<(usize, ConnectionList)> {
+        let workers = match worker {
+            Some(worker) => worker..worker.saturating_add(1),
+            None => 0..self.handles.len(),
+        };
+        let instruction = |reply| Instruction::List(whom.clone(), most, reply);
+        self.ask(workers, instruction).await
+    }
+
+    /// What each of these workers answers to an instruction.
+    async fn ask<T: Send + 'static>(
+        &self,
+        workers: Range<usize>,
+        instruction: impl Fn(Box<dyn FnOnce(T) + Send>) -> Instruction,
+    ) -> Vec<(usize, T)> {
+        let handles = workers.filter_map(|worker| Some((worker, self.handles.get(worker)?)));
+        let answers: Vec<_> = handles
+            .map(|(worker, handle)| {
                 let (sender, receiver) = oneshot::channel();
-                let reply = Box::new(move |report| {
-                    // The asker may have gone away; then nobody needs the report.
-                    drop(sender.send(report));
+                let reply = Box::new(move |answer| {
+                    // The asker may have gone away; then nobody needs the answer.
+                    drop(sender.send(answer));
                 });
                 // A worker that has ended does not answer: its end of the channel goes here.
-                drop(handle.send(Instruction::Audit(room.cloned(), reply)));
-                receiver
+                drop(handle.send(instruction(reply)));
+                (worker, receiver)
             })
             .collect();
-        let mut reports = Vec::with_capacity(answers.len());
-        for answer in answers {
-            if let Ok(Ok(report)) = tokio::time::timeout(AUDIT_MAX, answer).await {
-                reports.push(report);
+        let mut given = Vec::with_capacity(answers.len());
+        for (worker, answer) in answers {
+            if let Ok(Ok(answer)) = tokio::time::timeout(AUDIT_MAX, answer).await {
+                given.push((worker, answer));
             }
         }
-        reports
+        given
     }
 }

@@ -313,6 +313,13 @@ impl Company {
     pub(super) fn len(&self) -> usize {
         self.roll.lock().len()
     }
+
+    /// How many other nodes were heard lately.
+    pub(super) fn others(&self, now: Millis) -> usize {
+        let mut roll = self.roll.lock();
+        roll.forget_gone(now);
+        roll.len()
+    }
 }
 
 /// What does not fit in a card that came over the same Redis as ours goes.

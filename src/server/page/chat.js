@@ -18,19 +18,23 @@ const page = Object.fromEntries(
     .map((id) => [id, document.getElementById(id)]),
 );
 
+/** The folder of this file and of the page: `/`, or one beside a site. */
+const ROOT = new URL(".", import.meta.url).pathname;
+
 const { businessId, sessionId } = joined();
 const client = new ChatClient({ businessId, sessionId });
 
 // --- Which chat -------------------------------------------------------------------------------
 
-/** The chat that the page's address names; at `/`, a new one, which the address names from then on. */
+/** The chat that the page's address names; at the page's root, a new one, which the address names from then on. */
 function joined() {
-  const [, business, session] = /^\/chat\/(\d+)\/([\w.-]+)\/$/.exec(location.pathname) ?? [];
+  const path = location.pathname.slice(ROOT.length);
+  const [, business, session] = /^chat\/(\d+)\/([\w.-]+)\/$/.exec(path) ?? [];
   if (session !== undefined) {
     return { businessId: business, sessionId: session };
   }
   const fresh = freshSession();
-  history.replaceState(null, "", `/chat/${DEMO_BUSINESS}/${fresh}/`);
+  history.replaceState(null, "", `${ROOT}chat/${DEMO_BUSINESS}/${fresh}/`);
   return { businessId: DEMO_BUSINESS, sessionId: fresh };
 }
 
@@ -306,7 +310,7 @@ page.retry.addEventListener("click", () => {
   page.text.focus();
 });
 
-page.fresh.addEventListener("click", () => location.assign(`/chat/${businessId}/${freshSession()}/`));
+page.fresh.addEventListener("click", () => location.assign(`${ROOT}chat/${businessId}/${freshSession()}/`));
 
 grow();
 offer();

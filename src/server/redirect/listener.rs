@@ -15,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ impl Redirector {
     async fn serve(&self, stream: TcpStream, permit: Permit) {
         let timeouts = Timeouts::new(&self.config);
         let uri_bytes = self.config.limits.uri_bytes;
-        let pace = Mutex::new(Pace::new(timeouts, timeouts.head, uri_bytes));
+        let pace = Pace::new(timeouts, timeouts.head, uri_bytes);
         let answer = |request| async move {
             let answer = self.answer(&request).await;
             let mut response = answer.unwrap_or_else(|refused| {
@@ -106,7 +105,7 @@ impl Redirector {
         };
         let http = http::builder(&self.config.limits);
         let io = TokioIo::new(stream);
-        let served = http::serve(&http, io, &pace, std::future::pending(), answer).await;
+        let served = http::serve(&http, io, pace, std::future::pending(), answer).await;
         if !matches!(served.end, ServiceEnd::Overdue(_)) {
             let is_too_long = matches!(served.end, ServiceEnd::TooLong);
             http::linger(served.io.into_inner(), is_too_long).await;

@@ -179,24 +179,30 @@ pub fn check(head: &RequestHead<'_>) -> Result<Offer, HandshakeRefusal> {
 /// [`accept`] says by way of hyper, but for the date, which a 1xx need not have (RFC 9110 section 6.6.1).
 #[must_use]
 pub fn answer(offer: &Offer) -> Vec<u8> {
-    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     const START: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
         upgrade: websocket\r\nsec-websocket-accept: ";
-    /// 20 bytes in base64.
-    const ACCEPT_BYTES: usize = 28;
-    let hash = Sha1::new().chain_update(offer.key).chain_update(GUID);
     let mut answer = Vec::with_capacity(START.len() + ACCEPT_BYTES + 4);
     answer.extend_from_slice(START);
-    answer.resize(START.len() + ACCEPT_BYTES, 0);
-    let place = answer.get_mut(START.len()..).unwrap_or_default();
-    let written = STANDARD.encode_slice(hash.finalize(), place);
-    debug_assert_eq!(written, Ok(ACCEPT_BYTES));
+    answer.extend_from_slice(&accept_key(&offer.key));
     if let Some(protocol) = offer.answered {
         answer.extend_from_slice(b"\r\nsec-websocket-protocol: ");
         answer.extend_from_slice(protocol.as_bytes());
     }
     answer.extend_from_slice(b"\r\n\r\n");
     answer
+}
+
+/// 20 bytes in base64.
+const ACCEPT_BYTES: usize = 28;
+
+/// What `Sec-WebSocket-Accept` says to a key (RFC 6455 section 4.2.2).
+pub(crate) fn accept_key(key: &[u8]) -> [u8; ACCEPT_BYTES] {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let mut accept = [0; ACCEPT_BYTES];
+    let written = STANDARD.encode_slice(hash, &mut accept);
+    debug_assert_eq!(written, Ok(ACCEPT_BYTES));
+    accept
 }
 
 /// The same for hyper. The connection's owner takes the socket back with

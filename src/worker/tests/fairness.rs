@@ -207,7 +207,8 @@ fn when_a_large_room_is_closed_small_rooms_are_answered_meanwhile() {
     let mut pair = crowd(&mut rig, "pair", 2);
     publish(&rig, "many", "last", Millis::NEVER);
     let found = rig.broker.find(&room("many")).unwrap();
-    rig.broker.close_room(&found, 4000);
+    rig.broker
+        .close_room(&found, CloseReason::Asked(4000), None);
     pair[0].write_all(&say("hello")).unwrap();
     rig.turn_at(1);
     assert!(found.members() > 0, "not all of them at once");

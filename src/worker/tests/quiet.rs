@@ -142,7 +142,9 @@ impl Scene {
             }
             Step::CloseRoom(chance) => {
                 if let Some(room) = self.rig.broker.find(&room(name(*chance))) {
-                    self.rig.broker.close_room(&room, 4000);
+                    self.rig
+                        .broker
+                        .close_room(&room, CloseReason::Asked(4000), None);
                 }
             }
             Step::HalfClose(who) => {
@@ -229,7 +231,8 @@ fn the_answer_to_a_close_frame_is_read_although_the_byte_rate_is_used_up() {
     peers[0].shutdown(Shutdown::Write).unwrap();
     rig.turn_at(1);
     let found = rig.broker.find(&room("pair")).unwrap();
-    rig.broker.close_room(&found, 4000);
+    rig.broker
+        .close_room(&found, CloseReason::Asked(4000), None);
     rig.settle_at(1);
     finish(&mut rig);
     assert_eq!(rig.left.load(Ordering::Relaxed), 1, "gone at once");

@@ -339,7 +339,7 @@ fn simulate(mode: BridgeMode, seed: u64) -> Record {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    runtime.block_on(async { Simulation::new(mode, seed).run(STEPS).await })
+    runtime.block_on(async { Box::pin(Simulation::new(mode, seed).run(STEPS)).await })
 }
 
 fn seeds() -> Vec<u64> {

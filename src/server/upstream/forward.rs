@@ -1,0 +1,125 @@
+//! A client's request to the site, and the site's answer to the client.
+
+use super::super::body::ResponseBody;
+use super::super::refusal::RefusedRequest;
+use super::download::pass_on;
+use super::exchange::Exchange;
+use super::fault::{NoAnswer, SiteFault, accepts_html, malformed};
+use super::outgoing::{self, Provenance};
+use super::pool::Pool;
+use super::site::Site;
+use super::websocket::{self, SiteSocket};
+use crate::config::{Config, SiteAddress};
+use crate::http::PaceHandle;
+use crate::metrics::{Metrics, declare};
+use hyper::body::{Body, Incoming};
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// The way to the site.
+#[derive(Debug)]
+pub struct Upstream(Arc<Site>);
+
+impl Upstream {
+    /// The way to the site of `http.upstream`, if there is one. The address has been checked with the configuration.
+    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Option<Self> {
+        let address = config.http.site().ok()??;
+        let host = match &address {
+            SiteAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            SiteAddress::Tcp { host, port } => format!("{host}:{port}"),
+            SiteAddress::Socket(_) => "localhost".to_owned(),
+        };
+        let labels = SiteFault::ALL.map(SiteFault::label);
+        declare(&metrics.upstream_errors, "reason", labels);
+        Some(Self(Arc::new(Site {
+            pool: Pool::new(address, config),
+            host: HeaderValue::try_from(host).ok()?,
+            requests: Arc::new(Semaphore::new(config.http.upstream_requests)),
+            websockets: Arc::new(Semaphore::new(config.http.upstream_websockets)),
+            is_reached: AtomicBool::new(true),
+            ended: watch::Sender::new(false),
+            settings: config.http.clone(),
+            metrics: Arc::clone(metrics),
+        })))
+    }
+
+    /// Is this an opening handshake of a WebSocket?
+    pub(in crate::server) fn is_websocket<B>(request: &Request<B>) -> bool {
+        let (method, version) = (request.method(), request.version());
+        outgoing::is_websocket(method, version, request.headers())
+    }
+
+    /// Sends a request to the site; its answer, or one of ours that says why there is none. Of a WebSocket that the site
+    /// has accepted also the way there, to be joined with the client's socket once that has the 101. `on_forward` is
+    /// called once the request has its place among those at the site.
+    ///
+    /// # Errors
+    /// The request is the client's fault, or there is no place for it: nothing has gone to the site, or not all.
+    ///
+    /// # Cancel safety
+    /// Dropped when the client goes away: the connection to the site is closed.
+    pub(in crate::server) async fn send(
+        &self,
+        request: Request<Incoming>,
+        provenance: Provenance,
+        on_forward: impl FnOnce(),
+    ) -> Result<(Response<ResponseBody>, Option<SiteSocket>), RefusedRequest> {
+        let site = &self.0;
+        let is_websocket = Self::is_websocket(&request);
+        let (mut head, body) = request.into_parts();
+        let is_html = accepts_html(&head.headers);
+        let pace = head.extensions.remove::<PaceHandle>();
+        if pace.as_ref().is_some_and(PaceHandle::is_ambiguous) {
+            return Err(malformed("the head is ambiguous"));
+        }
+        let kind = outgoing::prepare(&mut head, provenance, &site.host)?;
+        if is_websocket && !body.is_end_stream() {
+            return Err(malformed("a handshake must not have a body"));
+        }
+        let exchange = Exchange::begin(site)?;
+        on_forward();
+        if let Some(pace) = pace {
+            pace.stream(site.settings.upstream_idle_timeout);
+        }
+        let answered = if is_websocket {
+            websocket::ask(exchange, head).await
+        } else {
+            let answered = site.ask(head, body, kind).await;
+            let passed = answered.and_then(|answered| pass_on(exchange, answered));
+            passed.map(|response| (response, None))
+        };
+        match answered {
+            Ok(answer) => Ok(answer),
+            Err(NoAnswer::Refused(refused)) => Err(refused),
+            Err(NoAnswer::Site(fault)) => {
+                site.count(fault);
+                Ok((fault.answer(is_html), None))
+            }
+        }
+    }
+
+    /// Waits until nothing is at the site any more, for as long as `left`, and then ends what is passed through.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end it has ended nothing.
+    pub(crate) async fn end(&self, left: Duration) {
+        let site = &self.0;
+        let all = |places: &Arc<Semaphore>, count: usize| {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            Arc::clone(places).acquire_many_owned(count)
+        };
+        let is_idle = async {
+            let websockets = all(&site.websockets, site.settings.upstream_websockets);
+            drop((
+                all(&site.requests, site.settings.upstream_requests).await,
+                websockets.await,
+            ));
+        };
+        drop(tokio::time::timeout(left, is_idle).await);
+        site.ended.send_replace(true);
+    }
+}

@@ -1,0 +1,194 @@
+//! The head of a request as the site gets it, or why it gets none.
+//!
+//! A head that another reader might read in another way is refused with 400: what we see in a request and what the site
+//! sees must be the same (request smuggling, RFC 9112 section 11.2). What a client says about who it is or how it came
+//! is taken away and said anew.
+
+use super::super::refusal::RefusedRequest;
+use super::fault::malformed;
+use super::fields::{elements, strip};
+use crate::http::Host;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::request::Parts;
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
+use std::net::IpAddr;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What a proxy says and a client must not: sites believe them.
+const SAID_BY_PROXIES: [HeaderName; 8] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-real-ip"),
+    // daphne takes the root of the site's addresses from it.
+    HeaderName::from_static("daphne-root-path"),
+];
+
+/// Who asks, and how.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Provenance {
+    /// The client's address.
+    pub(in crate::server) client: IpAddr,
+    /// Did it come by TLS?
+    pub(in crate::server) is_https: bool,
+    /// The host that the client has named.
+    pub(in crate::server) host: Option<HeaderValue>,
+}
+
+/// How the body of a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BodyKind {
+    /// By a chunk of no bytes, not by its length.
+    pub(super) is_chunked: bool,
+    /// The client waits for a 100 before it sends the body.
+    pub(super) awaits_continue: bool,
+}
+
+/// Is this head an opening handshake of a WebSocket?
+pub(super) fn is_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+    let is = |name: &HeaderName, word: &[u8]| {
+        elements(headers, name).any(|element| element.eq_ignore_ascii_case(word))
+    };
+    *method == Method::GET
+        && version == Version::HTTP_11
+        && is(&CONNECTION, b"upgrade")
+        && is(&UPGRADE, b"websocket")
+}
+
+/// Makes a client's head the head that the site gets; `site` is the host of a request that names none.
+///
+/// # Errors
+/// 400 or 405: the site gets nothing.
+pub(super) fn prepare(
+    head: &mut Parts,
+    provenance: Provenance,
+    site: &HeaderValue,
+) -> Result<BodyKind, RefusedRequest> {
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        return Err(RefusedRequest::new(status, "method", "method not allowed"));
+    }
+    let target = head.uri.path_and_query().cloned();
+    let target = target.filter(|target| target.as_str().starts_with('/'));
+    let target = target.ok_or(malformed("a request target begins with /"))?;
+    check_host(head)?;
+    let is_chunked = check_framing(&head.headers)?;
+    let is_upgrade = is_websocket(&head.method, head.version, &head.headers);
+    let takes_trailers = elements(&head.headers, &TE).any(|coding| coding == b"trailers");
+    let headers = &mut head.headers;
+    strip(headers);
+    for name in SAID_BY_PROXIES {
+        headers.remove(name);
+    }
+    // A site that knows its fields as CGI does reads `x_forwarded_for` and `x-forwarded-for` as one.
+    let conflated = headers.keys().filter(|name| name.as_str().contains('_'));
+    for name in conflated.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
+    let host = match head.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => headers.get(HOST).cloned(),
+    };
+    if let Some(host) = provenance.host {
+        headers.insert(FORWARDED_HOST, host);
+    }
+    headers.insert(HOST, host.unwrap_or_else(|| site.clone()));
+    let client = provenance.client.to_canonical().to_string();
+    if let Ok(client) = HeaderValue::try_from(client) {
+        headers.insert(FORWARDED_FOR, client);
+    }
+    let scheme = if provenance.is_https { "https" } else { "http" };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    let awaits_continue = headers
+        .get(EXPECT)
+        .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if is_upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+    } else if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if is_chunked {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    head.uri = Uri::from(target);
+    head.version = Version::HTTP_11;
+    Ok(BodyKind {
+        is_chunked,
+        awaits_continue,
+    })
+}
+
+/// One host, well formed, and that of an absolute target.
+fn check_host(head: &Parts) -> Result<(), RefusedRequest> {
+    let bad = || malformed("Host missing or malformed");
+    let mut fields = head.headers.get_all(HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (Some(field), None) if Host::parse(field.as_bytes()).is_some() => Some(field),
+        (None, _) if head.version < Version::HTTP_11 => None,
+        _ => return Err(bad()),
+    };
+    let (Some(authority), Some(scheme)) = (head.uri.authority(), head.uri.scheme()) else {
+        return Ok(());
+    };
+    if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS {
+        return Err(malformed("a request target begins with / or http"));
+    }
+    if Host::parse(authority.as_str().as_bytes()).is_none() {
+        return Err(bad());
+    }
+    let default = if *scheme == Scheme::HTTP { 80 } else { 443 };
+    let same = |field: &HeaderValue| {
+        let field: Option<Authority> = field.as_bytes().try_into().ok();
+        field.is_some_and(|field| {
+            field.host().eq_ignore_ascii_case(authority.host())
+                && field.port_u16().unwrap_or(default) == authority.port_u16().unwrap_or(default)
+        })
+    };
+    if field.is_some_and(|field| !same(field)) {
+        return Err(malformed("Host differs from the request target's"));
+    }
+    Ok(())
+}
+
+/// One way to tell where the body ends, that no proxy before us may take away. True if it is chunks.
+fn check_framing(headers: &HeaderMap) -> Result<bool, RefusedRequest> {
+    const NEEDED: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+    for name in elements(headers, &CONNECTION) {
+        let is_needed = |needed: &HeaderName| name.eq_ignore_ascii_case(needed.as_ref());
+        if NEEDED.iter().any(is_needed) {
+            return Err(malformed(
+                "Connection names a field that is not of one connection",
+            ));
+        }
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    match (
+        codings.next(),
+        codings.next(),
+        lengths.next(),
+        lengths.next(),
+    ) {
+        (None, _, _, None) => Ok(false),
+        (Some(coding), None, None, _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(true)
+        }
+        _ => Err(malformed("the end of the body is ambiguous")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

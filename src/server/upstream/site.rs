@@ -1,0 +1,201 @@
+//! One question to the site: over which connection, for how long, and whether once more.
+
+use super::fault::{NoAnswer, SiteFault, UploadFault};
+use super::outgoing::BodyKind;
+use super::pool::{Pool, SiteConnection};
+use super::upload::{Upload, UploadProgress};
+use crate::config::HttpSettings;
+use crate::metrics::{Metrics, count};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// A site that knows nothing of `Expect` says no 100: the client is asked for its body after this long. Clients do not
+/// wait without end either (RFC 9110 section 10.1.1).
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
+
+/// A body that stands still is told from one that the site does not take: the first is noticed sooner by so much.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// The site, and what is there at the moment.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) settings: HttpSettings,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pool: Pool,
+    /// The site's host, for requests that name none.
+    pub(super) host: HeaderValue,
+    pub(super) requests: Arc<Semaphore>,
+    pub(super) websockets: Arc<Semaphore>,
+    /// The last connection could be opened, or none was tried yet.
+    pub(super) is_reached: AtomicBool,
+    /// True once WebSockets that are passed through are to end.
+    pub(super) ended: watch::Sender<bool>,
+}
+
+/// The head of the site's answer, and what it came by.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) connection: SiteConnection,
+    pub(super) upload: Arc<UploadProgress>,
+}
+
+/// No answer.
+struct Unanswered {
+    why: NoAnswer,
+    /// The request, if nothing of it was written.
+    unsent: Option<Box<Request<Upload>>>,
+}
+
+impl Site {
+    /// Asks the site, over a connection that was kept or a new one. What was written to a connection that then turns out
+    /// to be closed is said again only if that does nothing twice (RFC 9110 section 9.2.2).
+    ///
+    /// # Errors
+    /// By the client's fault, or the site's.
+    pub(super) async fn ask(
+        &self,
+        head: Parts,
+        body: Incoming,
+        kind: BodyKind,
+    ) -> Result<Answered, NoAnswer> {
+        let settings = &self.settings;
+        let (most, idle) = (settings.upstream_body_bytes, settings.upstream_idle_timeout);
+        let mut upload = Upload::new(body, most, idle, kind.awaits_continue)?;
+        if kind.is_chunked && !kind.awaits_continue {
+            upload.read_first().await?;
+        }
+        let mut request = Request::from_parts(head, upload);
+        if let Some(connection) = self.pool.take().await {
+            let is_harmless = request.body().is_end_stream() && request.method().is_idempotent();
+            let again = is_harmless.then(|| Box::new(copy_of(&request)));
+            let Unanswered { why, unsent } = match self.ask_over(connection, request).await {
+                Ok(answered) => return Ok(answered),
+                Err(unanswered) => unanswered,
+            };
+            let is_stale = matches!(why, NoAnswer::Site(SiteFault::Closed));
+            request = match unsent.or(again.filter(|_| is_stale)) {
+                Some(request) => *request,
+                None => return Err(why),
+            };
+        }
+        self.ask_anew(request).await
+    }
+
+    /// Asks the site over a new connection.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) async fn ask_anew(&self, request: Request<Upload>) -> Result<Answered, NoAnswer> {
+        let opened = self.pool.open().await;
+        let is_reached = opened.is_ok();
+        if self.is_reached.swap(is_reached, Ordering::Relaxed) != is_reached {
+            if is_reached {
+                tracing::info!("the site is reached again");
+            } else {
+                tracing::warn!("the site cannot be reached (http.upstream)");
+            }
+        }
+        let answered = self.ask_over(opened?, request).await;
+        answered.map_err(|unanswered| unanswered.why)
+    }
+
+    async fn ask_over(
+        &self,
+        mut connection: SiteConnection,
+        mut request: Request<Upload>,
+    ) -> Result<Answered, Unanswered> {
+        let upload = request.body().progress();
+        if upload.is_held() {
+            let held = Arc::clone(&upload);
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    held.release();
+                }
+            });
+        }
+        let sent = connection.sender.try_send_request(request);
+        match self.wait(sent, &upload).await {
+            Ok(response) => Ok(Answered {
+                response,
+                connection,
+                upload,
+            }),
+            Err(error) => Err(Unanswered::of(error, upload.fault())),
+        }
+    }
+
+    /// Waits for the head of the answer; `None` is the end of the time for it.
+    async fn wait(
+        &self,
+        sent: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+        upload: &UploadProgress,
+    ) -> Result<Response<Incoming>, Option<TrySendError<Request<Upload>>>> {
+        let settings = &self.settings;
+        let mut sent = pin!(sent);
+        let mut timer = pin!(sleep_until(Instant::now()));
+        loop {
+            let longest = if upload.is_held() {
+                CONTINUE_AFTER
+            } else if upload.is_done() {
+                settings.upstream_head_timeout
+            } else {
+                settings.upstream_idle_timeout + SLOW_AFTER
+            };
+            timer.as_mut().reset(upload.last() + longest);
+            tokio::select! {
+                biased;
+                answered = &mut sent => return answered.map_err(Some),
+                () = &mut timer => match upload.is_held() {
+                    true => upload.release(),
+                    false if upload.last().elapsed() >= longest => return Err(None),
+                    // More has come since.
+                    false => {}
+                },
+            }
+        }
+    }
+
+    /// Counts what went wrong at the site.
+    pub(super) fn count(&self, fault: SiteFault) {
+        count(&self.metrics.upstream_errors, "reason", fault.label());
+        tracing::debug!(reason = fault.label(), "no answer of the site");
+    }
+}
+
+impl Unanswered {
+    fn of(error: Option<TrySendError<Request<Upload>>>, fault: Option<UploadFault>) -> Self {
+        let Some(mut error) = error else {
+            return Self {
+                why: SiteFault::HeadTimeout.into(),
+                unsent: None,
+            };
+        };
+        let unsent = error.take_message().map(Box::new);
+        let error = error.into_error();
+        let why = match fault {
+            Some(fault) => fault.into(),
+            None if error.is_parse() => SiteFault::Malformed.into(),
+            None => SiteFault::Closed.into(),
+        };
+        tracing::debug!(%error, "the site did not answer");
+        Self { why, unsent }
+    }
+}
+
+/// The same request, without a body.
+fn copy_of(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::empty());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}

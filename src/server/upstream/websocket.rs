@@ -1,0 +1,187 @@
+//! The site's own WebSockets, passed through byte for byte: nothing here knows what is in them.
+
+use super::super::body::{ResponseBody, whole};
+use super::super::refusal::RefusedRequest;
+use super::download::pass_on;
+use super::exchange::{Exchange, SitePlace};
+use super::fault::{NoAnswer, SiteFault};
+use super::fields::{elements, strip};
+use super::memory::PASS_BYTES;
+use super::site::Answered;
+use super::upload::Upload;
+use crate::metrics::count;
+use crate::transport::handshake::accept_key;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
+use hyper::http::request::Parts;
+use hyper::upgrade::Upgraded;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// The way to the site of a WebSocket that the site has accepted: one of `http.upstream_websockets`.
+#[derive(Debug)]
+pub(in crate::server) struct SiteSocket {
+    site: TokioIo<Upgraded>,
+    idle: Duration,
+    ended: watch::Receiver<bool>,
+    _place: SitePlace,
+}
+
+/// Asks the site for a WebSocket. If it refuses, its answer is passed on.
+///
+/// # Errors
+/// 503 if there are too many, or the site's fault.
+pub(super) async fn ask(
+    exchange: Exchange,
+    head: Parts,
+) -> Result<(Response<ResponseBody>, Option<SiteSocket>), NoAnswer> {
+    let site = Arc::clone(&exchange.site);
+    let place = SitePlace::take(&site.websockets, &site.metrics.upstream_websockets);
+    let place = place.ok_or_else(|| {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let reason = "too many WebSockets at the site";
+        RefusedRequest::later(status, "upstream_websockets", reason)
+    })?;
+    let key = head.headers.get(SEC_WEBSOCKET_KEY).cloned();
+    let request = Request::from_parts(head, Upload::empty());
+    let mut answered = site.ask_anew(request).await?;
+    if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok((pass_on(exchange, answered)?, None));
+    }
+    if !is_right(answered.response.headers(), key.as_ref()) {
+        return Err(SiteFault::Upgrade.into());
+    }
+    let upgraded = hyper::upgrade::on(&mut answered.response).await;
+    let upgraded = upgraded.or(Err(SiteFault::Closed))?;
+    count(&site.metrics.upstream_answers, "status", "101");
+    let passage = SiteSocket {
+        site: TokioIo::new(upgraded),
+        idle: site.settings.upstream_websocket_timeout,
+        ended: site.ended.subscribe(),
+        _place: place,
+    };
+    Ok((switched(answered), Some(passage)))
+}
+
+/// Is this a 101 to a WebSocket with this key (RFC 6455 section 4.1)?
+fn is_right(headers: &HeaderMap, key: Option<&HeaderValue>) -> bool {
+    let is_websocket =
+        elements(headers, &UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+    let accept = headers.get(SEC_WEBSOCKET_ACCEPT);
+    let is_answer = key
+        .zip(accept)
+        .is_some_and(|(key, accept)| accept.as_bytes() == accept_key(key.as_bytes()));
+    is_websocket && is_answer
+}
+
+/// The 101 as the client gets it.
+fn switched(answered: Answered) -> Response<ResponseBody> {
+    let (head, _upgraded) = answered.response.into_parts();
+    let mut response = Response::new(whole(""));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    let headers = response.headers_mut();
+    strip(headers);
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
+impl SiteSocket {
+    /// Joins the client's socket with the site's: `answer`, which the client is owed, goes to it first, and `read`, which
+    /// it has said already, to the site. Ends with either side, with silence on both for
+    /// `http.upstream_websocket_timeout`, or at the end of a drain: no close frame can be put into a stranger's stream.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes both sockets.
+    pub(in crate::server) async fn join(
+        mut self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        answer: &[u8],
+        read: &[u8],
+    ) {
+        let heard = Mutex::new(Instant::now());
+        let mut client = Heard {
+            io: client,
+            heard: &heard,
+        };
+        let mut site = Heard {
+            io: self.site,
+            heard: &heard,
+        };
+        let joined = async {
+            client.write_all(answer).await?;
+            site.write_all(read).await?;
+            copy_bidirectional_with_sizes(&mut client, &mut site, PASS_BYTES, PASS_BYTES).await
+        };
+        let end = tokio::select! {
+            copied = joined => match copied {
+                Ok(_bytes) => "closed",
+                Err(_error) => "broken",
+            },
+            () = silence(&heard, self.idle) => "idle",
+            _ended = self.ended.wait_for(|is_ended| *is_ended) => "drain",
+        };
+        tracing::debug!(end, "a WebSocket of the site has ended");
+    }
+}
+
+/// Done once nothing has been heard for so long.
+async fn silence(heard: &Mutex<Instant>, idle: Duration) {
+    loop {
+        let until = *heard.lock() + idle;
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// A socket that notes when something was heard of it.
+struct Heard<'h, I> {
+    io: I,
+    heard: &'h Mutex<Instant>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Heard<'_, I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if read.is_ready() {
+            *self.heard.lock() = Instant::now();
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Heard<'_, I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
