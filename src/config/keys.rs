@@ -41,8 +41,9 @@ pub fn nearest(path: &str) -> Option<&'static str> {
     let path = today(path);
     let name = path.rsplit('.').next().unwrap_or(path);
     let moved = || all().filter(|key| key.name() == name).map(|key| key.path);
-    // Of several that have it, the one whose section is meant.
-    nearest_of(path, moved())
+    // Of several that have it, the one whose section is meant, if one is named.
+    let has_section = path.contains('.');
+    nearest_of(path, moved().filter(|_| has_section))
         .or_else(|| moved().next())
         .or_else(|| nearest_of(path, all().map(|key| key.path)))
 }
