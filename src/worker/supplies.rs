@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use std::fmt;
 use std::sync::Arc;
 
-/// Called with [`Handoff::peer`](super::Handoff::peer) when a connection is gone.
+/// Called with [`Handoff::counted`](super::Handoff::counted) when a connection is gone.
 pub type OnClose = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// What every worker is given.
