@@ -69,6 +69,8 @@ fn each(criterion: &mut Criterion, group: &str, cache: usize, names: &[&str], la
             head: &head,
             target: "/ws/chat/1/abc/",
             client: Ipv4Addr::LOCALHOST.into(),
+            is_https: false,
+            host: None,
             business_id: Some("1"),
             session_id: Some("abc"),
         };

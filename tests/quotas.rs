@@ -38,6 +38,11 @@ fn a_business_and_a_room_have_connections_of_their_own() {
             429,
             "the business is full"
         );
+        if settings.len() == 3 {
+            // Another spelling of the same room.
+            assert_eq!(refused(&gateway, "/ws/chat/01/a/"), 429);
+            assert_eq!(refused(&gateway, "/ws/chat/%D9%A1/c/"), 429);
+        }
         let _elsewhere = gateway.connect(&room(2, "a"));
         drop(first);
         wait::until("a place in the room", PATIENCE, || {

@@ -12,6 +12,10 @@ pub struct Credentials<'a> {
     pub target: &'a str,
     /// The client's address.
     pub client: IpAddr,
+    /// Did the client come by TLS?
+    pub is_https: bool,
+    /// The host that the client has named, with or without a port.
+    pub host: Option<&'a str>,
     /// The business that the path names.
     pub business_id: Option<&'a str>,
     /// The session that the path names.

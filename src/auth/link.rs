@@ -328,6 +328,8 @@ mod tests {
                 head: &head,
                 target,
                 client: std::net::Ipv4Addr::LOCALHOST.into(),
+                is_https: false,
+                host: None,
                 business_id: Some("1"),
                 session_id: Some("abc"),
             };

@@ -52,6 +52,8 @@ fn ask(modes: Vec<(Judgement, Judgement)>, admits_anybody: bool) -> [String; 2] 
         head: &head,
         target: "/ws/chat/1/abc/",
         client: Ipv4Addr::LOCALHOST.into(),
+        is_https: false,
+        host: None,
         business_id: Some("1"),
         session_id: Some("abc"),
     };

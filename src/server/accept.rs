@@ -84,6 +84,7 @@ pub(super) struct Acceptor {
     http: http1::Builder,
     handshakes: Arc<Admission>,
     kept_alive: Arc<Semaphore>,
+    at_site: Arc<Semaphore>,
     timeouts: Timeouts,
     uri_bytes: usize,
     runtime: Handle,
@@ -101,8 +102,9 @@ enum CountedAs {
         _permit: OwnedSemaphorePermit,
         _gauge: Counted,
     },
-    /// A request of it is at the site: one of `http.upstream_requests`, and nothing here.
-    AtSite,
+    /// A request of it is, or was, at the site: one of twice `http.upstream_requests`, until the client has taken the
+    /// answer.
+    AtSite { _permit: OwnedSemaphorePermit },
 }
 
 /// Why nobody knows who is behind a socket.
@@ -133,6 +135,9 @@ impl Acceptor {
             handshakes: Arc::clone(&service.entrance.handshakes),
             http: http::builder(limits),
             kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
+            at_site: Arc::new(Semaphore::new(
+                config.http.upstream_requests.saturating_mul(2),
+            )),
             timeouts: Timeouts::new(config),
             uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
@@ -180,7 +185,7 @@ impl Acceptor {
         };
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request| async move {
-            let on_forward = || Self::leave_handshakes(&mut held.lock());
+            let on_forward = || self.leave_handshakes(&mut held.lock());
             let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
@@ -216,10 +221,13 @@ impl Acceptor {
         }
     }
 
-    /// Gives a place among the handshakes back: the request has one among those at the site.
-    fn leave_handshakes(place: &mut CountedAs) {
-        if let CountedAs::Handshake { .. } = place {
-            *place = CountedAs::AtSite;
+    /// Gives a place among the handshakes back for one among those at the site. Without one it keeps its own: no
+    /// connection is counted nowhere.
+    fn leave_handshakes(&self, place: &mut CountedAs) {
+        if let CountedAs::Handshake { .. } = place
+            && let Ok(permit) = Arc::clone(&self.at_site).try_acquire_owned()
+        {
+            *place = CountedAs::AtSite { _permit: permit };
         }
     }
 

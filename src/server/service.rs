@@ -28,7 +28,6 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -102,13 +101,13 @@ impl PathTarget {
 }
 
 impl PathTarget {
-    /// The room that the path names.
-    fn room_name(&self) -> Option<Cow<'_, str>> {
+    /// The business that the path names, by one spelling: dialect `django` takes `01` for `1`, and digits of all scripts.
+    fn business(&self) -> Option<String> {
         match self {
-            Self::Route(matched) => matched.room.as_ref().map(|room| room.as_str().into()),
+            Self::Route(_) => self.business_id().map(str::to_owned),
             Self::Django(target) => {
-                let (business_id, session_id) = (&target.business_id, &target.session_id);
-                Some(format!("chat_{business_id}_{session_id}").into())
+                let number = target.business_number().map(|number| number.to_string());
+                number.or_else(|| Some(target.business_id.clone()))
             }
         }
     }
@@ -120,6 +119,8 @@ impl Candidate<'_> {
             head: self.head,
             target: self.target,
             client: self.visitor.client,
+            is_https: self.visitor.is_https,
+            host: self.visitor.host.as_deref(),
             business_id: self.path_target.business_id(),
             session_id: self.path_target.session_id(),
         }
@@ -410,16 +411,17 @@ impl HandshakeService {
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
         let address = peer_of(candidate.visitor.client);
         let permit = self.entrance.admission.enter(address)?;
-        let holds = self.entrance.quotas.enter(&QuotaHolder {
-            room: candidate.path_target.room_name().as_deref(),
-            user: known.as_ref().and_then(|known| known.user.as_deref()),
-            business_id: candidate.path_target.business_id(),
-            address,
-        })?;
+        let business = candidate.path_target.business();
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),
         };
+        let holds = self.entrance.quotas.enter(&QuotaHolder {
+            room: room.as_ref().map(RoomName::as_str),
+            user: known.as_ref().and_then(|known| known.user.as_deref()),
+            business_id: business.as_deref(),
+            address,
+        })?;
         let role = match known {
             Some(identity) => role.taken_by(identity),
             None => role,

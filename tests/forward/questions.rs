@@ -258,7 +258,11 @@ fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
     for (session, status) in [("down", 101), ("out", 403), ("page", 503)] {
         assert_eq!(status_with(&gateway, session, &[]), status, "{session}");
     }
+    // Nobody said so: once the site is back, what it says counts.
+    site.answer("down", bare("403 No", ""));
+    assert_eq!(status_with(&gateway, "down", &[]), 403);
     let refusing = node(&site, &[]);
+    site.answer("down", bare("503 No", ""));
     let refusal = refusing.try_connect(&format!("{PATH}down/"));
     let refusal = refusal.expect_err("nobody comes in");
     assert_eq!(refusal.status, 503);

@@ -205,13 +205,18 @@ impl Forward {
             Ok(question) => question,
             Err(no_question) => return refused_unasked(no_question),
         };
-        let judged = match self.ask(&question).await {
+        let answer = self.ask(&question).await;
+        // Whoever is let in as nobody could be asked is asked about the next time.
+        let is_answer = !matches!(answer, SiteAnswer::Unavailable(_));
+        let judged = match answer {
             SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, credentials))),
             SiteAnswer::Out(refused) => Judged::Out(refused.refusal()),
             SiteAnswer::Unreadable(cause) => Judged::Out(unavailable(cause)),
             SiteAnswer::Unavailable(cause) => self.without_answer(credentials, cause),
         };
-        self.remember(key, &judged);
+        if is_answer {
+            self.remember(key, &judged);
+        }
         if let (Some(watch), Judged::In(identity)) = (&self.watch, &judged) {
             let identity = Arc::downgrade(identity);
             let watched = OpenQuestion { identity, question };

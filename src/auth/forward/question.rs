@@ -172,13 +172,17 @@ impl QuestionForm {
         }
         let address = credentials.client.to_string();
         let target = credentials.target.as_bytes();
-        let host = once(credentials, "host")?;
+        let proto = if credentials.is_https {
+            "https"
+        } else {
+            "http"
+        };
         // As who uses nginx's auth_request, or Traefik's forwardAuth, has them.
         let said = [
             ("x-forwarded-for", Some(address.as_bytes())),
-            ("x-forwarded-host", host),
+            ("x-forwarded-host", credentials.host.map(str::as_bytes)),
             ("x-forwarded-method", Some(&b"GET"[..])),
-            ("x-forwarded-proto", Some(&b"http"[..])),
+            ("x-forwarded-proto", Some(proto.as_bytes())),
             ("x-forwarded-uri", Some(target)),
             ("x-original-method", Some(&b"GET"[..])),
             ("x-original-uri", Some(target)),

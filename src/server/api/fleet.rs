@@ -154,10 +154,10 @@ fn answer(command: &ApiCommand, here: NodeTally, others: &Replied) -> Value {
     let (mut sum, mut answered) = (here, 1);
     for tally in tallies {
         answered += 1;
-        sum.rooms += tally.rooms;
-        sum.skipped += tally.skipped;
-        sum.members += tally.members;
-        sum.closed += tally.closed;
+        sum.rooms = sum.rooms.saturating_add(tally.rooms);
+        sum.skipped = sum.skipped.saturating_add(tally.skipped);
+        sum.members = sum.members.saturating_add(tally.members);
+        sum.closed = sum.closed.saturating_add(tally.closed);
         sum.listed.extend(tally.listed);
     }
     let nodes = json!({ "asked": others.asked + 1, "answered": answered });

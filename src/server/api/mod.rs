@@ -54,6 +54,9 @@ use tokio::sync::Semaphore;
 /// What the paths of the API begin with.
 const PREFIX: &str = "/api/";
 
+/// Questions to other nodes of one batch that are under way: half of what a node hears at once.
+const QUESTIONS_AT_ONCE: usize = 16;
+
 /// The API as a document, for whoever makes clients of such.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -254,6 +257,8 @@ impl Api {
             return Err(invalid(FIELD, format!("1 to {most} commands (api.batch)")));
         }
         let mut begun = Vec::with_capacity(commands.len());
+        // Other nodes answer so many questions at once, and do not hear more.
+        let turns = Arc::new(Semaphore::new(QUESTIONS_AT_ONCE));
         for (at, command) in commands.into_iter().enumerate() {
             let within = |problem: ApiProblem| problem.within(&format!("{FIELD}.{at}"));
             let command = Fields::of(command, "")
@@ -262,7 +267,13 @@ impl Api {
                     ApiCommand::read_named(fields, &BATCH, self.text_bytes_max).map_err(within)
                 });
             begun.push(match command {
-                Ok(command) => self.fleet.begin(command).await.map(tokio::spawn),
+                Ok(command) => self.fleet.begin(command).await.map(|answer| {
+                    let turns = Arc::clone(&turns);
+                    tokio::spawn(async move {
+                        let _turn = turns.acquire_owned().await;
+                        answer.await
+                    })
+                }),
                 Err(problem) => Err(problem),
             });
         }

@@ -152,6 +152,8 @@ fn bytes_that_are_no_text_are_no_token() {
         head: &head,
         target: "/",
         client: std::net::Ipv4Addr::LOCALHOST.into(),
+        is_https: false,
+        host: None,
         business_id: None,
         session_id: None,
     };

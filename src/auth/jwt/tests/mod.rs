@@ -94,6 +94,8 @@ fn ask(jwt: &Jwt, target: &str, fields: &[(&str, &str)]) -> [Judgement; 2] {
         head: &head,
         target,
         client: std::net::Ipv4Addr::LOCALHOST.into(),
+        is_https: false,
+        host: None,
         business_id: Some("1"),
         session_id: Some("abc"),
     };
