@@ -21,3 +21,19 @@ pub struct Credentials<'a> {
     /// The session that the path names.
     pub session_id: Option<&'a str>,
 }
+
+#[cfg(test)]
+impl<'a> Credentials<'a> {
+    /// Of somebody on this machine who wants into session `abc` of business 1.
+    pub(super) fn into_abc(head: &'a RequestHead<'a>, target: &'a str) -> Self {
+        Self {
+            head,
+            target,
+            client: std::net::Ipv4Addr::LOCALHOST.into(),
+            is_https: false,
+            host: None,
+            business_id: Some("1"),
+            session_id: Some("abc"),
+        }
+    }
+}

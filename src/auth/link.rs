@@ -324,15 +324,7 @@ mod tests {
             fields: Vec::new(),
         };
         let cause = |target: &str| {
-            let credentials = Credentials {
-                head: &head,
-                target,
-                client: std::net::Ipv4Addr::LOCALHOST.into(),
-                is_https: false,
-                host: None,
-                business_id: Some("1"),
-                session_id: Some("abc"),
-            };
+            let credentials = Credentials::into_abc(&head, target);
             match link.at_once(&credentials) {
                 Judgement::Absent => "(absent)",
                 Judgement::Refused(refusal) => refusal.cause,

@@ -1,7 +1,6 @@
 use super::*;
 use crate::broker::{RoomPattern, RoomScope};
 use crate::transport::handshake::RequestHead;
-use std::net::Ipv4Addr;
 
 /// Says the same of everybody.
 #[derive(Debug)]
@@ -48,15 +47,7 @@ fn ask(modes: Vec<(Judgement, Judgement)>, admits_anybody: bool) -> [String; 2] 
         is_http_11: true,
         fields: Vec::new(),
     };
-    let credentials = Credentials {
-        head: &head,
-        target: "/ws/chat/1/abc/",
-        client: Ipv4Addr::LOCALHOST.into(),
-        is_https: false,
-        host: None,
-        business_id: Some("1"),
-        session_id: Some("abc"),
-    };
+    let credentials = Credentials::into_abc(&head, "/ws/chat/1/abc/");
     let say = |known: Known| match known {
         Some(identity) => identity.user.as_deref().unwrap_or("?").to_owned(),
         None => "anybody".to_owned(),

@@ -98,9 +98,7 @@ impl PathTarget {
             Self::Django(target) => Some(&target.session_id),
         }
     }
-}
 
-impl PathTarget {
     /// The business that the path names, by one spelling: dialect `django` takes `01` for `1`, and digits of all scripts.
     fn business(&self) -> Option<String> {
         match self {

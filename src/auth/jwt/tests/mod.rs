@@ -90,15 +90,7 @@ fn ask(jwt: &Jwt, target: &str, fields: &[(&str, &str)]) -> [Judgement; 2] {
             .map(|(name, value)| (*name, value.as_bytes()))
             .collect(),
     };
-    let credentials = Credentials {
-        head: &head,
-        target,
-        client: std::net::Ipv4Addr::LOCALHOST.into(),
-        is_https: false,
-        host: None,
-        business_id: Some("1"),
-        session_id: Some("abc"),
-    };
+    let credentials = Credentials::into_abc(&head, target);
     let at_once = jwt.at_once(&credentials);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
