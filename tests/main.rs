@@ -70,4 +70,6 @@ mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
 #[cfg(test)]
+mod tls; // the same, encrypted
+#[cfg(test)]
 mod transcript; // the recorded Python consumer, byte for byte

@@ -15,6 +15,7 @@ use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{AssistantKind, AuthMode, BridgeMode, Config};
 use crate::http::REQUEST_BYTES;
 use crate::telemetry;
+use crate::tls;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
 use std::fmt;
@@ -102,8 +103,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
     ];
+    let [shaking, established] = tls_sessions(config, workers, connections);
+    addends.extend(shaking);
     #[rustfmt::skip]
-    let each_connection = [
+    let mut each_connection = vec![
         addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
         addend("partial messages", connections, message_bytes.saturating_add(PARTIAL_BYTES)),
         addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
@@ -112,19 +115,14 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("kernel: send buffers", connections, send_bytes),
         addend("kernel: receive buffers", connections, receive_bytes),
     ];
-    let per_connection = each_connection
-        .iter()
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    each_connection.extend(established);
+    let per_connection = saturating_sum(&each_connection, |addend| addend.each);
     addends.extend(who_comes(config));
-    addends.extend(bridge(config));
-    addends.extend(each_connection);
-    let total = addends
-        .iter()
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
+    addends.extend(bridge(config).into_iter().chain(each_connection));
     MemoryBudget {
-        addends,
         per_connection,
-        total,
+        total: saturating_sum(&addends, Addend::bytes),
+        addends,
         redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
             // The newest is kept whatever its size, and counts as the appending function weighs it.
             let newest =
@@ -149,6 +147,10 @@ fn who_comes(config: &Config) -> Vec<Addend> {
         addend("tokens that were verified", tokens, jwt::SEEN_BYTES),
     ];
     addends
+}
+
+fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {
+    addends.iter().map(of).fold(0, u64::saturating_add)
 }
 
 impl MemoryBudget {
@@ -180,6 +182,29 @@ fn worst_route(config: &Config) -> (usize, usize) {
             message_bytes.max(route.limits.message_bytes),
         )
     })
+}
+
+/// TLS, if the public listener speaks it: what is there beside connections, and what each connection adds.
+fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Addend>; 2] {
+    if !config.tls.is_on() {
+        return [Vec::new(), Vec::new()];
+    }
+    let limits = &config.limits;
+    let threads = workers.saturating_add(config.server.control_threads);
+    let kept_alive_bytes = tls::SESSION_BYTES + tls::HELD_BYTES;
+    #[rustfmt::skip]
+    let sessions = [
+        vec![
+            addend("TLS: buffers of threads", threads, tls::SCRATCH_BYTES),
+            addend("TLS: handshakes", limits.handshakes, tls::HANDSHAKE_BYTES),
+            addend("TLS: page connections kept alive", limits.kept_alive, kept_alive_bytes),
+        ],
+        vec![
+            addend("TLS: keys", connections, tls::SESSION_BYTES),
+            addend("TLS: records read or written in part", connections, tls::HELD_BYTES),
+        ],
+    ];
+    sessions
 }
 
 /// The ways to other nodes and to a Django site.

@@ -16,6 +16,7 @@ use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, EXIT_CONFIG, Flags};
 use supportal::config::load::Loader;
+use supportal::internal::tls::TlsServer;
 use supportal::internal::{admin, bridge, channels};
 
 /// The real-time server for customer-support chat.
@@ -130,6 +131,10 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
+    let certificates = match TlsServer::check(&loaded.config.tls) {
+        Ok(warnings) => warnings,
+        Err(fault) => return usage(&fault.to_string()),
+    };
     let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
@@ -143,6 +148,9 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     let mut text = "the configuration is good\n\n".to_owned();
     for line in banner(&loaded, &facts, memory) {
         text.push_str(&format!("{line}\n"));
+    }
+    for warning in certificates {
+        text.push_str(&format!("warning: {warning}\n"));
     }
     text.push_str("\nlimits\n");
     text.push_str(&document::render_limits(&loaded));

@@ -5,13 +5,16 @@
 
 use super::problem::Findings;
 use super::sections::Config;
-use super::{admin, assistant, auth, channels, chat, log, origin, own_settings, route, server};
+use super::{
+    admin, assistant, auth, channels, chat, log, origin, own_settings, route, server, tls,
+};
 
 /// Checks a whole configuration.
 #[must_use]
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
+    tls::check(&config.tls, &mut found);
     route::check(&config.routes, config.chat.dialect, &mut found);
     origin::check(&config.origin, &mut found);
     auth::check(config, &mut found);

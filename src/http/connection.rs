@@ -16,8 +16,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep_until;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
@@ -147,7 +146,7 @@ where
 
 /// Ends a connection whose peer has been answered: reads what it still sends, for a moment. With `is_too_long` the
 /// answer is 414, which hyper does not give where a line has no end.
-pub async fn linger(mut stream: TcpStream, is_too_long: bool) {
+pub async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, is_too_long: bool) {
     let drained = async {
         if is_too_long {
             stream.write_all(TOO_LONG).await?;

@@ -1,7 +1,7 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
 use super::reload::ReadSettings;
-use super::{Error, Node};
+use super::{Error, Node, NodePlan};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -233,7 +233,16 @@ impl Builder {
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
         let (of_routes, read) = (of_routes.into(), self.read);
-        Node::compose(config, of_routes, metrics, assistant, routes, node, read).await
+        Node::compose(NodePlan {
+            config,
+            of_routes,
+            metrics,
+            assistant,
+            own: routes,
+            tasks: node,
+            read,
+        })
+        .await
     }
 }
 

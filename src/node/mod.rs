@@ -5,6 +5,7 @@
 
 mod builder;
 mod calls;
+mod certificates;
 mod ending;
 mod reload;
 mod serve;
@@ -27,8 +28,9 @@ use crate::config::{Config, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Visitors};
-use crate::worker::{self, Listener, Supplies, WorkerHandle, WorkerSlot, Workers};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Visitors, WayIn};
+use crate::tls::{CertificateFault, TlsServer};
+use crate::worker::{self, Supplies, WorkerHandle, WorkerHandles, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +48,9 @@ pub enum Error {
     /// The public side cannot be opened.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// A file of a certificate or its key is not what its setting says.
+    #[error(transparent)]
+    Certificates(#[from] CertificateFault),
     /// The operator's listener cannot be opened.
     #[error(transparent)]
     Admin(#[from] admin::Error),
@@ -77,7 +82,7 @@ pub enum Error {
 pub struct Node {
     address: SocketAddr,
     /// The public way in, until a worker listens.
-    door: Listener,
+    way_in: WayIn,
     visitors: Visitors,
     admin: AdminListener,
     parts: NodeParts,
@@ -85,6 +90,20 @@ pub struct Node {
     reloader: Option<Arc<Reloader>>,
     /// Dropped at the end, and the tasks of the program's own with it.
     tasks: Sender<()>,
+}
+
+/// What a node is to be.
+struct NodePlan {
+    config: Arc<Config>,
+    /// The settings of routes that have some of their own.
+    of_routes: Arc<[Config]>,
+    metrics: Arc<Metrics>,
+    assistant: Dispatcher,
+    /// Routes of the program's own.
+    own: Vec<OwnRoute>,
+    tasks: Sender<()>,
+    /// Reads the settings again.
+    read: Option<ReadSettings>,
 }
 
 /// What has to be ended.
@@ -109,17 +128,33 @@ struct NodeParts {
 }
 
 impl Node {
-    /// Binds both listeners and starts the workers and the bridge, with this assistant and these routes of the program's
-    /// own; `of_routes` holds on the routes that have settings of their own.
-    async fn compose(
-        config: Arc<Config>,
-        of_routes: Arc<[Config]>,
-        metrics: Arc<Metrics>,
-        assistant: Dispatcher,
-        mut own: Vec<OwnRoute>,
-        tasks: Sender<()>,
-        read: Option<ReadSettings>,
+    /// Binds both listeners and starts the workers and the bridge.
+    async fn compose(plan: NodePlan) -> Result<Self, Error> {
+        if !plan.config.tls.is_on() {
+            return Box::pin(Self::compose_over(WorkerSlot::over_tcp, None, plan)).await;
+        }
+        let server = Arc::new(TlsServer::new(&plan.config.tls, &plan.metrics)?);
+        tokio::spawn(certificates::watch(Arc::downgrade(&server)));
+        let tls = Arc::clone(&server);
+        let slot = move |clock| WorkerSlot::over_tls(clock, Arc::clone(&tls));
+        Box::pin(Self::compose_over(slot, Some(server), plan)).await
+    }
+
+    /// [`Node::compose`], with workers in slots of this port.
+    async fn compose_over<P: PublicPort>(
+        slot: impl Fn(Clock) -> io::Result<WorkerSlot<P>>,
+        tls: Option<Arc<TlsServer>>,
+        plan: NodePlan,
     ) -> Result<Self, Error> {
+        let NodePlan {
+            config,
+            of_routes,
+            metrics,
+            assistant,
+            mut own,
+            tasks,
+            read,
+        } = plan;
         let (workers, timeout) = (config.server.workers, config.consumers.timeout);
         let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
         let has_own = !own.is_empty();
@@ -137,9 +172,10 @@ impl Node {
         let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
         let handshakes = Arc::new(handshakes);
         let settings = Arc::clone(&of_routes);
-        let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        let (parts, handles) =
+            NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let taken_by = parts.take_settings(rules, [&admission, &handshakes], &quotas);
+        let taken_by = parts.take_settings(rules, [&admission, &handshakes], &quotas, tls);
         let reloader = read.map(|read| {
             let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
             Arc::new(reloader)
@@ -160,11 +196,11 @@ impl Node {
             rules: current_rules,
             closing: parts.closing.subscribe(),
         };
-        let (door, visitors) = server::open(entrance, listener);
+        let (way_in, visitors) = server::open(entrance, handles, listener);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
         Ok(Self {
             address,
-            door,
+            way_in,
             visitors,
             admin,
             parts,
@@ -211,7 +247,7 @@ impl Node {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let parts = self.parts;
-        parts.workers.listen(self.door)?;
+        self.way_in.open()?;
         let admin = tokio::spawn(self.admin.run());
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
@@ -240,18 +276,19 @@ async fn worker_ended(workers: &Workers) {
 
 impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
-    fn start(
+    fn start<P: PublicPort>(
+        slot: impl Fn(Clock) -> io::Result<WorkerSlot<P>>,
         config: Arc<Config>,
         of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, WorkerHandles<P>), Error> {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| WorkerSlot::over_tcp(clock))
+            .map(|_| slot(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(
@@ -278,10 +315,11 @@ impl NodeParts {
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
+        let handles = WorkerHandles::of(&slots, Arc::clone(&supplies.on_close));
         let attendance = Arc::new(Attendance::default());
         let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
-        Ok(Self {
+        let parts = Self {
             config,
             clock,
             metrics,
@@ -294,7 +332,8 @@ impl NodeParts {
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
-        })
+        };
+        Ok((parts, handles))
     }
 
     /// Has connections whose identity has ended closed, until the node closes.
@@ -315,8 +354,10 @@ impl NodeParts {
         rules: Sender<Arc<EntryRules>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
         quotas: &Arc<Quotas>,
+        tls: Option<Arc<TlsServer>>,
     ) -> TakenBy {
         TakenBy {
+            tls,
             rules,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
@@ -351,7 +392,7 @@ impl NodeParts {
 }
 
 /// Ends the sleep of a worker that has mail.
-fn wake(link: &Arc<WorkerHandle>) -> Wake {
+fn wake<P: PublicPort>(link: &Arc<WorkerHandle<P>>) -> Wake {
     let link = Arc::clone(link);
     Box::new(move || link.wake())
 }

@@ -7,10 +7,12 @@
 use super::admission::{Admission, Permit, peer_of};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Upgrade};
+use super::visit::{PublicPort, VisitSocket};
 use crate::config::Config;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::{Gauge, count};
-use crate::worker::{Accepted, Gate, Handoff};
+use crate::worker::port::Port;
+use crate::worker::{Accepted, Gate, Handoff, WorkerHandles};
 use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -18,12 +20,11 @@ use mio::net::TcpListener;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::convert::Infallible;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -58,10 +59,11 @@ pub(super) fn listen(config: &Config) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Lets clients in.
-#[derive(Clone, Debug)]
-pub(super) struct Acceptor {
+/// Lets clients in, over sockets of this port.
+#[derive(Debug)]
+pub(super) struct Acceptor<P: Port> {
     service: Arc<HandshakeService>,
+    workers: Arc<WorkerHandles<P>>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
     kept_alive: Arc<Semaphore>,
@@ -70,6 +72,22 @@ pub(super) struct Acceptor {
     runtime: Handle,
     /// Held, so that the node's end waits for those who are served here.
     _visit: mpsc::Sender<Infallible>,
+}
+
+impl<P: Port> Clone for Acceptor<P> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            workers: Arc::clone(&self.workers),
+            http: self.http.clone(),
+            handshakes: Arc::clone(&self.handshakes),
+            kept_alive: Arc::clone(&self.kept_alive),
+            timeouts: self.timeouts,
+            uri_bytes: self.uri_bytes,
+            runtime: self.runtime.clone(),
+            _visit: self._visit.clone(),
+        }
+    }
 }
 
 /// What a connection is counted as while hyper serves it.
@@ -94,9 +112,13 @@ impl Drop for Counted {
     }
 }
 
-impl Acceptor {
+impl<P: PublicPort> Acceptor<P> {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        service: Arc<HandshakeService>,
+        workers: WorkerHandles<P>,
+        visit: mpsc::Sender<Infallible>,
+    ) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
         Self {
@@ -107,14 +129,20 @@ impl Acceptor {
             uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
             service,
+            workers: Arc::new(workers),
             _visit: visit,
         }
+    }
+
+    /// Where connections go.
+    pub(super) fn workers(&self) -> Arc<WorkerHandles<P>> {
+        Arc::clone(&self.workers)
     }
 
     /// Serves a connection with hyper: `read` is what it has said already, `left` its time for the rest of a head.
     async fn serve(
         &self,
-        socket: mio::net::TcpStream,
+        socket: P::Socket,
         read: Bytes,
         peer: SocketAddr,
         permit: Permit,
@@ -124,11 +152,11 @@ impl Acceptor {
             _permit: permit,
             _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
         });
-        let watched = TcpStream::from_std(socket.into());
+        let watched = socket.into_stream();
         let stream = async {
             let stream = watched?;
             // hyper does not wait to write what is wrong with a head, and the head may be here already.
-            stream.writable().await?;
+            P::Socket::tcp(&stream).writable().await?;
             io::Result::Ok(stream)
         };
         let stream = match stream.await {
@@ -162,11 +190,8 @@ impl Acceptor {
         match (upgrade, served.end) {
             (Some(upgrade), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                match stream.into_std() {
-                    Ok(socket) => {
-                        let socket = mio::net::TcpStream::from_std(socket);
-                        self.hand_over(socket, answer, served.read, upgrade);
-                    }
+                match P::Socket::from_stream(stream) {
+                    Ok(socket) => self.hand_over(socket, answer, served.read, upgrade),
                     Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
                 }
             }
@@ -212,13 +237,7 @@ impl Acceptor {
         tracing::debug!(reason, "request refused");
     }
 
-    fn hand_over(
-        &self,
-        socket: mio::net::TcpStream,
-        answer: Vec<u8>,
-        leftover: Bytes,
-        upgrade: Upgrade,
-    ) {
+    fn hand_over(&self, socket: P::Socket, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
         let Upgrade { role, room, permit } = upgrade;
         Gate::hand_over(
             self,
@@ -235,8 +254,8 @@ impl Acceptor {
     }
 }
 
-impl Gate for Acceptor {
-    fn admit(&self, socket: mio::net::TcpStream, peer: SocketAddr) -> Option<mio::net::TcpStream> {
+impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
+    fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<P::Socket> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(peer_of(peer)) else {
@@ -259,24 +278,27 @@ impl Gate for Acceptor {
         self.handshakes.leave(peer_of(peer));
     }
 
-    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: SocketAddr, left: Duration) {
+    fn serve(&self, socket: P::Socket, read: Bytes, peer: SocketAddr, left: Duration) {
         let acceptor = self.clone();
         let permit = self.handshakes.take_back(peer_of(peer));
         self.runtime
             .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
     }
 
-    fn hand_over(&self, handoff: Handoff) {
+    fn hand_over(&self, handoff: Handoff<P::Socket>) {
         // The connection's worker has ended, in a drain or by a fault: the client comes back, to another node.
-        if let Some(socket) = self.service.entrance.workers.hand_over(handoff) {
+        if let Some(socket) = self.workers.hand_over(handoff) {
             refuse(socket);
         }
     }
 }
 
 /// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
-/// anyway.
-fn refuse(mut socket: mio::net::TcpStream) {
+/// anyway. One whose TLS handshake is not over is not told: that would cost what the limit is there to save.
+fn refuse(mut socket: impl VisitSocket) {
+    if !socket.is_established() {
+        return;
+    }
     // What has come already, so that the close does not reset the connection before its answer.
     let mut scratch = [0; 4096];
     drop(socket.read(&mut scratch));

@@ -14,15 +14,19 @@ pub mod page;
 mod refusal;
 pub mod route;
 mod service;
+mod tls_stream;
+mod visit;
 
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
+pub use visit::PublicPort;
 
 use crate::config::Config;
-use crate::worker::Listener;
+use crate::worker::{Listener, NobodyListens, WorkerHandles};
 use accept::Acceptor;
 use mio::net::TcpListener;
 use service::HandshakeService;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,12 +65,38 @@ pub fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Error> {
 /// sender, and so does everybody who is served there.
 pub type Visitors = mpsc::Receiver<Infallible>;
 
-/// The way in by this listener, for the worker that is to listen, and how to wait for those the control plane
-/// serves. Must be called on the control plane's runtime.
-pub fn open(entrance: Entrance, listener: TcpListener) -> (Listener, Visitors) {
+/// The way in, until a worker listens there.
+pub struct WayIn(Box<dyn FnOnce() -> Result<(), NobodyListens> + Send>);
+
+impl fmt::Debug for WayIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WayIn").finish_non_exhaustive()
+    }
+}
+
+impl WayIn {
+    /// Has a worker accept connections until the drain.
+    ///
+    /// # Errors
+    /// When that worker has ended.
+    pub fn open(self) -> Result<(), NobodyListens> {
+        (self.0)()
+    }
+}
+
+/// The way in by this listener, to these workers, and how to wait for those the control plane serves. Must be called
+/// on the control plane's runtime.
+pub fn open<P: PublicPort>(
+    entrance: Entrance,
+    workers: WorkerHandles<P>,
+    listener: TcpListener,
+) -> (WayIn, Visitors) {
     let handshake_timeout = entrance.config.server.handshake_timeout;
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
-    (Listener::new(listener, gate, handshake_timeout), visitors)
+    let acceptor = Acceptor::new(Arc::new(service), workers, visit);
+    let workers = acceptor.workers();
+    let listener = Listener::<P>::new(listener, Arc::new(acceptor), handshake_timeout);
+    let open = move || workers.listen(listener);
+    (WayIn(Box::new(open)), visitors)
 }

@@ -3,11 +3,12 @@
 use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
-use super::port::{Port, TcpPort, Waker as _};
+use super::port::{Port, TcpPort, TlsPort, Waker as _};
 use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
+use crate::tls::TlsServer;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -103,6 +104,34 @@ impl<P: Port> WorkerHandle<P> {
     }
 }
 
+/// What any worker can be told, whatever its port.
+pub(super) trait AnyWorker: fmt::Debug + Send + Sync {
+    /// [`Instruction::Drain`].
+    fn drain(&self, reason: CloseReason, deadline: Millis);
+
+    /// [`Instruction::Settings`].
+    fn take_settings(&self, settings: Arc<LiveSettings>);
+
+    /// [`Instruction::Audit`]; `reply` is dropped if the worker has ended.
+    fn audit(&self, room: Option<RoomName>, reply: Box<dyn FnOnce(Report) + Send>);
+}
+
+impl<P: Port> AnyWorker for WorkerHandle<P> {
+    fn drain(&self, reason: CloseReason, deadline: Millis) {
+        // A worker that has ended has nobody left to close.
+        drop(self.send(Instruction::Drain { reason, deadline }));
+    }
+
+    fn take_settings(&self, settings: Arc<LiveSettings>) {
+        // A worker that has ended has nobody left to serve.
+        drop(self.send(Instruction::Settings(settings)));
+    }
+
+    fn audit(&self, room: Option<RoomName>, reply: Box<dyn FnOnce(Report) + Send>) {
+        drop(self.send(Instruction::Audit(room, reply)));
+    }
+}
+
 /// A worker before its thread runs: its poll exists, so others can be given its [`WorkerHandle`].
 #[derive(Debug)]
 pub struct WorkerSlot<P: Port = TcpPort> {
@@ -118,6 +147,17 @@ impl WorkerSlot {
     /// When the kernel gives no descriptor.
     pub fn over_tcp(clock: Clock) -> io::Result<Self> {
         let (port, waker) = TcpPort::new(clock)?;
+        Ok(Self::new(port, waker))
+    }
+}
+
+impl WorkerSlot<TlsPort> {
+    /// A worker over TLS.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn over_tls(clock: Clock, server: Arc<TlsServer>) -> io::Result<Self> {
+        let (port, waker) = TlsPort::new(clock, server)?;
         Ok(Self::new(port, waker))
     }
 }

@@ -4,7 +4,7 @@ use super::client::{Client, Ended, ReadSide, Stage, WriteSide};
 use super::connection::Connection;
 use super::drain::Drain;
 use super::handoff::Handoff;
-use super::port::Port;
+use super::port::{Port, Socket as _};
 use super::turn::Worker;
 use crate::broker::Consumers;
 use crate::clock::Millis;
@@ -23,7 +23,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             (self.on_close)(handoff.counted);
             return;
         }
+        let holds_unread = handoff.socket.holds_unread();
         self.begin(key, handoff, Millis::NEVER);
+        if holds_unread {
+            self.connections.agenda.read_again(key);
+        }
     }
 
     /// Begins a connection whose socket is watched under this reserved key; `armed` is when its timer fires, if
