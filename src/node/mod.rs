@@ -26,7 +26,7 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, problem};
+use crate::config::{Config, LimitSettings, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
@@ -178,19 +178,13 @@ impl Node {
         let address = listening.address;
         let admin = admin::listen(&config).await?;
         let api_listener = server::listen_api(&config).await?;
-        let limits = &config.limits;
-        let admission = Arc::new(Admission::new(
-            limits.connections,
-            limits.connections_per_ip,
-        ));
-        let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
-        let handshakes = Arc::new(handshakes);
+        let [admission, handshakes] = admissions(&config.limits);
         let settings = Arc::clone(&of_routes);
         let (parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let admissions = [&admission, &handshakes];
-        let taken_by = parts.take_settings(rules, site.clone(), admissions, &quotas, tls);
+        let both = [&admission, &handshakes];
+        let taken_by = parts.take_settings(rules, site.clone(), both, &quotas, tls);
         let reloader = |read| Reloader::new(read, &parts.config, &settings, taken_by);
         let reloader = read.map(reloader).map(Arc::new);
         if has_own {
@@ -312,6 +306,15 @@ impl Node {
             Err(Error::WorkerEnded)
         }
     }
+}
+
+/// Of connections, and of handshakes.
+fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
+    [
+        Admission::new(limits.connections, limits.connections_per_ip),
+        Admission::new(limits.handshakes, limits.handshakes_per_ip),
+    ]
+    .map(Arc::new)
 }
 
 /// Done when a worker thread is no more.

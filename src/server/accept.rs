@@ -252,10 +252,7 @@ impl<P: PublicPort> Acceptor<P> {
             }
             (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                match P::Socket::from_stream(stream) {
-                    Ok(socket) => self.hand_over(socket, answer, served.read, upgrade),
-                    Err(error) => tracing::warn!(%error, "a socket cannot be handed over"),
-                }
+                self.hand_over(stream, answer, served.read, upgrade);
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, ServiceEnd::Overdue(_)) => {}
@@ -345,7 +342,11 @@ impl<P: PublicPort> Acceptor<P> {
         self.count_refusal(reason);
     }
 
-    fn hand_over(&self, socket: P::Socket, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+    fn hand_over(&self, stream: StreamOf<P>, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+        let socket = match P::Socket::from_stream(stream) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::warn!(%error, "a socket cannot be handed over"),
+        };
         let Upgrade { role, room, permit } = upgrade;
         Gate::hand_over(
             self,
