@@ -79,6 +79,8 @@ mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
 #[cfg(test)]
+mod tls; // the same, encrypted
+#[cfg(test)]
 mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]
 mod upstream; // the site behind the node
