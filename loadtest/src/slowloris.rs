@@ -70,11 +70,9 @@ pub(crate) fn run(
         }
         pause(LOOK);
     }
-    let open = sockets
-        .iter()
-        .flatten()
-        .filter(|slow| slow.said > 0)
-        .count();
+    let mut open = sockets.into_iter().flatten().collect::<Vec<Slow>>();
+    open.retain_mut(|slow| slow.end().is_none());
+    let open = open.len();
     print(&format!(
         "open {open} of {count}  opened {}  bytes {}  ended {:?}",
         seen.opened, seen.bytes, seen.ended
@@ -87,6 +85,21 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+impl Slow {
+    /// What the server said, or how it ended this socket; none while it waits.
+    fn end(&mut self) -> Option<String> {
+        let mut answer = [0; 12];
+        match self.socket.read(&mut answer) {
+            Ok(0) => Some("end of stream".to_owned()),
+            Ok(read) => Some(String::from_utf8_lossy(answer.get(..read)?).into_owned()),
+            // Nothing was said, or the socket is still connecting.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == ErrorKind::NotConnected => None,
+            Err(error) => Some(error.kind().to_string()),
+        }
+    }
+}
+
 impl Seen {
     /// One more byte of this one, or another in its place.
     fn go_on(
@@ -95,17 +108,7 @@ impl Seen {
         target: &Target,
         byte: impl Fn(usize) -> u8,
     ) -> Result<(), String> {
-        let mut answer = [0; 12];
-        let end = place
-            .as_mut()
-            .and_then(|slow| match slow.socket.read(&mut answer) {
-                Ok(0) => Some("end of stream".to_owned()),
-                Ok(read) => Some(String::from_utf8_lossy(answer.get(..read)?).into_owned()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                // It is still connecting.
-                Err(error) if error.kind() == ErrorKind::NotConnected => None,
-                Err(error) => Some(error.kind().to_string()),
-            });
+        let end = place.as_mut().and_then(Slow::end);
         if let Some(why) = end {
             self.ended.count(why);
             *place = None;
