@@ -2,6 +2,7 @@
 
 use crate::cli::Options;
 use crate::server::PATH;
+use crate::tls::{self, ClientTls};
 use std::net::{SocketAddr, ToSocketAddrs};
 
 /// Connections one source address serves: below the smallest default range of local ports (28,232).
@@ -22,21 +23,28 @@ pub(crate) struct Target {
     pub(crate) lines: String,
     /// Loopback source addresses to rotate; the first one alone leaves the choice to the kernel.
     pub(crate) sources: u32,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// Resolves `--url` for so many connections, and refuses what is not on this machine.
 /// Errors: Text that says what is wrong.
 pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, String> {
     let url = &options.url;
-    let rest = url
-        .strip_prefix("ws://")
-        .ok_or_else(|| format!("--url {url}: must start with ws://"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let is_tls = match scheme {
+        "ws" => false,
+        "wss" => true,
+        _ => return Err(format!("--url {url}: must start with ws:// or wss://")),
+    };
     let (host, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
     let path = if path.len() > 1 { path } else { PATH };
-    let port = if host.contains(':') { "" } else { ":80" };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, _)) => (name, ""),
+        None => (host, if is_tls { ":443" } else { ":80" }),
+    };
     let address = format!("{host}{port}")
         .to_socket_addrs()
         .map_err(|error| format!("--url {url}: {error}"))?
@@ -48,6 +56,7 @@ pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, St
              If it is yours, say so with --i-own-this-server"
         ));
     }
+    let tls = is_tls.then(|| tls::client(options, name));
     let needed = u32::try_from(connections / PORTS_PER_SOURCE + 1).unwrap_or(1);
     let lines = options.header.iter().map(|line| format!("{line}\r\n"));
     Ok(Target {
@@ -58,5 +67,6 @@ pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, St
         run: (std::process::id() ^ options.seed as u32) as u16,
         lines: lines.collect(),
         sources: options.sources.unwrap_or(needed).clamp(1, 250),
+        tls: tls.transpose()?,
     })
 }

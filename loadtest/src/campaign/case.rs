@@ -74,6 +74,8 @@ pub(crate) struct Case {
     pub(crate) goals: Vec<Goal>,
     /// Heading of the table it shares with others; only this server is measured, and each row is compared with the first.
     pub(crate) table: Option<String>,
+    /// The servers speak TLS. Not in the file: what is in the list of these cases is.
+    pub(crate) tls: bool,
     /// Worker threads of this server; 0 is 1.
     pub(crate) workers: usize,
     /// Too long to be measured more than once, or again because of a busy moment.
@@ -92,6 +94,8 @@ pub(crate) struct Cases {
     all: Vec<Case>,
     /// Those of `compare --growth`, which share a [`Case::table`].
     growth: Vec<Case>,
+    /// Those of `compare --tls`.
+    tls: Vec<Case>,
     /// Those of `xnode --all`.
     bridge: Vec<Case>,
 }
@@ -105,6 +109,8 @@ impl Cases {
     pub(crate) fn of_compare() -> Vec<Case> {
         let mut all = Self::load();
         all.all.append(&mut all.growth);
+        let tls = all.tls.into_iter();
+        all.all.extend(tls.map(|case| Case { tls: true, ..case }));
         placed(&all.columns, all.all)
     }
 

@@ -11,7 +11,7 @@ use crate::people::People;
 use crate::plan::Plan;
 use crate::report::{Interval, Part, Report, Window};
 use crate::target::Target;
-use crate::traffic::{Notice, Traffic};
+use crate::traffic::{Beside, Notice, Traffic};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,6 +124,7 @@ impl Run {
             returns,
             lag: traffic.lag,
             slow_latency: traffic.slow_latency,
+            beside: traffic.beside,
             notes: self.notes,
         });
         Ok(report.with_across(across.transpose()?))
@@ -174,10 +175,7 @@ impl Run {
 
     /// Opens everything; how long that took.
     fn connect(&mut self) -> io::Result<u64> {
-        for (number, group) in self.plan.groups.iter().enumerate() {
-            let crowd = Crowd::open(group.clone(), number, &mut self.engine);
-            self.crowds.push(crowd);
-        }
+        self.open_groups(false);
         let number = self.plan.groups.len();
         let storm = self.plan.storm;
         self.lives = storm.map(|storm| Lives::open(storm, number, &mut self.engine));
@@ -220,6 +218,31 @@ impl Run {
         Ok(opened - start)
     }
 
+    fn open_groups(&mut self, late: bool) {
+        for (number, group) in self.plan.groups.iter().enumerate() {
+            if group.late == late {
+                let crowd = Crowd::open(group.clone(), number, &mut self.engine);
+                self.crowds.push(crowd);
+            }
+        }
+    }
+
+    /// Opens what comes late once its time has come, and notes when all of that is there.
+    fn storm(&mut self, is_due: bool) {
+        let is_opening = self.engine.opening() > 0;
+        let now = self.engine.traffic.clock.now();
+        let Some(beside) = &mut self.engine.traffic.beside else {
+            return;
+        };
+        if beside.begun.is_none() && is_due {
+            beside.begun = Some(now);
+            self.engine.patient = true;
+            self.open_groups(true);
+        } else if beside.begun.is_some() && !is_opening {
+            beside.over.get_or_insert(now);
+        }
+    }
+
     fn measure(&mut self) -> io::Result<Window> {
         if let Some(companion) = &mut self.companion {
             companion.start(self.engine.traffic.clock.now())?;
@@ -240,6 +263,7 @@ impl Run {
             histogram.reset();
         }
         self.observer.begun();
+        self.engine.traffic.beside = (self.plan.late() > 0).then(Beside::default);
         if let Some(companion) = &mut self.companion {
             companion.begun(&mut self.engine);
         }
@@ -255,6 +279,7 @@ impl Run {
             if elapsed >= duration || self.stopped() {
                 break;
             }
+            self.storm(elapsed * 2 > duration);
             self.observer.tick(elapsed)?;
             if start.nanos + elapsed >= next {
                 next += every;
