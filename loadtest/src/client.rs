@@ -202,6 +202,9 @@ impl Client {
                 let totals = &mut traffic.totals;
                 totals.tls_resumed += u64::from(is_resumed);
                 totals.tls_full += u64::from(!is_resumed);
+                if totals.tls_chosen.is_none() {
+                    totals.tls_chosen = self.stream.chosen();
+                }
             }
             self.phase = Phase::Greeting;
             if traffic.contract.open_at_once() {

@@ -86,11 +86,21 @@ impl Stream {
 
     /// Whether a client's session was resumed, once the handshake is over; none without TLS.
     pub(crate) fn is_resumed(&self) -> Option<bool> {
+        let kind = self.client_side()?.handshake_kind();
+        kind.map(|kind| kind == HandshakeKind::Resumed)
+    }
+
+    /// Version, suite and key exchange that a client's server chose.
+    pub(crate) fn chosen(&self) -> Option<String> {
+        let side = self.client_side()?;
+        let (version, suite) = (side.protocol_version()?, side.negotiated_cipher_suite()?);
+        let group = side.negotiated_key_exchange_group()?.name();
+        Some(format!("{version:?} {:?} {group:?}", suite.suite()))
+    }
+
+    fn client_side(&self) -> Option<&UnbufferedClientConnection> {
         match &self.layer {
-            Layer::Client(session) => {
-                let kind = session.side.handshake_kind();
-                kind.map(|kind| kind == HandshakeKind::Resumed)
-            }
+            Layer::Client(session) => Some(&session.side),
             Layer::Plain | Layer::Server(_) => None,
         }
     }

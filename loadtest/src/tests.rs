@@ -131,6 +131,8 @@ fn with_tls_nothing_is_lost_and_sessions_are_resumed_unless_asked_not_to() {
         let report = against_tls(&format!("{scenario} {flags}"));
         let (text, totals) = (report.text(), &report.totals);
         assert!(report.failures().is_empty(), "{text}");
+        let chosen = "TLSv1_3 TLS13_AES_128_GCM_SHA256 X25519";
+        assert!(text.contains(chosen), "{text}");
         let all = totals.tls_full + totals.tls_resumed;
         assert_eq!((totals.opened, all), (all, totals.opened), "{text}");
         assert!(

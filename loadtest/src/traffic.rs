@@ -75,6 +75,8 @@ pub(crate) struct Totals {
     pub(crate) tls_full: u64,
     /// Those of them that resumed a session.
     pub(crate) tls_resumed: u64,
+    /// Version, suite and key exchange of the first connection with TLS.
+    pub(crate) tls_chosen: Option<String>,
     /// Times a closed loop waited five seconds for its own message and began anew.
     pub(crate) stalls: u64,
     /// Sends left out because the server had stopped reading.

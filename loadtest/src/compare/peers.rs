@@ -242,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_front_of_our_server_is_left_out_where_that_is_not() {
+        assert_eq!(behind("a {port}", None).as_deref(), Some("a {port}"));
+        assert_eq!(behind("a {supportal}", None), None);
+        let line = behind("a {port} {supportal}", Some("'b'")).unwrap();
+        let (front, back) = line.split_at("a {port} 'b'".len());
+        assert_eq!(front, "a {port} 'b'");
+        assert!(back.starts_with(" --listen 127.0.0.1:{behind} "), "{line}");
+    }
+
+    #[test]
     fn a_peer_needs_only_its_name_and_command_and_an_unknown_key_is_an_error() {
         let text = "[[peer]]\nname = \"a\"\ncommand = \"a/start {port}\"\n";
         let list: List = toml::from_str(text).unwrap();

@@ -31,6 +31,8 @@ pub(super) const COMPANION_QUIET: u64 = SECOND;
 const TICK: u64 = 5 * MILLISECOND;
 /// The same with a companion, whose events come from other threads.
 const COMPANION_TICK: u64 = 2 * MILLISECOND;
+/// A measurement whose storm does not end lasts at most so many times as long.
+const STORM_MAX: u64 = 4;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -243,6 +245,12 @@ impl Run {
         }
     }
 
+    /// A storm is under way, and nobody has lost patience with it.
+    fn is_storming(&self, is_enough: bool) -> bool {
+        let beside = self.engine.traffic.beside.as_ref();
+        beside.is_some_and(|beside| beside.over.is_none()) && !is_enough
+    }
+
     fn measure(&mut self) -> io::Result<Window> {
         if let Some(companion) = &mut self.companion {
             companion.start(self.engine.traffic.clock.now())?;
@@ -276,7 +284,8 @@ impl Run {
             let elapsed = self
                 .turn(self.half(start.nanos))?
                 .saturating_sub(start.nanos);
-            if elapsed >= duration || self.stopped() {
+            let is_over = elapsed >= duration && !self.is_storming(elapsed > STORM_MAX * duration);
+            if is_over || self.stopped() {
                 break;
             }
             self.storm(elapsed * 2 > duration);
