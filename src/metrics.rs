@@ -74,7 +74,7 @@ metrics! {
     upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
     tls_handshakes: Labelled = labelled("tls_handshakes", "kind") "TLS handshakes that succeeded: `full`, or `resumed` by a session ticket";
-    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, `other`";
+    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, a trusted proxy without its `proxy` header, `other`";
     tls_certificate_expiry: Gauge = gauge_of_seconds("tls_certificate_expiry") "When the first of the certificates in use expires, as Unix time; 0 without TLS";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";
