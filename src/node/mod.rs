@@ -38,7 +38,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,8 @@ struct NodeParts {
     draining: Sender<bool>,
     /// Nobody new is taken any more.
     closing: Sender<bool>,
+    /// Who sees to it that nobody stays who may not be here any more: to the end of a drain, which takes its time.
+    watch: JoinSet<()>,
 }
 
 impl Node {
@@ -141,7 +143,7 @@ impl Node {
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
+        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
         let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
         let address = listening.address;
@@ -155,7 +157,7 @@ impl Node {
         let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
         let handshakes = Arc::new(handshakes);
         let settings = Arc::clone(&of_routes);
-        let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        let mut parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
         let taken_by = parts.take_settings(rules, site.clone(), [&admission, &handshakes], &quotas);
         let reloader = process.read.map(|read| {
@@ -166,11 +168,7 @@ impl Node {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.close_ended();
-        if let Some(site) = &site {
-            let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
-            parts.until_closing(Arc::clone(site).recheck(attendance, broker));
-        }
+        parts.watch_attendance(site.as_ref());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
@@ -354,25 +352,21 @@ impl NodeParts {
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
+            watch: JoinSet::new(),
         })
     }
 
-    /// Has connections whose identity has ended closed, until the node closes.
-    fn close_ended(&self) {
+    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
+        if let Some(site) = site {
+            let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
+            self.watch
+                .spawn(Arc::clone(site).recheck(attendance, broker));
+        }
         let clock = self.clock;
-        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
-    }
-
-    /// Has something go on, until the node closes.
-    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut closing = self.closing.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = task => {}
-            }
-        });
+        self.watch
+            .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
     /// What the HTTP API works on.
