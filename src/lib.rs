@@ -72,8 +72,9 @@
 //!
 //! 1. A worker's poll says that a socket is readable. The worker lends its one read buffer for the
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
-//! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
-//!    `limits.refusals` of them 4429.
+//! 2. [`worker::connection`] spends a token; a connection with limits in common with others (of a business, a room, an
+//!    address or the node: [`broker::quota`]) spends one of each of those too. Without one the sender gets an error, and
+//!    after `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
 //! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
@@ -107,6 +108,11 @@
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
 //! | handshakes, and connections of `http.redirect` | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
+//! | what the connections of one user, business, room, address or of the node use together | `[limits.user]` … `[limits.node]` | [`broker::quota`] |
+//! | questions to the site about who comes | `auth.forward.concurrency`, `auth.forward.timeout`; answers kept: `auth.forward.cache_entries` | [`auth`] |
+//! | tokens, and those seen before | `auth.jwt.token_bytes`, `auth.jwt.cache` | [`auth`] |
+//! | requests and WebSockets of the site behind | `http.upstream_requests`, `http.upstream_websockets`, `http.upstream_buffer_bytes`, `http.upstream_idle_timeout` | [`server`] |
+//! | requests of the API | `api.requests`, `api.body_bytes`, `api.batch`, `api.nodes_timeout`; ids remembered: `api.idempotency_capacity` | [`server`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
 //! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |

@@ -10,6 +10,8 @@ mod api; // the HTTP API of the site's own programs
 #[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
+mod asgi; // the guide's variants of asgi.py, beside our settings for them
+#[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
