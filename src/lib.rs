@@ -235,7 +235,7 @@ pub mod internal {
     pub mod auth {
         pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
         pub use crate::auth::link::sign_link;
-        pub use crate::auth::{Authenticator, Credentials, Modes, check};
+        pub use crate::auth::{Authenticator, Credentials, Learnt, Modes, check};
     }
     pub mod bridge {
         pub use crate::bridge::Bridge;

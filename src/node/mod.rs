@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +135,8 @@ struct NodeParts {
     draining: Sender<bool>,
     /// Nobody new is taken any more.
     closing: Sender<bool>,
+    /// Who sees to it that nobody stays who may not be here any more: to the end of a drain, which takes its time.
+    watch: JoinSet<()>,
 }
 
 impl Node {
@@ -172,7 +174,7 @@ impl Node {
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
+        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
         let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
@@ -180,7 +182,7 @@ impl Node {
         let api_listener = server::listen_api(&config).await?;
         let [admission, handshakes] = admissions(&config.limits);
         let settings = Arc::clone(&of_routes);
-        let (parts, handles) =
+        let (mut parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
         let both = [&admission, &handshakes];
@@ -191,7 +193,7 @@ impl Node {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.close_ended(site.as_ref());
+        parts.watch_attendance(site.as_ref());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
@@ -386,30 +388,22 @@ impl NodeParts {
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
+            watch: JoinSet::new(),
         };
         Ok((parts, handles))
     }
 
-    /// Has connections closed whose identity has ended, or which the site says no to when asked again, until the node closes.
-    fn close_ended(&self, site: Option<&Arc<Forward>>) {
+    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-        let clock = self.clock;
-        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
         if let Some(site) = site {
-            let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-            self.until_closing(Arc::clone(site).recheck(attendance, broker));
+            let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
+            self.watch
+                .spawn(Arc::clone(site).recheck(attendance, broker));
         }
-    }
-
-    /// Has something go on, until the node closes.
-    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut closing = self.closing.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = task => {}
-            }
-        });
+        let clock = self.clock;
+        self.watch
+            .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
     /// What the HTTP API works on.

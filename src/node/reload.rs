@@ -107,7 +107,8 @@ impl Reloader {
         let read = MachineFacts::gather().resolve(&(self.read)()?);
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref())
+        let before = Arc::clone(&self.taken_by.rules.borrow());
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
             .map_err(|what| Error::of_key("", what))?;
         let of_routes = config
             .of_routes()
