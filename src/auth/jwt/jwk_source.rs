@@ -27,12 +27,12 @@ pub(super) struct JwkSource {
     fetch: Fetch,
     refresh: Duration,
     interval: Duration,
-    address: Arc<AddressHealth>,
+    state: Arc<SetState>,
 }
 
 /// What is known of an address, whatever settings it is asked with.
 #[derive(Debug, Default)]
-struct AddressHealth {
+struct SetState {
     fetched: RwLock<FetchedKeys>,
     /// When the address was asked last. Whoever wants a fetch waits for the one under way.
     asked: Arc<tokio::sync::Mutex<Option<Instant>>>,
@@ -71,23 +71,23 @@ impl JwkSource {
             fetch,
             refresh: settings.jwks_refresh,
             interval: settings.jwks_interval,
-            address: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.address)),
+            state: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.state)),
         }
     }
 
     /// The keys of the last good set.
     pub(super) fn fetched(&self) -> FetchedKeys {
-        self.address.fetched.read().clone()
+        self.state.fetched.read().clone()
     }
 
     /// As [`FetchedKeys::generation`].
     pub(super) fn generation(&self) -> u64 {
-        self.address.fetched.read().generation
+        self.state.fetched.read().generation
     }
 
     /// Is that the set of the same address, with the keys that were fetched for either?
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.address, &other.address)
+        Arc::ptr_eq(&self.state, &other.state)
     }
 
     /// Fetches the set, unless that was done within the interval.
@@ -95,7 +95,7 @@ impl JwkSource {
     /// # Cancel safety
     /// The fetch goes on to its end, and is the one of the interval.
     pub(super) async fn fetch_early(self: &Arc<Self>) {
-        let mut asked = Arc::clone(&self.address.asked).lock_owned().await;
+        let mut asked = Arc::clone(&self.state.asked).lock_owned().await;
         if asked.is_some_and(|at| at.elapsed() < self.interval) {
             return;
         }
@@ -129,7 +129,7 @@ impl JwkSource {
     /// Until the next fetch: up to a tenth less than the settings say, so that nodes do not ask all at once; sooner
     /// after one that failed.
     fn pause(&self) -> Duration {
-        if *self.address.is_up.lock() == Some(false) {
+        if *self.state.is_up.lock() == Some(false) {
             return self.interval;
         }
         let micros = crate::clock::wall().1;
@@ -145,13 +145,13 @@ impl JwkSource {
             jwk_set::parse(&body, &self.url)
         });
         let is_up = parsed.is_ok();
-        let is_news = self.address.is_up.lock().replace(is_up) != Some(is_up);
+        let is_news = self.state.is_up.lock().replace(is_up) != Some(is_up);
         match parsed {
             Ok(keys) => {
                 if is_news {
                     tracing::info!(url = %self.url, keys = keys.len(), "the JWK set was fetched");
                 }
-                let mut fetched = self.address.fetched.write();
+                let mut fetched = self.state.fetched.write();
                 let stays = |key: &TokenKey| keys.iter().any(|other| key.is_same(other));
                 // Whoever was let in by a key that has gone proves it again.
                 let is_withdrawn = !fetched.keys.iter().all(stays);
