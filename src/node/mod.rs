@@ -6,6 +6,7 @@
 mod builder;
 mod calls;
 mod ending;
+mod memory;
 mod reload;
 mod serve;
 mod signals;
@@ -25,12 +26,13 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, problem};
+use crate::config::{Config, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream};
+use crate::shedding::Shedding;
 use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
@@ -108,6 +110,8 @@ struct NodeParts {
     metrics: Arc<Metrics>,
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    /// Whether memory is short.
+    shedding: Arc<Shedding>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
     /// The way to the site behind this node.
@@ -152,8 +156,7 @@ impl Node {
             limits.connections,
             limits.connections_per_ip,
         ));
-        let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
-        let handshakes = Arc::new(handshakes);
+        let handshakes = Arc::new(Admission::new(limits.handshakes, limits.handshakes_per_ip));
         let settings = Arc::clone(&of_routes);
         let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
@@ -177,6 +180,7 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            shedding: Arc::clone(&parts.shedding),
             handshakes,
             quotas,
             policy,
@@ -346,6 +350,7 @@ impl NodeParts {
             metrics,
             broker,
             workers: Arc::new(workers),
+            shedding: Arc::default(),
             attendance,
             upstream,
             assistant,
@@ -355,6 +360,15 @@ impl NodeParts {
             draining: Sender::new(false),
             closing: Sender::new(false),
         })
+    }
+
+    /// Looks how much memory is used, until the node closes; what it is held against may be changed.
+    fn watch_memory(&self) -> Sender<MemoryLimit> {
+        let (limit, current) = watch::channel(self.config.limits.memory);
+        let (shedding, workers) = (Arc::clone(&self.shedding), Arc::clone(&self.workers));
+        let metrics = Arc::clone(&self.metrics);
+        self.until_closing(memory::watch(current, shedding, workers, metrics));
+        limit
     }
 
     /// Has connections whose identity has ended closed, until the node closes.
@@ -398,6 +412,7 @@ impl NodeParts {
     ) -> TakenBy {
         TakenBy {
             rules,
+            memory: self.watch_memory(),
             site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
@@ -423,6 +438,7 @@ impl NodeParts {
             metrics: Arc::clone(&self.metrics),
             broker: Arc::clone(&self.broker),
             workers: Arc::clone(&self.workers),
+            shedding: Arc::clone(&self.shedding),
             assistant: self.assistant.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),

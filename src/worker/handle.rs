@@ -9,6 +9,7 @@ use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
+use crate::shedding::SheddingStep;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -56,6 +57,8 @@ pub enum Instruction<P: Port = TcpPort> {
     },
     /// Go by these settings from now on.
     Settings(Arc<LiveSettings>),
+    /// Memory is short: give up what these steps say, until told otherwise.
+    Shed(&'static [SheddingStep]),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
     /// List connections that are open, at most so many.
@@ -69,6 +72,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
             Self::Settings(_) => "Settings",
+            Self::Shed(_) => "Shed",
             Self::Audit(..) => "Audit",
             Self::List(..) => "List",
         })

@@ -16,6 +16,7 @@ use crate::clock::Millis;
 use crate::metrics::{Metrics, declare};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
+use crate::shedding::SheddingStep;
 use crate::transport::ViolationKind;
 use parking_lot::Mutex;
 use std::fmt;
@@ -174,6 +175,15 @@ impl Workers {
         for handle in &self.handles {
             // A worker that has ended needs none.
             drop(handle.send(Instruction::Settings(Arc::clone(&settings))));
+        }
+    }
+
+    /// Has all workers give up what these steps say, until told otherwise: each from its next turn on. Told again, readers
+    /// are closed again.
+    pub fn shed(&self, steps: &'static [SheddingStep]) {
+        for handle in &self.handles {
+            // A worker that has ended holds nothing.
+            drop(handle.send(Instruction::Shed(steps)));
         }
     }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod channels;
 mod environment;
+mod memory;
 mod origin;
 mod proxies;
 mod ranges;
