@@ -134,6 +134,10 @@ metrics! {
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
+    memory_used: Gauge = gauge_of_bytes("memory_used") "Memory that is held against `limits.memory`: the container's or the process's; 0 without a limit";
+    memory_limit: Gauge = gauge_of_bytes("memory_limit") "Memory to stay under (`limits.memory`); 0 = no limit";
+    memory_shedding: Gauges = gauges("memory_shedding", "step") "1 while memory is so short that this is given up: new `handshakes`, most of the `queues` of slow readers, the slowest `readers`";
+    memory_shed: Counter = counter("memory_shed_deliveries") "Deliveries dropped from the queues of slow readers for want of memory; they are among the dropped for `capacity` or, with their readers, `closed`";
     resident: Gauge = gauge_of_bytes("process_resident_memory") "Resident memory of the process";
     open_fds: Gauge = gauge("process_open_fds") "Open file descriptors of the process";
 }

@@ -7,6 +7,7 @@ mod builder;
 mod calls;
 mod certificates;
 mod ending;
+mod memory;
 mod reload;
 mod serve;
 mod signals;
@@ -26,12 +27,13 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, LimitSettings, problem};
+use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
+use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerHandles, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
@@ -122,6 +124,8 @@ struct NodeParts {
     metrics: Arc<Metrics>,
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    /// Whether memory is short.
+    shedding: Arc<Shedding>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
     /// The way to the site behind this node.
@@ -200,6 +204,7 @@ impl Node {
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            shedding: Arc::clone(&parts.shedding),
             handshakes,
             quotas,
             policy,
@@ -380,6 +385,7 @@ impl NodeParts {
             metrics,
             broker,
             workers: Arc::new(workers),
+            shedding: Arc::default(),
             attendance,
             upstream,
             assistant,
@@ -391,6 +397,16 @@ impl NodeParts {
             watch: JoinSet::new(),
         };
         Ok((parts, handles))
+    }
+
+    /// Looks how much memory is used, as long as this node is there; what it is held against may be changed.
+    fn watch_memory(&mut self) -> Sender<MemoryLimit> {
+        let (limit, current) = watch::channel(self.config.limits.memory);
+        let (shedding, workers) = (Arc::clone(&self.shedding), Arc::clone(&self.workers));
+        let metrics = Arc::clone(&self.metrics);
+        self.watch
+            .spawn(memory::watch(current, shedding, workers, metrics));
+        limit
     }
 
     /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
@@ -421,7 +437,7 @@ impl NodeParts {
 
     /// Who takes settings while this node runs.
     fn take_settings(
-        &self,
+        &mut self,
         rules: Sender<Arc<EntryRules>>,
         site: Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
@@ -431,6 +447,7 @@ impl NodeParts {
         TakenBy {
             tls,
             rules,
+            memory: self.watch_memory(),
             site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
@@ -456,6 +473,7 @@ impl NodeParts {
             metrics: Arc::clone(&self.metrics),
             broker: Arc::clone(&self.broker),
             workers: Arc::clone(&self.workers),
+            shedding: Arc::clone(&self.shedding),
             assistant: self.assistant.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),

@@ -8,7 +8,7 @@ use crate::broker::Quotas;
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
-use crate::config::{Changes, Config};
+use crate::config::{Changes, Config, MemoryLimit};
 use crate::metrics::{Metrics, count};
 use crate::server::EntryRules;
 use crate::server::admission::Admission;
@@ -40,6 +40,7 @@ struct RunningSettings {
 /// Who takes settings while the node runs.
 pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
+    pub(super) memory: Sender<MemoryLimit>,
     /// The site of `auth.forward`, which stays as it was at the start.
     pub(super) site: Option<Arc<Forward>>,
     pub(super) admission: Arc<Admission>,
@@ -124,6 +125,7 @@ impl Reloader {
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
         to.quotas.set_limits(&config);
+        to.memory.send_replace(limits.memory);
         to.rules.send_replace(Arc::new(rules));
         let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
         to.workers

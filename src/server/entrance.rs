@@ -1,6 +1,6 @@
 //! What letting clients in takes.
 
-use super::admission::Admission;
+use super::admission::{Admission, Full, Permit};
 use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
@@ -15,6 +15,7 @@ use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
 use crate::metrics::Metrics;
+use crate::shedding::Shedding;
 use crate::transport::handshake::Offer;
 use crate::worker::Workers;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
+    /// Whether there is memory for anybody new.
+    pub shedding: Arc<Shedding>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
     /// What users, businesses, rooms and addresses use together.
@@ -135,6 +138,14 @@ impl Entrance {
     /// Who may come in, as of now.
     pub(super) fn rules(&self) -> Arc<EntryRules> {
         Arc::clone(&self.rules.borrow())
+    }
+
+    /// Counts one more connection of `peer`, if there is room for it.
+    pub(super) fn enter(&self, peer: u64) -> Result<Permit, Full> {
+        if self.shedding.refuses_handshakes() {
+            return Err(Full::Memory);
+        }
+        self.admission.enter(peer)
     }
 
     /// Does this node take nobody new any more?

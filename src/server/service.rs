@@ -296,7 +296,7 @@ impl HandshakeService {
             return Err(draining());
         }
         self.entrance.quotas.begin(peer_of(client))?;
-        Ok(self.entrance.admission.enter(peer_of(client))?)
+        Ok(self.entrance.enter(peer_of(client))?)
     }
 
     /// What is no WebSocket's, where there is no site.
@@ -411,7 +411,7 @@ impl HandshakeService {
     /// Takes in whoever this is, if there is room.
     fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
         let address = peer_of(candidate.visitor.client);
-        let permit = self.entrance.admission.enter(address)?;
+        let permit = self.entrance.enter(address)?;
         let business = candidate.path_target.business();
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),

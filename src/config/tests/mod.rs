@@ -4,6 +4,7 @@ mod auth;
 mod channels;
 mod environment;
 mod forward;
+mod memory;
 mod origin;
 mod proxies;
 mod ranges;
