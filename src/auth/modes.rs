@@ -1,5 +1,6 @@
 //! The modes of `auth.mode`, made of the settings.
 
+use super::django_session::DjangoSession;
 use super::forward::Forward;
 use super::jwt::{Fetch, Jwt, KeyFault};
 use super::link::Link;
@@ -7,6 +8,7 @@ use super::{AuthMode, Authenticator};
 use crate::config::{self, AuthSettings, JwtSettings};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
 use crate::metrics::Metrics;
+use crate::redis;
 use hyper::{Request, Uri};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -23,6 +25,9 @@ pub enum Error {
     /// The address of a set cannot be asked.
     #[error("auth.jwt.jwks: {0}")]
     Address(Box<str>),
+    /// The Redis of a site's sessions cannot be asked.
+    #[error("auth.django_session.redis: {0}")]
+    Sessions(#[from] redis::Error),
     /// The site was not named as the node began.
     #[error("auth.mode lists \"forward\", and auth.forward.url is taken from the next start on")]
     NoSite,
@@ -52,6 +57,9 @@ impl Modes {
                     modes.push(Box::new(jwt));
                 }
                 config::AuthMode::Link => modes.push(Box::new(Link::new(&settings.link))),
+                config::AuthMode::DjangoSession => {
+                    modes.push(Box::new(DjangoSession::new(&settings.django_session)?));
+                }
                 config::AuthMode::Forward => {
                     modes.push(Box::new(Arc::clone(site.ok_or(Error::NoSite)?)));
                 }

@@ -2,6 +2,7 @@
 //!
 //! Files and addresses are named here and opened by `auth`; a token never names one.
 
+use super::django_session::{self, DjangoSessionSettings};
 use super::forward::{self, ForwardSettings};
 use super::key::KeyKind;
 use super::problem::Findings;
@@ -22,13 +23,15 @@ const NAME_BYTES_MAX: usize = 64;
 section! {
     /// Who may come in.
     ["auth"] AuthSettings {
-        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
+        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`, `django_session`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
         mode: Vec<AuthMode> = vec![AuthMode::None], live;
     }
     /// Tokens (RFC 7519) as `Authorization: Bearer`, as the sub-protocol `supportal.token.<jwt>`, or in a cookie.
     jwt: JwtSettings,
     /// Signed links for mails and sites without accounts: `?link=` as Django's `Signer` makes them.
     link: LinkSettings,
+    /// Sessions of a Django site, read here without asking the site.
+    django_session: DjangoSessionSettings,
     /// The site that is asked who somebody is, by a request of HTTP for each handshake.
     forward: ForwardSettings,
 }
@@ -94,6 +97,8 @@ choices! {
         Jwt = "jwt",
         /// A signed link.
         Link = "link",
+        /// A session of a Django site.
+        DjangoSession = "django_session",
         /// The site is asked.
         Forward = "forward",
     }
@@ -107,7 +112,7 @@ impl AuthSettings {
         self.mode.iter().any(|mode| match mode {
             AuthMode::None | AuthMode::Link => false,
             AuthMode::Jwt => self.jwt.cookie.is_some(),
-            AuthMode::Forward => true,
+            AuthMode::DjangoSession | AuthMode::Forward => true,
         })
     }
 }
@@ -185,6 +190,8 @@ pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     check_jwks(&auth.jwt, found);
     check_names(&auth.jwt, found);
     let is_on = |mode| auth.mode.contains(&mode);
+    let is_session = is_on(AuthMode::DjangoSession);
+    django_session::check(&auth.django_session, is_session, found);
     forward::check(&auth.forward, is_on(AuthMode::Forward), found);
     let has_keys =
         !auth.jwt.secret.is_empty() || !auth.jwt.keys.is_empty() || auth.jwt.jwks.is_some();
@@ -243,7 +250,7 @@ fn check_modes(modes: &[AuthMode], found: &mut Findings) {
 }
 
 /// Secrets are there, long enough, and no text of an example or a key of another kind.
-fn check_secrets(key: &str, secrets: &[Secret], least: usize, found: &mut Findings) {
+pub(super) fn check_secrets(key: &str, secrets: &[Secret], least: usize, found: &mut Findings) {
     if secrets.len() > KEYS_MAX {
         let what = format!("holds {} secrets", secrets.len());
         found.error(key, what, format!("write at most {KEYS_MAX}"));

@@ -62,6 +62,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
         "auth.jwt" => config.auth.mode.contains(&AuthMode::Jwt),
+        "auth.django_session" => config.auth.mode.contains(&AuthMode::DjangoSession),
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,

@@ -1,6 +1,7 @@
 //! Who comes in by a token or a link: tokens of PyJWT, links of Django, and those of `supportal token` and `link`.
 
 mod command;
+mod roles;
 
 use crate::support::{Client, Gateway, PATIENCE, http, repository, tools_dir, wait};
 use serde_json::Value;
