@@ -9,7 +9,7 @@ const DOMAIN: &str = "supportal.user:";
 const SHOWN_BYTES: usize = 6;
 
 /// A short hash of the user's name, the same on every node and after every start: the first twelve hexadecimal digits
-/// of the SHA-256 of `supportal.user:` and the name. `None` for somebody without a name. It keeps names out of the log's
+/// of the SHA-256 of `supportal.user:` and the name. `None` for somebody without a name. The hash keeps names out of the log's
 /// lines, and not from who knows the names: whoever can list them finds the one that is meant.
 #[must_use]
 pub fn user_hash(identity: &Identity) -> Option<String> {

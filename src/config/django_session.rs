@@ -1,11 +1,11 @@
 //! `[auth.django_session]`: the sessions of a Django site, where they can be read without it.
 
-use super::auth::check_secrets;
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::redis::RedisAddress;
 use super::role::RoleName;
 use super::secret::Secret;
+use super::secrets::check_secrets;
 use super::setting::{CAPACITY_MAX, HOUR, SHORT, kinds, seconds, section};
 use super::units;
 use std::time::Duration;
@@ -120,11 +120,8 @@ pub(super) fn check(session: &DjangoSessionSettings, is_on: bool, found: &mut Fi
         check_engine(session, has_key, found);
     } else if has_key || !session.redis.is_empty() {
         let what = "is without effect: auth.mode does not list \"django_session\"";
-        found.warn(
-            "auth.django_session",
-            what,
-            "add the mode, or leave the keys out",
-        );
+        let fix = "add the mode, or leave the keys out";
+        found.warn("auth.django_session", what, fix);
     }
 }
 

@@ -38,6 +38,7 @@ pub mod reload;
 mod role;
 mod route;
 mod secret;
+mod secrets;
 mod sections;
 mod server;
 mod setting;

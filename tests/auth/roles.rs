@@ -125,7 +125,7 @@ fn django_is_told_who_has_said_something_where_that_is_known() {
         assert!(frame.get("author").is_none(), "{frame}");
         let told = || {
             redis
-                .command(&["ZRANGE", "asgi:supportal", "0", "-1"])
+                .command(&["ZRANGE", "asgisupportal", "0", "-1"])
                 .texts()
         };
         wait::until("the worker to be told", crate::support::PATIENCE, || {

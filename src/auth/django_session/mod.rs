@@ -11,6 +11,7 @@
 //!
 //! Limits: `auth.django_session.session_bytes`, `concurrency`, `cache_entries`; waits are at most `timeout`.
 
+mod login;
 mod pickle;
 mod session;
 mod signed;
@@ -28,7 +29,7 @@ use crate::broker::{Identity, RoomScope, UserRole};
 use crate::clock::Clock;
 use crate::config::{DjangoSessionSettings, RoleName, SessionEngine};
 use crate::redis;
-use session::{SessionFlaw, SessionUser};
+use session::{FoundSession, SessionFlaw, SessionUser};
 use signed::SignedCookies;
 use std::sync::Arc;
 use store::{SessionStore, StoreFailure};
@@ -50,9 +51,6 @@ enum Engine {
     SignedCookies(SignedCookies),
     Cache(Arc<SessionStore>),
 }
-
-/// Whose a session is, and when it ends: in seconds since the Unix epoch, if it does.
-type Found = (SessionUser, Option<u64>);
 
 impl DjangoSession {
     /// By the settings. Opens no connection.
@@ -76,7 +74,7 @@ impl DjangoSession {
     }
 
     /// What a session comes to.
-    fn judged(&self, found: Result<Found, SessionFlaw>) -> Judged {
+    fn judged(&self, found: Result<FoundSession, SessionFlaw>) -> Judged {
         match found {
             Ok((SessionUser::Nobody, _)) => Judged::Nobody,
             Ok((SessionUser::Known(user), expires_at)) => Judged::In(Arc::new(Identity {

@@ -7,7 +7,7 @@
 //!
 //! Limits: no value takes less than a byte of the pickle, whose length is bounded by the caller.
 
-use super::session::Login;
+use super::login::SessionLogin;
 use std::borrow::Cow;
 
 /// The first byte of every pickle that is read: no JSON begins so.
@@ -19,8 +19,8 @@ pub const READ_FACTOR: usize =
     1 + 2 * (size_of::<PickledValue<'static>>() + 4 * size_of::<usize>());
 
 /// What a login leaves behind in a pickled dictionary; `None` if the pickle is no dictionary of plain data.
-pub(super) fn read_login(pickle: &[u8]) -> Option<Login<'_>> {
-    Reader::new(pickle).run()
+pub(super) fn read_login(pickle: &[u8]) -> Option<SessionLogin<'_>> {
+    PickleReader::new(pickle).run()
 }
 
 /// A value, as far as somebody asks for it.
@@ -35,7 +35,7 @@ enum PickledValue<'p> {
 }
 
 /// The machine that a pickle is a program of.
-struct Reader<'p> {
+struct PickleReader<'p> {
     rest: &'p [u8],
     values: Vec<PickledValue<'p>>,
     /// Places of values.
@@ -46,7 +46,7 @@ struct Reader<'p> {
     memo: Vec<usize>,
 }
 
-impl<'p> Reader<'p> {
+impl<'p> PickleReader<'p> {
     fn new(rest: &'p [u8]) -> Self {
         Self {
             rest,
@@ -57,7 +57,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn run(mut self) -> Option<Login<'p>> {
+    fn run(mut self) -> Option<SessionLogin<'p>> {
         if self.byte()? != PROTO || !matches!(self.byte()?, 4 | 5) {
             return None;
         }
@@ -190,11 +190,11 @@ impl<'p> Reader<'p> {
         rest.is_empty().then_some(())
     }
 
-    fn login(&self, root: usize) -> Option<Login<'p>> {
+    fn login(&self, root: usize) -> Option<SessionLogin<'p>> {
         let PickledValue::Dict(pairs) = self.values.get(root)? else {
             return None;
         };
-        let mut login = Login::default();
+        let mut login = SessionLogin::default();
         for (name, value) in pairs {
             let PickledValue::Text(name) = self.values.get(*name)? else {
                 continue;

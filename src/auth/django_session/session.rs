@@ -1,8 +1,7 @@
 //! Whose a session is: what Django keeps of a login in it (django/contrib/auth, `login`).
 
+use super::login::SessionLogin;
 use super::pickle;
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Most bytes of a user's name: an address of mail has at most 254, a primary key less.
@@ -50,14 +49,8 @@ pub(super) enum SessionUser {
     Known(Arc<str>),
 }
 
-/// What a login leaves behind. A name twice is an error: two truths.
-#[derive(Deserialize, Default)]
-pub(super) struct Login<'a> {
-    #[serde(borrow, default, rename = "_auth_user_id")]
-    pub(super) user: Option<Cow<'a, str>>,
-    #[serde(borrow, default, rename = "_auth_user_backend")]
-    pub(super) backend: Option<Cow<'a, str>>,
-}
+/// Whose a session is, and when it ends: in seconds since the Unix epoch, if it does.
+pub(super) type FoundSession = (SessionUser, Option<u64>);
 
 /// Whose a session is that was written as JSON, as Django's `JSONSerializer` does.
 pub(super) fn read_json(session: &[u8]) -> Result<SessionUser, SessionFlaw> {
@@ -65,7 +58,7 @@ pub(super) fn read_json(session: &[u8]) -> Result<SessionUser, SessionFlaw> {
     if !is_object {
         return Err(SessionFlaw::Content); // serde takes a list for a struct as well.
     }
-    let login = serde_json::from_slice::<Login<'_>>(session);
+    let login = serde_json::from_slice::<SessionLogin<'_>>(session);
     user(login.map_err(|_malformed| SessionFlaw::Content)?)
 }
 
@@ -79,7 +72,7 @@ pub(super) fn read_cached(session: &[u8]) -> Result<SessionUser, SessionFlaw> {
 }
 
 /// As django/contrib/auth, `get_user`: without a user and the backend that let it in nobody is logged in.
-fn user(login: Login<'_>) -> Result<SessionUser, SessionFlaw> {
+fn user(login: SessionLogin<'_>) -> Result<SessionUser, SessionFlaw> {
     let (Some(user), Some(_backend)) = (login.user, login.backend) else {
         return Ok(SessionUser::Nobody);
     };

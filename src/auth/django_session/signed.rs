@@ -4,8 +4,7 @@
 //! (django/core/signing.py, `TimestampSigner`); SIGNATURE is HMAC-SHA-256 over both by the SHA-256 of salt, `signer` and
 //! SECRET_KEY (django/utils/crypto.py, `salted_hmac`). Nothing is decoded that is not signed.
 
-use super::Found;
-use super::session::{SessionFlaw, read_json};
+use super::session::{FoundSession, SessionFlaw, read_json};
 use crate::config::DjangoSessionSettings;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,7 +57,7 @@ impl SignedCookies {
     }
 
     /// Whose session a cookie is, at `now` in Unix seconds, and when it ends.
-    pub(super) fn read(&self, cookie: &str, now: u64) -> Result<Found, SessionFlaw> {
+    pub(super) fn read(&self, cookie: &str, now: u64) -> Result<FoundSession, SessionFlaw> {
         if cookie.len() > COOKIE_BYTES_MAX {
             return Err(SessionFlaw::TooLong);
         }

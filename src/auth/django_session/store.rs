@@ -7,21 +7,21 @@
 //! One connection, opened when first somebody asks and again when it has broken; between two attempts that fail there is
 //! a pause, in which nobody waits. Nothing is written. Commands: `GETRANGE`, `PTTL`.
 
-use super::Found;
-use super::session::{SessionFlaw, USER_BYTES_MAX, read_cached};
+use super::session::{FoundSession, SessionFlaw, USER_BYTES_MAX, read_cached};
 use crate::auth::answers::{AnswerKey, Answers, Judged};
 use crate::clock::{Clock, Millis};
 use crate::config::{BridgeSettings, DjangoSessionSettings};
 use crate::redis;
-use crate::redis::client::{RedisCommand, RedisConnection};
+use crate::redis::client::{RedisClient, RedisCommand, RedisConnection};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::{CommandError, LinkFailure};
 use crate::redis::log_limiter::LogLimiter;
+use crate::redis::supervise::OwnedTask;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex as WaitingMutex, Semaphore};
+use tokio::sync::{Mutex as WaitingMutex, Semaphore, watch};
 use tokio::time::timeout;
 
 /// What the keys of sessions begin with, behind the cache's own prefix.
@@ -46,7 +46,7 @@ pub(super) struct SessionStore {
     deployment: Option<Deployment>,
     prefix: String,
     settings: DjangoSessionSettings,
-    connection: WaitingMutex<Connection>,
+    connection: WaitingMutex<StoreConnection>,
     turns: Semaphore,
     answers: Mutex<Answers>,
     health: Mutex<StoreHealth>,
@@ -54,10 +54,45 @@ pub(super) struct SessionStore {
 }
 
 #[derive(Debug, Default)]
-struct Connection {
-    open: Option<Arc<RedisConnection>>,
+struct StoreConnection {
+    open: Option<Arc<OpenConnection>>,
     /// Nobody tries before.
     not_before: Millis,
+}
+
+/// A connection, until it breaks or is dropped.
+#[derive(Debug)]
+struct OpenConnection {
+    client: Arc<dyn RedisClient>,
+    /// Without a sender once the connection is gone.
+    gone: watch::Receiver<()>,
+    _keeper: OwnedTask<()>,
+}
+
+impl OpenConnection {
+    fn new(mut connection: RedisConnection) -> Self {
+        let client = Arc::clone(&connection.client);
+        let (sender, gone) = watch::channel(());
+        let keeper = tokio::spawn(async move {
+            connection.ended().await;
+            drop(sender);
+        });
+        Self {
+            client,
+            gone,
+            _keeper: OwnedTask(keeper),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.has_changed().is_err()
+    }
+
+    /// Waits until it is.
+    async fn gone(&self) {
+        // Nothing is ever sent: what comes is the end.
+        drop(self.gone.clone().changed().await);
+    }
 }
 
 /// What the log has been told of Redis.
@@ -71,7 +106,8 @@ impl SessionStore {
     /// By the settings. Opens no connection.
     pub(super) fn new(settings: &DjangoSessionSettings) -> Result<Self, redis::Error> {
         let bridge = BridgeSettings {
-            command_timeout: settings.timeout,
+            // Longer than anybody waits: what ends a wait is `timeout`, and says so.
+            command_timeout: settings.timeout * 2,
             ..BridgeSettings::default()
         };
         let first = settings.redis.first();
@@ -116,7 +152,7 @@ impl SessionStore {
         &self,
         key: &str,
         now: u64,
-    ) -> Result<Result<Found, SessionFlaw>, StoreFailure> {
+    ) -> Result<Result<FoundSession, SessionFlaw>, StoreFailure> {
         let asked = timeout(self.settings.timeout, Box::pin(self.ask(key, now)));
         match asked.await {
             Ok(Ok(found)) => {
@@ -128,31 +164,39 @@ impl SessionStore {
                 Err(StoreFailure)
             }
             Err(_elapsed) => {
+                // Whoever holds the lock is connecting.
+                if let Ok(mut connection) = self.connection.try_lock() {
+                    connection.open = None;
+                }
                 self.note(Some("no answer within auth.django_session.timeout"));
                 Err(StoreFailure)
             }
         }
     }
 
-    async fn ask(&self, key: &str, now: u64) -> Result<Result<Found, SessionFlaw>, LinkFailure> {
+    async fn ask(
+        &self,
+        key: &str,
+        now: u64,
+    ) -> Result<Result<FoundSession, SessionFlaw>, LinkFailure> {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
         let connection = self.connected().await?;
         let answered = match self.read(&connection, key, now).await {
             // The connection may have broken since the last one asked: once more, by a new one.
-            Err(error) if error.is_about_connection() => {
+            Err(LinkFailure::Ended) => {
                 self.give_up(&connection).await;
                 let connection = self.connected().await?;
                 self.read(&connection, key, now).await
             }
             answered => answered,
         };
-        Ok(answered?)
+        answered
     }
 
-    async fn connected(&self) -> Result<Arc<RedisConnection>, LinkFailure> {
+    async fn connected(&self) -> Result<Arc<OpenConnection>, LinkFailure> {
         let mut connection = self.connection.lock().await;
-        if let Some(open) = &connection.open {
+        if let Some(open) = connection.open.as_ref().filter(|open| !open.is_gone()) {
             return Ok(Arc::clone(open));
         }
         let deployment = self.deployment.as_ref().ok_or(LinkFailure::Ended)?;
@@ -161,16 +205,16 @@ impl SessionStore {
         }
         // Whoever gives up waiting ends the attempt: then too the next one comes after a pause.
         connection.not_before = self.clock.now() + PAUSE;
-        let opened = Arc::new(deployment.commander().await?);
+        let opened = Arc::new(OpenConnection::new(deployment.commander().await?));
         connection.not_before = Millis::default();
         connection.open = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
     /// Opens another connection for the next, unless somebody has.
-    async fn give_up(&self, broken: &Arc<RedisConnection>) {
+    async fn give_up(&self, broken: &Arc<OpenConnection>) {
         let mut connection = self.connection.lock().await;
-        let is_same = |open: &Arc<RedisConnection>| Arc::ptr_eq(open, broken);
+        let is_same = |open: &Arc<OpenConnection>| Arc::ptr_eq(open, broken);
         if connection.open.as_ref().is_some_and(is_same) {
             connection.open = None;
         }
@@ -178,10 +222,10 @@ impl SessionStore {
 
     async fn read(
         &self,
-        connection: &RedisConnection,
+        connection: &OpenConnection,
         key: &str,
         now: u64,
-    ) -> Result<Result<Found, SessionFlaw>, CommandError> {
+    ) -> Result<Result<FoundSession, SessionFlaw>, LinkFailure> {
         let key = [&*self.prefix, key].concat();
         let bytes_max = self.settings.session_bytes;
         // One byte more than may be says that there are more; the rest stays where it is.
@@ -189,9 +233,14 @@ impl SessionStore {
         let get = RedisCommand::new("GETRANGE", [key.as_bytes(), b"0", last.as_bytes()]);
         let left = RedisCommand::new("PTTL", [key.as_bytes()]);
         let client = &connection.client;
-        let (session, left) = tokio::join!(client.send(get), client.send(left));
-        let session = session?.into_bytes().unwrap_or_default();
-        let left = match left? {
+        let answers = async { tokio::join!(client.send(get), client.send(left)) };
+        let (session, left) = tokio::select! {
+            biased;
+            answers = answers => answers,
+            () = connection.gone() => return Err(LinkFailure::Ended),
+        };
+        let session = ended(session)?.into_bytes().unwrap_or_default();
+        let left = match ended(left)? {
             redis::value::RedisValue::Integer(-1) => None,
             other => Some(other.number() / 1000),
         };
@@ -220,6 +269,14 @@ impl SessionStore {
             None => tracing::info!("sessions are found in the site's Redis again"),
         }
     }
+}
+
+/// What is wrong with the connection is its end, whatever the details say.
+fn ended<T>(answered: Result<T, CommandError>) -> Result<T, LinkFailure> {
+    answered.map_err(|error| match error.is_about_connection() {
+        true => LinkFailure::Ended,
+        false => error.into(),
+    })
 }
 
 /// Can this be the key of a session?

@@ -3,9 +3,9 @@
 mod cached;
 mod signed;
 
-use super::session::{SessionFlaw, SessionUser};
+use super::DjangoSession;
+use super::session::{FoundSession, SessionFlaw, SessionUser};
 use super::signed::{SignedCookies, key};
-use super::{DjangoSession, Found};
 use crate::auth::{AuthMode, Credentials, Judgement};
 use crate::config::{DjangoSessionSettings, Secret};
 use crate::transport::handshake::RequestHead;

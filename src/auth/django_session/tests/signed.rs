@@ -21,7 +21,7 @@ fn cookies_of_both_versions_of_django_say_whose_they_are() {
         for vector in version["signed"].as_array().expect("cookies") {
             let (name, cookie) = (text(&vector["name"]), text(&vector["cookie"]));
             let user = expected(&vector["user"]);
-            let found: Found = (user, Some(now + age));
+            let found: FoundSession = (user, Some(now + age));
             assert_eq!(cookies.read(cookie, now), Ok(found.clone()), "{name}");
             assert_eq!(cookies.read(cookie, now + age), Ok(found), "{name}");
             assert_eq!(cookies.read(cookie, now + age + 1), Err(Expired), "{name}");
