@@ -182,7 +182,7 @@ impl SessionStore {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
         let connection = self.connected().await?;
-        let answered = match self.read(&connection, key, now).await {
+        match self.read(&connection, key, now).await {
             // The connection may have broken since the last one asked: once more, by a new one.
             Err(LinkFailure::Ended) => {
                 self.give_up(&connection).await;
@@ -190,8 +190,7 @@ impl SessionStore {
                 self.read(&connection, key, now).await
             }
             answered => answered,
-        };
-        answered
+        }
     }
 
     async fn connected(&self) -> Result<Arc<OpenConnection>, LinkFailure> {
