@@ -29,6 +29,8 @@ mod clients; // real Node and Python clients, and the guide's own examples
 #[cfg(test)]
 mod config_cli; // check, config, exit codes, precedence
 #[cfg(test)]
+mod django_session; // sessions of a Django site, read without asking the site
+#[cfg(test)]
 mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors

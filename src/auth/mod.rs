@@ -7,18 +7,23 @@
 //!
 //! Not for origins or addresses (`server`), and not for what somebody may say (`chat`).
 
+mod answers;
 mod attendance;
+mod cookie;
 mod credentials;
+pub(crate) mod django_session;
 pub(crate) mod forward;
 pub mod jwt;
 pub mod link;
 mod modes;
 mod query;
+mod user_hash;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
 pub use forward::{Error, Forward};
 pub use modes::{Learnt, Modes, check};
+pub use user_hash::user_hash;
 
 use crate::broker::Identity;
 use std::fmt;

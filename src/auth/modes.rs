@@ -1,5 +1,6 @@
 //! The modes of `auth.mode`, made of the settings.
 
+use super::django_session::DjangoSession;
 use super::forward::Forward;
 use super::jwt::{Fetch, Jwt, KeyFault};
 use super::link::Link;
@@ -7,6 +8,7 @@ use super::{AuthMode, Authenticator};
 use crate::config::{self, AuthSettings, JwtSettings};
 use crate::http_client::{ClientLimits, HttpClient, Trust, TrustError};
 use crate::metrics::Metrics;
+use crate::redis;
 use hyper::{Request, Uri};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -26,6 +28,9 @@ pub enum Error {
     /// Nobody can be trusted to be that address.
     #[error("auth.jwt.jwks_ca_file: {0}")]
     Trust(Box<str>),
+    /// The Redis of a site's sessions cannot be asked.
+    #[error("auth.django_session.redis: {0}")]
+    Sessions(#[from] redis::Error),
     /// The site was not named as the node began.
     #[error("auth.mode lists \"forward\", and auth.forward.url is taken from the next start on")]
     NoSite,
@@ -66,7 +71,11 @@ impl Modes {
         site: Option<&Arc<Forward>>,
         learnt: &Learnt,
     ) -> Result<Self, Error> {
-        for mode in [config::AuthMode::Jwt, config::AuthMode::Link] {
+        for mode in [
+            config::AuthMode::Jwt,
+            config::AuthMode::Link,
+            config::AuthMode::DjangoSession,
+        ] {
             if settings.has_keys(mode) && !settings.mode.contains(&mode) {
                 return Err(Error::Unlisted(mode.word()));
             }
@@ -81,6 +90,9 @@ impl Modes {
                     learning = Learnt(Some(mode));
                 }
                 config::AuthMode::Link => modes.push(Arc::new(Link::new(&settings.link))),
+                config::AuthMode::DjangoSession => {
+                    modes.push(Arc::new(DjangoSession::new(&settings.django_session)?));
+                }
                 config::AuthMode::Forward => {
                     modes.push(Arc::clone(site.ok_or(Error::NoSite)?) as _);
                 }

@@ -5,7 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
-use crate::auth::{forward as asked, jwt};
+use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -13,7 +13,9 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit};
+use crate::config::{
+    AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit, SessionEngine,
+};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
@@ -166,6 +168,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
     ]
@@ -331,6 +334,24 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
         ],
     ];
     sessions
+}
+
+/// Sessions of a Django site, where they are looked for in Redis.
+fn django_sessions(config: &Config) -> Vec<Addend> {
+    let settings = &config.auth.django_session;
+    if !config.auth.mode.contains(&AuthMode::DjangoSession)
+        || settings.engine != SessionEngine::Cache
+    {
+        return Vec::new();
+    }
+    let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);
+    let found = bytes.saturating_add(session::LOOKUP_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("sessions that are looked for", settings.concurrency, found),
+        addend("sessions that are remembered", settings.cache_entries, session::REMEMBERED_BYTES),
+    ];
+    addends
 }
 
 /// The ways to other nodes and to a Django site.

@@ -97,6 +97,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "server.control_threads",
             "http.upstream_body_bytes",
             "broker.spread_above",
+            "auth.django_session.version",
             "channels.capacity",
             "channels.random_prefix_length",
             "channels.receivers",
@@ -112,7 +113,8 @@ fn full() -> Config {
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
     config.http.upstream = Some("http://a".to_owned());
-    config.auth.mode = vec![AuthMode::Jwt];
+    config.auth.mode = vec![AuthMode::Jwt, AuthMode::DjangoSession];
+    config.auth.django_session.engine = SessionEngine::Cache;
     let limits = &mut config.limits;
     limits.user.connections = 1;
     limits.business.connections = 1;

@@ -3,11 +3,11 @@
 
 use super::reply::ChatReply;
 use crate::assistant::{Asked, Dispatcher, Prompt};
-use crate::broker::{Context, Message, Publication, Verdict};
+use crate::broker::{Context, Message, Publication, Role, UserRole, Verdict};
 use crate::config::{Config, Deliver, Dialect};
 use crate::metrics::{Metrics, count, count_all};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, EventWriter, Parser, Rejected, Stamp};
+use crate::protocol::{self, CloseReason, ErrorCode, Event, EventWriter, Parser, Rejected, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 
@@ -24,6 +24,17 @@ struct CommandTally {
     systems: u64,
 }
 
+/// Who says something, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speech<'a> {
+    /// Who says it.
+    pub(super) by: &'a Role,
+    /// Is it answered? Otherwise the session does not exist: the package fails to store the message.
+    pub(super) answers: bool,
+    /// The room in which the assistant is asked, if it is.
+    pub(super) prompts: Option<&'a RoomName>,
+}
+
 /// The chat contract on one worker.
 #[derive(Debug)]
 pub(super) struct Codec {
@@ -34,6 +45,8 @@ pub(super) struct Codec {
     deliver: Deliver,
     welcome: bool,
     text_bytes_max: usize,
+    /// Who may send system messages, in the order of [`UserRole::ALL`].
+    system_from: [bool; UserRole::ALL.len()],
     parser: Parser,
     stamp: Stamp,
     scratch: Vec<u8>,
@@ -49,6 +62,10 @@ impl Codec {
             deliver: config.chat.deliver,
             welcome: config.chat.welcome,
             text_bytes_max: config.chat.text_bytes_max,
+            system_from: UserRole::ALL.map(|role| {
+                let mut listed = config.chat.system_from.iter();
+                listed.any(|name| name.word() == role.as_str())
+            }),
             parser: Parser::new(),
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -123,14 +140,19 @@ impl Codec {
         cx.send_ready(publication);
     }
 
-    /// Takes a message: an event for the room or its author, and a prompt for the room `prompts` if it is a
-    /// user's. Without `answers` the session does not exist: the package fails to store the message.
+    /// May somebody of this role send system messages?
+    fn hears_system_of(&self, by: &Role) -> bool {
+        let role = by.identity().map_or(UserRole::default(), |by| by.role);
+        let mut allowed = UserRole::ALL.into_iter().zip(self.system_from);
+        allowed.any(|(one, is_allowed)| one == role && is_allowed)
+    }
+
+    /// Takes a message: an event for the room or its author, and a prompt for the room of the speech if it is a user's.
     pub(super) fn hear(
         &mut self,
         cx: &mut Context<'_>,
         mut message: Message<'_>,
-        answers: bool,
-        prompts: Option<&RoomName>,
+        speech: Speech<'_>,
     ) -> Verdict {
         if !message.is_text() {
             return Verdict::Close(CloseReason::Unsupported);
@@ -149,7 +171,16 @@ impl Codec {
             }
         };
         let is_user = command.kind == protocol::CommandKind::User;
-        if !answers {
+        if !is_user && !self.hears_system_of(speech.by) {
+            // For this member there is no such type; the package has an own word for what fails.
+            let code = match dialect {
+                Dialect::Guide => ErrorCode::UnknownType,
+                Dialect::Django => command.failure(),
+            };
+            self.error(cx, code);
+            return Verdict::Done;
+        }
+        if !speech.answers {
             let failure = command.failure();
             self.error(cx, failure);
             return Verdict::Done;
@@ -159,7 +190,13 @@ impl Codec {
         self.writer
             .event(&mut self.scratch, &event, &mut self.stamp);
         let kept = cx.broker.wants_events();
-        let kept = kept.then(|| Arc::new(event.into_owned()));
+        let kept = kept.then(|| {
+            let author = speech.by.identity().and_then(|by| by.user.clone());
+            Arc::new(Event {
+                author,
+                ..event.into_owned()
+            })
+        });
         let question = (is_user && self.assistant.enabled()).then(|| command.text.to_string());
         if is_user {
             self.tally.users += 1;
@@ -171,7 +208,7 @@ impl Codec {
             ..self.publication(cx)
         };
         self.deliver(cx, publication, is_user);
-        match (question, prompts) {
+        match (question, speech.prompts) {
             (Some(text), Some(room)) => self.ask(cx, room, text),
             _ => Verdict::Done,
         }

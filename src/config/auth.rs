@@ -2,10 +2,12 @@
 //!
 //! Files and addresses are named here and opened by `auth`; a token never names one.
 
+use super::django_session::{self, DjangoSessionSettings};
 use super::forward::{self, ForwardSettings};
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
+use super::secrets::check_secrets;
 use super::setting::{CAPACITY_MAX, HOUR, choice, choices, kinds, milliseconds, seconds, section};
 use super::units;
 use std::collections::BTreeSet;
@@ -22,13 +24,15 @@ const NAME_BYTES_MAX: usize = 64;
 section! {
     /// Who may come in.
     ["auth"] AuthSettings {
-        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
+        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`, `django_session`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
         mode: Vec<AuthMode> = vec![AuthMode::None], live;
     }
     /// Tokens (RFC 7519) as `Authorization: Bearer`, as the sub-protocol `supportal.token.<jwt>`, or in a cookie.
     jwt: JwtSettings,
     /// Signed links for mails and sites without accounts: `?link=` as Django's `Signer` makes them.
     link: LinkSettings,
+    /// Sessions of a Django site, read here without asking the site.
+    django_session: DjangoSessionSettings,
     /// The site that is asked who somebody is, by a request of HTTP for each handshake.
     forward: ForwardSettings,
 }
@@ -96,6 +100,8 @@ choices! {
         Jwt = "jwt",
         /// A signed link.
         Link = "link",
+        /// A session of a Django site.
+        DjangoSession = "django_session",
         /// The site is asked.
         Forward = "forward",
     }
@@ -109,7 +115,7 @@ impl AuthSettings {
         self.mode.iter().any(|mode| match mode {
             AuthMode::None | AuthMode::Link => false,
             AuthMode::Jwt => self.jwt.cookie.is_some(),
-            AuthMode::Forward => true,
+            AuthMode::DjangoSession | AuthMode::Forward => true,
         })
     }
 
@@ -120,6 +126,7 @@ impl AuthSettings {
         match mode {
             AuthMode::Jwt => !jwt.secret.is_empty() || !jwt.keys.is_empty() || jwt.jwks.is_some(),
             AuthMode::Link => !self.link.key.is_empty(),
+            AuthMode::DjangoSession => self.django_session.has_keys(),
             AuthMode::None | AuthMode::Forward => false,
         }
     }
@@ -198,6 +205,8 @@ pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     check_jwks(&auth.jwt, found);
     check_names(&auth.jwt, found);
     let is_on = |mode| auth.mode.contains(&mode);
+    let is_session = is_on(AuthMode::DjangoSession);
+    django_session::check(&auth.django_session, is_session, found);
     forward::check(&auth.forward, is_on(AuthMode::Forward), found);
     if is_on(AuthMode::Jwt) && !auth.has_keys(AuthMode::Jwt) {
         let fix = "set SUPPORTAL_AUTH__JWT__SECRET, auth.jwt.keys or auth.jwt.jwks";
@@ -235,31 +244,6 @@ fn check_modes(modes: &[AuthMode], found: &mut Findings) {
     ] {
         if before_the_last.contains(&mode) {
             found.error("auth.mode", what, fix);
-        }
-    }
-}
-
-/// Secrets are there, long enough, and no text of an example or a key of another kind.
-fn check_secrets(key: &str, secrets: &[Secret], least: usize, found: &mut Findings) {
-    if secrets.len() > KEYS_MAX {
-        let what = format!("holds {} secrets", secrets.len());
-        found.error(key, what, format!("write at most {KEYS_MAX}"));
-    }
-    for secret in secrets {
-        let text = secret.expose();
-        let fix =
-            format!("use at least {least} random bytes, as of `openssl rand -base64 {least}`");
-        if text.is_empty() {
-            found.error(key, "is empty", fix);
-        } else if text.trim() != text {
-            let what = "begins or ends with white space";
-            found.error(key, what, "cut it off, also where tokens are signed");
-        } else if text.contains("-----BEGIN") {
-            let what = "is a key in PEM, which anybody may know";
-            found.error(key, what, "write public keys as files in auth.jwt.keys");
-        } else if text.len() < least {
-            let what = format!("has {} bytes, which is too short", text.len());
-            found.error(key, what, fix);
         }
     }
 }

@@ -63,6 +63,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "channels" => config.channels.enabled,
         "tls" => config.tls.is_on(),
         "auth.jwt" => config.auth.mode.contains(&AuthMode::Jwt),
+        "auth.django_session" => config.auth.mode.contains(&AuthMode::DjangoSession),
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,

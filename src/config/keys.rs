@@ -90,6 +90,7 @@ mod tests {
         config.auth.jwt.jwks_ca_file = Some("ca.pem".into());
         config.auth.jwt.cookie = Some("token".to_owned());
         config.auth.jwt.query = Some("token".to_owned());
+        config.auth.django_session.secret_key = Some(Secret::new("x"));
         config.auth.forward.url = Some("http://site/".to_owned());
         config.auth.forward.ca_file = Some("ca.pem".into());
         config.api.token = Some(Secret::new("x"));

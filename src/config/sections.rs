@@ -9,6 +9,7 @@ use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::cors::CorsSettings;
+use super::django_session::DjangoSessionSettings;
 use super::forward::ForwardSettings;
 use super::history::HistorySettings;
 use super::http::HttpSettings;
@@ -65,7 +66,7 @@ sections! {
     proxy: ProxySettings,
     http: HttpSettings [CorsSettings],
     origin: OriginSettings,
-    auth: AuthSettings [JwtSettings, LinkSettings, ForwardSettings],
+    auth: AuthSettings [JwtSettings, LinkSettings, DjangoSessionSettings, ForwardSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],

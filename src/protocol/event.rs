@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::stamp::Moment;
 
@@ -43,6 +44,8 @@ pub struct Event<'a> {
     pub json: Option<Cow<'a, str>>,
     /// When it was accepted.
     pub moment: Moment,
+    /// The user's name, as the handshake has found it out; `None` where nobody knows. No frame of the plain dialects says it.
+    pub author: Option<Arc<str>>,
 }
 
 impl<'a> Event<'a> {
@@ -54,6 +57,7 @@ impl<'a> Event<'a> {
             text: Cow::Borrowed(text),
             json: None,
             moment,
+            author: None,
         }
     }
 
@@ -66,19 +70,22 @@ impl<'a> Event<'a> {
             text: own(self.text),
             json: self.json.map(own),
             moment: self.moment,
+            author: self.author,
         }
     }
 
     /// Bytes of what was said: what keeping an event costs beside the event itself.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.json.as_ref().map_or(0, |json| json.len())
+        let json = self.json.as_ref().map_or(0, |json| json.len());
+        let author = self.author.as_ref().map_or(0, |author| author.len());
+        self.text.len() + json + author
     }
 }
 
 impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What people say does not belong in logs.
+        // What people say, and who they are, does not belong in logs.
         f.debug_struct("Event")
             .field("sender", &self.sender)
             .field("bytes", &self.bytes())

@@ -7,6 +7,7 @@ use super::handle::{ConnectionList, Whom};
 use super::handoff::Handoff;
 use super::port::{Port, Socket as _};
 use super::turn::Worker;
+use crate::auth::user_hash;
 use crate::broker::{ConnectionKey, Consumers};
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -211,6 +212,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),
+                user = client.role.identity().and_then(|who| user_hash(who)),
                 "connection closed"
             );
             (self.on_close)(client.counted);

@@ -182,6 +182,16 @@ fn keys_without_their_mode_stop_the_start_and_let_nobody_in() {
         ("auth.jwt.jwks=https://a.example/".to_owned(), "none", "jwt"),
         (format!("auth.link.key={secret}"), "none", "link"),
         (format!("auth.link.key={secret}"), "forward", "link"),
+        (
+            format!("auth.django_session.secret_key={secret}"),
+            "none",
+            "django_session",
+        ),
+        (
+            "auth.django_session.redis=redis://127.0.0.1:6379/1".to_owned(),
+            "none",
+            "django_session",
+        ),
     ] {
         let mode = format!("auth.mode={mode}");
         let settings = [setting, mode, "auth.forward.url=http://a/".to_owned()];

@@ -2,6 +2,7 @@
 
 mod command;
 mod jwks;
+mod roles;
 
 use crate::support::{Client, Gateway, PATIENCE, Signal, http, repository, tools_dir, wait};
 use serde_json::Value;

@@ -98,6 +98,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("loom", &["sync", "broker"]),
     ("memchr", &["protocol"]),
     ("mimalloc", &["main"]),
+    ("miniz_oxide", &["auth"]),
     ("mio", &["worker", "server"]),
     ("nix", &["node"]),
     ("percent_encoding", &["config"]),

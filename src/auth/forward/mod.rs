@@ -14,13 +14,13 @@
 //! goes away takes its wait along.
 
 mod answer;
-mod cache;
 mod question;
 mod recheck;
 #[cfg(test)]
 mod tests;
 mod turns;
 
+use super::answers::{Answers, Judged};
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
 use crate::auth::Attendance;
 use crate::broker::{Broker, Identity, RoomPattern, RoomScope};
@@ -33,7 +33,6 @@ use crate::protocol::CloseReason;
 use crate::redis::Randomness;
 use crate::redis::log_limiter::LogLimiter;
 use answer::{SiteAnswer, SiteRefusal};
-use cache::{Answers, Judged};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
 use recheck::{OpenQuestion, Rechecked, Rechecks};
@@ -278,7 +277,7 @@ impl Forward {
     fn remember(&self, key: QuestionKey, judged: &Judged) {
         let time = match judged {
             Judged::Out(refusal) if refusal.answer == RefusalAnswer::Unavailable => Duration::ZERO,
-            Judged::Out(_) => self.settings.cache_refused,
+            Judged::Out(_) | Judged::Nobody => self.settings.cache_refused,
             Judged::In(identity) => match identity.expires_at {
                 Some(end) => {
                     let left = end.saturating_sub(self.clock.wall().0);

@@ -1,6 +1,7 @@
 //! What the site is asked: the fields of one question, and which questions are the same.
 
 use crate::auth::Credentials;
+use crate::auth::answers::AnswerKey;
 use crate::config::ForwardSettings;
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
@@ -20,7 +21,7 @@ const SESSION: &str = "x-supportal-session";
 
 /// Which question it is: a keyed hash of all that is said in it. Whoever reads the table of answers learns no
 /// credentials, and nobody outside can make two questions one.
-pub(super) type QuestionKey = [u8; 16];
+pub(super) type QuestionKey = AnswerKey;
 
 /// Why a handshake makes no question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

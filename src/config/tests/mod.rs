@@ -2,6 +2,7 @@
 
 mod auth;
 mod channels;
+mod django_session;
 mod environment;
 mod forward;
 mod memory;

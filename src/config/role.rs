@@ -1,0 +1,20 @@
+//! The words for what a user is to a business.
+
+use super::key::KeyKind;
+use super::setting::{choices, kinds};
+
+choices! {
+    /// What a user is to a business.
+    RoleName {
+        /// Who asks; also whoever comes without credentials.
+        Customer = "customer",
+        /// Who answers.
+        Agent = "agent",
+        /// The business's own software.
+        Backend = "backend",
+    }
+}
+
+kinds! {
+    RoleName => KeyKind::Choice(&["customer", "agent", "backend"]),
+}
