@@ -5,7 +5,9 @@
 mod tokens;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, Cases, Compared, OURS, Work, check_names, figures};
+use crate::campaign::{
+    Bench, Case, Cases, Compared, OURS, Work, check_names, figures, with_baselines,
+};
 use crate::cli::{Entrance, Options};
 use crate::clock::{SECOND, pause};
 use crate::ours::{our_flags, our_server, quoted};
@@ -58,13 +60,9 @@ pub(crate) fn run(
             names.join(", ")
         ));
     }
-    let is_wanted = |case: &Case| flags.only.is_empty() || flags.only.contains(&case.name);
-    let wanted = known.iter().filter(|case| is_wanted(case));
-    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let cases = known.into_iter();
-    let cases: Vec<Case> = cases
-        .filter(|case| is_wanted(case) || beside.contains(&Baseline::Case(case.name.clone())))
-        .collect();
+    let cases = with_baselines(known, |case| {
+        flags.only.is_empty() || flags.only.contains(&case.name)
+    });
     let keys = tempfile::tempdir().map_err(|error| error.to_string())?;
     tokens::make(keys.path(), |name| {
         let file = format!("{{keys}}/{name}");
