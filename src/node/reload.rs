@@ -13,6 +13,7 @@ use crate::metrics::{Metrics, count};
 use crate::server::EntryRules;
 use crate::server::admission::Admission;
 use crate::telemetry;
+use crate::tls::TlsServer;
 use crate::worker::{LiveSettings, Workers};
 use parking_lot::Mutex;
 use std::fmt;
@@ -48,6 +49,7 @@ pub(super) struct TakenBy {
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tls: Option<Arc<TlsServer>>,
 }
 
 impl fmt::Debug for Reloader {
@@ -105,12 +107,15 @@ impl Reloader {
         let read = MachineFacts::gather().resolve(&(self.read)()?);
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref())
+        let before = Arc::clone(&self.taken_by.rules.borrow());
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
             .map_err(|what| Error::of_key("", what))?;
         let of_routes = config
             .of_routes()
             .map_err(|what| Error::of_key("routes", what))?;
         let to = &self.taken_by;
+        let certificates = to.tls.as_ref().map(|tls| tls.read()).transpose();
+        let certificates = certificates.map_err(|fault| Error::of_key(&fault.key, fault.text))?;
         telemetry::set_levels(&config.log.level)
             .map_err(|error| Error::of_key("log.level", error.to_string()))?;
         let limits = &config.limits;
@@ -128,6 +133,9 @@ impl Reloader {
         }
         if let Some(layer) = &to.channels {
             layer.set_expiry(config.queue.expiry);
+        }
+        if let (Some(tls), Some(certificates)) = (&to.tls, certificates) {
+            tls.take(certificates);
         }
         running.config = config;
         Ok(changes)

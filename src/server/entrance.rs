@@ -4,12 +4,13 @@ use super::admission::Admission;
 use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
+use super::page;
 use super::redirect::Redirect;
 use super::route::Router;
 use super::upstream::Upstream;
 use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
-use crate::auth::{Authenticator, Forward, Modes};
+use crate::auth::{Authenticator, Forward, Learnt, Modes};
 use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
@@ -54,21 +55,29 @@ pub struct Entrance {
 pub struct EntryRules {
     pub(super) allowed: Allowed,
     pub(super) authenticator: Authenticator,
+    learnt: Learnt,
     /// Is a sub-protocol with a token in it understood?
     takes_tokens: bool,
 }
 
 impl EntryRules {
-    /// The rules of a configuration, and the site of `auth.forward` if there is one.
+    /// The rules of a configuration, and the site of `auth.forward` if there is one. What the rules before have learnt, such
+    /// as keys that were fetched, stays where the settings are the same.
     ///
     /// # Errors
     /// One sentence: an origin is none, or a mode cannot work.
-    pub fn new(config: &Config, site: Option<&Arc<Forward>>) -> Result<Self, String> {
-        let modes = Modes::new(&config.auth, site).map_err(|error| error.to_string())?;
+    pub fn new(
+        config: &Config,
+        site: Option<&Arc<Forward>>,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
+        let learnt = before.map_or_else(Learnt::default, |before| before.learnt.clone());
+        let modes = Modes::new(&config.auth, site, &learnt).map_err(|error| error.to_string())?;
         Ok(Self {
             allowed: Allowed::new(&config.origin.allowed)?
                 .with_cookies(config.auth.reads_cookies()),
             authenticator: modes.authenticator,
+            learnt: modes.learnt,
             takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
     }
@@ -115,6 +124,14 @@ impl HandshakePolicy {
 }
 
 impl Entrance {
+    /// Is it for the site behind this node to say what is at this path? That of no WebSocket of ours.
+    pub(super) fn is_sites(&self, path: &str) -> bool {
+        let has_page = self.config.http.upstream_page;
+        self.upstream.is_some()
+            && !self.api.is_public(path, true)
+            && !page::is_ours_beside_site(path, has_page)
+    }
+
     /// Who may come in, as of now.
     pub(super) fn rules(&self) -> Arc<EntryRules> {
         Arc::clone(&self.rules.borrow())

@@ -197,8 +197,8 @@ impl HandshakeService {
         Ok((response.map(|_empty| whole("")), Some(switched)))
     }
 
-    /// What is no WebSocket of ours, with CORS where that is on: it answers preflights for whoever would be asked, and
-    /// says of every answer who may read it.
+    /// What is no WebSocket of ours, with CORS where that is on: it answers preflights, and says of every answer who may
+    /// read it. What is the site's is the site's own CorsMiddleware's to say: two answers to that are none for a browser.
     async fn respond(
         &self,
         request: &Request<()>,
@@ -207,7 +207,8 @@ impl HandshakeService {
         visitor: &Visitor<'_>,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
-        let Some(cors) = &self.entrance.policy.cors else {
+        let cors = self.entrance.policy.cors.as_ref();
+        let Some(cors) = cors.filter(|_| !self.entrance.is_sites(request.uri().path())) else {
             let responded = self.respond_over_tls(request, body, visitor, on_forward);
             return responded.await;
         };
@@ -327,7 +328,9 @@ impl HandshakeService {
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let proxies = &self.entrance.policy.proxies;
-        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        // Whoever is accepted at once has come by the public listener.
+        let is_tls = self.entrance.config.tls.is_on();
+        let (peer, begin) = proxies.meet(peer.ip(), is_tls, bytes).ok()??;
         let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
         let visitor = proxies.visitor(peer, &first.head, None).ok()?;
         let rules = self.entrance.rules();

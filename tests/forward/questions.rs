@@ -246,6 +246,50 @@ fn no_more_questions_are_under_way_than_may_be() {
 }
 
 #[test]
+fn one_address_has_its_share_of_the_questions_and_leaves_the_rest_to_others() {
+    let (site, open) = (Site::start(), Arc::new(AtomicBool::new(false)));
+    for number in 0..6 {
+        let gate = Arc::clone(&open);
+        site.script(&format!("slow-{number}"), move |stream| {
+            wait::until("the gate", PATIENCE, || gate.load(Ordering::SeqCst));
+            drop(stream.write_all(json("{}").as_bytes()));
+        });
+    }
+    site.answer("quick", json("{}"));
+    let gateway = node(
+        &site,
+        &[
+            "proxy.trusted=127.0.0.1",
+            "proxy.header=x-forwarded-for",
+            "auth.forward.concurrency=3",
+            "auth.forward.concurrency_per_ip=2",
+            "auth.forward.timeout=30s",
+        ],
+    );
+    let address = gateway.public();
+    // Of one line: its addresses have one share.
+    let crowd: Vec<_> = (0..6)
+        .map(|number| {
+            let path = format!("{PATH}slow-{number}/");
+            let client = format!("2001:db8::{number}");
+            thread::spawn(move || {
+                Client::open(address, &path, &[("X-Forwarded-For", &client)]).is_ok()
+            })
+        })
+        .collect();
+    wait::until("the share to be taken", PATIENCE, || site.open() == 2);
+    for other in ["192.0.2.1", "2001:db8:0:1::1"] {
+        let fields = [("X-Forwarded-For", other)];
+        assert_eq!(status_with(&gateway, "quick", &fields), 101, "{other}");
+    }
+    assert_eq!(site.open(), 2);
+    open.store(true, Ordering::SeqCst);
+    for client in crowd {
+        assert!(client.join().expect("no panic"));
+    }
+}
+
+#[test]
 fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
     let site = Site::start();
     site.answer("down", bare("503 No", ""));

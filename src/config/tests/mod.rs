@@ -3,6 +3,7 @@
 mod auth;
 mod channels;
 mod environment;
+mod forward;
 mod origin;
 mod proxies;
 mod ranges;
