@@ -121,7 +121,8 @@ impl EntranceBench<'_> {
     }
 
     fn filled(&self, flags: &str) -> String {
-        flags.replace("{keys}", &self.keys.path().display().to_string())
+        let keys = flags.replace("{keys}", &self.keys.path().display().to_string());
+        keys.replace("{peers}", &self.args.peers.display().to_string())
     }
 
     fn nginx(&self, what: &str, core: Option<usize>) -> Spec {
@@ -247,7 +248,8 @@ impl Bench for EntranceBench<'_> {
         };
         let server = server.map(|spec| Server::start(&spec)).transpose()?;
         let measured = server.as_ref().or(site.as_ref()).ok_or("no server")?;
-        let url = format!("ws://127.0.0.1:{}", measured.port);
+        let scheme = if case.tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://127.0.0.1:{}", measured.port);
         let beside = self.beside(case, &url, generator)?;
         let warmup = self.options.warmup;
         let flags = format!(
