@@ -75,7 +75,7 @@ pub(crate) fn run(
     let open = open.len();
     print(&format!(
         "open {open} of {count}  opened {}  bytes {}  ended {:?}",
-        seen.opened, seen.bytes, seen.ended
+        seen.opened, seen.bytes, *seen.ended
     ));
     let figures =
         json!({"open": open, "opened": seen.opened, "bytes": seen.bytes, "ended": seen.ended});

@@ -154,6 +154,17 @@ fn placed(columns: &BTreeMap<String, Vec<Metric>>, cases: Vec<Case>) -> Vec<Case
     cases.into_iter().enumerate().map(place).collect()
 }
 
+/// Those wanted, and those they are compared with.
+pub(crate) fn with_baselines(known: Vec<Case>, is_wanted: impl Fn(&Case) -> bool) -> Vec<Case> {
+    let wanted = known.iter().filter(|case| is_wanted(case));
+    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
+    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
+    let cases = known.into_iter();
+    cases
+        .filter(|case| is_wanted(case) || is_beside(case))
+        .collect()
+}
+
 /// Refuses what is no case's name.
 /// Errors: The first such name, and all there are.
 pub(crate) fn check_names(known: &[Case], only: &[String]) -> Result<(), String> {

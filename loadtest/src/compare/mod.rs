@@ -4,7 +4,7 @@
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names, with_baselines};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
 use peers::{COALESCE, Peer};
@@ -74,12 +74,8 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
         true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
         false => only.contains(&case.name),
     };
-    let wanted = known.iter().filter(|case| is_wanted(case));
-    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
     let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();
-    let cases = known.into_iter();
-    let cases = cases.filter(|case| is_wanted(case) || is_beside(case));
+    let cases = with_baselines(known, is_wanted).into_iter();
     let own = args.scenario.as_deref().map(custom);
     let cases: Vec<Case> = cases.chain(own).collect();
     if cases.is_empty() {

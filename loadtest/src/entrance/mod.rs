@@ -5,7 +5,9 @@
 mod tokens;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, Cases, Compared, OURS, Work, check_names, figures};
+use crate::campaign::{
+    Bench, Case, Cases, Compared, OURS, Work, check_names, figures, with_baselines,
+};
 use crate::cli::{Entrance, Options};
 use crate::clock::{SECOND, pause};
 use crate::ours::{our_flags, our_server, quoted};
@@ -58,13 +60,9 @@ pub(crate) fn run(
             names.join(", ")
         ));
     }
-    let is_wanted = |case: &Case| flags.only.is_empty() || flags.only.contains(&case.name);
-    let wanted = known.iter().filter(|case| is_wanted(case));
-    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let cases = known.into_iter();
-    let cases: Vec<Case> = cases
-        .filter(|case| is_wanted(case) || beside.contains(&Baseline::Case(case.name.clone())))
-        .collect();
+    let cases = with_baselines(known, |case| {
+        flags.only.is_empty() || flags.only.contains(&case.name)
+    });
     let keys = tempfile::tempdir().map_err(|error| error.to_string())?;
     tokens::make(keys.path(), |name| {
         let file = format!("{{keys}}/{name}");
@@ -123,7 +121,8 @@ impl EntranceBench<'_> {
     }
 
     fn filled(&self, flags: &str) -> String {
-        flags.replace("{keys}", &self.keys.path().display().to_string())
+        let keys = flags.replace("{keys}", &self.keys.path().display().to_string());
+        keys.replace("{peers}", &self.args.peers.display().to_string())
     }
 
     fn nginx(&self, what: &str, core: Option<usize>) -> Spec {
@@ -249,7 +248,8 @@ impl Bench for EntranceBench<'_> {
         };
         let server = server.map(|spec| Server::start(&spec)).transpose()?;
         let measured = server.as_ref().or(site.as_ref()).ok_or("no server")?;
-        let url = format!("ws://127.0.0.1:{}", measured.port);
+        let scheme = if case.tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://127.0.0.1:{}", measured.port);
         let beside = self.beside(case, &url, generator)?;
         let warmup = self.options.warmup;
         let flags = format!(
