@@ -33,7 +33,7 @@ const EVERYBODY: [Option<&str>; 4] = [None, Some("customer"), Some("agent"), Som
 /// Everybody sends a system message; those of these roles are heard, the others get this error.
 #[track_caller]
 fn heard_of(setting: &[&str], allowed: &[Option<&str>], error: &str) {
-    let mut settings = vec!["auth.mode=jwt,none", "assistant.kind=none"];
+    let mut settings = vec!["auth.mode=jwt,link,none", "assistant.kind=none"];
     settings.extend(setting);
     let keys = Keys::new(&settings);
     let gateway = keys.start();
@@ -82,7 +82,7 @@ fn in_dialect_django_the_error_is_the_packages_own() {
 
 #[test]
 fn the_line_of_a_connection_says_a_hash_of_its_user_and_never_the_name() {
-    let keys = Keys::new(&["auth.mode=jwt,none", "log.level=debug"]);
+    let keys = Keys::new(&["auth.mode=jwt,link,none", "log.level=debug"]);
     let gateway = keys.start();
     for role in [None, Some("agent"), Some("customer")] {
         let mut client = join(&gateway, &keys, role);
@@ -107,7 +107,7 @@ fn django_is_told_who_has_said_something_where_that_is_known() {
     let redis = Redis::start(&[]);
     let hosts = format!("channels.hosts=[\"{}\"]", redis.url());
     let keys = Keys::new(&[
-        "auth.mode=jwt,none",
+        "auth.mode=jwt,link,none",
         "channels.enabled=true",
         &hosts,
         "channels.send_to=supportal",
