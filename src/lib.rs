@@ -61,6 +61,7 @@
 //! | 2 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 2 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 2 | [`telemetry`] | Logs that never wait. |
+//! | 2 | [`tls`] | Certificates of the public listener, and one connection's TLS; no sockets. |
 //! | 1 | [`config`] | Typed settings, and the templates of paths. |
 //! | 0 | [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
@@ -72,8 +73,9 @@
 //!
 //! 1. A worker's poll says that a socket is readable. The worker lends its one read buffer for the
 //!    length of this event; [`transport::decoder`] unmasks in place and checks as bytes come.
-//! 2. [`worker::connection`] spends a token. Without one the sender gets an error, and after
-//!    `limits.refusals` of them 4429.
+//! 2. [`worker::connection`] spends a token; a connection with limits in common with others (of a business, a room, an
+//!    address or the node: [`broker::quota`]) spends one of each of those too. Without one the sender gets an error, and
+//!    after `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
 //! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
@@ -107,6 +109,11 @@
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
 //! | handshakes, and connections of `http.redirect` | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
+//! | what the connections of one user, business, room, address or of the node use together | `[limits.user]` … `[limits.node]` | [`broker::quota`] |
+//! | questions to the site about who comes | `auth.forward.concurrency`, `auth.forward.timeout`; answers kept: `auth.forward.cache_entries` | [`auth`] |
+//! | tokens, and those seen before | `auth.jwt.token_bytes`, `auth.jwt.cache` | [`auth`] |
+//! | requests and WebSockets of the site behind | `http.upstream_requests`, `http.upstream_websockets`, `http.upstream_buffer_bytes`, `http.upstream_idle_timeout` | [`server`] |
+//! | requests of the API | `api.requests`, `api.body_bytes`, `api.batch`, `api.nodes_timeout`; ids remembered: `api.idempotency_capacity` | [`server`] |
 //! | other requests | `server.handshake_timeout`, `server.http_timeout` | [`http`] |
 //! | connections kept alive | `limits.kept_alive`, `server.keep_alive_timeout` | [`server`], [`http`] |
 //! | the operator's connections | [`admin::CONNECTIONS_MAX`], and as many answered once | [`admin`] |
@@ -126,6 +133,7 @@
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
+//! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
 //! | the end | `server.drain_notice` within `server.drain_grace` | [`server`] |
@@ -152,6 +160,8 @@
 //! | A client is held and read no further than its bounds | `tests/bounds.rs` |
 //! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
 //! | Every bound counts in the worst case of memory | `src/budget/tests.rs` `every_bound_of_a_configuration_moves_the_sum`, `every_bound_of_a_part_is_in_the_sum` |
+//! | Of an encrypted connection nothing is lost or said twice, however its bytes are cut or taken | `src/tls/tests/sessions.rs` `both_ends_hear_each_other_however_the_bytes_come_in_both_versions`, `a_socket_that_takes_little_gets_everything_once_and_the_last_byte_is_reported_last` |
+//! | Certificates change while nobody is dropped | `tests/tls.rs` `the_name_chooses_the_certificate_and_renewed_files_are_taken_while_nobody_is_dropped` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Nobody but a trusted proxy says that somebody is another, or that there is TLS | `tests/proxies/claims.rs` `whoever_is_not_trusted_is_who_it_is`; `tests/proxies/https.rs` `nobody_but_a_trusted_proxy_says_that_there_is_tls`; `src/server/forwarded/tests.rs` `what_a_client_sends_changes_nothing` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
@@ -179,6 +189,7 @@ pub mod config;
 mod http;
 mod protocol;
 mod telemetry;
+mod tls;
 
 // Floor 3
 mod broker;
@@ -300,6 +311,9 @@ pub mod internal {
     }
     pub mod telemetry {
         pub use crate::telemetry::init;
+    }
+    pub mod tls {
+        pub use crate::tls::{CertificateFault, TlsServer};
     }
     pub mod transport {
         pub use crate::transport::{

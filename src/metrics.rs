@@ -73,6 +73,9 @@ metrics! {
     upstream_requests: Gauge = gauge("upstream_requests") "Requests at the site";
     upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
+    tls_handshakes: Labelled = labelled("tls_handshakes", "kind") "TLS handshakes that succeeded: `full`, or `resumed` by a session ticket";
+    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, `other`";
+    tls_certificate_expiry: Gauge = gauge_of_seconds("tls_certificate_expiry") "When the first of the certificates in use expires, as Unix time; 0 without TLS";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";
     worker_load: PerWorker = per_worker("worker_load") "What this worker carries: 64 for each connection, 256 for each room, 1 for each delivery and 8 for each accept of the last seconds (half-life 8.2 s); new rooms go where it is least";
@@ -274,6 +277,14 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_seconds{{{label}}}"), "gauge", help));
         family
+    }
+
+    fn gauge_of_seconds(&mut self, name: &'static str, help: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, gauge.clone());
+        self.rows.push((format!("{name}_seconds"), "gauge", help));
+        gauge
     }
 
     fn gauge_of_bytes(&mut self, name: &'static str, help: &'static str) -> Gauge {

@@ -10,6 +10,8 @@ mod api; // the HTTP API of the site's own programs
 #[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
+mod asgi; // the guide's variants of asgi.py, beside our settings for them
+#[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]
@@ -76,6 +78,8 @@ mod slow; // slow readers and half-closed peers that live, and dead ones that do
 mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
+#[cfg(test)]
+mod tls; // the same, encrypted
 #[cfg(test)]
 mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]

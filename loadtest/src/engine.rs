@@ -10,7 +10,6 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Connections in flight at most while opening: below the smallest usual listen backlog (128).
@@ -138,6 +137,12 @@ impl Engine {
         self.wanted.clear();
     }
 
+    /// Handshakes that brought a token which an earlier one had brought.
+    pub(crate) fn tokens_again(&self) -> usize {
+        let tokens = self.target.tokens.len();
+        (self.attempts as usize).saturating_sub(tokens) * usize::from(tokens > 0)
+    }
+
     /// Connections that exist.
     pub(crate) fn connections(&self) -> usize {
         self.clients.len()
@@ -252,7 +257,8 @@ impl Engine {
             .replace("{business}", &target.business)
             .replace("{room}", &self.room_name(wanted.room));
         let mut request = Vec::new();
-        handshake::request(&mut request, &target.host, &path, &key, &target.lines);
+        let lines = target.lines(self.attempts);
+        handshake::request(&mut request, &target.host, &path, &key, &lines);
         let started = self.traffic.clock.now();
         let id = self.clients.vacant_key();
         match self.socket(wanted.node, id, wanted.slow) {
@@ -300,23 +306,8 @@ impl Engine {
     }
 
     fn socket(&self, node: u16, id: usize, slow: bool) -> io::Result<mio::net::TcpStream> {
-        let target = self.target(node);
-        let address = target.address;
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if target.sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
-            let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % target.sources);
-            socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
-        }
-        match socket.connect(&address.into()) {
-            Err(error) if error.raw_os_error() != Some(115) => return Err(error), // EINPROGRESS
-            _ => {}
-        }
+        let buffer = self.slow_buffer.filter(|_| slow);
+        let socket = self.target(node).connect(self.attempts, buffer)?;
         let mut socket = mio::net::TcpStream::from_std(socket.into());
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll

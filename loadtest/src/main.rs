@@ -13,6 +13,7 @@ mod compare;
 mod contract;
 mod deploy;
 mod engine;
+mod entrance;
 mod floor;
 mod handshake;
 mod html;
@@ -27,9 +28,11 @@ mod people;
 mod plan;
 mod progress;
 mod report;
+mod requests;
 mod run;
 mod scenario;
 mod server;
+mod slowloris;
 mod speaker;
 mod sweep;
 mod tally;
@@ -101,8 +104,18 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Command::Xnode(args) = &command {
         return across_nodes(args, &options, stop);
     }
+    if let Command::Entrance(args) = &command {
+        return results(entrance::run(args, &options, &stop)?);
+    }
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    if let Command::Requests(args) = &command {
+        return requests::run(args, &options, descriptors, &stop);
+    }
+    if let Command::Slowloris(args) = &command {
+        return slowloris::run(args, &options, descriptors, &stop);
+    }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
-    check_descriptors(&plan, usize::try_from(descriptors).unwrap_or(usize::MAX))?;
+    check_descriptors(plan.connections(), descriptors)?;
     if let Command::Deploy(args) = &command
         && args.client == ClientKind::Both
     {
@@ -173,8 +186,7 @@ fn one_run(
 }
 
 /// Refuses more connections than this process may have descriptors.
-fn check_descriptors(plan: &Plan, limit: usize) -> Result<(), String> {
-    let connections = plan.connections();
+fn check_descriptors(connections: usize, limit: usize) -> Result<(), String> {
     let needed = connections + DESCRIPTORS_SPARE;
     if needed <= limit {
         return Ok(());

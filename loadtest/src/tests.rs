@@ -64,8 +64,8 @@ fn an_interrupted_run_is_not_judged() {
 fn what_the_limit_of_descriptors_does_not_allow_is_refused_before_it_begins() {
     let cli = Cli::parse_from(["loadtest", "echo", "-c", "1000"]);
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
-    assert_eq!(check_descriptors(&plan, 1064), Ok(()));
-    let why = check_descriptors(&plan, 1063).unwrap_err();
+    assert_eq!(check_descriptors(plan.connections(), 1064), Ok(()));
+    let why = check_descriptors(plan.connections(), 1063).unwrap_err();
     assert!(why.contains("1064 descriptors") && why.contains("ulimit -n"));
 }
 

@@ -328,3 +328,18 @@ fn sums_do_not_overflow() {
     config.queue.bytes_max = usize::MAX;
     assert_eq!(worst_case_memory(&config, usize::MAX, 2).total, u64::MAX);
 }
+
+#[test]
+fn tls_is_in_the_sum_where_it_is_spoken() {
+    let plain = worst_case_memory(&Config::default(), 10, 2);
+    let mut config = Config::default();
+    config.tls.certificate = Some("chain.pem".into());
+    let budget = worst_case_memory(&config, 10, 2);
+    let each = tls::SESSION_BYTES + tls::HELD_BYTES;
+    assert_eq!(budget.per_connection, plain.per_connection + each as u64);
+    let (limits, threads) = (&config.limits, 2 + config.server.control_threads);
+    let beside = limits.handshakes * tls::HANDSHAKE_BYTES
+        + limits.kept_alive * each
+        + threads * tls::SCRATCH_BYTES;
+    assert_eq!(budget.total, plain.total + (beside + 10 * each) as u64);
+}

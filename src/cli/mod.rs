@@ -18,6 +18,7 @@ use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, Flags};
 use supportal::config::load::Loader;
+use supportal::internal::tls::TlsServer;
 use supportal::internal::{admin, auth, bridge, channels};
 use terminal::{finish, print, usage};
 
@@ -137,6 +138,10 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     if let Err(what) = auth::check(&loaded.config.auth) {
         return usage(&what);
     }
+    let certificates = match TlsServer::check(&loaded.config.tls) {
+        Ok(warnings) => warnings,
+        Err(fault) => return usage(&fault.to_string()),
+    };
     let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
@@ -150,6 +155,9 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     let mut text = "the configuration is good\n\n".to_owned();
     for line in banner(&loaded, &facts, memory) {
         text.push_str(&format!("{line}\n"));
+    }
+    for warning in certificates {
+        text.push_str(&format!("warning: {warning}\n"));
     }
     text.push_str("\nlimits\n");
     text.push_str(&document::render_limits(&loaded));

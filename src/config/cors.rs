@@ -11,7 +11,7 @@ use super::units;
 use std::time::Duration;
 
 section! {
-    /// Pages of other origins that may ask for what is not a WebSocket (CORS).
+    /// Pages of other origins that may ask for what is not a WebSocket (CORS); what `http.upstream` answers is that site's to say.
     ["http.cors"] CorsSettings {
         /// Origins that may (`https://example.com`, `https://.example.com` with its subdomains, `*`); an empty list = CORS is off.
         allowed: Vec<String> = Vec::new(), restart;

@@ -61,6 +61,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
+        "tls" => config.tls.is_on(),
         "auth.jwt" => config.auth.mode.contains(&AuthMode::Jwt),
         // The library's: this binary has none.
         "consumers" => false,
@@ -212,6 +213,9 @@ impl<'a> Document<'a> {
 fn example_of(key: &Key) -> &'static str {
     match key.path {
         "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
+        "tls.sites" => {
+            "# names = [\"chat.example.com\"]\n# certificate = \"/etc/supportal/chat.pem\"\n# key = \"/etc/supportal/chat.key\"\n"
+        }
         "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
         "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
         _ => "",

@@ -94,6 +94,8 @@ mod tests {
         config.api.token = Some(Secret::new("x"));
         config.api.listen = Some(config.server.listen);
         config.admin.token = Some(Secret::new("x"));
+        config.tls.certificate = Some("chain.pem".into());
+        config.tls.key = Some("key.pem".into());
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));
         assert_eq!(listed.len(), all().count(), "a key is listed twice");

@@ -25,7 +25,8 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     }
     let proxy = &config.proxy;
     let says_https = proxy.believe.contains(&ForwardedField::Proto);
-    if http.require_tls && proxy.header == ProxyHeader::XForwardedFor && !says_https {
+    let is_deaf = proxy.header == ProxyHeader::XForwardedFor && !says_https;
+    if http.require_tls && is_deaf && !config.tls.is_on() {
         let what = "lets nobody in: no proxy is believed that there is TLS";
         let fix = "have the proxy set X-Forwarded-Proto in every request, and add \"proto\" to proxy.believe";
         found.warn("http.require_tls", what, fix);

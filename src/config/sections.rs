@@ -21,6 +21,7 @@ use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota}
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
+use super::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
@@ -60,6 +61,7 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    tls: TlsSettings,
     proxy: ProxySettings,
     http: HttpSettings [CorsSettings],
     origin: OriginSettings,

@@ -17,8 +17,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep_until;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
@@ -152,11 +151,17 @@ where
 
 /// Ends a connection whose peer has been answered: reads what it still sends, for a moment. With `is_too_long` the
 /// answer is 414, which hyper does not give where a line has no end.
-pub async fn linger(mut stream: TcpStream, is_too_long: bool) {
+pub async fn linger(stream: impl AsyncRead + AsyncWrite + Unpin, is_too_long: bool) {
+    linger_after(stream, if is_too_long { TOO_LONG } else { b"" }).await;
+}
+
+/// [`linger`], with these last words.
+///
+/// # Cancel safety
+/// Dropping it closes the connection.
+pub async fn linger_after(mut stream: impl AsyncRead + AsyncWrite + Unpin, last_words: &[u8]) {
     let drained = async {
-        if is_too_long {
-            stream.write_all(TOO_LONG).await?;
-        }
+        stream.write_all(last_words).await?;
         stream.shutdown().await?;
         let mut scratch = [0; 1024];
         let mut left = LINGER_BYTES;

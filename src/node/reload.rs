@@ -13,6 +13,7 @@ use crate::metrics::{Metrics, count};
 use crate::server::EntryRules;
 use crate::server::admission::Admission;
 use crate::telemetry;
+use crate::tls::TlsServer;
 use crate::worker::{LiveSettings, Workers};
 use parking_lot::Mutex;
 use std::fmt;
@@ -51,6 +52,7 @@ pub(super) struct TakenBy {
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tls: Option<Arc<TlsServer>>,
 }
 
 impl fmt::Debug for Reloader {
@@ -127,6 +129,8 @@ impl Reloader {
             })
             .map_err(|what| Error::of_key("routes", what))?;
         let to = &self.taken_by;
+        let certificates = to.tls.as_ref().map(|tls| tls.read()).transpose();
+        let certificates = certificates.map_err(|fault| Error::of_key(&fault.key, fault.text))?;
         telemetry::set_levels(&config.log.level)
             .map_err(|error| Error::of_key("log.level", error.to_string()))?;
         let limits = &config.limits;
@@ -144,6 +148,9 @@ impl Reloader {
         }
         if let Some(layer) = &to.channels {
             layer.set_expiry(config.queue.expiry);
+        }
+        if let (Some(tls), Some(certificates)) = (&to.tls, certificates) {
+            tls.take(certificates);
         }
         running.config = config;
         Ok(changes)

@@ -7,24 +7,27 @@
 use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Switched, Upgrade};
+use super::unix::PlainEntrance;
+use super::visit::{PublicPort, StreamOf, VisitSocket};
 use super::visitor::Peer;
 use crate::config::Config;
+use crate::config::proxy::UNIX_PEER;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::{Gauge, count};
-use crate::worker::{Accepted, Gate, Handoff};
+use crate::worker::port::Port;
+use crate::worker::{Accepted, Gate, Handoff, WorkerHandles};
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -77,10 +80,11 @@ fn set_options(config: &Config, socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets clients in.
-#[derive(Clone, Debug)]
-pub(super) struct Acceptor {
+/// Lets clients in, over sockets of this port.
+#[derive(Debug)]
+pub(super) struct Acceptor<P: Port> {
     service: Arc<HandshakeService>,
+    workers: Arc<WorkerHandles<P>>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
     kept_alive: Arc<Semaphore>,
@@ -90,6 +94,23 @@ pub(super) struct Acceptor {
     runtime: Handle,
     /// Held, so that the node's end waits for those who are served here.
     _visit: mpsc::Sender<Infallible>,
+}
+
+impl<P: Port> Clone for Acceptor<P> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            workers: Arc::clone(&self.workers),
+            http: self.http.clone(),
+            handshakes: Arc::clone(&self.handshakes),
+            kept_alive: Arc::clone(&self.kept_alive),
+            at_site: Arc::clone(&self.at_site),
+            timeouts: self.timeouts,
+            uri_bytes: self.uri_bytes,
+            runtime: self.runtime.clone(),
+            _visit: self._visit.clone(),
+        }
+    }
 }
 
 /// What a connection is counted as while hyper serves it.
@@ -126,9 +147,13 @@ impl Drop for Counted {
     }
 }
 
-impl Acceptor {
+impl<P: PublicPort> Acceptor<P> {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        service: Arc<HandshakeService>,
+        workers: WorkerHandles<P>,
+        visit: mpsc::Sender<Infallible>,
+    ) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
         Self {
@@ -142,14 +167,31 @@ impl Acceptor {
             uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
             service,
+            workers: Arc::new(workers),
             _visit: visit,
         }
+    }
+
+    /// The way in for clients who speak no TLS whatever the public listener speaks: those of the Unix socket.
+    pub(super) fn plain_entrance(self: &Arc<Self>) -> PlainEntrance {
+        let acceptor = Arc::clone(self);
+        Box::new(move |stream| {
+            let (peer, left) = (SocketAddr::new(UNIX_PEER, 0), acceptor.timeouts.head);
+            if let Some(socket) = acceptor.admit(P::Socket::plain(stream), peer) {
+                Gate::serve(&*acceptor, socket, Bytes::new(), peer, left);
+            }
+        })
+    }
+
+    /// Where connections go.
+    pub(super) fn workers(&self) -> Arc<WorkerHandles<P>> {
+        Arc::clone(&self.workers)
     }
 
     /// Serves a connection with hyper: `read` is what it has said already, `left` its time for the rest of a head.
     async fn serve(
         &self,
-        socket: mio::net::TcpStream,
+        socket: P::Socket,
         read: Bytes,
         peer: SocketAddr,
         permit: Permit,
@@ -159,11 +201,11 @@ impl Acceptor {
             _permit: permit,
             _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
         });
-        let watched = TcpStream::from_std(socket.into());
+        let watched = socket.into_stream();
         let stream = async {
             let stream = watched?;
             // hyper does not wait to write what is wrong with a head, and the head may be here already.
-            stream.writable().await?;
+            P::Socket::tcp(&stream).writable().await?;
             io::Result::Ok(stream)
         };
         let mut stream = match stream.await {
@@ -252,14 +294,15 @@ impl Acceptor {
     /// Who is behind this socket, which has begun with the bytes `read`; and what of them is no PROXY header.
     async fn meet(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut StreamOf<P>,
         read: Bytes,
         address: IpAddr,
     ) -> Result<(Peer, Bytes), Unmet> {
         let proxies = &self.service.entrance.policy.proxies;
+        let is_tls = P::Socket::is_tls(stream);
         let mut read = BytesMut::from(read);
         loop {
-            let met = proxies.meet(address, false, &read);
+            let met = proxies.meet(address, is_tls, &read);
             if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
                 return Ok((peer, read.split_off(length).freeze()));
             }
@@ -272,12 +315,10 @@ impl Acceptor {
     }
 
     /// Ends a connection whose PROXY header has not come, or is none.
-    async fn turn_away(&self, stream: TcpStream, end: Unmet) {
+    async fn turn_away(&self, stream: StreamOf<P>, end: Unmet) {
         if let Unmet::Malformed = end {
             self.count_refusal("proxy");
-            // The buffer of a new socket takes this; if not, the peer is closed upon anyway.
-            drop(stream.try_write(BAD_PROXY_LINE));
-            http::linger(stream, false).await;
+            http::linger_after(stream, BAD_PROXY_LINE).await;
         }
     }
 
@@ -303,9 +344,9 @@ impl Acceptor {
         self.count_refusal(reason);
     }
 
-    fn hand_over(&self, stream: TcpStream, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
-        let socket = match stream.into_std() {
-            Ok(socket) => mio::net::TcpStream::from_std(socket),
+    fn hand_over(&self, stream: StreamOf<P>, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+        let socket = match P::Socket::from_stream(stream) {
+            Ok(socket) => socket,
             Err(error) => return tracing::warn!(%error, "a socket cannot be handed over"),
         };
         let Upgrade { role, room, permit } = upgrade;
@@ -324,8 +365,8 @@ impl Acceptor {
     }
 }
 
-impl Gate for Acceptor {
-    fn admit(&self, socket: mio::net::TcpStream, peer: SocketAddr) -> Option<mio::net::TcpStream> {
+impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
+    fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<P::Socket> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(self.counts_as(peer)) else {
@@ -348,24 +389,27 @@ impl Gate for Acceptor {
         self.handshakes.leave(self.counts_as(peer));
     }
 
-    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: SocketAddr, left: Duration) {
+    fn serve(&self, socket: P::Socket, read: Bytes, peer: SocketAddr, left: Duration) {
         let acceptor = self.clone();
         let permit = self.handshakes.take_back(self.counts_as(peer));
         self.runtime
             .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
     }
 
-    fn hand_over(&self, handoff: Handoff) {
+    fn hand_over(&self, handoff: Handoff<P::Socket>) {
         // The connection's worker has ended, in a drain or by a fault: the client comes back, to another node.
-        if let Some(socket) = self.service.entrance.workers.hand_over(handoff) {
+        if let Some(socket) = self.workers.hand_over(handoff) {
             refuse(socket);
         }
     }
 }
 
 /// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
-/// anyway.
-fn refuse(mut socket: mio::net::TcpStream) {
+/// anyway. One whose TLS handshake is not over is not told: that would cost what the limit is there to save.
+fn refuse(mut socket: impl VisitSocket) {
+    if !socket.is_established() {
+        return;
+    }
     // What has come already, so that the close does not reset the connection before its answer.
     let mut scratch = [0; 4096];
     drop(socket.read(&mut scratch));

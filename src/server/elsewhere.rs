@@ -7,22 +7,21 @@ use super::page;
 use super::refusal::RefusedRequest;
 use super::service::{HandshakeService, OtherRequest, SiteShare, Switched};
 use super::upstream::{Provenance, Upstream};
-use super::visitor::Visitor;
 use crate::broker::QuotaHolder;
-use crate::transport::handshake::RequestHead;
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Response, StatusCode, Uri};
 use std::net::IpAddr;
 
 /// The answer, and where the socket goes from here if that is a 101.
 type Responded = Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest>;
 
 impl HandshakeService {
-    /// With CORS where that is on: it answers preflights for whoever would be asked, and says of every answer who may
-    /// read it.
+    /// With CORS where that is on: it answers preflights, and says of every answer who may read it. What is the site's is
+    /// the site's own CorsMiddleware's to say: two answers to that are none for a browser.
     pub(super) async fn respond(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
-        let Some(cors) = &self.entrance.policy.cors else {
+        let cors = self.entrance.policy.cors.as_ref();
+        let path = asked.request.uri().path();
+        let Some(cors) = cors.filter(|_| !self.entrance.is_sites(path)) else {
             return self.respond_over_tls(asked).await;
         };
         let head = asked.head;

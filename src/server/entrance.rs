@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
+use super::page;
 use super::redirect::Redirect;
 use super::route::Router;
 use super::upstream::Upstream;
@@ -115,6 +116,14 @@ impl HandshakePolicy {
 }
 
 impl Entrance {
+    /// Is it for the site behind this node to say what is at this path? That of no WebSocket of ours.
+    pub(super) fn is_sites(&self, path: &str) -> bool {
+        let has_page = self.config.http.upstream_page;
+        self.upstream.is_some()
+            && !self.api.is_public(path, true)
+            && !page::is_ours_beside_site(path, has_page)
+    }
+
     /// Who may come in, as of now.
     pub(super) fn rules(&self) -> Arc<EntryRules> {
         Arc::clone(&self.rules.borrow())

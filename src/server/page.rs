@@ -87,9 +87,19 @@ pub fn respond_beside_site(
     query: Option<&str>,
     has_page: bool,
 ) -> Option<Response<Bytes>> {
-    let path = path.strip_prefix(PREFIX)?;
-    let content = find(PREFIX, path, query).filter(|_| has_page || path == "/client.js")?;
+    let content = find_beside_site(path, query, has_page)?;
     Some(answer(method, content, HTML_BESIDE_SITE.clone()))
+}
+
+/// Is this path ours beside a site, as [`respond_beside_site`] has it?
+#[must_use]
+pub fn is_ours_beside_site(path: &str, has_page: bool) -> bool {
+    find_beside_site(path, None, has_page).is_some()
+}
+
+fn find_beside_site(path: &str, query: Option<&str>, has_page: bool) -> Option<PageContent> {
+    let path = path.strip_prefix(PREFIX)?;
+    find(PREFIX, path, query).filter(|_| has_page || path == "/client.js")
 }
 
 fn answer(method: &Method, content: PageContent, html: Bytes) -> Response<Bytes> {

@@ -223,7 +223,9 @@ impl HandshakeService {
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let proxies = &self.entrance.policy.proxies;
-        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        // Whoever is accepted at once has come by the public listener.
+        let is_tls = self.entrance.config.tls.is_on();
+        let (peer, begin) = proxies.meet(peer.ip(), is_tls, bytes).ok()??;
         let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
         let visitor = proxies.visitor(peer, &first.head, None).ok()?;
         let rules = self.entrance.rules();

@@ -10,7 +10,7 @@
 
 use super::connections::Connections;
 use super::handoff::Handoff;
-use super::port::{Port, Ready, TcpPort};
+use super::port::{Port, Ready, Socket as _, TcpPort};
 use super::timers::TIMER_MAX;
 use crate::broker::Role;
 use crate::broker::placement::Passage;
@@ -19,7 +19,7 @@ use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -81,6 +81,8 @@ struct Arrival<S> {
     deadline: Millis,
     /// When its timer fires.
     armed: Millis,
+    /// What happened to it meanwhile, if it waits for a turn that has time for it.
+    deferred: Option<Ready>,
 }
 
 /// A handshake that this worker has accepted, for itself.
@@ -99,6 +101,8 @@ pub struct Listener<P: Port = TcpPort> {
     handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
     arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
+    /// Those of them that wait for a turn that has time for them, once each unless they are gone.
+    deferred: VecDeque<u64>,
     /// The listener may have more than has been accepted.
     accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
@@ -131,6 +135,7 @@ impl<P: Port> Listener<P> {
             gate,
             handshake_timeout,
             arrivals: HashMap::default(),
+            deferred: VecDeque::new(),
             accept_ready: false,
             failed: None,
             is_closing: false,
@@ -148,6 +153,7 @@ impl<P: Port> Listener<P> {
     /// How long a poll may sleep that would otherwise sleep until `next`.
     pub(super) fn sooner(&self, now: Millis, next: Option<Duration>) -> Option<Duration> {
         let own = match self.failed {
+            _ if !self.deferred.is_empty() => Duration::ZERO,
             Some((due, _)) => due.since(now),
             None if self.accept_ready => Duration::ZERO,
             None => return next,
@@ -238,6 +244,7 @@ impl<P: Port> Listener<P> {
             peer,
             deadline,
             armed,
+            deferred: None,
         };
         self.arrivals.insert(key, arrival);
     }
@@ -254,16 +261,37 @@ impl<P: Port> Listener<P> {
     ) -> Option<Opening<P::Socket>> {
         let key = ready.key;
         let arrival = self.arrivals.get_mut(&key)?;
+        if !connections.port.has_time_for(&arrival.socket) {
+            let is_read_closed = match arrival.deferred {
+                Some(earlier) => earlier.is_read_closed,
+                None => {
+                    self.deferred.push_back(key);
+                    false
+                }
+            };
+            arrival.deferred = Some(Ready {
+                is_read_closed: ready.is_read_closed || is_read_closed,
+                ..ready
+            });
+            return None;
+        }
         let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {
+                let socket = &mut arrival.socket;
+                if socket.is_behind() && connections.port.watch_writes(socket, key).is_err() {
+                    self.forget(key, connections);
+                }
+                None
+            }
             Ok(0) | Err(_) => {
                 self.forget(key, connections);
                 None
             }
             Ok(count) => {
                 let bytes = space.get(..count).unwrap_or_default();
-                let has_more = count == FIRST_READ || ready.is_read_closed;
+                let has_more =
+                    count == FIRST_READ || ready.is_read_closed || arrival.socket.holds_unread();
                 let opening = self.judge(key, bytes, connections, now, worker)?;
                 Some(Opening {
                     has_more,
@@ -271,6 +299,24 @@ impl<P: Port> Listener<P> {
                 })
             }
         }
+    }
+
+    /// The next client that an earlier turn had no time for, if this one has; what happened to it meanwhile.
+    pub(super) fn next_deferred(&mut self, connections: &Connections<P>) -> Option<Ready> {
+        while let Some(key) = self.deferred.front() {
+            let Some(arrival) = self.arrivals.get_mut(key) else {
+                self.deferred.pop_front();
+                continue;
+            };
+            if !connections.port.has_time_for(&arrival.socket) {
+                return None;
+            }
+            self.deferred.pop_front();
+            if let Some(ready) = arrival.deferred.take() {
+                return Some(ready);
+            }
+        }
+        None
     }
 
     /// Acts on a client's first bytes.

@@ -49,7 +49,7 @@ pub use listener::{Accepted, Gate, Listener};
 pub use live::LiveSettings;
 pub use supplies::Supplies;
 pub use turn::Worker;
-pub use workers::{NobodyListens, Workers};
+pub use workers::{NobodyListens, WorkerHandles, Workers};
 
 #[cfg(test)]
 mod tests;

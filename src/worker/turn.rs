@@ -12,7 +12,7 @@ use super::listener::Listener;
 use super::live::LiveSettings;
 use super::members::RoomMembers;
 use super::memory::BUFFER_BYTES;
-use super::port::{LISTEN, Port, Ready, WAKE};
+use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::report::Reporter;
 use super::supplies::{OnClose, Supplies};
 use crate::broker::Consumers;
@@ -161,6 +161,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.connections.timers.expire(now, &mut self.fired);
         self.take_instructions();
+        self.take_deferred();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
@@ -260,6 +261,15 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
+    /// Goes on with clients that the turns before had no time for.
+    fn take_deferred(&mut self) {
+        while let Some(listener) = &mut self.listener
+            && let Some(ready) = listener.next_deferred(&self.connections)
+        {
+            self.contained(ready.key, |worker, _| worker.on_arrival(ready));
+        }
+    }
+
     /// Something happened to a socket whose client may not have spoken yet.
     fn on_arrival(&mut self, ready: Ready) {
         let Some(listener) = &mut self.listener else {
@@ -317,7 +327,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                     }
                     self.buffer = buffer;
                     // A short read has emptied the socket; the next byte is a new event.
-                    if count < BUFFER_BYTES && !to_the_end {
+                    if count < BUFFER_BYTES && !to_the_end && !self.holds_unread(key) {
                         return;
                     }
                 }
@@ -327,6 +337,13 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
         }
         self.connections.agenda.read_again(key);
+    }
+
+    /// Does the socket hold bytes that no event will announce?
+    #[inline]
+    fn holds_unread(&mut self, key: u64) -> bool {
+        let client = self.connections.clients.get_mut(key);
+        client.is_some_and(|client| client.socket.holds_unread())
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {

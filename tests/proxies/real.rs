@@ -1,4 +1,5 @@
-//! Real proxies in front, by the words of docs/operation.md: nginx says who asks in fields, HAProxy in a PROXY header.
+//! Real proxies in front, by the words of docs/operation.md: nginx and Caddy say who asks in fields, HAProxy in a PROXY
+//! header.
 
 use crate::support::deployment::certify;
 use crate::support::redis::free_port;
@@ -106,6 +107,25 @@ fn haproxy(gateway: &Gateway) -> Proxy {
     })
 }
 
+fn caddy(gateway: &Gateway) -> Proxy {
+    let configuration = |folder: &str, port: u16| {
+        let tls = format!("bind 127.0.0.1\n    tls {folder}/cert.pem {folder}/key.pem");
+        let site = documented("caddyfile")
+            .replace("example.com {", &format!("https://:{port} {{\n    {tls}"));
+        format!("{{\n    admin off\n    auto_https disable_redirects\n}}\n{site}")
+    };
+    start(gateway, configuration, |folder| {
+        let mut command = Command::new("/usr/bin/caddy");
+        command
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(format!("{folder}/proxy.conf"))
+            .env("HOME", folder)
+            .env("XDG_DATA_HOME", folder)
+            .env("XDG_CONFIG_HOME", folder);
+        command
+    })
+}
+
 /// curl over TLS from this address of the machine, with these further arguments: the command.
 fn curl(proxy: &Proxy, from: &str, path: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("curl");
@@ -206,6 +226,16 @@ fn behind_nginx_a_client_is_who_it_is() {
     ]);
     let proxy = nginx(&gateway);
     assert_eq!(gateway.get("/client.js").status, 308, "without the proxy");
+    check(&gateway, &proxy);
+}
+
+#[test]
+fn behind_caddy_a_client_is_who_it_is() {
+    let gateway = behind(&[
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto,host",
+    ]);
+    let proxy = caddy(&gateway);
     check(&gateway, &proxy);
 }
 

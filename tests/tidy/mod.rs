@@ -20,7 +20,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (5, &["chat", "worker"]),
     (4, &["bridge", "channels", "assistant", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
-    (2, &["protocol", "telemetry", "http"]),
+    (2, &["protocol", "telemetry", "http", "tls"]),
     (1, &["config"]),
     (0, &["name", "metrics", "clock", "panics", "sync"]),
 ];
@@ -107,7 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rlimit", &["banner"]),
     ("rmp", &["channels"]),
     ("ring", &["auth"]),
-    ("rustls", &["redis", "http_client", "auth"]),
+    ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),
     ("sha1", &["transport"]),
@@ -119,7 +119,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("webpki", &["redis"]),
+    ("webpki", &["redis", "tls"]),
 ];
 
 #[track_caller]

@@ -49,7 +49,7 @@ fn nginx(folder: &TempDir, gateway: SocketAddr) -> (Ended, SocketAddr) {
         .expect("its address");
     let path = folder.path().display();
     let configuration = format!(
-        "daemon off; pid {path}/nginx.pid; error_log {path}/error.log; worker_processes 1;
+        "daemon off; master_process off; pid {path}/nginx.pid; error_log {path}/error.log; worker_processes 1;
          events {{ worker_connections 64; }}
          http {{
            access_log off;

@@ -1,12 +1,14 @@
 //! Flags.
 
 mod campaigns;
+mod entrance;
 mod scenarios;
 mod values;
 
 use crate::contract::Contract;
 pub(crate) use campaigns::{CampaignFlags, Compare, FaultKind, Servers, Sweep, Xnode};
 use clap::{Args, Parser, Subcommand};
+pub(crate) use entrance::{Entrance, Requests, Slowloris};
 pub(crate) use scenarios::{ClientKind, Deploy, Floor};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -163,6 +165,12 @@ pub(crate) enum Command {
     Xnode(Box<Xnode>),
     /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
     Sweep(Sweep),
+    /// Credentials, the site behind, slow clients, a flood by one business: what they cost and what others notice.
+    Entrance(Entrance),
+    /// GETs over connections that are kept, of a web server or a proxy.
+    Requests(Requests),
+    /// Not a load of its own: sockets that begin a request and say one byte at a time.
+    Slowloris(Slowloris),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
 }
@@ -209,6 +217,9 @@ pub(crate) struct Options {
     /// One more header line for the handshake; may be repeated.
     #[arg(long, global = true, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
+    /// A file of tokens, one a line: each handshake brings the next one in `Authorization: Bearer`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
     /// Loopback source addresses to rotate (default: as many as the connections need).
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,

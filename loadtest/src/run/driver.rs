@@ -102,6 +102,9 @@ impl Run {
         let handshakes = &self.engine.traffic.handshakes;
         self.observer.opened(connections, nanos, handshakes)?;
         let window = self.measure()?;
+        let again = self.engine.tokens_again();
+        let known = (again > 0).then(|| format!("{again} handshakes brought a token again"));
+        self.notes.extend(known);
         self.drain()?;
         self.observer.end_of_restart();
         self.agree_with_companion()?;

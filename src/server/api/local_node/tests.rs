@@ -3,7 +3,7 @@
 use super::*;
 use crate::broker::{ConnectionKey, Identity, Parcel, UserRole, Wake};
 use crate::metrics::Metrics;
-use crate::worker::Supplies;
+use crate::worker::{Supplies, WorkerSlot};
 
 const AT: Author = Author {
     worker: 0,
@@ -24,7 +24,7 @@ fn node() -> LocalNode {
         on_close: Arc::new(|_peer| {}),
     };
     let nobody = || -> crate::chat::Set { unreachable!("no worker is started") };
-    let workers = Workers::start(Vec::new(), supplies, nobody).expect("no threads");
+    let workers = Workers::start(Vec::<WorkerSlot>::new(), supplies, nobody).expect("no threads");
     let attendance = Arc::new(Attendance::default());
     let user = Identity {
         user: Some("ann".into()),

@@ -1,0 +1,368 @@
+//! A session from its first record on: records in, plaintext out, and the other way round.
+
+use super::fragments::Fragments;
+use super::scratch::{INPUT_BYTES, Scratch};
+use super::server::{TlsServer, reason_of};
+use rustls::Error as TlsError;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+/// Most bytes of a record or of a message of the handshake whose rest is still to come.
+pub(super) const PARTIAL_MAX: usize = 32 * 1024;
+
+/// The content types of an alert, and of whatever TLS 1.3 seals.
+const ALERT_RECORD: u8 = 21;
+const SEALED_RECORD: u8 = 23;
+
+/// A sealed alert of TLS 1.3: header, level and description, content type, tag. Nothing else is as short.
+const SEALED_ALERT_BYTES: usize = 5 + 2 + 1 + 16;
+
+/// A session that shakes hands or is established.
+pub(super) struct OpenSession {
+    tls: UnbufferedServerConnection,
+    /// Where the handshake is counted, until it is over.
+    pub(super) account: Option<Arc<TlsServer>>,
+    /// The beginning of a record.
+    pub(super) partial: Vec<u8>,
+    /// Plaintext that the caller had no room for, and how much of it has been taken since.
+    plain: (Vec<u8>, usize),
+    /// Ciphertext that is still to be sent, and how much of it has been.
+    pub(super) pending: (Vec<u8>, usize),
+    /// The last byte that was sealed has not been reported as written yet.
+    owes_byte: bool,
+    /// The client has ended its side.
+    pub(super) is_ended: bool,
+    /// What the client said was no good: nothing more is read or sealed.
+    has_failed: bool,
+}
+
+pub(super) fn broken(error: impl fmt::Display) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error.to_string())
+}
+
+impl OpenSession {
+    pub(super) fn new(tls: UnbufferedServerConnection, server: Arc<TlsServer>) -> Self {
+        Self {
+            tls,
+            account: Some(server),
+            partial: Vec::new(),
+            plain: (Vec::new(), 0),
+            pending: (Vec::new(), 0),
+            owes_byte: false,
+            is_ended: false,
+            has_failed: false,
+        }
+    }
+
+    pub(super) fn has_plain(&self) -> bool {
+        !self.plain.0.is_empty()
+    }
+
+    /// Gives what was decrypted before; how much.
+    pub(super) fn give(&mut self, into: &mut [u8]) -> usize {
+        let (held, given) = &mut self.plain;
+        let count = copy(held.get(*given..).unwrap_or_default(), into);
+        *given += count;
+        if *given == held.len() {
+            self.plain = (Vec::new(), 0);
+        }
+        count
+    }
+
+    /// Reads into a place that is not empty, while nothing that was decrypted before is left. `is_read`: what `partial`
+    /// holds has just been read, and the network had no more.
+    pub(super) fn read<N: Read + Write>(
+        &mut self,
+        scratch: &mut Scratch,
+        network: &mut N,
+        into: &mut [u8],
+        mut is_read: bool,
+    ) -> io::Result<usize> {
+        if self.has_failed {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let mut filled = 0;
+        let input = &mut scratch.input;
+        while filled < into.len() && !self.is_ended {
+            let held = self.partial.len();
+            if held >= PARTIAL_MAX && !is_read {
+                return self.fail(network, "malformed", broken("a message is too long"));
+            }
+            copy(&self.partial, input);
+            // No more than there is room for, so that little is held here; but a whole record.
+            let most = PARTIAL_MAX.max(into.len() - filled).min(INPUT_BYTES);
+            let space = input.get_mut(held..most).unwrap_or_default();
+            let length = space.len();
+            let (count, is_last) = if std::mem::take(&mut is_read) {
+                (0, true)
+            } else {
+                match network.read(space) {
+                    Ok(0) => {
+                        self.is_ended = true;
+                        break;
+                    }
+                    // A short read has emptied the socket.
+                    Ok(count) => (count, count < length),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            };
+            let input = input.get_mut(..held + count).unwrap_or_default();
+            let place = into.get_mut(filled..).unwrap_or_default();
+            match self.take_in(input, place) {
+                Ok((taken, given)) => {
+                    filled += given;
+                    let rest = input.get(taken..).unwrap_or_default();
+                    self.partial = rest.to_vec();
+                }
+                Err(error) => {
+                    let reason = reason_of(&error);
+                    return self.fail(network, reason, broken(error));
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.note_progress();
+        // Whoever has gone away is still heard; the next write says that it is gone.
+        drop(self.flush(network));
+        match filled {
+            0 if self.is_ended => Ok(0),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            filled => Ok(filled),
+        }
+    }
+
+    /// Counts a handshake that is over.
+    fn note_progress(&mut self) {
+        let is_over = !self.tls.is_handshaking();
+        if let Some(server) = self.account.take_if(|_| is_over || self.is_ended) {
+            if is_over {
+                server.count_success(self.tls.handshake_kind());
+            } else {
+                server.count_failure("closed");
+            }
+        }
+    }
+
+    /// The end of a connection by what the client said: the alert is sent if the network takes it.
+    fn fail<N: Write>(
+        &mut self,
+        network: &mut N,
+        reason: &'static str,
+        error: io::Error,
+    ) -> io::Result<usize> {
+        self.has_failed = true;
+        if let Some(server) = self.account.take() {
+            server.count_failure(reason);
+        }
+        drop(self.flush(network));
+        Err(error)
+    }
+
+    /// Lets TLS take in records: how much of `input` is dealt with, and how much plaintext went into `into`; the rest of
+    /// that is held. What TLS has to say for itself is put in line.
+    fn take_in(
+        &mut self,
+        input: &mut [u8],
+        into: &mut [u8],
+    ) -> Result<(usize, usize), Box<TlsError>> {
+        let (mut taken, mut filled) = (0, 0);
+        loop {
+            let rest = input.get_mut(taken..).unwrap_or_default();
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(rest);
+            taken += discard;
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.take_alert(input.get_mut(taken..).unwrap_or_default())?;
+                    return Err(error.into());
+                }
+            };
+            match state {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        taken += record.discard;
+                        let place = into.get_mut(filled..).unwrap_or_default();
+                        let count = copy(record.payload, place);
+                        filled += count;
+                        let later = record.payload.get(count..).unwrap_or_default();
+                        self.plain.0.extend_from_slice(later);
+                    }
+                }
+                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.pending.0)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => self.is_ended = true,
+                ConnectionState::ReadEarlyData(_) => {
+                    return Err(TlsError::General("early data, which is off".to_owned()).into());
+                }
+                // Ready to write, waiting for the client, or over.
+                _ => return Ok((taken, filled)),
+            }
+        }
+    }
+
+    /// After an error: puts in line what was to be said before it, up to the alert. Not further: rustls would look at the
+    /// record at fault once more, which it takes for a mistake of ours.
+    fn take_alert(&mut self, input: &mut [u8]) -> Result<(), Box<TlsError>> {
+        let mut is_alert = false;
+        while !is_alert
+            && let Ok(ConnectionState::EncodeTlsData(data)) =
+                self.tls.process_tls_records(input).state
+        {
+            let begin = self.pending.0.len();
+            encode(data, &mut self.pending.0)?;
+            is_alert = match self.pending.0.get(begin..) {
+                Some([ALERT_RECORD, ..]) => true,
+                Some(record @ [SEALED_RECORD, ..]) => record.len() == SEALED_ALERT_BYTES,
+                _ => false,
+            };
+        }
+        Ok(())
+    }
+
+    /// Has something sealed.
+    pub(super) fn with_traffic(
+        &mut self,
+        mut seal: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>) -> Result<usize, EncryptError>,
+    ) -> Result<usize, EncryptError> {
+        if self.has_failed {
+            return Err(EncryptError::EncryptExhausted);
+        }
+        loop {
+            // With what is held of a record: rustls counts from its beginning.
+            let UnbufferedStatus { discard, state } =
+                self.tls.process_tls_records(&mut self.partial);
+            let outcome = match state {
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(seal(&mut traffic)),
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.pending.0)
+                    .is_err()
+                    .then_some(Err(EncryptError::EncryptExhausted)),
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    None
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.is_ended = true;
+                    None
+                }
+                _ => Some(Err(EncryptError::EncryptExhausted)),
+            };
+            if discard > 0 {
+                self.partial.drain(..discard);
+            }
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+    }
+
+    /// Writes what waits; true once nothing does.
+    pub(super) fn flush<N: Write>(&mut self, network: &mut N) -> io::Result<bool> {
+        let (bytes, sent) = &mut self.pending;
+        while let Some(rest) = bytes.get(*sent..).filter(|rest| !rest.is_empty()) {
+            match network.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => *sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.pending = (Vec::new(), 0);
+        Ok(true)
+    }
+
+    pub(super) fn write<N: Write>(
+        &mut self,
+        scratch: &mut Scratch,
+        network: &mut N,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        if !self.flush(network)? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let Scratch { plain, output, .. } = scratch;
+        let mut offered = Fragments::new(slices);
+        let mut written = 0;
+        if std::mem::take(&mut self.owes_byte) {
+            written = offered.skip(1);
+        }
+        while let Some(fragment) = offered.next(plain) {
+            let length = fragment.len();
+            let sealed = loop {
+                match self.with_traffic(|traffic| traffic.encrypt(fragment, output)) {
+                    Ok(count) => break count,
+                    Err(EncryptError::InsufficientSize(size)) => {
+                        output.resize(size.required_size, 0);
+                    }
+                    Err(EncryptError::EncryptExhausted) => {
+                        return Err(ErrorKind::NotConnected.into());
+                    }
+                }
+            };
+            written += length;
+            let record = output.get(..sealed).unwrap_or_default();
+            if !self.send(network, record)? {
+                // A lone byte cannot be owed: nothing would be left to report.
+                self.owes_byte = written > 1;
+                return Ok(written - usize::from(self.owes_byte));
+            }
+        }
+        Ok(written)
+    }
+
+    /// Sends a record, behind what waits; false if a part of it has to wait.
+    fn send<N: Write>(&mut self, network: &mut N, record: &[u8]) -> io::Result<bool> {
+        let mut sent = 0;
+        while self.pending.0.is_empty() && sent < record.len() {
+            match network.write(record.get(sent..).unwrap_or_default()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let rest = record.get(sent..).unwrap_or_default();
+        let is_behind = !self.pending.0.is_empty();
+        self.pending.0.extend_from_slice(rest);
+        if is_behind {
+            return self.flush(network);
+        }
+        Ok(rest.is_empty())
+    }
+}
+
+/// Copies as much as there is room for; how much.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    let (to, _) = to.split_at_mut(count);
+    let (from, _) = from.split_at(count);
+    to.copy_from_slice(from);
+    count
+}
+
+/// Puts what TLS has to say for itself in line.
+fn encode<D>(mut data: EncodeTlsData<'_, D>, pending: &mut Vec<u8>) -> Result<(), Box<TlsError>> {
+    let begin = pending.len();
+    let size = match data.encode(&mut []) {
+        Ok(_) => 0,
+        Err(EncodeError::InsufficientSize(size)) => size.required_size,
+        Err(EncodeError::AlreadyEncoded) => return Ok(()),
+    };
+    pending.resize(begin + size, 0);
+    let place = pending.get_mut(begin..).unwrap_or_default();
+    match data.encode(place) {
+        Ok(_) | Err(EncodeError::AlreadyEncoded) => Ok(()),
+        Err(error) => Err(TlsError::General(error.to_string()).into()),
+    }
+}
