@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const GET: [&str; 2] = ["GET /a HTTP/1.1", "Host: a"];
 
@@ -198,7 +198,7 @@ fn a_client_that_dribbles_is_not_waited_for_without_end() {
     stream
         .write_all(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("sent");
-    let begun = Instant::now();
+    let begun = wait::Watch::start();
     let mut scratch = [0; 20_000];
     while begun.elapsed() < PATIENCE && !matches!(stream.read(&mut scratch), Ok(0) | Err(_)) {
         wait::pass(Duration::from_millis(50));

@@ -7,7 +7,7 @@ use crate::support::http::{open, read_response};
 use crate::support::{Client, Frame, Gateway, PATIENCE, Signal, user, wait};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Says 101 and what follows, and then whatever it hears.
 fn echo(request: &mut Request, after: &[u8]) -> bool {
@@ -264,7 +264,7 @@ fn their_handshakes_and_bytes_are_counted_with_those_of_their_address() {
         (refusal.status, refusal.text().as_str()),
         (429, "too many at once")
     );
-    let begun = Instant::now();
+    let begun = wait::Watch::start();
     stream.write_all(&[b'x'; 120_000]).expect("sent");
     let mut rest = vec![0; 120_005 - early.len()];
     stream.read_exact(&mut rest).expect("all of it, later");
