@@ -61,6 +61,7 @@
 //! | 2 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 2 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 2 | [`telemetry`] | Logs that never wait. |
+//! | 2 | [`shedding`] | What is given up, and in which order, when memory is short. |
 //! | 2 | [`tls`] | Certificates of the public listener, and one connection's TLS; no sockets. |
 //! | 1 | [`config`] | Typed settings, and the templates of paths. |
 //! | 0 | [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; every counter in one table; time as an argument; panics caught; std or loom. |
@@ -108,6 +109,7 @@
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
+//! | memory in all | `limits.memory`: what is given up then, and in which order | [`shedding`] |
 //! | handshakes, and connections of `http.redirect` | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
 //! | what the connections of one user, business, room, address or of the node use together | `[limits.user]` … `[limits.node]` | [`broker::quota`] |
 //! | questions to the site about who comes | `auth.forward.concurrency`, `auth.forward.timeout`; answers kept: `auth.forward.cache_entries` | [`auth`] |
@@ -148,6 +150,8 @@
 //! | The ledger has no residue | `tests/admin.rs` `the_ledger_accounts_for_every_delivery`; `src/broker/queue/model.rs` `any_history_agrees_with_the_model_and_adds_up` |
 //! | Who comes and goes while a room is written hears everything once, in one order | `src/worker/tests/fairness.rs` `who_comes_and_goes_during_fan_outs_hears_everything_once_in_one_order` |
 //! | A large fan-out does not keep small rooms waiting | `src/worker/tests/fairness.rs` `small_rooms_are_answered_while_a_large_fan_out_is_written` |
+//! | A room that says more than can be written keeps no other waiting | `src/worker/tests/fairness.rs` `a_room_that_says_more_than_a_mailbox_holds_keeps_no_other_room_waiting` |
+//! | What is given up when memory is short goes in order and comes back | `tests/memory.rs` `what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over`; `src/shedding/tests.rs` |
 //! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
@@ -188,6 +192,7 @@ pub mod config;
 // Floor 2
 mod http;
 mod protocol;
+mod shedding;
 mod telemetry;
 mod tls;
 
@@ -235,7 +240,7 @@ pub mod internal {
     pub mod auth {
         pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
         pub use crate::auth::link::sign_link;
-        pub use crate::auth::{Authenticator, Credentials, Modes, check};
+        pub use crate::auth::{Authenticator, Credentials, Learnt, Modes, check};
     }
     pub mod bridge {
         pub use crate::bridge::Bridge;

@@ -74,7 +74,7 @@ metrics! {
     upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
     tls_handshakes: Labelled = labelled("tls_handshakes", "kind") "TLS handshakes that succeeded: `full`, or `resumed` by a session ticket";
-    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, `other`";
+    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, a trusted proxy without its `proxy` header, `other`";
     tls_certificate_expiry: Gauge = gauge_of_seconds("tls_certificate_expiry") "When the first of the certificates in use expires, as Unix time; 0 without TLS";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";
@@ -134,6 +134,10 @@ metrics! {
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
+    memory_used: Gauge = gauge_of_bytes("memory_used") "Memory that is held against `limits.memory`: the container's or the process's; 0 without a limit";
+    memory_limit: Gauge = gauge_of_bytes("memory_limit") "Memory to stay under (`limits.memory`); 0 = no limit";
+    memory_shedding: Gauges = gauges("memory_shedding", "step") "1 while memory is so short that this is given up: new `handshakes`, most of the `queues` of slow readers, the slowest `readers`";
+    memory_shed: Counter = counter("memory_shed_deliveries") "Deliveries dropped from the queues of slow readers for want of memory; they are among the dropped for `capacity` or, with their readers, `closed`";
     resident: Gauge = gauge_of_bytes("process_resident_memory") "Resident memory of the process";
     open_fds: Gauge = gauge("process_open_fds") "Open file descriptors of the process";
 }

@@ -51,6 +51,8 @@ mod logs; // what never reaches the log
 #[cfg(test)]
 mod manual; // README and docs/: their length, their map, their links
 #[cfg(test)]
+mod memory; // what is given up when memory is short
+
 mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to

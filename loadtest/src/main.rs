@@ -34,10 +34,12 @@ mod scenario;
 mod server;
 mod slowloris;
 mod speaker;
+mod stream;
 mod sweep;
 mod tally;
 mod target;
 mod template;
+mod tls;
 mod traffic;
 mod verify;
 mod xnode;
@@ -91,7 +93,8 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     // Best effort: what is missing is said below.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
-        floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
+        let tls = tls::server(args)?;
+        floor::serve(args, tls).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
     }
     let stop = stop_flag()?;

@@ -2,6 +2,7 @@
 
 use crate::cli::Options;
 use crate::server::PATH;
+use crate::tls::{self, ClientTls};
 use socket2::{Domain, Socket, Type};
 use std::borrow::Cow;
 use std::io;
@@ -31,6 +32,7 @@ pub(crate) struct Target {
     pub(crate) sources: u32,
     /// The first of them.
     pub(crate) source: Ipv4Addr,
+    pub(crate) tls: Option<ClientTls>,
     /// What handshakes bring, in turns; nothing without.
     pub(crate) tokens: Arc<[String]>,
 }
@@ -73,16 +75,21 @@ impl Target {
 /// Errors: Text that says what is wrong.
 pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, String> {
     let url = &options.url;
-    let rest = url
-        .strip_prefix("ws://")
-        .or_else(|| url.strip_prefix("http://"))
-        .ok_or_else(|| format!("--url {url}: must start with ws://"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let is_tls = match scheme {
+        "ws" | "http" => false,
+        "wss" => true,
+        _ => return Err(format!("--url {url}: must start with ws:// or wss://")),
+    };
     let (host, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
     let path = if path.len() > 1 { path } else { PATH };
-    let port = if host.contains(':') { "" } else { ":80" };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, _)) => (name, ""),
+        None => (host, if is_tls { ":443" } else { ":80" }),
+    };
     let address = format!("{host}{port}")
         .to_socket_addrs()
         .map_err(|error| format!("--url {url}: {error}"))?
@@ -94,6 +101,7 @@ pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, St
              If it is yours, say so with --i-own-this-server"
         ));
     }
+    let tls = is_tls.then(|| tls::client(options, name));
     let needed = u32::try_from(connections / PORTS_PER_SOURCE + 1).unwrap_or(1);
     let lines = options.header.iter().map(|line| format!("{line}\r\n"));
     Ok(Target {
@@ -106,6 +114,7 @@ pub(crate) fn target(options: &Options, connections: usize) -> Result<Target, St
         sources: options.sources.unwrap_or(needed).clamp(1, 250),
         source: SOURCE,
         tokens: tokens(options.tokens.as_deref())?,
+        tls: tls.transpose()?,
     })
 }
 

@@ -19,6 +19,8 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
+    // Who is sent here is told when to come back: where all nodes are short, that is better than nobody.
+    reasons.extend(sources.shedding.reason());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -113,6 +115,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
+    reasons.extend(sources.shedding.reason());
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

@@ -237,6 +237,12 @@ impl Broker {
         room.full_mailbox(&self.mailboxes)
     }
 
+    /// Is the mailbox of a worker with members of this room so full that a room that says much is to wait?
+    #[must_use]
+    pub fn is_crowded(&self, room: &Room) -> bool {
+        room.is_crowded(&self.mailboxes)
+    }
+
     /// Is the mailbox of a worker with members of this room full?
     #[must_use]
     pub fn is_full(&self, name: &RoomName) -> bool {

@@ -13,10 +13,11 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
+use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
+use crate::shedding::{self, MemorySource};
 use crate::telemetry;
 use crate::tls;
 use crate::transport::decoder::PARTIAL_BYTES;
@@ -137,6 +138,26 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
             addend("rooms", connections, room_bytes)
         }),
     }
+}
+
+/// What is given up, and at how many bytes, so that the node stays under `limits.memory` where less than the sum is there;
+/// `None` without that limit.
+#[must_use]
+pub fn when_short(config: &Config) -> Option<String> {
+    let source = MemorySource::new(config.limits.memory);
+    let limit = source.limit();
+    if limit == 0 {
+        return None;
+    }
+    let whose = match (config.limits.memory, source.is_of_container()) {
+        (MemoryLimit::Auto, true) => "three quarters of the container's limit",
+        (MemoryLimit::Auto, false) => "three quarters of the machine's",
+        _ => "as the setting says",
+    };
+    let (limit_bytes, steps) = (Bytes(limit), shedding::describe(limit));
+    Some(format!(
+        "memory is kept under {limit_bytes}, {whose}; at\n{steps}"
+    ))
 }
 
 /// What is off unless the settings turn it on: a client's request costs `request_bytes`, a socket `kernel_bytes`.

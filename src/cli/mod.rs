@@ -13,7 +13,7 @@ use credentials::{GrantFlags, TokenFlags};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use supportal::banner::{MachineFacts, Memory, banner};
-use supportal::budget::worst_case_memory;
+use supportal::budget::{when_short, worst_case_memory};
 use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, Flags};
@@ -164,6 +164,9 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     text.push_str(&format!(
         "\nmemory at worst, {connections} connections and {workers} workers\n{sum}\n"
     ));
+    if let Some(order) = when_short(&loaded.config) {
+        text.push_str(&format!("\n{order}"));
+    }
     if !redis {
         return print(&text);
     }

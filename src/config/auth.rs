@@ -45,6 +45,8 @@ section! {
         keys: Vec<PathBuf> = Vec::new(), live;
         /// File or https address of a JWK set (RFC 7517); unset = none.
         jwks: Option<String> = None, live;
+        /// File of PEM certificates of the authorities that the https address of a set is trusted by; unset = the system's.
+        jwks_ca_file: Option<PathBuf> = None, live;
         /// How often a set is fetched again, up to a tenth earlier at random; a key that is not in the set has it fetched earlier.
         #[serde(with = "units::duration")]
         jwks_refresh: Duration = seconds(600), live, in seconds(10)..=seconds(24 * 3600);
@@ -109,6 +111,17 @@ impl AuthSettings {
             AuthMode::Jwt => self.jwt.cookie.is_some(),
             AuthMode::Forward => true,
         })
+    }
+
+    /// Is there a key that a mode goes by? With one and without its mode no node starts (`auth`); credentials can be signed.
+    #[must_use]
+    pub fn has_keys(&self, mode: AuthMode) -> bool {
+        let jwt = &self.jwt;
+        match mode {
+            AuthMode::Jwt => !jwt.secret.is_empty() || !jwt.keys.is_empty() || jwt.jwks.is_some(),
+            AuthMode::Link => !self.link.key.is_empty(),
+            AuthMode::None | AuthMode::Forward => false,
+        }
     }
 }
 
@@ -186,29 +199,13 @@ pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     check_names(&auth.jwt, found);
     let is_on = |mode| auth.mode.contains(&mode);
     forward::check(&auth.forward, is_on(AuthMode::Forward), found);
-    let has_keys =
-        !auth.jwt.secret.is_empty() || !auth.jwt.keys.is_empty() || auth.jwt.jwks.is_some();
-    if is_on(AuthMode::Jwt) && !has_keys {
+    if is_on(AuthMode::Jwt) && !auth.has_keys(AuthMode::Jwt) {
         let fix = "set SUPPORTAL_AUTH__JWT__SECRET, auth.jwt.keys or auth.jwt.jwks";
         found.error("auth.mode", "jwt has nothing to verify tokens with", fix);
     }
-    if is_on(AuthMode::Link) && auth.link.key.is_empty() {
+    if is_on(AuthMode::Link) && !auth.has_keys(AuthMode::Link) {
         let fix = "set SUPPORTAL_AUTH__LINK__KEY";
         found.error("auth.mode", "link has nothing to verify links with", fix);
-    }
-    for (mode, word, is_given) in [
-        (AuthMode::Jwt, "jwt", has_keys),
-        (AuthMode::Link, "link", !auth.link.key.is_empty()),
-    ] {
-        if is_given && !is_on(mode) {
-            let what = format!("is without effect: auth.mode does not list \"{word}\"");
-            let key = if mode == AuthMode::Jwt {
-                "auth.jwt"
-            } else {
-                "auth.link"
-            };
-            found.warn(key, what, "add the mode, or leave the keys out");
-        }
     }
 }
 
@@ -293,6 +290,11 @@ fn check_key_files(jwt: &JwtSettings, found: &mut Findings) {
 /// An address is https, without a password in it; everything else is a file.
 fn check_jwks(jwt: &JwtSettings, found: &mut Findings) {
     const KEY: &str = "auth.jwt.jwks";
+    let is_address = |jwks: &String| jwks.contains("://");
+    if jwt.jwks_ca_file.is_some() && !jwt.jwks.as_ref().is_some_and(is_address) {
+        let fix = "write an https address as auth.jwt.jwks, or remove it";
+        found.warn("auth.jwt.jwks_ca_file", "has no effect without TLS", fix);
+    }
     let Some(jwks) = &jwt.jwks else { return };
     if jwks.trim().is_empty() {
         let fix = "write a file or an https address, or leave the key out";

@@ -41,7 +41,7 @@ pub fn render_default(format: DocumentFormat) -> String {
 pub fn render_limits(loaded: &Loaded) -> String {
     let document = Document::of(&loaded.config, &|_| None);
     keys::all()
-        .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Duration))
+        .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Size | KeyKind::Duration))
         .filter(|key| is_on(key, &loaded.config))
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {

@@ -65,11 +65,13 @@ section! {
         cache_entries: usize = 10_000, restart, in ..=CAPACITY_MAX;
         /// Most questions under way; further ones wait, at most for `timeout`.
         concurrency: usize = 32, restart, in 1..=CONCURRENCY_MAX;
+        /// Most of these for one address (IPv6: its /64); further ones of it wait, and leave the rest to others. Behind a proxy set `proxy.trusted`, or all clients have one address.
+        concurrency_per_ip: usize = 8, restart, in 1..=CONCURRENCY_MAX;
         /// Most bytes that a handshake brings to a question; longer ones are refused.
         question_bytes: usize = 8 * 1024, restart, in 256..=64 * 1024;
         /// Most bytes of an answer's body.
         answer_bytes: usize = 16 * 1024, restart, in 256..=1024 * 1024;
-        /// How often the site is asked again about who is connected, up to a tenth earlier or later at random; a no closes with 4503. 0 = never.
+        /// How often the site is asked again about who is connected, up to a tenth earlier or later at random; a no, another user or a room that is no longer theirs closes with 4503, another role with 4502, and `expires` counts anew. 0 = never.
         #[serde(with = "units::duration")]
         recheck: Duration = seconds(300), restart, in ..=HOUR;
     }
@@ -87,7 +89,6 @@ choice! {
 
 /// The address is one, and the fields may go along. `is_on`: is the mode listed?
 pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings) {
-    forward.check_ranges(found);
     match &forward.url {
         None if is_on => {
             let fix = "write auth.forward.url = \"http://127.0.0.1:8001/supportal/who/\"";

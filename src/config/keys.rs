@@ -87,6 +87,7 @@ mod tests {
         config.channels.send_to = Some("a".to_owned());
         config.channels.send_to_group = Some("a".to_owned());
         config.auth.jwt.jwks = Some("jwks.json".to_owned());
+        config.auth.jwt.jwks_ca_file = Some("ca.pem".into());
         config.auth.jwt.cookie = Some("token".to_owned());
         config.auth.jwt.query = Some("token".to_owned());
         config.auth.forward.url = Some("http://site/".to_owned());

@@ -2,7 +2,6 @@
 
 use super::key::KeyKind;
 use super::problem::Findings;
-use super::proxy::ProxyHeader;
 use super::setting::{SHORT, kinds, seconds, section};
 use super::units;
 use serde::{Deserialize, Serialize};
@@ -79,13 +78,8 @@ fn fault(name: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// Keys that contradict each other; the files are read when the node starts.
-pub(super) fn check(tls: &TlsSettings, header: ProxyHeader, found: &mut Findings) {
+pub(super) fn check(tls: &TlsSettings, found: &mut Findings) {
     tls.check_ranges(found);
-    if tls.is_on() && header == ProxyHeader::ProxyProtocol {
-        let what = "is not read in front of TLS, which server.listen speaks (tls.certificate)";
-        let fix = "let the proxy end TLS, or take another header";
-        found.error("proxy.header", what, fix);
-    }
     match (&tls.certificate, &tls.key) {
         (Some(_), None) => {
             let fix = "add tls.key, the file of its private key";

@@ -15,7 +15,7 @@ use super::{
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
-    tls::check(&config.tls, config.proxy.header, &mut found);
+    tls::check(&config.tls, &mut found);
     proxy::check(&config.proxy, &mut found);
     http::check(&config.http, &mut found);
     redirect::check(config, &mut found);

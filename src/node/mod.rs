@@ -7,6 +7,7 @@ mod builder;
 mod calls;
 mod certificates;
 mod ending;
+mod memory;
 mod reload;
 mod serve;
 mod signals;
@@ -26,12 +27,13 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, LimitSettings, problem};
+use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
+use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerHandles, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
@@ -40,7 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +124,8 @@ struct NodeParts {
     metrics: Arc<Metrics>,
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    /// Whether memory is short.
+    shedding: Arc<Shedding>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
     /// The way to the site behind this node.
@@ -135,6 +139,8 @@ struct NodeParts {
     draining: Sender<bool>,
     /// Nobody new is taken any more.
     closing: Sender<bool>,
+    /// Who sees to it that nobody stays who may not be here any more: to the end of a drain, which takes its time.
+    watch: JoinSet<()>,
 }
 
 impl Node {
@@ -172,7 +178,7 @@ impl Node {
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
+        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
         let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
@@ -180,7 +186,7 @@ impl Node {
         let api_listener = server::listen_api(&config).await?;
         let [admission, handshakes] = admissions(&config.limits);
         let settings = Arc::clone(&of_routes);
-        let (parts, handles) =
+        let (mut parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
         let both = [&admission, &handshakes];
@@ -191,13 +197,14 @@ impl Node {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.close_ended(site.as_ref());
+        parts.watch_attendance(site.as_ref());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            shedding: Arc::clone(&parts.shedding),
             handshakes,
             quotas,
             policy,
@@ -379,6 +386,7 @@ impl NodeParts {
             metrics,
             broker,
             workers: Arc::new(workers),
+            shedding: Arc::default(),
             attendance,
             upstream,
             assistant,
@@ -387,30 +395,32 @@ impl NodeParts {
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
+            watch: JoinSet::new(),
         };
         Ok((parts, handles))
     }
 
-    /// Has connections closed whose identity has ended, or which the site says no to when asked again, until the node closes.
-    fn close_ended(&self, site: Option<&Arc<Forward>>) {
-        let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-        let clock = self.clock;
-        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
-        if let Some(site) = site {
-            let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
-            self.until_closing(Arc::clone(site).recheck(attendance, broker));
-        }
+    /// Looks how much memory is used, as long as this node is there; what it is held against may be changed.
+    fn watch_memory(&mut self) -> Sender<MemoryLimit> {
+        let (limit, current) = watch::channel(self.config.limits.memory);
+        let (shedding, workers) = (Arc::clone(&self.shedding), Arc::clone(&self.workers));
+        let metrics = Arc::clone(&self.metrics);
+        self.watch
+            .spawn(memory::watch(current, shedding, workers, metrics));
+        limit
     }
 
-    /// Has something go on, until the node closes.
-    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut closing = self.closing.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = task => {}
-            }
-        });
+    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
+        let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
+        if let Some(site) = site {
+            let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
+            self.watch
+                .spawn(Arc::clone(site).recheck(attendance, broker));
+        }
+        let clock = self.clock;
+        self.watch
+            .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
     /// What the HTTP API works on.
@@ -428,7 +438,7 @@ impl NodeParts {
 
     /// Who takes settings while this node runs.
     fn take_settings(
-        &self,
+        &mut self,
         rules: Sender<Arc<EntryRules>>,
         site: Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
@@ -438,6 +448,7 @@ impl NodeParts {
         TakenBy {
             tls,
             rules,
+            memory: self.watch_memory(),
             site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
@@ -464,6 +475,7 @@ impl NodeParts {
             metrics: Arc::clone(&self.metrics),
             broker: Arc::clone(&self.broker),
             workers: Arc::clone(&self.workers),
+            shedding: Arc::clone(&self.shedding),
             assistant: self.assistant.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),

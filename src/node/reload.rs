@@ -8,7 +8,7 @@ use crate::broker::{Broker, Quotas};
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
-use crate::config::{Changes, Config};
+use crate::config::{Changes, Config, MemoryLimit};
 use crate::metrics::{Metrics, count};
 use crate::server::EntryRules;
 use crate::server::admission::Admission;
@@ -42,6 +42,7 @@ struct RunningSettings {
 /// Who takes settings while the node runs.
 pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
+    pub(super) memory: Sender<MemoryLimit>,
     /// The site of `auth.forward`, which stays as it was at the start.
     pub(super) site: Option<Arc<Forward>>,
     pub(super) admission: Arc<Admission>,
@@ -114,7 +115,8 @@ impl Reloader {
         let read = MachineFacts::gather().resolve(&(self.read)()?);
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref())
+        let before = Arc::clone(&self.taken_by.rules.borrow());
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
             .map_err(|what| Error::of_key("", what))?;
         let own = running.own.iter();
         let own = own.map(|own| own.carried_over(&running.started, &config));
@@ -139,6 +141,7 @@ impl Reloader {
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
         to.quotas.set_limits(&config);
+        to.memory.send_replace(limits.memory);
         to.rules.send_replace(Arc::new(rules));
         let live = LiveSettings::new(&config, &of_routes);
         to.workers.take_settings(live);

@@ -377,7 +377,7 @@ impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
         };
         metrics.handshakes_in_progress.inc();
         let _counted = permit.hand_over();
-        Some(socket)
+        Some(socket.behind(&self.service.entrance.policy.proxies, peer.ip()))
     }
 
     fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {

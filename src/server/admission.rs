@@ -27,6 +27,8 @@ pub const PROXY: u64 = 0xfffe_0000_0000_0000;
 pub enum Full {
     /// `limits.connections` is reached.
     Node,
+    /// Memory is short (`limits.memory`).
+    Memory,
     /// `limits.connections_per_ip` is reached.
     Address,
 }

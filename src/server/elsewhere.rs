@@ -1,6 +1,6 @@
 //! A request that is for no route of this node: CORS, the way to https, our own files, the API, and the site behind us.
 
-use super::admission::{Permit, peer_of};
+use super::admission::peer_of;
 use super::body::{ResponseBody, whole};
 use super::cors::Cors;
 use super::page;
@@ -105,7 +105,7 @@ impl HandshakeService {
         }
         let address = peer_of(client);
         self.entrance.quotas.begin(address)?;
-        let permit: Permit = self.entrance.admission.enter(address)?;
+        let permit = self.entrance.enter(address)?;
         let holds = self.entrance.quotas.enter(&QuotaHolder {
             address,
             ..QuotaHolder::default()

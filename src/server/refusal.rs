@@ -134,6 +134,10 @@ impl From<Full> for RefusedRequest {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::later(status, "connections", "too many connections")
             }
+            Full::Memory => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::later(status, "memory", "too little memory")
+            }
             Full::Address => {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let reason = "too many connections from this address";

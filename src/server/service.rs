@@ -307,7 +307,7 @@ impl HandshakeService {
         enter: impl FnOnce(&QuotaHolder<'_>) -> Result<Option<QuotaHolds>, QuotaScope>,
     ) -> Result<Upgrade, RefusedRequest> {
         let address = peer_of(candidate.visitor.client);
-        let permit = self.entrance.admission.enter(address)?;
+        let permit = self.entrance.enter(address)?;
         let business = candidate.path_target.business();
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),

@@ -1,10 +1,13 @@
 //! A client's socket on its way from a worker to the control plane and back.
 
+use super::proxy_protocol;
 use super::tls_stream::TlsStream;
-use crate::tls::TlsSession;
+use super::visitor::Proxies;
+use crate::tls::{BadPreamble, TlsSession};
 use crate::worker::port::{Port, Socket, TcpPort, TlsPort, TlsSocket};
 use mio::net::TcpListener;
 use std::io;
+use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -26,6 +29,11 @@ pub(super) trait VisitSocket: Socket + Sized + 'static {
 
     /// One whose bytes go through as they are, whatever the port's do otherwise.
     fn plain(stream: mio::net::TcpStream) -> Self;
+
+    /// The same new socket, where its peer may be a trusted proxy: what that says of its client is read in front of TLS.
+    fn behind(self, _proxies: &Proxies, _peer: IpAddr) -> Self {
+        self
+    }
 
     /// Watched by tokio from here on.
     ///
@@ -80,6 +88,14 @@ impl VisitSocket for TlsSocket {
         Self::new(stream, TlsSession::plain())
     }
 
+    fn behind(self, proxies: &Proxies, peer: IpAddr) -> Self {
+        if !proxies.announce(peer) {
+            return self;
+        }
+        let (tcp, session) = self.into_parts();
+        Self::new(tcp, session.behind_preamble(measure))
+    }
+
     fn into_stream(self) -> io::Result<TlsStream> {
         let (tcp, session) = self.into_parts();
         Ok(TlsStream::new(tcp.into_stream()?, session))
@@ -97,4 +113,10 @@ impl VisitSocket for TlsSocket {
     fn is_tls(stream: &TlsStream) -> bool {
         stream.is_tls()
     }
+}
+
+/// The length of the PROXY header at the beginning of a connection.
+fn measure(bytes: &[u8]) -> Result<Option<usize>, BadPreamble> {
+    let line = proxy_protocol::parse(bytes).or(Err(BadPreamble))?;
+    Ok(line.map(|line| line.length))
 }

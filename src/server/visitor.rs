@@ -69,6 +69,11 @@ impl Proxies {
         self.header.is_some() && self.trusted.holds(address)
     }
 
+    /// Does a peer of this address begin with a PROXY header?
+    pub(super) fn announce(&self, address: IpAddr) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
+    }
+
     /// What the handshakes of a peer count as: a proxy speaks for many.
     pub(super) fn counts_as(&self, address: IpAddr) -> u64 {
         match self.trust(address) {

@@ -9,6 +9,7 @@ mod certificate;
 mod files;
 mod fragments;
 mod open_session;
+mod preamble;
 mod scratch;
 mod server;
 mod session;
@@ -18,6 +19,7 @@ mod sites;
 mod tests;
 
 pub use certificate::CertificateFault;
+pub use preamble::BadPreamble;
 pub(crate) use scratch::SCRATCH_BYTES;
 pub use server::TlsServer;
 pub use session::TlsSession;

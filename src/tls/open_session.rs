@@ -31,6 +31,8 @@ pub(super) struct OpenSession {
     pub(super) partial: Vec<u8>,
     /// Plaintext that the caller had no room for, and how much of it has been taken since.
     plain: (Vec<u8>, usize),
+    /// So much at the beginning of `plain` is given only with something behind it.
+    held_back: usize,
     /// Ciphertext that is still to be sent, and how much of it has been.
     pub(super) pending: (Vec<u8>, usize),
     /// The last byte that was sealed has not been reported as written yet.
@@ -52,6 +54,7 @@ impl OpenSession {
             account: Some(server),
             partial: Vec::new(),
             plain: (Vec::new(), 0),
+            held_back: 0,
             pending: (Vec::new(), 0),
             owes_byte: false,
             is_ended: false,
@@ -60,11 +63,21 @@ impl OpenSession {
     }
 
     pub(super) fn has_plain(&self) -> bool {
-        !self.plain.0.is_empty()
+        self.plain.0.len() > self.held_back
+    }
+
+    /// Has this given in front of the first plaintext. At the beginning alone.
+    pub(super) fn hold_back(&mut self, preamble: Vec<u8>) {
+        self.held_back = preamble.len();
+        self.plain = (preamble, 0);
     }
 
     /// Gives what was decrypted before; how much.
     pub(super) fn give(&mut self, into: &mut [u8]) -> usize {
+        if !self.has_plain() {
+            return 0;
+        }
+        self.held_back = 0;
         let (held, given) = &mut self.plain;
         let count = copy(held.get(*given..).unwrap_or_default(), into);
         *given += count;
@@ -88,7 +101,7 @@ impl OpenSession {
         }
         let mut filled = 0;
         let input = &mut scratch.input;
-        while filled < into.len() && !self.is_ended {
+        while filled < into.len() && !self.is_ended && !self.has_plain() {
             let held = self.partial.len();
             if held >= PARTIAL_MAX && !is_read {
                 return self.fail(network, "malformed", broken("a message is too long"));
@@ -114,7 +127,11 @@ impl OpenSession {
                 }
             };
             let input = input.get_mut(..held + count).unwrap_or_default();
-            let place = into.get_mut(filled..).unwrap_or_default();
+            let mut place = into.get_mut(filled..).unwrap_or_default();
+            if self.held_back > 0 {
+                // Behind what is held back, not in front of it.
+                place = &mut [];
+            }
             match self.take_in(input, place) {
                 Ok((taken, given)) => {
                     filled += given;
@@ -133,6 +150,9 @@ impl OpenSession {
         self.note_progress();
         // Whoever has gone away is still heard; the next write says that it is gone.
         drop(self.flush(network));
+        if filled == 0 {
+            filled = self.give(into);
+        }
         match filled {
             0 if self.is_ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Why handshakes fail: the labels of `tls_handshakes_failed`.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
     "alert",
     "alpn",
     "closed",
@@ -24,6 +24,7 @@ const REASONS: [&str; 8] = [
     "not_tls",
     "other",
     "plain_http",
+    "proxy",
 ];
 
 /// A certificate that is good for less than this is warned of: whoever renews them does so long before.

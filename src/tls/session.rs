@@ -11,7 +11,8 @@
 //! of several frames in that one record (16 KiB) those in front count as taken while the rest of the record still waits.
 
 use super::open_session::{OpenSession, PARTIAL_MAX, broken};
-use super::scratch::{self, FRAGMENT_BYTES};
+use super::preamble::{MeasurePreamble, Preamble};
+use super::scratch::{self, FRAGMENT_BYTES, Scratch};
 use super::server::TlsServer;
 use rustls::server::UnbufferedServerConnection;
 use std::fmt;
@@ -39,6 +40,8 @@ pub struct TlsSession(State);
 enum State {
     /// The client has said nothing yet: no keys, no memory.
     Silent(Arc<TlsServer>),
+    /// Likewise, and a proxy has something to say in front of TLS.
+    Announced(Box<Preamble>),
     /// Shaking hands, or established.
     Open(Box<OpenSession>),
     /// What the client said is no TLS.
@@ -69,6 +72,18 @@ impl TlsSession {
         Self(State::Plain)
     }
 
+    /// The same session, where a proxy says something in front of TLS: it is given as it is, in front of the first
+    /// plaintext and together with it. Without effect once something has been read.
+    #[must_use]
+    pub fn behind_preamble(self, measure: MeasurePreamble) -> Self {
+        match self.0 {
+            State::Silent(server) => {
+                Self(State::Announced(Box::new(Preamble::new(server, measure))))
+            }
+            state => Self(state),
+        }
+    }
+
     /// Is it one of [`TlsSession::plain`]?
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -81,7 +96,7 @@ impl TlsSession {
         match &self.0 {
             State::Open(open) => open.account.is_none(),
             State::Plain => true,
-            State::Silent(_) | State::Refused => false,
+            State::Silent(_) | State::Announced(_) | State::Refused => false,
         }
     }
 
@@ -109,52 +124,76 @@ impl TlsSession {
         if self.is_plain() {
             return network.read(into);
         }
-        scratch::lend(|scratch| {
-            if let State::Silent(server) = &self.0 {
-                let server = Arc::clone(server);
-                let input = scratch.input.get_mut(..PARTIAL_MAX).unwrap_or_default();
-                let count = loop {
-                    match network.read(input) {
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        other => break other?,
-                    }
-                };
-                let said = input.get(..count).unwrap_or_default();
-                let Some(first) = said.first() else {
-                    server.count_failure("closed");
-                    self.0 = State::Refused;
-                    return Ok(0);
-                };
-                if *first != HANDSHAKE_RECORD {
-                    self.0 = State::Refused;
-                    return Err(refuse(network, &server, *first));
+        scratch::lend(|scratch| match &mut self.0 {
+            State::Silent(_) | State::Announced(_) => self.begin(scratch, network, into),
+            State::Open(open) => {
+                let filled = open.give(into);
+                if filled == into.len() {
+                    return Ok(filled);
                 }
-                let tls = UnbufferedServerConnection::new(server.current()).map_err(broken)?;
-                let mut open = Box::new(OpenSession::new(tls, server));
-                open.partial = said.to_vec();
-                let is_short = count < input.len();
-                let read = open.read(scratch, network, into, is_short);
-                self.0 = State::Open(open);
-                return read;
-            }
-            match &mut self.0 {
-                State::Open(open) => {
-                    let filled = open.give(into);
-                    if filled == into.len() {
-                        return Ok(filled);
-                    }
-                    let rest = into.get_mut(filled..).unwrap_or_default();
-                    match open.read(scratch, network, rest, false) {
-                        Ok(count) => Ok(filled + count),
-                        Err(error) if filled > 0 && error.kind() == ErrorKind::WouldBlock => {
-                            Ok(filled)
-                        }
-                        Err(error) => Err(error),
-                    }
+                let rest = into.get_mut(filled..).unwrap_or_default();
+                match open.read(scratch, network, rest, false) {
+                    Ok(count) => Ok(filled + count),
+                    Err(error) if filled > 0 && error.kind() == ErrorKind::WouldBlock => Ok(filled),
+                    Err(error) => Err(error),
                 }
-                _ => Err(ErrorKind::InvalidData.into()),
             }
+            _ => Err(ErrorKind::InvalidData.into()),
         })
+    }
+
+    /// Reads what a client says first.
+    fn begin<N: Read + Write>(
+        &mut self,
+        scratch: &mut Scratch,
+        network: &mut N,
+        into: &mut [u8],
+    ) -> io::Result<usize> {
+        let input = scratch.input.get_mut(..PARTIAL_MAX).unwrap_or_default();
+        let count = loop {
+            match network.read(input) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        let is_short = count < input.len();
+        let said = input.get(..count).unwrap_or_default();
+        let (server, preamble, said) = match &mut self.0 {
+            State::Silent(server) => (Arc::clone(server), Vec::new(), said.to_vec()),
+            State::Announced(announced) if !said.is_empty() => {
+                let server = Arc::clone(&announced.server);
+                match announced.take(said) {
+                    Ok(Some([preamble, said])) => (server, preamble, said),
+                    Ok(None) => return Err(ErrorKind::WouldBlock.into()),
+                    Err(error) => {
+                        self.0 = State::Refused;
+                        server.count_failure("proxy");
+                        return Err(broken(error));
+                    }
+                }
+            }
+            State::Announced(announced) => (Arc::clone(&announced.server), Vec::new(), Vec::new()),
+            State::Open(_) | State::Refused | State::Plain => {
+                return Err(ErrorKind::InvalidData.into());
+            }
+        };
+        let Some(first) = said.first() else {
+            server.count_failure("closed");
+            self.0 = State::Refused;
+            return Ok(0);
+        };
+        if *first != HANDSHAKE_RECORD {
+            let refused = refuse(network, &server, *first);
+            self.0 = State::Refused;
+            return Err(refused);
+        }
+        let tls = UnbufferedServerConnection::new(server.current()).map_err(broken)?;
+        let mut open = Box::new(OpenSession::new(tls, server));
+        open.hold_back(preamble);
+        open.partial = said;
+        let read = open.read(scratch, network, into, is_short);
+        self.0 = State::Open(open);
+        read
     }
 
     /// Seals these bytes in records and writes them; see the module for what the count says. Some of several slices are
@@ -171,7 +210,9 @@ impl TlsSession {
         match &mut self.0 {
             State::Open(open) => scratch::lend(|scratch| open.write(scratch, network, slices)),
             State::Plain => network.write_vectored(slices),
-            State::Silent(_) | State::Refused => Err(ErrorKind::NotConnected.into()),
+            State::Silent(_) | State::Announced(_) | State::Refused => {
+                Err(ErrorKind::NotConnected.into())
+            }
         }
     }
 
@@ -182,7 +223,7 @@ impl TlsSession {
     pub fn flush<N: Write>(&mut self, network: &mut N) -> io::Result<bool> {
         match &mut self.0 {
             State::Open(open) => open.flush(network),
-            State::Silent(_) | State::Refused | State::Plain => Ok(true),
+            State::Silent(_) | State::Announced(_) | State::Refused | State::Plain => Ok(true),
         }
     }
 
@@ -203,7 +244,7 @@ impl TlsSession {
                 }
                 open.flush(network)
             }
-            State::Silent(_) | State::Refused | State::Plain => Ok(true),
+            State::Silent(_) | State::Announced(_) | State::Refused | State::Plain => Ok(true),
         }
     }
 }

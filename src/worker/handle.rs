@@ -9,6 +9,7 @@ use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
+use crate::shedding::SheddingStep;
 use crate::tls::TlsServer;
 use parking_lot::Mutex;
 use std::fmt;
@@ -60,6 +61,8 @@ pub enum Instruction<P: Port = TcpPort> {
     },
     /// Go by these settings from now on.
     Settings(Arc<LiveSettings>),
+    /// Memory is short: give up what these steps say, until told otherwise.
+    Shed(&'static [SheddingStep]),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Reply<Report>),
     /// List connections that are open, at most so many.
@@ -73,6 +76,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
             Self::Settings(_) => "Settings",
+            Self::Shed(_) => "Shed",
             Self::Audit(..) => "Audit",
             Self::List(..) => "List",
         })
@@ -137,6 +141,9 @@ pub(super) trait AnyWorker: fmt::Debug + Send + Sync {
     /// [`Instruction::Settings`].
     fn take_settings(&self, settings: Arc<LiveSettings>);
 
+    /// [`Instruction::Shed`].
+    fn shed(&self, steps: &'static [SheddingStep]);
+
     /// [`Instruction::Audit`]; `reply` is dropped if the worker has ended.
     fn audit(&self, room: Option<RoomName>, reply: Reply<Report>);
 
@@ -153,6 +160,11 @@ impl<P: Port> AnyWorker for WorkerHandle<P> {
     fn take_settings(&self, settings: Arc<LiveSettings>) {
         // A worker that has ended has nobody left to serve.
         drop(self.send(Instruction::Settings(settings)));
+    }
+
+    fn shed(&self, steps: &'static [SheddingStep]) {
+        // A worker that has ended holds nothing.
+        drop(self.send(Instruction::Shed(steps)));
     }
 
     fn audit(&self, room: Option<RoomName>, reply: Reply<Report>) {

@@ -37,6 +37,7 @@ pub mod rate_limit;
 mod report;
 mod rooms;
 mod settle;
+mod shed;
 pub mod slab;
 mod supplies;
 pub mod timers;

@@ -240,9 +240,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             Instruction::Settings(settings) => {
                 self.connections.rules = settings.rules.clone();
-                self.deliverer.readers = settings.readers.clone();
+                self.deliverer.take_readers(settings.readers.clone());
                 self.context.set_expiry(settings.expiry);
             }
+            Instruction::Shed(steps) => self.shed(steps),
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
             Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),
         }
@@ -368,7 +369,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             return;
         };
         let was_held = client.connection.is_held();
-        let room = members.room(client.seat);
+        let room = members.local(client.seat);
         let (now, rules) = (context.now, connections.rules.of(client.role.settings));
         let mut speaker = Speaker::new(context, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);

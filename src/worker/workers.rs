@@ -17,6 +17,7 @@ use crate::clock::Millis;
 use crate::metrics::{Metrics, declare};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
+use crate::shedding::SheddingStep;
 use crate::transport::ViolationKind;
 use parking_lot::Mutex;
 use std::fmt;
@@ -201,6 +202,14 @@ impl Workers {
         for handle in &self.handles {
             // A worker that has ended needs none.
             handle.take_settings(Arc::clone(&settings));
+        }
+    }
+
+    /// Has all workers give up what these steps say, until told otherwise: each from its next turn on. Told again, readers
+    /// are closed again.
+    pub fn shed(&self, steps: &'static [SheddingStep]) {
+        for handle in &self.handles {
+            handle.shed(steps);
         }
     }
 

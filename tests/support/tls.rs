@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, mpsc};
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
@@ -65,6 +66,17 @@ pub(crate) fn tunnel_with(
     config: &Arc<ClientConfig>,
     name: &str,
 ) -> io::Result<(TcpStream, CertificateDer<'static>)> {
+    tunnel_behind(b"", address, config, name)
+}
+
+/// [`tunnel_with`], where a proxy says this in front of TLS.
+pub(crate) fn tunnel_behind(
+    preamble: &[u8],
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<(TcpStream, CertificateDer<'static>)> {
+    let preamble = preamble.to_vec();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let ours = TcpStream::connect(listener.local_addr()?)?;
     let (theirs, _) = listener.accept()?;
@@ -79,8 +91,9 @@ pub(crate) fn tunnel_with(
     let (said, outcome) = mpsc::channel();
     RUNTIME.spawn(async move {
         let connect = async {
-            let tcp = tokio::net::TcpStream::connect(address).await?;
+            let mut tcp = tokio::net::TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
+            tcp.write_all(&preamble).await?;
             connector.connect(name, tcp).await
         };
         let mut tls = match connect.await {

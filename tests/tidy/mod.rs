@@ -20,7 +20,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (5, &["chat", "worker"]),
     (4, &["bridge", "channels", "assistant", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
-    (2, &["protocol", "telemetry", "http", "tls"]),
+    (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
     (0, &["name", "metrics", "clock", "panics", "sync"]),
 ];

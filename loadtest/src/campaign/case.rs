@@ -80,6 +80,8 @@ pub(crate) struct Case {
     pub(crate) beside: String,
     /// Who stands before the same site (`entrance`); none is this server alone, without one.
     pub(crate) before_site: Vec<String>,
+    /// The servers speak TLS. Not in the file: what is in the list of these cases is.
+    pub(crate) tls: bool,
     /// Worker threads of this server; 0 is 1.
     pub(crate) workers: usize,
     /// Too long to be measured more than once, or again because of a busy moment.
@@ -98,6 +100,8 @@ pub(crate) struct Cases {
     all: Vec<Case>,
     /// Those of `compare --growth`, which share a [`Case::table`].
     growth: Vec<Case>,
+    /// Those of `compare --tls`.
+    tls: Vec<Case>,
     /// Those of `xnode --all`.
     bridge: Vec<Case>,
     /// Those of `entrance --all`.
@@ -113,6 +117,8 @@ impl Cases {
     pub(crate) fn of_compare() -> Vec<Case> {
         let mut all = Self::load();
         all.all.append(&mut all.growth);
+        let tls = all.tls.into_iter();
+        all.all.extend(tls.map(|case| Case { tls: true, ..case }));
         placed(&all.columns, all.all)
     }
 

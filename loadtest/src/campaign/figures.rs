@@ -47,6 +47,14 @@ pub(crate) fn figures(report: &Value) -> Values {
     };
     set("slow_closed", closed.map(sum));
     set("waited", Some(waited(report)));
+    let (full, resumed) = (at("/totals/tls_full"), at("/totals/tls_resumed"));
+    let shaken = full
+        .zip(resumed)
+        .filter(|(full, resumed)| full + resumed > 0.0);
+    set(
+        "resumed",
+        shaken.map(|(full, resumed)| resumed * 100.0 / (full + resumed)),
+    );
     let cores = report.pointer("/figures/cores").and_then(Value::as_array);
     let redis = cores.and_then(|all| all.last()?.as_f64());
     let rate = at("/figures/deliveries_per_second").filter(|rate| *rate > 0.0);

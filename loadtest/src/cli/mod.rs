@@ -100,6 +100,18 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 10.0)]
         crowd_rate: f64,
     },
+    /// Thousands who connect at once, in the middle of the measurement: what other rooms notice.
+    Storm {
+        /// Connections, each in a room of its own.
+        #[arg(long, default_value_t = 5000)]
+        handshakes: usize,
+        /// Other rooms.
+        #[arg(long, default_value_t = 10)]
+        rooms: usize,
+        /// Members of each, of whom one publishes.
+        #[arg(long, default_value_t = 100)]
+        members: usize,
+    },
     /// People who join and leave busy rooms.
     Churn {
         /// Rooms.
@@ -178,9 +190,18 @@ pub(crate) enum Command {
 /// Flags of every scenario.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
+    /// The server: ws://HOST:PORT or wss://HOST:PORT, optionally with a path holding {business} and {room}.
     #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
     pub(crate) url: String,
+    /// wss: trust servers with a certificate of this file, or of an authority in it (PEM).
+    #[arg(long, global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// wss: trust any server, and spare the generator the signatures.
+    #[arg(long, global = true, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+    /// wss: resume no session.
+    #[arg(long, global = true)]
+    pub(crate) full_handshakes: bool,
     /// What the server speaks inside its frames.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) contract: Contract,

@@ -60,6 +60,11 @@ impl Answers {
         (now < remembered.until).then(|| remembered.judged.clone())
     }
 
+    /// Forgets what a question came to: another answer to it is known.
+    pub(super) fn forget(&mut self, key: &QuestionKey) {
+        self.by_question.remove(key);
+    }
+
     /// Remembers an answer until then, in the place of the oldest if there is no room.
     pub(super) fn insert(&mut self, key: QuestionKey, judged: Judged, now: Millis, until: Millis) {
         while let Some(&(oldest, number)) = self.order.front() {
@@ -120,6 +125,9 @@ mod tests {
         // What is not to be remembered makes what was remembered wrong.
         answers.insert([1; 16], refused("c"), Millis(3), Millis(3));
         assert_eq!(cause(answers.get(&[1; 16], Millis(4))), None);
+        answers.insert([1; 16], refused("d"), Millis(4), Millis(9));
+        answers.forget(&[1; 16]);
+        assert_eq!(cause(answers.get(&[1; 16], Millis(5))), None);
     }
 
     proptest! {

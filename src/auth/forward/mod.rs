@@ -5,7 +5,8 @@
 //! engine, users of every model and backends of every kind are thereby understood, and the gateway holds no key of the
 //! site.
 //!
-//! Identical questions under way are asked once, and answers are remembered for seconds. Who is connected is asked about
+//! Identical questions under way are asked once, and answers are remembered for seconds. One address has a share of the
+//! questions under way ([`turns`]). Who is connected is asked about
 //! again ([`recheck`]). While the site cannot be asked nobody new comes in, or everybody does (`auth.forward.on_error`);
 //! whoever is connected stays.
 //!
@@ -18,6 +19,7 @@ mod question;
 mod recheck;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
 use crate::auth::Attendance;
@@ -34,15 +36,16 @@ use answer::{SiteAnswer, SiteRefusal};
 use cache::{Answers, Judged};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
-use recheck::{OpenQuestion, Rechecks};
+use recheck::{OpenQuestion, Rechecked, Rechecks};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use turns::AddressTurns;
 
-/// How often is looked for questions that are due, and connections are closed of which the site said no.
+/// How often is looked for questions that are due.
 const RECHECK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Most bytes of an answer that is remembered: an identity with its name and its rooms, the hash of its question, and the
@@ -82,6 +85,7 @@ impl From<TrustError> for Error {
 pub struct Forward {
     form: QuestionForm,
     client: HttpClient,
+    turns: AddressTurns,
     settings: ForwardSettings,
     answers: Mutex<Answers>,
     /// Questions under way. As many as there are handshakes that wait.
@@ -158,6 +162,7 @@ impl Forward {
         let interval = settings.recheck;
         Ok(Self {
             client: HttpClient::new(limits, trust)?,
+            turns: AddressTurns::new(settings.concurrency_per_ip),
             form,
             answers: Mutex::new(Answers::new(settings.cache_entries)),
             asked: Mutex::default(),
@@ -169,19 +174,25 @@ impl Forward {
         })
     }
 
+    /// The answer to a question that was asked before.
+    fn remembered(&self, key: &QuestionKey) -> Option<Judged> {
+        let remembered = self.answers.lock().get(key, self.clock.now());
+        // Who is refused on a worker's thread comes here once more by hyper, for the answer.
+        if let Some(Judged::In(_)) = remembered {
+            count(&self.metrics.auth_spared, "by", "cache");
+        }
+        remembered
+    }
+
     /// The answer to a question: that of somebody else who asks the same, or the site's.
-    async fn judge(&self, credentials: &Credentials<'_>) -> Judged {
-        let key = match self.form.key(credentials) {
-            Ok(key) => key,
-            Err(no_question) => return refused_unasked(no_question),
-        };
+    async fn judge(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
         let place = self.wait_for(key);
         let answered = place
             .answer
             .get_or_init(|| self.ask_first(credentials, key));
         match timeout(self.settings.timeout, Box::pin(answered)).await {
             Ok(judged) => judged.clone(),
-            Err(_elapsed) => self.without_answer(credentials, "timeout"),
+            Err(_elapsed) => self.judge_unasked(credentials, key),
         }
     }
 
@@ -205,24 +216,45 @@ impl Forward {
             Ok(question) => question,
             Err(no_question) => return refused_unasked(no_question),
         };
+        let turn = self.turns.take(credentials.client).await;
         let answer = self.ask(&question).await;
+        drop(turn);
         // Whoever is let in as nobody could be asked is asked about the next time.
         let is_answer = !matches!(answer, SiteAnswer::Unavailable(_));
         let judged = match answer {
-            SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, credentials))),
+            SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, question.ids()))),
             SiteAnswer::Out(refused) => Judged::Out(refused.refusal()),
             SiteAnswer::Unreadable(cause) => Judged::Out(unavailable(cause)),
-            SiteAnswer::Unavailable(cause) => self.without_answer(credentials, cause),
+            SiteAnswer::Unavailable(cause) => self.without_answer(question.ids(), cause),
         };
         if is_answer {
             self.remember(key, &judged);
         }
-        if let (Some(watch), Judged::In(identity)) = (&self.watch, &judged) {
-            let identity = Arc::downgrade(identity);
-            let watched = OpenQuestion { identity, question };
+        self.ask_later(question, &judged, !is_answer);
+        judged
+    }
+
+    /// What somebody gets whose turn to be asked about has not come in time.
+    fn judge_unasked(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
+        let question = match self.form.question(credentials, key) {
+            Ok(question) => question,
+            Err(no_question) => return refused_unasked(no_question),
+        };
+        let judged = self.without_answer(question.ids(), "timeout");
+        self.ask_later(question, &judged, true);
+        judged
+    }
+
+    /// Has a question asked again about whom it, or the want of an answer, has let in.
+    fn ask_later(&self, question: SiteQuestion, judged: &Judged, is_unsaid: bool) {
+        if let (Some(watch), Judged::In(identity)) = (&self.watch, judged) {
+            let watched = OpenQuestion {
+                identity: Arc::downgrade(identity),
+                question,
+                is_unsaid,
+            };
             watch.add(watched, self.clock.now());
         }
-        judged
     }
 
     /// Asks the site.
@@ -235,10 +267,10 @@ impl Forward {
     }
 
     /// What somebody gets about whom nobody can be asked.
-    fn without_answer(&self, credentials: &Credentials<'_>, cause: &'static str) -> Judged {
+    fn without_answer(&self, ids: PathIds<'_>, cause: &'static str) -> Judged {
         match self.settings.on_error {
             OnError::Refuse => Judged::Out(unavailable(cause)),
-            OnError::Admit => Judged::In(Arc::new(scoped(Identity::default(), credentials))),
+            OnError::Admit => Judged::In(Arc::new(scoped(Identity::default(), ids))),
         }
     }
 
@@ -283,8 +315,10 @@ impl Forward {
         }
     }
 
-    /// Asks again about those who are connected, and closes with 4503 those of whom the site says no, for as long as the
-    /// node lives. A site that cannot be asked closes nobody.
+    /// Asks again about those who are connected, for as long as the node lives, also while it drains. Closed with 4503 are
+    /// those of whom the site says no, or that they are somebody else, or that this room is not theirs any more; with 4502
+    /// those whose role is another one. When they end is what the site has said last. A site that cannot be asked closes
+    /// nobody.
     ///
     /// # Cancel safety
     /// Dropping it ends that.
@@ -294,7 +328,7 @@ impl Forward {
         let together = self.settings.concurrency.div_ceil(4);
         let mut ticks = interval(RECHECK_PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut asked, mut gone) = (JoinSet::new(), Vec::new());
+        let mut asked = JoinSet::new();
         loop {
             while asked.len() < together
                 && let Some((identity, question)) = watch.take_due(self.clock.now())
@@ -302,65 +336,75 @@ impl Forward {
                 asked.spawn(Arc::clone(&self).ask_again(identity, question));
             }
             tokio::select! {
-                Some(answered) = asked.join_next() => gone.extend(answered.ok().flatten()),
-                _tick = ticks.tick() => {
-                    for author in attendance.holders(&gone) {
-                        broker.end(author, CloseReason::NotAllowed, None);
+                Some(answered) = asked.join_next() => {
+                    let Some((identity, rechecked)) = answered.ok().flatten() else {
+                        continue;
+                    };
+                    match rechecked {
+                        Rechecked::Stays(until) => attendance.end_at(&identity, until),
+                        Rechecked::Ends(reason) => {
+                            for author in attendance.holders(&identity) {
+                                broker.end(author, reason, None);
+                            }
+                        }
                     }
-                    gone.clear();
                 }
+                _tick = ticks.tick() => {}
             }
         }
     }
 
-    /// Asks again; the identity, if it is not to be here any more.
+    /// Asks again; what that means for those who hold the identity, if there is an answer.
     async fn ask_again(
         self: Arc<Self>,
         identity: Arc<Identity>,
-        question: SiteQuestion,
-    ) -> Option<Arc<Identity>> {
-        let is_gone = match self.ask(&question).await {
-            // Whoever came in as one user does not stay as another. Who came in while nobody could be asked was nobody.
-            SiteAnswer::In(said) => identity.user.is_some() && identity.user != said.user,
+        watched: OpenQuestion,
+    ) -> Option<(Arc<Identity>, Rechecked)> {
+        let question = &watched.question;
+        let rechecked = match self.ask(question).await {
+            SiteAnswer::In(said) => {
+                let said = scoped(said, question.ids());
+                let rechecked = watched.compare(&identity, &said);
+                if rechecked != Rechecked::Stays(identity.expires_at) {
+                    // Whoever comes now is asked about anew.
+                    self.answers.lock().forget(&question.key);
+                }
+                Some(rechecked)
+            }
             SiteAnswer::Out(refused) => {
                 self.remember(question.key, &Judged::Out(refused.refusal()));
-                true
+                Some(Rechecked::Ends(CloseReason::NotAllowed))
             }
-            SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => false,
+            SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => None,
         };
         if let Some(watch) = &self.watch {
             // Also of whom the site says no: a connection that was just being let in is found the next time.
-            let watched = OpenQuestion {
-                identity: Arc::downgrade(&identity),
-                question,
-            };
             watch.add(watched, self.clock.now());
         }
-        is_gone.then_some(identity)
+        rechecked.map(|rechecked| (identity, rechecked))
     }
 }
 
-impl AuthMode for Arc<Forward> {
+impl AuthMode for Forward {
     fn at_once(&self, credentials: &Credentials<'_>) -> Judgement {
-        let key = match self.form.key(credentials) {
-            Ok(key) => key,
-            Err(no_question) => return refused_unasked(no_question).into(),
-        };
-        let remembered = self.answers.lock().get(&key, self.clock.now());
-        match remembered {
-            Some(judged) => {
-                // Who is refused on a worker's thread comes here once more by hyper, for the answer.
-                if let Judged::In(_) = judged {
-                    count(&self.metrics.auth_spared, "by", "cache");
-                }
-                judged.into()
-            }
-            None => Judgement::Later,
+        match self.form.key(credentials) {
+            Ok(key) => self.remembered(&key).map_or(Judgement::Later, Into::into),
+            Err(no_question) => refused_unasked(no_question).into(),
         }
     }
 
-    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
-        Box::pin(async { self.judge(credentials).await.into() })
+    fn in_full<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+        Box::pin(async {
+            let key = match self.form.key(credentials) {
+                Ok(key) => key,
+                Err(no_question) => return refused_unasked(no_question).into(),
+            };
+            let judged = match self.remembered(&key) {
+                Some(judged) => judged,
+                None => self.judge(credentials, key).await,
+            };
+            judged.into()
+        })
     }
 }
 
@@ -394,9 +438,11 @@ fn refused_unasked(no_question: NoQuestion) -> Judged {
     })
 }
 
+/// The business and the session that a path names.
+type PathIds<'a> = (Option<&'a str>, Option<&'a str>);
+
 /// The identity where the site names no rooms: it answered for the one that was asked for.
-fn scoped(mut identity: Identity, credentials: &Credentials<'_>) -> Identity {
-    let (business_id, session_id) = (credentials.business_id, credentials.session_id);
+fn scoped(mut identity: Identity, (business_id, session_id): PathIds<'_>) -> Identity {
     if identity.rooms == RoomScope::Any && (business_id.is_some() || session_id.is_some()) {
         identity.rooms = RoomScope::Of(Box::new([RoomPattern {
             business_id: business_id.map(Into::into),

@@ -3,6 +3,8 @@
 mod auth;
 mod channels;
 mod environment;
+mod forward;
+mod memory;
 mod origin;
 mod proxies;
 mod ranges;

@@ -35,6 +35,7 @@ impl Exchange {
                 "upstream_requests_per_ip",
                 "too many requests from this address",
             ),
+            Full::Memory => full.into(),
         })?;
         Ok(Self {
             site: Arc::clone(site),

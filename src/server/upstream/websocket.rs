@@ -84,6 +84,7 @@ fn too_many(full: Full) -> RefusedRequest {
             "upstream_websockets_per_ip",
             "too many WebSockets from this address",
         ),
+        Full::Memory => full.into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions against rustls' own client, in memory; certificates from `tests/data/tls`.
 
 mod certificates;
+mod preamble;
 mod sessions;
 
 use super::{TlsServer, TlsSession, provider};

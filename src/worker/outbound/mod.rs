@@ -175,6 +175,17 @@ impl Outbound {
             .map_or(0, |backlog| u64::from(backlog.queue.clear_waiting()))
     }
 
+    /// Forgets the deliveries beyond what a queue may hold by these `readers`, and returns how many those were.
+    pub fn cut_queue(&mut self, readers: &PerRoute<Reader>) -> u64 {
+        let Some(backlog) = &mut self.backlog else {
+            return 0;
+        };
+        let (bounds, _) = readers.at(self.settings, Millis::NEVER);
+        let dropped = u64::from(backlog.queue.cut(bounds));
+        self.free_if_idle();
+        dropped
+    }
+
     /// Writes the answer to the handshake and the greeting behind it, before anything else; what the
     /// socket does not take waits.
     ///

@@ -8,6 +8,7 @@ mod order;
 mod quiet;
 mod regressions;
 mod rig;
+mod shed;
 mod spread;
 mod stall;
 
