@@ -74,6 +74,10 @@ fn settings_that_are_read_again_hold_on_every_route() {
     let (mut client, heard) = two("/ws/other/1/", "hello");
     assert_eq!(heard, [text("hello"), text("slowly, please")]);
     assert_eq!(client.expect_close().0, 4429);
-    let (mut client, _welcome_and_hello) = two("/ws/chat/1/again/", &user("hello"));
-    assert_eq!(client.receive_json()["error"], "Too many messages");
+    // The welcome, the message and its answer reach the chat by other ways than the error does.
+    let (mut client, [first, second]) = two("/ws/chat/1/again/", &user("hello"));
+    let mut heard = format!("{first:?} {second:?}");
+    while !heard.contains("Too many messages") {
+        heard = format!("{:?}", client.receive());
+    }
 }
