@@ -96,6 +96,9 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         &[
             "server.control_threads",
             "http.upstream_body_bytes",
+            "http.upstream_requests_per_ip",
+            "http.upstream_websockets_per_ip",
+            "http.client_bytes_per_second",
             "broker.spread_above",
             "auth.django_session.version",
             "channels.capacity",

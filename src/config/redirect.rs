@@ -2,6 +2,7 @@
 
 use super::admin::overlap;
 use super::problem::{Findings, Problem, Source};
+use super::proxy::{ForwardedField, ProxyHeader};
 use super::sections::Config;
 
 /// A host that can stand in an address, and a listener that is no other one's.
@@ -21,6 +22,14 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
                 found.error("http.redirect", what, fix);
             }
         }
+    }
+    let proxy = &config.proxy;
+    let says_https = proxy.believe.contains(&ForwardedField::Proto);
+    let is_deaf = proxy.header == ProxyHeader::XForwardedFor && !says_https;
+    if http.require_tls && is_deaf && !config.tls.is_on() {
+        let what = "lets nobody in: no proxy is believed that there is TLS";
+        let fix = "have the proxy set X-Forwarded-Proto in every request, and add \"proto\" to proxy.believe";
+        found.warn("http.require_tls", what, fix);
     }
     if http.https_host.is_some() && http.redirect.is_none() && !http.require_tls {
         let what = "has no effect: nothing is redirected";

@@ -244,7 +244,11 @@ impl<I: Write + Unpin> Write for Paced<'_, I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.pace.lock().written(written.is_pending());
+        let taken = match &written {
+            Poll::Ready(taken) => Some(taken.as_ref().map_or(0, |bytes| *bytes)),
+            Poll::Pending => None,
+        };
+        self.pace.lock().written(taken);
         written
     }
 

@@ -360,6 +360,7 @@ impl NodeParts {
             .into_iter()
             .flatten(),
         ));
+        broker.set_expiry(config.queue.expiry);
         let redis = Arc::new(redis::Runtime::default());
         let end = redis.end();
         let of_bridge = bridge.iter().flat_map(|bridge| bridge.tasks(&broker, &end));
@@ -453,6 +454,7 @@ impl NodeParts {
             handshakes: Arc::clone(handshakes),
             quotas: Arc::clone(quotas),
             workers: Arc::clone(&self.workers),
+            broker: Arc::clone(&self.broker),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             metrics: Arc::clone(&self.metrics),

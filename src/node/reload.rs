@@ -4,7 +4,7 @@ use super::supervisor;
 use crate::auth::Forward;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
-use crate::broker::Quotas;
+use crate::broker::{Broker, Quotas};
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
@@ -33,7 +33,9 @@ pub struct Reloader {
 /// What a node runs with.
 struct RunningSettings {
     config: Config,
-    /// Of the program's own routes: theirs stay as the program has made them.
+    /// What it has started with.
+    started: Config,
+    /// Of the program's own routes, as they were then.
     own: Vec<Config>,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct TakenBy {
     pub(super) handshakes: Arc<Admission>,
     pub(super) quotas: Arc<Quotas>,
     pub(super) workers: Arc<Workers>,
+    pub(super) broker: Arc<Broker>,
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
     pub(super) metrics: Arc<Metrics>,
@@ -73,7 +76,11 @@ impl Reloader {
         let config = config.clone();
         Self {
             read,
-            running: Mutex::new(RunningSettings { config, own }),
+            running: Mutex::new(RunningSettings {
+                started: config.clone(),
+                config,
+                own,
+            }),
             taken_by,
         }
     }
@@ -111,8 +118,17 @@ impl Reloader {
         let before = Arc::clone(&self.taken_by.rules.borrow());
         let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
             .map_err(|what| Error::of_key("", what))?;
+        let own = running.own.iter();
+        let own = own.map(|own| own.carried_over(&running.started, &config));
         let of_routes = config
             .of_routes()
+            .and_then(|of_routes| {
+                of_routes
+                    .into_iter()
+                    .map(Ok)
+                    .chain(own)
+                    .collect::<Result<Vec<_>, _>>()
+            })
             .map_err(|what| Error::of_key("routes", what))?;
         let to = &self.taken_by;
         let certificates = to.tls.as_ref().map(|tls| tls.read()).transpose();
@@ -127,9 +143,9 @@ impl Reloader {
         to.quotas.set_limits(&config);
         to.memory.send_replace(limits.memory);
         to.rules.send_replace(Arc::new(rules));
-        let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
-        to.workers
-            .take_settings(LiveSettings::new(&config, &of_routes));
+        let live = LiveSettings::new(&config, &of_routes);
+        to.workers.take_settings(live);
+        to.broker.set_expiry(config.queue.expiry);
         if let Some(bridge) = &to.bridge {
             bridge.set_expiry(config.queue.expiry);
         }

@@ -246,9 +246,11 @@ impl<P: PublicPort> Acceptor<P> {
         self.count_failure(&served.end);
         let switched = switched.lock().take();
         match (switched, served.end) {
-            (Some(Switched::Site(passage, _counted)), ServiceEnd::Done) => {
+            (Some(Switched::Site(passage, share)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                passage.join(stream, &answer, &served.read).await;
+                let holds = share.holds;
+                passage.join(stream, &answer, &served.read, holds).await;
+                drop(share.permit);
             }
             (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod api;
 mod body;
 mod cors;
+mod elsewhere;
 mod entrance;
 mod first_read;
 mod forwarded;

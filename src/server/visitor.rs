@@ -8,7 +8,7 @@ use super::admission;
 use super::forwarded::{self, Forwarding};
 use super::proxy_protocol::{self, BadProxyLine};
 use crate::config::ProxySettings;
-use crate::config::proxy::{ProxyHeader, TrustedPeers};
+use crate::config::proxy::{ForwardedField, ProxyHeader, TrustedPeers};
 use crate::http::Host;
 use crate::transport::handshake::RequestHead;
 use std::borrow::Cow;
@@ -41,6 +41,7 @@ pub(super) struct Visitor<'a> {
 pub(super) struct Proxies {
     trusted: TrustedPeers,
     header: Option<ProxyHeader>,
+    believed: Vec<ForwardedField>,
 }
 
 /// A trusted proxy forwards a host that is none: the request gets 400.
@@ -58,6 +59,7 @@ impl Proxies {
         Ok(Self {
             trusted: TrustedPeers::read(&settings.trusted)?,
             header: (header != ProxyHeader::None).then_some(header),
+            believed: settings.believe.clone(),
         })
     }
 
@@ -123,7 +125,9 @@ impl Proxies {
         authority: Option<&'a str>,
     ) -> Result<Visitor<'a>, BadForwardedHost> {
         let said = match self.header.filter(|_| peer.is_believed) {
-            Some(ProxyHeader::XForwardedFor) => forwarded::x_forwarded(head, &self.trusted),
+            Some(ProxyHeader::XForwardedFor) => {
+                forwarded::x_forwarded(head, &self.believed, &self.trusted)
+            }
             Some(ProxyHeader::Forwarded) => forwarded::forwarded(head, &self.trusted),
             _ => Forwarding::default(),
         };

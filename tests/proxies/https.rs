@@ -6,9 +6,10 @@ use crate::support::{Gateway, PATIENCE, wait};
 use std::net::SocketAddr;
 
 const PATH: &str = "/ws/chat/1/https/";
-const TRUST: [&str; 2] = [
+const TRUST: [&str; 3] = [
     "proxy.trusted=[\"127.0.0.1\"]",
     "proxy.header=x-forwarded-for",
+    "proxy.believe=for,proto",
 ];
 
 fn location(answer: Option<Response>) -> (u16, Option<String>) {
@@ -55,6 +56,16 @@ fn without_tls_pages_move_and_handshakes_are_refused() {
     // Whoever says more than a question has said it already.
     let post = page("/api/publish", "Content-Length: 0\r\n").replace("GET", "POST");
     assert_eq!(status(public, post.as_bytes()), 403);
+}
+
+#[test]
+fn a_proxy_that_does_not_set_the_scheme_passes_on_what_clients_say() {
+    let gateway = Gateway::start(&[&TRUST[..2], &["http.require_tls=true"]].concat());
+    let head = handshake(PATH, "X-Forwarded-Proto: https\r\n");
+    assert_eq!(status(gateway.public(), head.as_bytes()), 403);
+    let head = page("/client.js", "X-Forwarded-Proto: https\r\n");
+    assert_eq!(status(gateway.public(), head.as_bytes()), 308);
+    gateway.wait_log("http.require_tls: lets nobody in", 1);
 }
 
 #[test]

@@ -206,21 +206,24 @@ fn check(gateway: &Gateway, proxy: &Proxy) {
 }
 
 /// One connection for each client, by TLS alone, and by cookies, so from the site's own pages.
-fn behind(header: &str) -> Gateway {
-    Gateway::start(&[
+fn behind(header: &[&str]) -> Gateway {
+    let settings = [
         "limits.connections_per_ip=1",
         "http.require_tls=true",
         "proxy.trusted=[\"127.0.0.1\"]",
-        &format!("proxy.header={header}"),
         "auth.mode=[\"jwt\", \"none\"]",
         "auth.jwt.secret=0123456789abcdef0123456789abcdef",
         "auth.jwt.cookie=token",
-    ])
+    ];
+    Gateway::start(&[&settings[..], header].concat())
 }
 
 #[test]
 fn behind_nginx_a_client_is_who_it_is() {
-    let gateway = behind("x-forwarded-for");
+    let gateway = behind(&[
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto,host",
+    ]);
     let proxy = nginx(&gateway);
     assert_eq!(gateway.get("/client.js").status, 308, "without the proxy");
     check(&gateway, &proxy);
@@ -228,14 +231,17 @@ fn behind_nginx_a_client_is_who_it_is() {
 
 #[test]
 fn behind_caddy_a_client_is_who_it_is() {
-    let gateway = behind("x-forwarded-for");
+    let gateway = behind(&[
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto,host",
+    ]);
     let proxy = caddy(&gateway);
     check(&gateway, &proxy);
 }
 
 #[test]
 fn behind_haproxy_a_client_is_who_it_is() {
-    let gateway = behind("proxy_protocol");
+    let gateway = behind(&["proxy.header=proxy_protocol"]);
     let proxy = haproxy(&gateway);
     assert_eq!(gateway.get("/client.js").status, 400, "without the header");
     check(&gateway, &proxy);

@@ -98,7 +98,7 @@ pub(super) enum UploadFault {
     /// Longer than `http.upstream_body_bytes`.
     #[error("body too long")]
     TooLarge,
-    /// Nothing came for `http.upstream_idle_timeout`.
+    /// Nothing came for `http.upstream_idle_timeout`, or too little for `http.client_bytes_per_second`.
     #[error("body not sent in time")]
     Slow,
     /// The framing is wrong, or the client went away.

@@ -93,3 +93,22 @@ async fn a_name_that_another_node_gave_closes_nobody_here() {
     assert_eq!(node.run(&command).await.closed, 0);
     assert!(node.broker.mailboxes().is_empty(0));
 }
+
+#[test]
+fn what_is_published_is_worth_delivering_for_as_long_as_the_settings_say_by_then() {
+    let node = node();
+    let message = ApiMessage {
+        text: "hello".to_owned(),
+        sender: crate::protocol::Sender::System,
+        id: None,
+        meta: None,
+    };
+    for seconds in [60, 5] {
+        node.broker.set_expiry(Duration::from_secs(seconds));
+        let before = node.clock.now();
+        let deadline = node.render(&message).deadline;
+        let after = node.clock.now();
+        let span = Duration::from_secs(seconds);
+        assert!(before + span <= deadline && deadline <= after + span);
+    }
+}
