@@ -1,7 +1,6 @@
 //! The words for what a user is to a business.
 
-use super::key::KeyKind;
-use super::setting::{choices, kinds};
+use super::setting::choices;
 
 choices! {
     /// What a user is to a business.
@@ -13,8 +12,4 @@ choices! {
         /// The business's own software.
         Backend = "backend",
     }
-}
-
-kinds! {
-    RoleName => KeyKind::Choice(&["customer", "agent", "backend"]),
 }

@@ -61,7 +61,7 @@ const BAD: &[(&[&str], &[&str])] = &[
     (&["auth.forward.urls=http://a/"], &["auth.forward.urls: unknown key; did you mean `bridge.urls`?"]),
     (&["auth.mode=forward,none", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: lists a mode after "forward", which answers for everybody; write "forward" last"#]),
     (&["auth.mode=forward,forward", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: lists "forward" twice; write each mode once"#, r#"auth.mode: lists a mode after "forward", which answers for everybody; write "forward" last"#]),
-    (&["auth.mode=forwards", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: "forwards" is not a choice; did you mean "forward"? (one of "none", "jwt", "link", "forward")"#]),
+    (&["auth.mode=forwards", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: "forwards" is not a choice; did you mean "forward"? (one of "none", "jwt", "link", "django_session", "forward")"#]),
 ];
 
 #[test]
