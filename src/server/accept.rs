@@ -10,35 +10,29 @@ use super::service::{HandshakeService, Switched, Upgrade};
 use super::unfinished::{Counted, HandshakePlace, UnfinishedHead, UnfinishedHeads};
 use super::unix::PlainEntrance;
 use super::visit::{PublicPort, StreamOf, VisitSocket};
-use super::visitor::Peer;
 use crate::config::Config;
 use crate::config::proxy::UNIX_PEER;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
 use crate::metrics::count;
 use crate::worker::port::Port;
 use crate::worker::{Accepted, GRACE, Gate, Handoff, WorkerHandles};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
-
-/// The answer to a PROXY header that is none.
-const BAD_PROXY_LINE: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Opens a listener for clients. Accepted sockets inherit its options (Linux `sk_clone`), which saves
 /// four system calls a connection.
@@ -131,15 +125,6 @@ enum CountedAs {
     /// A request of it is, or was, at the site: one of twice `http.upstream_requests`, until the client has taken the
     /// answer.
     AtSite { _permit: OwnedSemaphorePermit },
-}
-
-/// Why nobody knows who is behind a socket.
-#[derive(Debug)]
-enum Unmet {
-    /// The peer went away first.
-    Gone,
-    /// What a trusted proxy began with is no PROXY header.
-    Malformed,
 }
 
 impl<P: PublicPort> Acceptor<P> {
@@ -239,19 +224,17 @@ impl<P: PublicPort> Acceptor<P> {
         let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
         let (held, taken, is_accepted) = (&place, &switched, &accepted);
-        let met = tokio::time::timeout(left, self.meet(&mut stream, read, peer.ip()));
         let begun = Instant::now();
-        let (peer, read) = match met.await {
-            Ok(Ok(met)) => met,
-            Ok(Err(end)) => return self.turn_away(stream, end).await,
-            Err(_elapsed) => return self.count_refusal("timeout"),
+        let proxies = &self.service.entrance.policy.proxies;
+        let socket = (peer.ip(), P::Socket::is_tls(&stream));
+        let met = proxies.meet_at(&mut stream, read, socket, left).await;
+        let (peer, read) = match met {
+            Ok(met) => met,
+            Err(unmet) => return unmet.end(stream, &self.service.entrance.metrics).await,
         };
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request| async move {
-            if !Self::finish_head(&mut held.lock()) {
-                // Another has the place. The connection ends before this is looked at again.
-                std::future::pending::<()>().await;
-            }
+            Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
             let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
@@ -290,15 +273,18 @@ impl<P: PublicPort> Acceptor<P> {
         }
     }
 
-    /// A head has come to its end: the place is kept from now on. False if another has it.
-    fn finish_head(place: &mut CountedAs) -> bool {
-        if let CountedAs::Unfinished(head) = place {
-            let Some(kept) = head.finish() else {
-                return false;
-            };
-            *place = CountedAs::Handshake { _place: kept };
+    /// A head has come to its end: the place is kept from now on. Waits if another has it, which ends the connection.
+    async fn finish_head(place: &Mutex<CountedAs>) {
+        let finish = |place: &mut CountedAs| {
+            if let CountedAs::Unfinished(head) = place {
+                let _place = head.finish()?;
+                *place = CountedAs::Handshake { _place };
+            }
+            Some(())
+        };
+        if finish(&mut place.lock()).is_none() {
+            std::future::pending::<()>().await;
         }
-        true
     }
 
     /// Gives a place among the handshakes back for one among those at the site. Without one it keeps its own: no
@@ -325,37 +311,6 @@ impl<P: PublicPort> Acceptor<P> {
             };
         }
         true
-    }
-
-    /// Who is behind this socket, which has begun with the bytes `read`; and what of them is no PROXY header.
-    async fn meet(
-        &self,
-        stream: &mut StreamOf<P>,
-        read: Bytes,
-        address: IpAddr,
-    ) -> Result<(Peer, Bytes), Unmet> {
-        let proxies = &self.service.entrance.policy.proxies;
-        let is_tls = P::Socket::is_tls(stream);
-        let mut read = BytesMut::from(read);
-        loop {
-            let met = proxies.meet(address, is_tls, &read);
-            if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
-                return Ok((peer, read.split_off(length).freeze()));
-            }
-            // Bounded: a header that is too long is malformed.
-            let count = stream.read_buf(&mut read).await;
-            if count.or(Err(Unmet::Gone))? == 0 {
-                return Err(Unmet::Gone);
-            }
-        }
-    }
-
-    /// Ends a connection whose PROXY header has not come, or is none.
-    async fn turn_away(&self, stream: StreamOf<P>, end: Unmet) {
-        if let Unmet::Malformed = end {
-            self.count_refusal("proxy");
-            http::linger_after(stream, BAD_PROXY_LINE).await;
-        }
     }
 
     fn counts_as(&self, peer: SocketAddr) -> u64 {

@@ -8,7 +8,6 @@ use super::refusal::RefusedRequest;
 use super::service::{HandshakeService, OtherRequest, SiteShare, Switched};
 use super::upstream::{Provenance, Upstream};
 use crate::broker::QuotaHolder;
-use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode, Uri};
 use std::net::IpAddr;
 
@@ -44,11 +43,14 @@ impl HandshakeService {
         if let Some(response) = redirect.challenge(method, uri.path()).await {
             return Ok((response, None));
         }
-        if redirect.is_required && !asked.visitor.is_https {
-            // No client of a WebSocket goes where a redirect says.
-            if self.entrance.upstream.is_some() && Upstream::is_websocket(asked.request) {
-                return Err(RefusedRequest::WITHOUT_TLS);
-            }
+        let has_site = self.entrance.upstream.is_some();
+        let is_redirected = redirect.is_required && !asked.visitor.is_https;
+        // No client of a WebSocket goes where a redirect says.
+        if is_redirected && has_site && Upstream::is_websocket(asked.request) {
+            return Err(RefusedRequest::WITHOUT_TLS);
+        }
+        let is_sites = has_site && redirect.is_sites_challenge(method, uri.path());
+        if is_redirected && !is_sites {
             let target = uri.path_and_query().map_or("", |target| target.as_str());
             let answer = redirect.answer(method, asked.visitor.host.as_deref(), target)?;
             return Ok((answer, None));
@@ -80,12 +82,7 @@ impl HandshakeService {
         if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
             return Ok((own.map(whole), None));
         }
-        let host = visitor.host.as_deref();
-        let provenance = Provenance {
-            client: visitor.client,
-            is_https: visitor.is_https,
-            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
-        };
+        let provenance = Provenance::of(visitor);
         let is_websocket = Upstream::is_websocket(request);
         let share = is_websocket
             .then(|| self.admit_to_site(visitor.client))

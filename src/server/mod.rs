@@ -13,6 +13,7 @@ mod entrance;
 mod first_read;
 mod forwarded;
 mod handshake_io;
+mod meeting;
 pub mod origin;
 pub mod page;
 mod proxy_protocol;
@@ -210,6 +211,7 @@ pub fn open<P: PublicPort>(
             proxies: entrance.policy.proxies.clone(),
             handshakes: Arc::clone(&entrance.handshakes),
             heads: Arc::clone(&heads),
+            upstream: entrance.upstream.clone(),
             closing: entrance.closing.clone(),
         }),
     });

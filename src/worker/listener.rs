@@ -119,7 +119,7 @@ pub struct Listener<P: Port = TcpPort> {
     handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
     arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
-    /// The keys of all in order of arrival, those among them who have gone on too: twice as many, and [`ORDER_SPARE`].
+    /// The keys of all in order of arrival, and of some who have gone on: at most twice as many keys, and [`ORDER_SPARE`].
     order: VecDeque<u64>,
     /// Those of them that wait for a turn that has time for them, once each unless they are gone.
     deferred: VecDeque<u64>,

@@ -21,7 +21,7 @@ fn line(client: &str) -> Vec<u8> {
 }
 
 /// Version 2: from 192.0.2.1 with these extensions.
-fn binary(command: u8, extensions: &[u8]) -> Vec<u8> {
+pub(super) fn binary(command: u8, extensions: &[u8]) -> Vec<u8> {
     let addresses = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 1, 0xbb];
     let length = u16::try_from(addresses.len() + extensions.len()).expect("a short header");
     let signature = b"\r\n\r\n\0\r\nQUIT\n";

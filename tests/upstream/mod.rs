@@ -4,7 +4,7 @@ mod bodies;
 mod django;
 mod faults;
 mod heads;
-mod puppet;
+pub(crate) mod puppet;
 mod websockets;
 
 use crate::support::Gateway;

@@ -1,8 +1,8 @@
 //! From http to https: pages that a client asks for without TLS (`http.require_tls`), and a listener of its own that
 //! answers nothing else (`http.redirect`).
 //!
-//! Not redirected are the challenges of an ACME client (`http.acme_folder`): a certificate authority asks for them
-//! without TLS, and there may be no certificate yet.
+//! Not redirected are the challenges of an ACME client (those of `http.acme_folder`, or of the site of `http.upstream`): a
+//! certificate authority asks for them without TLS, and there may be no certificate yet.
 
 mod acme;
 mod listener;
@@ -61,6 +61,13 @@ impl Redirect {
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);
         Ok(response)
+    }
+
+    /// Is this an ACME challenge that the site behind us is to answer: is there no folder of them here?
+    pub(super) fn is_sites_challenge(&self, method: &Method, path: &str) -> bool {
+        self.acme_folder.is_none()
+            && matches!(*method, Method::GET | Method::HEAD)
+            && acme::token(path).is_some()
     }
 
     /// The answer to an ACME challenge, if this is the path of one and there is a folder of them.

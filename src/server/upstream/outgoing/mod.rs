@@ -5,6 +5,7 @@
 //! is taken away and said anew.
 
 use super::super::refusal::RefusedRequest;
+use super::super::visitor::Visitor;
 use super::fault::malformed;
 use super::fields::{elements, strip};
 use crate::http::Host;
@@ -53,6 +54,17 @@ pub(in crate::server) struct Provenance {
     pub(in crate::server) is_https: bool,
     /// The host that the client has named.
     pub(in crate::server) host: Option<HeaderValue>,
+}
+
+impl Provenance {
+    pub(in crate::server) fn of(visitor: &Visitor<'_>) -> Self {
+        let host = visitor.host.as_deref();
+        Self {
+            client: visitor.client,
+            is_https: visitor.is_https,
+            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
+        }
+    }
 }
 
 /// How the body of a request ends.
