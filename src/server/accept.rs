@@ -7,15 +7,16 @@
 use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Switched, Upgrade};
+use super::unfinished::{Counted, HandshakePlace, UnfinishedHead, UnfinishedHeads};
 use super::unix::PlainEntrance;
 use super::visit::{PublicPort, StreamOf, VisitSocket};
 use super::visitor::Peer;
 use crate::config::Config;
 use crate::config::proxy::UNIX_PEER;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
-use crate::metrics::{Gauge, count};
+use crate::metrics::count;
 use crate::worker::port::Port;
-use crate::worker::{Accepted, Gate, Handoff, WorkerHandles};
+use crate::worker::{Accepted, GRACE, Gate, Handoff, WorkerHandles};
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -87,6 +88,7 @@ pub(super) struct Acceptor<P: Port> {
     workers: Arc<WorkerHandles<P>>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
+    heads: Arc<UnfinishedHeads>,
     kept_alive: Arc<Semaphore>,
     at_site: Arc<Semaphore>,
     timeouts: Timeouts,
@@ -103,6 +105,7 @@ impl<P: Port> Clone for Acceptor<P> {
             workers: Arc::clone(&self.workers),
             http: self.http.clone(),
             handshakes: Arc::clone(&self.handshakes),
+            heads: Arc::clone(&self.heads),
             kept_alive: Arc::clone(&self.kept_alive),
             at_site: Arc::clone(&self.at_site),
             timeouts: self.timeouts,
@@ -116,8 +119,10 @@ impl<P: Port> Clone for Acceptor<P> {
 /// What a connection is counted as while hyper serves it.
 #[derive(Debug)]
 enum CountedAs {
+    /// Nothing is asked yet: one of `limits.handshakes`, for as long as there are others.
+    Unfinished(UnfinishedHead),
     /// Not answered yet: one of `limits.handshakes`.
-    Handshake { _permit: Permit, _gauge: Counted },
+    Handshake { _place: HandshakePlace },
     /// Answered, and open for another request: one of `limits.kept_alive`.
     KeptAlive {
         _permit: OwnedSemaphorePermit,
@@ -137,27 +142,19 @@ enum Unmet {
     Malformed,
 }
 
-/// One of what a gauge counts.
-#[derive(Debug)]
-struct Counted(Gauge);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
 impl<P: PublicPort> Acceptor<P> {
     /// Must be called on the control plane's runtime.
     pub(super) fn new(
         service: Arc<HandshakeService>,
         workers: WorkerHandles<P>,
+        heads: Arc<UnfinishedHeads>,
         visit: mpsc::Sender<Infallible>,
     ) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
         Self {
             handshakes: Arc::clone(&service.entrance.handshakes),
+            heads,
             http: http::builder(limits),
             kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
             at_site: Arc::new(Semaphore::new(
@@ -177,6 +174,9 @@ impl<P: PublicPort> Acceptor<P> {
         let acceptor = Arc::clone(self);
         Box::new(move |stream| {
             let (peer, left) = (SocketAddr::new(UNIX_PEER, 0), acceptor.timeouts.head);
+            if acceptor.handshakes.is_full() {
+                acceptor.heads.push_out(GRACE);
+            }
             if let Some(socket) = acceptor.admit(P::Socket::plain(stream), peer) {
                 Gate::serve(&*acceptor, socket, Bytes::new(), peer, left);
             }
@@ -188,7 +188,8 @@ impl<P: PublicPort> Acceptor<P> {
         Arc::clone(&self.workers)
     }
 
-    /// Serves a connection with hyper: `read` is what it has said already, `left` its time for the rest of a head.
+    /// Serves a connection until it ends, or its place is somebody else's: `read` is what it has said already, `left` its
+    /// time for the rest of a head.
     async fn serve(
         &self,
         socket: P::Socket,
@@ -197,10 +198,30 @@ impl<P: PublicPort> Acceptor<P> {
         permit: Permit,
         left: Duration,
     ) {
-        let place = Mutex::new(CountedAs::Handshake {
-            _permit: permit,
-            _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
-        });
+        let counted = Counted(self.service.entrance.metrics.handshakes_in_progress.clone());
+        let now = Instant::now();
+        let waited = self.timeouts.head.saturating_sub(left);
+        let (head, pushed_out) = self.heads.begin(
+            HandshakePlace::new(permit, Some(counted)),
+            now.checked_sub(waited).unwrap_or(now),
+        );
+        tokio::select! {
+            biased;
+            Ok(()) = pushed_out => self.count_refusal("slow"),
+            () = self.serve_counted(socket, read, peer, head, left) => {}
+        }
+    }
+
+    /// The same with hyper, at its own pace.
+    async fn serve_counted(
+        &self,
+        socket: P::Socket,
+        read: Bytes,
+        peer: SocketAddr,
+        head: UnfinishedHead,
+        left: Duration,
+    ) {
+        let place = Mutex::new(CountedAs::Unfinished(head));
         let watched = socket.into_stream();
         let stream = async {
             let stream = watched?;
@@ -227,6 +248,10 @@ impl<P: PublicPort> Acceptor<P> {
         };
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request| async move {
+            if !Self::finish_head(&mut held.lock()) {
+                // Another has the place. The connection ends before this is looked at again.
+                std::future::pending::<()>().await;
+            }
             let on_forward = || self.leave_handshakes(&mut held.lock());
             let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
@@ -263,6 +288,17 @@ impl<P: PublicPort> Acceptor<P> {
                 http::linger(served.io.into_stream(), is_too_long).await;
             }
         }
+    }
+
+    /// A head has come to its end: the place is kept from now on. False if another has it.
+    fn finish_head(place: &mut CountedAs) -> bool {
+        if let CountedAs::Unfinished(head) = place {
+            let Some(kept) = head.finish() else {
+                return false;
+            };
+            *place = CountedAs::Handshake { _place: kept };
+        }
+        true
     }
 
     /// Gives a place among the handshakes back for one among those at the site. Without one it keeps its own: no
@@ -366,6 +402,14 @@ impl<P: PublicPort> Acceptor<P> {
 }
 
 impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
+    fn has_place(&self) -> bool {
+        !self.handshakes.is_full()
+    }
+
+    fn push_out(&self, waited: Duration) -> bool {
+        self.heads.push_out(waited)
+    }
+
     fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<P::Socket> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.

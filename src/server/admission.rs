@@ -89,6 +89,11 @@ impl Admission {
         })
     }
 
+    /// Is the cap in all reached?
+    pub fn is_full(&self) -> bool {
+        self.open.lock().total >= self.most.load(Ordering::Relaxed)
+    }
+
     /// The permit of a place that [`Permit::hand_over`] left counted.
     pub fn take_back(self: &Arc<Self>, peer: u64) -> Permit {
         Permit {

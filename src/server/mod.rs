@@ -21,6 +21,7 @@ mod refusal;
 pub mod route;
 mod service;
 mod tls_stream;
+mod unfinished;
 mod unix;
 pub(crate) mod upstream;
 mod visit;
@@ -45,6 +46,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use unfinished::UnfinishedHeads;
 use unix::UnixSocket;
 
 /// Why nobody can come in.
@@ -198,6 +200,7 @@ pub fn open<P: PublicPort>(
     listening: Listening,
 ) -> Opened {
     let config = Arc::clone(&entrance.config);
+    let heads = Arc::new(UnfinishedHeads::default());
     let redirect = listening.redirect.map(|listener| RedirectListener {
         listener,
         redirector: Arc::new(Redirector {
@@ -206,13 +209,14 @@ pub fn open<P: PublicPort>(
             metrics: Arc::clone(&entrance.metrics),
             proxies: entrance.policy.proxies.clone(),
             handshakes: Arc::clone(&entrance.handshakes),
+            heads: Arc::clone(&heads),
             closing: entrance.closing.clone(),
         }),
     });
     let closing = entrance.closing.clone();
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
-    let acceptor = Arc::new(Acceptor::new(Arc::new(service), workers, visit));
+    let acceptor = Arc::new(Acceptor::new(Arc::new(service), workers, heads, visit));
     let unix = listening.unix.map(|socket| UnixEntrance {
         socket,
         enter: Acceptor::plain_entrance(&acceptor),

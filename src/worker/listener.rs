@@ -32,12 +32,30 @@ const BATCH: usize = 64;
 /// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
 const FIRST_READ: usize = 8 * 1024;
 
+/// Keys of clients who are no arrivals any more that are kept whatever their number.
+const ORDER_SPARE: usize = 64;
+
 /// The first and the longest pause after a failed accept.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How long the head of a client is waited for, whoever else wants to come in. Longer ago, its place is given to somebody new
+/// when there is no other: one whose head comes at once needs a round trip, with TLS two.
+pub const GRACE: Duration = Duration::from_millis(500);
 
 /// Who decides about clients that are no connections yet: the server. Asked on a worker's thread, the
 /// gate never waits.
 pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
+    /// Is there a place for one more handshake? Without one, [`Gate::push_out`] may make one.
+    fn has_place(&self) -> bool {
+        true
+    }
+
+    /// Has the control plane give up the client whose head it has waited for longest, if that is at least so long;
+    /// false if there is none.
+    fn push_out(&self, _waited: Duration) -> bool {
+        false
+    }
+
     /// May the handshake of this new socket begin? If so, the socket: exactly one [`Gate::leave`] or [`Gate::serve`]
     /// follows. If not, the peer has been told.
     fn admit(&self, socket: S, peer: SocketAddr) -> Option<S>;
@@ -101,6 +119,8 @@ pub struct Listener<P: Port = TcpPort> {
     handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
     arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
+    /// The keys of all in order of arrival, those among them who have gone on too: twice as many, and [`ORDER_SPARE`].
+    order: VecDeque<u64>,
     /// Those of them that wait for a turn that has time for them, once each unless they are gone.
     deferred: VecDeque<u64>,
     /// The listener may have more than has been accepted.
@@ -135,6 +155,7 @@ impl<P: Port> Listener<P> {
             gate,
             handshake_timeout,
             arrivals: HashMap::default(),
+            order: VecDeque::new(),
             deferred: VecDeque::new(),
             accept_ready: false,
             failed: None,
@@ -194,6 +215,9 @@ impl<P: Port> Listener<P> {
                 Ok((socket, peer)) => {
                     self.recovered();
                     accepted += 1;
+                    if !self.gate.has_place() {
+                        self.make_place(connections, now, metrics);
+                    }
                     self.arrive(socket, peer, connections, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -247,6 +271,37 @@ impl<P: Port> Listener<P> {
             deferred: None,
         };
         self.arrivals.insert(key, arrival);
+        self.order.push_back(key);
+        if self.order.len() > ORDER_SPARE + 2 * self.arrivals.len() {
+            self.order.retain(|key| self.arrivals.contains_key(key));
+        }
+    }
+
+    /// Gives up the client whose head has been waited for longest, here or by the control plane, if any has been for longer
+    /// than [`GRACE`].
+    fn make_place(&mut self, connections: &mut Connections<P>, now: Millis, metrics: &Metrics) {
+        let oldest = self.oldest(now).filter(|(_, waited)| *waited >= GRACE);
+        let waited = oldest.map_or(GRACE, |(_, waited)| waited);
+        if !self.gate.push_out(waited)
+            && let Some((key, _)) = oldest
+        {
+            count(&metrics.handshakes_refused, "reason", "slow");
+            tracing::debug!(reason = "slow", "request refused");
+            self.forget(key, connections);
+        }
+    }
+
+    /// Who came first of those who have not spoken, and how long ago. One that waits for this worker is not slow.
+    fn oldest(&mut self, now: Millis) -> Option<(u64, Duration)> {
+        while let Some(&key) = self.order.front() {
+            if let Some(arrival) = self.arrivals.get(&key) {
+                let left = arrival.deadline.since(now);
+                let waited = self.handshake_timeout.saturating_sub(left);
+                return arrival.deferred.is_none().then_some((key, waited));
+            }
+            self.order.pop_front();
+        }
+        None
     }
 
     /// Something happened to a socket whose client had not spoken; what becomes a connection of this worker. `buffer`

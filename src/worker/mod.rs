@@ -46,6 +46,7 @@ mod workers;
 
 pub use handle::{Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
+pub(crate) use listener::GRACE;
 pub use listener::{Accepted, Gate, Listener};
 pub use live::LiveSettings;
 pub use supplies::Supplies;

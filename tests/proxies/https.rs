@@ -3,7 +3,6 @@
 use super::{handshake, page, status};
 use crate::support::http::{self, Response};
 use crate::support::{Gateway, PATIENCE, wait};
-use std::net::SocketAddr;
 
 const PATH: &str = "/ws/chat/1/https/";
 const TRUST: [&str; 3] = [
@@ -77,21 +76,10 @@ fn nobody_but_a_trusted_proxy_says_that_there_is_tls() {
     }
 }
 
-/// The address of the listener of `http.redirect`.
-fn redirect_address(gateway: &Gateway) -> SocketAddr {
-    let log = gateway.wait_log("redirecting to https", 1);
-    let line = log
-        .lines()
-        .find(|line| line.contains("redirecting to https"));
-    let line: serde_json::Value = serde_json::from_str(line.expect("the line")).expect("JSON");
-    let address = line["address"].as_str().expect("an address");
-    address.parse().expect("an address")
-}
-
 #[test]
 fn the_listener_of_redirects_answers_nothing_else() {
     let gateway = Gateway::start(&["http.redirect=127.0.0.1:0"]);
-    let address = redirect_address(&gateway);
+    let address = gateway.redirect_address();
     let ask = |bytes: &str| http::exchange(address, bytes.as_bytes());
     for (target, expected) in [
         ("/", "https://chat.example/"),
@@ -143,7 +131,7 @@ fn silence_at_the_listener_of_redirects_has_an_end() {
         "limits.handshakes_per_ip=2",
     ];
     let gateway = Gateway::start(&settings);
-    let address = redirect_address(&gateway);
+    let address = gateway.redirect_address();
     let silent: Vec<_> = (0..4).map(|_| http::open(address)).collect();
     wait::until("a place to be free again", PATIENCE, || {
         let mut stream = http::open(address);
@@ -169,7 +157,7 @@ fn challenges_of_an_acme_client_are_answered_without_tls() {
         "http.https_host=shop.example:8443",
         &acme,
     ]);
-    for address in [redirect_address(&gateway), gateway.public()] {
+    for address in [gateway.redirect_address(), gateway.public()] {
         let ask = |method: &str, name: &str| {
             let target = format!("/.well-known/acme-challenge/{name}");
             let head = page(&target, "Connection: close\r\n").replace("GET", method);

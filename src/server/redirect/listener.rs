@@ -10,17 +10,21 @@ use crate::metrics::{Metrics, count};
 use crate::server::admission::{Admission, Permit};
 use crate::server::body::ResponseBody;
 use crate::server::refusal::RefusedRequest;
+use crate::server::unfinished::{HandshakePlace, UnfinishedHead, UnfinishedHeads};
 use crate::server::visitor::Proxies;
+use crate::worker::GRACE;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The pause after a failed accept: most likely out of descriptors, and the public listener says so.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +44,7 @@ pub(in crate::server) struct Redirector {
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) proxies: Proxies,
     pub(in crate::server) handshakes: Arc<Admission>,
+    pub(in crate::server) heads: Arc<UnfinishedHeads>,
     pub(in crate::server) closing: watch::Receiver<bool>,
 }
 
@@ -73,6 +78,9 @@ async fn accept(listener: &TcpListener, redirector: &Arc<Redirector>) {
             continue;
         };
         let counted = redirector.proxies.counts_as(peer.ip());
+        if redirector.handshakes.is_full() {
+            redirector.heads.push_out(GRACE);
+        }
         // Who is one too many is closed upon: whatever listens for redirects asks again.
         let Ok(permit) = redirector.handshakes.enter(counted) else {
             count(
@@ -89,10 +97,27 @@ async fn accept(listener: &TcpListener, redirector: &Arc<Redirector>) {
 
 impl Redirector {
     async fn serve(&self, stream: TcpStream, permit: Permit) {
+        let place = HandshakePlace::new(permit, None);
+        let (head, pushed_out) = self.heads.begin(place, Instant::now());
+        tokio::select! {
+            biased;
+            Ok(()) = pushed_out => count(&self.metrics.handshakes_refused, "reason", "slow"),
+            () = self.serve_counted(stream, head) => {}
+        }
+    }
+
+    async fn serve_counted(&self, stream: TcpStream, head: UnfinishedHead) {
+        let kept = Mutex::new(None);
+        let (head, place) = (&head, &kept);
         let timeouts = Timeouts::new(&self.config);
         let uri_bytes = self.config.limits.uri_bytes;
         let pace = Pace::new(timeouts, timeouts.head, uri_bytes);
         let answer = |request| async move {
+            let Some(finished) = head.finish() else {
+                // Another has the place. The connection ends before this is looked at again.
+                return std::future::pending().await;
+            };
+            *place.lock() = Some(finished);
             let answer = self.answer(&request).await;
             let mut response = answer.unwrap_or_else(|refused| {
                 let counter = &self.metrics.handshakes_refused;
@@ -110,7 +135,7 @@ impl Redirector {
             let is_too_long = matches!(served.end, ServiceEnd::TooLong);
             http::linger(served.io.into_inner(), is_too_long).await;
         }
-        drop(permit);
+        drop(kept);
     }
 
     async fn answer(
