@@ -30,7 +30,7 @@ pub(super) struct OpenSession {
     /// The beginning of a record.
     pub(super) partial: Vec<u8>,
     /// Plaintext that the caller had no room for, and how much of it has been taken since.
-    plain: (Vec<u8>, usize),
+    pub(super) plain: (Vec<u8>, usize),
     /// So much at the beginning of `plain` is given only with something behind it.
     held_back: usize,
     /// Ciphertext that is still to be sent, and how much of it has been.

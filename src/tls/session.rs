@@ -106,6 +106,18 @@ impl TlsSession {
         matches!(&self.0, State::Open(open) if open.is_ended || open.has_plain())
     }
 
+    /// Bytes of the buffers that it holds.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.0 {
+            State::Open(open) => {
+                let buffers = [&open.partial, &open.plain.0, &open.pending.0];
+                buffers.map(Vec::capacity).iter().sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// Does it hold ciphertext that the network has not taken?
     #[must_use]
     pub fn is_behind(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Proxies in front of a node that speaks TLS itself.
 
-use super::handshake;
+use super::{handshake, lines};
 use crate::support::tls::{self, tunnel, tunnel_behind, tunnel_with};
 use crate::support::{Client, Gateway, http, user};
 use rustls::ClientConfig;
@@ -24,11 +24,16 @@ fn gateway(settings: &[&str]) -> Gateway {
     tls::start(&[&base[..], settings].concat())
 }
 
+/// A tunnel behind this header.
+fn behind(gateway: &Gateway, header: &[u8]) -> TcpStream {
+    let tunnel = tunnel_behind(header, gateway.public(), &config(), "localhost");
+    tunnel.expect("a handshake").0
+}
+
 /// A tunnel of this client.
 fn from(gateway: &Gateway, client: &str) -> TcpStream {
     let line = format!("PROXY TCP4 {client} 10.0.0.1 56324 443\r\n");
-    let tunnel = tunnel_behind(line.as_bytes(), gateway.public(), &config(), "localhost");
-    tunnel.expect("a handshake").0
+    behind(gateway, line.as_bytes())
 }
 
 #[test]
@@ -53,6 +58,35 @@ fn a_proxy_header_in_front_of_tls_says_who_the_client_is() {
         let (answer, rest) = http::read_response(&mut stream).expect("an answer");
         assert_eq!((answer.status, rest.len()), (200, 0));
     }
+}
+
+#[test]
+fn a_header_of_version_2_in_front_of_tls_says_who_the_client_is() {
+    let gateway = gateway(&["limits.connections_per_ip=1", "http.require_tls=true"]);
+    let open =
+        |stream: TcpStream| Client::open_over(stream, PATH, &[]).map_err(|refusal| refusal.status);
+    // From 192.0.2.1, with the name that the client has asked for (PP2_TYPE_AUTHORITY) and a checksum as extensions.
+    let extensions = [&[2, 0, 9][..], b"localhost", &[3, 0, 4, 0, 0, 0, 0]].concat();
+    let header = lines::binary(0x21, &extensions);
+    let _first = open(behind(&gateway, &header)).expect("101");
+    let again = open(behind(&gateway, &lines::binary(0x21, &[])));
+    assert_eq!(again.err(), Some(429), "the same client");
+    assert_eq!(open(from(&gateway, "192.0.2.1")).err(), Some(429));
+    let _other = open(from(&gateway, "192.0.2.2")).expect("101");
+    // The proxy itself.
+    let _proxy = open(behind(&gateway, &lines::binary(0x20, &[]))).expect("101");
+    // The longest that is read, and one byte more.
+    for (length, is_read) in [(505_usize, true), (506, false)] {
+        let mut extension = vec![4];
+        extension.extend(u16::try_from(length).expect("short").to_be_bytes());
+        extension.resize(3 + length, 0);
+        let header = lines::binary(0x21, &extension);
+        assert_eq!(header.len(), 31 + length);
+        let tunnel = tunnel_behind(&header, gateway.public(), &config(), "localhost");
+        assert_eq!(tunnel.is_ok(), is_read, "{length}");
+    }
+    let failed = "supportal_tls_handshakes_failed_total{reason=\"proxy\"}";
+    assert_eq!(gateway.metric(failed), 1.0);
 }
 
 #[test]

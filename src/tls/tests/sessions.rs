@@ -77,6 +77,48 @@ fn what_a_small_buffer_has_no_room_for_is_held_and_given() {
 }
 
 #[test]
+fn a_session_that_says_nothing_holds_no_buffer() {
+    let (server, _) = server("main");
+    for version in [&TLS12, &TLS13] {
+        let mut ends = Ends::new(&server, of_version(version));
+        // With a handshake that comes in pieces, and an answer that the socket takes in pieces.
+        ends.wire.piece = 100;
+        ends.wire.room = 100;
+        for _ in 0..100 {
+            ends.send();
+            drop(ends.read());
+            drop(ends.server.flush(&mut ends.wire));
+            ends.receive().unwrap();
+            ends.wire.room = 100;
+        }
+        ends.wire = Wire::new();
+        ends.shake_hands();
+        assert_eq!(ends.server.held_bytes(), 0, "shaken hands");
+        ends.client.writer().write_all(&[7; 5000]).unwrap();
+        ends.send();
+        // A record in pieces, and a reader of few bytes.
+        let last = ends.wire.to_server.pop_back().unwrap();
+        drop(ends.read());
+        assert!(ends.server.held_bytes() > 0, "a partial record");
+        ends.wire.to_server.push_back(last);
+        let mut into = [0; 3000];
+        let read = |ends: &mut Ends, into: &mut [u8]| ends.server.read(&mut ends.wire, into);
+        assert_eq!(read(&mut ends, &mut into).unwrap(), 3000);
+        assert!(ends.server.held_bytes() > 0, "plaintext");
+        assert_eq!(read(&mut ends, &mut into).unwrap(), 2000);
+        assert_eq!(ends.server.held_bytes(), 0, "all given");
+        // An answer that the socket takes in part.
+        ends.wire.room = 10;
+        ends.write(&[8; 5000]).unwrap();
+        assert!(ends.server.held_bytes() > 0, "ciphertext");
+        ends.wire.room = usize::MAX;
+        assert!(ends.server.flush(&mut ends.wire).unwrap());
+        assert_eq!(ends.server.held_bytes(), 0, "all sent");
+        assert_eq!(ends.receive().unwrap(), [8; 5000]);
+    }
+}
+
+#[test]
 fn a_client_that_has_ended_its_side_still_hears() {
     let (server, _) = server("main");
     for version in [&TLS12, &TLS13] {

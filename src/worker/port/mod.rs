@@ -8,6 +8,8 @@ mod tcp;
 mod tls;
 
 pub use tcp::TcpPort;
+#[cfg(test)]
+pub(in crate::worker) use tls::HANDSHAKES_MAX;
 pub use tls::{TlsPort, TlsSocket};
 
 use crate::clock::Millis;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What handshakes may take of one turn before those that are left wait for the next: a full one takes some 80 µs with
 /// an ECDSA certificate, and ten times that with RSA.
-const HANDSHAKES_MAX: Duration = Duration::from_millis(1);
+pub(in crate::worker) const HANDSHAKES_MAX: Duration = Duration::from_millis(1);
 
 /// TCP sockets with TLS, watched by one poll.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod asides;
 mod containment;
 mod drain;
 mod fairness;
+mod handshakes;
 mod order;
 mod quiet;
 mod regressions;
