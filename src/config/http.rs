@@ -20,7 +20,7 @@ section! {
         https_host: Option<String> = None, restart;
         /// Address and port of a listener of its own whose every answer is a redirect to https; unset = none.
         redirect: Option<SocketAddr> = None, restart;
-        /// Folder of the files that an ACME client writes for `/.well-known/acme-challenge/`, which are served without TLS too; unset = none.
+        /// Folder of the files that an ACME client writes for `/.well-known/acme-challenge/`, which are served without TLS too; unset = the site of `http.upstream` is asked.
         acme_folder: Option<PathBuf> = None, restart;
         /// The site behind this node, such as `http://127.0.0.1:8001` or `unix:/run/site.sock`: all that is not this node's own goes there, WebSockets too; unset = no site.
         upstream: Option<String> = None, restart;
