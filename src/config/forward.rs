@@ -65,7 +65,7 @@ section! {
         cache_entries: usize = 10_000, restart, in ..=CAPACITY_MAX;
         /// Most questions under way; further ones wait, at most for `timeout`.
         concurrency: usize = 32, restart, in 1..=CONCURRENCY_MAX;
-        /// Most of these for one address (IPv6: its /64); further ones of it wait, and leave the rest to others. Behind a proxy set `proxy.trusted`, or all clients have one address.
+        /// Most of these for one address (IPv6: its /64); further ones of it wait, and leave the rest to others.
         concurrency_per_ip: usize = 8, restart, in 1..=CONCURRENCY_MAX;
         /// Most bytes that a handshake brings to a question; longer ones are refused.
         question_bytes: usize = 8 * 1024, restart, in 256..=64 * 1024;
@@ -98,8 +98,12 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
         Some(url) => {
             check_url(url, found);
             if !is_on {
-                let what = "is without effect: auth.mode does not list \"forward\"";
-                found.warn("auth.forward", what, "add the mode, or leave the keys out");
+                let what = "has an address, and auth.mode does not list \"forward\"";
+                found.error(
+                    "auth.forward",
+                    what,
+                    "add the mode, or leave the address out",
+                );
             }
         }
     }

@@ -193,8 +193,10 @@ fn keys_without_their_mode_stop_the_start_and_let_nobody_in() {
             "django_session",
         ),
     ] {
-        let mode = format!("auth.mode={mode}");
-        let settings = [setting, mode, "auth.forward.url=http://a/".to_owned()];
+        let mut settings = vec![setting, format!("auth.mode={mode}")];
+        if mode == "forward" {
+            settings.push("auth.forward.url=http://a/".to_owned());
+        }
         let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         for command in [&["check"][..], &serve] {
             let (code, text) = run(&settings, command, "");

@@ -5,6 +5,7 @@ use super::load_sets;
 /// Settings, and all that their refusal says.
 #[rustfmt::skip]
 const BAD: &[(&[&str], &[&str])] = &[
+    (&["auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.forward: has an address, and auth.mode does not list "forward"; add the mode, or leave the address out"#]),
     (&["auth.mode=forward"], &[r#"auth.mode: forward has no site to ask; write auth.forward.url = "http://127.0.0.1:8001/supportal/who/""#]),
     (&[r#"auth.forward.url="""#], &[r#"auth.forward.url: is not an address; write it as "http://127.0.0.1:8001/supportal/who/""#]),
     (&["auth.forward.url=127.0.0.1:8001/who/"], &[r#"auth.forward.url: is not an address; write it as "http://127.0.0.1:8001/supportal/who/""#]),

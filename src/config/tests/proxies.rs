@@ -126,6 +126,24 @@ const BAD: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
+        &["http.upstream=http://127.0.0.1:9000"],
+        &[
+            "http.upstream: 127.0.0.1:9000 is this server's own admin.listen",
+            "write the address of the site",
+        ],
+    ),
+    (
+        &[
+            "http.upstream=http://LOCALHOST:8000",
+            "server.listen=0.0.0.0:8000",
+        ],
+        &["http.upstream: 127.0.0.1:8000 is this server's own server.listen"],
+    ),
+    (
+        &["http.upstream=http://[::1]:8001", "api.listen=[::1]:8001"],
+        &["http.upstream: [::1]:8001 is this server's own api.listen"],
+    ),
+    (
         &["http.redirect=0.0.0.0:9000"],
         &["http.redirect: 0.0.0.0:9000 is taken by admin.listen"],
     ),
@@ -249,6 +267,10 @@ fn what_is_legal_and_probably_not_meant_is_advised_against() {
                 "http.require_tls: lets nobody in",
                 "\"proto\" to proxy.believe",
             ],
+        ),
+        (
+            &["http.require_tls=true"],
+            ["http.require_tls: lets nobody in", "set tls.certificate"],
         ),
         (
             &["http.https_host=a.example"],
