@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep_until;
@@ -132,13 +133,17 @@ where
             let pace = pace.lock();
             (pace.deadline(), pace.phase())
         };
-        if alarm.deadline() != deadline {
+        // Each request moves the deadline, mostly away: the alarm is set anew when it has gone off too early.
+        if deadline < alarm.deadline() {
             alarm.as_mut().reset(deadline);
         }
-        alarm
-            .as_mut()
-            .poll(context)
-            .map(|()| ServiceEnd::Overdue(phase))
+        loop {
+            ready!(alarm.as_mut().poll(context));
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(ServiceEnd::Overdue(phase));
+            }
+            alarm.as_mut().reset(deadline);
+        }
     });
     let end = end.await;
     let parts = connection.into_parts();
@@ -222,9 +227,10 @@ impl<I: Read + Unpin> Read for Paced<'_, I> {
         context: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut scratch = [0; READ_BYTES];
+        // Not zeroed: that would be 8 KiB for each look at the socket, of which a request needs two.
+        let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
         let most = cursor.remaining().min(READ_BYTES);
-        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+        let mut buffer = ReadBuf::uninit(scratch.get_mut(..most).unwrap_or_default());
         let read = Pin::new(&mut self.inner).poll_read(context, buffer.unfilled());
         if let Poll::Ready(Ok(())) = read {
             if !self.pace.lock().heard(buffer.filled()) {
