@@ -72,8 +72,8 @@ pub fn builder(limits: &LimitSettings) -> http1::Builder {
     http
 }
 
-/// Answers the requests of one connection, within the deadlines of `pace`, of which each request has a [`PaceHandle`]
-/// among its extensions. After a request with a body the connection ends: few are read, and nobody can hide a request
+/// Answers the requests of one connection, within the deadlines of `pace`, of which `answer` gets a [`PaceHandle`] with
+/// each request. After a request with a body the connection ends: few are read, and nobody can hide a request
 /// in one. Once `closing` is done, so does one
 /// that has been answered.
 ///
@@ -88,19 +88,18 @@ pub async fn serve<I, A, F, B>(
 ) -> Served<I>
 where
     I: Read + Write + Unpin,
-    A: Fn(Request<Incoming>) -> F,
+    A: Fn(Request<Incoming>, PaceHandle) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let handle = PaceHandle(Arc::new(Mutex::new(pace)));
     let pace = &*handle.0;
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(|request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
         pace.lock().asked(has_body);
         let handle = handle.clone();
-        request.extensions_mut().insert(handle.clone());
-        let answer = answer(request);
+        let answer = answer(request, handle.clone());
         // hyper asks for a future that may be moved.
         Box::pin(async move {
             let mut response = answer.await;

@@ -217,7 +217,7 @@ impl<P: PublicPort> Acceptor<P> {
         };
         let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
-        let (held, taken, is_accepted) = (&place, &switched, &accepted);
+        let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let met = tokio::time::timeout(left, self.meet(&mut stream, read, peer.ip()));
         let begun = Instant::now();
         let (peer, read) = match met.await {
@@ -226,9 +226,9 @@ impl<P: PublicPort> Acceptor<P> {
             Err(_elapsed) => return self.count_refusal("timeout"),
         };
         let left = left.saturating_sub(begun.elapsed());
-        let answer = |request| async move {
+        let answer = |request, pace| async move {
             let on_forward = || self.leave_handshakes(&mut held.lock());
-            let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
+            let (mut response, switched) = service.answer(request, peer, pace, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");

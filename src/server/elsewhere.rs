@@ -8,8 +8,10 @@ use super::refusal::RefusedRequest;
 use super::service::{HandshakeService, OtherRequest, SiteShare, Switched};
 use super::upstream::{Provenance, Upstream};
 use crate::broker::QuotaHolder;
+use crate::transport::handshake::RequestHead;
 use hyper::header::HeaderValue;
-use hyper::{Method, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The answer, and where the socket goes from here if that is a 101.
@@ -18,27 +20,33 @@ type Responded = Result<(Response<ResponseBody>, Option<Switched>), RefusedReque
 impl HandshakeService {
     /// With CORS where that is on: it answers preflights, and says of every answer who may read it. What is the site's is
     /// the site's own CorsMiddleware's to say: two answers to that are none for a browser.
-    pub(super) async fn respond(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    pub(super) async fn respond(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let cors = self.entrance.policy.cors.as_ref();
         let path = asked.request.uri().path();
         let Some(cors) = cors.filter(|_| !self.entrance.is_sites(path)) else {
             return self.respond_over_tls(asked).await;
         };
-        let head = asked.head;
-        let (mut response, switched) = if Cors::is_preflight(head) {
+        let (head, body) = asked.request.into_parts();
+        let head = Request::from_parts(head, ());
+        let asked = OtherRequest {
+            request: head.clone().map(|()| body),
+            ..asked
+        };
+        let head = RequestHead::of(&head);
+        let (mut response, switched) = if Cors::is_preflight(&head) {
             (Response::new(whole("")), None)
         } else {
             let responded = self.respond_over_tls(asked).await;
             responded.unwrap_or_else(|refused| (self.refuse(refused), None))
         };
         if switched.is_none() {
-            cors.mark(head, response.headers_mut());
+            cors.mark(&head, response.headers_mut());
         }
         Ok((response, switched))
     }
 
     /// Never without TLS where that is required, but for who asks whether we may have a certificate.
-    async fn respond_over_tls(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    async fn respond_over_tls(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let (method, uri) = (asked.request.method(), asked.request.uri());
         let redirect = &self.entrance.policy.redirect;
         if let Some(response) = redirect.challenge(method, uri.path()).await {
@@ -46,7 +54,7 @@ impl HandshakeService {
         }
         if redirect.is_required && !asked.visitor.is_https {
             // No client of a WebSocket goes where a redirect says.
-            if self.entrance.upstream.is_some() && Upstream::is_websocket(asked.request) {
+            if self.entrance.upstream.is_some() && Upstream::is_websocket(&asked.request) {
                 return Err(RefusedRequest::WITHOUT_TLS);
             }
             let target = uri.path_and_query().map_or("", |target| target.as_str());
@@ -58,19 +66,17 @@ impl HandshakeService {
     }
 
     /// Our own files, or what the site says.
-    async fn elsewhere(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    async fn elsewhere(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let OtherRequest {
             request,
-            body,
             visitor,
+            pace,
             on_forward,
-            ..
         } = asked;
         let (method, uri) = (request.method(), request.uri());
         let has_site = self.entrance.upstream.is_some();
         if self.entrance.api.is_public(uri.path(), has_site) {
-            let asked = request.clone().map(|()| body);
-            let answer = self.entrance.api.answer(asked).await;
+            let answer = self.entrance.api.answer(request).await;
             return Ok((answer.map(whole), None));
         }
         let Some(upstream) = &self.entrance.upstream else {
@@ -80,18 +86,18 @@ impl HandshakeService {
         if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
             return Ok((own.map(whole), None));
         }
-        let host = visitor.host.as_deref();
+        let host = visitor.host.map(Cow::into_owned);
         let provenance = Provenance {
             client: visitor.client,
             is_https: visitor.is_https,
-            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
+            host: host.and_then(|host| HeaderValue::try_from(host).ok()),
         };
-        let is_websocket = Upstream::is_websocket(request);
+        let is_websocket = Upstream::is_websocket(&request);
         let share = is_websocket
             .then(|| self.admit_to_site(visitor.client))
             .transpose()?;
-        let request = request.clone().map(|()| body);
-        let (answer, socket) = upstream.send(request, provenance, on_forward).await?;
+        let sent = upstream.send(request, provenance, &pace, on_forward);
+        let (answer, socket) = sent.await?;
         let switched = socket.zip(share);
         let switched = switched.map(|(socket, share)| Switched::Site(socket, share));
         Ok((answer, switched))

@@ -92,7 +92,7 @@ impl Redirector {
         let timeouts = Timeouts::new(&self.config);
         let uri_bytes = self.config.limits.uri_bytes;
         let pace = Pace::new(timeouts, timeouts.head, uri_bytes);
-        let answer = |request| async move {
+        let answer = |request, _pace| async move {
             let answer = self.answer(&request).await;
             let mut response = answer.unwrap_or_else(|refused| {
                 let counter = &self.metrics.handshakes_refused;
