@@ -86,6 +86,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.unsent_bytes",
             "auth.jwt.token_bytes",
             "auth.forward.concurrency_per_ip",
+            "auth.django_session.concurrency_per_ip",
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",

@@ -30,7 +30,7 @@ section! {
         secret_key_fallbacks: Vec<Secret> = Vec::new(), live;
         /// The site's SESSION_COOKIE_NAME.
         cookie: String = "sessionid".to_owned(), live;
-        /// The site's SESSION_COOKIE_AGE: a signed cookie counts for so long, and so does who came in by it.
+        /// The site's SESSION_COOKIE_AGE: a signed cookie counts for so long, and so does who came in by it, or by a session in Redis that has no end.
         #[serde(with = "units::duration")]
         cookie_age: Duration = seconds(14 * 24 * 3600), live, in seconds(1)..=AGE_MAX;
         /// The one Redis of the cache that SESSION_CACHE_ALIAS names, of several the first of its LOCATION (`cache`); in the forms of `bridge.urls`.
@@ -39,13 +39,15 @@ section! {
         key_prefix: String = String::new(), live;
         /// The cache's VERSION.
         version: usize = 1, live;
-        /// Longest wait for Redis, the wait for a turn included.
+        /// Longest wait for Redis, and for a turn before it.
         #[serde(with = "units::duration")]
         timeout: Duration = seconds(3), live, in SHORT..=seconds(60);
         /// Most bytes of a session, decompressed; longer ones let nobody in.
         session_bytes: usize = 16 * 1024, live, in 256..=1024 * 1024;
         /// Most sessions that are looked for in Redis at once; further ones wait, at most for `timeout`.
         concurrency: usize = 16, live, in 1..=1024;
+        /// Most of these for one address (IPv6: its /64); further ones of it wait, and leave the rest to others.
+        concurrency_per_ip: usize = 4, live, in 1..=1024;
         /// How long it is remembered whose a session in Redis is; 0 = not at all.
         #[serde(with = "units::duration")]
         cache: Duration = seconds(5), live, in ..=HOUR;

@@ -96,14 +96,12 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
         }
         None => {}
         Some(url) => {
-            check_url(url, found);
-            if !is_on {
-                let what = "has an address, and auth.mode does not list \"forward\"";
-                found.error(
-                    "auth.forward",
-                    what,
-                    "add the mode, or leave the address out",
-                );
+            let unlisted = (
+                "is set, and auth.mode does not list \"forward\"",
+                "add the mode, or leave the address out",
+            );
+            if let Some((what, fix)) = url_fault(url).or((!is_on).then_some(unlisted)) {
+                found.error("auth.forward.url", what, fix);
             }
         }
     }
@@ -138,26 +136,24 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
     }
 }
 
-fn check_url(url: &str, found: &mut Findings) {
-    const KEY: &str = "auth.forward.url";
+/// What is wrong with the address, and the fix.
+fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
     let fix = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
     let Some((scheme, rest)) = url.split_once("://") else {
-        return found.error(KEY, "is not an address", fix);
+        return Some(("is not an address", fix));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if !matches!(scheme, "http" | "https") {
-        found.error(KEY, "is neither http nor https", fix);
+        Some(("is neither http nor https", fix))
     } else if authority.contains('@') {
-        let what = "has a user or a password in it";
-        found.error(
-            KEY,
-            what,
-            "remove it: what is sent with a question is auth.forward.headers",
-        );
+        let fix = "remove it: what is sent with a question is auth.forward.headers";
+        Some(("has a user or a password in it", fix))
     } else if rest.contains('#') {
-        found.error(KEY, "has a fragment", "cut off the # and what follows it");
+        Some(("has a fragment", "cut off the # and what follows it"))
     } else if !is_host_and_port(authority) || !rest.bytes().all(is_in_url) {
-        found.error(KEY, "is not an address", fix);
+        Some(("is not an address", fix))
+    } else {
+        None
     }
 }
 

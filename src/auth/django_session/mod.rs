@@ -31,6 +31,7 @@ use crate::config::{DjangoSessionSettings, RoleName, SessionEngine};
 use crate::redis;
 use session::{FoundSession, SessionFlaw, SessionUser};
 use signed::SignedCookies;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::{SessionStore, StoreFailure};
 
@@ -92,9 +93,9 @@ impl DjangoSession {
     }
 
     /// What a session in the site's Redis comes to.
-    async fn look_up(&self, store: &SessionStore, key: &str) -> Judged {
+    async fn look_up(&self, store: &SessionStore, key: &str, client: IpAddr) -> Judged {
         let now = self.clock.wall().0;
-        match store.find(key, now).await {
+        match store.find(key, client, now).await {
             Ok(found) => {
                 let judged = self.judged(found);
                 store.remember(key, &judged, now);
@@ -142,7 +143,7 @@ impl AuthMode for DjangoSession {
                 Engine::SignedCookies(signed) => {
                     self.judged(signed.read(value, self.clock.wall().0)).into()
                 }
-                Engine::Cache(store) => self.look_up(store, value).await.into(),
+                Engine::Cache(store) => self.look_up(store, value, credentials.client).await.into(),
             }
         })
     }

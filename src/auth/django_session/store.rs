@@ -9,6 +9,7 @@
 
 use super::session::{FoundSession, SessionFlaw, USER_BYTES_MAX, read_cached};
 use crate::auth::answers::{AnswerKey, Answers, Judged};
+use crate::auth::turns::AddressTurns;
 use crate::clock::{Clock, Millis};
 use crate::config::{BridgeSettings, DjangoSessionSettings};
 use crate::redis;
@@ -19,6 +20,7 @@ use crate::redis::log_limiter::LogLimiter;
 use crate::redis::supervise::OwnedTask;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex as WaitingMutex, Semaphore, watch};
@@ -47,6 +49,9 @@ pub(super) struct SessionStore {
     prefix: String,
     settings: DjangoSessionSettings,
     connection: WaitingMutex<StoreConnection>,
+    /// Of each address.
+    shares: AddressTurns,
+    /// Of all.
     turns: Semaphore,
     answers: Mutex<Answers>,
     health: Mutex<StoreHealth>,
@@ -58,6 +63,16 @@ struct StoreConnection {
     open: Option<Arc<OpenConnection>>,
     /// Nobody tries before.
     not_before: Millis,
+}
+
+impl StoreConnection {
+    /// Has another one opened for the next, unless somebody has.
+    fn give_up(&mut self, broken: &Arc<OpenConnection>) {
+        let is_same = |open: &Arc<OpenConnection>| Arc::ptr_eq(open, broken);
+        if self.open.as_ref().is_some_and(is_same) {
+            self.open = None;
+        }
+    }
 }
 
 /// A connection, until it breaks or is dropped.
@@ -116,6 +131,7 @@ impl SessionStore {
             deployment: deployment.transpose()?,
             prefix: format!("{}:{}:{KEY_PREFIX}", settings.key_prefix, settings.version),
             connection: WaitingMutex::default(),
+            shares: AddressTurns::new(settings.concurrency_per_ip),
             turns: Semaphore::new(settings.concurrency),
             answers: Mutex::new(Answers::new(settings.cache_entries)),
             health: Mutex::default(),
@@ -151,9 +167,15 @@ impl SessionStore {
     pub(super) async fn find(
         &self,
         key: &str,
+        client: IpAddr,
         now: u64,
     ) -> Result<Result<FoundSession, SessionFlaw>, StoreFailure> {
-        let asked = timeout(self.settings.timeout, Box::pin(self.ask(key, now)));
+        let turns = async { (self.shares.take(client).await, self.turns.acquire().await) };
+        // What others fill is not Redis' fault.
+        let turn = timeout(self.settings.timeout, turns).await;
+        let _turn = turn.map_err(|_elapsed| StoreFailure)?;
+        let used = Mutex::new(None);
+        let asked = timeout(self.settings.timeout, Box::pin(self.ask(key, now, &used)));
         match asked.await {
             Ok(Ok(found)) => {
                 self.note(None);
@@ -164,9 +186,11 @@ impl SessionStore {
                 Err(StoreFailure)
             }
             Err(_elapsed) => {
-                // Whoever holds the lock is connecting.
-                if let Ok(mut connection) = self.connection.try_lock() {
-                    connection.open = None;
+                // Whoever holds the lock is connecting, and that by another one.
+                if let (Some(silent), Ok(mut connection)) =
+                    (used.into_inner(), self.connection.try_lock())
+                {
+                    connection.give_up(&silent);
                 }
                 self.note(Some("no answer within auth.django_session.timeout"));
                 Err(StoreFailure)
@@ -178,15 +202,16 @@ impl SessionStore {
         &self,
         key: &str,
         now: u64,
+        used: &Mutex<Option<Arc<OpenConnection>>>,
     ) -> Result<Result<FoundSession, SessionFlaw>, LinkFailure> {
-        // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
         let connection = self.connected().await?;
+        *used.lock() = Some(Arc::clone(&connection));
         match self.read(&connection, key, now).await {
             // The connection may have broken since the last one asked: once more, by a new one.
             Err(LinkFailure::Ended) => {
-                self.give_up(&connection).await;
+                self.connection.lock().await.give_up(&connection);
                 let connection = self.connected().await?;
+                *used.lock() = Some(Arc::clone(&connection));
                 self.read(&connection, key, now).await
             }
             answered => answered,
@@ -210,15 +235,6 @@ impl SessionStore {
         Ok(opened)
     }
 
-    /// Opens another connection for the next, unless somebody has.
-    async fn give_up(&self, broken: &Arc<OpenConnection>) {
-        let mut connection = self.connection.lock().await;
-        let is_same = |open: &Arc<OpenConnection>| Arc::ptr_eq(open, broken);
-        if connection.open.as_ref().is_some_and(is_same) {
-            connection.open = None;
-        }
-    }
-
     async fn read(
         &self,
         connection: &OpenConnection,
@@ -240,8 +256,8 @@ impl SessionStore {
         };
         let session = ended(session)?.into_bytes().unwrap_or_default();
         let left = match ended(left)? {
-            redis::value::RedisValue::Integer(-1) => None,
-            other => Some(other.number() / 1000),
+            redis::value::RedisValue::Integer(-1) => self.settings.cookie_age.as_secs(),
+            other => other.number() / 1000,
         };
         if session.is_empty() {
             return Ok(Err(SessionFlaw::Unknown));
@@ -249,7 +265,7 @@ impl SessionStore {
         if session.len() > bytes_max {
             return Ok(Err(SessionFlaw::TooLong));
         }
-        let end = left.map(|seconds| now.saturating_add(seconds));
+        let end = Some(now.saturating_add(left));
         Ok(read_cached(&session).map(|user| (user, end)))
     }
 

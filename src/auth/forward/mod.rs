@@ -6,7 +6,7 @@
 //! site.
 //!
 //! Identical questions under way are asked once, and answers are remembered for seconds. One address has a share of the
-//! questions under way ([`turns`]). Who is connected is asked about
+//! questions under way ([`super::turns`]). Who is connected is asked about
 //! again ([`recheck`]). While the site cannot be asked nobody new comes in, or everybody does (`auth.forward.on_error`);
 //! whoever is connected stays.
 //!
@@ -18,9 +18,9 @@ mod question;
 mod recheck;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 use super::answers::{Answers, Judged};
+use super::turns::AddressTurns;
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
 use crate::auth::Attendance;
 use crate::broker::{Broker, Identity, RoomPattern, RoomScope};
@@ -43,7 +43,6 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use turns::AddressTurns;
 
 /// How often is looked for questions that are due.
 const RECHECK_PAUSE: Duration = Duration::from_millis(250);

@@ -86,7 +86,7 @@ fn a_later_answer_is_compared_in_user_room_and_role_and_taken_for_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_in_as_no_turn_came_in_time_is_asked_about_later() {
+async fn who_has_no_turn_in_time_comes_in_only_while_the_site_is_away_and_is_asked_about_later() {
     let forward = forward(|settings| {
         settings.concurrency_per_ip = 1;
         settings.on_error = OnError::Admit;
@@ -94,6 +94,13 @@ async fn who_comes_in_as_no_turn_came_in_time_is_asked_about_later() {
     let head = HEAD;
     let credentials = Credentials::into_abc(&head, "/");
     let held = forward.turns.take(credentials.client).await;
+    // The site answers others: who fills the turns comes in by none.
+    let judgement = forward.in_full(&credentials).await;
+    let Judgement::Refused(refusal) = judgement else {
+        panic!("{judgement:?}")
+    };
+    assert_eq!(refusal.answer, RefusalAnswer::Unavailable);
+    forward.is_away.store(true, Ordering::Relaxed);
     let judgement = forward.in_full(&credentials).await;
     let Judgement::Known(identity) = judgement else {
         panic!("{judgement:?}")

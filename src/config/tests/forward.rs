@@ -5,7 +5,7 @@ use super::load_sets;
 /// Settings, and all that their refusal says.
 #[rustfmt::skip]
 const BAD: &[(&[&str], &[&str])] = &[
-    (&["auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.forward: has an address, and auth.mode does not list "forward"; add the mode, or leave the address out"#]),
+    (&["auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.forward.url: is set, and auth.mode does not list "forward"; add the mode, or leave the address out"#]),
     (&["auth.mode=forward"], &[r#"auth.mode: forward has no site to ask; write auth.forward.url = "http://127.0.0.1:8001/supportal/who/""#]),
     (&[r#"auth.forward.url="""#], &[r#"auth.forward.url: is not an address; write it as "http://127.0.0.1:8001/supportal/who/""#]),
     (&["auth.forward.url=127.0.0.1:8001/who/"], &[r#"auth.forward.url: is not an address; write it as "http://127.0.0.1:8001/supportal/who/""#]),
@@ -62,7 +62,7 @@ const BAD: &[(&[&str], &[&str])] = &[
     (&["auth.forward.urls=http://a/"], &["auth.forward.urls: unknown key; did you mean `bridge.urls`?"]),
     (&["auth.mode=forward,none", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: lists a mode after "forward", which answers for everybody; write "forward" last"#]),
     (&["auth.mode=forward,forward", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: lists "forward" twice; write each mode once"#, r#"auth.mode: lists a mode after "forward", which answers for everybody; write "forward" last"#]),
-    (&["auth.mode=forwards", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: "forwards" is not a choice; did you mean "forward"? (one of "none", "jwt", "link", "django_session", "forward")"#]),
+    (&["auth.mode=forwards", "auth.forward.url=http://127.0.0.1:8001/who/"], &[r#"auth.mode: "forwards" is not a choice; did you mean "forward"? (one of "none", "jwt", "link", "django_session", "forward")"#, r#"auth.forward.url: is set, and auth.mode does not list "forward"; add the mode, or leave the address out"#]),
 ];
 
 #[test]
