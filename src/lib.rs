@@ -152,6 +152,7 @@
 //! | A large fan-out does not keep small rooms waiting | `src/worker/tests/fairness.rs` `small_rooms_are_answered_while_a_large_fan_out_is_written` |
 //! | A room that says more than can be written keeps no other waiting | `src/worker/tests/fairness.rs` `a_room_that_says_more_than_a_mailbox_holds_keeps_no_other_room_waiting` |
 //! | What is given up when memory is short goes in order and comes back | `tests/memory.rs` `what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over`; `src/shedding/tests.rs` |
+//! | Whoever fills memory and leaves shuts nobody out and costs readers nothing | `tests/memory.rs` `whoever_sends_much_and_leaves_leaves_the_door_open_and_costs_readers_nothing`; `src/worker/tests/shed.rs` |
 //! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |

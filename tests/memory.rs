@@ -9,6 +9,9 @@ const LIMIT: f64 = 134_217_728.0;
 /// Each says this much at a time.
 const MESSAGE: usize = 50_000;
 
+/// Bytes of a message whose end never comes.
+const UNFINISHED: usize = 64_000;
+
 /// Sent before the server is given time to look how much that is.
 const BETWEEN_LOOKS: usize = 2_000_000;
 
@@ -111,11 +114,9 @@ fn what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over() {
     assert!(seconds.parse::<u32>().expect("seconds") >= 1);
     assert!(gateway.metric("supportal_handshakes_refused_total{reason=\"memory\"}") >= 1.0);
     let ready = gateway.admin("/ready");
-    assert_eq!(ready.status, 200);
+    assert_eq!(ready.status, 503, "a load balancer sends nobody here");
     assert!(
-        ready
-            .text()
-            .starts_with("ready, degraded: memory is short, "),
+        ready.text().starts_with("not ready: memory is short, "),
         "{}",
         ready.text()
     );
@@ -158,6 +159,65 @@ fn what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over() {
         "memory is no longer short: no longer that new handshakes get 503",
         1,
     );
+    gateway.settled_ledger();
+}
+
+/// A frame of [`UNFINISHED`] bytes but for the last one: the server keeps what has come until the rest does.
+fn unfinished() -> Vec<u8> {
+    let mut frame = frame(0x81, &vec![b'x'; UNFINISHED]);
+    frame.pop();
+    frame
+}
+
+#[test]
+fn whoever_sends_much_and_leaves_leaves_the_door_open_and_costs_readers_nothing() {
+    let gateway = Gateway::start(&[
+        "limits.memory=83886080",
+        "limits.connections_per_ip=2000",
+        "limits.messages_per_second=0",
+        "limits.bytes_per_second=0",
+        "limits.send_buffer_bytes=4608",
+        "limits.unsent_bytes=4096",
+        "queue.expiry=10m",
+    ]);
+    // For whom something waits: far from enough to be why memory is short.
+    let mut speaker = gateway.join("readers");
+    let slow = Client::open_narrow(gateway.public(), "/ws/chat/1/readers/", 4096);
+    let waits = || gateway.metric("supportal_deliveries_queued") > 0.0;
+    wait::until("something to wait for the slow reader", PATIENCE, || {
+        speaker.send_text(&user(&"x".repeat(10_000)));
+        speaker.receive_json();
+        waits()
+    });
+
+    let join = |_| gateway.connect("/ws/chat/2/crowd/");
+    let mut crowd: Vec<_> = (0..1_200).map(join).collect();
+    let unfinished = unfinished();
+    for client in &mut crowd {
+        client.send_raw(&unfinished);
+    }
+    wait::until("all steps", PATIENCE, || is_given_up(&gateway, "readers"));
+    let refusal = gateway.try_connect("/ws/chat/2/new/").expect_err("503");
+    assert_eq!(refusal.status, 503);
+    drop(crowd);
+    // Nothing is asked meanwhile: a request takes memory and frees it, which has the allocator look after the rest too.
+    gateway.wait_log(
+        "memory is no longer short: no longer that new handshakes get 503",
+        1,
+    );
+    drop(gateway.connect("/ws/chat/2/new/"));
+    wait::until("readiness", PATIENCE, || {
+        gateway.admin("/ready").text() == "ready\n"
+    });
+    assert_eq!(closed(&gateway), 0.0);
+    assert!(waits(), "also what waits is still there");
+    assert_eq!(
+        gateway.metric("supportal_memory_shed_deliveries_total"),
+        0.0
+    );
+    drop(slow);
+    speaker.send_text(&user("still here"));
+    assert_eq!(speaker.receive_json()["message"], "still here");
     gateway.settled_ledger();
 }
 

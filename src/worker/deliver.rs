@@ -83,6 +83,11 @@ impl Deliverer {
         }
     }
 
+    /// Are queues bounded as while memory is short?
+    pub(super) fn is_short(&self) -> bool {
+        self.ample.is_some()
+    }
+
     /// Queues are bounded as while memory is short from now on, or no longer; is that new?
     pub(super) fn set_short(&mut self, is_short: bool) -> bool {
         match (self.ample.take(), is_short) {

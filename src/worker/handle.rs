@@ -61,8 +61,8 @@ pub enum Instruction<P: Port = TcpPort> {
     },
     /// Go by these settings from now on.
     Settings(Arc<LiveSettings>),
-    /// Memory is short: give up what these steps say, until told otherwise.
-    Shed(&'static [SheddingStep]),
+    /// Memory is short: give up what these steps say, until told otherwise, unless the queues hold less than so many bytes.
+    Shed(&'static [SheddingStep], u64),
     /// Report the account, of one room or of everything, once this turn is settled.
     Audit(Option<RoomName>, Reply<Report>),
     /// List connections that are open, at most so many.
@@ -76,7 +76,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
             Self::Settings(_) => "Settings",
-            Self::Shed(_) => "Shed",
+            Self::Shed(..) => "Shed",
             Self::Audit(..) => "Audit",
             Self::List(..) => "List",
         })
@@ -142,7 +142,7 @@ pub(super) trait AnyWorker: fmt::Debug + Send + Sync {
     fn take_settings(&self, settings: Arc<LiveSettings>);
 
     /// [`Instruction::Shed`].
-    fn shed(&self, steps: &'static [SheddingStep]);
+    fn shed(&self, steps: &'static [SheddingStep], least: u64);
 
     /// [`Instruction::Audit`]; `reply` is dropped if the worker has ended.
     fn audit(&self, room: Option<RoomName>, reply: Reply<Report>);
@@ -162,9 +162,9 @@ impl<P: Port> AnyWorker for WorkerHandle<P> {
         drop(self.send(Instruction::Settings(settings)));
     }
 
-    fn shed(&self, steps: &'static [SheddingStep]) {
+    fn shed(&self, steps: &'static [SheddingStep], least: u64) {
         // A worker that has ended holds nothing.
-        drop(self.send(Instruction::Shed(steps)));
+        drop(self.send(Instruction::Shed(steps, least)));
     }
 
     fn audit(&self, room: Option<RoomName>, reply: Reply<Report>) {

@@ -11,15 +11,26 @@ use crate::shedding::SheddingStep;
 const CLOSED_OF: usize = 8;
 
 impl<P: Port, C: Consumers> Worker<P, C> {
-    /// Gives up what these steps say.
-    pub(super) fn shed(&mut self, steps: &[SheddingStep]) {
-        let is_short = steps.contains(&SheddingStep::Queues);
+    /// Gives up what these steps say. While the queues hold less than `least` bytes it is not the readers who use the memory:
+    /// nothing is taken from them then, beyond what has been.
+    pub(super) fn shed(&mut self, steps: &[SheddingStep], least: u64) {
+        let takes = steps.contains(&SheddingStep::Queues) && self.queued_bytes() >= least;
+        let is_short =
+            steps.contains(&SheddingStep::Queues) && (takes || self.deliverer.is_short());
         if self.deliverer.set_short(is_short) && is_short {
             self.cut_queues();
         }
-        if steps.contains(&SheddingStep::Readers) {
+        if takes && steps.contains(&SheddingStep::Readers) {
             self.close_slowest();
         }
+    }
+
+    /// Bytes that wait for readers. A frame that waits for many is counted for each.
+    fn queued_bytes(&mut self) -> u64 {
+        let clients = &mut self.connections.clients;
+        (0..clients.places())
+            .filter_map(|index| Some(clients.at_mut(index)?.connection.outbound.queued_bytes()))
+            .sum()
     }
 
     /// Cuts every queue down to the bounds of now.

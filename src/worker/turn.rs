@@ -243,7 +243,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 self.deliverer.take_readers(settings.readers.clone());
                 self.context.set_expiry(settings.expiry);
             }
-            Instruction::Shed(steps) => self.shed(steps),
+            Instruction::Shed(steps, least) => self.shed(steps, least),
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
             Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),
         }

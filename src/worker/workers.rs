@@ -206,10 +206,11 @@ impl Workers {
     }
 
     /// Has all workers give up what these steps say, until told otherwise: each from its next turn on. Told again, readers
-    /// are closed again.
-    pub fn shed(&self, steps: &'static [SheddingStep]) {
+    /// are closed again. A worker whose queues hold less than its part of `least` bytes takes nothing from readers.
+    pub fn shed(&self, steps: &'static [SheddingStep], least: u64) {
+        let part = least / self.handles.len().max(1) as u64;
         for handle in &self.handles {
-            handle.shed(steps);
+            handle.shed(steps, part);
         }
     }
 

@@ -151,6 +151,13 @@ impl Outbound {
         self.backlog.get_or_insert_default().control = Some(frame);
     }
 
+    /// Bytes of the deliveries that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        let backlog = self.backlog.as_ref();
+        backlog.map_or(0, |backlog| backlog.queue.bytes() as u64)
+    }
+
     /// Puts the close frame in line, behind everything else; the first one wins. An empty one: the end
     /// alone, for a peer that went without a close frame of its own.
     pub fn close(&mut self, frame: Bytes) {

@@ -31,7 +31,11 @@ fn queued(rig: &Rig) -> u64 {
 }
 
 fn shed(rig: &mut Rig, steps: &'static [SheddingStep]) {
-    assert!(rig.handle.send(Instruction::Shed(steps)).is_none());
+    shed_from(rig, steps, 1);
+}
+
+fn shed_from(rig: &mut Rig, steps: &'static [SheddingStep], least: u64) {
+    assert!(rig.handle.send(Instruction::Shed(steps, least)).is_none());
     rig.turn_at(rig.now.0);
     assert_eq!(rig.worker.members.ledger.unexplained(), 0);
 }
@@ -80,4 +84,24 @@ fn an_eighth_of_the_slow_readers_is_closed_at_a_time_and_nobody_else() {
     rig.turn_at(rig.now.0);
     assert_eq!(hear(&mut reader[0]).len(), 1);
     drop(peers);
+}
+
+#[test]
+fn readers_lose_nothing_while_their_queues_hold_little_of_the_memory() {
+    let (mut rig, _peers) = behind();
+    let open = |rig: &Rig| rig.worker.connections.clients.len();
+    // Each frame of 200,000 bytes counts for each reader that it waits for.
+    let held = SLOW as u64 * 40 * 200_000;
+    let before = open(&rig);
+    shed_from(&mut rig, &SheddingStep::ALL, 2 * held);
+    assert_eq!(queued(&rig), SLOW as u64 * 40);
+    assert_eq!(open(&rig), before);
+    shed_from(&mut rig, &[Handshakes, Queues], held / 2);
+    assert_eq!(queued(&rig), SLOW as u64 * 10);
+    shed_from(&mut rig, &SheddingStep::ALL, held / 2);
+    assert_eq!(
+        queued(&rig),
+        SLOW as u64 * 10,
+        "nobody is closed for a quarter"
+    );
 }
