@@ -328,6 +328,57 @@ fn a_handshake_that_stands_still_ends_with_the_timeout_and_holds_nobody_up() {
     assert_eq!(refused, 2.0);
 }
 
+/// A client that has said nothing yet.
+fn client() -> rustls::ClientConnection {
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let config = Arc::new(config(rustls::ALL_VERSIONS));
+    rustls::ClientConnection::new(config, name).expect("a client")
+}
+
+#[test]
+fn who_says_a_part_of_the_handshake_and_leaves_at_once_is_forgotten_at_once() {
+    let gateway = tls::start(&["server.handshake_timeout=60s", "limits.handshakes_per_ip=0"]);
+    let mut hello = Vec::new();
+    client().write_tls(&mut hello).expect("a hello");
+    let mut gone = 0.0;
+    for part in [1, 5, 6, hello.len() - 1, hello.len()] {
+        for _ in 0..50 {
+            let mut stream = http::open(gateway.public());
+            stream.write_all(&hello[..part]).expect("sent");
+            gone += 1.0;
+        }
+        wait::until("all of them to be forgotten", PATIENCE, || {
+            gateway.metric("supportal_tls_handshakes_failed_total{reason=\"closed\"}") == gone
+                && gateway.metric("supportal_handshakes_in_progress") == 0.0
+        });
+    }
+}
+
+#[test]
+fn a_member_that_ends_in_the_middle_of_a_record_is_noticed_at_once() {
+    let gateway = tls::start(&["server.ping_interval=60s", "limits.connections_per_ip=0"]);
+    let head = "GET /ws/chat/1/leaves/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let leave = |_| {
+        let mut stream = rustls::StreamOwned::new(client(), http::open(gateway.public()));
+        stream.write_all(head.as_bytes()).expect("the head");
+        stream.read_exact(&mut [0; 12]).expect("an answer");
+        let message = frame(0x81, user("bye").as_bytes());
+        let sealed = stream.conn.writer().write_all(&message);
+        sealed.expect("sealed");
+        let mut record = Vec::new();
+        stream.conn.write_tls(&mut record).expect("a record");
+        stream.sock.write_all(&record[..10]).expect("sent");
+        stream.sock.shutdown(Shutdown::Write).expect("ended");
+        stream
+    };
+    let left: Vec<_> = (0..50).map(leave).collect();
+    wait::until("all of them to be gone", PATIENCE, || {
+        gateway.metric("supportal_connections") == 0.0
+    });
+    drop(left);
+}
+
 #[test]
 fn many_handshakes_at_once_all_succeed() {
     let gateway = tls::start(&["limits.connections_per_ip=0", "limits.handshakes_per_ip=0"]);

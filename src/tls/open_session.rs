@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Most bytes of a record or of a message of the handshake whose rest is still to come.
 pub(super) const PARTIAL_MAX: usize = 32 * 1024;
 
+/// Reads of the network in one read of a session: a client that always has a little more to say is not read for ever.
+const READS_MAX: usize = 8;
+
 /// The content types of an alert, and of whatever TLS 1.3 seals.
 const ALERT_RECORD: u8 = 21;
 const SEALED_RECORD: u8 = 23;
@@ -39,6 +42,8 @@ pub(super) struct OpenSession {
     owes_byte: bool,
     /// The client has ended its side.
     pub(super) is_ended: bool,
+    /// The last read stopped at [`READS_MAX`]: the network may have more.
+    pub(super) is_cut_short: bool,
     /// What the client said was no good: nothing more is read or sealed.
     has_failed: bool,
 }
@@ -58,6 +63,7 @@ impl OpenSession {
             pending: (Vec::new(), 0),
             owes_byte: false,
             is_ended: false,
+            is_cut_short: false,
             has_failed: false,
         }
     }
@@ -88,7 +94,7 @@ impl OpenSession {
     }
 
     /// Reads into a place that is not empty, while nothing that was decrypted before is left. `is_read`: what `partial`
-    /// holds has just been read, and the network had no more.
+    /// holds has just been read. `WouldBlock` is the network's own word, unless the read was cut short.
     pub(super) fn read<N: Read + Write>(
         &mut self,
         scratch: &mut Scratch,
@@ -99,7 +105,8 @@ impl OpenSession {
         if self.has_failed {
             return Err(ErrorKind::InvalidData.into());
         }
-        let mut filled = 0;
+        self.is_cut_short = false;
+        let (mut filled, mut reads) = (0, 0);
         let input = &mut scratch.input;
         while filled < into.len() && !self.is_ended && !self.has_plain() {
             let held = self.partial.len();
@@ -111,39 +118,39 @@ impl OpenSession {
             let most = PARTIAL_MAX.max(into.len() - filled).min(INPUT_BYTES);
             let space = input.get_mut(held..most).unwrap_or_default();
             let length = space.len();
-            let (count, is_last) = if std::mem::take(&mut is_read) {
-                (0, true)
+            let count = if std::mem::take(&mut is_read) {
+                0
+            } else if reads == READS_MAX {
+                self.is_cut_short = true;
+                break;
             } else {
-                match network.read(space) {
-                    Ok(0) => {
+                reads += 1;
+                match fetch(network, space) {
+                    Ok(Some(0)) => {
                         self.is_ended = true;
                         break;
                     }
-                    // A short read has emptied the socket.
-                    Ok(count) => (count, count < length),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
+                    Ok(Some(count)) => count,
+                    Ok(None) => break,
+                    Err(error) => return self.fail(network, "closed", error),
                 }
             };
+            let is_short = count < length;
             let input = input.get_mut(..held + count).unwrap_or_default();
             let mut place = into.get_mut(filled..).unwrap_or_default();
             if self.held_back > 0 {
                 // Behind what is held back, not in front of it.
                 place = &mut [];
             }
-            match self.take_in(input, place) {
-                Ok((taken, given)) => {
-                    filled += given;
-                    let rest = input.get(taken..).unwrap_or_default();
-                    self.partial = rest.to_vec();
-                }
-                Err(error) => {
-                    let reason = reason_of(&error);
-                    return self.fail(network, reason, broken(error));
-                }
-            }
-            if is_last {
+            let (taken, given) = match self.take_in(input, place) {
+                Ok(dealt_with) => dealt_with,
+                Err(error) => return self.fail(network, reason_of(&error), broken(error)),
+            };
+            filled += given;
+            self.partial = input.get(taken..).unwrap_or_default().to_vec();
+            // A short read has emptied the socket but for the end, which may have been announced with these bytes and will
+            // not be again: a caller that is given plaintext knows whether to look for it, one that is given none cannot.
+            if is_short && (filled > 0 || self.has_plain()) {
                 break;
             }
         }
@@ -359,6 +366,17 @@ impl OpenSession {
             return self.flush(network);
         }
         Ok(rest.is_empty())
+    }
+}
+
+/// Reads once; `None` if nothing is there.
+pub(super) fn fetch<N: Read>(network: &mut N, into: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match network.read(into) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            outcome => return outcome.map(Some),
+        }
     }
 }
 

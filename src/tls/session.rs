@@ -10,7 +10,7 @@
 //! behind, and comes back with that byte. So the last byte of what is written is reported only when the kernel has all of it;
 //! of several frames in that one record (16 KiB) those in front count as taken while the rest of the record still waits.
 
-use super::open_session::{OpenSession, PARTIAL_MAX, broken};
+use super::open_session::{OpenSession, PARTIAL_MAX, broken, fetch};
 use super::preamble::{MeasurePreamble, Preamble};
 use super::scratch::{self, FRAGMENT_BYTES, Scratch};
 use super::server::TlsServer;
@@ -100,10 +100,11 @@ impl TlsSession {
         }
     }
 
-    /// Does it hold plaintext, or the end, that was read and not given yet?
+    /// Does it hold plaintext, or the end, that was read and not given yet, or did its last read stop before the network had
+    /// nothing more?
     #[must_use]
     pub fn holds_unread(&self) -> bool {
-        matches!(&self.0, State::Open(open) if open.is_ended || open.has_plain())
+        matches!(&self.0, State::Open(open) if open.is_ended || open.is_cut_short || open.has_plain())
     }
 
     /// Bytes of the buffers that it holds.
@@ -127,8 +128,9 @@ impl TlsSession {
     /// Reads from the network until that has nothing more or `into` is full, shaking hands on the way.
     ///
     /// # Errors
-    /// `WouldBlock` if there is no plaintext yet. Anything else is the end of the connection: the network's own error,
-    /// or `InvalidData` for what is no TLS or broken TLS; the client has been told as far as the network took it.
+    /// `WouldBlock` if there is no plaintext yet: the network has said so itself, unless [`TlsSession::holds_unread`].
+    /// Anything else is the end of the connection: the network's own error, or `InvalidData` for what is no TLS or broken
+    /// TLS; the client has been told as far as the network took it.
     pub fn read<N: Read + Write>(&mut self, network: &mut N, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
@@ -162,32 +164,31 @@ impl TlsSession {
         into: &mut [u8],
     ) -> io::Result<usize> {
         let input = scratch.input.get_mut(..PARTIAL_MAX).unwrap_or_default();
-        let count = loop {
-            match network.read(input) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        let is_short = count < input.len();
-        let said = input.get(..count).unwrap_or_default();
-        let (server, preamble, said) = match &mut self.0 {
-            State::Silent(server) => (Arc::clone(server), Vec::new(), said.to_vec()),
-            State::Announced(announced) if !said.is_empty() => {
-                let server = Arc::clone(&announced.server);
-                match announced.take(said) {
-                    Ok(Some([preamble, said])) => (server, preamble, said),
-                    Ok(None) => return Err(ErrorKind::WouldBlock.into()),
-                    Err(error) => {
-                        self.0 = State::Refused;
-                        server.count_failure("proxy");
-                        return Err(broken(error));
+        let (server, preamble, said, is_short) = loop {
+            let count = fetch(network, input)?.ok_or(ErrorKind::WouldBlock)?;
+            let is_short = count < input.len();
+            let said = input.get(..count).unwrap_or_default();
+            let (server, preamble, said) = match &mut self.0 {
+                State::Silent(server) => (Arc::clone(server), Vec::new(), said.to_vec()),
+                State::Announced(announced) => {
+                    let server = Arc::clone(&announced.server);
+                    match announced.take(said) {
+                        Ok(Some([preamble, said])) => (server, preamble, said),
+                        Ok(None) if count == 0 => (server, Vec::new(), Vec::new()),
+                        // On to the end, which may have been announced with these bytes. A header is short.
+                        Ok(None) => continue,
+                        Err(error) => {
+                            self.0 = State::Refused;
+                            server.count_failure("proxy");
+                            return Err(broken(error));
+                        }
                     }
                 }
-            }
-            State::Announced(announced) => (Arc::clone(&announced.server), Vec::new(), Vec::new()),
-            State::Open(_) | State::Refused | State::Plain => {
-                return Err(ErrorKind::InvalidData.into());
-            }
+                State::Open(_) | State::Refused | State::Plain => {
+                    return Err(ErrorKind::InvalidData.into());
+                }
+            };
+            break (server, preamble, said, is_short);
         };
         let Some(first) = said.first() else {
             server.count_failure("closed");

@@ -317,24 +317,17 @@ impl<P: Port> Listener<P> {
         let key = ready.key;
         let arrival = self.arrivals.get_mut(&key)?;
         if !connections.port.has_time_for(&arrival.socket) {
-            let is_read_closed = match arrival.deferred {
-                Some(earlier) => earlier.is_read_closed,
-                None => {
-                    self.deferred.push_back(key);
-                    false
-                }
-            };
-            arrival.deferred = Some(Ready {
-                is_read_closed: ready.is_read_closed || is_read_closed,
-                ..ready
-            });
+            self.defer(ready);
             return None;
         }
         let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {
                 let socket = &mut arrival.socket;
-                if socket.is_behind() && connections.port.watch_writes(socket, key).is_err() {
+                if socket.holds_unread() {
+                    self.defer(ready);
+                } else if socket.is_behind() && connections.port.watch_writes(socket, key).is_err()
+                {
                     self.forget(key, connections);
                 }
                 None
@@ -354,6 +347,22 @@ impl<P: Port> Listener<P> {
                 })
             }
         }
+    }
+
+    /// Has a client wait for the next turn.
+    fn defer(&mut self, mut ready: Ready) {
+        if let Some(arrival) = self.arrivals.get_mut(&ready.key) {
+            match arrival.deferred {
+                Some(earlier) => ready.is_read_closed |= earlier.is_read_closed,
+                None => self.deferred.push_back(ready.key),
+            }
+            arrival.deferred = Some(ready);
+        }
+    }
+
+    /// How many keys wait for a turn.
+    pub(super) fn deferred(&self) -> usize {
+        self.deferred.len()
     }
 
     /// The next client that an earlier turn had no time for, if this one has; what happened to it meanwhile.

@@ -264,10 +264,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     /// Goes on with clients that the turns before had no time for.
     fn take_deferred(&mut self) {
-        while let Some(listener) = &mut self.listener
-            && let Some(ready) = listener.next_deferred(&self.connections)
-        {
-            self.contained(ready.key, |worker, _| worker.on_arrival(ready));
+        // Not those that come to wait meanwhile.
+        let most = self.listener.as_ref().map_or(0, Listener::deferred);
+        for _ in 0..most {
+            let listener = self.listener.as_mut();
+            match listener.and_then(|listener| listener.next_deferred(&self.connections)) {
+                Some(ready) => self.contained(ready.key, |worker, _| worker.on_arrival(ready)),
+                None => return,
+            }
         }
     }
 
@@ -332,7 +336,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.holds_unread(key) {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.connections.agenda.mark_gone(key, Ended::Gone),
             }

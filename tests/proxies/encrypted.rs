@@ -2,7 +2,7 @@
 
 use super::{handshake, lines};
 use crate::support::tls::{self, tunnel, tunnel_behind, tunnel_with};
-use crate::support::{Client, Gateway, http, user};
+use crate::support::{Client, Gateway, PATIENCE, http, user, wait};
 use rustls::ClientConfig;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -102,6 +102,29 @@ fn in_front_of_tls_a_trusted_proxy_says_its_header_and_nobody_else_does() {
     let line = b"PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\r\n";
     assert!(tunnel_behind(line, strangers.public(), &config(), "localhost").is_err());
     assert!(Client::open_over(tunnel(&strangers), PATH, &[]).is_ok());
+}
+
+#[test]
+fn a_proxy_that_leaves_at_once_behind_a_part_of_its_header_is_forgotten_at_once() {
+    let gateway = gateway(&["server.handshake_timeout=60s"]);
+    let line = b"PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\r\n";
+    let mut gone = 0.0;
+    for said in [
+        &line[..1],
+        &line[..20],
+        line,
+        &[&line[..], b"\x16"].concat(),
+    ] {
+        for _ in 0..50 {
+            let mut stream = http::open(gateway.public());
+            stream.write_all(said).expect("sent");
+            gone += 1.0;
+        }
+        wait::until("all of them to be forgotten", PATIENCE, || {
+            gateway.metric("supportal_tls_handshakes_failed_total{reason=\"closed\"}") == gone
+                && gateway.metric("supportal_handshakes_in_progress") == 0.0
+        });
+    }
 }
 
 #[test]

@@ -154,6 +154,29 @@ fn a_trusted_proxy_without_a_good_header_gets_400() {
 }
 
 #[test]
+fn a_proxy_that_leaves_at_once_behind_a_part_of_its_header_is_forgotten_at_once() {
+    let gateway = gateway(&["server.handshake_timeout=60s"]);
+    for header in [line("192.0.2.1"), binary(0x21, &[])] {
+        let more = [&header, &b"GET / HT"[..]].concat();
+        for said in [&header[..1], &header[..14], &header, &more] {
+            for _ in 0..50 {
+                let mut stream = http::open(gateway.public());
+                stream.write_all(said).expect("sent");
+            }
+            // Who comes in behind them is let in behind them.
+            let head = handshake(PATH, "");
+            assert_eq!(
+                status(gateway.public(), &[&header, head.as_bytes()].concat()),
+                101
+            );
+            wait::until("all of them to be forgotten", PATIENCE, || {
+                gateway.metric("supportal_handshakes_in_progress") == 0.0
+            });
+        }
+    }
+}
+
+#[test]
 fn whoever_is_not_trusted_needs_no_header_and_may_have_none() {
     let trusted = "proxy.trusted=[\"10.0.0.0/8\"]";
     let gateway = Gateway::start(&[trusted, "proxy.header=proxy_protocol"]);

@@ -145,9 +145,12 @@ impl Ends {
             match self.server.read(&mut self.wire, &mut into) {
                 Ok(0) => return Ok(0),
                 Ok(count) => self.heard.extend_from_slice(&into[..count]),
-                // The kernel would announce it.
+                // Nothing would announce what is left.
                 Err(error)
-                    if error.kind() == ErrorKind::WouldBlock && !self.wire.to_server.is_empty() => {
+                    if error.kind() == ErrorKind::WouldBlock && self.server.holds_unread() => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    assert!(self.wire.to_server.is_empty(), "left unread");
+                    return Err(error);
                 }
                 Err(error) => return Err(error),
             }

@@ -348,6 +348,43 @@ fn who_leaves_in_the_middle_of_the_handshake_is_counted_once() {
 }
 
 #[test]
+fn an_end_that_comes_with_the_bytes_before_it_is_read_with_them() {
+    let (server, metrics) = server("main");
+    for part in [1, 5, 6, 100] {
+        let mut ends = Ends::new(&server, client_config());
+        ends.send();
+        ends.wire.to_server.truncate(part);
+        ends.wire.is_over = true;
+        let read = ends.server.read(&mut ends.wire, &mut [0; 64]);
+        assert_eq!(read.unwrap(), 0, "after {part} bytes of the handshake");
+    }
+    assert_eq!(failures(&metrics, "closed"), 4);
+    let mut ends = Ends::new(&server, client_config());
+    ends.shake_hands();
+    ends.client.writer().write_all(b"one message").unwrap();
+    ends.send();
+    ends.wire.to_server.truncate(10);
+    ends.wire.is_over = true;
+    let read = ends.server.read(&mut ends.wire, &mut [0; 64]);
+    assert_eq!(read.unwrap(), 0, "after a part of a record");
+}
+
+#[test]
+fn one_read_takes_no_more_of_a_client_that_dribbles_than_its_share() {
+    let (server, _) = server("main");
+    let mut ends = Ends::new(&server, client_config());
+    ends.wire.piece = 1;
+    ends.send();
+    let length = ends.wire.to_server.len();
+    let read = ends.server.read(&mut ends.wire, &mut [0; 64]);
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(ends.server.holds_unread());
+    assert!(ends.wire.to_server.len() > length / 2);
+    ends.shake_hands();
+    assert!(!ends.server.holds_unread());
+}
+
+#[test]
 fn a_changed_byte_ends_the_connection_and_nothing_of_it_is_given() {
     let (server, metrics) = server("main");
     let mut ends = Ends::new(&server, client_config());

@@ -121,7 +121,8 @@ pub trait Socket: Read + Write + fmt::Debug + Send {
         true
     }
 
-    /// Does it hold bytes, or the end, that were read before and that no event will announce?
+    /// Does it hold bytes, or the end, that were read before and that no event will announce? Also after a read that
+    /// would block: then that read took enough for once.
     fn holds_unread(&self) -> bool {
         false
     }
