@@ -3,11 +3,11 @@
 use super::fragments::Fragments;
 use super::scratch::{INPUT_BYTES, Scratch};
 use super::server::{TlsServer, reason_of};
-use rustls::Error as TlsError;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
+use rustls::{Error as TlsError, PeerMisbehaved};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub(super) struct OpenSession {
     pub(super) is_cut_short: bool,
     /// What the client said was no good: nothing more is read or sealed.
     has_failed: bool,
+    /// Why the network takes nothing more: nothing is kept for it from then on.
+    refusal: Option<ErrorKind>,
 }
 
 pub(super) fn broken(error: impl fmt::Display) -> io::Error {
@@ -65,6 +67,7 @@ impl OpenSession {
             is_ended: false,
             is_cut_short: false,
             has_failed: false,
+            refusal: None,
         }
     }
 
@@ -155,8 +158,14 @@ impl OpenSession {
             }
         }
         self.note_progress();
-        // Whoever has gone away is still heard; the next write says that it is gone.
-        drop(self.flush(network));
+        // Whoever takes nothing more is still heard, and the next write says so; but shakes no hands.
+        if let Err(refused) = self.flush(network)
+            && let Some(server) = self.account.take()
+        {
+            self.has_failed = true;
+            server.count_failure("closed");
+            return Err(refused);
+        }
         if filled == 0 {
             filled = self.give(into);
         }
@@ -225,7 +234,16 @@ impl OpenSession {
                         self.plain.0.extend_from_slice(later);
                     }
                 }
-                ConnectionState::EncodeTlsData(data) => encode(data, &mut self.pending.0)?,
+                ConnectionState::EncodeTlsData(data) => {
+                    let begin = self.pending.0.len();
+                    encode(data, &mut self.pending.0)?;
+                    // The one alert without an error: `no_renegotiation` (RFC 5246 section 7.2.2), after which rustls
+                    // would go on. No client of ours asks for that.
+                    if self.pending.0.get(begin) == Some(&ALERT_RECORD) {
+                        let misbehaved = PeerMisbehaved::TooManyRenegotiationRequests;
+                        return Err(TlsError::from(misbehaved).into());
+                    }
+                }
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::PeerClosed => self.is_ended = true,
                 ConnectionState::ReadEarlyData(_) => {
@@ -292,20 +310,20 @@ impl OpenSession {
         }
     }
 
-    /// Writes what waits; true once nothing does.
+    /// Writes what waits; true once nothing does. After an error nothing waits any more, and each later call gives that error
+    /// again.
     pub(super) fn flush<N: Write>(&mut self, network: &mut N) -> io::Result<bool> {
-        let (bytes, sent) = &mut self.pending;
-        while let Some(rest) = bytes.get(*sent..).filter(|rest| !rest.is_empty()) {
-            match network.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => *sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        let (bytes, sent) = &self.pending;
+        let rest = bytes.get(*sent..).unwrap_or_default();
+        let outcome = put(&mut self.refusal, network, rest);
+        if let Ok(count) = outcome
+            && count < rest.len()
+        {
+            self.pending.1 += count;
+            return Ok(false);
         }
         self.pending = (Vec::new(), 0);
-        Ok(true)
+        outcome.map(|_| true)
     }
 
     pub(super) fn write<N: Write>(
@@ -349,22 +367,13 @@ impl OpenSession {
 
     /// Sends a record, behind what waits; false if a part of it has to wait.
     fn send<N: Write>(&mut self, network: &mut N, record: &[u8]) -> io::Result<bool> {
-        let mut sent = 0;
-        while self.pending.0.is_empty() && sent < record.len() {
-            match network.write(record.get(sent..).unwrap_or_default()) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let rest = record.get(sent..).unwrap_or_default();
-        let is_behind = !self.pending.0.is_empty();
-        self.pending.0.extend_from_slice(rest);
-        if is_behind {
+        if !self.pending.0.is_empty() {
+            self.pending.0.extend_from_slice(record);
             return self.flush(network);
         }
+        let sent = put(&mut self.refusal, network, record)?;
+        let rest = record.get(sent..).unwrap_or_default();
+        self.pending.0.extend_from_slice(rest);
         Ok(rest.is_empty())
     }
 }
@@ -378,6 +387,33 @@ pub(super) fn fetch<N: Read>(network: &mut N, into: &mut [u8]) -> io::Result<Opt
             outcome => return outcome.map(Some),
         }
     }
+}
+
+/// Writes as much as the network takes now; how much. An error is noted in `refusal`, and is what every later call gives.
+fn put<N: Write>(
+    refusal: &mut Option<ErrorKind>,
+    network: &mut N,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    if let Some(kind) = *refusal {
+        return Err(kind.into());
+    }
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        let error = match network.write(rest) {
+            Ok(0) => ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                sent += count;
+                continue;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        *refusal = Some(error.kind());
+        return Err(error);
+    }
+    Ok(sent)
 }
 
 /// Copies as much as there is room for; how much.

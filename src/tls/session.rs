@@ -119,7 +119,7 @@ impl TlsSession {
         }
     }
 
-    /// Does it hold ciphertext that the network has not taken?
+    /// Does it hold ciphertext that the network has not taken yet? What the network refused is not held.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         matches!(&self.0, State::Open(open) if !open.pending.0.is_empty())

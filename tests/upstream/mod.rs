@@ -5,6 +5,7 @@ mod django;
 mod faults;
 mod heads;
 pub(crate) mod puppet;
+mod renegotiation;
 mod websockets;
 
 use crate::support::Gateway;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod preamble;
+mod refusals;
 mod sessions;
 
 use super::{TlsServer, TlsSession, provider};
@@ -53,6 +54,8 @@ struct Wire {
     piece: usize,
     /// Bytes that it still takes.
     room: usize,
+    /// Why it takes nothing at all.
+    refusal: Option<ErrorKind>,
 }
 
 impl Wire {
@@ -77,6 +80,9 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(kind) = self.refusal {
+            return Err(kind.into());
+        }
         let count = bytes.len().min(self.room);
         if count == 0 {
             return Err(ErrorKind::WouldBlock.into());

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-fn of_version(version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
+pub(super) fn of_version(version: &'static rustls::SupportedProtocolVersion) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(file("authority.pem")).unwrap();
     roots.add(authority).unwrap();
