@@ -3,7 +3,7 @@
 use super::super::body::ResponseBody;
 use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault};
-use super::fields::strip;
+use super::fields::{is_chunked, strip};
 use super::pool::SiteConnection;
 use super::site::Answered;
 use super::upload::UploadProgress;
@@ -108,7 +108,7 @@ impl Body for Download {
 /// The site's answer as the client gets it.
 ///
 /// # Errors
-/// The site has switched protocols, which nobody has asked it to.
+/// The site has switched protocols, which nobody has asked it to, or the answer has not one end.
 pub(super) fn pass_on(
     exchange: Exchange,
     answered: Answered,
@@ -117,6 +117,7 @@ pub(super) fn pass_on(
     if head.status.is_informational() {
         return Err(SiteFault::Upgrade.into());
     }
+    is_chunked(&head.headers).ok_or(SiteFault::Malformed)?;
     let status = match head.status.as_u16() / 100 {
         2 => "2xx",
         3 => "3xx",
