@@ -322,6 +322,20 @@ fn an_answer_that_breaks_off_does_not_look_whole() {
 }
 
 #[test]
+fn an_answer_whose_body_is_wrong_from_its_beginning_on_is_a_502() {
+    let site = Puppet::start(|request| {
+        request.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n")
+    });
+    let gateway = before(&site, &[]);
+    for asked in 1..=3 {
+        let answer = ask(&gateway, &["GET /a HTTP/1.1", "Host: a"], b"");
+        assert_eq!(answer.status, 502);
+        let count = gateway.metric("supportal_upstream_errors_total{reason=\"body\"}");
+        assert_eq!(count, f64::from(asked));
+    }
+}
+
+#[test]
 fn too_long_a_body_is_refused_by_its_length_or_when_it_is_too_long() {
     let (site, _bodies) = told(|request| request.body_until(b"0\r\n\r\n"));
     let gateway = before(&site, &["http.upstream_body_bytes=10"]);

@@ -100,8 +100,11 @@ impl Upstream {
         let answered = if is_websocket {
             websocket::ask(exchange, head).await
         } else {
-            let answered = site.ask(head, body, kind).await;
-            let passed = answered.and_then(|answered| pass_on(exchange, answered));
+            let passed = async {
+                let answered = site.ask(head, body, kind).await?;
+                pass_on(exchange, answered).await
+            };
+            let passed = passed.await;
             passed.map(|response| (said_in(version, response), None))
         };
         match answered {
