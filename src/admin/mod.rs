@@ -142,7 +142,7 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
     let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let (sources, is_brief) = (&sources, place.is_none());
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let answer = |request| async move {
+    let answer = |request, _pace| async move {
         let mut response = answer(sources, &request, peer).await;
         if is_brief {
             let close = HeaderValue::from_static("close");

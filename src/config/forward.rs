@@ -53,7 +53,7 @@ section! {
         /// Longest wait for an answer, the wait for a turn included.
         #[serde(with = "units::duration")]
         timeout: Duration = seconds(3), restart, in SHORT..=seconds(60);
-        /// Who comes in while the site cannot be asked (no connection, no answer in time, 5xx, 429): nobody (`refuse`, 503), or everybody, as somebody anonymous (`admit`).
+        /// Who comes in while the site cannot be asked (no connection, no answer in time, 502, 503, 504): nobody (`refuse`, 503), or everybody, as somebody anonymous (`admit`).
         on_error: OnError = OnError::Refuse, restart;
         /// How long a yes is remembered; 0 = not at all.
         #[serde(with = "units::duration")]

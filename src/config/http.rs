@@ -39,10 +39,10 @@ section! {
         /// Longest that neither side of a request says, or takes, anything while its body or the answer's is under way.
         #[serde(with = "units::duration")]
         upstream_idle_timeout: Duration = seconds(60), restart, in WAIT;
-        /// Longest that a client is waited for in all, with the body of its request or with what it takes of the answer, beyond what `http.client_bytes_per_second` gives it; then 408, or the answer breaks off.
+        /// Longest that a client is waited for in all, with the body of its request or with what it takes of the answer, beyond what its bytes earn it; then 408, or the answer breaks off.
         #[serde(with = "units::duration")]
         client_timeout: Duration = seconds(60), restart, in WAIT;
-        /// Bytes per second that a client must send or take while it is waited for: each second's worth gives it back a second of `http.client_timeout`; 0 = no limit.
+        /// Bytes per second that a client must send or take while it is waited for: each second's worth gives it back a second of the wait; 0 = no limit.
         client_bytes_per_second: u32 = 500, restart;
         /// Longest body of a request in bytes; a longer one gets 413; 0 = no limit.
         upstream_body_bytes: usize = 128 * 1024 * 1024, restart;

@@ -198,7 +198,7 @@ impl Pace {
     }
 }
 
-/// The pace of the connection that a request came by, for who answers; among the request's extensions.
+/// The pace of the connection that a request came by, for who answers.
 #[derive(Clone, Debug)]
 pub struct PaceHandle(pub(super) Arc<Mutex<Pace>>);
 

@@ -223,7 +223,7 @@ impl<P: PublicPort> Acceptor<P> {
         };
         let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
-        let (held, taken, is_accepted) = (&place, &switched, &accepted);
+        let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let begun = Instant::now();
         let proxies = &self.service.entrance.policy.proxies;
         let socket = (peer.ip(), P::Socket::is_tls(&stream));
@@ -233,10 +233,10 @@ impl<P: PublicPort> Acceptor<P> {
             Err(unmet) => return unmet.end(stream, &self.service.entrance.metrics).await,
         };
         let left = left.saturating_sub(begun.elapsed());
-        let answer = |request| async move {
+        let answer = |request, pace| async move {
             Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
-            let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
+            let (mut response, switched) = service.answer(request, peer, pace, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");

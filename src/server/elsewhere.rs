@@ -8,7 +8,8 @@ use super::refusal::RefusedRequest;
 use super::service::{HandshakeService, OtherRequest, SiteShare, Switched};
 use super::upstream::{Provenance, Upstream};
 use crate::broker::QuotaHolder;
-use hyper::{Method, Response, StatusCode, Uri};
+use crate::transport::handshake::RequestHead;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use std::net::IpAddr;
 
 /// The answer, and where the socket goes from here if that is a 101.
@@ -17,27 +18,33 @@ type Responded = Result<(Response<ResponseBody>, Option<Switched>), RefusedReque
 impl HandshakeService {
     /// With CORS where that is on: it answers preflights, and says of every answer who may read it. What is the site's is
     /// the site's own CorsMiddleware's to say: two answers to that are none for a browser.
-    pub(super) async fn respond(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    pub(super) async fn respond(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let cors = self.entrance.policy.cors.as_ref();
         let path = asked.request.uri().path();
         let Some(cors) = cors.filter(|_| !self.entrance.is_sites(path)) else {
             return self.respond_over_tls(asked).await;
         };
-        let head = asked.head;
-        let (mut response, switched) = if Cors::is_preflight(head) {
+        let (head, body) = asked.request.into_parts();
+        let head = Request::from_parts(head, ());
+        let asked = OtherRequest {
+            request: head.clone().map(|()| body),
+            ..asked
+        };
+        let head = RequestHead::of(&head);
+        let (mut response, switched) = if Cors::is_preflight(&head) {
             (Response::new(whole("")), None)
         } else {
             let responded = self.respond_over_tls(asked).await;
             responded.unwrap_or_else(|refused| (self.refuse(refused), None))
         };
         if switched.is_none() {
-            cors.mark(head, response.headers_mut());
+            cors.mark(&head, response.headers_mut());
         }
         Ok((response, switched))
     }
 
     /// Never without TLS where that is required, but for who asks whether we may have a certificate.
-    async fn respond_over_tls(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    async fn respond_over_tls(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let (method, uri) = (asked.request.method(), asked.request.uri());
         let redirect = &self.entrance.policy.redirect;
         if let Some(response) = redirect.challenge(method, uri.path()).await {
@@ -46,12 +53,12 @@ impl HandshakeService {
         let has_site = self.entrance.upstream.is_some();
         let is_redirected = redirect.is_required && !asked.visitor.is_https;
         // No client of a WebSocket goes where a redirect says.
-        if is_redirected && has_site && Upstream::is_websocket(asked.request) {
+        if is_redirected && has_site && Upstream::is_websocket(&asked.request) {
             return Err(RefusedRequest::WITHOUT_TLS);
         }
         let is_sites = has_site && redirect.is_sites_challenge(method, uri.path());
         if is_redirected && !is_sites {
-            let answer = redirect.answer(asked.request, asked.visitor.host.as_deref())?;
+            let answer = redirect.answer(&asked.request, asked.visitor.host.as_deref())?;
             return Ok((answer, None));
         }
         // Large, and most requests of this service never come here.
@@ -59,19 +66,17 @@ impl HandshakeService {
     }
 
     /// Our own files, or what the site says.
-    async fn elsewhere(&self, asked: OtherRequest<'_, impl FnOnce()>) -> Responded {
+    async fn elsewhere(&self, asked: OtherRequest<impl FnOnce()>) -> Responded {
         let OtherRequest {
             request,
-            body,
             visitor,
+            pace,
             on_forward,
-            ..
         } = asked;
         let (method, uri) = (request.method(), request.uri());
         let has_site = self.entrance.upstream.is_some();
         if self.entrance.api.is_public(uri.path(), has_site) {
-            let asked = request.clone().map(|()| body);
-            let answer = self.entrance.api.answer(asked).await;
+            let answer = self.entrance.api.answer(request).await;
             return Ok((answer.map(whole), None));
         }
         let Some(upstream) = &self.entrance.upstream else {
@@ -81,13 +86,13 @@ impl HandshakeService {
         if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
             return Ok((own.map(whole), None));
         }
-        let provenance = Provenance::of(visitor);
-        let is_websocket = Upstream::is_websocket(request);
+        let provenance = Provenance::of(&visitor);
+        let is_websocket = Upstream::is_websocket(&request);
         let share = is_websocket
             .then(|| self.admit_to_site(visitor.client))
             .transpose()?;
-        let request = request.clone().map(|()| body);
-        let (answer, socket) = upstream.send(request, provenance, on_forward).await?;
+        let sent = upstream.send(request, provenance, &pace, on_forward);
+        let (answer, socket) = sent.await?;
         let switched = socket.zip(share);
         let switched = switched.map(|(socket, share)| Switched::Site(socket, share));
         Ok((answer, switched))

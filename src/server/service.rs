@@ -16,7 +16,7 @@ use crate::auth::{AuthRefusal, Credentials, Known};
 use crate::broker::{Caller, QuotaHolder, QuotaHolds, QuotaScope, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
-use crate::http::Host;
+use crate::http::{Host, PaceHandle};
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
@@ -80,12 +80,12 @@ struct Candidate<'a> {
     visitor: &'a Visitor<'a>,
 }
 
-/// A request that is for no route of this node, and who sends it. `on_forward` is called if it goes to the site and has its place there.
-pub(super) struct OtherRequest<'a, F> {
-    pub(super) request: &'a Request<()>,
-    pub(super) body: Incoming,
-    pub(super) head: &'a RequestHead<'a>,
-    pub(super) visitor: &'a Visitor<'a>,
+/// A request that is for no route of this node, and who sends it. `on_forward` is called if it goes to the site and has
+/// its place there.
+pub(super) struct OtherRequest<F> {
+    pub(super) request: Request<Incoming>,
+    pub(super) visitor: Visitor<'static>,
+    pub(super) pace: PaceHandle,
     pub(super) on_forward: F,
 }
 
@@ -164,9 +164,10 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        pace: PaceHandle,
         on_forward: impl FnOnce(),
     ) -> (Response<ResponseBody>, Option<Switched>) {
-        let (mut response, switched) = match self.serve(request, peer, on_forward).await {
+        let (mut response, switched) = match self.serve(request, peer, pace, on_forward).await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
@@ -182,6 +183,7 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        pace: PaceHandle,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
@@ -198,11 +200,11 @@ impl HandshakeService {
         let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
+            let visitor = visitor.into_owned();
             let asked = OtherRequest {
-                request: &request,
-                body,
-                head: &head,
-                visitor: &visitor,
+                request: request.map(|()| body),
+                visitor,
+                pace,
                 on_forward,
             };
             return self.respond(asked).await;

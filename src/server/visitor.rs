@@ -36,6 +36,17 @@ pub(super) struct Visitor<'a> {
     pub host: Option<Cow<'a, str>>,
 }
 
+impl Visitor<'_> {
+    /// The same, for longer than the head that said it.
+    pub(super) fn into_owned(self) -> Visitor<'static> {
+        Visitor {
+            client: self.client,
+            is_https: self.is_https,
+            host: self.host.map(|host| Cow::Owned(host.into_owned())),
+        }
+    }
+}
+
 /// `[proxy]`, read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proxies {

@@ -306,7 +306,15 @@ fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
         super::site::with_body("200 OK", "text/html", "<form>"),
     );
     let gateway = node(&site, &["auth.forward.on_error=admit"]);
-    for (session, status) in [("down", 101), ("out", 403), ("page", 503)] {
+    site.answer("broken", bare("500 No", ""));
+    site.answer("often", bare("429 No", ""));
+    for (session, status) in [
+        ("down", 101),
+        ("out", 403),
+        ("page", 503),
+        ("broken", 503),
+        ("often", 503),
+    ] {
         assert_eq!(status_with(&gateway, session, &[]), status, "{session}");
     }
     // Nobody said so: once the site is back, what it says counts.
@@ -319,4 +327,40 @@ fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
     assert_eq!(refusal.status, 503);
     assert!(refusal.header("retry-after").is_some());
     refusing.wait_log("the site cannot be asked who somebody is", 1);
+}
+
+#[test]
+fn who_fills_the_turns_does_not_let_itself_in_while_the_site_answers() {
+    let site = Site::start();
+    let sessions: Vec<String> = (0..40).map(|number| format!("crowd-{number}")).collect();
+    for session in &sessions {
+        site.script(session, |stream| {
+            wait::pass(Duration::from_millis(100));
+            drop(stream.write_all(bare("401 No", "").as_bytes()));
+        });
+    }
+    let gateway = node(
+        &site,
+        &[
+            "auth.forward.on_error=admit",
+            "auth.forward.concurrency_per_ip=1",
+            "auth.forward.timeout=1s",
+        ],
+    );
+    let address = gateway.public();
+    let clients: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let path = format!("{PATH}{session}/");
+            thread::spawn(move || Client::open(address, &path, &[]).map(drop))
+        })
+        .collect();
+    let answers: Vec<u16> = clients
+        .into_iter()
+        .map(|client| client.join().expect("no panic"))
+        .map(|answer| answer.expect_err("nobody comes in").status)
+        .collect();
+    // Some had no turn in time, and nobody was taken for one whom the site could not be asked about.
+    assert!(answers.iter().all(|status| [401, 503].contains(status)));
+    assert!(answers.contains(&401) && answers.contains(&503));
 }

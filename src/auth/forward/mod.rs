@@ -38,8 +38,9 @@ use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
 use recheck::{OpenQuestion, Rechecked, Rechecks};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use turns::AddressTurns;
@@ -91,6 +92,10 @@ pub struct Forward {
     asked: Mutex<HashMap<QuestionKey, QuestionUnderWay>>,
     /// `None` if nobody is asked about again.
     watch: Option<Rechecks>,
+    /// One for each question that the site may have at once.
+    places: Semaphore,
+    /// Was the last question one that the site could not be asked, or did not answer?
+    is_away: AtomicBool,
     site: Mutex<SiteHealth>,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -166,6 +171,8 @@ impl Forward {
             answers: Mutex::new(Answers::new(settings.cache_entries)),
             asked: Mutex::default(),
             watch: (!interval.is_zero()).then(|| Rechecks::new(interval, Randomness::default())),
+            places: Semaphore::new(settings.concurrency),
+            is_away: AtomicBool::new(false),
             site: Mutex::default(),
             settings: settings.clone(),
             metrics: Arc::clone(metrics),
@@ -189,7 +196,9 @@ impl Forward {
         let answered = place
             .answer
             .get_or_init(|| self.ask_first(credentials, key));
-        match timeout(self.settings.timeout, Box::pin(answered)).await {
+        // As long for a turn as for the answer.
+        let patience = self.settings.timeout.saturating_mul(2);
+        match timeout(patience, Box::pin(answered)).await {
             Ok(judged) => judged.clone(),
             Err(_elapsed) => self.judge_unasked(credentials, key),
         }
@@ -233,12 +242,16 @@ impl Forward {
         judged
     }
 
-    /// What somebody gets whose turn to be asked about has not come in time.
+    /// What somebody gets whose turn to be asked about has not come in time. Of a site that answers others nobody can say
+    /// that it is away: whoever fills the turns would let itself in.
     fn judge_unasked(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
         let question = match self.form.question(credentials, key) {
             Ok(question) => question,
             Err(no_question) => return refused_unasked(no_question),
         };
+        if !self.is_away.load(Ordering::Relaxed) {
+            return Judged::Out(unavailable("overloaded"));
+        }
         let judged = self.without_answer(question.ids(), "timeout");
         self.ask_later(question, &judged, true);
         judged
@@ -256,10 +269,14 @@ impl Forward {
         }
     }
 
-    /// Asks the site.
+    /// Asks the site, once it has a place for a question: what is waited for here is not held against the site.
     async fn ask(&self, question: &SiteQuestion) -> SiteAnswer {
+        // The semaphore is never closed.
+        let _place = self.places.acquire().await;
         let answered = self.client.send(question.request(&self.form)).await;
         let answer = SiteAnswer::read(answered, self.clock.wall().0);
+        let is_away = matches!(answer, SiteAnswer::Unavailable(_));
+        self.is_away.store(is_away, Ordering::Relaxed);
         count(&self.metrics.auth_questions, "outcome", answer.label());
         self.note(&answer);
         answer

@@ -5,7 +5,7 @@
 
 use super::Redirect;
 use crate::config::Config;
-use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
+use crate::http::{self, Host, Pace, PaceHandle, ServiceEnd, Timeouts};
 use crate::metrics::{Metrics, count};
 use crate::server::admission::{Admission, Permit};
 use crate::server::body::ResponseBody;
@@ -126,13 +126,13 @@ impl Redirector {
         let (head, place) = (&head, &kept);
         let left = timeouts.head.saturating_sub(begun.elapsed());
         let pace = Pace::new(timeouts, left, self.config.limits.uri_bytes);
-        let answer = |request| async move {
+        let answer = |request, pace| async move {
             let Some(finished) = head.finish() else {
                 // Another has the place, which ends the connection.
                 return std::future::pending().await;
             };
             *place.lock() = Some(finished);
-            let answer = self.answer(request, peer).await;
+            let answer = self.answer(request, peer, &pace).await;
             let mut response = answer.unwrap_or_else(|refused| {
                 self.count_refusal(refused.label());
                 refused.answer()
@@ -156,6 +156,7 @@ impl Redirector {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        pace: &PaceHandle,
     ) -> Result<Response<ResponseBody>, RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
@@ -179,7 +180,7 @@ impl Redirector {
             let head = RequestHead::of(&request);
             let authority = uri.authority().map(|authority| authority.as_str());
             let provenance = Provenance::of(&self.proxies.visitor(peer, &head, authority)?);
-            let sent = Box::pin(upstream.send(request, provenance, || {}));
+            let sent = Box::pin(upstream.send(request, provenance, pace, || {}));
             let (response, _no_websocket) = sent.await?;
             return Ok(response);
         }

@@ -1,22 +1,22 @@
 //! The fields of a head that belong to one connection and go no further (RFC 9110 section 7.6.1).
 
 use hyper::HeaderMap;
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 
 /// Besides those that `Connection` names. `Trailer` stays: trailers are passed on.
-const OF_CONNECTION: [HeaderName; 8] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
 
 /// The elements of a field that is a list (RFC 9110 section 5.6.1), white space around them cut off.
 pub(super) fn elements<'a>(
@@ -32,6 +32,11 @@ pub(super) fn elements<'a>(
 
 /// Takes away what belongs to the connection that the head came by.
 pub(super) fn strip(headers: &mut HeaderMap) {
+    strip_with(headers, |_name| false);
+}
+
+/// The same, and every field whose name `is_unwanted`.
+pub(super) fn strip_with(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     if headers.contains_key(CONNECTION) {
         let named =
             elements(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
@@ -40,7 +45,10 @@ pub(super) fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in OF_CONNECTION {
+    // A head has few fields, and hardly any of these: looking at each once costs less than looking each of these up.
+    let is_unwanted = |name: &str| is_of_connection(name) || is_unwanted(name);
+    let unwanted = headers.keys().filter(|name| is_unwanted(name.as_str()));
+    for name in unwanted.cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
 }

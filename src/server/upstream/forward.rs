@@ -76,6 +76,7 @@ impl Upstream {
         &self,
         request: Request<Incoming>,
         provenance: Provenance,
+        pace: &PaceHandle,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<SiteSocket>), RefusedRequest> {
         let site = &self.0;
@@ -83,8 +84,7 @@ impl Upstream {
         let (mut head, body) = request.into_parts();
         let version = head.version;
         let is_html = accepts_html(&head.headers);
-        let pace = head.extensions.remove::<PaceHandle>();
-        if pace.as_ref().is_some_and(PaceHandle::is_ambiguous) {
+        if pace.is_ambiguous() {
             return Err(malformed("the head is ambiguous"));
         }
         let client = provenance.client;
@@ -94,9 +94,7 @@ impl Upstream {
         }
         let exchange = Exchange::begin(site, client)?;
         on_forward();
-        if let Some(pace) = pace {
-            pace.stream(site.settings.upstream_idle_timeout, site.client_rate());
-        }
+        pace.stream(site.settings.upstream_idle_timeout, site.client_rate());
         let answered = if is_websocket {
             websocket::ask(exchange, head).await
         } else {

@@ -7,11 +7,11 @@
 use super::super::refusal::RefusedRequest;
 use super::super::visitor::Visitor;
 use super::fault::malformed;
-use super::fields::{elements, is_chunked, strip};
+use super::fields::{elements, is_chunked, strip_with};
 use crate::http::Host;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::http::uri::Scheme;
@@ -23,27 +23,30 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a proxy says and a client must not: sites believe them.
-const SAID_BY_PROXIES: [HeaderName; 18] = [
-    FORWARDED,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_PROTO,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-protocol"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-scheme"),
-    HeaderName::from_static("front-end-https"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-real-ip"),
-    // daphne takes the root of the site's addresses from it.
-    HeaderName::from_static("daphne-root-path"),
-];
+fn is_said_by_proxies(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-protocol"
+            | "x-forwarded-scheme"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "x-scheme"
+            | "front-end-https"
+            | "x-client-ip"
+            | "true-client-ip"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-real-ip"
+            // daphne takes the root of the site's addresses from it.
+            | "daphne-root-path"
+    )
+}
 
 /// Who asks, and how.
 #[derive(Clone, Debug)]
@@ -108,15 +111,10 @@ pub(super) fn prepare(
     let is_upgrade = is_websocket(&head.method, head.version, &head.headers);
     let takes_trailers = elements(&head.headers, &TE).any(|coding| coding == b"trailers");
     let headers = &mut head.headers;
-    strip(headers);
-    for name in SAID_BY_PROXIES {
-        headers.remove(name);
-    }
     // A site that knows its fields as CGI does reads `x_forwarded_for` and `x-forwarded-for` as one.
-    let conflated = headers.keys().filter(|name| name.as_str().contains('_'));
-    for name in conflated.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+    strip_with(headers, |name| {
+        is_said_by_proxies(name) || name.contains('_')
+    });
     let host = match head.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
         None => headers.get(HOST).cloned(),
