@@ -58,8 +58,7 @@ impl HandshakeService {
         }
         let is_sites = has_site && redirect.is_sites_challenge(method, uri.path());
         if is_redirected && !is_sites {
-            let target = uri.path_and_query().map_or("", |target| target.as_str());
-            let answer = redirect.answer(method, asked.visitor.host.as_deref(), target)?;
+            let answer = redirect.answer(&asked.request, asked.visitor.host.as_deref())?;
             return Ok((answer, None));
         }
         // Large, and most requests of this service never come here.

@@ -54,6 +54,9 @@ fn without_tls_pages_move_and_handshakes_are_refused() {
     let moved = gateway.exchange(page("/chat/1/abc/?x=1&y=%2F", "").as_bytes());
     let expected = "https://chat.example/chat/1/abc/?x=1&y=%2F".to_owned();
     assert_eq!(location(moved), (308, Some(expected)));
+    // Two hosts are none.
+    let two = page("/client.js", "").replace("/client.js", "http://evil.example/client.js");
+    assert_eq!(status(public, two.as_bytes()), 400);
     // Whoever says more than a question has said it already.
     let post = page("/api/publish", "Content-Length: 0\r\n").replace("GET", "POST");
     assert_eq!(status(public, post.as_bytes()), 403);
@@ -88,7 +91,7 @@ fn the_listener_of_redirects_answers_nothing_else() {
         ("/ws/chat/1/abc/", "https://chat.example/ws/chat/1/abc/"),
         ("/a?b=c", "https://chat.example/a?b=c"),
         ("//evil.example", "https://chat.example//evil.example"),
-        ("http://other.example:80/a?b", "https://other.example/a?b"),
+        ("http://chat.example/a?b", "https://chat.example/a?b"),
     ] {
         let head = format!("GET {target} HTTP/1.1\r\nHost: chat.example:80\r\n\r\n");
         assert_eq!(location(ask(&head)), (308, Some(expected.to_owned())));
@@ -104,6 +107,8 @@ fn the_listener_of_redirects_answers_nothing_else() {
         ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: \r\n\r\n", 400),
         ("GET / HTTP/1.0\r\n\r\n", 400),
+        ("GET http://evil.example/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 403),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",

@@ -187,7 +187,6 @@ impl Redirector {
         let field = request.headers().get(HOST);
         let field = field.and_then(|field| field.to_str().ok());
         let host = uri.authority().map(|authority| authority.as_str());
-        self.redirect
-            .answer(request.method(), host.or(field), target)
+        self.redirect.answer(&request, host.or(field))
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum SiteFault {
     Malformed,
     /// The site switched protocols without being asked, or not to a WebSocket.
     Upgrade,
-    /// The answer's body broke off. The client has seen its beginning.
+    /// The answer's body broke off, or is none of HTTP's. The client may have seen its beginning.
     Body,
     /// The answer's body stood still. Likewise.
     IdleTimeout,

@@ -1,7 +1,7 @@
 //! The fields of a head that belong to one connection and go no further (RFC 9110 section 7.6.1).
 
 use hyper::HeaderMap;
-use hyper::header::{CONNECTION, HeaderName};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 
 /// Besides those that `Connection` names. `Trailer` stays: trailers are passed on.
 fn is_of_connection(name: &str) -> bool {
@@ -53,10 +53,64 @@ pub(super) fn strip_with(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> 
     }
 }
 
+/// Does a body with this head end by a chunk of no bytes, not by its length or its connection? `None` if two readers
+/// could find two ends: by a length and chunks, two lengths, or a coding besides `chunked` (RFC 9112 section 6.3).
+pub(super) fn is_chunked(headers: &HeaderMap) -> Option<bool> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let coding = codings.next();
+    let length = lengths.next();
+    if codings.next().is_some() || lengths.next().is_some() {
+        return None;
+    }
+    match (coding, length) {
+        (None, None) => Some(false),
+        (None, Some(length)) => {
+            let digits = length.as_bytes();
+            let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            is_number.then_some(false)
+        }
+        (Some(coding), None) => coding
+            .as_bytes()
+            .eq_ignore_ascii_case(b"chunked")
+            .then_some(true),
+        (Some(_), Some(_)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use hyper::header::HeaderValue;
+
+    #[test]
+    fn a_body_has_one_end() {
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                let name = HeaderName::from_static(name);
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            is_chunked(&headers)
+        };
+        let (length, coding) = ("content-length", "transfer-encoding");
+        assert_eq!(of(&[]), Some(false));
+        assert_eq!(of(&[(length, "5")]), Some(false));
+        assert_eq!(of(&[(coding, "Chunked")]), Some(true));
+        for ambiguous in [
+            &[(length, "5"), (coding, "chunked")][..],
+            &[(length, "5"), (length, "5")],
+            &[(length, "5, 5")],
+            &[(length, "+5")],
+            &[(length, "")],
+            &[(coding, "gzip, chunked")],
+            &[(coding, "gzip")],
+            &[(coding, "identity")],
+            &[(coding, "chunked"), (coding, "chunked")],
+        ] {
+            assert_eq!(of(ambiguous), None, "{ambiguous:?}");
+        }
+    }
 
     #[test]
     fn what_belongs_to_the_connection_goes_no_further() {

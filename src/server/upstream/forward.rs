@@ -15,7 +15,7 @@ use crate::http::PaceHandle;
 use crate::metrics::{Metrics, declare};
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -82,6 +82,7 @@ impl Upstream {
         let site = &self.0;
         let is_websocket = Self::is_websocket(&request);
         let (mut head, body) = request.into_parts();
+        let version = head.version;
         let is_html = accepts_html(&head.headers);
         if pace.is_ambiguous() {
             return Err(malformed("the head is ambiguous"));
@@ -97,9 +98,12 @@ impl Upstream {
         let answered = if is_websocket {
             websocket::ask(exchange, head).await
         } else {
-            let answered = site.ask(head, body, kind).await;
-            let passed = answered.and_then(|answered| pass_on(exchange, answered));
-            passed.map(|response| (response, None))
+            let passed = async {
+                let answered = site.ask(head, body, kind).await?;
+                pass_on(exchange, answered).await
+            };
+            let passed = passed.await;
+            passed.map(|response| (said_in(version, response), None))
         };
         match answered {
             Ok(answer) => Ok(answer),
@@ -124,4 +128,13 @@ impl Upstream {
         drop(tokio::time::timeout(left, is_idle).await);
         site.ended.send_replace(true);
     }
+}
+
+/// The answer in the client's version. To a client of HTTP/1.0 only a length tells the end of an answer without that of the
+/// connection: hyper promises `keep-alive` to who asks for it unless the answer is of HTTP/1.0 too.
+fn said_in(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+        *response.version_mut() = version;
+    }
+    response
 }

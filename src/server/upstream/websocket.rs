@@ -55,7 +55,7 @@ pub(super) async fn ask(
     let request = Request::from_parts(head, Upload::empty());
     let mut answered = site.ask_anew(request).await?;
     if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok((pass_on(exchange, answered)?, None));
+        return Ok((pass_on(exchange, answered).await?, None));
     }
     if !is_right(answered.response.headers(), key.as_ref()) {
         return Err(SiteFault::Upgrade.into());

@@ -7,14 +7,14 @@
 use super::super::refusal::RefusedRequest;
 use super::super::visitor::Visitor;
 use super::fault::malformed;
-use super::fields::{elements, strip_with};
+use super::fields::{elements, is_chunked, strip_with};
 use crate::http::Host;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, Scheme};
+use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 use std::net::IpAddr;
 
@@ -155,11 +155,11 @@ pub(super) fn prepare(
 fn check_host(head: &Parts) -> Result<(), RefusedRequest> {
     let bad = || malformed("Host missing or malformed");
     let mut fields = head.headers.get_all(HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (Some(field), None) if Host::parse(field.as_bytes()).is_some() => Some(field),
-        (None, _) if head.version < Version::HTTP_11 => None,
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if Host::parse(field.as_bytes()).is_some() => {}
+        (None, _) if head.version < Version::HTTP_11 => {}
         _ => return Err(bad()),
-    };
+    }
     let (Some(authority), Some(scheme)) = (head.uri.authority(), head.uri.scheme()) else {
         return Ok(());
     };
@@ -169,15 +169,7 @@ fn check_host(head: &Parts) -> Result<(), RefusedRequest> {
     if Host::parse(authority.as_str().as_bytes()).is_none() {
         return Err(bad());
     }
-    let default = if *scheme == Scheme::HTTP { 80 } else { 443 };
-    let same = |field: &HeaderValue| {
-        let field: Option<Authority> = field.as_bytes().try_into().ok();
-        field.is_some_and(|field| {
-            field.host().eq_ignore_ascii_case(authority.host())
-                && field.port_u16().unwrap_or(default) == authority.port_u16().unwrap_or(default)
-        })
-    };
-    if field.is_some_and(|field| !same(field)) {
+    if !Host::agrees(&head.uri, &head.headers) {
         return Err(malformed("Host differs from the request target's"));
     }
     Ok(())
@@ -194,20 +186,7 @@ fn check_framing(headers: &HeaderMap) -> Result<bool, RefusedRequest> {
             ));
         }
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match (
-        codings.next(),
-        codings.next(),
-        lengths.next(),
-        lengths.next(),
-    ) {
-        (None, _, _, None) => Ok(false),
-        (Some(coding), None, None, _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            Ok(true)
-        }
-        _ => Err(malformed("the end of the body is ambiguous")),
-    }
+    is_chunked(headers).ok_or(malformed("the end of the body is ambiguous"))
 }
 
 #[cfg(test)]
