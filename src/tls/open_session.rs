@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Most bytes of a record or of a message of the handshake whose rest is still to come.
 pub(super) const PARTIAL_MAX: usize = 32 * 1024;
 
+/// Ciphertext that one read takes at most, give or take what is read at once: records may be nearly empty.
+const READ_MAX: usize = 2 * INPUT_BYTES;
+
 /// The content types of an alert, and of whatever TLS 1.3 seals.
 const ALERT_RECORD: u8 = 21;
 const SEALED_RECORD: u8 = 23;
@@ -41,6 +44,10 @@ pub(super) struct OpenSession {
     pub(super) is_ended: bool,
     /// What the client said was no good: nothing more is read or sealed.
     has_failed: bool,
+    /// The last read has taken its share, and the network may have more.
+    pub(super) has_more: bool,
+    /// Bytes of the network that were no plaintext, once established; see [`super::TlsSession::take_overhead`].
+    pub(super) overhead: u32,
     /// Why the network takes nothing more: nothing is kept for it from then on.
     refusal: Option<ErrorKind>,
 }
@@ -61,6 +68,8 @@ impl OpenSession {
             owes_byte: false,
             is_ended: false,
             has_failed: false,
+            has_more: false,
+            overhead: 0,
             refusal: None,
         }
     }
@@ -102,9 +111,15 @@ impl OpenSession {
         if self.has_failed {
             return Err(ErrorKind::InvalidData.into());
         }
-        let mut filled = 0;
+        let (mut filled, mut dealt_with) = (0, 0);
         let input = &mut scratch.input;
+        self.has_more = false;
         while filled < into.len() && !self.is_ended && !self.has_plain() {
+            // Of records without any plaintext rustls takes a few.
+            if dealt_with >= READ_MAX && filled > 0 {
+                self.has_more = true;
+                break;
+            }
             let held = self.partial.len();
             if held >= PARTIAL_MAX && !is_read {
                 return self.fail(network, "malformed", broken("a message is too long"));
@@ -135,15 +150,16 @@ impl OpenSession {
                 // Behind what is held back, not in front of it.
                 place = &mut [];
             }
+            let waiting = self.plain.0.len();
             match self.take_in(input, place) {
                 Ok((taken, given)) => {
                     filled += given;
-                    let rest = input.get(taken..).unwrap_or_default();
-                    self.partial = rest.to_vec();
+                    dealt_with += taken;
+                    self.note_overhead(taken, given + self.plain.0.len() - waiting);
+                    self.partial = input.get(taken..).unwrap_or_default().to_vec();
                 }
                 Err(error) => {
-                    let reason = reason_of(&error);
-                    return self.fail(network, reason, broken(error));
+                    return self.fail(network, reason_of(&error), broken(error));
                 }
             }
             if is_last {
@@ -151,14 +167,7 @@ impl OpenSession {
             }
         }
         self.note_progress();
-        // Whoever takes nothing more is still heard, and the next write says so; but shakes no hands.
-        if let Err(refused) = self.flush(network)
-            && let Some(server) = self.account.take()
-        {
-            self.has_failed = true;
-            server.count_failure("closed");
-            return Err(refused);
-        }
+        self.send_own(network)?;
         if filled == 0 {
             filled = self.give(into);
         }
@@ -166,6 +175,27 @@ impl OpenSession {
             0 if self.is_ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),
             filled => Ok(filled),
+        }
+    }
+
+    /// Sends what TLS has to say for itself. Whoever takes nothing more is still heard, and the next write says so; but
+    /// shakes no hands.
+    fn send_own<N: Write>(&mut self, network: &mut N) -> io::Result<()> {
+        if let Err(refused) = self.flush(network)
+            && let Some(server) = self.account.take()
+        {
+            self.has_failed = true;
+            server.count_failure("closed");
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// Counts what was beside this plaintext in what was taken.
+    fn note_overhead(&mut self, taken: usize, plain: usize) {
+        if self.account.is_none() {
+            let bytes = u32::try_from(taken.saturating_sub(plain)).unwrap_or(u32::MAX);
+            self.overhead = self.overhead.saturating_add(bytes);
         }
     }
 
