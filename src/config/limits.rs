@@ -81,7 +81,7 @@ section! {
         messages_per_second: u32 = 20, live per route;
         /// Messages a connection may send at once before the rate applies.
         messages_burst: u32 = 100, live per route;
-        /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
+        /// Bytes read per second and connection, sustained, over TLS with those of its records; more stops reading for a while; 0 = no limit.
         bytes_per_second: u32 = 1024 * 1024, live per route;
         /// Messages in a row refused for their rate before the connection is closed with 4429.
         refusals: u32 = 100, live per route, in 1..=REFUSALS_MAX;

@@ -17,6 +17,8 @@ pub(super) const PARTIAL_MAX: usize = 32 * 1024;
 
 /// Reads of the network in one read of a session: a client that always has a little more to say is not read for ever.
 const READS_MAX: usize = 8;
+/// Ciphertext that one read takes at most, give or take what is read at once: records may be nearly empty.
+const READ_MAX: usize = 2 * INPUT_BYTES;
 
 /// The content types of an alert, and of whatever TLS 1.3 seals.
 const ALERT_RECORD: u8 = 21;
@@ -42,10 +44,12 @@ pub(super) struct OpenSession {
     owes_byte: bool,
     /// The client has ended its side.
     pub(super) is_ended: bool,
-    /// The last read stopped at [`READS_MAX`]: the network may have more.
-    pub(super) is_cut_short: bool,
     /// What the client said was no good: nothing more is read or sealed.
     has_failed: bool,
+    /// The last read has taken its share, and the network may have more.
+    pub(super) has_more: bool,
+    /// Bytes of the network that were no plaintext, once established; see [`super::TlsSession::take_overhead`].
+    pub(super) overhead: u32,
     /// Why the network takes nothing more: nothing is kept for it from then on.
     refusal: Option<ErrorKind>,
 }
@@ -65,8 +69,9 @@ impl OpenSession {
             pending: (Vec::new(), 0),
             owes_byte: false,
             is_ended: false,
-            is_cut_short: false,
             has_failed: false,
+            has_more: false,
+            overhead: 0,
             refusal: None,
         }
     }
@@ -108,10 +113,15 @@ impl OpenSession {
         if self.has_failed {
             return Err(ErrorKind::InvalidData.into());
         }
-        self.is_cut_short = false;
-        let (mut filled, mut reads) = (0, 0);
+        let (mut filled, mut reads, mut dealt_with) = (0, 0, 0);
         let input = &mut scratch.input;
+        self.has_more = false;
         while filled < into.len() && !self.is_ended && !self.has_plain() {
+            // Of records without any plaintext rustls takes a few.
+            if dealt_with >= READ_MAX && filled > 0 {
+                self.has_more = true;
+                break;
+            }
             let held = self.partial.len();
             if held >= PARTIAL_MAX && !is_read {
                 return self.fail(network, "malformed", broken("a message is too long"));
@@ -124,7 +134,7 @@ impl OpenSession {
             let count = if std::mem::take(&mut is_read) {
                 0
             } else if reads == READS_MAX {
-                self.is_cut_short = true;
+                self.has_more = true;
                 break;
             } else {
                 reads += 1;
@@ -145,11 +155,14 @@ impl OpenSession {
                 // Behind what is held back, not in front of it.
                 place = &mut [];
             }
+            let waiting = self.plain.0.len();
             let (taken, given) = match self.take_in(input, place) {
                 Ok(dealt_with) => dealt_with,
                 Err(error) => return self.fail(network, reason_of(&error), broken(error)),
             };
             filled += given;
+            dealt_with += taken;
+            self.note_overhead(taken, given + self.plain.0.len() - waiting);
             self.partial = input.get(taken..).unwrap_or_default().to_vec();
             // A short read has emptied the socket but for the end, which may have been announced with these bytes and will
             // not be again: a caller that is given plaintext knows whether to look for it, one that is given none cannot.
@@ -158,14 +171,7 @@ impl OpenSession {
             }
         }
         self.note_progress();
-        // Whoever takes nothing more is still heard, and the next write says so; but shakes no hands.
-        if let Err(refused) = self.flush(network)
-            && let Some(server) = self.account.take()
-        {
-            self.has_failed = true;
-            server.count_failure("closed");
-            return Err(refused);
-        }
+        self.send_own(network)?;
         if filled == 0 {
             filled = self.give(into);
         }
@@ -173,6 +179,27 @@ impl OpenSession {
             0 if self.is_ended => Ok(0),
             0 => Err(ErrorKind::WouldBlock.into()),
             filled => Ok(filled),
+        }
+    }
+
+    /// Sends what TLS has to say for itself. Whoever takes nothing more is still heard, and the next write says so; but
+    /// shakes no hands.
+    fn send_own<N: Write>(&mut self, network: &mut N) -> io::Result<()> {
+        if let Err(refused) = self.flush(network)
+            && let Some(server) = self.account.take()
+        {
+            self.has_failed = true;
+            server.count_failure("closed");
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// Counts what was beside this plaintext in what was taken.
+    fn note_overhead(&mut self, taken: usize, plain: usize) {
+        if self.account.is_none() {
+            let bytes = u32::try_from(taken.saturating_sub(plain)).unwrap_or(u32::MAX);
+            self.overhead = self.overhead.saturating_add(bytes);
         }
     }
 

@@ -100,11 +100,21 @@ impl TlsSession {
         }
     }
 
-    /// Does it hold plaintext, or the end, that was read and not given yet, or did its last read stop before the network had
-    /// nothing more?
+    /// Does it hold plaintext, or the end, that was read and not given yet? Or was the last read ended before the network
+    /// had nothing more?
     #[must_use]
     pub fn holds_unread(&self) -> bool {
-        matches!(&self.0, State::Open(open) if open.is_ended || open.is_cut_short || open.has_plain())
+        matches!(&self.0, State::Open(open) if open.is_ended || open.has_more || open.has_plain())
+    }
+
+    /// Bytes that the network brought beside the plaintext, since this was last asked: headers and tags of records, and
+    /// records without plaintext. Those of the handshake are not among them.
+    #[must_use]
+    pub fn take_overhead(&mut self) -> u32 {
+        match &mut self.0 {
+            State::Open(open) => std::mem::take(&mut open.overhead),
+            _ => 0,
+        }
     }
 
     /// Bytes of the buffers that it holds.
@@ -125,7 +135,8 @@ impl TlsSession {
         matches!(&self.0, State::Open(open) if !open.pending.0.is_empty())
     }
 
-    /// Reads from the network until that has nothing more or `into` is full, shaking hands on the way.
+    /// Reads from the network until that has nothing more, `into` is full, or 128 KiB have been taken, shaking hands on the
+    /// way.
     ///
     /// # Errors
     /// `WouldBlock` if there is no plaintext yet: the network has said so itself, unless [`TlsSession::holds_unread`].

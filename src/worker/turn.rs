@@ -322,7 +322,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 return;
             }
             client.incoming = ReadSide::Drained;
-            match client.socket.read(&mut self.buffer) {
+            let read = client.socket.read(&mut self.buffer);
+            let overhead = client.socket.take_overhead();
+            if overhead > 0 {
+                let rules = self.connections.rules.of(client.role.settings);
+                let connection = &mut client.connection;
+                connection.charge(self.context.now, rules, overhead);
+            }
+            match read {
                 Ok(0) => return self.connections.finish(key, self.context.now),
                 Ok(count) => {
                     self.context.tally.bytes_read += count as u64;

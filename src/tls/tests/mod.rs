@@ -74,6 +74,8 @@ impl Read for Wire {
             return Err(ErrorKind::WouldBlock.into());
         }
         let most = self.piece.min(into.len());
+        // A short read says that there is no more.
+        self.to_server.make_contiguous();
         self.to_server.read(&mut into[..most])
     }
 }

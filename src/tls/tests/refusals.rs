@@ -1,4 +1,5 @@
-//! A network that takes nothing more, and clients of TLS 1.2 that ask for another handshake.
+//! A network that takes nothing more, and clients that ask for another handshake or send records with next to nothing in
+//! them.
 
 use super::*;
 use rustls::crypto::cipher::{AeadKey, OutboundChunks, OutboundPlainMessage};
@@ -11,29 +12,30 @@ fn old_client() -> ClientConfig {
     config
 }
 
-/// The next record of an established client of TLS 1.2: the message that begins another handshake. The client is spent.
-fn another_hello(ends: &mut Ends) -> Vec<u8> {
+/// What seals the next records of an established client of TLS 1.2, which is spent.
+fn sealer(ends: &mut Ends) -> impl FnMut(ContentType, &[u8]) -> Vec<u8> + use<> {
     let name = ServerName::try_from("localhost").unwrap();
-    let mut fresh = ClientConnection::new(Arc::new(old_client()), name).unwrap();
-    let mut hello = Vec::new();
-    fresh.write_tls(&mut hello).unwrap();
+    let fresh = ClientConnection::new(Arc::new(old_client()), name).unwrap();
     let spent = std::mem::replace(&mut ends.client, fresh);
     let Some(SupportedCipherSuite::Tls12(suite)) = spent.negotiated_cipher_suite() else {
         panic!("another version");
     };
     let secrets = spent.dangerous_extract_secrets().unwrap();
-    let (number, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
+    let (mut number, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
         panic!("another suite");
     };
     let key = AeadKey::from(<[u8; 32]>::try_from(key.as_ref()).unwrap());
-    let message = OutboundPlainMessage {
-        typ: ContentType::Handshake,
-        version: ProtocolVersion::TLSv1_2,
-        payload: OutboundChunks::Single(&hello[5..]),
-    };
     let (fixed, explicit) = iv.as_ref().split_at(4);
     let mut sealer = suite.aead_alg.encrypter(key, fixed, explicit);
-    sealer.encrypt(message, number).unwrap().encode()
+    move |typ, plain| {
+        let message = OutboundPlainMessage {
+            typ,
+            version: ProtocolVersion::TLSv1_2,
+            payload: OutboundChunks::Single(plain),
+        };
+        number += 1;
+        sealer.encrypt(message, number - 1).unwrap().encode()
+    }
 }
 
 #[test]
@@ -102,7 +104,10 @@ fn who_asks_for_another_handshake_is_told_no_and_the_connection_ends() {
     for refusal in [None, Some(ErrorKind::BrokenPipe)] {
         let mut ends = Ends::new(&server, old_client());
         ends.shake_hands();
-        let hello = another_hello(&mut ends);
+        let mut seal = sealer(&mut ends);
+        let mut hello = Vec::new();
+        ends.client.write_tls(&mut hello).unwrap();
+        let hello = seal(ContentType::Handshake, &hello[5..]);
         ends.wire.refusal = refusal;
         ends.wire.to_server.extend(hello);
         assert_eq!(ends.read().unwrap_err().kind(), ErrorKind::InvalidData);
@@ -114,4 +119,48 @@ fn who_asks_for_another_handshake_is_told_no_and_the_connection_ends() {
     }
     assert_eq!(successes(&metrics, "full"), 2);
     assert_eq!(failures(&metrics, "malformed"), 0, "the handshake was good");
+}
+
+/// What a record of TLS 1.2 with AES-GCM has beside its plaintext: header, nonce, tag.
+const RECORD_BYTES: usize = 5 + 8 + 16;
+
+#[test]
+fn the_bytes_of_records_are_known_once_and_those_of_the_handshake_are_not_counted() {
+    let (server, _) = server("main");
+    let mut ends = Ends::new(&server, old_client());
+    ends.shake_hands();
+    assert_eq!(ends.server.take_overhead(), 0);
+    let mut seal = sealer(&mut ends);
+    for plain in [&[7; 1][..], &[7; 2000], b""] {
+        let record = seal(ContentType::ApplicationData, plain);
+        // What is held of a record costs nothing before the rest has come.
+        let (begin, rest) = record.split_at(20);
+        for (piece, overhead) in [(begin, 0), (rest, RECORD_BYTES)] {
+            ends.wire.to_server.extend(piece);
+            assert_eq!(ends.read().unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(ends.server.take_overhead() as usize, overhead);
+        }
+        assert_eq!(std::mem::take(&mut ends.heard), plain);
+    }
+}
+
+#[test]
+fn records_with_next_to_nothing_in_them_are_read_in_shares() {
+    let (server, _) = server("main");
+    let mut ends = Ends::new(&server, old_client());
+    ends.shake_hands();
+    let mut seal = sealer(&mut ends);
+    let record = || seal(ContentType::ApplicationData, b"x");
+    let count = 10_000;
+    ends.wire
+        .to_server
+        .extend(std::iter::repeat_with(record).take(count).flatten());
+    let (mut into, mut heard, mut shares) = ([0; 64 * 1024], 0, 0);
+    while shares == 0 || ends.server.holds_unread() {
+        heard += ends.server.read(&mut ends.wire, &mut into).unwrap();
+        shares += 1;
+    }
+    assert!((2..=3).contains(&shares), "{shares}");
+    assert_eq!(heard, count);
+    assert_eq!(ends.server.take_overhead() as usize, count * RECORD_BYTES);
 }

@@ -132,6 +132,12 @@ pub trait Socket: Read + Write + fmt::Debug + Send {
         false
     }
 
+    /// Bytes that the network brought beside what was read, since this was last asked: they count for the byte rate.
+    #[inline]
+    fn take_overhead(&mut self) -> u32 {
+        0
+    }
+
     /// Gives up what was written and has not been taken by the peer, when it is dropped.
     fn forsake(&self);
 }

@@ -195,6 +195,10 @@ impl Socket for TlsSocket {
         self.session.is_behind()
     }
 
+    fn take_overhead(&mut self) -> u32 {
+        self.session.take_overhead()
+    }
+
     fn forsake(&self) {
         self.stream.forsake();
     }
