@@ -150,11 +150,9 @@ impl OpenSession {
             };
             let is_short = count < length;
             let input = input.get_mut(..held + count).unwrap_or_default();
-            let mut place = into.get_mut(filled..).unwrap_or_default();
-            if self.held_back > 0 {
-                // Behind what is held back, not in front of it.
-                place = &mut [];
-            }
+            // Behind what is held back, not in front of it.
+            let end = if self.held_back > 0 { 0 } else { into.len() };
+            let place = into.get_mut(filled..end).unwrap_or_default();
             let waiting = self.plain.0.len();
             let (taken, given) = match self.take_in(input, place) {
                 Ok(dealt_with) => dealt_with,
