@@ -31,6 +31,17 @@ fn exchange(gateway: &Gateway, request: &[u8]) -> Response {
     http::read_response(&mut stream).expect("an answer").0
 }
 
+/// Reads on until `said` holds this text.
+#[track_caller]
+fn read_until(stream: &mut impl Read, said: &mut Vec<u8>, text: &str) {
+    while !String::from_utf8_lossy(said).contains(text) {
+        let mut more = [0; 4096];
+        let count = stream.read(&mut more).expect("more");
+        assert!(count > 0, "closed");
+        said.extend_from_slice(&more[..count]);
+    }
+}
+
 #[test]
 fn members_chat_by_both_versions_of_tls() {
     let gateway = tls::start(&[]);
@@ -81,13 +92,7 @@ fn what_takes_the_control_plane_is_served_and_comes_back_to_a_worker() {
             .expect("sent");
         let (answer, mut said) = http::read_response(&mut stream).expect("an answer");
         assert_eq!(answer.status, 101);
-        let heard = |said: &[u8]| String::from_utf8_lossy(said).contains("at once");
-        while !heard(&said) {
-            let mut more = [0; 1024];
-            let count = stream.read(&mut more).expect("more");
-            assert!(count > 0, "closed");
-            said.extend_from_slice(&more[..count]);
-        }
+        read_until(&mut stream, &mut said, "at once");
     }
 }
 
@@ -111,12 +116,7 @@ fn messages_behind_a_head_are_all_heard_whichever_worker_the_room_is_on() {
             stream.write_all(&bytes).expect("sent");
             let (answer, mut said) = http::read_response(&mut stream).expect("an answer");
             assert_eq!(answer.status, 101);
-            while !String::from_utf8_lossy(&said).contains("19 xxx") {
-                let mut more = [0; 4096];
-                let count = stream.read(&mut more).expect("more");
-                assert!(count > 0, "closed");
-                said.extend_from_slice(&more[..count]);
-            }
+            read_until(&mut stream, &mut said, "19 xxx");
         }
     }
 }
