@@ -52,6 +52,7 @@
 //! | 5 | [`worker`] | The data plane: connections, their timers and rates, and all their bytes. |
 //! | 4 | [`auth`] | Who comes: what a handshake brings, to an identity or a refusal. |
 //! | 4 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
+//! | 4 | [`retrieval`] | What an answer may stand on: the pieces of a business's documents that are nearest to a question. |
 //! | 4 | [`bridge`] | Other nodes, by way of Redis. |
 //! | 4 | [`channels`] | Django's channel layers, by way of Redis. |
 //! | 3 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
@@ -64,7 +65,7 @@
 //! | 2 | [`shedding`] | What is given up, and in which order, when memory is short. |
 //! | 2 | [`tls`] | Certificates of the public listener, and one connection's TLS; no sockets. |
 //! | 1 | [`config`] | Typed settings, and the templates of paths. |
-//! | 0 | [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; every counter in one table; time as an argument; panics caught; std or loom. |
+//! | 0 | [`name`] [`words`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; a text's words; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
 //! The modules of floor 9 are the binary's. The list of modules below is in the
 //! same order, from the ground up. Public is only what a program that embeds the server needs, so that the compiler
@@ -186,6 +187,7 @@ mod metrics;
 mod name;
 mod panics;
 mod sync;
+mod words;
 
 // Floor 1
 pub mod config;
@@ -208,6 +210,7 @@ mod assistant;
 mod auth;
 mod bridge;
 mod channels;
+mod retrieval;
 
 // Floor 5
 mod chat;
@@ -310,6 +313,9 @@ pub mod internal {
         pub use crate::redis::shard::link_of;
         pub use crate::redis::value::RedisValue;
         pub use crate::redis::{NodeEnd, Randomness, RedisCommand, Runtime};
+    }
+    pub mod retrieval {
+        pub use crate::retrieval::{DocumentId, Excerpt, Retrieval};
     }
     pub mod server {
         pub use crate::server::origin::Allowed;

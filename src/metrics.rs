@@ -133,6 +133,12 @@ metrics! {
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
+    retrieval_searches: Labelled = labelled("retrieval_searches", "outcome") "Searches for what an answer may stand on, by outcome: `found`, `nothing` there, `no_embedding` of the question, one of another `dimension` than the documents', no end before the `timeout`, or `panicked`";
+    retrieval_reads: Labelled = labelled("retrieval_reads", "outcome") "Times that the files of a business were read for retrieval, by outcome: `taken`, `absent`, or what was wrong with them";
+    retrieval_embeddings: Labelled = labelled("retrieval_embeddings", "outcome") "Embeddings of questions, by outcome: `answered`, `remembered`, waited for in `company` of the same question, or why there was none";
+    retrieval_evicted: Counter = counter("retrieval_evicted") "Businesses that made room for others (`retrieval.bytes_max`, `retrieval.businesses`)";
+    retrieval_businesses: Gauge = gauge("retrieval_businesses") "Businesses whose documents are in memory";
+    retrieval_bytes: Gauge = gauge_of_bytes("retrieval") "Memory of these documents";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
     memory_used: Gauge = gauge_of_bytes("memory_used") "Memory that is held against `limits.memory`: the container's or the process's; 0 without a limit";
     memory_limit: Gauge = gauge_of_bytes("memory_limit") "Memory to stay under (`limits.memory`); 0 = no limit";

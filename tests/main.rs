@@ -73,6 +73,8 @@ mod relay; // members see each other's messages as they came
 #[cfg(test)]
 mod reload; // settings read again while a server runs
 #[cfg(test)]
+mod retrieval; // what answers stand on, beside FAISS itself
+#[cfg(test)]
 mod shutdown; // SIGTERM, notice, grace, restart
 #[cfg(test)]
 mod signals; // every signal, at every moment

@@ -14,9 +14,11 @@ use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{
-    AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit, SessionEngine,
+    AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit, RetrievalKind,
+    SessionEngine,
 };
 use crate::http::REQUEST_BYTES;
+use crate::retrieval::memory as retrieved;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
 use crate::shedding::{self, MemorySource};
@@ -170,6 +172,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         forward(&config.auth.forward),
         django_sessions(config),
         http_api(config, request_bytes),
+        retrieval(config),
         bridge(config),
     ]
     .concat()
@@ -351,6 +354,29 @@ fn django_sessions(config: &Config) -> Vec<Addend> {
         addend("sessions that are looked for", settings.concurrency, found),
         addend("sessions that are remembered", settings.cache_entries, session::REMEMBERED_BYTES),
     ];
+    addends
+}
+
+/// What answers stand on.
+fn retrieval(config: &Config) -> Vec<Addend> {
+    let settings = &config.retrieval;
+    if settings.kind == RetrievalKind::None {
+        return Vec::new();
+    }
+    #[rustfmt::skip]
+    let mut addends = vec![
+        addend("retrieval: documents and their vectors", 1, retrieved::collections_bytes(settings)),
+        addend("retrieval: businesses that are remembered", settings.businesses, retrieved::BUSINESS_BYTES),
+    ];
+    if settings.kind == RetrievalKind::Faiss {
+        let embeddings = &settings.embeddings;
+        let asked = retrieved::EXCHANGE_BYTES.saturating_add(config.chat.text_bytes_max);
+        #[rustfmt::skip]
+        addends.extend([
+            addend("retrieval: embeddings that are asked for", embeddings.concurrency, asked),
+            addend("retrieval: embeddings that are remembered", embeddings.cache_entries, retrieved::EMBEDDING_BYTES),
+        ]);
+    }
     addends
 }
 

@@ -90,6 +90,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",
+            "retrieval.excerpts",
         ],
     ),
     (
@@ -128,6 +129,7 @@ fn full() -> Config {
     config.http.upstream = Some("http://a".to_owned());
     config.auth.forward.url = Some("http://site/".to_owned());
     config.api.listen = Some("127.0.0.1:0".parse().unwrap());
+    config.retrieval.kind = RetrievalKind::Faiss;
     config
 }
 

@@ -137,7 +137,7 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
 }
 
 /// What is wrong with the address, and the fix.
-fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
+pub(super) fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
     let fix = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
     let Some((scheme, rest)) = url.split_once("://") else {
         return Some(("is not an address", fix));

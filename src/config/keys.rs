@@ -98,6 +98,13 @@ mod tests {
         config.admin.token = Some(Secret::new("x"));
         config.tls.certificate = Some("chain.pem".into());
         config.tls.key = Some("key.pem".into());
+        config.retrieval.path = Some("vector_db".into());
+        config.retrieval.documents = Some("documents".into());
+        let embeddings = &mut config.retrieval.embeddings;
+        embeddings.base_url = Some("http://model/v1".to_owned());
+        embeddings.api_key = Some(Secret::new("x"));
+        embeddings.api_key_file = Some("key".into());
+        embeddings.ca_file = Some("ca.pem".into());
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));
         assert_eq!(listed.len(), all().count(), "a key is listed twice");

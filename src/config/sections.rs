@@ -19,6 +19,7 @@ use super::log::LogSettings;
 use super::origin::OriginSettings;
 use super::proxy::ProxySettings;
 use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
+use super::retrieval::{EmbeddingSettings, RetrievalSettings};
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
@@ -76,6 +77,7 @@ sections! {
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
     assistant: AssistantSettings,
+    retrieval: RetrievalSettings [EmbeddingSettings],
     api: ApiSettings,
     admin: AdminSettings,
     log: LogSettings,

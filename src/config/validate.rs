@@ -7,7 +7,7 @@ use super::problem::Findings;
 use super::sections::Config;
 use super::{
     admin, api, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy,
-    redirect, route, server, tls,
+    redirect, retrieval, route, server, tls,
 };
 
 /// Checks a whole configuration.
@@ -27,6 +27,7 @@ pub fn validate(config: &Config) -> Findings {
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
     assistant::check(&config.assistant, &mut found);
+    retrieval::check(&config.retrieval, config.assistant.kind, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
     let others = [
         ("server.listen", config.server.listen),

@@ -18,11 +18,11 @@ const FLOORS: &[(usize, &[&str])] = &[
     (7, &["budget", "banner"]),
     (6, &["server", "admin"]),
     (5, &["chat", "worker"]),
-    (4, &["bridge", "channels", "assistant", "auth"]),
+    (4, &["bridge", "channels", "assistant", "retrieval", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
     (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
-    (0, &["name", "metrics", "clock", "panics", "sync"]),
+    (0, &["name", "words", "metrics", "clock", "panics", "sync"]),
 ];
 
 /// The binary's own modules: they call the library `supportal` and each other `crate`.
@@ -44,6 +44,7 @@ const ASYNCHRONOUS: &[&str] = &[
     "auth",
     "bridge",
     "channels",
+    "retrieval",
     "redis",
     "http",
     "http_client",
@@ -71,6 +72,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "retrieval",
         ],
     ),
     ("hmac", &["channels", "auth"]),
@@ -84,6 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "retrieval",
         ],
     ),
     (
@@ -112,7 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),
     ("sha1", &["transport"]),
-    ("sha2", &["channels", "auth"]),
+    ("sha2", &["channels", "auth", "retrieval"]),
     ("simd_json", &["protocol"]),
     ("simdutf8", &["transport", "protocol"]),
     ("socket2", &["server", "worker"]),

@@ -10,14 +10,13 @@
 //! at most words x entries, on the runtime's blocking threads, `assistant.concurrency` at a time.
 
 mod knowledge;
-mod words;
 
 use super::{Assistant, Error, Failure, Piece, Question, Replies};
 use crate::panics::caught;
-use bm25::{Embedder, EmbedderBuilder, Scorer, TokenEmbedder, Tokenizer};
+use crate::words::{self, Term, Words};
+use bm25::{Embedder, EmbedderBuilder, Scorer, TokenEmbedder};
 use knowledge::{Knowledge, KnowledgeEntry};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,31 +133,6 @@ impl Assistant for Faq {
 
     fn name(&self) -> &'static str {
         "faq"
-    }
-}
-
-/// A word's place in the index: 64 bits of its hash, so that no two words of a language meet.
-struct Term;
-
-impl TokenEmbedder for Term {
-    type EmbeddingSpace = u64;
-
-    fn embed(word: &str) -> u64 {
-        // Fixed keys: both sides of a comparison must agree, and an attacker gains nothing but a
-        // wrong answer from two words that meet.
-        let mut hasher = DefaultHasher::new();
-        word.hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
-/// Hands the words of `words::telling` to the embedder.
-#[derive(Default)]
-struct Words;
-
-impl Tokenizer for Words {
-    fn tokenize(&self, text: &str) -> Vec<String> {
-        words::telling(text).collect()
     }
 }
 

@@ -4,11 +4,13 @@
 //! words are compared, each of at most [`WORD_BYTES_MAX`] bytes. Stop words and stems are English; text in other languages that part
 //! words by spaces or punctuation is compared by its (consistently stemmed) words.
 
+use bm25::{TokenEmbedder, Tokenizer};
 use rust_stemmers::{Algorithm, Stemmer};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Most words of a question that count. People ask in fewer than 64; the rest of a page pasted into
 /// the chat only costs time.
-pub(super) const WORDS_MAX: usize = 64;
+pub(crate) const WORDS_MAX: usize = 64;
 
 /// Longest word in bytes; longer runs are numbers, keys or noise and are left out.
 const WORD_BYTES_MAX: usize = 64;
@@ -28,7 +30,7 @@ const STOP_WORDS: [&str; 110] = [
 ];
 
 /// Lower-case words of `text`: runs of letters and digits, apostrophes left out of the middle.
-pub(super) fn plain(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn plain(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '\u{2019}'))
         .map(|run| run.replace(['\'', '\u{2019}'], ""))
         .filter(|word| (1..=WORD_BYTES_MAX).contains(&word.len()))
@@ -36,7 +38,7 @@ pub(super) fn plain(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// The words of `text` that say something about its subject, stemmed, repetitions included.
-pub(super) fn telling(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn telling(text: &str) -> impl Iterator<Item = String> {
     let stemmer = Stemmer::create(Algorithm::English);
     plain(text)
         .filter(|word| STOP_WORDS.binary_search(&word.as_str()).is_err())
@@ -45,8 +47,34 @@ pub(super) fn telling(text: &str) -> impl Iterator<Item = String> {
 
 /// `text` as one line of plain words, to find a question asked word by word; its first
 /// [`WORDS_MAX`] words.
-pub(super) fn phrase(text: &str) -> String {
+pub(crate) fn phrase(text: &str) -> String {
     plain(text).take(WORDS_MAX).collect::<Vec<_>>().join(" ")
+}
+
+/// A word's place in an index of `bm25`: 64 bits of its hash, so that no two words of a language meet.
+#[derive(Debug)]
+pub(crate) struct Term;
+
+impl TokenEmbedder for Term {
+    type EmbeddingSpace = u64;
+
+    fn embed(word: &str) -> u64 {
+        // Fixed keys: both sides of a comparison must agree, and an attacker gains nothing but a
+        // wrong answer from two words that meet.
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Hands the words of [`telling`] to `bm25`.
+#[derive(Debug, Default)]
+pub(crate) struct Words;
+
+impl Tokenizer for Words {
+    fn tokenize(&self, text: &str) -> Vec<String> {
+        telling(text).collect()
+    }
 }
 
 #[cfg(test)]
