@@ -161,7 +161,8 @@ impl Collections {
         let most = self.bytes_max / 2;
         let needed = states.bytes_needed();
         if needed > most as u64 {
-            return Err(states.too_large(needed, most));
+            let bytes = needed;
+            return Err(states.fault(FileFaultKind::TooLarge { bytes, most }));
         }
         let needed = usize::try_from(needed).unwrap_or(most);
         let mut known = self.known.lock();

@@ -101,14 +101,12 @@ impl FileStates {
         }
     }
 
-    /// That the files of this business are more than it may have.
-    pub(super) fn too_large(&self, bytes: u64, most: usize) -> FileFault {
+    /// What is wrong with all of them; the first is named.
+    pub(super) fn fault(&self, kind: FileFaultKind) -> FileFault {
         let files = self.index.iter().chain(&self.metadata);
-        let path = files.chain(&self.documents).next();
-        FileFault {
-            path: path.map_or_else(PathBuf::new, |file| file.path.clone()),
-            kind: FileFaultKind::TooLarge { bytes, most },
-        }
+        let first = files.chain(&self.documents).next();
+        let path = first.map_or_else(PathBuf::new, |file| file.path.clone());
+        FileFault { path, kind }
     }
 }
 
@@ -167,12 +165,7 @@ impl Folders {
         let now = self.states(business_id);
         if now != *states {
             // Whatever was read: it was of two states, or of none.
-            let changed = states.too_large(0, most).path;
-            let kind = FileFaultKind::Changing;
-            return Err(FileFault {
-                path: changed,
-                kind,
-            });
+            return Err(states.fault(FileFaultKind::Changing));
         }
         read.map(Some)
     }
@@ -192,7 +185,7 @@ fn listed(folder: &Path) -> Vec<FileState> {
         Err(error) => return unreadable(error.kind()),
     };
     let paths = entries.filter_map(|entry| match entry {
-        Ok(entry) => Some(Ok(entry.path())).filter(|path| path.as_ref().is_ok_and(is_listed)),
+        Ok(entry) => Some(entry.path()).filter(|path| is_document(path)).map(Ok),
         Err(error) => Some(Err(error)),
     });
     match paths
@@ -205,11 +198,6 @@ fn listed(folder: &Path) -> Vec<FileState> {
         }
         Err(error) => unreadable(error.kind()),
     }
-}
-
-#[expect(clippy::ptr_arg, reason = "a filter's argument")]
-fn is_listed(path: &PathBuf) -> bool {
-    is_document(path)
 }
 
 fn vectors(index: &FileState, metadata: &FileState) -> Result<Collection, FileFault> {
@@ -249,7 +237,7 @@ fn words(states: &FileStates, most: usize) -> Result<Collection, FileFault> {
     let ranking = Ranking::new(&chunks, most.saturating_sub(taken));
     let ranking = ranking.map_err(|bytes| {
         let bytes = taken.saturating_add(bytes) as u64;
-        states.too_large(bytes, most)
+        states.fault(FileFaultKind::TooLarge { bytes, most })
     })?;
     Ok(Collection::of_words(chunks, ranking))
 }

@@ -4,8 +4,9 @@
 
 use super::excerpt::{Chunk, DocumentId};
 use super::fault::FileFaultKind;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ struct ChunkEntry {
     document_title: String,
 }
 
-/// All chunks, by their rows.
-struct ChunkRows(BTreeMap<usize, Chunk>);
+/// All chunks, each with its row; `None` for a key that is none.
+struct ChunkRows(Vec<(Option<usize>, Chunk)>);
 
 impl<'de> Deserialize<'de> for ChunkRows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,12 +39,8 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChunkRows, A::Error> {
-        let (mut rows, mut title) = (BTreeMap::new(), Arc::<str>::default());
+        let (mut rows, mut title) = (Vec::new(), Arc::<str>::default());
         while let Some((key, entry)) = map.next_entry::<String, ChunkEntry>()? {
-            let row = key.parse::<usize>().ok();
-            let Some(row) = row.filter(|row| row.to_string() == key) else {
-                return Err(A::Error::custom("a key is no row of an index"));
-            };
             // The chunks of a document stand together.
             if *title != *entry.document_title {
                 title = entry.document_title.into();
@@ -54,9 +51,8 @@ impl<'de> Visitor<'de> for RowVisitor {
                 title: Arc::clone(&title),
                 chunk_index: entry.chunk_index,
             };
-            if rows.insert(row, chunk).is_some() {
-                return Err(A::Error::custom(format_args!("row {row} stands twice")));
-            }
+            let row = key.parse::<usize>().ok();
+            rows.push((row.filter(|row| row.to_string() == key), chunk));
         }
         Ok(ChunkRows(rows))
     }
@@ -65,22 +61,32 @@ impl<'de> Visitor<'de> for RowVisitor {
 /// The chunks of a metadata file, in the order of their rows.
 ///
 /// # Errors
-/// If this is none, or a row is missing.
+/// If this is none, or not each row stands once.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Chunk>, FileFaultKind> {
     let fault = |what: String| FileFaultKind::Metadata(what.into());
-    // serde's messages say which type was met, and may quote what was: that is the site's.
-    let rows: ChunkRows = serde_json::from_slice(text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let what = match error.classify() {
-            serde_json::error::Category::Eof => "ends too early",
-            serde_json::error::Category::Syntax => "is no JSON",
-            _ => "is not of the form of metadata",
+    let read: ChunkRows = serde_json::from_slice(text).map_err(|error| fault(place_of(&error)))?;
+    let mut rows = BTreeMap::new();
+    for (row, chunk) in read.0 {
+        let Some(row) = row else {
+            return Err(fault("a key is no row of an index".to_owned()));
         };
-        fault(format!("{what}, line {line} column {column}"))
-    })?;
-    let missing = rows.0.keys().enumerate().find(|(at, row)| at != *row);
+        if rows.insert(row, chunk).is_some() {
+            return Err(fault(format!("row {row} stands twice")));
+        }
+    }
+    let missing = rows.keys().enumerate().find(|(at, row)| at != *row);
     if let Some((row, _)) = missing {
         return Err(fault(format!("row {row} is missing")));
     }
-    Ok(rows.0.into_values().collect())
+    Ok(rows.into_values().collect())
+}
+
+/// Where the text is none. serde's own words may quote it, and the text is the site's.
+fn place_of(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Eof => "ends too early",
+        Category::Syntax => "is no JSON",
+        Category::Io | Category::Data => "is not of the form of metadata",
+    };
+    format!("{what}, line {} column {}", error.line(), error.column())
 }
