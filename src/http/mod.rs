@@ -1,7 +1,7 @@
 //! HTTP/1.1 on the control plane, for both listeners: what hyper leaves to its user.
 //!
 //! [`serve`] runs hyper on one connection and gives every request deadlines of its own ([`Pace`]); [`Host`],
-//! [`parameter`] and [`is_bearer`] read whom and what a request asks for, and who may; [`with_fix`] says why an address cannot be had. Not for paths, statuses or places: those are the
+//! [`parameter`] and [`is_bearer`] read whom and what a request asks for, and who may; `with_fix` says why an address cannot be had. Not for paths, statuses or places: those are the
 //! listeners' own ([`crate::server`], [`crate::admin`]).
 
 mod authority;
