@@ -39,6 +39,7 @@ mod rooms;
 mod settle;
 mod shed;
 pub mod slab;
+mod slow_reader;
 mod supplies;
 pub mod timers;
 mod turn;
