@@ -15,7 +15,7 @@ mod query;
 pub use authority::Host;
 pub use bearer::is_bearer;
 pub(crate) use connection::REQUEST_BYTES;
-pub use connection::{ServiceEnd, builder, linger, linger_after, serve};
+pub use connection::{Served, ServiceEnd, builder, linger, linger_after, serve};
 pub use minimum_rate::MinimumRate;
 pub use pace::{Pace, PaceHandle, Phase, Timeouts};
 pub use query::{parameter, parameters};
