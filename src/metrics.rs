@@ -63,6 +63,7 @@ metrics! {
     connections: Gauge = gauge("connections") "Open WebSocket connections";
     connections_opened: Counter = counter("connections_opened") "Connections handed to a worker since start";
     connections_closed: Labelled = labelled("connections_closed", "reason") "Connections that ended, by reason";
+    slow_readers_closed: Labelled = labelled("slow_readers_closed", "cause") "Slow readers given up, by cause: `overflow` of a queue (4008), `still` for too long while something waited (4010), want of `memory` (1013)";
     auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
     proxy_unbelieved: Counter = counter("proxy_unbelieved") "Requests and connections that say something where a proxy of `proxy.trusted` would (`proxy.header`), from an address that is none";

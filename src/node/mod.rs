@@ -319,7 +319,7 @@ impl Node {
 fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
     [
         Admission::new(limits.connections, limits.connections_per_ip),
-        Admission::new(limits.handshakes, limits.handshakes_per_ip),
+        Admission::ranked(limits.handshakes, limits.handshakes_per_ip),
     ]
     .map(Arc::new)
 }

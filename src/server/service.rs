@@ -4,7 +4,7 @@
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
-use super::admission::{Permit, peer_of};
+use super::admission::{Full, Permit, peer_of};
 use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::refusal::RefusedRequest;
@@ -167,7 +167,7 @@ impl HandshakeService {
     }
 
     /// Answers a request; where the socket goes from here comes with a 101. `on_forward` is called if the request goes
-    /// to the site and has its place there.
+    /// to the site and has its place there, `on_client` once it is known who asks.
     ///
     /// # Cancel safety
     /// Dropped when the client goes away; nothing stays counted.
@@ -176,9 +176,11 @@ impl HandshakeService {
         request: Request<Incoming>,
         peer: Peer,
         pace: PaceHandle,
+        on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
         on_forward: impl FnOnce(),
     ) -> (Response<ResponseBody>, Option<Switched>) {
-        let (mut response, switched) = match self.serve(request, peer, pace, on_forward).await {
+        let served = self.serve(request, peer, pace, on_client, on_forward);
+        let (mut response, switched) = match served.await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
@@ -195,6 +197,7 @@ impl HandshakeService {
         request: Request<Incoming>,
         peer: Peer,
         pace: PaceHandle,
+        on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
@@ -212,6 +215,7 @@ impl HandshakeService {
             self.unbelieved.note(peer.address);
         }
         let visitor = proxies.visitor(peer, &head, authority)?;
+        on_client(visitor.client).or(Err(RefusedRequest::TOO_MANY_HANDSHAKES))?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
             let visitor = visitor.into_owned();
