@@ -236,6 +236,8 @@ impl<P: PublicPort> Acceptor<P> {
         let answer = |request, pace| async move {
             Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
+            // In a box: each call on its way to the site would move it, twice.
+            let request = Box::new(request);
             let (mut response, switched) = service.answer(request, peer, pace, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
