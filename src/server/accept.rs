@@ -249,6 +249,8 @@ impl<P: PublicPort> Acceptor<P> {
         let answer = |request, pace| async move {
             Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
+            // In a box: each call on its way to the site would move it, twice.
+            let request = Box::new(request);
             let answered = service.answer(request, peer, pace, move_to, on_forward);
             let (mut response, switched) = answered.await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);

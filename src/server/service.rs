@@ -85,7 +85,7 @@ struct Candidate<'a> {
 /// A request that is for no route of this node, and who sends it. `on_forward` is called if it goes to the site and has
 /// its place there.
 pub(super) struct OtherRequest<F> {
-    pub(super) request: Request<Incoming>,
+    pub(super) request: Box<Request<Incoming>>,
     pub(super) visitor: Visitor<'static>,
     pub(super) pace: PaceHandle,
     pub(super) on_forward: F,
@@ -173,7 +173,7 @@ impl HandshakeService {
     /// Dropped when the client goes away; nothing stays counted.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         peer: Peer,
         pace: PaceHandle,
         on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
@@ -194,7 +194,7 @@ impl HandshakeService {
 
     async fn serve(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         peer: Peer,
         pace: PaceHandle,
         on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
@@ -204,8 +204,6 @@ impl HandshakeService {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
-        let (head, body) = request.into_parts();
-        let request = Request::from_parts(head, ());
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
@@ -220,7 +218,7 @@ impl HandshakeService {
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
             let visitor = visitor.into_owned();
             let asked = OtherRequest {
-                request: request.map(|()| body),
+                request,
                 visitor,
                 pace,
                 on_forward,
@@ -315,7 +313,8 @@ impl HandshakeService {
 
     /// Where a path leads, if it is a WebSocket's.
     fn path_target(&self, path: &str) -> Option<PathTarget> {
-        let django = self.django.as_ref().and(route::match_django(path));
+        let django = self.django.as_ref();
+        let django = django.and_then(|_route| route::match_django(path));
         django.map(PathTarget::Django).or_else(|| {
             let matched = self.entrance.policy.router.match_path(path);
             matched.map(PathTarget::Route)

@@ -96,7 +96,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("listenfd", &["node"]),
     ("loom", &["sync", "broker"]),
-    ("memchr", &["protocol"]),
+    ("memchr", &["http", "protocol"]),
     ("mimalloc", &["main"]),
     ("miniz_oxide", &["auth"]),
     ("mio", &["worker", "server"]),

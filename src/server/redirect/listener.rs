@@ -200,7 +200,7 @@ impl Redirector {
             let head = RequestHead::of(&request);
             let authority = uri.authority().map(|authority| authority.as_str());
             let provenance = Provenance::of(&self.proxies.visitor(peer, &head, authority)?);
-            let sent = Box::pin(upstream.send(request, provenance, pace, || {}));
+            let sent = Box::pin(upstream.send(Box::new(request), provenance, pace, || {}));
             let (response, _no_websocket) = sent.await?;
             return Ok(response);
         }
