@@ -33,6 +33,7 @@ mod own_settings;
 pub mod problem;
 pub mod proxy;
 mod quota;
+mod recheck;
 mod redirect;
 pub mod redis;
 pub mod reload;

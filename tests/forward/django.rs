@@ -24,6 +24,11 @@ struct Django {
 impl Django {
     #[track_caller]
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    #[track_caller]
+    fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (_, view) = section("view");
         let view = view.trim_start_matches("```python").trim_end_matches("```");
@@ -32,6 +37,7 @@ impl Django {
         let mut child = Command::new(&python)
             .arg(repository().join("tests/forward/django_site.py"))
             .arg(folder.path())
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -160,4 +166,26 @@ fn a_host_that_django_does_not_serve_lets_nobody_in_and_the_log_says_why() {
     let gateway = site.gateway(&["auth.forward.host=other.example"]);
     assert_eq!(open(&gateway, "abc", &ann).map(drop), Err(503));
     gateway.wait_log("the site's answer is not understood", 1);
+}
+
+#[test]
+fn a_site_that_redirects_to_https_is_asked_as_who_came_by_it_and_the_log_says_so_of_others() {
+    let mut site = Django::start_with(&["https"]);
+    site.order(&json!({ "do": "open_session", "session": "abc" }));
+    let ann = site.login("ann");
+    let gateway = site.gateway(&[
+        "proxy.trusted=127.0.0.1",
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto",
+        "auth.forward.cache=0s",
+    ]);
+    assert_eq!(open(&gateway, "abc", &ann).map(drop), Err(503));
+    gateway.wait_log("the site redirects the question to https", 1);
+    let fields = [
+        ("Cookie", ann.as_str()),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let client = gateway.try_connect_with(&format!("{PATH}abc/"), &fields);
+    assert_eq!(client.expect("a user").upgrade.status, 101);
 }
