@@ -117,14 +117,11 @@ pub(super) fn client_config(trust: Trust<'_>) -> Result<(ClientConfig, Authoriti
 
 /// What to do about a certificate that is not believed, if that is why there is no connection.
 pub(super) fn advice(cause: &(dyn Error + 'static)) -> Option<&'static str> {
-    let carried = cause
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    let found = match carried {
-        Some(carried) => carried.downcast_ref::<rustls::Error>(),
-        None => cause.downcast_ref::<rustls::Error>(),
-    };
-    let rustls::Error::InvalidCertificate(flaw) = found? else {
+    // One error of the system carries the other, and neither calls what it carries its source.
+    if let Some(carried) = cause.downcast_ref().and_then(io::Error::get_ref) {
+        return advice(carried);
+    }
+    let rustls::Error::InvalidCertificate(flaw) = cause.downcast_ref()? else {
         return None;
     };
     Some(match flaw {
