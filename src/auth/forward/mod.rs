@@ -322,24 +322,32 @@ impl Forward {
         }
         site.fault = fault;
         drop(site);
+        let url = self.form.shown_url();
         match (answer, fault) {
             (SiteAnswer::Unreadable(_), Some(cause @ answer::TO_HTTPS)) => {
                 tracing::warn!(
                     cause,
+                    url,
                     "the site redirects the question to https: set auth.forward.url to its https address, exempt the view (SECURE_REDIRECT_EXEMPT), or believe the proxy that says X-Forwarded-Proto (proxy.believe)"
                 );
             }
             (SiteAnswer::Unreadable(_), Some(cause @ answer::TO_SLASH)) => {
                 tracing::warn!(
                     cause,
+                    url,
                     "the site redirects the question to its path with a slash at the end: end auth.forward.url so"
                 );
             }
             (SiteAnswer::Unreadable(_), Some(cause)) => {
-                tracing::warn!(cause, "the site's answer is not understood");
+                tracing::warn!(cause, url, "the site's answer is not understood");
             }
             (_, Some(cause)) => {
-                tracing::warn!(cause, failure, "the site cannot be asked who somebody is");
+                tracing::warn!(
+                    cause,
+                    failure,
+                    url,
+                    "the site cannot be asked who somebody is"
+                );
             }
             (_, None) => tracing::info!("the site says who somebody is"),
         }
