@@ -360,7 +360,7 @@ impl<P: Port> Listener<P> {
         self.deferred.len()
     }
 
-    /// The next client that an earlier turn had no time for, if this one has; what happened to it meanwhile.
+    /// The next client for which there was no time, if there is now; what happened to it meanwhile.
     pub(super) fn next_deferred(&mut self, connections: &Connections<P>) -> Option<Ready> {
         while let Some(key) = self.deferred.front() {
             let Some(arrival) = self.arrivals.get_mut(*key) else {

@@ -91,11 +91,15 @@ pub trait Port: fmt::Debug + Sized + 'static {
     /// `WouldBlock` if nobody waits; anything else is this accept's failure, and the next may succeed.
     fn accept(&self, listening: &Self::Listening) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// May this socket be read from in this turn, or has so much of it gone into handshakes that it has to wait for the
-    /// next? Asked of sockets whose clients have not spoken yet, and true at least once in each turn.
+    /// May this socket be read from now? Not one in the middle of a handshake before [`Port::begin_handshakes`], nor once
+    /// so much of the turn has gone into handshakes that it has to wait for the next. Asked of sockets whose clients have
+    /// not spoken yet; true at least once after each beginning.
     fn has_time_for(&self, _socket: &Self::Socket) -> bool {
         true
     }
+
+    /// Whoever is connected has been served in this turn: from here on there is time for handshakes.
+    fn begin_handshakes(&self) {}
 
     /// Time for durations: never goes back.
     fn now(&self) -> Millis;
