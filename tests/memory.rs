@@ -85,7 +85,9 @@ impl Flood {
                 is_reached() || is_read && (seen - resident(gateway)).abs() < 6e6
             });
             let bytes = resident(gateway);
-            assert!(bytes < LIMIT, "{what}: {bytes} bytes");
+            // What comes between two looks at the memory is seen by the next.
+            let most = LIMIT + BETWEEN_LOOKS as f64;
+            assert!(bytes < most, "{what}: {bytes} bytes");
         }
     }
 }
