@@ -130,6 +130,13 @@ metrics! {
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
+    archive_written: Counter = counter("archive_written") "Messages that are in the archive's journal, synced to the disk";
+    archive_dropped: Labelled = labelled("archive_dropped", "cause") "Messages that are not kept, by cause: the `queue` was full, since the disk is slow, full or out of order; not written by `shutdown`";
+    archive_trimmed: Labelled = labelled("archive_trimmed", "cause") "Messages removed from the journal, by cause: older than `archive.expiry`, or to stay below `archive.bytes_max` (`bytes`)";
+    archive_failures: Labelled = labelled("archive_failures", "kind") "Attempts to write the journal that failed, by kind: `full` journal or disk, `damaged` file, `failed` otherwise";
+    archive_queue: Gauge = gauge("archive_queue") "Messages on their way to the journal";
+    archive_queue_bytes: Gauge = gauge_of_bytes("archive_queue") "What they occupy";
+    archive_events: Gauge = gauge("archive_events") "Messages in the journal";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
     resident: Gauge = gauge_of_bytes("process_resident_memory") "Resident memory of the process";
     open_fds: Gauge = gauge("process_open_fds") "Open file descriptors of the process";

@@ -19,6 +19,7 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -45,6 +46,12 @@ fn link_reports(sources: &Sources) -> (Vec<LinkReport>, Vec<LinkReport>) {
 fn disagreements(sources: &Sources) -> Vec<String> {
     let bridge = sources.bridge.as_ref();
     bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
+}
+
+/// Why what is said is not kept.
+fn archive_reason(sources: &Sources) -> Option<String> {
+    let failure = sources.archive.as_ref()?.failure()?;
+    Some(format!("the archive does not write: {failure}"))
 }
 
 fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
@@ -113,6 +120,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

@@ -1,5 +1,6 @@
 //! What the operator is answered from.
 
+use crate::archive::Archive;
 use crate::assistant::Dispatcher;
 use crate::bridge::Bridge;
 use crate::broker::Broker;
@@ -33,6 +34,8 @@ pub struct Sources {
     pub bridge: Option<Arc<Bridge>>,
     /// The way to Django, if there is one.
     pub channels: Option<Arc<Layer>>,
+    /// What is kept of what is said, if anything is.
+    pub archive: Option<Arc<Archive>>,
     /// Has settings read again, if anybody knows how.
     pub reload: Option<Reload>,
     /// True from the first moment of a drain: this node is not ready for more.

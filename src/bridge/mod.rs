@@ -340,8 +340,8 @@ impl Forwarder {
 }
 
 impl Uplink for Forwarder {
-    fn way(&self) -> Way {
-        Way::Nodes
+    fn way(&self) -> Option<Way> {
+        Some(Way::Nodes)
     }
 
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {

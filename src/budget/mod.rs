@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::archive;
 use crate::auth::{forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -13,7 +14,7 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
+use crate::config::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
@@ -148,6 +149,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         forward(&config.auth.forward),
         http_api(config, request_bytes),
         bridge(config),
+        kept(config),
     ]
     .concat()
 }
@@ -308,6 +310,27 @@ fn bridge(config: &Config) -> Vec<Addend> {
         addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(worst_route(config).1.saturating_mul(4)))),
     ];
     addends
+}
+
+/// What is said and kept.
+fn kept(config: &Config) -> Vec<Addend> {
+    if config.archive.mode == ArchiveMode::Off {
+        return Vec::new();
+    }
+    vec![
+        addend("archive: the journal's writer", 1, archive::WRITER_BYTES),
+        addend(
+            "archive: readers and their answers",
+            config.archive.readers,
+            api::ARCHIVE_READER_BYTES,
+        ),
+        addend(
+            "archive: messages to be written",
+            1,
+            // What is being written has left the queue's count only once it is.
+            config.archive.queue_bytes,
+        ),
+    ]
 }
 
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes

@@ -3,11 +3,15 @@
 
 use super::reply::ChatReply;
 use crate::assistant::{Asked, Dispatcher, Prompt};
+use crate::auth::Attendance;
+use crate::broker::uplink::Author;
 use crate::broker::{Context, Message, Publication, Verdict};
 use crate::config::{Config, Deliver, Dialect};
 use crate::metrics::{Metrics, count, count_all};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, EventWriter, Parser, Rejected, Stamp};
+use crate::protocol::{
+    self, CloseReason, ErrorCode, Event, EventDetails, EventWriter, Parser, Rejected, Stamp,
+};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ struct CommandTally {
 #[derive(Debug)]
 pub(super) struct Codec {
     assistant: Dispatcher,
+    attendance: Arc<Attendance>,
     metrics: Arc<Metrics>,
     tally: CommandTally,
     writer: EventWriter,
@@ -40,9 +45,15 @@ pub(super) struct Codec {
 }
 
 impl Codec {
-    pub(super) fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        assistant: &Dispatcher,
+        attendance: &Arc<Attendance>,
+    ) -> Self {
         Self {
             assistant: assistant.clone(),
+            attendance: Arc::clone(attendance),
             metrics: Arc::clone(metrics),
             tally: CommandTally::default(),
             writer: EventWriter::new(config.chat.dialect),
@@ -154,12 +165,16 @@ impl Codec {
             self.error(cx, failure);
             return Verdict::Done;
         }
+        if cx.broker.refuses() {
+            self.error(cx, ErrorCode::Busy);
+            return Verdict::Done;
+        }
         self.scratch.clear();
         let event = command.event(self.stamp.moment());
         self.writer
             .event(&mut self.scratch, &event, &mut self.stamp);
         let kept = cx.broker.wants_events();
-        let kept = kept.then(|| Arc::new(event.into_owned()));
+        let kept = kept.then(|| self.kept(cx.author, event));
         let question = (is_user && self.assistant.enabled()).then(|| command.text.to_string());
         if is_user {
             self.tally.users += 1;
@@ -177,6 +192,16 @@ impl Codec {
         }
     }
 
+    /// An event for those who keep it, with its author if that is known.
+    fn kept(&self, author: Author, event: Event<'_>) -> Arc<Event<'static>> {
+        let identity = self.attendance.identity(author);
+        let details = EventDetails {
+            author: identity.and_then(|identity| identity.user.as_deref().map(Box::from)),
+            ..EventDetails::default()
+        };
+        Arc::new(event.with(details).into_owned())
+    }
+
     /// Sends an event to whom it is for.
     fn deliver(&self, cx: &mut Context<'_>, publication: Publication, is_user: bool) {
         match cx.room {
@@ -188,8 +213,12 @@ impl Codec {
                 }
             }
             room => {
-                if let Some(room) = room.filter(|_| is_user) {
-                    cx.broker.say_alone(room, &publication, cx.author);
+                match room {
+                    Some(room) if is_user => {
+                        cx.broker.say_alone(room, &publication, cx.author);
+                    }
+                    Some(room) => cx.broker.keep_alone(room, &publication),
+                    None => {}
                 }
                 cx.send_ready(publication);
             }
@@ -198,10 +227,14 @@ impl Codec {
 
     fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
         let sequential = self.writer.dialect() == Dialect::Django;
-        let room = cx.room.filter(|_| self.deliver == Deliver::Room);
+        let (room, alone) = match self.deliver {
+            Deliver::Room => (cx.room, None),
+            Deliver::Sender => (None, cx.room),
+        };
         let reply = Box::new(ChatReply {
             broker: Arc::clone(cx.broker),
             room: room.map(|room| room.name().clone()),
+            kept_in: alone.map(|room| room.name().clone()),
             asker: cx.author,
             resume: sequential && room.is_none(),
             writer: self.writer,

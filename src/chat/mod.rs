@@ -98,7 +98,7 @@ impl Set {
         attendance: &Arc<Attendance>,
     ) -> Self {
         Self {
-            codec: Codec::new(config, metrics, assistant),
+            codec: Codec::new(config, metrics, assistant, attendance),
             attendance: Arc::clone(attendance),
         }
     }

@@ -9,7 +9,7 @@ use super::load::Loaded;
 use super::problem::Source;
 use super::sections::SECTIONS;
 use super::value;
-use super::{AssistantKind, AuthMode, BridgeMode, Config};
+use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config};
 use toml::Value;
 
 /// The form of a document.
@@ -55,6 +55,7 @@ pub fn render_limits(loaded: &Loaded) -> String {
 fn is_on(key: &Key, config: &Config) -> bool {
     let is_streams = config.bridge.mode == BridgeMode::Streams;
     match key.section() {
+        "archive" => config.archive.mode != ArchiveMode::Off,
         "history" => is_streams,
         "bridge" if key.name() == "order_timeout" => is_streams,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,

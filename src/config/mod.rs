@@ -6,6 +6,7 @@
 
 mod admin;
 mod api;
+mod archive;
 mod assistant;
 mod auth;
 pub mod bridge;
@@ -51,6 +52,7 @@ mod tests;
 pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
 pub use api::ApiSettings;
+pub use archive::{ArchiveFull, ArchiveMode, ArchiveSettings, ArchiveSync};
 pub use assistant::{AssistantKind, AssistantSettings};
 pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings, LinkSettings};
 pub use bridge::{BridgeMode, BridgeSettings};

@@ -5,7 +5,7 @@ use super::limits::{LimitSettings, QueueSettings};
 use super::problem::Findings;
 use super::route::{OWN_SETTINGS_MAX, OwnKeys, Plain, Route};
 use super::sections::Config;
-use super::{bridge, history, limits};
+use super::{archive, bridge, history, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -112,6 +112,7 @@ pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
     let (queue, bridge) = (&config.queue, &config.bridge);
     limits::check(queue, &config.limits, &config.broker, event_bytes, found);
     history::check(&config.history, bridge.mode, queue, found);
+    archive::check(&config.archive, event_bytes, found);
     bridge::check(bridge, &config.channels, event_bytes, found);
 }
 

@@ -18,6 +18,7 @@ pub use signals::Signals;
 pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
+use crate::archive::{self, Archive};
 use crate::assistant::{self, Dispatcher};
 use crate::auth::{self, Attendance, Forward};
 use crate::bridge::Bridge;
@@ -55,6 +56,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// What is said cannot be kept.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// Nobody can be asked who they are.
     #[error(transparent)]
     Auth(#[from] auth::Error),
@@ -115,7 +119,8 @@ struct NodeParts {
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
-    /// What runs both.
+    archive: Option<Arc<Archive>>,
+    /// What runs bridge and channels.
     redis: Arc<redis::Runtime>,
     /// Not ready for more; all goes on.
     draining: Sender<bool>,
@@ -308,6 +313,7 @@ impl NodeParts {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
+        let archive = Archive::new(&config.archive, &metrics, clock)?.map(Arc::new);
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| WorkerSlot::over_tcp(clock))
             .collect::<io::Result<Vec<_>>>()
@@ -318,6 +324,7 @@ impl NodeParts {
             [
                 bridge.as_deref().map(Bridge::uplink),
                 channels.as_ref().map(Layer::uplink),
+                archive.as_deref().map(Archive::uplink),
             ]
             .into_iter()
             .flatten(),
@@ -351,6 +358,7 @@ impl NodeParts {
             assistant,
             bridge,
             channels,
+            archive,
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
@@ -385,6 +393,7 @@ impl NodeParts {
             workers: Arc::clone(&self.workers),
             attendance: Arc::clone(&self.attendance),
             bridge: self.bridge.clone(),
+            archive: self.archive.clone(),
         }
     }
 
@@ -426,6 +435,7 @@ impl NodeParts {
             assistant: self.assistant.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
+            archive: self.archive.clone(),
             draining: self.draining.subscribe(),
         }
     }

@@ -31,6 +31,46 @@ impl Sender {
     }
 }
 
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EventOrigin {
+    /// This server: a member of the room, or an assistant.
+    #[default]
+    Gateway,
+    /// The HTTP API: a program of the site.
+    Api,
+    /// The Django site's channel layer.
+    Django,
+}
+
+impl EventOrigin {
+    /// Every origin.
+    pub const ALL: [Self; 3] = [Self::Gateway, Self::Api, Self::Django];
+
+    /// The word for it where events are read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Api => "api",
+            Self::Django => "django",
+        }
+    }
+}
+
+/// What is known of an event beside what it says: for those who keep it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct EventDetails {
+    /// What its publisher calls it.
+    pub id: Option<Box<str>>,
+    /// The user who said it, as `auth.mode` found out.
+    pub author: Option<Box<str>>,
+    /// The JSON that a publisher of the site added.
+    pub meta: Option<Box<str>>,
+    /// Where it comes from.
+    pub origin: EventOrigin,
+}
+
 /// Who said what, and when. Borrowed while a message is on its way through a worker; its owner's own
 /// ([`Event::into_owned`]) for those who keep it.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +83,9 @@ pub struct Event<'a> {
     pub json: Option<Cow<'a, str>>,
     /// When it was accepted.
     pub moment: Moment,
+    /// `None`: nothing more is known, and it comes from this server. In a box of its own, which most events do
+    /// without.
+    pub details: Option<Box<EventDetails>>,
 }
 
 impl<'a> Event<'a> {
@@ -54,6 +97,17 @@ impl<'a> Event<'a> {
             text: Cow::Borrowed(text),
             json: None,
             moment,
+            details: None,
+        }
+    }
+
+    /// The same, with these details.
+    #[must_use]
+    pub fn with(self, details: EventDetails) -> Self {
+        let has_any = details != EventDetails::default();
+        Self {
+            details: has_any.then(|| Box::new(details)),
+            ..self
         }
     }
 
@@ -66,13 +120,32 @@ impl<'a> Event<'a> {
             text: own(self.text),
             json: self.json.map(own),
             moment: self.moment,
+            details: self.details,
         }
     }
 
     /// Bytes of what was said: what keeping an event costs beside the event itself.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.json.as_ref().map_or(0, |json| json.len())
+        let details = self.details.as_ref().map_or(0, |details| details.bytes());
+        self.text.len() + self.json.as_ref().map_or(0, |json| json.len()) + details
+    }
+}
+
+impl EventDetails {
+    fn bytes(&self) -> usize {
+        let texts = [&self.id, &self.author, &self.meta];
+        let bytes = texts.into_iter().flatten().map(|text| text.len());
+        size_of::<Self>() + bytes.sum::<usize>()
+    }
+}
+
+impl fmt::Debug for EventDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whom it is of, and what the site says of it, does not belong in logs.
+        f.debug_struct("EventDetails")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 
