@@ -187,3 +187,63 @@ fn what_is_too_old_is_removed_without_anything_being_said() {
     rig.end(&archive);
     assert_eq!(rig.read(), [""; 0]);
 }
+
+#[test]
+fn a_full_journal_drops_its_oldest_and_keeps_the_newest() {
+    let mut rig = Rig::new();
+    rig.settings.bytes_max = 8 * 1024 * 1024;
+    let (archive, broker) = rig.start();
+    let text = |number: usize| format!("{number:0200}");
+    for number in 0..60_000 {
+        assert!(publish(&broker, number % 997, &text(number)));
+        if number % 1000 == 999 {
+            wait_written(&rig, number as u64 + 1);
+        }
+    }
+    rig.end(&archive);
+    let kept = rig.read();
+    let expected: Vec<_> = (60_000 - kept.len()..60_000).map(text).collect();
+    assert_eq!(kept, expected);
+    let trimmed = rig
+        .metrics
+        .archive_trimmed
+        .get_or_create(&[("cause", "bytes")])
+        .get();
+    assert_eq!(kept.len() as u64 + trimmed, 60_000);
+    assert!(kept.len() > 10_000, "{}", kept.len());
+    assert_eq!((rig.dropped("queue"), rig.dropped("shutdown")), (0, 0));
+    let length = fs::metadata(archive.path()).unwrap().len();
+    assert!(length <= 8 * 1024 * 1024, "{length}");
+}
+
+#[test]
+fn a_full_journal_that_drops_nothing_has_messages_refused_and_loses_none_that_was_written() {
+    let mut rig = Rig::new();
+    rig.settings.bytes_max = 1024 * 1024;
+    rig.settings.full = ArchiveFull::Refuse;
+    let (archive, broker) = rig.start();
+    let text = "x".repeat(1000);
+    let (mut taken, deadline) = (0, rig.clock.now() + Duration::from_secs(60));
+    while !broker.refuses() {
+        assert!(rig.clock.now() < deadline);
+        taken += u64::from(publish(&broker, 1, &text));
+    }
+    assert!(
+        archive
+            .failure()
+            .is_some_and(|failure| failure.contains("full"))
+    );
+    rig.end(&archive);
+    let written = rig.metrics.archive_written.get();
+    assert_eq!(rig.read().len() as u64, written);
+    assert_eq!(written + rig.dropped("shutdown"), taken);
+    assert!(written > 100, "{written}");
+}
+
+fn wait_written(rig: &Rig, events: u64) {
+    let deadline = rig.clock.now() + Duration::from_secs(60);
+    while rig.metrics.archive_written.get() < events {
+        assert!(rig.clock.now() < deadline);
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}

@@ -15,6 +15,10 @@ impl Uplink for ArchiveUplink {
         true
     }
 
+    fn keeps_events(&self) -> bool {
+        true
+    }
+
     fn keep(&self, room: &Arc<Room>, event: &Arc<Event<'static>>) -> bool {
         self.0.take(room, event)
     }

@@ -234,14 +234,16 @@ impl Writer {
         self.pause(RETRY_EVERY, || false);
     }
 
-    /// Removes some of the oldest events of a full journal, if that is allowed and possible.
+    /// Removes some of the oldest events of a full journal, if that is allowed and possible. Of a disk that is full of
+    /// something else nothing would be gained.
     fn makes_room(&mut self) -> bool {
         let Some(journal) = &mut self.journal else {
             return false;
         };
         let oldest = journal.trimmed();
         let share = (journal.last() - oldest) / 16;
-        let is_allowed = self.settings.full == ArchiveFull::Drop && share > 0;
+        let is_full = journal.is_nearly_full().unwrap_or_default();
+        let is_allowed = is_full && self.settings.full == ArchiveFull::Drop && share > 0;
         let is_made = is_allowed && journal.remove_through(oldest + share).is_ok();
         if is_made {
             let displaced = journal.trimmed() - oldest;

@@ -26,6 +26,7 @@ pub struct Broker {
     spread_above: usize,
     uplinks: Vec<Box<dyn Uplink>>,
     wants_events: bool,
+    keeps_events: bool,
     publications: AtomicU64,
     incarnations: AtomicU64,
 }
@@ -57,6 +58,7 @@ impl Broker {
             mailboxes,
             spread_above: settings.spread_above,
             wants_events: uplinks.iter().any(|uplink| uplink.reads_events()),
+            keeps_events: uplinks.iter().any(|uplink| uplink.keeps_events()),
             uplinks,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
@@ -67,6 +69,12 @@ impl Broker {
     #[must_use]
     pub fn wants_events(&self) -> bool {
         self.wants_events
+    }
+
+    /// Does anybody on this node keep events, whoever they are of?
+    #[must_use]
+    pub fn keeps_events(&self) -> bool {
+        self.keeps_events
     }
 
     /// Is a member's message better refused than published, since an uplink that must keep it cannot?

@@ -103,6 +103,11 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
     ) {
     }
 
+    /// Does it keep events ([`Uplink::keep`])? Asked once, by [`Broker::new`](super::Broker::new).
+    fn keeps_events(&self) -> bool {
+        false
+    }
+
     /// This happened in a room, on this node or at the Django site, and is worth keeping: messages of users, of
     /// the server and of assistants, whether other members are shown them or not, as events. True if it was taken.
     /// What is published is told under the room's lock, in the room's order. As [`Uplink::forward`], for those who

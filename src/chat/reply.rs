@@ -36,7 +36,7 @@ impl ChatReply {
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));
-        let kept = self.broker.wants_events();
+        let kept = self.broker.keeps_events();
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.clock.now() + self.expiry,

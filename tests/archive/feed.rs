@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use std::process::Command;
 use std::thread;
 
 #[test]
@@ -127,4 +128,64 @@ fn what_was_removed_before_it_was_read_is_one_exact_gap() {
     assert_eq!(behind, lines[1..]);
     // Who begins has missed nothing.
     assert_eq!(page(&gateway, ""), lines[1..]);
+}
+
+#[test]
+fn where_the_sender_alone_is_shown_what_it_says_all_of_it_is_kept_too() {
+    let kept = Kept::new();
+    let gateway = kept.start(&[
+        "chat.deliver=sender",
+        "chat.dialect=django",
+        "assistant.kind=faq",
+    ]);
+    let mut ann = gateway.join("abc");
+    for (kind, what) in [("user", "hello"), ("system", "noted")] {
+        ann.send_text(&json!({ "message": what, "type": kind }).to_string());
+        ann.receive_json();
+    }
+    let mut said = Vec::new();
+    wait_written(&gateway, 3);
+    for line in page(&gateway, "") {
+        said.push(text(&line, "sender").to_owned());
+    }
+    said.sort();
+    assert_eq!(said, ["assistant", "system", "user"]);
+    // A system message is kept as it was said, without what is shown before it.
+    assert!(
+        page(&gateway, "")
+            .iter()
+            .any(|line| line["message"] == "noted")
+    );
+}
+
+#[test]
+fn who_said_it_is_kept_if_that_is_known() {
+    let kept = Kept::new();
+    let settings = [
+        "auth.mode=jwt",
+        "auth.jwt.secret=a-secret-of-thirty-two-characters",
+        "origin.allowed=*",
+    ];
+    let gateway = kept.start(&settings);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.args([
+        "token",
+        "--business",
+        "1",
+        "--session",
+        "abc",
+        "--user",
+        "ann",
+    ]);
+    let output = command.env_clear().output().expect("a token");
+    let token = String::from_utf8(output.stdout).expect("UTF-8");
+    let bearer = format!("Bearer {}", token.trim());
+    let mut ann = gateway.connect_with("/ws/chat/1/abc/", &[("Authorization", &bearer)]);
+    ann.skip_welcome();
+    say(&mut ann, "hello");
+    wait_written(&gateway, 1);
+    assert_eq!(page(&gateway, "")[0]["author"], "ann");
 }

@@ -41,6 +41,10 @@ pub(super) const READING_BYTES: usize = (schema::READING_KIB + 256) * 1024;
 /// Most events that are removed at once: a pause of some milliseconds.
 const TRIMMED_MAX: u64 = 4000;
 
+/// What is kept free of a journal, so that the largest write fits: its rows, and the pages of the index that they meet. A
+/// sixteenth of a large journal is more, and a quarter of a tiny one less.
+const SPARE_BYTES: u64 = 2 * 1024 * 1024;
+
 const INSERT: &str = "
     INSERT INTO event (position, room, epoch, offset, at, sender, message, json, origin, id, author, meta)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -222,8 +226,11 @@ impl Journal {
         Ok(oldest(TRIMMED_MAX)?)
     }
 
-    /// Are the pages in use more than fifteen sixteenths of what there may be?
-    fn is_nearly_full(&self) -> Result<bool, JournalFault> {
+    /// Is so little free of what there may be that a large write may not fit?
+    ///
+    /// # Errors
+    /// [`JournalFault`].
+    pub fn is_nearly_full(&self) -> Result<bool, JournalFault> {
         let pages = |pragma| {
             let count = self
                 .connection
@@ -231,7 +238,9 @@ impl Journal {
             count.map(i64::cast_unsigned)
         };
         let used = pages("page_count")? - pages("freelist_count")?;
-        Ok(used.saturating_mul(self.page_bytes) > self.bytes_max / 16 * 15)
+        let spare = (self.bytes_max / 16).max(SPARE_BYTES);
+        let spare = spare.min(self.bytes_max / 4);
+        Ok(used.saturating_mul(self.page_bytes) > self.bytes_max - spare)
     }
 }
 

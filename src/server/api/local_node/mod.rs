@@ -148,7 +148,7 @@ impl LocalNode {
         if let Some(meta) = &message.meta {
             self.writer.meta(&mut payload, meta);
         }
-        let event = self.broker.wants_events().then(|| {
+        let event = self.broker.keeps_events().then(|| {
             let details = EventDetails {
                 id: message.id.as_deref().map(Box::from),
                 author: None,
