@@ -14,7 +14,7 @@ use ring::signature::{
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use supportal::config::{AuthMode, AuthSettings, Secret};
-use supportal::internal::auth::{Authenticator, Credentials, Modes};
+use supportal::internal::auth::{Authenticator, Credentials, Learnt, Modes};
 use supportal::internal::transport::handshake::RequestHead;
 
 /// Tokens and keys of another maker, as the tests have them.
@@ -41,7 +41,7 @@ fn authenticator(vectors: &serde_json::Value, cache: usize) -> (Authenticator, t
     settings.jwt.audience = vec![text(&vectors["audience"])];
     settings.jwt.cache = cache;
     settings.link.key = vec![Secret::new(text(&vectors["link_key"]))];
-    let modes = Modes::new(&settings, None).expect("the modes");
+    let modes = Modes::new(&settings, None, &Learnt::default()).expect("the modes");
     (modes.authenticator, folder)
 }
 
@@ -49,6 +49,24 @@ fn token(vectors: &serde_json::Value, name: &str) -> String {
     let mut good = vectors["good"].as_array().expect("a list").iter();
     let vector = good.find(|vector| vector["name"] == name);
     text(&vector.expect("a vector")["token"])
+}
+
+/// A handshake with this value of `Authorization`, as the modes see it.
+fn with_credentials<R>(bearer: &str, judge: impl FnOnce(&Credentials<'_>) -> R) -> R {
+    let head = RequestHead {
+        method: "GET",
+        is_http_11: true,
+        fields: vec![("authorization", bearer.as_bytes())],
+    };
+    judge(&Credentials {
+        head: &head,
+        target: "/ws/chat/1/abc/",
+        client: Ipv4Addr::LOCALHOST.into(),
+        is_https: false,
+        host: None,
+        business_id: Some("1"),
+        session_id: Some("abc"),
+    })
 }
 
 /// Runs `judge` with a handshake for each kind of token.
@@ -60,31 +78,19 @@ fn each(criterion: &mut Criterion, group: &str, cache: usize, names: &[&str], la
     let mut group = criterion.benchmark_group(group);
     for name in names {
         let bearer = format!("Bearer {}", token(&vectors, name));
-        let head = RequestHead {
-            method: "GET",
-            is_http_11: true,
-            fields: vec![("authorization", bearer.as_bytes())],
-        };
-        let credentials = Credentials {
-            head: &head,
-            target: "/ws/chat/1/abc/",
-            client: Ipv4Addr::LOCALHOST.into(),
-            is_https: false,
-            host: None,
-            business_id: Some("1"),
-            session_id: Some("abc"),
-        };
-        let known = runtime.block_on(authenticator.verify(&credentials));
-        assert!(known.is_ok_and(|known| known.is_some()), "{name}");
-        group.bench_function(*name, |bencher| {
-            bencher.iter(|| {
-                if later {
-                    let known = runtime.block_on(authenticator.verify(black_box(&credentials)));
-                    black_box(known.is_ok())
-                } else {
-                    let known = authenticator.verify_at_once(black_box(&credentials));
-                    black_box(known.is_ok_and(|known| known.is_some()))
-                }
+        with_credentials(&bearer, |credentials| {
+            let known = runtime.block_on(authenticator.verify(credentials));
+            assert!(known.is_ok_and(|known| known.is_some()), "{name}");
+            group.bench_function(*name, |bencher| {
+                bencher.iter(|| {
+                    if later {
+                        let known = runtime.block_on(authenticator.verify(black_box(credentials)));
+                        black_box(known.is_ok())
+                    } else {
+                        let known = authenticator.verify_at_once(black_box(credentials));
+                        black_box(known.is_ok_and(|known| known.is_some()))
+                    }
+                });
             });
         });
     }
@@ -130,11 +136,39 @@ fn again(criterion: &mut Criterion) {
     each(criterion, "auth/seen before", 100, &PUBLIC, false);
 }
 
+/// Signatures that are wrong here or there: what a refusal takes does not tell how much of one was right.
+fn refused(criterion: &mut Criterion) {
+    let vectors = serde_json::from_str(VECTORS).expect("vectors.json");
+    let (authenticator, _folder) = authenticator(&vectors, 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let mut group = criterion.benchmark_group("auth/refused");
+    for name in ["hs256", PUBLIC[0], PUBLIC[1], PUBLIC[2]] {
+        let token = token(&vectors, name);
+        let (message, signature) = token.rsplit_once('.').expect("a signature");
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        for (place, at) in [("first byte", 0), ("last byte", signature.len() - 1)] {
+            let mut wrong = signature.clone();
+            *wrong.get_mut(at).expect("a byte") ^= 1;
+            let bearer = format!("Bearer {message}.{}", URL_SAFE_NO_PAD.encode(&wrong));
+            with_credentials(&bearer, |credentials| {
+                group.bench_function(format!("{name}, {place}"), |bencher| {
+                    bencher.iter(|| {
+                        let known = runtime.block_on(authenticator.verify(black_box(credentials)));
+                        known.expect_err("a wrong signature")
+                    });
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = at_once, library, first, again
+    targets = at_once, library, first, again, refused
 }
 criterion_main!(benches);

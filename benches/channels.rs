@@ -121,6 +121,7 @@ fn group_send(criterion: &mut Criterion) {
         &room,
         Value::from("Where is my order, please?"),
         "2023-11-14T22:13:20Z",
+        None,
     );
     criterion.bench_function("group_send/40 members of 4", |bencher| {
         bencher.iter(|| {

@@ -61,6 +61,8 @@
 //! | 2 | [`protocol`] | The chat contract, pure: commands, events, errors, close codes, dialects. |
 //! | 2 | [`http`] | HTTP/1.1 around hyper, for both listeners: hosts, queries, deadlines. |
 //! | 2 | [`telemetry`] | Logs that never wait. |
+//! | 2 | [`shedding`] | What is given up, and in which order, when memory is short. |
+//! | 2 | [`tls`] | Certificates of the public listener, and one connection's TLS; no sockets. |
 //! | 1 | [`config`] | Typed settings, and the templates of paths. |
 //! | 0 | [`name`] [`metrics`] [`clock`] [`panics`] [`sync`] | Validated names; every counter in one table; time as an argument; panics caught; std or loom. |
 //!
@@ -107,6 +109,7 @@
 //! | What | By | Where |
 //! |---|---|---|
 //! | connections | `limits.connections`, `limits.connections_per_ip` | [`server::admission`] |
+//! | memory in all | `limits.memory`: what is given up then, and in which order | [`shedding`] |
 //! | handshakes, and connections of `http.redirect` | `limits.handshakes`, `server.handshake_timeout`, `limits.header_bytes`, `limits.headers`, `limits.uri_bytes` | [`server`], [`worker::Listener`] |
 //! | what the connections of one user, business, room, address or of the node use together | `[limits.user]` … `[limits.node]` | [`broker::quota`] |
 //! | questions to the site about who comes | `auth.forward.concurrency`, `auth.forward.timeout`; answers kept: `auth.forward.cache_entries` | [`auth`] |
@@ -133,6 +136,7 @@
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers` | [`archive`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
+//! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
 //! | the end | `server.drain_notice` within `server.drain_grace` | [`server`] |
@@ -147,6 +151,9 @@
 //! | The ledger has no residue | `tests/admin.rs` `the_ledger_accounts_for_every_delivery`; `src/broker/queue/model.rs` `any_history_agrees_with_the_model_and_adds_up` |
 //! | Who comes and goes while a room is written hears everything once, in one order | `src/worker/tests/fairness.rs` `who_comes_and_goes_during_fan_outs_hears_everything_once_in_one_order` |
 //! | A large fan-out does not keep small rooms waiting | `src/worker/tests/fairness.rs` `small_rooms_are_answered_while_a_large_fan_out_is_written` |
+//! | A room that says more than can be written keeps no other waiting | `src/worker/tests/fairness.rs` `a_room_that_says_more_than_a_mailbox_holds_keeps_no_other_room_waiting` |
+//! | What is given up when memory is short goes in order and comes back | `tests/memory.rs` `what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over`; `src/shedding/tests.rs` |
+//! | Whoever fills memory and leaves shuts nobody out and costs readers nothing | `tests/memory.rs` `whoever_sends_much_and_leaves_leaves_the_door_open_and_costs_readers_nothing`; `src/worker/tests/shed.rs` |
 //! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
@@ -159,6 +166,8 @@
 //! | A client is held and read no further than its bounds | `tests/bounds.rs` |
 //! | Redis keeps no more of a room than its bound | `tests/bridge/streams_bounds.rs` `rooms_that_are_filled_stay_within_their_bytes` |
 //! | Every bound counts in the worst case of memory | `src/budget/tests.rs` `every_bound_of_a_configuration_moves_the_sum`, `every_bound_of_a_part_is_in_the_sum` |
+//! | Of an encrypted connection nothing is lost or said twice, however its bytes are cut or taken | `src/tls/tests/sessions.rs` `both_ends_hear_each_other_however_the_bytes_come_in_both_versions`, `a_socket_that_takes_little_gets_everything_once_and_the_last_byte_is_reported_last` |
+//! | Certificates change while nobody is dropped | `tests/tls.rs` `the_name_chooses_the_certificate_and_renewed_files_are_taken_while_nobody_is_dropped` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Nobody but a trusted proxy says that somebody is another, or that there is TLS | `tests/proxies/claims.rs` `whoever_is_not_trusted_is_who_it_is`; `tests/proxies/https.rs` `nobody_but_a_trusted_proxy_says_that_there_is_tls`; `src/server/forwarded/tests.rs` `what_a_client_sends_changes_nothing` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
@@ -187,7 +196,9 @@ pub mod config;
 // Floor 2
 mod http;
 mod protocol;
+mod shedding;
 mod telemetry;
+mod tls;
 
 // Floor 3
 mod broker;
@@ -237,7 +248,7 @@ pub mod internal {
     pub mod auth {
         pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
         pub use crate::auth::link::sign_link;
-        pub use crate::auth::{Authenticator, Credentials, Modes, check};
+        pub use crate::auth::{Authenticator, Credentials, Learnt, Modes, check};
     }
     pub mod bridge {
         pub use crate::bridge::Bridge;
@@ -313,6 +324,9 @@ pub mod internal {
     }
     pub mod telemetry {
         pub use crate::telemetry::init;
+    }
+    pub mod tls {
+        pub use crate::tls::{CertificateFault, TlsServer};
     }
     pub mod transport {
         pub use crate::transport::{

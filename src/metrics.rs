@@ -73,6 +73,9 @@ metrics! {
     upstream_requests: Gauge = gauge("upstream_requests") "Requests at the site";
     upstream_websockets: Gauge = gauge("upstream_websockets") "The site's WebSockets that are passed through";
     accept_errors: Labelled = labelled("accept_errors", "kind") "Failed accepts, by kind";
+    tls_handshakes: Labelled = labelled("tls_handshakes", "kind") "TLS handshakes that succeeded: `full`, or `resumed` by a session ticket";
+    tls_handshakes_failed: Labelled = labelled("tls_handshakes_failed", "reason") "TLS handshakes that failed, by reason: `alert` of the client, no `alpn` protocol in common, `closed` by it, `incompatible` versions or suites, `malformed`, `not_tls`, `plain_http`, a trusted proxy without its `proxy` header, `other`";
+    tls_certificate_expiry: Gauge = gauge_of_seconds("tls_certificate_expiry") "When the first of the certificates in use expires, as Unix time; 0 without TLS";
     rooms: Gauge = gauge("rooms") "Rooms with members on this node";
     worker_connections: PerWorker = per_worker("worker_connections") "Connections of this worker, those on their way to it included";
     worker_load: PerWorker = per_worker("worker_load") "What this worker carries: 64 for each connection, 256 for each room, 1 for each delivery and 8 for each accept of the last seconds (half-life 8.2 s); new rooms go where it is least";
@@ -138,6 +141,10 @@ metrics! {
     archive_queue_bytes: Gauge = gauge_of_bytes("archive_queue") "What they occupy";
     archive_events: Gauge = gauge("archive_events") "Messages in the journal";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
+    memory_used: Gauge = gauge_of_bytes("memory_used") "Memory that is held against `limits.memory`: the container's or the process's; 0 without a limit";
+    memory_limit: Gauge = gauge_of_bytes("memory_limit") "Memory to stay under (`limits.memory`); 0 = no limit";
+    memory_shedding: Gauges = gauges("memory_shedding", "step") "1 while memory is so short that this is given up: new `handshakes`, most of the `queues` of slow readers, the slowest `readers`";
+    memory_shed: Counter = counter("memory_shed_deliveries") "Deliveries dropped from the queues of slow readers for want of memory; they are among the dropped for `capacity` or, with their readers, `closed`";
     resident: Gauge = gauge_of_bytes("process_resident_memory") "Resident memory of the process";
     open_fds: Gauge = gauge("process_open_fds") "Open file descriptors of the process";
 }
@@ -281,6 +288,14 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_seconds{{{label}}}"), "gauge", help));
         family
+    }
+
+    fn gauge_of_seconds(&mut self, name: &'static str, help: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, gauge.clone());
+        self.rows.push((format!("{name}_seconds"), "gauge", help));
+        gauge
     }
 
     fn gauge_of_bytes(&mut self, name: &'static str, help: &'static str) -> Gauge {

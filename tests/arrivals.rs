@@ -1,7 +1,7 @@
 //! Clients between the accept and the 101: what they say at once, late, in pieces, or never.
 
-use crate::support::{Client, Gateway, PATIENCE, Signal, frame, http, user, wait};
-use std::io::{Read, Write};
+use crate::support::{Client, Gateway, PATIENCE, Signal, frame, http, tls, user, wait};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -104,6 +104,96 @@ fn clients_that_leave_before_they_speak_give_their_place_back() {
         let joins = || gateway.try_connect("/ws/chat/1/after/").is_ok();
         wait::until("a place", PATIENCE, joins);
     }
+}
+
+/// Has the server ended this socket?
+fn is_over(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let mut bytes = [0; 256];
+    !matches!(stream.read(&mut bytes), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Fills 32 places with heads that never end, some of which `begins`, and then some more; one who is quick always comes in,
+/// and every one of those who follow takes the place of an older one.
+fn check_that_slow_heads_push_out_each_other(
+    gateway: &Gateway,
+    begins: &[u8],
+    open: impl Fn() -> Result<Client, http::Response>,
+) {
+    let slow = |number: usize| {
+        let mut stream = http::open(gateway.public());
+        // Every other one waits where it was accepted, without a word.
+        let said = if number.is_multiple_of(2) {
+            begins
+        } else {
+            b""
+        };
+        drop(stream.write_all(said));
+        stream
+    };
+    let mut first: Vec<TcpStream> = (0..64).map(slow).collect();
+    let refused = |reason: &str| {
+        gateway.metric(&format!(
+            "supportal_handshakes_refused_total{{reason=\"{reason}\"}}"
+        ))
+    };
+    let settled = || refused("handshakes") + refused("slow") >= 32.0;
+    wait::until("all of them", PATIENCE, settled);
+    // Until each has been waited for long enough.
+    wait::pass(Duration::from_millis(600));
+    let before = refused("slow");
+    let mut later = Vec::new();
+    for number in 0..24 {
+        let member = open().unwrap_or_else(|refusal| panic!("{number}: {}", refusal.status));
+        later.push((slow(number), member));
+    }
+    let in_progress = || gateway.metric("supportal_handshakes_in_progress") == 32.0;
+    wait::until("all places taken", PATIENCE, in_progress);
+    let pushed_out = refused("slow") - before;
+    assert!((24.0..=25.0).contains(&pushed_out), "{pushed_out}");
+    first.retain_mut(|slow| !is_over(slow));
+    assert!(first.len() <= 8, "the oldest have gone");
+    let is_left = later.iter_mut().all(|(slow, _member)| !is_over(slow));
+    assert!(is_left, "those who came later have not");
+}
+
+#[test]
+fn slow_heads_push_out_each_other_and_nobody_who_is_quick() {
+    let gateway = Gateway::start(&["limits.handshakes=32", "limits.handshakes_per_ip=0"]);
+    check_that_slow_heads_push_out_each_other(&gateway, b"GET / HTTP/1.1\r\nHost: l", || {
+        gateway.try_connect("/ws/chat/1/quick/")
+    });
+}
+
+#[test]
+fn slow_tls_handshakes_push_out_each_other_and_nobody_who_is_quick() {
+    let gateway = tls::start(&["limits.handshakes=32", "limits.handshakes_per_ip=0"]);
+    // The first bytes of a ClientHello.
+    let begins = [22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    check_that_slow_heads_push_out_each_other(&gateway, &begins, || {
+        Client::open_over(tls::tunnel(&gateway), "/ws/chat/1/quick/", &[])
+    });
+}
+
+#[test]
+fn slow_heads_make_place_for_a_redirect() {
+    let gateway = Gateway::start(&[
+        "limits.handshakes=4",
+        "limits.handshakes_per_ip=0",
+        "http.redirect=127.0.0.1:0",
+    ]);
+    let redirects = gateway.redirect_address();
+    let mut slow: Vec<TcpStream> = (0..4).map(|_| http::open(redirects)).collect();
+    for stream in &mut slow {
+        stream.write_all(b"GET /").expect("the beginning of a head");
+    }
+    wait::until("an answer", PATIENCE, || {
+        http::exchange(redirects, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .is_some_and(|answer| answer.status == 308)
+    });
+    assert!(slow.iter_mut().any(is_over));
+    let pushed_out = "supportal_handshakes_refused_total{reason=\"slow\"}";
+    assert!(gateway.metric(pushed_out) >= 1.0);
 }
 
 #[test]

@@ -31,6 +31,8 @@ mod clients; // real Node and Python clients, and the guide's own examples
 #[cfg(test)]
 mod config_cli; // check, config, exit codes, precedence
 #[cfg(test)]
+mod django_session; // sessions of a Django site, read without asking the site
+#[cfg(test)]
 mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
@@ -53,6 +55,8 @@ mod logs; // what never reaches the log
 #[cfg(test)]
 mod manual; // README and docs/: their length, their map, their links
 #[cfg(test)]
+mod memory; // what is given up when memory is short
+
 mod origin; // which web pages may connect
 #[cfg(test)]
 mod placement; // which worker a room goes to
@@ -80,6 +84,8 @@ mod slow; // slow readers and half-closed peers that live, and dead ones that do
 mod support; // the server under test, and a client that can send any byte
 #[cfg(test)]
 mod tidy; // floors, crates, lengths, words: the style, tested
+#[cfg(test)]
+mod tls; // the same, encrypted
 #[cfg(test)]
 mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::codec::{self, Frame, Parsed, opcode};
 use crate::contract::{self, Packet};
 use crate::handshake::{self, Answer};
+use crate::stream::Stream;
 use crate::traffic::{Notice, Receiver, Traffic};
 use std::io::{ErrorKind, Read, Write};
 
@@ -39,7 +40,7 @@ pub(crate) enum End {
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) socket: mio::net::TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) phase: Phase,
     pub(crate) receiver: Receiver,
     /// Group of the plan it belongs to.
@@ -67,7 +68,7 @@ pub(crate) struct Client {
 impl Client {
     /// A connection that is being made; `request` goes out when the socket can be written.
     pub(crate) fn new(
-        socket: mio::net::TcpStream,
+        stream: Stream,
         receiver: Receiver,
         group: usize,
         key: String,
@@ -75,7 +76,7 @@ impl Client {
         started: u64,
     ) -> Self {
         Self {
-            socket,
+            stream,
             phase: Phase::Connecting,
             receiver,
             group,
@@ -97,15 +98,15 @@ impl Client {
     /// The socket can be written.
     pub(crate) fn writable(&mut self, traffic: &mut Traffic) -> Result<(), End> {
         if self.phase == Phase::Connecting {
-            if let Ok(Some(error)) = self.socket.take_error() {
+            if let Ok(Some(error)) = self.stream.socket.take_error() {
                 return Err(End::Refused(error.kind().to_string()));
             }
-            if self.socket.peer_addr().is_err() {
+            if self.stream.socket.peer_addr().is_err() {
                 return Ok(());
             }
             self.phase = Phase::Handshaking;
         }
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.stream.is_behind() {
             Ok(())
         } else {
             self.flush(traffic)
@@ -121,7 +122,9 @@ impl Client {
         let end = self.read_all(id, traffic, &mut buffer);
         traffic.buffer = buffer;
         end?;
-        if traffic.outgoing.is_empty() {
+        // The request waits for a handshake of TLS.
+        let is_asked = self.out.is_empty() || self.phase > Phase::Handshaking;
+        if traffic.outgoing.is_empty() && is_asked {
             Ok(())
         } else {
             self.flush(traffic)
@@ -141,13 +144,12 @@ impl Client {
             }
             let (front, space) = buffer.split_at_mut(kept);
             front.copy_from_slice(&self.partial);
-            let space_bytes = space.len();
-            let read = match self.socket.read(space) {
+            let read = match self.stream.read(space) {
                 Ok(0) => return Err(self.ended("end of stream")),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.ended(&error.kind().to_string())),
+                Err(error) => return Err(self.ended(&reason(&error))),
             };
             traffic.totals.bytes_in += read as u64;
             let now = traffic.clock.now();
@@ -159,8 +161,8 @@ impl Client {
                 _ if self.partial.capacity() > 0 => self.partial = Vec::new(),
                 _ => {}
             }
-            if read < space_bytes {
-                return Ok(()); // A short read empties the socket: the poll announces what comes after.
+            if self.stream.is_drained() {
+                return Ok(()); // The poll announces what comes after.
             }
         }
     }
@@ -196,6 +198,14 @@ impl Client {
                 Answer::Broken(why) => return Err(End::Refused(why.to_owned())),
             }
             self.key = String::new();
+            if let Some(is_resumed) = self.stream.is_resumed() {
+                let totals = &mut traffic.totals;
+                totals.tls_resumed += u64::from(is_resumed);
+                totals.tls_full += u64::from(!is_resumed);
+                if totals.tls_chosen.is_none() {
+                    totals.tls_chosen = self.stream.chosen();
+                }
+            }
             self.phase = Phase::Greeting;
             if traffic.contract.open_at_once() {
                 self.opened(id, traffic, now);
@@ -378,8 +388,12 @@ impl Client {
         }
         let mut done = 0;
         let mut end = Ok(());
+        if outgoing.is_empty() {
+            let flushed = self.stream.flush();
+            end = flushed.map_err(|error| self.ended(&reason(&error)));
+        }
         while let Some(rest) = outgoing.get(done..).filter(|rest| !rest.is_empty()) {
-            match self.socket.write(rest) {
+            match self.stream.write(rest) {
                 Ok(written) => done += written,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -387,7 +401,7 @@ impl Client {
                     break;
                 }
                 Err(error) => {
-                    end = Err(self.ended(&error.kind().to_string()));
+                    end = Err(self.ended(&reason(&error)));
                     break;
                 }
             }
@@ -396,5 +410,13 @@ impl Client {
         outgoing.clear();
         traffic.outgoing = outgoing;
         end
+    }
+}
+
+/// What an error of the stream is counted as: those of TLS say more than their kind.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidData => error.to_string(),
+        kind => kind.to_string(),
     }
 }

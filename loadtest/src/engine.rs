@@ -4,13 +4,13 @@ use crate::client::{Client, End, Phase};
 use crate::clock::MILLISECOND;
 use crate::handshake;
 use crate::speaker::Speaker;
+use crate::stream::Stream;
 use crate::target::Target;
 use crate::traffic::{Ending, Notice, Receiver, Room, Traffic};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Connections in flight at most while opening: below the smallest usual listen backlog (128).
@@ -19,6 +19,8 @@ pub(crate) const CONNECT_WINDOW: usize = 100;
 const POLL_STEP: u64 = 1_500_000;
 /// Poll tokens from here on are not connections'.
 const STRANGERS: usize = usize::MAX / 2;
+/// Steps of handshakes in one turn beside a storm: one with TLS is a tenth of a millisecond, which open connections wait for.
+const STORM_STEPS: usize = 1;
 /// An answered poll longer than this was waiting, not work.
 const POLL_WORK_MAX: u64 = 10_000;
 
@@ -47,6 +49,10 @@ pub(crate) struct Engine {
     others: Vec<Target>,
     wanted: VecDeque<Wanted>,
     in_flight: usize,
+    /// Connections that are opened wait for those that are open: a storm is not to be noticed here.
+    pub(crate) patient: bool,
+    /// Events that wait: connection, writable, readable.
+    postponed: VecDeque<(usize, bool, bool)>,
     attempts: u32,
     pub(crate) traffic: Traffic,
     /// Time spent working since the last reset.
@@ -74,6 +80,8 @@ impl Engine {
             others: Vec::new(),
             wanted: VecDeque::new(),
             in_flight: 0,
+            patient: false,
+            postponed: VecDeque::new(),
             attempts: 0,
             traffic,
             busy: 0,
@@ -138,6 +146,12 @@ impl Engine {
         self.wanted.clear();
     }
 
+    /// Handshakes that brought a token which an earlier one had brought.
+    pub(crate) fn tokens_again(&self) -> usize {
+        let tokens = self.target.tokens.len();
+        (self.attempts as usize).saturating_sub(tokens) * usize::from(tokens > 0)
+    }
+
     /// Connections that exist.
     pub(crate) fn connections(&self) -> usize {
         self.clients.len()
@@ -191,13 +205,9 @@ impl Engine {
         let clock = self.traffic.clock;
         let before = clock.now();
         self.strangers.clear();
-        while self.in_flight < CONNECT_WINDOW {
-            let Some(wanted) = self.wanted.pop_front() else {
-                break;
-            };
-            self.connect(wanted);
-        }
-        let wait = if self.traffic.notices.is_empty() {
+        self.open_wanted();
+        let is_behind = !self.postponed.is_empty() || self.may_open();
+        let wait = if self.traffic.notices.is_empty() && !is_behind {
             wait
         } else {
             Duration::ZERO
@@ -210,7 +220,7 @@ impl Engine {
         }
         let after = clock.now();
         self.busy += polled - before;
-        if self.events.is_empty() {
+        if self.events.is_empty() && !is_behind {
             return Ok(());
         }
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -220,27 +230,64 @@ impl Engine {
                 self.strangers.push((number, clock.now()));
                 continue;
             }
-            let Some(client) = self.clients.get_mut(id) else {
-                continue;
-            };
-            let was = client.phase;
-            let mut end = Ok(());
-            if event.is_writable() {
-                end = client.writable(&mut self.traffic);
-            }
-            if end.is_ok() && (event.is_readable() || event.is_error()) {
-                end = client.readable(id, &mut self.traffic);
-            }
-            if was < Phase::Open && client.phase >= Phase::Open {
-                self.in_flight -= 1;
-            }
-            if let Err(end) = end {
-                self.remove(id, &end);
+            let is_readable = event.is_readable() || event.is_error();
+            let client = self.clients.get(id);
+            if self.patient && client.is_some_and(|client| client.phase < Phase::Open) {
+                let postponed = (id, event.is_writable(), is_readable);
+                self.postponed.push_back(postponed);
+            } else {
+                self.ready(id, event.is_writable(), is_readable);
             }
         }
         self.events = events;
+        for _ in 0..STORM_STEPS {
+            if let Some((id, is_writable, is_readable)) = self.postponed.pop_front() {
+                self.ready(id, is_writable, is_readable);
+            }
+        }
         self.busy += clock.now() - after + (after - polled).min(POLL_WORK_MAX);
         Ok(())
+    }
+
+    /// Opens what may be opened in this turn.
+    fn open_wanted(&mut self) {
+        let mut most = if self.patient {
+            STORM_STEPS
+        } else {
+            CONNECT_WINDOW
+        };
+        while most > 0
+            && self.may_open()
+            && let Some(wanted) = self.wanted.pop_front()
+        {
+            self.connect(wanted);
+            most -= 1;
+        }
+    }
+
+    fn may_open(&self) -> bool {
+        self.in_flight < CONNECT_WINDOW && !self.wanted.is_empty()
+    }
+
+    /// Something can be done with a connection.
+    fn ready(&mut self, id: usize, is_writable: bool, is_readable: bool) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let was = client.phase;
+        let mut end = Ok(());
+        if is_writable {
+            end = client.writable(&mut self.traffic);
+        }
+        if end.is_ok() && is_readable {
+            end = client.readable(id, &mut self.traffic);
+        }
+        if was < Phase::Open && client.phase >= Phase::Open {
+            self.in_flight -= 1;
+        }
+        if let Err(end) = end {
+            self.remove(id, &end);
+        }
     }
 
     fn connect(&mut self, wanted: Wanted) {
@@ -252,11 +299,12 @@ impl Engine {
             .replace("{business}", &target.business)
             .replace("{room}", &self.room_name(wanted.room));
         let mut request = Vec::new();
-        handshake::request(&mut request, &target.host, &path, &key, &target.lines);
+        let lines = target.lines(self.attempts);
+        handshake::request(&mut request, &target.host, &path, &key, &lines);
         let started = self.traffic.clock.now();
         let id = self.clients.vacant_key();
         match self.socket(wanted.node, id, wanted.slow) {
-            Ok(socket) => {
+            Ok(stream) => {
                 let sent = self.traffic.rooms.get(wanted.room as usize);
                 let place = self
                     .traffic
@@ -269,7 +317,7 @@ impl Engine {
                     slow: wanted.slow,
                     node: wanted.node,
                 };
-                let mut client = Client::new(socket, receiver, wanted.group, key, request, started);
+                let mut client = Client::new(stream, receiver, wanted.group, key, request, started);
                 (client.notify, client.person) = (wanted.notify, wanted.person);
                 self.clients.insert(client);
                 self.in_flight += 1;
@@ -299,30 +347,19 @@ impl Engine {
         target.unwrap_or(&self.target)
     }
 
-    fn socket(&self, node: u16, id: usize, slow: bool) -> io::Result<mio::net::TcpStream> {
+    fn socket(&self, node: u16, id: usize, slow: bool) -> io::Result<Stream> {
+        let buffer = self.slow_buffer.filter(|_| slow);
         let target = self.target(node);
-        let address = target.address;
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(bytes) = self.slow_buffer.filter(|_| slow) {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if target.sources > 1 && address.is_ipv4() && address.ip().is_loopback() {
-            let source = Ipv4Addr::from_bits(0x7F00_0001 + self.attempts % target.sources);
-            socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
-        }
-        match socket.connect(&address.into()) {
-            Err(error) if error.raw_os_error() != Some(115) => return Err(error), // EINPROGRESS
-            _ => {}
-        }
+        let socket = target.connect(self.attempts, buffer)?;
         let mut socket = mio::net::TcpStream::from_std(socket.into());
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
             .register(&mut socket, Token(id), interest)?;
-        Ok(socket)
+        match &target.tls {
+            Some(tls) => Stream::client(socket, tls),
+            None => Ok(Stream::plain(socket)),
+        }
     }
 
     /// Sends a close frame.
@@ -339,7 +376,7 @@ impl Engine {
     pub(crate) fn cut(&mut self, id: usize, reset: bool) {
         if let Some(client) = self.client(id).filter(|_| reset) {
             // Without it this is a bare end of the stream, which is a cut as well.
-            socket2::SockRef::from(&client.socket)
+            socket2::SockRef::from(&client.stream.socket)
                 .set_linger(Some(Duration::ZERO))
                 .ok();
         }

@@ -5,11 +5,14 @@
 use crate::cli;
 use crate::codec::{self, Parsed, opcode};
 use crate::handshake;
-use mio::net::{TcpListener, TcpStream};
+use crate::stream::Stream;
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
 use slab::Slab;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 
 const LISTENER: Token = Token(usize::MAX);
 /// What clients of the contract end a command with; replaced by [`EVENT_END`] so that bytes out are those of a chat event.
@@ -18,7 +21,7 @@ const EVENT_END: &[u8] = b",\"sender\":\"user\",\"timestamp\":\"2024-01-01T12:00
 
 #[derive(Debug)]
 struct Receiving {
-    socket: TcpStream,
+    stream: Stream,
     /// Index of the room; none before the handshake.
     room: Option<u32>,
     waiting: Vec<u8>,
@@ -35,6 +38,7 @@ struct FloorRoom {
 #[derive(Debug)]
 struct FloorServer {
     poll: Poll,
+    tls: Option<Arc<ServerConfig>>,
     peers: Slab<Box<Receiving>>,
     names: HashMap<Box<[u8]>, u32>,
     rooms: Vec<FloorRoom>,
@@ -47,12 +51,13 @@ struct FloorServer {
     gone: Vec<usize>,
 }
 
-/// Serves until killed.
+/// Serves until killed, by TLS if there is a configuration for that.
 /// Errors: The address cannot be listened on, or the poll fails.
-pub(crate) fn serve(args: &cli::Floor) -> io::Result<()> {
+pub(crate) fn serve(args: &cli::Floor, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
     let mut listener = TcpListener::bind(args.listen)?;
     let mut floor = FloorServer {
         poll: Poll::new()?,
+        tls,
         peers: Slab::new(),
         names: HashMap::new(),
         rooms: Vec::new(),
@@ -101,9 +106,13 @@ impl FloorServer {
                     .registry()
                     .register(&mut socket, Token(id), interest)
             });
-            if made.is_ok() {
+            let made = made.and_then(|()| match &self.tls {
+                Some(config) => Stream::server(socket, config),
+                None => Ok(Stream::plain(socket)),
+            });
+            if let Ok(stream) = made {
                 self.peers.insert(Box::new(Receiving {
-                    socket,
+                    stream,
                     room: None,
                     waiting: Vec::new(),
                     partial: Vec::new(),
@@ -124,8 +133,7 @@ impl FloorServer {
             }
             let (front, space) = buffer.split_at_mut(kept);
             front.copy_from_slice(&peer.partial);
-            let space_bytes = space.len();
-            let read = match peer.socket.read(space) {
+            let read = match peer.stream.read(space) {
                 Ok(0) => return false,
                 Ok(read) => read,
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
@@ -141,7 +149,7 @@ impl FloorServer {
             if !rest.is_empty() || kept > 0 {
                 peer.partial = rest.to_vec();
             }
-            if read < space_bytes {
+            if peer.stream.is_drained() {
                 return true;
             }
         }
@@ -275,7 +283,7 @@ impl FloorServer {
 
     fn continue_writing(&mut self, id: usize) {
         if let Some(peer) = self.peers.get_mut(id)
-            && !peer.waiting.is_empty()
+            && (!peer.waiting.is_empty() || peer.stream.is_behind())
         {
             let waiting = std::mem::take(&mut peer.waiting);
             peer.send(&waiting);
@@ -299,7 +307,7 @@ impl Receiving {
             self.waiting.extend_from_slice(bytes);
             return true;
         }
-        let written = match self.socket.write(bytes) {
+        let written = match self.stream.write(bytes) {
             Ok(written) => written,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(_) => return false,

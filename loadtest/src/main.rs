@@ -13,6 +13,7 @@ mod compare;
 mod contract;
 mod deploy;
 mod engine;
+mod entrance;
 mod floor;
 mod handshake;
 mod html;
@@ -27,14 +28,18 @@ mod people;
 mod plan;
 mod progress;
 mod report;
+mod requests;
 mod run;
 mod scenario;
 mod server;
+mod slowloris;
 mod speaker;
+mod stream;
 mod sweep;
 mod tally;
 mod target;
 mod template;
+mod tls;
 mod traffic;
 mod verify;
 mod xnode;
@@ -88,7 +93,8 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     // Best effort: what is missing is said below.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if let Command::Floor(args) = &command {
-        floor::serve(args).map_err(|e| format!("{}: {e}", args.listen))?;
+        let tls = tls::server(args)?;
+        floor::serve(args, tls).map_err(|e| format!("{}: {e}", args.listen))?;
         return Ok(ExitCode::SUCCESS);
     }
     let stop = stop_flag()?;
@@ -101,8 +107,18 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
     if let Command::Xnode(args) = &command {
         return across_nodes(args, &options, stop);
     }
+    if let Command::Entrance(args) = &command {
+        return results(entrance::run(args, &options, &stop)?);
+    }
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    if let Command::Requests(args) = &command {
+        return requests::run(args, &options, descriptors, &stop);
+    }
+    if let Command::Slowloris(args) = &command {
+        return slowloris::run(args, &options, descriptors, &stop);
+    }
     let plan = scenario::plan(&command, &options).ok_or("no such scenario")?;
-    check_descriptors(&plan, usize::try_from(descriptors).unwrap_or(usize::MAX))?;
+    check_descriptors(plan.connections(), descriptors)?;
     if let Command::Deploy(args) = &command
         && args.client == ClientKind::Both
     {
@@ -173,8 +189,7 @@ fn one_run(
 }
 
 /// Refuses more connections than this process may have descriptors.
-fn check_descriptors(plan: &Plan, limit: usize) -> Result<(), String> {
-    let connections = plan.connections();
+fn check_descriptors(connections: usize, limit: usize) -> Result<(), String> {
     let needed = connections + DESCRIPTORS_SPARE;
     if needed <= limit {
         return Ok(());

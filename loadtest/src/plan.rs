@@ -85,6 +85,8 @@ pub(crate) struct Group {
     pub(crate) receive_buffer: Option<usize>,
     /// The group is there for what it does to the others: its latencies are not recorded.
     pub(crate) background: bool,
+    /// Its connections are opened in the middle of the measurement, as fast as the server takes them.
+    pub(crate) late: bool,
     /// Nodes that its members take in turns, the first of each room on the first; 0 and 1 are the same.
     pub(crate) nodes: u16,
     /// A Python process speaks in its rooms: no member does, and none is on the speaker's node, which is number 0.
@@ -155,10 +157,16 @@ impl Plan {
 
     /// Connections open at the same time.
     pub(crate) fn connections(&self) -> usize {
-        self.groups
-            .iter()
-            .map(|group| group.rooms * group.members)
-            .sum::<usize>()
-            + self.storm.map_or(0, |storm| storm.lanes)
+        self.members(false) + self.late() + self.storm.map_or(0, |storm| storm.lanes)
+    }
+
+    /// Connections that are opened in the middle.
+    pub(crate) fn late(&self) -> usize {
+        self.members(true)
+    }
+
+    fn members(&self, late: bool) -> usize {
+        let groups = self.groups.iter().filter(|group| group.late == late);
+        groups.map(|group| group.rooms * group.members).sum()
     }
 }

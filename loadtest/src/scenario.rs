@@ -86,19 +86,6 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
                 Group::new(1, all.unwrap_or(1000), publishers, drive),
             )
         }
-        Command::Beside {
-            rooms,
-            members,
-            crowd,
-            speakers,
-            crowd_rate,
-        } => {
-            let small = Group::new(rooms, members, 1, asked(options, RATE));
-            let mut large = Group::new(1, crowd, speakers, open(crowd_rate));
-            large.background = true;
-            let large = (crowd > 0).then_some(large);
-            ("beside", [small].into_iter().chain(large).collect())
-        }
         Command::Idle => one("idle", Group::new(all.unwrap_or(10_000), 1, 1, Drive::Once)),
         Command::Connect { .. } => ("connect", Vec::new()),
         Command::Chat { pause } => one(
@@ -127,7 +114,37 @@ fn groups(command: &Command, options: &Options) -> Option<(&'static str, Vec<Gro
             let all = all.unwrap_or(2000);
             ("soak", soak(all, echo_rate, fanout_rate))
         }
-        _ => return coming_back(command, options),
+        _ => return disturbed(command, options).or_else(|| coming_back(command, options)),
+    })
+}
+
+/// Those where something else happens on the same server.
+fn disturbed(command: &Command, options: &Options) -> Option<(&'static str, Vec<Group>)> {
+    Some(match *command {
+        Command::Beside {
+            rooms,
+            members,
+            crowd,
+            speakers,
+            crowd_rate,
+        } => {
+            let small = Group::new(rooms, members, 1, asked(options, RATE));
+            let mut large = Group::new(1, crowd, speakers, open(crowd_rate));
+            large.background = true;
+            let large = (crowd > 0).then_some(large);
+            ("beside", [small].into_iter().chain(large).collect())
+        }
+        Command::Storm {
+            handshakes,
+            rooms,
+            members,
+        } => {
+            let others = Group::new(rooms, members, 1, asked(options, RATE));
+            let mut storm = Group::new(handshakes, 1, 0, Drive::Once);
+            (storm.background, storm.late) = (true, true);
+            ("storm", vec![others, storm])
+        }
+        _ => return None,
     })
 }
 

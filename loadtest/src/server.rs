@@ -37,7 +37,7 @@ pub(crate) enum Ready {
 /// What to start.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spec {
-    /// Line for `sh`, with `{port}` and `{admin}`.
+    /// Line for `sh`, with `{port}`, `{admin}`, and `{behind}` for a port between two programs of it.
     pub(crate) command: String,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) ready: Ready,
@@ -123,6 +123,7 @@ impl Server {
         let line = spec
             .command
             .replace("{port}", &port.to_string())
+            .replace("{behind}", &free_port()?.to_string())
             .replace("{admin}", &admin.to_string());
         let mut command = shell(&in_place(&line), spec.core);
         command.stdin(Stdio::null()).process_group(0);

@@ -26,11 +26,12 @@ fn until(floor: &str, scenario: &str, stop: Arc<AtomicBool>) -> Report {
     let (ready, bound) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         ready.send(()).unwrap();
-        crate::floor::serve(&args)
+        crate::floor::serve(&args, crate::tls::server(&args).unwrap())
     });
     bound.recv().unwrap();
     while std::net::TcpStream::connect(&address).is_err() {}
-    let flags = format!("loadtest {scenario} --url ws://{address} -d 300ms --warmup 100ms");
+    let scheme = if floor.contains("--key") { "wss" } else { "ws" };
+    let flags = format!("loadtest -d 300ms --warmup 100ms --url {scheme}://{address} {scenario}");
     let cli = Cli::parse_from(flags.split_whitespace());
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
     one_run(&cli.command, plan, &cli.options, None, stop).unwrap()
@@ -64,8 +65,8 @@ fn an_interrupted_run_is_not_judged() {
 fn what_the_limit_of_descriptors_does_not_allow_is_refused_before_it_begins() {
     let cli = Cli::parse_from(["loadtest", "echo", "-c", "1000"]);
     let plan = scenario::plan(&cli.command, &cli.options).unwrap();
-    assert_eq!(check_descriptors(&plan, 1064), Ok(()));
-    let why = check_descriptors(&plan, 1063).unwrap_err();
+    assert_eq!(check_descriptors(plan.connections(), 1064), Ok(()));
+    let why = check_descriptors(plan.connections(), 1063).unwrap_err();
     assert!(why.contains("1064 descriptors") && why.contains("ulimit -n"));
 }
 
@@ -82,6 +83,96 @@ fn an_honest_server_is_good() {
             );
         }
     }
+}
+
+/// A certificate that is nobody's here.
+const STRANGER: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBfDCCASOgAwIBAgIUDCZKBUK4IVjo4vp/wFp1RVwthIUwCgYIKoZIzj0EAwIw
+EzERMA8GA1UEAwwIc3RyYW5nZXIwIBcNMjYxMTI3MTkwNDIwWhgPMjEyNjExMDMx
+OTA0MjBaMBMxETAPBgNVBAMMCHN0cmFuZ2VyMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAErlDiuT0FLW8S1Zoa1/TqZn5lnhWY24Jj/ihKyueGpsZEPTUvNzwnH/79
+mTvch+nA81i0M90TfruZzBg8HIxTA6NTMFEwHQYDVR0OBBYEFFfKtTadsVgiITnf
+GjhvWVEleoVCMB8GA1UdIwQYMBaAFFfKtTadsVgiITnfGjhvWVEleoVCMA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgaB4y7BfekzE1EPwM74Yz6HZa
+mq9j6RMEC6bxzmz9WrQCIHiqA0AhW8HvpAQ40JF/G2ZhoYtDMjrqkZEAZKj7o7rf
+-----END CERTIFICATE-----
+";
+
+/// A file of the certificate that comes along.
+fn tls_file(name: &str) -> String {
+    format!("{}/peers/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a scenario against a floor that speaks TLS.
+fn against_tls(scenario: &str) -> Report {
+    let [certificate, key] = ["certificate", "key"].map(tls_file);
+    against_floor(
+        &format!("--certificate {certificate} --key {key}"),
+        scenario,
+    )
+}
+
+#[test]
+fn with_tls_nothing_is_lost_and_sessions_are_resumed_unless_asked_not_to() {
+    let trusted = format!("--ca {}", tls_file("certificate"));
+    for (scenario, flags, resumes) in [
+        ("echo -c 150", trusted.as_str(), true),
+        ("connect --silent", "--insecure", true),
+        ("connect", "--insecure --full-handshakes", false),
+        // Records of 16 KiB, and more than sockets take at a time.
+        (
+            "broadcast -c 20 --size 60000 --publishers 5",
+            "--insecure",
+            false,
+        ),
+        ("slow --members 10 --stopped 2", trusted.as_str(), false),
+    ] {
+        let report = against_tls(&format!("{scenario} {flags}"));
+        let (text, totals) = (report.text(), &report.totals);
+        assert!(report.failures().is_empty(), "{text}");
+        let chosen = "TLSv1_3 TLS13_AES_128_GCM_SHA256 X25519";
+        assert!(text.contains(chosen), "{text}");
+        let all = totals.tls_full + totals.tls_resumed;
+        assert_eq!((totals.opened, all), (all, totals.opened), "{text}");
+        assert!(
+            totals.tls_full > 0 && (totals.tls_resumed > 0) == resumes,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn whom_the_generator_does_not_trust_is_refused_with_the_reason() {
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), STRANGER).unwrap();
+    let report = against_tls(&format!("echo -c 2 --ca {}", authority.path().display()));
+    let refused: Vec<&String> = report.totals.refused.keys().collect();
+    assert_eq!(
+        refused,
+        ["invalid peer certificate: UnknownIssuer"],
+        "{}",
+        report.text()
+    );
+}
+
+#[test]
+fn what_others_notice_of_a_storm_is_kept_apart() {
+    let report = against_tls("storm --handshakes 120 --rooms 2 --members 5 -d 6s --insecure");
+    let text = report.text();
+    assert!(report.failures().is_empty(), "{text}");
+    let storm = report.storm.as_ref().unwrap();
+    assert!(
+        storm.seconds.is_some() && storm.p99_ratio.is_some(),
+        "{text}"
+    );
+    assert!(storm.before.count > 0 && storm.during.count > 0, "{text}");
+    assert!(
+        storm.before.count + storm.during.count < report.latency.count,
+        "{text}"
+    );
+    assert_eq!(report.totals.opened, 130, "{text}");
+    assert!(text.contains("120 handshakes in"), "{text}");
 }
 
 #[test]

@@ -71,6 +71,12 @@ pub(crate) struct Totals {
     /// Frames that carry no message of this run: welcomes, assistants.
     pub(crate) unpublished_frames: u64,
     pub(crate) opened: u64,
+    /// Those of them whose handshake of TLS was a full one.
+    pub(crate) tls_full: u64,
+    /// Those of them that resumed a session.
+    pub(crate) tls_resumed: u64,
+    /// Version, suite and key exchange of the first connection with TLS.
+    pub(crate) tls_chosen: Option<String>,
     /// Times a closed loop waited five seconds for its own message and began anew.
     pub(crate) stalls: u64,
     /// Sends left out because the server had stopped reading.
@@ -152,6 +158,26 @@ impl Recovery {
     }
 }
 
+/// Latencies before and during a storm, none of those after.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) before: Times,
+    pub(crate) during: Times,
+    /// When it began and when its last connection was open.
+    pub(crate) begun: Option<u64>,
+    pub(crate) over: Option<u64>,
+}
+
+impl Beside {
+    fn record(&mut self, age: u64) {
+        match (self.begun, self.over) {
+            (None, _) => self.before.saturating_record(age),
+            (Some(_), None) => self.during.saturating_record(age),
+            (Some(_), Some(_)) => {}
+        }
+    }
+}
+
 /// Shared by all connections of a run.
 #[derive(Debug)]
 pub(crate) struct Traffic {
@@ -172,6 +198,8 @@ pub(crate) struct Traffic {
     pub(crate) handshakes: Times,
     /// How far behind its schedule the open loop sent.
     pub(crate) lag: Times,
+    /// Latencies beside a storm.
+    pub(crate) beside: Option<Beside>,
     pub(crate) totals: Totals,
     /// What happened in this turn.
     pub(crate) notices: Vec<Notice>,
@@ -199,6 +227,7 @@ impl Traffic {
             slow_latency: Times::default(),
             handshakes: Times::default(),
             lag: Times::default(),
+            beside: None,
             totals: Totals::default(),
             notices: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
@@ -297,6 +326,9 @@ impl Traffic {
             self.far.hit_near.saturating_record(age);
         } else if !is_background {
             self.latency.saturating_record(age);
+            if let Some(beside) = &mut self.beside {
+                beside.record(age);
+            }
         }
         receiver.slot == Some(marker.slot) && fit != Fit::Again
     }

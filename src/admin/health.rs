@@ -10,12 +10,19 @@ use serde_json::{Value, json};
 /// Why nobody is to be sent here while a consumer of the program's own does not return.
 pub(super) const STUCK: &str = "a worker waits for a consumer that does not return";
 
-/// Ready, ready but cut off from other nodes, or not ready for that reason.
+/// Ready, ready but cut off from other nodes, or not ready, because of those or of too little memory.
 pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     let mut reasons = bridge_reasons(sources);
     if !reasons.is_empty() && sources.config.bridge.required {
         let text = format!("not ready: {}\n", reasons.join("; "));
         return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    // Whoever was sent here would be turned away.
+    if let Some(reason) = sources.shedding.reason() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {reason}\n"),
+        );
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
@@ -121,6 +128,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
     reasons.extend(archive_reason(sources));
+    reasons.extend(sources.shedding.reason());
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

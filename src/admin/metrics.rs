@@ -2,6 +2,7 @@
 
 use super::sources::Sources;
 use crate::metrics::{Counter, set};
+use crate::shedding;
 use crate::telemetry;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, HeaderValue};
@@ -189,14 +190,10 @@ struct Process {
 
 impl Process {
     fn read() -> Option<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        let resident_bytes = shedding::resident()?;
         let open_fds = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
         Some(Self {
-            resident_bytes: kib * 1024,
+            resident_bytes,
             open_fds,
         })
     }

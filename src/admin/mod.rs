@@ -1,7 +1,7 @@
 //! The operator's listener: its own address, loopback by default, never the public one.
 //!
 //! - `GET /live`: the process answers.
-//! - `GET /ready`: 200 while new connections may be sent here, 503 from the first moment of a drain. Without
+//! - `GET /ready`: 200 while new connections may be sent here, 503 while memory is short and from the first moment of a drain. Without
 //!   its Redis a node is degraded and says so, with 200; with `bridge.required`, 503.
 //! - `GET /health`: JSON: the parts and why one is degraded.
 //! - `GET /metrics`: Prometheus' text format 0.0.4, or OpenMetrics for whoever asks for it.
@@ -142,7 +142,7 @@ async fn serve(sources: Arc<Sources>, stream: TcpStream, place: Option<OwnedSema
     let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let (sources, is_brief) = (&sources, place.is_none());
     let peer = stream.peer_addr().ok().map(|peer| peer.ip());
-    let answer = |request| async move {
+    let answer = |request, _pace| async move {
         let mut response = answer(sources, &request, peer).await;
         if is_brief {
             let close = HeaderValue::from_static("close");

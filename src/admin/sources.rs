@@ -8,6 +8,7 @@ use crate::channels::Layer;
 use crate::clock::Clock;
 use crate::config::{Changes, Config, problem};
 use crate::metrics::Metrics;
+use crate::shedding::Shedding;
 use crate::worker::Workers;
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Sources {
     pub broker: Arc<Broker>,
     /// The data plane.
     pub workers: Arc<Workers>,
+    /// Whether memory is short.
+    pub shedding: Arc<Shedding>,
     /// Who answers customers.
     pub assistant: Dispatcher,
     /// The way to other nodes, if there is one.

@@ -5,7 +5,7 @@ use crate::broker::{Broker, ConnectionKey, Identity};
 use crate::clock::Clock;
 use crate::protocol::CloseReason;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,28 +25,46 @@ pub struct Attendance(Mutex<Attendants>);
 
 #[derive(Debug, Default)]
 struct Attendants {
-    by_connection: HashMap<Author, Arc<Identity>>,
-    /// When identities end, in seconds since the Unix epoch.
+    by_connection: HashMap<Author, Attendant>,
+    /// By the address of their identity, which none of another has as long as one of them is here.
+    by_identity: BTreeSet<(usize, Author)>,
+    /// When connections end, in seconds since the Unix epoch.
     ends: BTreeSet<(u64, Author)>,
+}
+
+#[derive(Debug)]
+struct Attendant {
+    identity: Arc<Identity>,
+    /// As the identity says, or whoever was asked since.
+    ends_at: Option<u64>,
+}
+
+/// What is found by an identity itself, and not by what it says.
+fn address(identity: &Arc<Identity>) -> usize {
+    Arc::as_ptr(identity).addr()
 }
 
 impl Attendance {
     /// Notes who is connected.
     pub fn enter(&self, author: Author, identity: Arc<Identity>) {
         let mut all = self.0.lock();
-        if let Some(end) = identity.expires_at {
+        let ends_at = identity.expires_at;
+        if let Some(end) = ends_at {
             all.ends.insert((end, author));
         }
-        all.by_connection.insert(author, identity);
+        all.by_identity.insert((address(&identity), author));
+        let attendant = Attendant { identity, ends_at };
+        all.by_connection.insert(author, attendant);
     }
 
     /// Forgets a connection.
     pub fn leave(&self, author: Author) {
         let mut all = self.0.lock();
-        let Some(identity) = all.by_connection.remove(&author) else {
+        let Some(Attendant { identity, ends_at }) = all.by_connection.remove(&author) else {
             return;
         };
-        if let Some(end) = identity.expires_at {
+        all.by_identity.remove(&(address(&identity), author));
+        if let Some(end) = ends_at {
             all.ends.remove(&(end, author));
         }
         // A crowd that has gone must not leave its table behind.
@@ -57,23 +75,33 @@ impl Attendance {
         }
     }
 
-    /// The connections of these identities, each found by itself and not by what it says.
-    pub(super) fn holders(&self, identities: &[Arc<Identity>]) -> Vec<Author> {
-        if identities.is_empty() {
-            return Vec::new();
+    /// The connections of an identity, which is found by itself and not by what it says.
+    pub(super) fn holders(&self, identity: &Arc<Identity>) -> Vec<Author> {
+        self.0.lock().holders(identity)
+    }
+
+    /// Has the connections of an identity end then, in seconds since the Unix epoch, whatever it says itself.
+    pub(super) fn end_at(&self, identity: &Arc<Identity>, ends_at: Option<u64>) {
+        let all = &mut *self.0.lock();
+        for author in all.holders(identity) {
+            let Some(attendant) = all.by_connection.get_mut(&author) else {
+                continue;
+            };
+            if let Some(end) = std::mem::replace(&mut attendant.ends_at, ends_at) {
+                all.ends.remove(&(end, author));
+            }
+            if let Some(end) = ends_at {
+                all.ends.insert((end, author));
+            }
         }
-        let these: HashSet<_> = identities.iter().map(Arc::as_ptr).collect();
-        let all = self.0.lock();
-        let held = all.by_connection.iter();
-        held.filter(|(_, identity)| these.contains(&Arc::as_ptr(identity)))
-            .map(|(author, _)| *author)
-            .collect()
     }
 
     /// Who a connection is, if something is known of it.
     #[must_use]
     pub fn identity(&self, author: Author) -> Option<Arc<Identity>> {
-        self.0.lock().by_connection.get(&author).cloned()
+        let all = self.0.lock();
+        let attendant = all.by_connection.get(&author)?;
+        Some(Arc::clone(&attendant.identity))
     }
 
     /// The connections of a user. Looks at every connection that is here: for what is asked seldom.
@@ -82,7 +110,7 @@ impl Attendance {
         let all = self.0.lock();
         let is_theirs = |identity: &Identity| identity.user.as_deref() == Some(user);
         let found = all.by_connection.iter();
-        let found = found.filter(|(_, identity)| is_theirs(identity));
+        let found = found.filter(|(_, attendant)| is_theirs(&attendant.identity));
         found.map(|(author, _)| *author).collect()
     }
 
@@ -94,7 +122,8 @@ impl Attendance {
         ended.into_iter().map(|(_, author)| author).collect()
     }
 
-    /// Closes each connection with 4501 within a second of the end of its identity, for as long as the node lives.
+    /// Closes each connection with 4501 within a second of the end of its identity, for as long as the node lives, also
+    /// while it drains.
     ///
     /// # Cancel safety
     /// Dropping it ends that.
@@ -105,6 +134,15 @@ impl Attendance {
                 broker.end(author, CloseReason::Expired, None);
             }
         }
+    }
+}
+
+impl Attendants {
+    fn holders(&self, identity: &Arc<Identity>) -> Vec<Author> {
+        let address = address(identity);
+        let held = self.by_identity.range((address, FIRST)..);
+        let held = held.take_while(|(other, _)| *other == address);
+        held.map(|(_, author)| *author).collect()
     }
 }
 
@@ -133,10 +171,34 @@ mod tests {
         for (connection, identity) in [(1, &one), (2, &other), (3, &one)] {
             attendance.enter(author(connection), Arc::clone(identity));
         }
-        let mut holders = attendance.holders(&[Arc::clone(&one)]);
-        holders.sort_unstable();
-        assert_eq!(holders, [author(1), author(3)]);
-        assert_eq!(attendance.holders(&[]), []);
+        assert_eq!(attendance.holders(&one), [author(1), author(3)]);
+        assert_eq!(attendance.holders(&until(None)), []);
+        attendance.leave(author(1));
+        assert_eq!(attendance.holders(&one), [author(3)]);
+    }
+
+    #[test]
+    fn an_end_that_moves_is_that_of_all_who_hold_the_identity() {
+        let attendance = Attendance::default();
+        let (one, other) = (until(Some(10)), until(Some(10)));
+        for (connection, identity) in [(1, &one), (2, &other), (3, &one)] {
+            attendance.enter(author(connection), Arc::clone(identity));
+        }
+        attendance.end_at(&one, Some(20));
+        assert_eq!(attendance.take_ended(10), [author(2)]);
+        assert_eq!(attendance.take_ended(19), []);
+        attendance.end_at(&one, Some(12));
+        attendance.end_at(&one, None);
+        assert_eq!(attendance.take_ended(100), []);
+        attendance.end_at(&one, Some(15));
+        attendance.leave(author(1));
+        assert_eq!(attendance.take_ended(15), [author(3)]);
+        for connection in [2, 3] {
+            attendance.leave(author(connection));
+        }
+        let all = attendance.0.lock();
+        assert!(all.by_connection.is_empty() && all.by_identity.is_empty());
+        assert!(all.ends.is_empty());
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl AuthMode for Link {
         }
     }
 
-    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+    fn in_full<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
         Box::pin(async { self.at_once(credentials) })
     }
 }

@@ -7,18 +7,24 @@
 //!
 //! Not for origins or addresses (`server`), and not for what somebody may say (`chat`).
 
+mod answers;
 mod attendance;
+mod cookie;
 mod credentials;
+pub(crate) mod django_session;
 pub(crate) mod forward;
 pub mod jwt;
 pub mod link;
 mod modes;
 mod query;
+mod turns;
+mod user_hash;
 
 pub use attendance::Attendance;
 pub use credentials::Credentials;
 pub use forward::{Error, Forward};
-pub use modes::{Modes, check};
+pub use modes::{Learnt, Modes, check};
+pub use user_hash::user_hash;
 
 use crate::broker::Identity;
 use std::fmt;
@@ -35,7 +41,7 @@ pub enum Judgement {
     Known(Arc<Identity>),
     /// These let nobody in.
     Refused(AuthRefusal),
-    /// That takes a wait, or longer than a worker's turn can spare: [`AuthMode::later`].
+    /// That takes a wait, or longer than a worker's turn can spare: [`AuthMode::in_full`].
     Later,
 }
 
@@ -71,18 +77,19 @@ pub trait AuthMode: fmt::Debug + Send + Sync {
     /// What it makes of them without waiting, in 20 µs or less.
     fn at_once(&self, credentials: &Credentials<'_>) -> Judgement;
 
-    /// What it makes of them where [`AuthMode::at_once`] said [`Judgement::Later`]; never that again.
+    /// What it makes of them, however long that takes; never [`Judgement::Later`]. Whatever [`AuthMode::at_once`] can say
+    /// this says likewise, so that nobody calls both.
     ///
     /// # Cancel safety
     /// Dropped when the client goes away.
-    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a>;
+    fn in_full<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a>;
 }
 
 /// Finds out who somebody is.
 #[derive(Debug, Default)]
 pub struct Authenticator {
     /// In the order of `auth.mode`; without any, everybody is anonymous.
-    modes: Vec<Box<dyn AuthMode>>,
+    modes: Vec<Arc<dyn AuthMode>>,
     /// Who comes without credentials of any mode is anonymous: `"none"` is among `auth.mode`.
     admits_anybody: bool,
 }
@@ -91,7 +98,7 @@ impl Authenticator {
     /// Asks these modes in their order; who brings credentials of none of them is anonymous, or with `admits_anybody`
     /// false refused.
     #[must_use]
-    pub fn new(modes: Vec<Box<dyn AuthMode>>, admits_anybody: bool) -> Self {
+    pub fn new(modes: Vec<Arc<dyn AuthMode>>, admits_anybody: bool) -> Self {
         Self {
             modes,
             admits_anybody,
@@ -123,11 +130,7 @@ impl Authenticator {
     /// Nobody comes in with these credentials.
     pub async fn verify(&self, credentials: &Credentials<'_>) -> Result<Known, AuthRefusal> {
         for mode in &self.modes {
-            let judgement = match mode.at_once(credentials) {
-                Judgement::Later => mode.later(credentials).await,
-                judgement => judgement,
-            };
-            match judgement {
+            match mode.in_full(credentials).await {
                 Judgement::Absent | Judgement::Later => {}
                 Judgement::Known(identity) => return admitted(identity, credentials),
                 Judgement::Refused(refusal) => return Err(refusal),

@@ -1,12 +1,14 @@
 //! The modes of `auth.mode`, made of the settings.
 
+use super::django_session::DjangoSession;
 use super::forward::Forward;
 use super::jwt::{Fetch, Jwt, KeyFault};
 use super::link::Link;
 use super::{AuthMode, Authenticator};
 use crate::config::{self, AuthSettings, JwtSettings};
-use crate::http_client::{ClientLimits, HttpClient, Trust};
+use crate::http_client::{ClientLimits, HttpClient, Trust, TrustError};
 use crate::metrics::Metrics;
+use crate::redis;
 use hyper::{Request, Uri};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -23,9 +25,26 @@ pub enum Error {
     /// The address of a set cannot be asked.
     #[error("auth.jwt.jwks: {0}")]
     Address(Box<str>),
+    /// Nobody can be trusted to be that address.
+    #[error("auth.jwt.jwks_ca_file: {0}")]
+    Trust(Box<str>),
+    /// The Redis of a site's sessions cannot be asked.
+    #[error("auth.django_session.redis: {0}")]
+    Sessions(#[from] redis::Error),
     /// The site was not named as the node began.
     #[error("auth.mode lists \"forward\", and auth.forward.url is taken from the next start on")]
     NoSite,
+    /// Keys that nobody would be asked for: a mode was forgotten, and everybody would come in.
+    #[error(
+        "auth.{0}: has keys, and auth.mode does not list \"{0}\": add the mode, or leave the keys out"
+    )]
+    Unlisted(&'static str),
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error.to_string().into())
+    }
 }
 
 /// What stands behind `auth.mode`.
@@ -33,27 +52,49 @@ pub enum Error {
 pub struct Modes {
     /// Who asks them.
     pub authenticator: Authenticator,
+    /// For the modes of settings that are read later.
+    pub learnt: Learnt,
 }
 
+/// What modes have fetched and verified: good for as long as the settings that it hangs on are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Learnt(Option<Arc<Jwt>>);
+
 impl Modes {
-    /// Those of the settings, with the site that the node asks. On a runtime the set of an address is fetched and kept fresh, as long as its mode lives.
+    /// Those of the settings, with the site that the node asks. On a runtime the set of an address is fetched and kept
+    /// fresh, as long as its mode lives. What those before have `learnt` by the same settings stays.
     ///
     /// # Errors
     /// When one of them cannot work, such as by a file that cannot be read.
-    pub fn new(settings: &AuthSettings, site: Option<&Arc<Forward>>) -> Result<Self, Error> {
-        let mut modes = Vec::<Box<dyn AuthMode>>::new();
+    pub fn new(
+        settings: &AuthSettings,
+        site: Option<&Arc<Forward>>,
+        learnt: &Learnt,
+    ) -> Result<Self, Error> {
+        for mode in [
+            config::AuthMode::Jwt,
+            config::AuthMode::Link,
+            config::AuthMode::DjangoSession,
+        ] {
+            if settings.has_keys(mode) && !settings.mode.contains(&mode) {
+                return Err(Error::Unlisted(mode.word()));
+            }
+        }
+        let mut modes = Vec::<Arc<dyn AuthMode>>::new();
+        let mut learning = Learnt::default();
         for mode in &settings.mode {
             match mode {
                 config::AuthMode::Jwt => {
-                    let jwt = Jwt::new(&settings.jwt, fetch(&settings.jwt)?)?;
-                    if let (Some(fresh), Ok(runtime)) = (jwt.keep_fresh(), Handle::try_current()) {
-                        runtime.spawn(fresh);
-                    }
-                    modes.push(Box::new(jwt));
+                    let mode = renewed(learnt, &settings.jwt)?;
+                    modes.push(Arc::clone(&mode) as _);
+                    learning = Learnt(Some(mode));
                 }
-                config::AuthMode::Link => modes.push(Box::new(Link::new(&settings.link))),
+                config::AuthMode::Link => modes.push(Arc::new(Link::new(&settings.link))),
+                config::AuthMode::DjangoSession => {
+                    modes.push(Arc::new(DjangoSession::new(&settings.django_session)?));
+                }
                 config::AuthMode::Forward => {
-                    modes.push(Box::new(Arc::clone(site.ok_or(Error::NoSite)?)));
+                    modes.push(Arc::clone(site.ok_or(Error::NoSite)?) as _);
                 }
                 config::AuthMode::None => {}
             }
@@ -61,8 +102,23 @@ impl Modes {
         let admits_anybody = settings.mode.contains(&config::AuthMode::None);
         Ok(Self {
             authenticator: Authenticator::new(modes, admits_anybody),
+            learnt: learning,
         })
     }
+}
+
+/// The mode `jwt` of the settings, after the one before.
+fn renewed(Learnt(previous): &Learnt, settings: &JwtSettings) -> Result<Arc<Jwt>, Error> {
+    let (fetch, previous) = (fetch(settings)?, previous.as_ref());
+    let jwt = match previous {
+        Some(previous) => previous.renew(settings, fetch)?,
+        None => Arc::new(Jwt::new(settings, fetch)?),
+    };
+    let is_new = previous.is_none_or(|previous| !Arc::ptr_eq(previous, &jwt));
+    if is_new && let (Some(fresh), Ok(runtime)) = (jwt.keep_fresh(), Handle::try_current()) {
+        runtime.spawn(fresh);
+    }
+    Ok(jwt)
 }
 
 /// Can these settings work? Files of keys are read, nobody is asked.
@@ -72,7 +128,7 @@ impl Modes {
 pub fn check(settings: &AuthSettings) -> Result<(), String> {
     let site = Forward::of(&settings.forward, &Arc::new(Metrics::new()));
     let site = site.map_err(|error| error.to_string())?;
-    let modes = Modes::new(settings, site.as_ref());
+    let modes = Modes::new(settings, site.as_ref(), &Learnt::default());
     modes.map(drop).map_err(|error| error.to_string())
 }
 
@@ -90,10 +146,8 @@ fn fetch(settings: &JwtSettings) -> Result<Option<Fetch>, Error> {
         body_bytes: SET_BYTES_MAX,
         connections: 1,
     };
-    let client = Arc::new(
-        HttpClient::new(limits, Trust::System)
-            .map_err(|error| Error::Address(error.to_string().into()))?,
-    );
+    let trust = Trust::for_url(&url, settings.jwks_ca_file.as_deref());
+    let client = Arc::new(HttpClient::new(limits, trust)?);
     Ok(Some(Box::new(move || {
         let (client, url) = (Arc::clone(&client), url.clone());
         Box::pin(async move {

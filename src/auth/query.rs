@@ -11,6 +11,15 @@ pub(super) enum Carried<'a> {
     Unclear,
 }
 
+/// The one of these values; unclear if it is no text.
+pub(super) fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Carried<'a> {
+    match (values.next(), values.next()) {
+        (None, _) => Carried::Nothing,
+        (Some(value), None) => str::from_utf8(value).map_or(Carried::Unclear, Carried::One),
+        (Some(_), Some(_)) => Carried::Unclear,
+    }
+}
+
 /// The parameter's value, as it stands: no credential needs percent-encoding, but for the colons of a link, which
 /// its reader decodes.
 pub(super) fn parameter<'a>(target: &'a str, name: &str) -> Carried<'a> {

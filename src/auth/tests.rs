@@ -14,8 +14,10 @@ impl AuthMode for Always {
         self.at_once.clone()
     }
 
-    fn later<'a>(&'a self, _credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
-        Box::pin(async { self.later.clone() })
+    fn in_full<'a>(&'a self, _credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+        let is_later = matches!(self.at_once, Judgement::Later);
+        let judgement = if is_later { &self.later } else { &self.at_once };
+        Box::pin(async { judgement.clone() })
     }
 }
 
@@ -38,7 +40,7 @@ fn refused() -> Judgement {
 /// at once, and in the end.
 fn ask(modes: Vec<(Judgement, Judgement)>, admits_anybody: bool) -> [String; 2] {
     let modes = modes.into_iter().map(|(at_once, later)| {
-        let mode: Box<dyn AuthMode> = Box::new(Always { at_once, later });
+        let mode: Arc<dyn AuthMode> = Arc::new(Always { at_once, later });
         mode
     });
     let authenticator = Authenticator::new(modes.collect(), admits_anybody);

@@ -51,6 +51,14 @@ impl Mailboxes {
             .is_some_and(|(mailbox, _)| mailbox.is_full())
     }
 
+    /// Is this worker's mailbox so full that rooms that say much are to wait?
+    #[must_use]
+    pub fn is_crowded(&self, worker: usize) -> bool {
+        self.boxes
+            .get(worker)
+            .is_some_and(|(mailbox, _)| mailbox.is_crowded())
+    }
+
     /// Is there nothing in this worker's mailbox?
     #[must_use]
     pub fn is_empty(&self, worker: usize) -> bool {

@@ -47,7 +47,7 @@ pub use message::{Message, Payload, Verdict};
 pub use parcel::{ConnectionKey, Parcel, RoomSlot};
 pub use publication::Publication;
 pub use publish::Reach;
-pub use quota::{QuotaHolder, QuotaScope, Quotas};
+pub use quota::{QuotaHolder, QuotaHolds, QuotaScope, Quotas};
 pub use registry::Broker;
 
 #[cfg(test)]

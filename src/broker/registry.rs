@@ -7,8 +7,8 @@ use super::publication::Publication;
 use super::publish::{Published, Reach, keep, publish, tell};
 use super::room::{ByName, Joined, Last, Room};
 use super::uplink::{Author, Uplink, Way};
-use crate::clock::Millis;
-use crate::config;
+use crate::clock::{Millis, SharedDuration};
+use crate::config::{self, QueueSettings};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, Event};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use foldhash::fast::RandomState;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The rooms of one node.
 pub struct Broker {
@@ -29,6 +30,7 @@ pub struct Broker {
     keeps_events: bool,
     publications: AtomicU64,
     incarnations: AtomicU64,
+    expiry: SharedDuration,
 }
 
 impl fmt::Debug for Broker {
@@ -62,7 +64,18 @@ impl Broker {
             uplinks,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
+            expiry: SharedDuration::new(QueueSettings::default().expiry),
         }
+    }
+
+    /// What is published without a worker is worth delivering for so long from now on: `queue.expiry`, by default 60 s.
+    pub fn set_expiry(&self, expiry: Duration) {
+        self.expiry.set(expiry);
+    }
+
+    /// Until when what is published now is worth delivering.
+    pub(crate) fn deadline(&self, now: Millis) -> Millis {
+        now + self.expiry.get()
     }
 
     /// Does anybody on this node read the event of a publication, beside its frame?
@@ -236,6 +249,12 @@ impl Broker {
     #[must_use]
     pub fn full_mailbox(&self, room: &Room) -> Option<usize> {
         room.full_mailbox(&self.mailboxes)
+    }
+
+    /// Is the mailbox of a worker with members of this room so full that a room that says much is to wait?
+    #[must_use]
+    pub fn is_crowded(&self, room: &Room) -> bool {
+        room.is_crowded(&self.mailboxes)
     }
 
     /// Is the mailbox of a worker with members of this room full?

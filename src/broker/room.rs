@@ -332,6 +332,13 @@ impl Room {
         workers.find(|&worker| mailboxes.is_full(worker))
     }
 
+    /// Is the mailbox of any worker of this room's crowded?
+    pub(super) fn is_crowded(&self, mailboxes: &Mailboxes) -> bool {
+        let state = self.state.lock();
+        let mut workers = state.placements().map(|(worker, _)| worker);
+        workers.any(|worker| mailboxes.is_crowded(worker))
+    }
+
     /// Lets `act` publish in the room's order: nobody else does, joins or leaves meanwhile.
     pub(super) fn in_order<T>(&self, act: impl FnOnce(&mut LockedRoom) -> T) -> T {
         act(&mut self.state.lock())

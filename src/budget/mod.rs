@@ -6,7 +6,7 @@
 
 use crate::admin;
 use crate::archive;
-use crate::auth::{forward as asked, jwt};
+use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -14,11 +14,16 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings};
+use crate::config::{
+    ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit,
+    SessionEngine,
+};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
+use crate::shedding::{self, MemorySource};
 use crate::telemetry;
+use crate::tls;
 use crate::transport::decoder::PARTIAL_BYTES;
 use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
 use std::fmt;
@@ -106,8 +111,10 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("page connections kept alive, with the kernel's buffers", limits.kept_alive, request_bytes),
         addend("prompts and their replies", prompts, prompt_bytes),
     ];
+    let [shaking, established] = tls_sessions(config, workers, connections);
+    addends.extend(shaking);
     #[rustfmt::skip]
-    let each_connection = [
+    let mut each_connection = vec![
         addend("connections: slot and room", connections, CONNECTION_BYTES + ROOM_BYTES),
         addend("partial messages", connections, message_bytes.saturating_add(PARTIAL_BYTES)),
         addend("input kept back while a mailbox is full (one read)", connections, KEPT_BACK_BYTES),
@@ -118,18 +125,14 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         // Those whose connections have gone are looked for once they are as many as the others.
         addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
     ];
-    let per_connection = each_connection
-        .iter()
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.each));
+    each_connection.extend(established);
+    let per_connection = saturating_sum(&each_connection, |addend| addend.each);
     addends.extend(options(config, request_bytes, kernel_bytes));
     addends.extend(each_connection);
-    let total = addends
-        .iter()
-        .fold(0_u64, |sum, addend| sum.saturating_add(addend.bytes()));
     MemoryBudget {
-        addends,
         per_connection,
-        total,
+        total: saturating_sum(&addends, Addend::bytes),
+        addends,
         redis: (config.bridge.mode == BridgeMode::Streams).then(|| {
             // The newest is kept whatever its size, and counts as the appending function weighs it.
             let newest =
@@ -141,12 +144,33 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     }
 }
 
+/// What is given up, and at how many bytes, so that the node stays under `limits.memory` where less than the sum is there;
+/// `None` without that limit.
+#[must_use]
+pub fn when_short(config: &Config) -> Option<String> {
+    let source = MemorySource::new(config.limits.memory);
+    let limit = source.limit();
+    if limit == 0 {
+        return None;
+    }
+    let whose = match (config.limits.memory, source.is_of_container()) {
+        (MemoryLimit::Auto, true) => "three quarters of the container's limit",
+        (MemoryLimit::Auto, false) => "three quarters of the machine's",
+        _ => "as the setting says",
+    };
+    let (limit_bytes, steps) = (Bytes(limit), shedding::describe(limit));
+    Some(format!(
+        "memory is kept under {limit_bytes}, {whose}; at\n{steps}"
+    ))
+}
+
 /// What is off unless the settings turn it on: a client's request costs `request_bytes`, a socket `kernel_bytes`.
 fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Addend> {
     [
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
         kept(config),
@@ -163,6 +187,10 @@ fn who_comes(config: &Config) -> Vec<Addend> {
         addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
     ];
     addends
+}
+
+fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {
+    addends.iter().map(of).fold(0, u64::saturating_add)
 }
 
 impl MemoryBudget {
@@ -279,6 +307,54 @@ fn forward(forward: &ForwardSettings) -> Vec<Addend> {
             asked::REMEMBERED_BYTES,
         ),
     ]
+}
+
+/// TLS, if the public listener speaks it: what is there beside connections, and what each connection adds.
+fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Addend>; 2] {
+    if !config.tls.is_on() {
+        return [Vec::new(), Vec::new()];
+    }
+    let limits = &config.limits;
+    let threads = workers.saturating_add(config.server.control_threads);
+    let pages = match config.http.upstream {
+        None => limits.kept_alive,
+        // A client keeps its place at the site until the whole answer is taken: at most two to a request there.
+        Some(_) => limits
+            .kept_alive
+            .saturating_add(config.http.upstream_requests.saturating_mul(2))
+            .saturating_add(config.http.upstream_websockets),
+    };
+    #[rustfmt::skip]
+    let sessions = [
+        vec![
+            addend("TLS: buffers of threads", threads, tls::SCRATCH_BYTES),
+            addend("TLS: handshakes", limits.handshakes, tls::HANDSHAKE_BYTES),
+            addend("TLS: connections of pages", pages, tls::SESSION_BYTES + tls::HELD_BYTES),
+        ],
+        vec![
+            addend("TLS: keys", connections, tls::SESSION_BYTES),
+            addend("TLS: records read or written in part", connections, tls::HELD_BYTES),
+        ],
+    ];
+    sessions
+}
+
+/// Sessions of a Django site, where they are looked for in Redis.
+fn django_sessions(config: &Config) -> Vec<Addend> {
+    let settings = &config.auth.django_session;
+    if !config.auth.mode.contains(&AuthMode::DjangoSession)
+        || settings.engine != SessionEngine::Cache
+    {
+        return Vec::new();
+    }
+    let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);
+    let found = bytes.saturating_add(session::LOOKUP_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("sessions that are looked for", settings.concurrency, found),
+        addend("sessions that are remembered", settings.cache_entries, session::REMEMBERED_BYTES),
+    ];
+    addends
 }
 
 /// The ways to other nodes and to a Django site.

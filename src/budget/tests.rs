@@ -85,6 +85,8 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.fragments",
             "limits.unsent_bytes",
             "auth.jwt.token_bytes",
+            "auth.forward.concurrency_per_ip",
+            "auth.django_session.concurrency_per_ip",
             "history.capacity",
             "assistant.prompts_per_room",
             "assistant.concurrency",
@@ -96,7 +98,11 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "archive.bytes_max",
             "server.control_threads",
             "http.upstream_body_bytes",
+            "http.upstream_requests_per_ip",
+            "http.upstream_websockets_per_ip",
+            "http.client_bytes_per_second",
             "broker.spread_above",
+            "auth.django_session.version",
             "channels.capacity",
             "channels.random_prefix_length",
             "channels.receivers",
@@ -113,7 +119,8 @@ fn full() -> Config {
     config.channels.send_to = Some("worker".to_owned());
     config.http.upstream = Some("http://a".to_owned());
     config.archive.mode = ArchiveMode::Journal;
-    config.auth.mode = vec![AuthMode::Jwt];
+    config.auth.mode = vec![AuthMode::Jwt, AuthMode::DjangoSession];
+    config.auth.django_session.engine = SessionEngine::Cache;
     let limits = &mut config.limits;
     limits.user.connections = 1;
     limits.business.connections = 1;
@@ -326,4 +333,19 @@ fn sums_do_not_overflow() {
     let mut config = Config::default();
     config.queue.bytes_max = usize::MAX;
     assert_eq!(worst_case_memory(&config, usize::MAX, 2).total, u64::MAX);
+}
+
+#[test]
+fn tls_is_in_the_sum_where_it_is_spoken() {
+    let plain = worst_case_memory(&Config::default(), 10, 2);
+    let mut config = Config::default();
+    config.tls.certificate = Some("chain.pem".into());
+    let budget = worst_case_memory(&config, 10, 2);
+    let each = tls::SESSION_BYTES + tls::HELD_BYTES;
+    assert_eq!(budget.per_connection, plain.per_connection + each as u64);
+    let (limits, threads) = (&config.limits, 2 + config.server.control_threads);
+    let beside = limits.handshakes * tls::HANDSHAKE_BYTES
+        + limits.kept_alive * each
+        + threads * tls::SCRATCH_BYTES;
+    assert_eq!(budget.total, plain.total + (beside + 10 * each) as u64);
 }

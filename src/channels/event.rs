@@ -214,12 +214,14 @@ impl Mapping {
     /// | `group` | the room as a group: `group_send(event["group"], …)` answers |
     /// | `timestamp` | when it was accepted, as the clients' dialect writes it |
     /// | `node` | who sent this, for consumers that hear several nodes |
+    /// | `author` | the user's name; not there where nobody knows it |
     #[must_use]
     pub fn write<'a>(
         &'a self,
         room: &'a RoomName,
         message: Value<'a>,
         timestamp: &'a str,
+        author: Option<&'a str>,
     ) -> Map<'a> {
         let business_id: i64 = room.business_id().parse().unwrap_or_default();
         let mut event = Map::new();
@@ -231,6 +233,9 @@ impl Mapping {
         event.push("group", room.as_str());
         event.push("timestamp", timestamp);
         event.push("node", &*self.node);
+        if let Some(author) = author {
+            event.push("author", author);
+        }
         event
     }
 }

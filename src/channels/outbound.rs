@@ -138,7 +138,9 @@ impl UserQueue {
         let stamp = Stamp::new(second, micros);
         let timestamp = std::str::from_utf8(stamp.text(layer.writer.dialect()));
         let timestamp = timestamp.unwrap_or_default();
-        let event = layer.mapping.write(said.room.name(), message, timestamp);
+        let author = said.event.author.as_deref();
+        let mapping = &layer.mapping;
+        let event = mapping.write(said.room.name(), message, timestamp, author);
         loop {
             if said.deadline <= layer.clock.now() {
                 return Err(Undelivered::Dropped("expired"));

@@ -3,15 +3,11 @@
 
 use super::reply::ChatReply;
 use crate::assistant::{Asked, Dispatcher, Prompt};
-use crate::auth::Attendance;
-use crate::broker::uplink::Author;
-use crate::broker::{Context, Message, Publication, Verdict};
+use crate::broker::{Context, Message, Publication, Role, UserRole, Verdict};
 use crate::config::{Config, Deliver, Dialect};
 use crate::metrics::{Metrics, count, count_all};
 use crate::name::RoomName;
-use crate::protocol::{
-    self, CloseReason, ErrorCode, Event, EventDetails, EventWriter, Parser, Rejected, Stamp,
-};
+use crate::protocol::{self, CloseReason, ErrorCode, Event, EventWriter, Parser, Rejected, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 
@@ -28,38 +24,48 @@ struct CommandTally {
     systems: u64,
 }
 
+/// Who says something, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speech<'a> {
+    /// Who says it.
+    pub(super) by: &'a Role,
+    /// Is it answered? Otherwise the session does not exist: the package fails to store the message.
+    pub(super) answers: bool,
+    /// The room in which the assistant is asked, if it is.
+    pub(super) prompts: Option<&'a RoomName>,
+}
+
 /// The chat contract on one worker.
 #[derive(Debug)]
 pub(super) struct Codec {
     assistant: Dispatcher,
-    attendance: Arc<Attendance>,
     metrics: Arc<Metrics>,
     tally: CommandTally,
     writer: EventWriter,
     deliver: Deliver,
     welcome: bool,
     text_bytes_max: usize,
+    /// Who may send system messages, in the order of [`UserRole::ALL`].
+    system_from: [bool; UserRole::ALL.len()],
     parser: Parser,
     stamp: Stamp,
     scratch: Vec<u8>,
 }
 
 impl Codec {
-    pub(super) fn new(
-        config: &Config,
-        metrics: &Arc<Metrics>,
-        assistant: &Dispatcher,
-        attendance: &Arc<Attendance>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
         Self {
             assistant: assistant.clone(),
-            attendance: Arc::clone(attendance),
             metrics: Arc::clone(metrics),
             tally: CommandTally::default(),
             writer: EventWriter::new(config.chat.dialect),
             deliver: config.chat.deliver,
             welcome: config.chat.welcome,
             text_bytes_max: config.chat.text_bytes_max,
+            system_from: UserRole::ALL.map(|role| {
+                let mut listed = config.chat.system_from.iter();
+                listed.any(|name| name.word() == role.as_str())
+            }),
             parser: Parser::new(),
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -134,14 +140,19 @@ impl Codec {
         cx.send_ready(publication);
     }
 
-    /// Takes a message: an event for the room or its author, and a prompt for the room `prompts` if it is a
-    /// user's. Without `answers` the session does not exist: the package fails to store the message.
+    /// May somebody of this role send system messages?
+    fn hears_system_of(&self, by: &Role) -> bool {
+        let role = by.identity().map_or(UserRole::default(), |by| by.role);
+        let mut allowed = UserRole::ALL.into_iter().zip(self.system_from);
+        allowed.any(|(one, is_allowed)| one == role && is_allowed)
+    }
+
+    /// Takes a message: an event for the room or its author, and a prompt for the room of the speech if it is a user's.
     pub(super) fn hear(
         &mut self,
         cx: &mut Context<'_>,
         mut message: Message<'_>,
-        answers: bool,
-        prompts: Option<&RoomName>,
+        speech: Speech<'_>,
     ) -> Verdict {
         if !message.is_text() {
             return Verdict::Close(CloseReason::Unsupported);
@@ -160,7 +171,16 @@ impl Codec {
             }
         };
         let is_user = command.kind == protocol::CommandKind::User;
-        if !answers {
+        if !is_user && !self.hears_system_of(speech.by) {
+            // For this member there is no such type; the package has an own word for what fails.
+            let code = match dialect {
+                Dialect::Guide => ErrorCode::UnknownType,
+                Dialect::Django => command.failure(),
+            };
+            self.error(cx, code);
+            return Verdict::Done;
+        }
+        if !speech.answers {
             let failure = command.failure();
             self.error(cx, failure);
             return Verdict::Done;
@@ -174,7 +194,13 @@ impl Codec {
         self.writer
             .event(&mut self.scratch, &event, &mut self.stamp);
         let kept = cx.broker.wants_events();
-        let kept = kept.then(|| self.kept(cx.author, event));
+        let kept = kept.then(|| {
+            let author = speech.by.identity().and_then(|by| by.user.clone());
+            Arc::new(Event {
+                author,
+                ..event.into_owned()
+            })
+        });
         let question = (is_user && self.assistant.enabled()).then(|| command.text.to_string());
         if is_user {
             self.tally.users += 1;
@@ -186,20 +212,10 @@ impl Codec {
             ..self.publication(cx)
         };
         self.deliver(cx, publication, is_user);
-        match (question, prompts) {
+        match (question, speech.prompts) {
             (Some(text), Some(room)) => self.ask(cx, room, text),
             _ => Verdict::Done,
         }
-    }
-
-    /// An event for those who keep it, with its author if that is known.
-    fn kept(&self, author: Author, event: Event<'_>) -> Arc<Event<'static>> {
-        let identity = self.attendance.identity(author);
-        let details = EventDetails {
-            author: identity.and_then(|identity| identity.user.as_deref().map(Box::from)),
-            ..EventDetails::default()
-        };
-        Arc::new(event.with(details).into_owned())
     }
 
     /// Sends an event to whom it is for.

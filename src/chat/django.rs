@@ -1,8 +1,8 @@
 //! The chat contract of `django_supportal` (dialect `django`): it also takes in those who cannot join, and tells
 //! them so.
 
-use super::codec::Codec;
-use crate::broker::{Consumer, Context, Message, Verdict};
+use super::codec::{Codec, Speech};
+use crate::broker::{Consumer, Context, Message, Role, Verdict};
 use crate::name::RoomName;
 
 /// A connection of dialect `django`.
@@ -24,13 +24,13 @@ pub struct DjangoPeer {
 #[derive(Debug)]
 pub(super) struct Django<'a> {
     pub(super) codec: &'a mut Codec,
-    /// `None` for a role without one, which `chat::django` does not make.
-    pub(super) peer: Option<&'a DjangoPeer>,
+    /// Who the connection is; without a [`DjangoPeer`] only if `chat::django` has not made it.
+    pub(super) role: &'a mut Role,
 }
 
 impl Consumer for Django<'_> {
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
-        if let Some(peer) = self.peer {
+        if let Some(peer) = self.role.state::<DjangoPeer>() {
             match peer.error {
                 Some(error) => self.codec.refuse(cx, error),
                 None => {
@@ -43,9 +43,15 @@ impl Consumer for Django<'_> {
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) -> Verdict {
-        let answers = self.peer.is_none_or(|peer| peer.answers);
-        let prompts = self.peer.map(|peer| &peer.prompts);
-        self.codec.hear(cx, message, answers, prompts)
+        let peer = self.role.state::<DjangoPeer>();
+        let answers = peer.is_none_or(|peer| peer.answers);
+        let prompts = peer.map(|peer| &peer.prompts);
+        let speech = Speech {
+            by: self.role,
+            answers,
+            prompts,
+        };
+        self.codec.hear(cx, message, speech)
     }
 
     fn too_many(&mut self, cx: &mut Context<'_>) {

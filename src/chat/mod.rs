@@ -98,7 +98,7 @@ impl Set {
         attendance: &Arc<Attendance>,
     ) -> Self {
         Self {
-            codec: Codec::new(config, metrics, assistant, attendance),
+            codec: Codec::new(config, metrics, assistant),
             attendance: Arc::clone(attendance),
         }
     }
@@ -111,7 +111,7 @@ macro_rules! call {
             DJANGO => {
                 let mut $consumer = Django {
                     codec: &mut $set.codec,
-                    peer: $role.state(),
+                    role: $role,
                 };
                 $call
             }
@@ -132,7 +132,10 @@ macro_rules! call {
                 $call
             }
             _ => {
-                let mut $consumer = Guide(&mut $set.codec);
+                let mut $consumer = Guide {
+                    codec: &mut $set.codec,
+                    role: $role,
+                };
                 $call
             }
         }

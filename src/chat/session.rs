@@ -137,7 +137,6 @@ pub struct Session {
     broker: Arc<Broker>,
     author: Author,
     clock: Clock,
-    expiry: Duration,
     encode: Encode,
     metrics: Arc<Metrics>,
     ending: CloseReason,
@@ -252,7 +251,7 @@ impl Session {
     fn publication(&self, frame: Bytes) -> Publication {
         Publication {
             frame,
-            deadline: self.clock.now() + self.expiry,
+            deadline: self.broker.deadline(self.clock.now()),
             event: None,
         }
     }
@@ -375,7 +374,6 @@ impl Consumer for Tasks {
             broker: Arc::clone(cx.broker),
             author: cx.author,
             clock: cx.clock,
-            expiry: cx.expiry,
             encode: cx.encode,
             metrics: Arc::clone(&self.metrics),
             ending: CloseReason::Normal,
@@ -420,5 +418,37 @@ impl Consumer for Tasks {
             inbox.changed.notify_one();
             inbox.due.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::ConnectionKey;
+    use crate::transport::{Opcode, encoder};
+
+    #[test]
+    fn what_a_task_says_is_worth_delivering_for_as_long_as_the_settings_say_by_then() {
+        let broker = Broker::new(&crate::config::BrokerSettings::default(), Vec::new(), None);
+        let broker = Arc::new(broker);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        let session = Session {
+            caller: Arc::default(),
+            inbox: Arc::new(Inbox::new(1, place.expect("a place"))),
+            broker: Arc::clone(&broker),
+            author: Author {
+                worker: 0,
+                connection: ConnectionKey(0),
+            },
+            clock: Clock::simulated(|| Duration::from_secs(7)),
+            encode: |_is_text, bytes| encoder::frame(Opcode::Text, bytes),
+            metrics: Arc::new(Metrics::new()),
+            ending: CloseReason::Normal,
+            farewell: None,
+        };
+        let until = || session.publication(Bytes::new()).deadline;
+        assert_eq!(until(), Millis(67_000));
+        broker.set_expiry(Duration::from_millis(1_500));
+        assert_eq!(until(), Millis(8_500), "settings were read again");
     }
 }

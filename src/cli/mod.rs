@@ -13,11 +13,12 @@ use credentials::{GrantFlags, TokenFlags};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use supportal::banner::{MachineFacts, Memory, banner};
-use supportal::budget::worst_case_memory;
+use supportal::budget::{when_short, worst_case_memory};
 use supportal::config::Config;
 use supportal::config::document::{self, DocumentFormat};
 use supportal::config::flags::{self, Flags};
 use supportal::config::load::Loader;
+use supportal::internal::tls::TlsServer;
 use supportal::internal::{admin, auth, bridge, channels};
 use terminal::{finish, print, usage};
 
@@ -137,6 +138,10 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     if let Err(what) = auth::check(&loaded.config.auth) {
         return usage(&what);
     }
+    let certificates = match TlsServer::check(&loaded.config.tls) {
+        Ok(warnings) => warnings,
+        Err(fault) => return usage(&fault.to_string()),
+    };
     let facts = MachineFacts::gather();
     let (workers, connections) = (
         facts.workers(&loaded.config),
@@ -151,11 +156,17 @@ fn check(loader: Loader, redis: bool) -> ExitCode {
     for line in banner(&loaded, &facts, memory) {
         text.push_str(&format!("{line}\n"));
     }
+    for warning in certificates {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     text.push_str("\nlimits\n");
     text.push_str(&document::render_limits(&loaded));
     text.push_str(&format!(
         "\nmemory at worst, {connections} connections and {workers} workers\n{sum}\n"
     ));
+    if let Some(order) = when_short(&loaded.config) {
+        text.push_str(&format!("\n{order}"));
+    }
     if !redis {
         return print(&text);
     }

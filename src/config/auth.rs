@@ -2,10 +2,12 @@
 //!
 //! Files and addresses are named here and opened by `auth`; a token never names one.
 
+use super::django_session::{self, DjangoSessionSettings};
 use super::forward::{self, ForwardSettings};
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
+use super::secrets::check_secrets;
 use super::setting::{CAPACITY_MAX, HOUR, choice, choices, kinds, milliseconds, seconds, section};
 use super::units;
 use std::collections::BTreeSet;
@@ -22,13 +24,15 @@ const NAME_BYTES_MAX: usize = 64;
 section! {
     /// Who may come in.
     ["auth"] AuthSettings {
-        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
+        /// Ways to prove who one is, the first that finds its kind of credential answering: `jwt`, `link`, `django_session`; `forward` asks the site about everybody; `none` admits everybody else, as somebody anonymous.
         mode: Vec<AuthMode> = vec![AuthMode::None], live;
     }
     /// Tokens (RFC 7519) as `Authorization: Bearer`, as the sub-protocol `supportal.token.<jwt>`, or in a cookie.
     jwt: JwtSettings,
     /// Signed links for mails and sites without accounts: `?link=` as Django's `Signer` makes them.
     link: LinkSettings,
+    /// Sessions of a Django site, read here without asking the site.
+    django_session: DjangoSessionSettings,
     /// The site that is asked who somebody is, by a request of HTTP for each handshake.
     forward: ForwardSettings,
 }
@@ -45,6 +49,8 @@ section! {
         keys: Vec<PathBuf> = Vec::new(), live;
         /// File or https address of a JWK set (RFC 7517); unset = none.
         jwks: Option<String> = None, live;
+        /// File of PEM certificates of the authorities that the https address of a set is trusted by; unset = the system's.
+        jwks_ca_file: Option<PathBuf> = None, live;
         /// How often a set is fetched again, up to a tenth earlier at random; a key that is not in the set has it fetched earlier.
         #[serde(with = "units::duration")]
         jwks_refresh: Duration = seconds(600), live, in seconds(10)..=seconds(24 * 3600);
@@ -94,6 +100,8 @@ choices! {
         Jwt = "jwt",
         /// A signed link.
         Link = "link",
+        /// A session of a Django site.
+        DjangoSession = "django_session",
         /// The site is asked.
         Forward = "forward",
     }
@@ -107,8 +115,20 @@ impl AuthSettings {
         self.mode.iter().any(|mode| match mode {
             AuthMode::None | AuthMode::Link => false,
             AuthMode::Jwt => self.jwt.cookie.is_some(),
-            AuthMode::Forward => true,
+            AuthMode::DjangoSession | AuthMode::Forward => true,
         })
+    }
+
+    /// Is there a key that a mode goes by? With one and without its mode no node starts (`auth`); credentials can be signed.
+    #[must_use]
+    pub fn has_keys(&self, mode: AuthMode) -> bool {
+        let jwt = &self.jwt;
+        match mode {
+            AuthMode::Jwt => !jwt.secret.is_empty() || !jwt.keys.is_empty() || jwt.jwks.is_some(),
+            AuthMode::Link => !self.link.key.is_empty(),
+            AuthMode::DjangoSession => self.django_session.has_keys(),
+            AuthMode::None | AuthMode::Forward => false,
+        }
     }
 }
 
@@ -185,30 +205,16 @@ pub(super) fn check(auth: &AuthSettings, found: &mut Findings) {
     check_jwks(&auth.jwt, found);
     check_names(&auth.jwt, found);
     let is_on = |mode| auth.mode.contains(&mode);
+    let is_session = is_on(AuthMode::DjangoSession);
+    django_session::check(&auth.django_session, is_session, found);
     forward::check(&auth.forward, is_on(AuthMode::Forward), found);
-    let has_keys =
-        !auth.jwt.secret.is_empty() || !auth.jwt.keys.is_empty() || auth.jwt.jwks.is_some();
-    if is_on(AuthMode::Jwt) && !has_keys {
+    if is_on(AuthMode::Jwt) && !auth.has_keys(AuthMode::Jwt) {
         let fix = "set SUPPORTAL_AUTH__JWT__SECRET, auth.jwt.keys or auth.jwt.jwks";
         found.error("auth.mode", "jwt has nothing to verify tokens with", fix);
     }
-    if is_on(AuthMode::Link) && auth.link.key.is_empty() {
+    if is_on(AuthMode::Link) && !auth.has_keys(AuthMode::Link) {
         let fix = "set SUPPORTAL_AUTH__LINK__KEY";
         found.error("auth.mode", "link has nothing to verify links with", fix);
-    }
-    for (mode, word, is_given) in [
-        (AuthMode::Jwt, "jwt", has_keys),
-        (AuthMode::Link, "link", !auth.link.key.is_empty()),
-    ] {
-        if is_given && !is_on(mode) {
-            let what = format!("is without effect: auth.mode does not list \"{word}\"");
-            let key = if mode == AuthMode::Jwt {
-                "auth.jwt"
-            } else {
-                "auth.link"
-            };
-            found.warn(key, what, "add the mode, or leave the keys out");
-        }
     }
 }
 
@@ -242,31 +248,6 @@ fn check_modes(modes: &[AuthMode], found: &mut Findings) {
     }
 }
 
-/// Secrets are there, long enough, and no text of an example or a key of another kind.
-fn check_secrets(key: &str, secrets: &[Secret], least: usize, found: &mut Findings) {
-    if secrets.len() > KEYS_MAX {
-        let what = format!("holds {} secrets", secrets.len());
-        found.error(key, what, format!("write at most {KEYS_MAX}"));
-    }
-    for secret in secrets {
-        let text = secret.expose();
-        let fix =
-            format!("use at least {least} random bytes, as of `openssl rand -base64 {least}`");
-        if text.is_empty() {
-            found.error(key, "is empty", fix);
-        } else if text.trim() != text {
-            let what = "begins or ends with white space";
-            found.error(key, what, "cut it off, also where tokens are signed");
-        } else if text.contains("-----BEGIN") {
-            let what = "is a key in PEM, which anybody may know";
-            found.error(key, what, "write public keys as files in auth.jwt.keys");
-        } else if text.len() < least {
-            let what = format!("has {} bytes, which is too short", text.len());
-            found.error(key, what, fix);
-        }
-    }
-}
-
 fn check_key_files(jwt: &JwtSettings, found: &mut Findings) {
     const KEY: &str = "auth.jwt.keys";
     if jwt.keys.len() > KEYS_MAX {
@@ -293,6 +274,11 @@ fn check_key_files(jwt: &JwtSettings, found: &mut Findings) {
 /// An address is https, without a password in it; everything else is a file.
 fn check_jwks(jwt: &JwtSettings, found: &mut Findings) {
     const KEY: &str = "auth.jwt.jwks";
+    let is_address = |jwks: &String| jwks.contains("://");
+    if jwt.jwks_ca_file.is_some() && !jwt.jwks.as_ref().is_some_and(is_address) {
+        let fix = "write an https address as auth.jwt.jwks, or remove it";
+        found.warn("auth.jwt.jwks_ca_file", "has no effect without TLS", fix);
+    }
     let Some(jwks) = &jwt.jwks else { return };
     if jwks.trim().is_empty() {
         let fix = "write a file or an https address, or leave the key out";

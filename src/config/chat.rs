@@ -3,6 +3,7 @@
 use super::key::KeyKind;
 use super::limits::LimitSettings;
 use super::problem::Findings;
+use super::role::RoleName;
 use super::setting::{choice, kinds, section};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -18,6 +19,8 @@ section! {
         welcome: bool = true, restart;
         /// Longest `message` in bytes of UTF-8; longer is answered with `Message too long`.
         text_bytes_max: usize = 32 * 1024, restart, in 1..;
+        /// Roles that may send `"type": "system"`, of `customer` (also whoever comes without credentials), `agent` and `backend`; none = nobody. Others are answered as with a type that is unknown, in dialect `django` as the package does where it fails.
+        system_from: Vec<RoleName> = vec![RoleName::Customer, RoleName::Agent, RoleName::Backend], restart;
         /// Dialect `django` only: businesses that exist and their sessions; no sessions = any.
         exists: Vec<Exists> = Vec::new(), restart;
     }
@@ -70,6 +73,12 @@ pub(super) fn check(chat: &ChatSettings, limits: &LimitSettings, found: &mut Fin
             ),
             "lower it, or raise limits.message_bytes",
         );
+    }
+    let words = chat.system_from.iter().map(|role| role.word());
+    let mut seen = BTreeSet::new();
+    for word in words.filter(|word| !seen.insert(*word)) {
+        let what = format!("lists \"{word}\" twice");
+        found.error("chat.system_from", what, "write each role once");
     }
     match chat.dialect {
         Dialect::Guide if !chat.exists.is_empty() => found.error(

@@ -41,7 +41,7 @@ pub fn render_default(format: DocumentFormat) -> String {
 pub fn render_limits(loaded: &Loaded) -> String {
     let document = Document::of(&loaded.config, &|_| None);
     keys::all()
-        .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Duration))
+        .filter(|key| matches!(key.kind, KeyKind::Count | KeyKind::Size | KeyKind::Duration))
         .filter(|key| is_on(key, &loaded.config))
         .filter_map(|key| Some((key, document.value(key)?)))
         .map(|(key, value)| {
@@ -62,7 +62,9 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // A channel layer goes by the same outboxes and timeouts.
         "bridge" => config.bridge.mode != BridgeMode::Off || config.channels.enabled,
         "channels" => config.channels.enabled,
+        "tls" => config.tls.is_on(),
         "auth.jwt" => config.auth.mode.contains(&AuthMode::Jwt),
+        "auth.django_session" => config.auth.mode.contains(&AuthMode::DjangoSession),
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
@@ -213,6 +215,9 @@ impl<'a> Document<'a> {
 fn example_of(key: &Key) -> &'static str {
     match key.path {
         "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
+        "tls.sites" => {
+            "# names = [\"chat.example.com\"]\n# certificate = \"/etc/supportal/chat.pem\"\n# key = \"/etc/supportal/chat.key\"\n"
+        }
         "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
         "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
         _ => "",

@@ -53,7 +53,7 @@ section! {
         /// Longest wait for an answer, the wait for a turn included.
         #[serde(with = "units::duration")]
         timeout: Duration = seconds(3), restart, in SHORT..=seconds(60);
-        /// Who comes in while the site cannot be asked (no connection, no answer in time, 5xx, 429): nobody (`refuse`, 503), or everybody, as somebody anonymous (`admit`).
+        /// Who comes in while the site cannot be asked (no connection, no answer in time, 502, 503, 504): nobody (`refuse`, 503), or everybody, as somebody anonymous (`admit`).
         on_error: OnError = OnError::Refuse, restart;
         /// How long a yes is remembered; 0 = not at all.
         #[serde(with = "units::duration")]
@@ -65,11 +65,13 @@ section! {
         cache_entries: usize = 10_000, restart, in ..=CAPACITY_MAX;
         /// Most questions under way; further ones wait, at most for `timeout`.
         concurrency: usize = 32, restart, in 1..=CONCURRENCY_MAX;
+        /// Most of these for one address (IPv6: its /64); further ones of it wait, and leave the rest to others.
+        concurrency_per_ip: usize = 8, restart, in 1..=CONCURRENCY_MAX;
         /// Most bytes that a handshake brings to a question; longer ones are refused.
         question_bytes: usize = 8 * 1024, restart, in 256..=64 * 1024;
         /// Most bytes of an answer's body.
         answer_bytes: usize = 16 * 1024, restart, in 256..=1024 * 1024;
-        /// How often the site is asked again about who is connected, up to a tenth earlier or later at random; a no closes with 4503. 0 = never.
+        /// How often the site is asked again about who is connected, up to a tenth earlier or later at random; a no, another user or a room that is no longer theirs closes with 4503, another role with 4502, and `expires` counts anew. 0 = never.
         #[serde(with = "units::duration")]
         recheck: Duration = seconds(300), restart, in ..=HOUR;
     }
@@ -87,7 +89,6 @@ choice! {
 
 /// The address is one, and the fields may go along. `is_on`: is the mode listed?
 pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings) {
-    forward.check_ranges(found);
     match &forward.url {
         None if is_on => {
             let fix = "write auth.forward.url = \"http://127.0.0.1:8001/supportal/who/\"";
@@ -95,10 +96,12 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
         }
         None => {}
         Some(url) => {
-            check_url(url, found);
-            if !is_on {
-                let what = "is without effect: auth.mode does not list \"forward\"";
-                found.warn("auth.forward", what, "add the mode, or leave the keys out");
+            let unlisted = (
+                "is set, and auth.mode does not list \"forward\"",
+                "add the mode, or leave the address out",
+            );
+            if let Some((what, fix)) = url_fault(url).or((!is_on).then_some(unlisted)) {
+                found.error("auth.forward.url", what, fix);
             }
         }
     }
@@ -133,26 +136,24 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
     }
 }
 
-fn check_url(url: &str, found: &mut Findings) {
-    const KEY: &str = "auth.forward.url";
+/// What is wrong with the address, and the fix.
+fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
     let fix = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
     let Some((scheme, rest)) = url.split_once("://") else {
-        return found.error(KEY, "is not an address", fix);
+        return Some(("is not an address", fix));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if !matches!(scheme, "http" | "https") {
-        found.error(KEY, "is neither http nor https", fix);
+        Some(("is neither http nor https", fix))
     } else if authority.contains('@') {
-        let what = "has a user or a password in it";
-        found.error(
-            KEY,
-            what,
-            "remove it: what is sent with a question is auth.forward.headers",
-        );
+        let fix = "remove it: what is sent with a question is auth.forward.headers";
+        Some(("has a user or a password in it", fix))
     } else if rest.contains('#') {
-        found.error(KEY, "has a fragment", "cut off the # and what follows it");
+        Some(("has a fragment", "cut off the # and what follows it"))
     } else if !is_host_and_port(authority) || !rest.bytes().all(is_in_url) {
-        found.error(KEY, "is not an address", fix);
+        Some(("is not an address", fix))
+    } else {
+        None
     }
 }
 

@@ -20,7 +20,7 @@ section! {
         https_host: Option<String> = None, restart;
         /// Address and port of a listener of its own whose every answer is a redirect to https; unset = none.
         redirect: Option<SocketAddr> = None, restart;
-        /// Folder of the files that an ACME client writes for `/.well-known/acme-challenge/`, which are served without TLS too; unset = none.
+        /// Folder of the files that an ACME client writes for `/.well-known/acme-challenge/`, which are served without TLS too; unset = the site of `http.upstream` is asked.
         acme_folder: Option<PathBuf> = None, restart;
         /// The site behind this node, such as `http://127.0.0.1:8001` or `unix:/run/site.sock`: all that is not this node's own goes there, WebSockets too; unset = no site.
         upstream: Option<String> = None, restart;
@@ -28,6 +28,8 @@ section! {
         upstream_page: bool = false, restart;
         /// Most requests at the site at once; one more gets 503.
         upstream_requests: usize = 256, restart, in 1..;
+        /// Most requests at the site at once from one address (IPv6: one /64); one more gets 429; 0 = no limit.
+        upstream_requests_per_ip: usize = 64, restart;
         /// Longest until a connection to the site is there; then 504.
         #[serde(with = "units::duration")]
         upstream_connect_timeout: Duration = seconds(5), restart, in WAIT;
@@ -37,6 +39,11 @@ section! {
         /// Longest that neither side of a request says, or takes, anything while its body or the answer's is under way.
         #[serde(with = "units::duration")]
         upstream_idle_timeout: Duration = seconds(60), restart, in WAIT;
+        /// Longest that a client is waited for in all, with the body of its request or with what it takes of the answer, beyond what its bytes earn it; then 408, or the answer breaks off.
+        #[serde(with = "units::duration")]
+        client_timeout: Duration = seconds(60), restart, in WAIT;
+        /// Bytes per second that a client must send or take while it is waited for: each second's worth gives it back a second of the wait; 0 = no limit.
+        client_bytes_per_second: u32 = 500, restart;
         /// Longest body of a request in bytes; a longer one gets 413; 0 = no limit.
         upstream_body_bytes: usize = 128 * 1024 * 1024, restart;
         /// Longest head of an answer, and most bytes of a body held in each direction, at least 8192.
@@ -48,6 +55,8 @@ section! {
         upstream_keep_alive_timeout: Duration = seconds(4), restart, in WAIT;
         /// Most WebSockets of the site's own, passed through; one more gets 503.
         upstream_websockets: usize = 1024, restart;
+        /// Most of them from one address (IPv6: one /64); one more gets 429; 0 = no limit.
+        upstream_websockets_per_ip: usize = 256, restart;
         /// Such a WebSocket on which neither side says anything for this long is closed.
         #[serde(with = "units::duration")]
         upstream_websocket_timeout: Duration = seconds(300), restart, in WAIT;

@@ -13,6 +13,8 @@ pub enum KeyKind {
     Secret,
     /// Text such as `"60s"`.
     Duration,
+    /// A number of bytes, or `"auto"`.
+    Size,
     /// Text such as `"127.0.0.1:8000"`.
     Address,
     /// One of these words.
@@ -41,6 +43,7 @@ impl KeyKind {
             Self::Text => "text",
             Self::Secret => "secret",
             Self::Duration => "duration",
+            Self::Size => "bytes",
             Self::Address => "address",
             Self::Choice(_) => "choice",
             Self::Choices(_) => "choices",

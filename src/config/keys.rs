@@ -88,13 +88,17 @@ mod tests {
         config.channels.send_to = Some("a".to_owned());
         config.channels.send_to_group = Some("a".to_owned());
         config.auth.jwt.jwks = Some("jwks.json".to_owned());
+        config.auth.jwt.jwks_ca_file = Some("ca.pem".into());
         config.auth.jwt.cookie = Some("token".to_owned());
         config.auth.jwt.query = Some("token".to_owned());
+        config.auth.django_session.secret_key = Some(Secret::new("x"));
         config.auth.forward.url = Some("http://site/".to_owned());
         config.auth.forward.ca_file = Some("ca.pem".into());
         config.api.token = Some(Secret::new("x"));
         config.api.listen = Some(config.server.listen);
         config.admin.token = Some(Secret::new("x"));
+        config.tls.certificate = Some("chain.pem".into());
+        config.tls.key = Some("key.pem".into());
         let listed: BTreeSet<String> = all().map(|key| key.path.to_owned()).collect();
         assert_eq!(listed, paths_of(&config));
         assert_eq!(listed.len(), all().count(), "a key is listed twice");

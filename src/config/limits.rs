@@ -1,6 +1,7 @@
 //! `[queue]`, `[limits]` and `[broker]`: what one client, and all of them together, may use, and what those
 //! bounds may be.
 
+use super::memory::{self, MemoryLimit};
 use super::problem::Findings;
 use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
 use super::setting::{
@@ -53,6 +54,8 @@ section! {
         connections: usize = 0, live;
         /// Most connections from one address (IPv6: one /64); 0 = no limit.
         connections_per_ip: usize = 1000, live;
+        /// Bytes of memory to stay under; "auto" = three quarters of the container's, or else of the machine's; 0 = no limit.
+        memory: MemoryLimit = MemoryLimit::Auto, live;
         /// Most handshakes in progress.
         handshakes: usize = 4096, live, in 1..;
         /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
@@ -78,7 +81,7 @@ section! {
         messages_per_second: u32 = 20, live per route;
         /// Messages a connection may send at once before the rate applies.
         messages_burst: u32 = 100, live per route;
-        /// Bytes read per second and connection, sustained; more stops reading for a while; 0 = no limit.
+        /// Bytes read per second and connection, sustained, over TLS with those of its records; more stops reading for a while; 0 = no limit.
         bytes_per_second: u32 = 1024 * 1024, live per route;
         /// Messages in a row refused for their rate before the connection is closed with 4429.
         refusals: u32 = 100, live per route, in 1..=REFUSALS_MAX;
@@ -153,6 +156,20 @@ pub(super) fn check(
     if limits.messages_per_second > 0 {
         let key = "limits.messages_burst";
         limits.messages_burst.check(1.., key, found);
+    }
+    let (least, most) = (memory::LEAST, memory::MOST);
+    match limits.memory {
+        MemoryLimit::Bytes(bytes) if bytes < least => found.error(
+            "limits.memory",
+            format!("{bytes} is too small: a node needs some for itself"),
+            format!("write at least {least}, 0 for no limit, or \"auto\""),
+        ),
+        MemoryLimit::Bytes(bytes) if bytes > most => found.error(
+            "limits.memory",
+            format!("{bytes} is too large"),
+            format!("write at most {most}, 0 for no limit, or \"auto\""),
+        ),
+        MemoryLimit::Auto | MemoryLimit::Off | MemoryLimit::Bytes(_) => {}
     }
     if limits.uri_bytes > limits.header_bytes {
         let what = "is above limits.header_bytes: no request that long arrives whole";

@@ -36,6 +36,18 @@ fn merged<T: Serialize + DeserializeOwned>(section: &T, own: &OwnKeys) -> Result
         .map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
+/// A section of `now` with what differs in the route's from that of `before`.
+fn carried<T: Serialize + DeserializeOwned>(route: &T, before: &T, now: &T) -> Result<T, String> {
+    let table = |section: &T| Table::try_from(section).map_err(|error| error.to_string());
+    let before = table(before)?;
+    let own = table(route)?
+        .into_iter()
+        .filter(|(name, value)| before.get(name) != Some(value));
+    let all: Table = table(now)?.into_iter().chain(own).collect();
+    all.try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
 impl Config {
     /// The settings as they hold on the routes that have some of their own, in the order of these routes.
     ///
@@ -58,6 +70,17 @@ impl Config {
             merge().map_err(|what: String| format!("route {:?}: {what}", route.path))
         })
         .collect()
+    }
+
+    /// These settings of a route of the program's own, made on the node `before`, for the node `now`: what the route has
+    /// changed stays, all else is the node's.
+    ///
+    /// # Errors
+    /// One sentence that names the key, if they do not fit there.
+    pub(crate) fn carried_over(&self, before: &Self, now: &Self) -> Result<Self, String> {
+        let queue = carried(&self.queue, &before.queue, &now.queue)?;
+        let limits = carried(&self.limits, &before.limits, &now.limits)?;
+        now.admit(&queue, &limits)
     }
 
     /// Checks these settings of a route of the program's own on this node, as those of `[[routes]]` are.

@@ -3,7 +3,7 @@
 //! Nobody's by default: what a client writes into these fields itself must not move it to another address.
 
 use super::problem::Findings;
-use super::setting::{choice, section};
+use super::setting::{choice, choices, section};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,8 +12,10 @@ section! {
     ["proxy"] ProxySettings {
         /// Networks of the proxies that are believed (`10.0.0.0/8`, `2001:db8::/32`, `127.0.0.1`), and `unix` for whoever comes by a Unix socket; an empty list = nobody.
         trusted: Vec<String> = Vec::new(), restart;
-        /// Where a trusted proxy says who asks: `x-forwarded-for` (with X-Forwarded-Proto and X-Forwarded-Host), `forwarded` (RFC 7239) or `proxy_protocol` (versions 1 and 2, in front of the first request).
+        /// Where a trusted proxy says who asks: `x-forwarded-for` (and what of its kin `proxy.believe` names), `forwarded` (RFC 7239) or `proxy_protocol` (versions 1 and 2, in front of the first request).
         header: ProxyHeader = ProxyHeader::None, restart;
+        /// With `x-forwarded-for`: which of X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host the proxies set or delete in every request, `for`, `proto` and `host`; one that is not named is passed over, since the client may have written it.
+        believe: Vec<ForwardedField> = vec![ForwardedField::For], restart;
     }
 }
 
@@ -22,12 +24,24 @@ choice! {
     ProxyHeader {
         /// Nowhere.
         None = "none",
-        /// `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`.
+        /// `X-Forwarded-For`, and its kin as far as `proxy.believe` names them.
         XForwardedFor = "x-forwarded-for",
         /// `Forwarded` of RFC 7239.
         Forwarded = "forwarded",
         /// The PROXY protocol.
         ProxyProtocol = "proxy_protocol",
+    }
+}
+
+choices! {
+    /// A field that a trusted proxy sets.
+    ForwardedField {
+        /// `X-Forwarded-For`: the client's address.
+        For = "for",
+        /// `X-Forwarded-Proto`: did it come by https?
+        Proto = "proto",
+        /// `X-Forwarded-Host`: the host that it named.
+        Host = "host",
     }
 }
 
@@ -133,6 +147,17 @@ pub(super) fn check(proxy: &ProxySettings, found: &mut Findings) {
             "has no effect: nothing says where these proxies write who asks",
             "set proxy.header = \"x-forwarded-for\", \"forwarded\" or \"proxy_protocol\"",
         );
+    }
+    const BELIEVE: &str = "proxy.believe";
+    let reads_fields = proxy.header == ProxyHeader::XForwardedFor;
+    if reads_fields && proxy.believe.is_empty() {
+        let what = "is empty: nothing that a proxy says would be believed";
+        let fix = "write the fields that it sets, such as proxy.believe = [\"for\", \"proto\"]";
+        found.error(BELIEVE, what, fix);
+    }
+    if !reads_fields && proxy.believe != ProxySettings::default().believe {
+        let what = "has no effect: it is about proxy.header = \"x-forwarded-for\"";
+        found.warn(BELIEVE, what, "remove it");
     }
 }
 

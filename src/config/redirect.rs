@@ -1,8 +1,11 @@
 //! What the keys of `[http]` for https may be.
 
-use super::admin::overlap;
+use super::admin::{is_loopback, overlap};
+use super::http::SiteAddress;
 use super::problem::{Findings, Problem, Source};
+use super::proxy::{ForwardedField, ProxyHeader};
 use super::sections::Config;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// A host that can stand in an address, and a listener that is no other one's.
 pub(super) fn check(config: &Config, found: &mut Findings) {
@@ -22,10 +25,52 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             }
         }
     }
+    check_site(config, found);
+    let proxy = &config.proxy;
+    let says_https = proxy.believe.contains(&ForwardedField::Proto);
+    let is_deaf = match proxy.header {
+        ProxyHeader::None => true,
+        ProxyHeader::XForwardedFor => !says_https,
+        _ => false,
+    };
+    if http.require_tls && is_deaf && !config.tls.is_on() {
+        let what = "lets nobody in: there is no TLS here, and no proxy is believed that there is";
+        let fix = "set tls.certificate; or name the proxy in [proxy], have it set X-Forwarded-Proto in every request, and add \"proto\" to proxy.believe";
+        found.warn("http.require_tls", what, fix);
+    }
     if http.https_host.is_some() && http.redirect.is_none() && !http.require_tls {
         let what = "has no effect: nothing is redirected";
         let fix = "set http.require_tls or http.redirect, or remove it";
         found.warn("http.https_host", what, fix);
+    }
+}
+
+/// The site is none of this server's own listeners: what is asked there would be asked in a circle, or be the operator's.
+fn check_site(config: &Config, found: &mut Findings) {
+    let Ok(Some(SiteAddress::Tcp { host, port })) = config.http.site() else {
+        return;
+    };
+    let address = match host.parse() {
+        Ok(address) => address,
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST.into(),
+        Err(_) => return,
+    };
+    let site = SocketAddr::new(address, port);
+    let listeners = [
+        ("server.listen", Some(config.server.listen)),
+        ("admin.listen", Some(config.admin.listen)),
+        ("api.listen", config.api.listen),
+        ("http.redirect", config.http.redirect),
+    ];
+    for (key, listener) in listeners {
+        let is_ours = |listener: &SocketAddr| {
+            let is_here = listener.ip().is_unspecified() && is_loopback(site.ip());
+            listener.port() == site.port() && (is_here || listener.ip() == site.ip())
+        };
+        if let Some(listener) = listener.filter(is_ours) {
+            let what = format!("{site} is this server's own {key} = {listener}");
+            found.error("http.upstream", what, "write the address of the site");
+        }
     }
 }
 

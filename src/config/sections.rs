@@ -10,6 +10,7 @@ use super::changes::Changes;
 use super::channels::ChannelsSettings;
 use super::chat::{ChatSettings, Dialect};
 use super::cors::CorsSettings;
+use super::django_session::DjangoSessionSettings;
 use super::forward::ForwardSettings;
 use super::history::HistorySettings;
 use super::http::HttpSettings;
@@ -22,6 +23,7 @@ use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota}
 use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
+use super::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
@@ -61,10 +63,11 @@ macro_rules! sections {
 
 sections! {
     server: ServerSettings,
+    tls: TlsSettings,
     proxy: ProxySettings,
     http: HttpSettings [CorsSettings],
     origin: OriginSettings,
-    auth: AuthSettings [JwtSettings, LinkSettings, ForwardSettings],
+    auth: AuthSettings [JwtSettings, LinkSettings, DjangoSessionSettings, ForwardSettings],
     chat: ChatSettings,
     queue: QueueSettings,
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],

@@ -273,13 +273,13 @@ macro_rules! choices {
             $variant:ident = $word:literal,
         )+}
     ) => {
-        $(#[$note])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub enum $type {$(
-            $(#[$variant_note])*
-            #[serde(rename = $word)]
-            $variant,
-        )+}
+        $crate::config::setting::choice! {
+            $(#[$note])*
+            $type {$(
+                $(#[$variant_note])*
+                $variant = $word,
+            )+}
+        }
 
         impl $type {
             /// The word for it in the settings.

@@ -7,7 +7,7 @@ use super::problem::Findings;
 use super::sections::Config;
 use super::{
     admin, api, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy,
-    redirect, route, server,
+    redirect, route, server, tls,
 };
 
 /// Checks a whole configuration.
@@ -15,6 +15,7 @@ use super::{
 pub fn validate(config: &Config) -> Findings {
     let mut found = Findings::default();
     server::check(&config.server, &mut found);
+    tls::check(&config.tls, &mut found);
     proxy::check(&config.proxy, &mut found);
     http::check(&config.http, &mut found);
     redirect::check(config, &mut found);

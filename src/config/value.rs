@@ -61,6 +61,7 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
         (KeyKind::Secrets, _) => Value::Array(vec![as_text()]),
         (
             KeyKind::Count
+            | KeyKind::Size
             | KeyKind::Switch
             | KeyKind::List
             | KeyKind::Choices(_)
@@ -213,6 +214,10 @@ fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
         (KeyKind::Count, _) => Mistake::new(
             format!("{} is not a whole number of at least 0", show(value)),
             format!("write a bare number, such as {name} = {}", example(key)),
+        ),
+        (KeyKind::Size, _) => Mistake::new(
+            format!("{} is neither \"auto\" nor a number of bytes", show(value)),
+            format!("write {name} = \"auto\", or a bare number such as {name} = 536870912"),
         ),
         (KeyKind::Switch, _) => Mistake::new(
             format!("{} is neither true nor false", show(value)),

@@ -1,7 +1,8 @@
 //! Who a request is for: `Host`, or the authority of an absolute target (RFC 9112 section 3.2).
 
 use hyper::header::HOST;
-use hyper::{Request, Version};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{HeaderMap, Request, Uri, Version};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host without its port, which says nothing about who is meant.
@@ -65,6 +66,22 @@ impl<'a> Host<'a> {
                 .map(Some),
             None => Ok(field),
         }
+    }
+
+    /// Does `Host`, where there is one, name the host and port of an absolute target? The target counts, but not every
+    /// reader behind us knows that.
+    #[must_use]
+    pub fn agrees(target: &Uri, headers: &HeaderMap) -> bool {
+        let (Some(authority), Some(field)) = (target.authority(), headers.get(HOST)) else {
+            return true;
+        };
+        let is_http = target.scheme() == Some(&Scheme::HTTP);
+        let default = if is_http { 80 } else { 443 };
+        let field: Option<Authority> = field.as_bytes().try_into().ok();
+        field.is_some_and(|field| {
+            field.host().eq_ignore_ascii_case(authority.host())
+                && field.port_u16().unwrap_or(default) == authority.port_u16().unwrap_or(default)
+        })
     }
 }
 

@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep_until;
 
 /// What a peer still sends after its last answer is read for this long, so that closing the socket
@@ -72,8 +72,8 @@ pub fn builder(limits: &LimitSettings) -> http1::Builder {
     http
 }
 
-/// Answers the requests of one connection, within the deadlines of `pace`, of which each request has a [`PaceHandle`]
-/// among its extensions. After a request with a body the connection ends: few are read, and nobody can hide a request
+/// Answers the requests of one connection, within the deadlines of `pace`, of which `answer` gets a [`PaceHandle`] with
+/// each request. After a request with a body the connection ends: few are read, and nobody can hide a request
 /// in one. Once `closing` is done, so does one
 /// that has been answered.
 ///
@@ -88,19 +88,18 @@ pub async fn serve<I, A, F, B>(
 ) -> Served<I>
 where
     I: Read + Write + Unpin,
-    A: Fn(Request<Incoming>) -> F,
+    A: Fn(Request<Incoming>, PaceHandle) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let handle = PaceHandle(Arc::new(Mutex::new(pace)));
     let pace = &*handle.0;
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(|request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
         pace.lock().asked(has_body);
         let handle = handle.clone();
-        request.extensions_mut().insert(handle.clone());
-        let answer = answer(request);
+        let answer = answer(request, handle.clone());
         // hyper asks for a future that may be moved.
         Box::pin(async move {
             let mut response = answer.await;
@@ -133,13 +132,17 @@ where
             let pace = pace.lock();
             (pace.deadline(), pace.phase())
         };
-        if alarm.deadline() != deadline {
+        // Each request moves the deadline, mostly away: the alarm is set anew when it has gone off too early.
+        if deadline < alarm.deadline() {
             alarm.as_mut().reset(deadline);
         }
-        alarm
-            .as_mut()
-            .poll(context)
-            .map(|()| ServiceEnd::Overdue(phase))
+        loop {
+            ready!(alarm.as_mut().poll(context));
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(ServiceEnd::Overdue(phase));
+            }
+            alarm.as_mut().reset(deadline);
+        }
     });
     let end = end.await;
     let parts = connection.into_parts();
@@ -152,11 +155,17 @@ where
 
 /// Ends a connection whose peer has been answered: reads what it still sends, for a moment. With `is_too_long` the
 /// answer is 414, which hyper does not give where a line has no end.
-pub async fn linger(mut stream: TcpStream, is_too_long: bool) {
+pub async fn linger(stream: impl AsyncRead + AsyncWrite + Unpin, is_too_long: bool) {
+    linger_after(stream, if is_too_long { TOO_LONG } else { b"" }).await;
+}
+
+/// [`linger`], with these last words.
+///
+/// # Cancel safety
+/// Dropping it closes the connection.
+pub async fn linger_after(mut stream: impl AsyncRead + AsyncWrite + Unpin, last_words: &[u8]) {
     let drained = async {
-        if is_too_long {
-            stream.write_all(TOO_LONG).await?;
-        }
+        stream.write_all(last_words).await?;
         stream.shutdown().await?;
         let mut scratch = [0; 1024];
         let mut left = LINGER_BYTES;
@@ -217,9 +226,10 @@ impl<I: Read + Unpin> Read for Paced<'_, I> {
         context: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut scratch = [0; READ_BYTES];
+        // Not zeroed: that would be 8 KiB for each look at the socket, of which a request needs two.
+        let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
         let most = cursor.remaining().min(READ_BYTES);
-        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+        let mut buffer = ReadBuf::uninit(scratch.get_mut(..most).unwrap_or_default());
         let read = Pin::new(&mut self.inner).poll_read(context, buffer.unfilled());
         if let Poll::Ready(Ok(())) = read {
             if !self.pace.lock().heard(buffer.filled()) {
@@ -239,7 +249,11 @@ impl<I: Write + Unpin> Write for Paced<'_, I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.pace.lock().written(written.is_pending());
+        let taken = match &written {
+            Poll::Ready(taken) => Some(taken.as_ref().map_or(0, |bytes| *bytes)),
+            Poll::Pending => None,
+        };
+        self.pace.lock().written(taken);
         written
     }
 

@@ -8,12 +8,14 @@ mod authority;
 mod bearer;
 mod connection;
 mod lines;
+mod minimum_rate;
 mod pace;
 mod query;
 
 pub use authority::Host;
 pub use bearer::is_bearer;
 pub(crate) use connection::REQUEST_BYTES;
-pub use connection::{ServiceEnd, builder, linger, serve};
+pub use connection::{ServiceEnd, builder, linger, linger_after, serve};
+pub use minimum_rate::MinimumRate;
 pub use pace::{Pace, PaceHandle, Phase, Timeouts};
 pub use query::{parameter, parameters};

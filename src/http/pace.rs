@@ -8,6 +8,7 @@
 //! to it ([`PaceHandle::stream`]), and the rest is up to who streams.
 
 use super::lines::Lines;
+use super::minimum_rate::MinimumRate;
 use crate::config::Config;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -76,8 +77,10 @@ pub struct Pace {
     line_bytes_max: usize,
     /// Longest that the peer takes nothing of a stream.
     stream_idle: Duration,
-    /// The peer takes nothing at the moment.
-    is_stuck: bool,
+    /// And how slowly it may take it.
+    stream_rate: MinimumRate,
+    /// Since when the peer takes nothing.
+    stuck_since: Option<Instant>,
 }
 
 impl Pace {
@@ -95,7 +98,8 @@ impl Pace {
             is_too_long: false,
             line_bytes_max: uri_bytes.max(READ_BYTES) + METHOD_BYTES,
             stream_idle: FOREVER,
-            is_stuck: false,
+            stream_rate: MinimumRate::new(FOREVER, 0),
+            stuck_since: None,
         }
     }
 
@@ -157,18 +161,33 @@ impl Pace {
         }
     }
 
-    /// The peer has taken something, or, if `is_stuck`, nothing of what is written to it.
-    pub(super) fn written(&mut self, is_stuck: bool) {
-        if self.phase == Phase::Stream && self.is_stuck != is_stuck {
-            self.is_stuck = is_stuck;
-            let longest = if is_stuck { self.stream_idle } else { FOREVER };
-            self.deadline = Instant::now() + longest;
+    /// The peer has taken so many bytes; `None`: nothing of what is written to it.
+    pub(super) fn written(&mut self, taken: Option<usize>) {
+        if self.phase != Phase::Stream {
+            return;
+        }
+        match (taken, self.stuck_since) {
+            (None, Some(_)) => {}
+            (None, None) => {
+                let now = Instant::now();
+                let left = self.stream_rate.left().unwrap_or(FOREVER);
+                self.stuck_since = Some(now);
+                self.deadline = now + self.stream_idle.min(left);
+            }
+            (Some(bytes), since) => {
+                if let Some(since) = since {
+                    self.stream_rate.waited(since.elapsed());
+                    self.stuck_since = None;
+                    self.deadline = Instant::now() + FOREVER;
+                }
+                self.stream_rate.moved(bytes);
+            }
         }
     }
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.is_stuck = false;
+        self.stuck_since = None;
         self.deadline = Instant::now()
             + match phase {
                 Phase::Head => self.timeouts.head,
@@ -179,16 +198,18 @@ impl Pace {
     }
 }
 
-/// The pace of the connection that a request came by, for who answers; among the request's extensions.
+/// The pace of the connection that a request came by, for who answers.
 #[derive(Clone, Debug)]
 pub struct PaceHandle(pub(super) Arc<Mutex<Pace>>);
 
 impl PaceHandle {
     /// This request, or its answer, is streamed: whoever answers sees to it that the peer is not waited for without end,
-    /// but for what is written to it: after `idle` in which the peer takes nothing the connection is closed.
-    pub fn stream(&self, idle: Duration) {
+    /// but for what is written to it: after `idle` in which the peer takes nothing, or below this rate, the connection
+    /// is closed.
+    pub fn stream(&self, idle: Duration, rate: MinimumRate) {
         let mut pace = self.0.lock();
         pace.stream_idle = idle;
+        pace.stream_rate = rate;
         pace.enter(Phase::Stream);
     }
 
@@ -262,10 +283,10 @@ mod tests {
         let pace = PaceHandle(Arc::new(Mutex::new(pace())));
         assert!(pace.0.lock().heard(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         pace.0.lock().asked(false);
-        pace.stream(Duration::from_secs(7));
+        pace.stream(Duration::from_secs(7), MinimumRate::new(FOREVER, 0));
         advance(Duration::from_secs(3600)).await;
         let left = || left(&pace.0.lock());
-        let written = |is_stuck| pace.0.lock().written(is_stuck);
+        let written = |is_stuck: bool| pace.0.lock().written((!is_stuck).then_some(1));
         let phase = || pace.0.lock().phase();
         assert!(phase() == Phase::Stream && left() > 3600);
         pace.0.lock().flushed();
@@ -284,6 +305,23 @@ mod tests {
         assert_eq!((phase(), left()), (Phase::Idle, 60));
         written(true);
         assert_eq!(left(), 60, "no stream any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_the_peer_takes_too_little_of_it() {
+        let pace = PaceHandle(Arc::new(Mutex::new(pace())));
+        pace.0.lock().asked(false);
+        let rate = MinimumRate::new(Duration::from_secs(10), 100);
+        pace.stream(Duration::from_secs(7), rate);
+        for (taken, expected) in [(0, 7), (200, 5), (1_000_000, 2), (0, 7)] {
+            pace.0.lock().written(None);
+            assert_eq!(left(&pace.0.lock()), expected);
+            advance(Duration::from_secs(5)).await;
+            pace.0.lock().written(Some(taken));
+            assert!(left(&pace.0.lock()) > 3600);
+            // Time in which there is nothing to take is nobody's fault.
+            advance(Duration::from_secs(60)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

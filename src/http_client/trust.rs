@@ -4,7 +4,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
-use std::sync::Arc;
 
 /// The authorities whose certificates are believed.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +76,7 @@ pub(super) fn client_config(trust: Trust<'_>) -> Result<ClientConfig, TrustError
             }
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider();
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TrustError::Tls(error.to_string().into()))?;

@@ -1,7 +1,7 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
 use super::reload::ReadSettings;
-use super::{Error, InheritedSockets, Node, ProcessParts};
+use super::{Error, InheritedSockets, Node, NodePlan};
 use crate::assistant::{Assistant, Dispatcher};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -242,12 +242,17 @@ impl Builder {
         }
         let of_routes =
             settle(&config, self.settings, &mut routes).map_err(server::Error::Policy)?;
-        let process = ProcessParts {
+        Node::compose(NodePlan {
+            config,
+            of_routes: of_routes.into(),
+            metrics,
+            assistant,
+            own: routes,
+            tasks: node,
             read: self.read,
             inherited: self.inherited,
-        };
-        let of_routes = of_routes.into();
-        Node::compose(config, of_routes, metrics, assistant, routes, node, process).await
+        })
+        .await
     }
 }
 

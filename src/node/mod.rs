@@ -5,7 +5,9 @@
 
 mod builder;
 mod calls;
+mod certificates;
 mod ending;
+mod memory;
 mod reload;
 mod serve;
 mod signals;
@@ -26,20 +28,22 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, problem};
+use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener, ApiSources};
-use crate::server::{self, Entrance, EntryRules, HandshakePolicy, Upstream};
-use crate::worker::{self, Supplies, WorkerHandle, WorkerSlot, Workers};
+use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
+use crate::shedding::Shedding;
+use crate::tls::{CertificateFault, TlsServer};
+use crate::worker::{self, Supplies, WorkerHandle, WorkerHandles, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,9 @@ pub enum Error {
     /// The public side cannot be opened.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// A file of a certificate or its key is not what its setting says.
+    #[error(transparent)]
+    Certificates(#[from] CertificateFault),
     /// The operator's listener cannot be opened.
     #[error(transparent)]
     Admin(#[from] admin::Error),
@@ -97,10 +104,19 @@ pub struct Node {
     tasks: Sender<()>,
 }
 
-/// What the process around a node gives it.
-struct ProcessParts {
+/// What a node is to be.
+struct NodePlan {
+    config: Arc<Config>,
+    /// The settings of routes that have some of their own.
+    of_routes: Arc<[Config]>,
+    metrics: Arc<Metrics>,
+    assistant: Dispatcher,
+    /// Routes of the program's own.
+    own: Vec<OwnRoute>,
+    tasks: Sender<()>,
     /// How settings are read again.
     read: Option<ReadSettings>,
+    /// What the process around the node has been given.
     inherited: InheritedSockets,
 }
 
@@ -112,6 +128,8 @@ struct NodeParts {
     metrics: Arc<Metrics>,
     broker: Arc<Broker>,
     workers: Arc<Workers>,
+    /// Whether memory is short.
+    shedding: Arc<Shedding>,
     /// Who is connected, of those of whom something is known.
     attendance: Arc<Attendance>,
     /// The way to the site behind this node.
@@ -126,62 +144,72 @@ struct NodeParts {
     draining: Sender<bool>,
     /// Nobody new is taken any more.
     closing: Sender<bool>,
+    /// Who sees to it that nobody stays who may not be here any more: to the end of a drain, which takes its time.
+    watch: JoinSet<()>,
 }
 
 impl Node {
-    /// Binds both listeners and starts the workers and the bridge, with this assistant and these routes of the program's
-    /// own; `of_routes` holds on the routes that have settings of their own.
-    async fn compose(
-        config: Arc<Config>,
-        of_routes: Arc<[Config]>,
-        metrics: Arc<Metrics>,
-        assistant: Dispatcher,
-        mut own: Vec<OwnRoute>,
-        tasks: Sender<()>,
-        process: ProcessParts,
+    /// Binds both listeners and starts the workers and the bridge.
+    async fn compose(plan: NodePlan) -> Result<Self, Error> {
+        if !plan.config.tls.is_on() {
+            return Box::pin(Self::compose_over(WorkerSlot::over_tcp, None, plan)).await;
+        }
+        let server = Arc::new(TlsServer::new(&plan.config.tls, &plan.metrics)?);
+        tokio::spawn(certificates::watch(Arc::downgrade(&server)));
+        let tls = Arc::clone(&server);
+        let slot = move |clock| WorkerSlot::over_tls(clock, Arc::clone(&tls));
+        Box::pin(Self::compose_over(slot, Some(server), plan)).await
+    }
+
+    /// [`Node::compose`], with workers in slots of this port.
+    async fn compose_over<P: PublicPort>(
+        slot: impl Fn(Clock) -> io::Result<WorkerSlot<P>>,
+        tls: Option<Arc<TlsServer>>,
+        plan: NodePlan,
     ) -> Result<Self, Error> {
-        let (workers, timeout) = (config.server.workers, config.consumers.timeout);
-        let calls = OwnRoute::note_calls(&mut own, workers.clamp(1, WORKERS_MAX), timeout);
+        let NodePlan {
+            config,
+            of_routes,
+            metrics,
+            assistant,
+            mut own,
+            tasks,
+            read,
+            inherited,
+        } = plan;
+        let workers = config.server.workers.clamp(1, WORKERS_MAX);
+        let calls = OwnRoute::note_calls(&mut own, workers, config.consumers.timeout);
         let has_own = !own.is_empty();
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref()).map_err(server::Error::Policy)?;
+        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
         let (rules, current_rules) = watch::channel(Arc::new(rules));
-        let listening = server::listen(&config, process.inherited.tcp, process.inherited.unix)?;
+        let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
         let api_listener = server::listen_api(&config).await?;
-        let limits = &config.limits;
-        let admission = Arc::new(Admission::new(
-            limits.connections,
-            limits.connections_per_ip,
-        ));
-        let handshakes = Admission::new(limits.handshakes, limits.handshakes_per_ip);
-        let handshakes = Arc::new(handshakes);
+        let [admission, handshakes] = admissions(&config.limits);
         let settings = Arc::clone(&of_routes);
-        let parts = NodeParts::start(config, of_routes, metrics, assistant, &admission)?;
+        let (mut parts, handles) =
+            NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let taken_by = parts.take_settings(rules, site.clone(), [&admission, &handshakes], &quotas);
-        let reloader = process.read.map(|read| {
-            let reloader = Reloader::new(read, &parts.config, &settings, taken_by);
-            Arc::new(reloader)
-        });
+        let both = [&admission, &handshakes];
+        let taken_by = parts.take_settings(rules, site.clone(), both, &quotas, tls);
+        let reloader = |read| Reloader::new(read, &parts.config, &settings, taken_by);
+        let reloader = read.map(reloader).map(Arc::new);
         if has_own {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.close_ended();
-        if let Some(site) = &site {
-            let (attendance, broker) = (Arc::clone(&parts.attendance), Arc::clone(&parts.broker));
-            parts.until_closing(Arc::clone(site).recheck(attendance, broker));
-        }
+        parts.watch_attendance(site.as_ref());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
             metrics: Arc::clone(&parts.metrics),
             workers: Arc::clone(&parts.workers),
             admission,
+            shedding: Arc::clone(&parts.shedding),
             handshakes,
             quotas,
             policy,
@@ -190,7 +218,7 @@ impl Node {
             upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
-        let door = server::open(entrance, listening);
+        let door = server::open(entrance, handles, listening);
         let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
         let api =
             api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
@@ -257,7 +285,7 @@ impl Node {
             unix,
             visitors,
         } = self.door;
-        parts.workers.listen(public)?;
+        public.open()?;
         if let Some(redirect) = redirect {
             if let Ok(address) = redirect.address() {
                 tracing::info!(%address, "redirecting to https");
@@ -292,6 +320,15 @@ impl Node {
     }
 }
 
+/// Of connections, and of handshakes.
+fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
+    [
+        Admission::new(limits.connections, limits.connections_per_ip),
+        Admission::new(limits.handshakes, limits.handshakes_per_ip),
+    ]
+    .map(Arc::new)
+}
+
 /// Done when a worker thread is no more.
 async fn worker_ended(workers: &Workers) {
     /// How long rooms may be without their worker before anybody notices.
@@ -303,19 +340,20 @@ async fn worker_ended(workers: &Workers) {
 
 impl NodeParts {
     /// Starts the bridge and the workers. What a connection held is given back to `admission`.
-    fn start(
+    fn start<P: PublicPort>(
+        slot: impl Fn(Clock) -> io::Result<WorkerSlot<P>>,
         config: Arc<Config>,
         of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
         assistant: Dispatcher,
         admission: &Arc<Admission>,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, WorkerHandles<P>), Error> {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
         let archive = Archive::new(&config.archive, &metrics, clock)?.map(Arc::new);
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
-            .map(|_| WorkerSlot::over_tcp(clock))
+            .map(|_| slot(clock))
             .collect::<io::Result<Vec<_>>>()
             .map_err(Error::Workers)?;
         let broker = Arc::new(Broker::new(
@@ -329,6 +367,7 @@ impl NodeParts {
             .into_iter()
             .flatten(),
         ));
+        broker.set_expiry(config.queue.expiry);
         let redis = Arc::new(redis::Runtime::default());
         let end = redis.end();
         let of_bridge = bridge.iter().flat_map(|bridge| bridge.tasks(&broker, &end));
@@ -343,16 +382,18 @@ impl NodeParts {
             metrics: Arc::clone(&metrics),
             on_close: Arc::new(move |peer| leaving.leave(peer)),
         };
+        let handles = WorkerHandles::of(&slots, Arc::clone(&supplies.on_close));
         let attendance = Arc::new(Attendance::default());
         let upstream = Upstream::new(&config, &metrics).map(Arc::new);
         let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
-        Ok(Self {
+        let parts = Self {
             config,
             clock,
             metrics,
             broker,
             workers: Arc::new(workers),
+            shedding: Arc::default(),
             attendance,
             upstream,
             assistant,
@@ -362,25 +403,32 @@ impl NodeParts {
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
-        })
+            watch: JoinSet::new(),
+        };
+        Ok((parts, handles))
     }
 
-    /// Has connections whose identity has ended closed, until the node closes.
-    fn close_ended(&self) {
+    /// Looks how much memory is used, as long as this node is there; what it is held against may be changed.
+    fn watch_memory(&mut self) -> Sender<MemoryLimit> {
+        let (limit, current) = watch::channel(self.config.limits.memory);
+        let (shedding, workers) = (Arc::clone(&self.shedding), Arc::clone(&self.workers));
+        let metrics = Arc::clone(&self.metrics);
+        self.watch
+            .spawn(memory::watch(current, shedding, workers, metrics));
+        limit
+    }
+
+    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
+        if let Some(site) = site {
+            let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
+            self.watch
+                .spawn(Arc::clone(site).recheck(attendance, broker));
+        }
         let clock = self.clock;
-        self.until_closing(async move { attendance.close_ended(&broker, clock).await });
-    }
-
-    /// Has something go on, until the node closes.
-    fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut closing = self.closing.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                _closing = closing.wait_for(|is_closing| *is_closing) => {}
-                () = task => {}
-            }
-        });
+        self.watch
+            .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
     /// What the HTTP API works on.
@@ -399,19 +447,23 @@ impl NodeParts {
 
     /// Who takes settings while this node runs.
     fn take_settings(
-        &self,
+        &mut self,
         rules: Sender<Arc<EntryRules>>,
         site: Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
         quotas: &Arc<Quotas>,
+        tls: Option<Arc<TlsServer>>,
     ) -> TakenBy {
         TakenBy {
+            tls,
             rules,
+            memory: self.watch_memory(),
             site,
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
             quotas: Arc::clone(quotas),
             workers: Arc::clone(&self.workers),
+            broker: Arc::clone(&self.broker),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -432,6 +484,7 @@ impl NodeParts {
             metrics: Arc::clone(&self.metrics),
             broker: Arc::clone(&self.broker),
             workers: Arc::clone(&self.workers),
+            shedding: Arc::clone(&self.shedding),
             assistant: self.assistant.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
@@ -442,7 +495,7 @@ impl NodeParts {
 }
 
 /// Ends the sleep of a worker that has mail.
-fn wake(link: &Arc<WorkerHandle>) -> Wake {
+fn wake<P: PublicPort>(link: &Arc<WorkerHandle<P>>) -> Wake {
     let link = Arc::clone(link);
     Box::new(move || link.wake())
 }

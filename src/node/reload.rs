@@ -4,15 +4,16 @@ use super::supervisor;
 use crate::auth::Forward;
 use crate::banner::MachineFacts;
 use crate::bridge::Bridge;
-use crate::broker::Quotas;
+use crate::broker::{Broker, Quotas};
 use crate::channels::Layer;
 use crate::config::problem::Error;
 use crate::config::reload::merge;
-use crate::config::{Changes, Config};
+use crate::config::{Changes, Config, MemoryLimit};
 use crate::metrics::{Metrics, count};
 use crate::server::EntryRules;
 use crate::server::admission::Admission;
 use crate::telemetry;
+use crate::tls::TlsServer;
 use crate::worker::{LiveSettings, Workers};
 use parking_lot::Mutex;
 use std::fmt;
@@ -32,22 +33,27 @@ pub struct Reloader {
 /// What a node runs with.
 struct RunningSettings {
     config: Config,
-    /// Of the program's own routes: theirs stay as the program has made them.
+    /// What it has started with.
+    started: Config,
+    /// Of the program's own routes, as they were then.
     own: Vec<Config>,
 }
 
 /// Who takes settings while the node runs.
 pub(super) struct TakenBy {
     pub(super) rules: Sender<Arc<EntryRules>>,
+    pub(super) memory: Sender<MemoryLimit>,
     /// The site of `auth.forward`, which stays as it was at the start.
     pub(super) site: Option<Arc<Forward>>,
     pub(super) admission: Arc<Admission>,
     pub(super) handshakes: Arc<Admission>,
     pub(super) quotas: Arc<Quotas>,
     pub(super) workers: Arc<Workers>,
+    pub(super) broker: Arc<Broker>,
     pub(super) bridge: Option<Arc<Bridge>>,
     pub(super) channels: Option<Arc<Layer>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tls: Option<Arc<TlsServer>>,
 }
 
 impl fmt::Debug for Reloader {
@@ -70,7 +76,11 @@ impl Reloader {
         let config = config.clone();
         Self {
             read,
-            running: Mutex::new(RunningSettings { config, own }),
+            running: Mutex::new(RunningSettings {
+                started: config.clone(),
+                config,
+                own,
+            }),
             taken_by,
         }
     }
@@ -105,12 +115,24 @@ impl Reloader {
         let read = MachineFacts::gather().resolve(&(self.read)()?);
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref())
+        let before = Arc::clone(&self.taken_by.rules.borrow());
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
             .map_err(|what| Error::of_key("", what))?;
+        let own = running.own.iter();
+        let own = own.map(|own| own.carried_over(&running.started, &config));
         let of_routes = config
             .of_routes()
+            .and_then(|of_routes| {
+                of_routes
+                    .into_iter()
+                    .map(Ok)
+                    .chain(own)
+                    .collect::<Result<Vec<_>, _>>()
+            })
             .map_err(|what| Error::of_key("routes", what))?;
         let to = &self.taken_by;
+        let certificates = to.tls.as_ref().map(|tls| tls.read()).transpose();
+        let certificates = certificates.map_err(|fault| Error::of_key(&fault.key, fault.text))?;
         telemetry::set_levels(&config.log.level)
             .map_err(|error| Error::of_key("log.level", error.to_string()))?;
         let limits = &config.limits;
@@ -119,15 +141,19 @@ impl Reloader {
         to.handshakes
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
         to.quotas.set_limits(&config);
+        to.memory.send_replace(limits.memory);
         to.rules.send_replace(Arc::new(rules));
-        let of_routes: Vec<_> = of_routes.into_iter().chain(running.own.clone()).collect();
-        to.workers
-            .take_settings(LiveSettings::new(&config, &of_routes));
+        let live = LiveSettings::new(&config, &of_routes);
+        to.workers.take_settings(live);
+        to.broker.set_expiry(config.queue.expiry);
         if let Some(bridge) = &to.bridge {
             bridge.set_expiry(config.queue.expiry);
         }
         if let Some(layer) = &to.channels {
             layer.set_expiry(config.queue.expiry);
+        }
+        if let (Some(tls), Some(certificates)) = (&to.tls, certificates) {
+            tls.take(certificates);
         }
         running.config = config;
         Ok(changes)

@@ -4,10 +4,12 @@
 use crate::worker::Workers;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use std::io;
+use std::ffi::OsStr;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::sync::Arc;
+use std::{env, io};
 
 /// Sockets that listen already. Clients that come while the server starts, or starts anew, wait in them.
 #[derive(Debug, Default)]
@@ -43,11 +45,34 @@ impl InheritedSockets {
     }
 }
 
-/// Tells the supervisor; without one this does nothing.
+/// Tells the supervisor; without one this does nothing. Never waits for one that does not read: a notice for which its
+/// queue has no room is lost.
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(name) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let notice: String = states.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send(name.as_bytes(), notice.as_bytes()) {
         tracing::debug!(%error, "the supervisor cannot be told");
     }
+}
+
+/// Sends one datagram to the socket of this name, if there is room.
+fn send(name: &[u8], notice: &[u8]) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    // sd_notify's own call waits here, and the node with it.
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(notice, &address(name)?).map(drop)
+}
+
+/// A path, or `@` and a name of Linux' abstract namespace (sd_notify(3)).
+fn address(name: &[u8]) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = name.strip_prefix(b"@") {
+        use std::os::linux::net::SocketAddrExt;
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(OsStr::from_bytes(name))
 }
 
 /// Clients are let in; `status` is a line for people.
@@ -85,5 +110,39 @@ pub(super) async fn tell_alive(workers: Arc<Workers>) {
             tell(&[NotifyState::Watchdog]);
         }
         tokio::time::sleep(longest / 2).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn is_told_and_never_waited_for(name: &[u8]) {
+        let supervisor = UnixDatagram::bind_addr(&address(name).expect("an address"));
+        let supervisor = supervisor.expect("a socket");
+        send(name, b"READY=1\n").expect("room");
+        let mut notice = [0; 100];
+        let count = supervisor.recv(&mut notice).expect("a notice");
+        assert_eq!(&notice[..count], b"READY=1\n");
+        let full = (0..100_000).find_map(|_| send(name, b"WATCHDOG=1\n").err());
+        let full = full.map(|error| error.kind());
+        assert_eq!(full, Some(io::ErrorKind::WouldBlock));
+        supervisor.recv(&mut notice).expect("a notice");
+        send(name, b"STOPPING=1\n").expect("room again");
+    }
+
+    #[test]
+    fn a_supervisor_is_told_at_its_path() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        is_told_and_never_waited_for(path.as_os_str().as_bytes());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_supervisor_is_told_at_its_abstract_name() {
+        let name = format!("@supportal-notify-{}", std::process::id());
+        is_told_and_never_waited_for(name.as_bytes());
     }
 }

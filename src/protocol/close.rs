@@ -53,6 +53,8 @@ pub enum CloseReason {
     Removed,
     /// What the client proved who it is with has expired.
     Expired,
+    /// Who the client is has changed, in what it may do here.
+    IdentityChanged,
     /// Who the client is may not be here any more.
     NotAllowed,
     /// The application asked for it, with this code: one that a close frame may carry.
@@ -87,7 +89,7 @@ const fn row(
 
 impl CloseReason {
     /// Every reason with a code of its own, by code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Normal,
         Self::GoingAway,
         Self::Protocol,
@@ -103,6 +105,7 @@ impl CloseReason {
         Self::TooMany,
         Self::Removed,
         Self::Expired,
+        Self::IdentityChanged,
         Self::NotAllowed,
     ];
 
@@ -124,6 +127,7 @@ impl CloseReason {
             Self::TooMany => row(4429, "too_many", true, "too many messages", "The client kept sending above its rate after being told."),
             Self::Removed => row(4500, "removed", false, "removed", "An operator ended the connection."),
             Self::Expired => row(4501, "expired", false, "credentials expired", "What the client proved its identity with has expired; it needs new credentials."),
+            Self::IdentityChanged => row(4502, "identity_changed", false, "identity changed", "The site says that this user has another role by now; it comes in anew by a new page."),
             Self::NotAllowed => row(4503, "not_allowed", false, "not allowed", "The site says that this user may not be in this room any more."),
             Self::Asked(code) => row(code, "asked", !is_final(code), "", "The application asked for it."),
         }

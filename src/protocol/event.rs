@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::stamp::Moment;
 
@@ -63,8 +64,6 @@ impl EventOrigin {
 pub struct EventDetails {
     /// What its publisher calls it.
     pub id: Option<Box<str>>,
-    /// The user who said it, as `auth.mode` found out.
-    pub author: Option<Box<str>>,
     /// The JSON that a publisher of the site added.
     pub meta: Option<Box<str>>,
     /// Where it comes from.
@@ -83,6 +82,8 @@ pub struct Event<'a> {
     pub json: Option<Cow<'a, str>>,
     /// When it was accepted.
     pub moment: Moment,
+    /// The user's name, as the handshake has found it out; `None` where nobody knows. No frame of the plain dialects says it.
+    pub author: Option<Arc<str>>,
     /// `None`: nothing more is known, and it comes from this server. In a box of its own, which most events do
     /// without.
     pub details: Option<Box<EventDetails>>,
@@ -97,6 +98,7 @@ impl<'a> Event<'a> {
             text: Cow::Borrowed(text),
             json: None,
             moment,
+            author: None,
             details: None,
         }
     }
@@ -120,6 +122,7 @@ impl<'a> Event<'a> {
             text: own(self.text),
             json: self.json.map(own),
             moment: self.moment,
+            author: self.author,
             details: self.details,
         }
     }
@@ -127,14 +130,16 @@ impl<'a> Event<'a> {
     /// Bytes of what was said: what keeping an event costs beside the event itself.
     #[must_use]
     pub fn bytes(&self) -> usize {
+        let json = self.json.as_ref().map_or(0, |json| json.len());
+        let author = self.author.as_ref().map_or(0, |author| author.len());
         let details = self.details.as_ref().map_or(0, |details| details.bytes());
-        self.text.len() + self.json.as_ref().map_or(0, |json| json.len()) + details
+        self.text.len() + json + author + details
     }
 }
 
 impl EventDetails {
     fn bytes(&self) -> usize {
-        let texts = [&self.id, &self.author, &self.meta];
+        let texts = [&self.id, &self.meta];
         let bytes = texts.into_iter().flatten().map(|text| text.len());
         size_of::<Self>() + bytes.sum::<usize>()
     }
@@ -142,7 +147,7 @@ impl EventDetails {
 
 impl fmt::Debug for EventDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whom it is of, and what the site says of it, does not belong in logs.
+        // What the site says of it does not belong in logs.
         f.debug_struct("EventDetails")
             .field("origin", &self.origin)
             .finish_non_exhaustive()
@@ -151,7 +156,7 @@ impl fmt::Debug for EventDetails {
 
 impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What people say does not belong in logs.
+        // What people say, and who they are, does not belong in logs.
         f.debug_struct("Event")
             .field("sender", &self.sender)
             .field("bytes", &self.bytes())

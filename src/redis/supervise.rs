@@ -101,6 +101,7 @@ pub(crate) async fn supervise<R>(
 }
 
 /// A task that ends with its owner.
+#[derive(Debug)]
 pub(crate) struct OwnedTask<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for OwnedTask<T> {

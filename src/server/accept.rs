@@ -7,34 +7,32 @@
 use super::admission::{Admission, Permit};
 use super::handshake_io::HandshakeIo;
 use super::service::{HandshakeService, Switched, Upgrade};
-use super::visitor::Peer;
+use super::unfinished::{Counted, HandshakePlace, UnfinishedHead, UnfinishedHeads};
+use super::unix::PlainEntrance;
+use super::visit::{PublicPort, StreamOf, VisitSocket};
 use crate::config::Config;
+use crate::config::proxy::UNIX_PEER;
 use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
-use crate::metrics::{Gauge, count};
-use crate::worker::{Accepted, Gate, Handoff};
-use bytes::{Bytes, BytesMut};
+use crate::metrics::count;
+use crate::worker::port::Port;
+use crate::worker::{Accepted, GRACE, Gate, Handoff, WorkerHandles};
+use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::convert::Infallible;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
-
-/// The answer to a PROXY header that is none.
-const BAD_PROXY_LINE: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Opens a listener for clients. Accepted sockets inherit its options (Linux `sk_clone`), which saves
 /// four system calls a connection.
@@ -77,12 +75,14 @@ fn set_options(config: &Config, socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets clients in.
-#[derive(Clone, Debug)]
-pub(super) struct Acceptor {
+/// Lets clients in, over sockets of this port.
+#[derive(Debug)]
+pub(super) struct Acceptor<P: Port> {
     service: Arc<HandshakeService>,
+    workers: Arc<WorkerHandles<P>>,
     http: http1::Builder,
     handshakes: Arc<Admission>,
+    heads: Arc<UnfinishedHeads>,
     kept_alive: Arc<Semaphore>,
     at_site: Arc<Semaphore>,
     timeouts: Timeouts,
@@ -92,11 +92,31 @@ pub(super) struct Acceptor {
     _visit: mpsc::Sender<Infallible>,
 }
 
+impl<P: Port> Clone for Acceptor<P> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            workers: Arc::clone(&self.workers),
+            http: self.http.clone(),
+            handshakes: Arc::clone(&self.handshakes),
+            heads: Arc::clone(&self.heads),
+            kept_alive: Arc::clone(&self.kept_alive),
+            at_site: Arc::clone(&self.at_site),
+            timeouts: self.timeouts,
+            uri_bytes: self.uri_bytes,
+            runtime: self.runtime.clone(),
+            _visit: self._visit.clone(),
+        }
+    }
+}
+
 /// What a connection is counted as while hyper serves it.
 #[derive(Debug)]
 enum CountedAs {
+    /// Nothing is asked yet: one of `limits.handshakes`, for as long as there are others.
+    Unfinished(UnfinishedHead),
     /// Not answered yet: one of `limits.handshakes`.
-    Handshake { _permit: Permit, _gauge: Counted },
+    Handshake { _place: HandshakePlace },
     /// Answered, and open for another request: one of `limits.kept_alive`.
     KeptAlive {
         _permit: OwnedSemaphorePermit,
@@ -107,32 +127,19 @@ enum CountedAs {
     AtSite { _permit: OwnedSemaphorePermit },
 }
 
-/// Why nobody knows who is behind a socket.
-#[derive(Debug)]
-enum Unmet {
-    /// The peer went away first.
-    Gone,
-    /// What a trusted proxy began with is no PROXY header.
-    Malformed,
-}
-
-/// One of what a gauge counts.
-#[derive(Debug)]
-struct Counted(Gauge);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-impl Acceptor {
+impl<P: PublicPort> Acceptor<P> {
     /// Must be called on the control plane's runtime.
-    pub(super) fn new(service: Arc<HandshakeService>, visit: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        service: Arc<HandshakeService>,
+        workers: WorkerHandles<P>,
+        heads: Arc<UnfinishedHeads>,
+        visit: mpsc::Sender<Infallible>,
+    ) -> Self {
         let config = &service.entrance.config;
         let limits = &config.limits;
         Self {
             handshakes: Arc::clone(&service.entrance.handshakes),
+            heads,
             http: http::builder(limits),
             kept_alive: Arc::new(Semaphore::new(limits.kept_alive)),
             at_site: Arc::new(Semaphore::new(
@@ -142,28 +149,69 @@ impl Acceptor {
             uri_bytes: limits.uri_bytes,
             runtime: Handle::current(),
             service,
+            workers: Arc::new(workers),
             _visit: visit,
         }
     }
 
-    /// Serves a connection with hyper: `read` is what it has said already, `left` its time for the rest of a head.
+    /// The way in for clients who speak no TLS whatever the public listener speaks: those of the Unix socket.
+    pub(super) fn plain_entrance(self: &Arc<Self>) -> PlainEntrance {
+        let acceptor = Arc::clone(self);
+        Box::new(move |stream| {
+            let (peer, left) = (SocketAddr::new(UNIX_PEER, 0), acceptor.timeouts.head);
+            if acceptor.handshakes.is_full() {
+                acceptor.heads.push_out(GRACE);
+            }
+            if let Some(socket) = acceptor.admit(P::Socket::plain(stream), peer) {
+                Gate::serve(&*acceptor, socket, Bytes::new(), peer, left);
+            }
+        })
+    }
+
+    /// Where connections go.
+    pub(super) fn workers(&self) -> Arc<WorkerHandles<P>> {
+        Arc::clone(&self.workers)
+    }
+
+    /// Serves a connection until it ends, or its place is somebody else's: `read` is what it has said already, `left` its
+    /// time for the rest of a head.
     async fn serve(
         &self,
-        socket: mio::net::TcpStream,
+        socket: P::Socket,
         read: Bytes,
         peer: SocketAddr,
         permit: Permit,
         left: Duration,
     ) {
-        let place = Mutex::new(CountedAs::Handshake {
-            _permit: permit,
-            _gauge: Counted(self.service.entrance.metrics.handshakes_in_progress.clone()),
-        });
-        let watched = TcpStream::from_std(socket.into());
+        let counted = Counted(self.service.entrance.metrics.handshakes_in_progress.clone());
+        let now = Instant::now();
+        let waited = self.timeouts.head.saturating_sub(left);
+        let (head, pushed_out) = self.heads.begin(
+            HandshakePlace::new(permit, Some(counted)),
+            now.checked_sub(waited).unwrap_or(now),
+        );
+        tokio::select! {
+            biased;
+            Ok(()) = pushed_out => self.count_refusal("slow"),
+            () = self.serve_counted(socket, read, peer, head, left) => {}
+        }
+    }
+
+    /// The same with hyper, at its own pace.
+    async fn serve_counted(
+        &self,
+        socket: P::Socket,
+        read: Bytes,
+        peer: SocketAddr,
+        head: UnfinishedHead,
+        left: Duration,
+    ) {
+        let place = Mutex::new(CountedAs::Unfinished(head));
+        let watched = socket.into_stream();
         let stream = async {
             let stream = watched?;
             // hyper does not wait to write what is wrong with a head, and the head may be here already.
-            stream.writable().await?;
+            P::Socket::tcp(&stream).writable().await?;
             io::Result::Ok(stream)
         };
         let mut stream = match stream.await {
@@ -175,18 +223,20 @@ impl Acceptor {
         };
         let switched: Mutex<Option<Switched>> = Mutex::new(None);
         let accepted = AtomicBool::new(false);
-        let (held, taken, is_accepted) = (&place, &switched, &accepted);
-        let met = tokio::time::timeout(left, self.meet(&mut stream, read, peer.ip()));
+        let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let begun = Instant::now();
-        let (peer, read) = match met.await {
-            Ok(Ok(met)) => met,
-            Ok(Err(end)) => return self.turn_away(stream, end).await,
-            Err(_elapsed) => return self.count_refusal("timeout"),
+        let proxies = &self.service.entrance.policy.proxies;
+        let socket = (peer.ip(), P::Socket::is_tls(&stream));
+        let met = proxies.meet_at(&mut stream, read, socket, left).await;
+        let (peer, read) = match met {
+            Ok(met) => met,
+            Err(unmet) => return unmet.end(stream, &self.service.entrance.metrics).await,
         };
         let left = left.saturating_sub(begun.elapsed());
-        let answer = |request| async move {
+        let answer = |request, pace| async move {
+            Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
-            let (mut response, switched) = self.service.answer(request, peer, on_forward).await;
+            let (mut response, switched) = service.answer(request, peer, pace, on_forward).await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");
@@ -204,9 +254,11 @@ impl Acceptor {
         self.count_failure(&served.end);
         let switched = switched.lock().take();
         match (switched, served.end) {
-            (Some(Switched::Site(passage, _counted)), ServiceEnd::Done) => {
+            (Some(Switched::Site(passage, share)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
-                passage.join(stream, &answer, &served.read).await;
+                let holds = share.holds;
+                passage.join(stream, &answer, &served.read, holds).await;
+                drop(share.permit);
             }
             (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
                 let (stream, answer) = served.io.into_parts();
@@ -218,6 +270,20 @@ impl Acceptor {
                 let is_too_long = matches!(end, ServiceEnd::TooLong);
                 http::linger(served.io.into_stream(), is_too_long).await;
             }
+        }
+    }
+
+    /// A head has come to its end: the place is kept from now on. Waits if another has it, which ends the connection.
+    async fn finish_head(place: &Mutex<CountedAs>) {
+        let finish = |place: &mut CountedAs| {
+            if let CountedAs::Unfinished(head) = place {
+                let _place = head.finish()?;
+                *place = CountedAs::Handshake { _place };
+            }
+            Some(())
+        };
+        if finish(&mut place.lock()).is_none() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -247,38 +313,6 @@ impl Acceptor {
         true
     }
 
-    /// Who is behind this socket, which has begun with the bytes `read`; and what of them is no PROXY header.
-    async fn meet(
-        &self,
-        stream: &mut TcpStream,
-        read: Bytes,
-        address: IpAddr,
-    ) -> Result<(Peer, Bytes), Unmet> {
-        let proxies = &self.service.entrance.policy.proxies;
-        let mut read = BytesMut::from(read);
-        loop {
-            let met = proxies.meet(address, false, &read);
-            if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
-                return Ok((peer, read.split_off(length).freeze()));
-            }
-            // Bounded: a header that is too long is malformed.
-            let count = stream.read_buf(&mut read).await;
-            if count.or(Err(Unmet::Gone))? == 0 {
-                return Err(Unmet::Gone);
-            }
-        }
-    }
-
-    /// Ends a connection whose PROXY header has not come, or is none.
-    async fn turn_away(&self, stream: TcpStream, end: Unmet) {
-        if let Unmet::Malformed = end {
-            self.count_refusal("proxy");
-            // The buffer of a new socket takes this; if not, the peer is closed upon anyway.
-            drop(stream.try_write(BAD_PROXY_LINE));
-            http::linger(stream, false).await;
-        }
-    }
-
     fn counts_as(&self, peer: SocketAddr) -> u64 {
         self.service.entrance.policy.proxies.counts_as(peer.ip())
     }
@@ -301,9 +335,9 @@ impl Acceptor {
         self.count_refusal(reason);
     }
 
-    fn hand_over(&self, stream: TcpStream, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
-        let socket = match stream.into_std() {
-            Ok(socket) => mio::net::TcpStream::from_std(socket),
+    fn hand_over(&self, stream: StreamOf<P>, answer: Vec<u8>, leftover: Bytes, upgrade: Upgrade) {
+        let socket = match P::Socket::from_stream(stream) {
+            Ok(socket) => socket,
             Err(error) => return tracing::warn!(%error, "a socket cannot be handed over"),
         };
         let Upgrade { role, room, permit } = upgrade;
@@ -322,8 +356,16 @@ impl Acceptor {
     }
 }
 
-impl Gate for Acceptor {
-    fn admit(&self, socket: mio::net::TcpStream, peer: SocketAddr) -> Option<mio::net::TcpStream> {
+impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
+    fn has_place(&self) -> bool {
+        !self.handshakes.is_full()
+    }
+
+    fn push_out(&self, waited: Duration) -> bool {
+        self.heads.push_out(waited)
+    }
+
+    fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<P::Socket> {
         let metrics = &self.service.entrance.metrics;
         // One address must not keep the others out by handshakes that never end.
         let Ok(permit) = self.handshakes.enter(self.counts_as(peer)) else {
@@ -334,7 +376,7 @@ impl Gate for Acceptor {
         };
         metrics.handshakes_in_progress.inc();
         let _counted = permit.hand_over();
-        Some(socket)
+        Some(socket.behind(&self.service.entrance.policy.proxies, peer.ip()))
     }
 
     fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
@@ -346,24 +388,27 @@ impl Gate for Acceptor {
         self.handshakes.leave(self.counts_as(peer));
     }
 
-    fn serve(&self, socket: mio::net::TcpStream, read: Bytes, peer: SocketAddr, left: Duration) {
+    fn serve(&self, socket: P::Socket, read: Bytes, peer: SocketAddr, left: Duration) {
         let acceptor = self.clone();
         let permit = self.handshakes.take_back(self.counts_as(peer));
         self.runtime
             .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
     }
 
-    fn hand_over(&self, handoff: Handoff) {
+    fn hand_over(&self, handoff: Handoff<P::Socket>) {
         // The connection's worker has ended, in a drain or by a fault: the client comes back, to another node.
-        if let Some(socket) = self.service.entrance.workers.hand_over(handoff) {
+        if let Some(socket) = self.workers.hand_over(handoff) {
             refuse(socket);
         }
     }
 }
 
 /// Answers [`BUSY`]. The socket is new, so its buffer takes this; if not, the peer is closed upon
-/// anyway.
-fn refuse(mut socket: mio::net::TcpStream) {
+/// anyway. One whose TLS handshake is not over is not told: that would cost what the limit is there to save.
+fn refuse(mut socket: impl VisitSocket) {
+    if !socket.is_established() {
+        return;
+    }
     // What has come already, so that the close does not reset the connection before its answer.
     let mut scratch = [0; 4096];
     drop(socket.read(&mut scratch));

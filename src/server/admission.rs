@@ -27,6 +27,8 @@ pub const PROXY: u64 = 0xfffe_0000_0000_0000;
 pub enum Full {
     /// `limits.connections` is reached.
     Node,
+    /// Memory is short (`limits.memory`).
+    Memory,
     /// `limits.connections_per_ip` is reached.
     Address,
 }
@@ -85,6 +87,11 @@ impl Admission {
             peer,
             handed_over: false,
         })
+    }
+
+    /// Is the cap in all reached?
+    pub fn is_full(&self) -> bool {
+        self.open.lock().total >= self.most.load(Ordering::Relaxed)
     }
 
     /// The permit of a place that [`Permit::hand_over`] left counted.

@@ -1,6 +1,6 @@
 //! What letting clients in takes.
 
-use super::admission::Admission;
+use super::admission::{Admission, Full, Permit};
 use super::api::Api;
 use super::cors::Cors;
 use super::origin::Allowed;
@@ -10,11 +10,12 @@ use super::route::Router;
 use super::upstream::Upstream;
 use super::visitor::Proxies;
 use crate::auth::jwt::TOKEN_PROTOCOL;
-use crate::auth::{Authenticator, Forward, Modes};
+use crate::auth::{Authenticator, Forward, Learnt, Modes};
 use crate::broker::Quotas;
 use crate::chat::OwnRoute;
 use crate::config::{AuthMode, Config};
 use crate::metrics::Metrics;
+use crate::shedding::Shedding;
 use crate::transport::handshake::Offer;
 use crate::worker::Workers;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Entrance {
     pub workers: Arc<Workers>,
     /// Who may have one more connection; a worker gives back what a closed one held.
     pub admission: Arc<Admission>,
+    /// Whether there is memory for anybody new.
+    pub shedding: Arc<Shedding>,
     /// Who may have one more handshake under way.
     pub handshakes: Arc<Admission>,
     /// What users, businesses, rooms and addresses use together.
@@ -55,21 +58,29 @@ pub struct Entrance {
 pub struct EntryRules {
     pub(super) allowed: Allowed,
     pub(super) authenticator: Authenticator,
+    learnt: Learnt,
     /// Is a sub-protocol with a token in it understood?
     takes_tokens: bool,
 }
 
 impl EntryRules {
-    /// The rules of a configuration, and the site of `auth.forward` if there is one.
+    /// The rules of a configuration, and the site of `auth.forward` if there is one. What the rules before have learnt, such
+    /// as keys that were fetched, stays where the settings are the same.
     ///
     /// # Errors
     /// One sentence: an origin is none, or a mode cannot work.
-    pub fn new(config: &Config, site: Option<&Arc<Forward>>) -> Result<Self, String> {
-        let modes = Modes::new(&config.auth, site).map_err(|error| error.to_string())?;
+    pub fn new(
+        config: &Config,
+        site: Option<&Arc<Forward>>,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
+        let learnt = before.map_or_else(Learnt::default, |before| before.learnt.clone());
+        let modes = Modes::new(&config.auth, site, &learnt).map_err(|error| error.to_string())?;
         Ok(Self {
             allowed: Allowed::new(&config.origin.allowed)?
                 .with_cookies(config.auth.reads_cookies()),
             authenticator: modes.authenticator,
+            learnt: modes.learnt,
             takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
     }
@@ -127,6 +138,14 @@ impl Entrance {
     /// Who may come in, as of now.
     pub(super) fn rules(&self) -> Arc<EntryRules> {
         Arc::clone(&self.rules.borrow())
+    }
+
+    /// Counts one more connection of `peer`, if there is room for it.
+    pub(super) fn enter(&self, peer: u64) -> Result<Permit, Full> {
+        if self.shedding.refuses_handshakes() {
+            return Err(Full::Memory);
+        }
+        self.admission.enter(peer)
     }
 
     /// Does this node take nobody new any more?

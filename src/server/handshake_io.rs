@@ -8,13 +8,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The socket. What it keeps is bounded by what hyper says to one accepted upgrade: a head of some
 /// 160 bytes.
 #[derive(Debug)]
-pub(super) struct HandshakeIo<'a> {
-    stream: TokioIo<TcpStream>,
+pub(super) struct HandshakeIo<'a, S> {
+    stream: TokioIo<S>,
     /// What hyper has still to be given before it reads from the socket.
     read: Bytes,
     /// An upgrade has been accepted: what is written now is its answer.
@@ -22,8 +22,8 @@ pub(super) struct HandshakeIo<'a> {
     answer: Vec<u8>,
 }
 
-impl<'a> HandshakeIo<'a> {
-    pub(super) fn new(stream: TcpStream, read: Bytes, accepted: &'a AtomicBool) -> Self {
+impl<'a, S> HandshakeIo<'a, S> {
+    pub(super) fn new(stream: S, read: Bytes, accepted: &'a AtomicBool) -> Self {
         Self {
             stream: TokioIo::new(stream),
             read,
@@ -33,17 +33,17 @@ impl<'a> HandshakeIo<'a> {
     }
 
     /// The socket, and the answer that it is still owed.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream.into_inner(), self.answer)
     }
 
     /// The socket of a client that is owed nothing.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.stream.into_inner()
     }
 }
 
-impl Read for HandshakeIo<'_> {
+impl<S: AsyncRead + Unpin> Read for HandshakeIo<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +58,7 @@ impl Read for HandshakeIo<'_> {
     }
 }
 
-impl Write for HandshakeIo<'_> {
+impl<S: AsyncWrite + Unpin> Write for HandshakeIo<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -8,10 +8,12 @@ pub mod admission;
 pub mod api;
 mod body;
 mod cors;
+mod elsewhere;
 mod entrance;
 mod first_read;
 mod forwarded;
 mod handshake_io;
+mod meeting;
 pub mod origin;
 pub mod page;
 mod proxy_protocol;
@@ -19,27 +21,33 @@ mod redirect;
 mod refusal;
 pub mod route;
 mod service;
+mod tls_stream;
+mod unfinished;
 mod unix;
 pub(crate) mod upstream;
+mod visit;
 mod visitor;
 
 pub use entrance::{Entrance, EntryRules, HandshakePolicy};
 pub use redirect::RedirectListener;
 pub use unix::UnixEntrance;
 pub use upstream::Upstream;
+pub use visit::PublicPort;
 
 use crate::config::Config;
-use crate::worker::{Gate, Listener};
+use crate::worker::{Listener, NobodyListens, WorkerHandles};
 use accept::Acceptor;
 use mio::net::TcpListener;
 use redirect::Redirector;
 use service::HandshakeService;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use unfinished::UnfinishedHeads;
 use unix::UnixSocket;
 
 /// Why nobody can come in.
@@ -157,8 +165,8 @@ pub type Visitors = mpsc::Receiver<Infallible>;
 /// The ways in.
 #[derive(Debug)]
 pub struct Opened {
-    /// For the worker that is to listen.
-    pub public: Listener,
+    /// Until a worker listens.
+    pub public: WayIn,
     /// To be run by the control plane.
     pub redirect: Option<RedirectListener>,
     /// Likewise.
@@ -167,9 +175,33 @@ pub struct Opened {
     pub visitors: Visitors,
 }
 
-/// The ways in by these listeners. Must be called on the control plane's runtime.
-pub fn open(entrance: Entrance, listening: Listening) -> Opened {
+/// The public way in, until a worker listens there.
+pub struct WayIn(Box<dyn FnOnce() -> Result<(), NobodyListens> + Send>);
+
+impl fmt::Debug for WayIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WayIn").finish_non_exhaustive()
+    }
+}
+
+impl WayIn {
+    /// Has a worker accept connections until the drain.
+    ///
+    /// # Errors
+    /// When that worker has ended.
+    pub fn open(self) -> Result<(), NobodyListens> {
+        (self.0)()
+    }
+}
+
+/// The ways in by these listeners, to these workers. Must be called on the control plane's runtime.
+pub fn open<P: PublicPort>(
+    entrance: Entrance,
+    workers: WorkerHandles<P>,
+    listening: Listening,
+) -> Opened {
     let config = Arc::clone(&entrance.config);
+    let heads = Arc::new(UnfinishedHeads::default());
     let redirect = listening.redirect.map(|listener| RedirectListener {
         listener,
         redirector: Arc::new(Redirector {
@@ -178,22 +210,25 @@ pub fn open(entrance: Entrance, listening: Listening) -> Opened {
             metrics: Arc::clone(&entrance.metrics),
             proxies: entrance.policy.proxies.clone(),
             handshakes: Arc::clone(&entrance.handshakes),
+            heads: Arc::clone(&heads),
+            upstream: entrance.upstream.clone(),
             closing: entrance.closing.clone(),
         }),
     });
     let closing = entrance.closing.clone();
     let service = HandshakeService::new(entrance);
     let (visit, visitors) = mpsc::channel(1);
-    let gate = Arc::new(Acceptor::new(Arc::new(service), visit));
+    let acceptor = Arc::new(Acceptor::new(Arc::new(service), workers, heads, visit));
     let unix = listening.unix.map(|socket| UnixEntrance {
         socket,
-        gate: Arc::clone(&gate) as Arc<dyn Gate>,
+        enter: Acceptor::plain_entrance(&acceptor),
         config: Arc::clone(&config),
         closing,
     });
-    let handshake_timeout = config.server.handshake_timeout;
+    let workers = acceptor.workers();
+    let listener = Listener::<P>::new(listening.public, acceptor, config.server.handshake_timeout);
     Opened {
-        public: Listener::new(listening.public, gate, handshake_timeout),
+        public: WayIn(Box::new(move || workers.listen(listener))),
         redirect,
         unix,
         visitors,

@@ -31,6 +31,17 @@ enum Hint {
 }
 
 impl RefusedRequest {
+    /// This node takes nobody new any more.
+    pub(super) const DRAINING: Self = Self::later(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "draining",
+        "draining, try another node",
+    );
+
+    /// `http.require_tls`: a client of a WebSocket goes nowhere else.
+    pub(super) const WITHOUT_TLS: Self =
+        Self::new(StatusCode::FORBIDDEN, "tls", "this address needs wss");
+
     pub(super) const fn new(status: StatusCode, label: &'static str, reason: &'static str) -> Self {
         Self {
             status,
@@ -122,6 +133,10 @@ impl From<Full> for RefusedRequest {
             Full::Node => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::later(status, "connections", "too many connections")
+            }
+            Full::Memory => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::later(status, "memory", "too little memory")
             }
             Full::Address => {
                 let status = StatusCode::TOO_MANY_REQUESTS;

@@ -6,19 +6,17 @@
 
 use super::admission::{Permit, peer_of};
 use super::body::{ResponseBody, whole};
-use super::cors::Cors;
 use super::first_read;
-use super::page;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
-use super::upstream::{Provenance, SiteSocket, Upstream};
+use super::upstream::SiteSocket;
 use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
 use crate::auth::{AuthRefusal, Credentials, Known};
-use crate::broker::{Caller, QuotaHolder, Role};
+use crate::broker::{Caller, QuotaHolder, QuotaHolds, QuotaScope, Role};
 use crate::chat::{self, DjangoPeer};
 use crate::config::{CHAT_PATH, Dialect, Exists, Handler};
-use crate::http::Host;
+use crate::http::{Host, PaceHandle};
 use crate::metrics::count;
 use crate::name::RoomName;
 use crate::protocol::django;
@@ -27,8 +25,8 @@ use crate::worker::Accepted;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use std::net::{IpAddr, SocketAddr};
+use hyper::{Request, Response, StatusCode};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -62,8 +60,15 @@ pub(super) struct Upgrade {
 pub(super) enum Switched {
     /// To a worker.
     Worker(Upgrade),
-    /// To the site, with its place among all connections.
-    Site(SiteSocket, Permit),
+    /// To the site.
+    Site(SiteSocket, SiteShare),
+}
+
+/// What a WebSocket of the site's holds here: its place among all connections, and its share of what its address may use.
+#[derive(Debug)]
+pub(super) struct SiteShare {
+    pub(super) permit: Permit,
+    pub(super) holds: Option<QuotaHolds>,
 }
 
 /// A handshake that keeps the rules, of somebody who is still to be asked for.
@@ -73,6 +78,15 @@ struct Candidate<'a> {
     target: &'a str,
     head: &'a RequestHead<'a>,
     visitor: &'a Visitor<'a>,
+}
+
+/// A request that is for no route of this node, and who sends it. `on_forward` is called if it goes to the site and has
+/// its place there.
+pub(super) struct OtherRequest<F> {
+    pub(super) request: Request<Incoming>,
+    pub(super) visitor: Visitor<'static>,
+    pub(super) pace: PaceHandle,
+    pub(super) on_forward: F,
 }
 
 /// Where a WebSocket's path leads.
@@ -150,9 +164,10 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        pace: PaceHandle,
         on_forward: impl FnOnce(),
     ) -> (Response<ResponseBody>, Option<Switched>) {
-        let (mut response, switched) = match self.serve(request, peer, on_forward).await {
+        let (mut response, switched) = match self.serve(request, peer, pace, on_forward).await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
@@ -168,6 +183,7 @@ impl HandshakeService {
         &self,
         request: Request<Incoming>,
         peer: Peer,
+        pace: PaceHandle,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
@@ -184,142 +200,23 @@ impl HandshakeService {
         let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
-            return self
-                .respond(&request, body, &head, &visitor, on_forward)
-                .await;
+            let visitor = visitor.into_owned();
+            let asked = OtherRequest {
+                request: request.map(|()| body),
+                visitor,
+                pace,
+                on_forward,
+            };
+            return self.respond(asked).await;
         };
         self.entrance.quotas.begin(peer_of(visitor.client))?;
         let known = rules.authenticator.verify(&candidate.credentials()).await;
         let known = known.inspect_err(|refusal| self.note(refusal))?;
         let response = handshake::accept(&candidate.offer)?;
-        let upgrade = self.admit(candidate, known)?;
+        let enter = |holder: &QuotaHolder<'_>| self.entrance.quotas.enter(holder);
+        let upgrade = self.admit(candidate, known, enter)?;
         let switched = Switched::Worker(upgrade);
         Ok((response.map(|_empty| whole("")), Some(switched)))
-    }
-
-    /// What is no WebSocket of ours, with CORS where that is on: it answers preflights, and says of every answer who may
-    /// read it. What is the site's is the site's own CorsMiddleware's to say: two answers to that are none for a browser.
-    async fn respond(
-        &self,
-        request: &Request<()>,
-        body: Incoming,
-        head: &RequestHead<'_>,
-        visitor: &Visitor<'_>,
-        on_forward: impl FnOnce(),
-    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
-        let cors = self.entrance.policy.cors.as_ref();
-        let Some(cors) = cors.filter(|_| !self.entrance.is_sites(request.uri().path())) else {
-            let responded = self.respond_over_tls(request, body, visitor, on_forward);
-            return responded.await;
-        };
-        let (mut response, switched) = if Cors::is_preflight(head) {
-            (Response::new(whole("")), None)
-        } else {
-            let responded = self.respond_over_tls(request, body, visitor, on_forward);
-            let responded = responded.await;
-            responded.unwrap_or_else(|refused| (self.refuse(refused), None))
-        };
-        if switched.is_none() {
-            cors.mark(head, response.headers_mut());
-        }
-        Ok((response, switched))
-    }
-
-    /// Never without TLS where that is required, but for who asks whether we may have a certificate.
-    async fn respond_over_tls(
-        &self,
-        request: &Request<()>,
-        body: Incoming,
-        visitor: &Visitor<'_>,
-        on_forward: impl FnOnce(),
-    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
-        let (method, uri) = (request.method(), request.uri());
-        let redirect = &self.entrance.policy.redirect;
-        if let Some(response) = redirect.challenge(method, uri.path()).await {
-            return Ok((response, None));
-        }
-        if redirect.is_required && !visitor.is_https {
-            let target = uri.path_and_query().map_or("", |target| target.as_str());
-            let answer = redirect.answer(method, visitor.host.as_deref(), target)?;
-            return Ok((answer, None));
-        }
-        // Large, and most requests of this service never come here.
-        Box::pin(self.elsewhere(request, body, visitor, on_forward)).await
-    }
-
-    /// Our own files, or what the site says.
-    async fn elsewhere(
-        &self,
-        request: &Request<()>,
-        body: Incoming,
-        visitor: &Visitor<'_>,
-        on_forward: impl FnOnce(),
-    ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
-        let (method, uri) = (request.method(), request.uri());
-        let has_site = self.entrance.upstream.is_some();
-        if self.entrance.api.is_public(uri.path(), has_site) {
-            let asked = request.clone().map(|()| body);
-            let answer = self.entrance.api.answer(asked).await;
-            return Ok((answer.map(whole), None));
-        }
-        let Some(upstream) = &self.entrance.upstream else {
-            return Ok((Self::page(method, uri)?, None));
-        };
-        let has_page = self.entrance.config.http.upstream_page;
-        if let Some(own) = page::respond_beside_site(method, uri.path(), uri.query(), has_page) {
-            return Ok((own.map(whole), None));
-        }
-        let provenance = Provenance {
-            client: visitor.client,
-            is_https: visitor.is_https,
-            host: visitor
-                .host
-                .as_deref()
-                .and_then(|host| HeaderValue::from_str(host).ok()),
-        };
-        let is_websocket = Upstream::is_websocket(request);
-        let permit = is_websocket
-            .then(|| self.admit_to_site(visitor.client))
-            .transpose()?;
-        let request = request.clone().map(|()| body);
-        let (answer, socket) = upstream.send(request, provenance, on_forward).await?;
-        let socket = socket.zip(permit);
-        Ok((
-            answer,
-            socket.map(|(socket, permit)| Switched::Site(socket, permit)),
-        ))
-    }
-
-    /// Takes in a WebSocket of the site's, if there is room.
-    fn admit_to_site(&self, client: IpAddr) -> Result<Permit, RefusedRequest> {
-        if self.entrance.is_closing() {
-            return Err(draining());
-        }
-        self.entrance.quotas.begin(peer_of(client))?;
-        Ok(self.entrance.admission.enter(peer_of(client))?)
-    }
-
-    /// What is no WebSocket's, where there is no site.
-    fn page(method: &Method, uri: &Uri) -> Result<Response<ResponseBody>, RefusedRequest> {
-        // `*`, and the target of a CONNECT: the server as a whole, where the methods are the page's.
-        let is_server = !uri.path().starts_with('/');
-        if is_server && matches!(*method, Method::GET | Method::HEAD) {
-            let reason = "a request target begins with /";
-            return Err(RefusedRequest::new(
-                StatusCode::BAD_REQUEST,
-                "malformed",
-                reason,
-            ));
-        }
-        let path = if is_server { "/" } else { uri.path() };
-        let response = page::respond(method, path, uri.query());
-        response
-            .map(|response| response.map(whole))
-            .ok_or(RefusedRequest::new(
-                StatusCode::NOT_FOUND,
-                "path",
-                "not found",
-            ))
     }
 
     /// Accepts the handshake at the beginning of `bytes`, if the whole of it is there, nothing speaks against it and
@@ -328,7 +225,9 @@ impl HandshakeService {
     pub(super) fn accept_at_once(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         let fields_max = self.entrance.config.limits.headers;
         let proxies = &self.entrance.policy.proxies;
-        let (peer, begin) = proxies.meet(peer.ip(), false, bytes).ok()??;
+        // Whoever is accepted at once has come by the public listener.
+        let is_tls = self.entrance.config.tls.is_on();
+        let (peer, begin) = proxies.meet(peer.ip(), is_tls, bytes).ok()??;
         let first = first_read::parse(bytes.get(begin..)?, fields_max)?;
         let visitor = proxies.visitor(peer, &first.head, None).ok()?;
         let rules = self.entrance.rules();
@@ -336,9 +235,9 @@ impl HandshakeService {
         let candidate = candidate.ok()??;
         let known = rules.authenticator.verify_at_once(&candidate.credentials());
         let known = known.ok()??;
-        self.entrance.quotas.begin(peer_of(visitor.client)).ok()?;
         let answer = handshake::answer(&candidate.offer);
-        let Upgrade { role, room, permit } = self.admit(candidate, known).ok()?;
+        let enter = |holder: &QuotaHolder<'_>| self.entrance.quotas.enter_at_once(holder);
+        let Upgrade { role, room, permit } = self.admit(candidate, known, enter).ok()?;
         Some(Accepted {
             length: begin + first.length,
             answer,
@@ -369,15 +268,11 @@ impl HandshakeService {
             return Ok(None);
         };
         if self.entrance.is_closing() {
-            return Err(draining());
+            return Err(RefusedRequest::DRAINING);
         }
         let mut offer = handshake::check(head)?;
         if self.entrance.policy.redirect.is_required && !visitor.is_https {
-            return Err(RefusedRequest::new(
-                StatusCode::FORBIDDEN,
-                "tls",
-                "this address needs wss",
-            ));
+            return Err(RefusedRequest::WITHOUT_TLS);
         }
         let allowed = &rules.allowed;
         if !allowed.admits(head.value("origin"), visitor.host.as_deref()) {
@@ -406,16 +301,21 @@ impl HandshakeService {
         })
     }
 
-    /// Takes in whoever this is, if there is room.
-    fn admit(&self, candidate: Candidate<'_>, known: Known) -> Result<Upgrade, RefusedRequest> {
+    /// Takes in whoever this is, if there is room, and if `enter` finds enough of the quotas left.
+    fn admit(
+        &self,
+        candidate: Candidate<'_>,
+        known: Known,
+        enter: impl FnOnce(&QuotaHolder<'_>) -> Result<Option<QuotaHolds>, QuotaScope>,
+    ) -> Result<Upgrade, RefusedRequest> {
         let address = peer_of(candidate.visitor.client);
-        let permit = self.entrance.admission.enter(address)?;
+        let permit = self.entrance.enter(address)?;
         let business = candidate.path_target.business();
         let (role, room) = match candidate.path_target {
             PathTarget::Route(matched) => self.role_of(matched, &known),
             PathTarget::Django(target) => self.django_role(target),
         };
-        let holds = self.entrance.quotas.enter(&QuotaHolder {
+        let holds = enter(&QuotaHolder {
             room: room.as_ref().map(RoomName::as_str),
             user: known.as_ref().and_then(|known| known.user.as_deref()),
             business_id: business.as_deref(),
@@ -483,14 +383,9 @@ impl HandshakeService {
         tracing::debug!(cause = refusal.cause, "credentials refused");
     }
 
-    fn refuse(&self, refused: RefusedRequest) -> Response<ResponseBody> {
+    pub(super) fn refuse(&self, refused: RefusedRequest) -> Response<ResponseBody> {
         let counter = &self.entrance.metrics.handshakes_refused;
         count(counter, "reason", refused.label());
         refused.answer()
     }
-}
-
-const fn draining() -> RefusedRequest {
-    let reason = "draining, try another node";
-    RefusedRequest::later(StatusCode::SERVICE_UNAVAILABLE, "draining", reason)
 }

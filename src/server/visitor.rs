@@ -8,7 +8,7 @@ use super::admission;
 use super::forwarded::{self, Forwarding};
 use super::proxy_protocol::{self, BadProxyLine};
 use crate::config::ProxySettings;
-use crate::config::proxy::{ProxyHeader, TrustedPeers};
+use crate::config::proxy::{ForwardedField, ProxyHeader, TrustedPeers};
 use crate::http::Host;
 use crate::transport::handshake::RequestHead;
 use std::borrow::Cow;
@@ -36,11 +36,23 @@ pub(super) struct Visitor<'a> {
     pub host: Option<Cow<'a, str>>,
 }
 
+impl Visitor<'_> {
+    /// The same, for longer than the head that said it.
+    pub(super) fn into_owned(self) -> Visitor<'static> {
+        Visitor {
+            client: self.client,
+            is_https: self.is_https,
+            host: self.host.map(|host| Cow::Owned(host.into_owned())),
+        }
+    }
+}
+
 /// `[proxy]`, read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Proxies {
     trusted: TrustedPeers,
     header: Option<ProxyHeader>,
+    believed: Vec<ForwardedField>,
 }
 
 /// A trusted proxy forwards a host that is none: the request gets 400.
@@ -58,6 +70,7 @@ impl Proxies {
         Ok(Self {
             trusted: TrustedPeers::read(&settings.trusted)?,
             header: (header != ProxyHeader::None).then_some(header),
+            believed: settings.believe.clone(),
         })
     }
 
@@ -65,6 +78,11 @@ impl Proxies {
     #[must_use]
     pub(super) fn trust(&self, address: IpAddr) -> bool {
         self.header.is_some() && self.trusted.holds(address)
+    }
+
+    /// Does a peer of this address begin with a PROXY header?
+    pub(super) fn announce(&self, address: IpAddr) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
     }
 
     /// What the handshakes of a peer count as: a proxy speaks for many.
@@ -118,7 +136,9 @@ impl Proxies {
         authority: Option<&'a str>,
     ) -> Result<Visitor<'a>, BadForwardedHost> {
         let said = match self.header.filter(|_| peer.is_believed) {
-            Some(ProxyHeader::XForwardedFor) => forwarded::x_forwarded(head, &self.trusted),
+            Some(ProxyHeader::XForwardedFor) => {
+                forwarded::x_forwarded(head, &self.believed, &self.trusted)
+            }
             Some(ProxyHeader::Forwarded) => forwarded::forwarded(head, &self.trusted),
             _ => Forwarding::default(),
         };

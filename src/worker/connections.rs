@@ -284,6 +284,35 @@ impl<P: Port> Connections<P> {
         self.close(key, now, CloseReason::SlowReader);
     }
 
+    /// Memory is short: drops what waits for a socket beyond what a queue may hold by these `readers`; says how many
+    /// deliveries that were.
+    pub(super) fn cut_queue(
+        &mut self,
+        key: u64,
+        readers: &PerRoute<Reader>,
+        members: &mut RoomMembers,
+    ) -> u64 {
+        let Some(client) = self.clients.get_mut(key) else {
+            return 0;
+        };
+        let room = members.room_of(key, client.seat);
+        let dropped = client.connection.outbound.cut_queue(readers);
+        members.account_dropped(room, Cause::Capacity, dropped);
+        dropped
+    }
+
+    /// Memory is short: what waits is dropped in favour of the close frame; says how many deliveries that were.
+    pub(super) fn close_short(&mut self, key: u64, now: Millis, members: &mut RoomMembers) -> u64 {
+        let Some(client) = self.clients.get_mut(key) else {
+            return 0;
+        };
+        let dropped = client.connection.outbound.abandon_queue();
+        let room = members.room_of(key, client.seat);
+        members.account_dropped(room, Cause::Closed, dropped);
+        self.close(key, now, CloseReason::TryLater);
+        dropped
+    }
+
     /// Gives up what waits for a socket in favour of the close frame: the node stops.
     pub(super) fn cut(&mut self, key: u64, members: &mut RoomMembers) {
         let Some(client) = self.clients.get_mut(key) else {

@@ -93,8 +93,13 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Is somebody being answered where this connection hears it?
+    /// Is somebody being answered where this connection hears it? A task of the program's own is at it until it asks for
+    /// the next message.
     pub(super) fn awaits_reply(&mut self, key: u64) -> bool {
+        let client = self.connections.clients.get_mut(key);
+        if client.is_some_and(|client| client.asked > 0) {
+            return true;
+        }
         let answering = self.consult(key, |context, role, room| {
             let room = room.map(|room| &**room);
             context.consumers.is_answering(role, room)

@@ -2,6 +2,7 @@
 //! [`Speaker`], which hands one connection's messages to its consumer.
 
 use super::connection::Surroundings;
+use super::rooms::LocalRoom;
 use super::supplies::Supplies;
 use crate::broker::room::Room;
 use crate::broker::uplink::Author;
@@ -17,6 +18,9 @@ use crate::transport::{MessageKind, Opcode, encoder};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Publications of a room that may wait while a mailbox is crowded: more than people say at once.
+const LITTLE: u32 = 16;
 
 /// Plain counters of one turn, added to the shared metrics at its end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,6 +172,7 @@ impl<C: Consumers> WorkerContext<C> {
 pub(super) struct Speaker<'a, C> {
     consumers: &'a mut C,
     role: &'a mut Role,
+    local: Option<&'a LocalRoom>,
     cx: Context<'a>,
     metrics: &'a Metrics,
 }
@@ -177,10 +182,12 @@ impl<'a, C: Consumers> Speaker<'a, C> {
         context: &'a mut WorkerContext<C>,
         key: u64,
         role: &'a mut Role,
-        room: Option<&'a Arc<Room>>,
+        local: Option<&'a LocalRoom>,
     ) -> Self {
+        let room = local.map(|local| &local.room);
         let (consumers, cx, metrics) = context.present(key, room);
         Self {
+            local,
             consumers,
             role,
             cx,
@@ -188,16 +195,16 @@ impl<'a, C: Consumers> Speaker<'a, C> {
         }
     }
 
-    /// Questions that the connection asked meanwhile.
-    pub(super) fn asked(&self) -> u16 {
-        self.cx.asked
-    }
-}
-
-impl<C: Consumers> Surroundings for Speaker<'_, C> {
-    fn ready(&mut self) -> bool {
+    /// May the connection go on although a mailbox is crowded? Not if its room says much: what room there is left is for
+    /// the others.
+    #[cold]
+    fn is_ready_in_crowd(&self) -> bool {
         let (broker, own) = (self.cx.broker, self.cx.author.worker);
         let mailboxes = broker.mailboxes();
+        let waiting = self.local.map_or(0, LocalRoom::waiting);
+        if waiting > LITTLE && mailboxes.is_crowded(own) {
+            return false;
+        }
         // Asked again after registering: the mailbox may have been emptied in between.
         loop {
             let full = match self.cx.room {
@@ -211,6 +218,22 @@ impl<C: Consumers> Surroundings for Speaker<'_, C> {
                 Some(_) => {}
             }
         }
+    }
+
+    /// Questions that the connection asked meanwhile.
+    pub(super) fn asked(&self) -> u16 {
+        self.cx.asked
+    }
+}
+
+impl<C: Consumers> Surroundings for Speaker<'_, C> {
+    fn ready(&mut self) -> bool {
+        let mailboxes = self.cx.broker.mailboxes();
+        let is_crowded = match self.cx.room {
+            Some(room) => self.cx.broker.is_crowded(room),
+            None => mailboxes.is_crowded(self.cx.author.worker),
+        };
+        !is_crowded || self.is_ready_in_crowd()
     }
 
     fn message(&mut self, kind: MessageKind, payload: &mut [u8]) -> Verdict {

@@ -31,6 +31,8 @@ const SPARE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Deliverer {
     pub(super) readers: PerRoute<Reader>,
+    /// The readers while memory is ample, if it is short.
+    ample: Option<PerRoute<Reader>>,
     /// Room for the parcels of one mailbox.
     parcels: Vec<Parcel>,
     /// Of what has been taken, what has been dealt with since room was made for it.
@@ -57,6 +59,7 @@ impl Deliverer {
     pub(super) fn new(readers: PerRoute<Reader>) -> Self {
         Self {
             readers,
+            ample: None,
             parcels: Vec::new(),
             done: ParcelLoad::default(),
             held: ParcelLoad::default(),
@@ -67,6 +70,38 @@ impl Deliverer {
             spare_fan_out: None,
             spare: Vec::new(),
         }
+    }
+
+    /// Other settings hold from now on.
+    pub(super) fn take_readers(&mut self, readers: PerRoute<Reader>) {
+        match &mut self.ample {
+            Some(ample) => {
+                self.readers = readers.short();
+                *ample = readers;
+            }
+            None => self.readers = readers,
+        }
+    }
+
+    /// Are queues bounded as while memory is short?
+    pub(super) fn is_short(&self) -> bool {
+        self.ample.is_some()
+    }
+
+    /// Queues are bounded as while memory is short from now on, or no longer; is that new?
+    pub(super) fn set_short(&mut self, is_short: bool) -> bool {
+        match (self.ample.take(), is_short) {
+            (None, true) => {
+                let short = self.readers.short();
+                self.ample = Some(std::mem::replace(&mut self.readers, short));
+            }
+            (Some(ample), false) => self.readers = ample,
+            (ample, _) => {
+                self.ample = ample;
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes what is in the mailbox of this worker.
@@ -105,7 +140,7 @@ impl Deliverer {
         self.done != ParcelLoad::default()
     }
 
-    /// Makes room in the mailbox for what has been dealt with; is there some now?
+    /// Makes room in the mailbox for what has been dealt with; is there enough for everybody now?
     pub(super) fn release(&mut self, mailboxes: &Mailboxes, worker: usize) -> bool {
         let done = std::mem::take(&mut self.done);
         self.held -= done;
@@ -114,7 +149,7 @@ impl Deliverer {
             "what a mailbox counts of a parcel is what is given back of it"
         );
         mailboxes.release(worker, done.parcels, done.bytes);
-        !mailboxes.is_full(worker)
+        !mailboxes.is_crowded(worker)
     }
 
     /// Adds a publication to what its room is told.

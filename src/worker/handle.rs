@@ -3,12 +3,14 @@
 use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
-use super::port::{Port, TcpPort, Waker as _};
+use super::port::{Port, TcpPort, TlsPort, Waker as _};
 use crate::broker::ConnectionKey;
 use crate::broker::ledger::Ledger;
 use crate::clock::{Clock, Millis};
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
+use crate::shedding::SheddingStep;
+use crate::tls::TlsServer;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -41,6 +43,9 @@ pub struct ConnectionList {
     pub connections: Vec<ConnectionKey>,
 }
 
+/// Takes what a worker answers, on that worker's thread.
+pub(super) type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
 /// What a worker is told from outside its thread.
 pub enum Instruction<P: Port = TcpPort> {
     /// Take over a connection.
@@ -56,10 +61,12 @@ pub enum Instruction<P: Port = TcpPort> {
     },
     /// Go by these settings from now on.
     Settings(Arc<LiveSettings>),
+    /// Memory is short: give up what these steps say, until told otherwise, unless the queues hold less than so many bytes.
+    Shed(&'static [SheddingStep], u64),
     /// Report the account, of one room or of everything, once this turn is settled.
-    Audit(Option<RoomName>, Box<dyn FnOnce(Report) + Send>),
+    Audit(Option<RoomName>, Reply<Report>),
     /// List connections that are open, at most so many.
-    List(Whom, usize, Box<dyn FnOnce(ConnectionList) + Send>),
+    List(Whom, usize, Reply<ConnectionList>),
 }
 
 impl<P: Port> fmt::Debug for Instruction<P> {
@@ -69,6 +76,7 @@ impl<P: Port> fmt::Debug for Instruction<P> {
             Self::Listen(_) => "Listen",
             Self::Drain { .. } => "Drain",
             Self::Settings(_) => "Settings",
+            Self::Shed(..) => "Shed",
             Self::Audit(..) => "Audit",
             Self::List(..) => "List",
         })
@@ -125,6 +133,49 @@ impl<P: Port> WorkerHandle<P> {
     }
 }
 
+/// What any worker can be told, whatever its port.
+pub(super) trait AnyWorker: fmt::Debug + Send + Sync {
+    /// [`Instruction::Drain`].
+    fn drain(&self, reason: CloseReason, deadline: Millis);
+
+    /// [`Instruction::Settings`].
+    fn take_settings(&self, settings: Arc<LiveSettings>);
+
+    /// [`Instruction::Shed`].
+    fn shed(&self, steps: &'static [SheddingStep], least: u64);
+
+    /// [`Instruction::Audit`]; `reply` is dropped if the worker has ended.
+    fn audit(&self, room: Option<RoomName>, reply: Reply<Report>);
+
+    /// [`Instruction::List`], likewise.
+    fn list(&self, whom: Whom, most: usize, reply: Reply<ConnectionList>);
+}
+
+impl<P: Port> AnyWorker for WorkerHandle<P> {
+    fn drain(&self, reason: CloseReason, deadline: Millis) {
+        // A worker that has ended has nobody left to close.
+        drop(self.send(Instruction::Drain { reason, deadline }));
+    }
+
+    fn take_settings(&self, settings: Arc<LiveSettings>) {
+        // A worker that has ended has nobody left to serve.
+        drop(self.send(Instruction::Settings(settings)));
+    }
+
+    fn shed(&self, steps: &'static [SheddingStep], least: u64) {
+        // A worker that has ended holds nothing.
+        drop(self.send(Instruction::Shed(steps, least)));
+    }
+
+    fn audit(&self, room: Option<RoomName>, reply: Reply<Report>) {
+        drop(self.send(Instruction::Audit(room, reply)));
+    }
+
+    fn list(&self, whom: Whom, most: usize, reply: Reply<ConnectionList>) {
+        drop(self.send(Instruction::List(whom, most, reply)));
+    }
+}
+
 /// A worker before its thread runs: its poll exists, so others can be given its [`WorkerHandle`].
 #[derive(Debug)]
 pub struct WorkerSlot<P: Port = TcpPort> {
@@ -140,6 +191,17 @@ impl WorkerSlot {
     /// When the kernel gives no descriptor.
     pub fn over_tcp(clock: Clock) -> io::Result<Self> {
         let (port, waker) = TcpPort::new(clock)?;
+        Ok(Self::new(port, waker))
+    }
+}
+
+impl WorkerSlot<TlsPort> {
+    /// A worker over TLS.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn over_tls(clock: Clock, server: Arc<TlsServer>) -> io::Result<Self> {
+        let (port, waker) = TlsPort::new(clock, server)?;
         Ok(Self::new(port, waker))
     }
 }

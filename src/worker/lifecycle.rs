@@ -5,8 +5,9 @@ use super::connection::Connection;
 use super::drain::Drain;
 use super::handle::{ConnectionList, Whom};
 use super::handoff::Handoff;
-use super::port::Port;
+use super::port::{Port, Socket as _};
 use super::turn::Worker;
+use crate::auth::user_hash;
 use crate::broker::{ConnectionKey, Consumers};
 use crate::clock::Millis;
 use crate::metrics::count;
@@ -24,7 +25,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             (self.on_close)(handoff.counted);
             return;
         }
+        let holds_unread = handoff.socket.holds_unread();
         self.begin(key, handoff, Millis::NEVER);
+        if holds_unread {
+            self.connections.agenda.read_again(key);
+        }
     }
 
     /// Begins a connection whose socket is watched under this reserved key; `armed` is when its timer fires, if
@@ -207,6 +212,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             tracing::debug!(
                 connection = key,
                 reason = ended.label(),
+                user = client.role.identity().and_then(|who| user_hash(who)),
                 "connection closed"
             );
             (self.on_close)(client.counted);

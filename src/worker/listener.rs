@@ -10,7 +10,7 @@
 
 use super::connections::Connections;
 use super::handoff::Handoff;
-use super::port::{Port, Ready, TcpPort};
+use super::port::{Port, Ready, Socket as _, TcpPort};
 use super::timers::TIMER_MAX;
 use crate::broker::Role;
 use crate::broker::placement::Passage;
@@ -19,7 +19,7 @@ use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -32,12 +32,30 @@ const BATCH: usize = 64;
 /// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
 const FIRST_READ: usize = 8 * 1024;
 
+/// Keys of clients who are no arrivals any more that are kept whatever their number.
+const ORDER_SPARE: usize = 64;
+
 /// The first and the longest pause after a failed accept.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How long the head of a client is waited for, whoever else wants to come in. Longer ago, its place is given to somebody new
+/// when there is no other: one whose head comes at once needs a round trip, with TLS two.
+pub const GRACE: Duration = Duration::from_millis(500);
 
 /// Who decides about clients that are no connections yet: the server. Asked on a worker's thread, the
 /// gate never waits.
 pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
+    /// Is there a place for one more handshake? Without one, [`Gate::push_out`] may make one.
+    fn has_place(&self) -> bool {
+        true
+    }
+
+    /// Has the control plane give up the client whose head it has waited for longest, if that is at least so long;
+    /// false if there is none.
+    fn push_out(&self, _waited: Duration) -> bool {
+        false
+    }
+
     /// May the handshake of this new socket begin? If so, the socket: exactly one [`Gate::leave`] or [`Gate::serve`]
     /// follows. If not, the peer has been told.
     fn admit(&self, socket: S, peer: SocketAddr) -> Option<S>;
@@ -81,6 +99,8 @@ struct Arrival<S> {
     deadline: Millis,
     /// When its timer fires.
     armed: Millis,
+    /// What happened to it meanwhile, if it waits for a turn that has time for it.
+    deferred: Option<Ready>,
 }
 
 /// A handshake that this worker has accepted, for itself.
@@ -99,6 +119,10 @@ pub struct Listener<P: Port = TcpPort> {
     handshake_timeout: Duration,
     /// By the key under which its socket is watched, and which its connection will have.
     arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
+    /// The keys of all in order of arrival, and of some who have gone on: at most twice as many keys, and [`ORDER_SPARE`].
+    order: VecDeque<u64>,
+    /// Those of them that wait for a turn that has time for them, once each unless they are gone.
+    deferred: VecDeque<u64>,
     /// The listener may have more than has been accepted.
     accept_ready: bool,
     /// After a failed accept: when the next is due, and the pause before it.
@@ -131,6 +155,8 @@ impl<P: Port> Listener<P> {
             gate,
             handshake_timeout,
             arrivals: HashMap::default(),
+            order: VecDeque::new(),
+            deferred: VecDeque::new(),
             accept_ready: false,
             failed: None,
             is_closing: false,
@@ -148,6 +174,7 @@ impl<P: Port> Listener<P> {
     /// How long a poll may sleep that would otherwise sleep until `next`.
     pub(super) fn sooner(&self, now: Millis, next: Option<Duration>) -> Option<Duration> {
         let own = match self.failed {
+            _ if !self.deferred.is_empty() => Duration::ZERO,
             Some((due, _)) => due.since(now),
             None if self.accept_ready => Duration::ZERO,
             None => return next,
@@ -188,6 +215,9 @@ impl<P: Port> Listener<P> {
                 Ok((socket, peer)) => {
                     self.recovered();
                     accepted += 1;
+                    if !self.gate.has_place() {
+                        self.make_place(connections, now, metrics);
+                    }
                     self.arrive(socket, peer, connections, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -238,8 +268,40 @@ impl<P: Port> Listener<P> {
             peer,
             deadline,
             armed,
+            deferred: None,
         };
         self.arrivals.insert(key, arrival);
+        self.order.push_back(key);
+        if self.order.len() > ORDER_SPARE + 2 * self.arrivals.len() {
+            self.order.retain(|key| self.arrivals.contains_key(key));
+        }
+    }
+
+    /// Gives up the client whose head has been waited for longest, here or by the control plane, if any has been for longer
+    /// than [`GRACE`].
+    fn make_place(&mut self, connections: &mut Connections<P>, now: Millis, metrics: &Metrics) {
+        let oldest = self.oldest(now).filter(|(_, waited)| *waited >= GRACE);
+        let waited = oldest.map_or(GRACE, |(_, waited)| waited);
+        if !self.gate.push_out(waited)
+            && let Some((key, _)) = oldest
+        {
+            count(&metrics.handshakes_refused, "reason", "slow");
+            tracing::debug!(reason = "slow", "request refused");
+            self.forget(key, connections);
+        }
+    }
+
+    /// Who came first of those who have not spoken, and how long ago. One that waits for this worker is not slow.
+    fn oldest(&mut self, now: Millis) -> Option<(u64, Duration)> {
+        while let Some(&key) = self.order.front() {
+            if let Some(arrival) = self.arrivals.get(&key) {
+                let left = arrival.deadline.since(now);
+                let waited = self.handshake_timeout.saturating_sub(left);
+                return arrival.deferred.is_none().then_some((key, waited));
+            }
+            self.order.pop_front();
+        }
+        None
     }
 
     /// Something happened to a socket whose client had not spoken; what becomes a connection of this worker. `buffer`
@@ -254,16 +316,30 @@ impl<P: Port> Listener<P> {
     ) -> Option<Opening<P::Socket>> {
         let key = ready.key;
         let arrival = self.arrivals.get_mut(&key)?;
+        if !connections.port.has_time_for(&arrival.socket) {
+            self.defer(ready);
+            return None;
+        }
         let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {
+                let socket = &mut arrival.socket;
+                if socket.holds_unread() {
+                    self.defer(ready);
+                } else if socket.is_behind() && connections.port.watch_writes(socket, key).is_err()
+                {
+                    self.forget(key, connections);
+                }
+                None
+            }
             Ok(0) | Err(_) => {
                 self.forget(key, connections);
                 None
             }
             Ok(count) => {
                 let bytes = space.get(..count).unwrap_or_default();
-                let has_more = count == FIRST_READ || ready.is_read_closed;
+                let has_more =
+                    count == FIRST_READ || ready.is_read_closed || arrival.socket.holds_unread();
                 let opening = self.judge(key, bytes, connections, now, worker)?;
                 Some(Opening {
                     has_more,
@@ -271,6 +347,40 @@ impl<P: Port> Listener<P> {
                 })
             }
         }
+    }
+
+    /// Has a client wait for the next turn.
+    fn defer(&mut self, mut ready: Ready) {
+        if let Some(arrival) = self.arrivals.get_mut(&ready.key) {
+            match arrival.deferred {
+                Some(earlier) => ready.is_read_closed |= earlier.is_read_closed,
+                None => self.deferred.push_back(ready.key),
+            }
+            arrival.deferred = Some(ready);
+        }
+    }
+
+    /// How many keys wait for a turn.
+    pub(super) fn deferred(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// The next client that an earlier turn had no time for, if this one has; what happened to it meanwhile.
+    pub(super) fn next_deferred(&mut self, connections: &Connections<P>) -> Option<Ready> {
+        while let Some(key) = self.deferred.front() {
+            let Some(arrival) = self.arrivals.get_mut(key) else {
+                self.deferred.pop_front();
+                continue;
+            };
+            if !connections.port.has_time_for(&arrival.socket) {
+                return None;
+            }
+            self.deferred.pop_front();
+            if let Some(ready) = arrival.deferred.take() {
+                return Some(ready);
+            }
+        }
+        None
     }
 
     /// Acts on a client's first bytes.

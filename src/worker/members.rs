@@ -89,6 +89,11 @@ impl RoomMembers {
         Some((room, left_over))
     }
 
+    /// What a seat's room is here.
+    pub(super) fn local(&mut self, seat: Option<Seat>) -> Option<&LocalRoom> {
+        Some(self.rooms.at_mut(seat?.room)?)
+    }
+
     /// The room of a seat.
     pub(super) fn room(&mut self, seat: Option<Seat>) -> Option<&Arc<Room>> {
         let local = self.rooms.at_mut(seat?.room)?;

@@ -37,6 +37,7 @@ pub mod rate_limit;
 mod report;
 mod rooms;
 mod settle;
+mod shed;
 pub mod slab;
 mod supplies;
 pub mod timers;
@@ -45,11 +46,12 @@ mod workers;
 
 pub use handle::{Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
+pub(crate) use listener::GRACE;
 pub use listener::{Accepted, Gate, Listener};
 pub use live::LiveSettings;
 pub use supplies::Supplies;
 pub use turn::Worker;
-pub use workers::{NobodyListens, Workers};
+pub use workers::{NobodyListens, WorkerHandles, Workers};
 
 #[cfg(test)]
 mod tests;

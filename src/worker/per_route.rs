@@ -14,6 +14,14 @@ impl<T> PerRoute<T> {
         Self { node, routes }
     }
 
+    /// The same of what these become.
+    pub(super) fn map<U>(&self, become_of: impl Fn(&T) -> U) -> PerRoute<U> {
+        PerRoute {
+            node: become_of(&self.node),
+            routes: self.routes.iter().map(become_of).collect(),
+        }
+    }
+
     /// What holds where a connection came in: the number is its role's, 0 for the node's.
     #[must_use]
     #[inline]

@@ -146,6 +146,14 @@ impl LocalRoom {
         load
     }
 
+    /// Publications that the members here have still to be written, those in the mailbox included.
+    pub(super) fn waiting(&self) -> u32 {
+        let gathered = self.gathering.as_ref().map_or(0, |one| one.pending.len());
+        let under_way = self.fan_out.as_ref().map_or(0, |one| one.frames.len());
+        let untaken = low_half(self.room.sequence()).wrapping_sub(self.latest);
+        untaken.saturating_add((gathered + under_way) as u32)
+    }
+
     /// Does writing it take more than reading a whole poll does?
     pub(super) fn is_large(&self) -> bool {
         let gathering = self.gathering.as_ref();
@@ -156,8 +164,8 @@ impl LocalRoom {
     /// Should a large room be written now? While others are waiting to be read, some of whom may be
     /// about to speak in it, the fan-out waits for about as long as it will take, in events for
     /// writes: so if all its members speak at once, each gets one write and not one for each poll.
-    /// `is_full`: this worker's mailbox is.
-    pub(super) fn is_due(&self, agenda: &Agenda, is_full: bool) -> bool {
+    /// `is_crowded`: this worker's mailbox is.
+    pub(super) fn is_due(&self, agenda: &Agenda, is_crowded: bool) -> bool {
         let Some(gathering) = self.gathering.as_ref().filter(|_| self.fan_out.is_none()) else {
             return true;
         };
@@ -165,7 +173,7 @@ impl LocalRoom {
         !agenda.is_busy()
             || waited >= self.members.len() as u64
             || gathering.load.bytes >= GATHER_BYTES_MAX
-            || is_full
+            || is_crowded
     }
 
     /// Is nothing to be written to its members?

@@ -176,10 +176,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 break;
             };
             let mailboxes = self.context.broker.mailboxes();
-            let is_full = mailboxes.is_full(self.context.worker);
+            let is_crowded = mailboxes.is_crowded(self.context.worker);
             let agenda = &self.connections.agenda;
             let local = self.members.rooms.get_mut(room);
-            if local.is_some_and(|local| local.is_due(agenda, is_full)) {
+            if local.is_some_and(|local| local.is_due(agenda, is_crowded)) {
                 budget = budget.saturating_sub(self.write_room(room, budget));
             }
             if self.has_work(room) {

@@ -12,7 +12,7 @@ use super::listener::Listener;
 use super::live::LiveSettings;
 use super::members::RoomMembers;
 use super::memory::BUFFER_BYTES;
-use super::port::{LISTEN, Port, Ready, WAKE};
+use super::port::{LISTEN, Port, Ready, Socket as _, WAKE};
 use super::report::Reporter;
 use super::supplies::{OnClose, Supplies};
 use crate::broker::Consumers;
@@ -161,6 +161,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.connections.timers.expire(now, &mut self.fired);
         self.take_instructions();
+        self.take_deferred();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
@@ -239,9 +240,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             }
             Instruction::Settings(settings) => {
                 self.connections.rules = settings.rules.clone();
-                self.deliverer.readers = settings.readers.clone();
+                self.deliverer.take_readers(settings.readers.clone());
                 self.context.set_expiry(settings.expiry);
             }
+            Instruction::Shed(steps, least) => self.shed(steps, least),
             Instruction::Audit(room, reply) => self.reporter.ask(room, reply),
             Instruction::List(whom, most, reply) => reply(self.list(&whom, most)),
         }
@@ -257,6 +259,19 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         self.context.tally.accepted += listener.accept(&mut self.connections, now, metrics);
         if listener.is_over() {
             self.stop_listening();
+        }
+    }
+
+    /// Goes on with clients that the turns before had no time for.
+    fn take_deferred(&mut self) {
+        // Not those that come to wait meanwhile.
+        let most = self.listener.as_ref().map_or(0, Listener::deferred);
+        for _ in 0..most {
+            let listener = self.listener.as_mut();
+            match listener.and_then(|listener| listener.next_deferred(&self.connections)) {
+                Some(ready) => self.contained(ready.key, |worker, _| worker.on_arrival(ready)),
+                None => return,
+            }
         }
     }
 
@@ -307,7 +322,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                 return;
             }
             client.incoming = ReadSide::Drained;
-            match client.socket.read(&mut self.buffer) {
+            let read = client.socket.read(&mut self.buffer);
+            let overhead = client.socket.take_overhead();
+            if overhead > 0 {
+                let rules = self.connections.rules.of(client.role.settings);
+                let connection = &mut client.connection;
+                connection.charge(self.context.now, rules, overhead);
+            }
+            match read {
                 Ok(0) => return self.connections.finish(key, self.context.now),
                 Ok(count) => {
                     self.context.tally.bytes_read += count as u64;
@@ -317,16 +339,27 @@ impl<P: Port, C: Consumers> Worker<P, C> {
                     }
                     self.buffer = buffer;
                     // A short read has emptied the socket; the next byte is a new event.
-                    if count < BUFFER_BYTES && !to_the_end {
+                    if count < BUFFER_BYTES && !to_the_end && !self.holds_unread(key) {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.holds_unread(key) {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.connections.agenda.mark_gone(key, Ended::Gone),
             }
         }
         self.connections.agenda.read_again(key);
+    }
+
+    /// Does the socket hold bytes that no event will announce?
+    #[inline]
+    fn holds_unread(&mut self, key: u64) -> bool {
+        let client = self.connections.clients.get_mut(key);
+        client.is_some_and(|client| client.socket.holds_unread())
     }
 
     pub(super) fn feed(&mut self, key: u64, input: &mut [u8]) {
@@ -351,7 +384,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             return;
         };
         let was_held = client.connection.is_held();
-        let room = members.room(client.seat);
+        let room = members.local(client.seat);
         let (now, rules) = (context.now, connections.rules.of(client.role.settings));
         let mut speaker = Speaker::new(context, key, &mut client.role, room);
         let reading = take_in(&mut client.connection, now, rules, &mut speaker);

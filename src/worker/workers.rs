@@ -1,12 +1,13 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
 use super::connection::{PINGS, STALL};
-use super::handle::{ConnectionList, Instruction, Report, Whom, WorkerHandle, WorkerSlot};
+use super::handle::{AnyWorker, ConnectionList, Instruction, Reply, Report, Whom};
+use super::handle::{WorkerHandle, WorkerSlot};
 use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
 use super::port::{Port, TcpPort};
-use super::supplies::Supplies;
+use super::supplies::{OnClose, Supplies};
 use super::turn::Worker;
 use super::{affinity, memory};
 use crate::broker::Consumers;
@@ -16,6 +17,7 @@ use crate::clock::Millis;
 use crate::metrics::{Metrics, declare};
 use crate::name::RoomName;
 use crate::protocol::{CloseReason, ErrorCode};
+use crate::shedding::SheddingStep;
 use crate::transport::ViolationKind;
 use parking_lot::Mutex;
 use std::fmt;
@@ -31,7 +33,7 @@ const AUDIT_MAX: Duration = Duration::from_secs(2);
 
 /// The workers of one node.
 pub struct Workers {
-    handles: Vec<Arc<WorkerHandle>>,
+    handles: Vec<Arc<dyn AnyWorker>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// What each of them was given.
     supplies: Supplies,
@@ -63,9 +65,9 @@ fn declare_all(metrics: &Metrics) {
 }
 
 /// Starts worker number `id` on its own thread, which ends after [`Instruction::Drain`].
-fn spawn(
+fn spawn<P: Port + Send>(
     id: usize,
-    slot: WorkerSlot,
+    slot: WorkerSlot<P>,
     supplies: Supplies,
     consumers: impl Consumers,
 ) -> io::Result<JoinHandle<()>> {
@@ -85,18 +87,76 @@ fn spawn(
 #[error("the worker that was to listen has ended")]
 pub struct NobodyListens;
 
+/// The way to the workers of one node for connections, which are of their port.
+pub struct WorkerHandles<P: Port = TcpPort> {
+    handles: Vec<Arc<WorkerHandle<P>>>,
+    on_close: OnClose,
+}
+
+impl<P: Port> fmt::Debug for WorkerHandles<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandles")
+            .field("count", &self.handles.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Port> WorkerHandles<P> {
+    /// The way to workers that are about to be started. What a connection held is given back through `on_close`.
+    #[must_use]
+    pub fn of(slots: &[WorkerSlot<P>], on_close: OnClose) -> Self {
+        let handles = slots.iter().map(|slot| Arc::clone(&slot.handle));
+        Self {
+            handles: handles.collect(),
+            on_close,
+        }
+    }
+
+    /// Has a worker accept connections until the drain.
+    ///
+    /// # Errors
+    /// When that worker has ended.
+    pub fn listen(&self, listener: Listener<P>) -> Result<(), NobodyListens> {
+        let instruction = Instruction::Listen(Box::new(listener));
+        let refused = self
+            .handles
+            .first()
+            .is_none_or(|handle| handle.send(instruction).is_some());
+        if refused { Err(NobodyListens) } else { Ok(()) }
+    }
+
+    /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
+    pub fn hand_over(&self, handoff: Handoff<P::Socket>) -> Option<P::Socket> {
+        let handle = self.handles.get(handoff.passage.worker())?;
+        match handle.send(Instruction::Open(Box::new(handoff)))? {
+            Instruction::Open(handoff) => {
+                (self.on_close)(handoff.counted);
+                Some(handoff.socket)
+            }
+            _ => None,
+        }
+    }
+
+    /// A worker's handle, so that a test decides who gets what.
+    #[cfg(test)]
+    pub(super) fn handle(&self, worker: usize) -> &WorkerHandle<P> {
+        self.handles.get(worker).expect("a worker of this node")
+    }
+}
+
 impl Workers {
     /// Starts a thread for each of the `slots`, with consumers of its own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start<C: Consumers>(
-        slots: Vec<WorkerSlot>,
+    pub fn start<P: Port + Send, C: Consumers>(
+        slots: Vec<WorkerSlot<P>>,
         supplies: Supplies,
         consumers: impl Fn() -> C,
     ) -> io::Result<Self> {
         declare_all(&supplies.metrics);
-        let handles = slots.iter().map(|slot| Arc::clone(&slot.handle)).collect();
+        let handles = slots.iter().map(|slot| Arc::clone(&slot.handle) as _);
+        let handles = handles.collect();
         let threads = slots
             .into_iter()
             .enumerate()
@@ -115,41 +175,10 @@ impl Workers {
         self.handles.len()
     }
 
-    /// Has a worker accept connections until the drain.
-    ///
-    /// # Errors
-    /// When that worker has ended.
-    pub fn listen(&self, listener: Listener) -> Result<(), NobodyListens> {
-        let instruction = Instruction::Listen(Box::new(listener));
-        let refused = self
-            .handles
-            .first()
-            .is_none_or(|handle| handle.send(instruction).is_some());
-        if refused { Err(NobodyListens) } else { Ok(()) }
-    }
-
     /// Chooses the worker of a new connection, which counts there from now on.
     #[must_use]
     pub fn place(&self, room: Option<&RoomName>) -> Passage {
         self.supplies.broker.place(room, self.supplies.clock.now())
-    }
-
-    /// Gives a connection to the worker that its passage leads to, or its socket back if that worker has ended.
-    pub fn hand_over(&self, handoff: Handoff) -> Option<<TcpPort as Port>::Socket> {
-        let handle = self.handles.get(handoff.passage.worker())?;
-        match handle.send(Instruction::Open(Box::new(handoff)))? {
-            Instruction::Open(handoff) => {
-                (self.supplies.on_close)(handoff.counted);
-                Some(handoff.socket)
-            }
-            _ => None,
-        }
-    }
-
-    /// A worker's handle, so that a test decides who gets what.
-    #[cfg(test)]
-    pub(super) fn handle(&self, worker: usize) -> &WorkerHandle {
-        self.handles.get(worker).expect("a worker of this node")
     }
 
     /// Do all worker threads run? Without one, the rooms that live on it cannot be joined.
@@ -163,8 +192,7 @@ impl Workers {
     pub fn drain(&self, reason: CloseReason, grace: Duration) {
         let deadline: Millis = self.supplies.clock.now() + grace;
         for handle in &self.handles {
-            // A worker that has ended has nobody left to close.
-            drop(handle.send(Instruction::Drain { reason, deadline }));
+            handle.drain(reason, deadline);
         }
     }
 
@@ -173,7 +201,16 @@ impl Workers {
         let settings = Arc::new(settings);
         for handle in &self.handles {
             // A worker that has ended needs none.
-            drop(handle.send(Instruction::Settings(Arc::clone(&settings))));
+            handle.take_settings(Arc::clone(&settings));
+        }
+    }
+
+    /// Has all workers give up what these steps say, until told otherwise: each from its next turn on. Told again, readers
+    /// are closed again. A worker whose queues hold less than its part of `least` bytes takes nothing from readers.
+    pub fn shed(&self, steps: &'static [SheddingStep], least: u64) {
+        let part = least / self.handles.len().max(1) as u64;
+        for handle in &self.handles {
+            handle.shed(steps, part);
         }
     }
 
@@ -194,8 +231,8 @@ impl Workers {
     /// # Cancel safety
     /// Nothing is changed, so nothing is lost.
     pub async fn audit(&self, room: Option<&RoomName>) -> Vec<Report> {
-        let instruction = |reply| Instruction::Audit(room.cloned(), reply);
-        let reports = self.ask(0..self.handles.len(), instruction).await;
+        let audit = |worker: &dyn AnyWorker, reply| worker.audit(room.cloned(), reply);
+        let reports = self.ask(0..self.handles.len(), audit).await;
         reports.into_iter().map(|(_, report)| report).collect()
     }
 
@@ -214,15 +251,15 @@ impl Workers {
             Some(worker) => worker..worker.saturating_add(1),
             None => 0..self.handles.len(),
         };
-        let instruction = |reply| Instruction::List(whom.clone(), most, reply);
-        self.ask(workers, instruction).await
+        let list = |worker: &dyn AnyWorker, reply| worker.list(whom.clone(), most, reply);
+        self.ask(workers, list).await
     }
 
-    /// What each of these workers answers to an instruction.
+    /// What each of these workers answers to what `question` asks.
     async fn ask<T: Send + 'static>(
         &self,
         workers: Range<usize>,
-        instruction: impl Fn(Box<dyn FnOnce(T) + Send>) -> Instruction,
+        question: impl Fn(&dyn AnyWorker, Reply<T>),
     ) -> Vec<(usize, T)> {
         let handles = workers.filter_map(|worker| Some((worker, self.handles.get(worker)?)));
         let answers: Vec<_> = handles
@@ -233,7 +270,7 @@ impl Workers {
                     drop(sender.send(answer));
                 });
                 // A worker that has ended does not answer: its end of the channel goes here.
-                drop(handle.send(instruction(reply)));
+                question(&**handle, reply);
                 (worker, receiver)
             })
             .collect();

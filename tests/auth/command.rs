@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Runs the program with these settings and arguments, and this text on standard input.
-fn run(settings: &[String], arguments: &[&str], input: &str) -> (Option<i32>, String) {
+pub(super) fn run(settings: &[String], arguments: &[&str], input: &str) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
     for setting in settings {
         command.args(["--set", setting]);
@@ -171,6 +171,43 @@ fn is_refused_as_what_it_is_not(private: &str, public: &str) {
     assert_eq!(code, Some(64), "{text}");
     let is_named = text.contains("--key: ") && text.contains("no private key");
     assert!(is_named, "{text}");
+}
+
+#[test]
+fn keys_without_their_mode_stop_the_start_and_let_nobody_in() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for (setting, mode, word) in [
+        (format!("auth.jwt.secret={secret}"), "none", "jwt"),
+        ("auth.jwt.keys=key.pem".to_owned(), "none", "jwt"),
+        ("auth.jwt.jwks=https://a.example/".to_owned(), "none", "jwt"),
+        (format!("auth.link.key={secret}"), "none", "link"),
+        (format!("auth.link.key={secret}"), "forward", "link"),
+        (
+            format!("auth.django_session.secret_key={secret}"),
+            "none",
+            "django_session",
+        ),
+        (
+            "auth.django_session.redis=redis://127.0.0.1:6379/1".to_owned(),
+            "none",
+            "django_session",
+        ),
+    ] {
+        let mut settings = vec![setting, format!("auth.mode={mode}")];
+        if mode == "forward" {
+            settings.push("auth.forward.url=http://a/".to_owned());
+        }
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        for command in [&["check"][..], &serve] {
+            let (code, text) = run(&settings, command, "");
+            assert!(code.is_some_and(|code| code != 0), "{text}");
+            let what = format!(
+                "auth.{word}: has keys, and auth.mode does not list \"{word}\": add the mode, or leave the keys out"
+            );
+            assert!(text.contains(&what), "{settings:?}: {text}");
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Who comes in by a token or a link: tokens of PyJWT, links of Django, and those of `supportal token` and `link`.
 
 mod command;
+mod jwks;
+mod roles;
 
-use crate::support::{Client, Gateway, PATIENCE, http, repository, tools_dir, wait};
+use crate::support::{Client, Gateway, PATIENCE, Signal, http, repository, tools_dir, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
@@ -288,6 +290,31 @@ fn somebody_whose_token_ends_is_closed_with_4501() {
 }
 
 #[test]
+fn somebody_whose_token_ends_while_the_node_drains_is_closed_with_4501() {
+    // Closes are spread over 40 seconds: the last of these are far away.
+    let keys = Keys::new(&["server.drain_grace=60s"]);
+    let gateway = keys.start().unchecked();
+    let token = command::token(
+        &keys,
+        &["--business", "1", "--session", "abc", "--ttl", "4s"],
+    );
+    let mut clients: Vec<Client> = (0..40)
+        .map(|_| connect(&gateway, PATH, &token).expect("a good token"))
+        .collect();
+    for client in &mut clients {
+        client.skip_welcome();
+    }
+    gateway.signal(Signal::Term);
+    let codes: Vec<u16> = clients
+        .iter_mut()
+        .map(|client| client.expect_close().0)
+        .collect();
+    let expired = codes.iter().filter(|code| **code == 4501).count();
+    assert!(expired > 20, "{codes:?}");
+    assert!(codes.iter().all(|code| [1012, 4501].contains(code)));
+}
+
+#[test]
 fn no_token_and_no_link_is_ever_in_the_log() {
     let keys = Keys::new(&[
         "log.level=trace",
@@ -367,7 +394,9 @@ fn a_key_is_exchanged_while_the_server_runs() {
 
 #[test]
 fn who_brings_nothing_is_anonymous_where_the_list_ends_with_none() {
-    let keys = Keys::new(&["auth.mode=jwt,none"]);
+    let mut keys = Keys::new(&["auth.mode=jwt,none"]);
+    keys.settings
+        .retain(|setting| !setting.starts_with("auth.link.key"));
     let gateway = keys.start();
     assert_eq!(status(&gateway, "/ws/chat/7/anybody/", &[]), 101);
     // Who brings something that is no good is not.

@@ -2,7 +2,7 @@
 
 use super::site::{Site, bare, json};
 use super::{PATH, PATIENCE, node};
-use crate::support::{Client, Gateway, wait};
+use crate::support::{Client, Gateway, http, wait};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -156,6 +156,12 @@ fn answers_are_remembered_for_their_time_and_for_the_same_question_alone() {
         assert_eq!(site.questions(session).len(), asked, "{session}");
     }
     assert_eq!(spared(&gateway, "cache"), 2.0);
+    // Settings read again are no reason to ask again.
+    let reload = b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let answer = http::exchange(gateway.admin_address(), reload);
+    assert_eq!(answer.expect("an answer").status, 200);
+    assert_eq!(status_with(&gateway, "in", &[]), 101);
+    assert_eq!(site.questions("in").len(), 1);
     // Another cookie, token or origin makes another question.
     for (at, fields) in [
         [("Cookie", "sessionid=a")],
@@ -194,7 +200,7 @@ fn the_same_question_under_way_is_asked_once_and_one_who_leaves_takes_nobody_alo
     let gateway = node(&site, &["auth.forward.timeout=5s", "auth.forward.cache=0s"]);
     let address = gateway.public();
     // The first asks, and goes away before there is an answer.
-    let mut first = crate::support::http::open(address);
+    let mut first = http::open(address);
     let head = format!(
         "GET {PATH}abc/ HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -246,6 +252,51 @@ fn no_more_questions_are_under_way_than_may_be() {
 }
 
 #[test]
+fn one_address_has_its_share_of_the_questions_and_leaves_the_rest_to_others() {
+    let (site, open) = (Site::start(), Arc::new(AtomicBool::new(false)));
+    for number in 0..6 {
+        let gate = Arc::clone(&open);
+        site.script(&format!("slow-{number}"), move |stream| {
+            wait::until("the gate", PATIENCE, || gate.load(Ordering::SeqCst));
+            drop(stream.write_all(json("{}").as_bytes()));
+        });
+    }
+    site.answer("quick", json("{}"));
+    let gateway = node(
+        &site,
+        &[
+            "proxy.trusted=127.0.0.1",
+            "proxy.header=x-forwarded-for",
+            "auth.forward.concurrency=3",
+            "auth.forward.concurrency_per_ip=2",
+            "auth.forward.timeout=30s",
+        ],
+    );
+    let address = gateway.public();
+    // Of one line: its addresses have one share.
+    let crowd: Vec<_> = (0..6)
+        .map(|number| {
+            let path = format!("{PATH}slow-{number}/");
+            let client = format!("2001:db8::{number}");
+            thread::spawn(move || {
+                Client::open(address, &path, &[("X-Forwarded-For", &client)]).is_ok()
+            })
+        })
+        .collect();
+    wait::until("the share to be taken", PATIENCE, || site.open() == 2);
+    for other in ["192.0.2.1", "2001:db8:0:1::1"] {
+        let fields = [("X-Forwarded-For", other)];
+        assert_eq!(status_with(&gateway, "quick", &fields), 101, "{other}");
+    }
+    let is_asked = |number: &usize| !site.questions(&format!("slow-{number}")).is_empty();
+    assert_eq!((0..6).filter(is_asked).count(), 2);
+    open.store(true, Ordering::SeqCst);
+    for client in crowd {
+        assert!(client.join().expect("no panic"));
+    }
+}
+
+#[test]
 fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
     let site = Site::start();
     site.answer("down", bare("503 No", ""));
@@ -255,7 +306,15 @@ fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
         super::site::with_body("200 OK", "text/html", "<form>"),
     );
     let gateway = node(&site, &["auth.forward.on_error=admit"]);
-    for (session, status) in [("down", 101), ("out", 403), ("page", 503)] {
+    site.answer("broken", bare("500 No", ""));
+    site.answer("often", bare("429 No", ""));
+    for (session, status) in [
+        ("down", 101),
+        ("out", 403),
+        ("page", 503),
+        ("broken", 503),
+        ("often", 503),
+    ] {
         assert_eq!(status_with(&gateway, session, &[]), status, "{session}");
     }
     // Nobody said so: once the site is back, what it says counts.
@@ -268,4 +327,40 @@ fn while_the_site_is_away_everybody_comes_in_or_nobody_as_on_error_says() {
     assert_eq!(refusal.status, 503);
     assert!(refusal.header("retry-after").is_some());
     refusing.wait_log("the site cannot be asked who somebody is", 1);
+}
+
+#[test]
+fn who_fills_the_turns_does_not_let_itself_in_while_the_site_answers() {
+    let site = Site::start();
+    let sessions: Vec<String> = (0..40).map(|number| format!("crowd-{number}")).collect();
+    for session in &sessions {
+        site.script(session, |stream| {
+            wait::pass(Duration::from_millis(100));
+            drop(stream.write_all(bare("401 No", "").as_bytes()));
+        });
+    }
+    let gateway = node(
+        &site,
+        &[
+            "auth.forward.on_error=admit",
+            "auth.forward.concurrency_per_ip=1",
+            "auth.forward.timeout=1s",
+        ],
+    );
+    let address = gateway.public();
+    let clients: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let path = format!("{PATH}{session}/");
+            thread::spawn(move || Client::open(address, &path, &[]).map(drop))
+        })
+        .collect();
+    let answers: Vec<u16> = clients
+        .into_iter()
+        .map(|client| client.join().expect("no panic"))
+        .map(|answer| answer.expect_err("nobody comes in").status)
+        .collect();
+    // Some had no turn in time, and nobody was taken for one whom the site could not be asked about.
+    assert!(answers.iter().all(|status| [401, 503].contains(status)));
+    assert!(answers.contains(&401) && answers.contains(&503));
 }

@@ -251,3 +251,20 @@ fn a_client_that_has_ended_its_side_hears_what_its_task_still_answers() {
     permits.add_permits(1);
     client.expect_eof();
 }
+
+#[test]
+fn a_drain_waits_for_what_a_task_is_about_to_answer() {
+    let (mut node, permits) = permitted(16);
+    let mut client = node.connect("/ws/task/1/");
+    assert_eq!(client.receive(), text("hello"));
+    client.send_text("one");
+    client.ping(b"heard");
+    assert_eq!(client.receive(), Frame::Pong(b"heard".to_vec()));
+    drop(node.end.take());
+    // Its turn in the drain is at once.
+    node.wait_until("/ready", |answer| answer.status == 503);
+    assert!(client.is_quiet_for(Duration::from_millis(300)));
+    permits.add_permits(3);
+    assert_eq!(client.receive(), text("one behind 0"));
+    assert_eq!(client.expect_close().0, 1012);
+}

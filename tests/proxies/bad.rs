@@ -149,6 +149,7 @@ fn bad_targets_and_hosts_get_their_status_behind_a_proxy_too() {
     let gateway = Gateway::start(&[
         TRUST,
         "proxy.header=x-forwarded-for",
+        "proxy.believe=for,host",
         "limits.uri_bytes=512",
     ]);
     let said = "X-Forwarded-For: 192.0.2.1";

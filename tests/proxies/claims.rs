@@ -160,7 +160,8 @@ fn the_host_of_a_trusted_proxy_is_the_request_s() {
         ),
     ] {
         let header = format!("proxy.header={header}");
-        let gateway = with_cookies(&["proxy.trusted=[\"127.0.0.1\"]", &header]);
+        let trusted = "proxy.trusted=[\"127.0.0.1\"]";
+        let gateway = with_cookies(&[trusted, &header, "proxy.believe=for,host"]);
         for (lines, expected) in [
             (format!("Origin: https://shop.example\r\n{good}"), 101),
             (format!("Origin: https://chat.example\r\n{good}"), 403),

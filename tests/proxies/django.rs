@@ -75,6 +75,7 @@ fn who_comes_without_tls_is_sent_where_django_sends_it() {
         "http.require_tls=true",
         "proxy.trusted=127.0.0.1",
         "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto",
     ]);
     for (request, theirs) in requests.iter().zip(theirs(&settings, &requests)) {
         let ours = ours(&gateway, request);

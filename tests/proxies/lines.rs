@@ -21,7 +21,7 @@ fn line(client: &str) -> Vec<u8> {
 }
 
 /// Version 2: from 192.0.2.1 with these extensions.
-fn binary(command: u8, extensions: &[u8]) -> Vec<u8> {
+pub(super) fn binary(command: u8, extensions: &[u8]) -> Vec<u8> {
     let addresses = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 1, 0xbb];
     let length = u16::try_from(addresses.len() + extensions.len()).expect("a short header");
     let signature = b"\r\n\r\n\0\r\nQUIT\n";
@@ -150,6 +150,29 @@ fn a_trusted_proxy_without_a_good_header_gets_400() {
         assert_eq!(status, Some(400), "{}", bytes.escape_ascii());
         let refused = "supportal_handshakes_refused_total{reason=\"proxy\"}";
         assert!(gateway.metric(refused) >= f64::from(count));
+    }
+}
+
+#[test]
+fn a_proxy_that_leaves_at_once_behind_a_part_of_its_header_is_forgotten_at_once() {
+    let gateway = gateway(&["server.handshake_timeout=60s"]);
+    for header in [line("192.0.2.1"), binary(0x21, &[])] {
+        let more = [&header, &b"GET / HT"[..]].concat();
+        for said in [&header[..1], &header[..14], &header, &more] {
+            for _ in 0..50 {
+                let mut stream = http::open(gateway.public());
+                stream.write_all(said).expect("sent");
+            }
+            // Who comes in behind them is let in behind them.
+            let head = handshake(PATH, "");
+            assert_eq!(
+                status(gateway.public(), &[&header, head.as_bytes()].concat()),
+                101
+            );
+            wait::until("all of them to be forgotten", PATIENCE, || {
+                gateway.metric("supportal_handshakes_in_progress") == 0.0
+            });
+        }
     }
 }
 

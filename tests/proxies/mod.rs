@@ -4,6 +4,7 @@ mod bad;
 mod claims;
 mod cors;
 mod django;
+mod encrypted;
 mod https;
 mod lines;
 mod real;

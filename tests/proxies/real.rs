@@ -1,9 +1,9 @@
-//! Real proxies in front, by the words of docs/operation.md: nginx and Caddy say who asks in fields, HAProxy in a PROXY
+//! Real proxies in front, by the words of docs/operation.md and docs/security.md: nginx and Caddy say who asks in fields, HAProxy in a PROXY
 //! header.
 
 use crate::support::deployment::certify;
 use crate::support::redis::free_port;
-use crate::support::{Gateway, repository, wait};
+use crate::support::{Gateway, repository, tls, wait};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,12 +26,16 @@ impl Drop for Proxy {
     }
 }
 
-/// The block of this language in docs/operation.md.
-fn documented(language: &str) -> String {
-    let text = fs::read_to_string(repository().join("docs/operation.md")).expect("the page");
+/// The block of this language in a page of docs/.
+fn documented_in(page: &str, language: &str) -> String {
+    let text = fs::read_to_string(repository().join("docs").join(page)).expect("the page");
     let fence = format!("```{language}\n");
     let block = text.split_once(&fence).expect("a block of this language").1;
     block.split_once("```").expect("its end").0.to_owned()
+}
+
+fn documented(language: &str) -> String {
+    documented_in("operation.md", language)
 }
 
 /// A proxy run by `command`, given the text and the folder of its configuration, in front of `gateway`.
@@ -91,9 +95,10 @@ fn nginx(gateway: &Gateway) -> Proxy {
     })
 }
 
-fn haproxy(gateway: &Gateway) -> Proxy {
+/// HAProxy by the words of this page.
+fn haproxy(gateway: &Gateway, page: &str) -> Proxy {
     let configuration = |folder: &str, port: u16| {
-        documented("haproxy")
+        documented_in(page, "haproxy")
             .replace("bind :443", &format!("bind 127.0.0.1:{port}"))
             .replace(
                 "/etc/haproxy/example.com.pem",
@@ -206,21 +211,24 @@ fn check(gateway: &Gateway, proxy: &Proxy) {
 }
 
 /// One connection for each client, by TLS alone, and by cookies, so from the site's own pages.
-fn behind(header: &str) -> Gateway {
-    Gateway::start(&[
+fn behind(header: &[&str]) -> Gateway {
+    let settings = [
         "limits.connections_per_ip=1",
         "http.require_tls=true",
         "proxy.trusted=[\"127.0.0.1\"]",
-        &format!("proxy.header={header}"),
         "auth.mode=[\"jwt\", \"none\"]",
         "auth.jwt.secret=0123456789abcdef0123456789abcdef",
         "auth.jwt.cookie=token",
-    ])
+    ];
+    Gateway::start(&[&settings[..], header].concat())
 }
 
 #[test]
 fn behind_nginx_a_client_is_who_it_is() {
-    let gateway = behind("x-forwarded-for");
+    let gateway = behind(&[
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto,host",
+    ]);
     let proxy = nginx(&gateway);
     assert_eq!(gateway.get("/client.js").status, 308, "without the proxy");
     check(&gateway, &proxy);
@@ -228,15 +236,28 @@ fn behind_nginx_a_client_is_who_it_is() {
 
 #[test]
 fn behind_caddy_a_client_is_who_it_is() {
-    let gateway = behind("x-forwarded-for");
+    let gateway = behind(&[
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto,host",
+    ]);
     let proxy = caddy(&gateway);
     check(&gateway, &proxy);
 }
 
 #[test]
 fn behind_haproxy_a_client_is_who_it_is() {
-    let gateway = behind("proxy_protocol");
-    let proxy = haproxy(&gateway);
+    let gateway = behind(&["proxy.header=proxy_protocol"]);
+    let proxy = haproxy(&gateway, "operation.md");
     assert_eq!(gateway.get("/client.js").status, 400, "without the header");
     check(&gateway, &proxy);
+}
+
+#[test]
+fn behind_haproxy_that_passes_tls_through_a_client_is_who_it_is() {
+    let [certificate, key] = tls::settings("main");
+    let gateway = behind(&["proxy.header=proxy_protocol", &certificate, &key]);
+    let proxy = haproxy(&gateway, "security.md");
+    check(&gateway, &proxy);
+    let shaken = "supportal_tls_handshakes_total{kind=\"full\"}";
+    assert!(gateway.metric(shaken) >= 5.0, "TLS ends here");
 }

@@ -1,12 +1,13 @@
 //! Ways in that are no address of ours: a Unix socket, and sockets that a supervisor has opened.
 
 use super::{handshake, page};
-use crate::support::{Gateway, PATIENCE, Signal, frame, user};
+use crate::support::{Gateway, PATIENCE, Signal, frame, http, user, wait};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PATH: &str = "/ws/chat/1/sockets/";
@@ -237,6 +238,33 @@ fn sockets_of_a_supervisor_are_served_and_it_is_told_how_things_stand() {
         // Whoever opened the socket keeps its file.
         assert!(path.exists());
     }
+}
+
+#[test]
+fn a_supervisor_that_reads_no_notices_holds_nothing_up() {
+    let (mut server, port) = supervise("tcp", Path::new("unused"), Some("200000"));
+    let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
+    let head = page("/client.js", "Connection: close\r\n");
+    let is_served = || http::exchange(address, head.as_bytes()).map(|answer| answer.status);
+    assert_eq!(is_served(), Some(200));
+    // Nobody reads what is there, and there is no room for more.
+    let name = server.notices.local_addr().expect("its address");
+    let other = UnixDatagram::unbound().expect("a socket");
+    other.set_nonblocking(true).expect("a setting");
+    let full = (0..100_000).find_map(|_| other.send_to_addr(b"x", &name).err());
+    let full = full.map(|error| error.kind());
+    assert_eq!(full, Some(ErrorKind::WouldBlock));
+    // Longer than a sign of life is due.
+    wait::pass(Duration::from_millis(300));
+    server.signal(rustix::process::Signal::HUP);
+    assert_eq!(is_served(), Some(200));
+    server.signal(rustix::process::Signal::TERM);
+    let mut status = None;
+    wait::until("the server to exit", PATIENCE * 4, || {
+        status = server.child.try_wait().expect("the child's status");
+        status.is_some()
+    });
+    assert!(status.expect("just seen").success());
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl Socket for SimSocket {
         self
     }
 
-    fn end(&self) -> io::Result<()> {
+    fn end(&mut self) -> io::Result<()> {
         if self.network.lock().end(self.link) {
             Ok(())
         } else {

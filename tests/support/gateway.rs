@@ -211,6 +211,17 @@ impl Gateway {
         Client::open(self.public, path, extra)
     }
 
+    /// The address of the listener of `http.redirect`.
+    #[track_caller]
+    pub(crate) fn redirect_address(&self) -> SocketAddr {
+        let log = self.wait_log("redirecting to https", 1);
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("redirecting to https"));
+        let line: serde_json::Value = serde_json::from_str(line.expect("the line")).expect("JSON");
+        let address = line["address"].as_str().expect("an address");
+        address.parse().expect("an address")
+    }
+
     /// Joins the chat room of `session` of business 1 and passes over the welcome.
     #[track_caller]
     pub(crate) fn join(&self, session: &str) -> Client {

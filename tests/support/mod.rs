@@ -9,6 +9,7 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rights;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;

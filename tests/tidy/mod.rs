@@ -20,7 +20,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (5, &["chat", "worker"]),
     (4, &["archive", "bridge", "channels", "assistant", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
-    (2, &["protocol", "telemetry", "http"]),
+    (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
     (0, &["name", "metrics", "clock", "panics", "sync"]),
 ];
@@ -99,6 +99,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("loom", &["sync", "broker"]),
     ("memchr", &["protocol"]),
     ("mimalloc", &["main"]),
+    ("miniz_oxide", &["auth"]),
     ("mio", &["worker", "server"]),
     ("nix", &["node"]),
     ("percent_encoding", &["config"]),
@@ -109,7 +110,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
     ("ring", &["auth"]),
-    ("rustls", &["redis", "http_client", "auth"]),
+    ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),
     ("sha1", &["transport"]),
@@ -121,7 +122,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("webpki", &["redis"]),
+    ("webpki", &["redis", "tls"]),
 ];
 
 #[track_caller]

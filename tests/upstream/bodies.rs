@@ -272,6 +272,31 @@ fn what_the_site_says_is_there_at_once() {
 }
 
 #[test]
+fn a_client_of_http_1_0_is_not_promised_a_connection_that_ends_with_the_answer() {
+    let site = Puppet::start(|request| {
+        let answer = match request.target() {
+            "/length" => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "/chunks" => {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            }
+            _ => "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\nhello",
+        };
+        request.say(answer) && request.target() != "/close"
+    });
+    let gateway = before(&site, &[]);
+    for (target, connection) in [
+        ("/length", Some("keep-alive")),
+        ("/chunks", None),
+        ("/close", None),
+    ] {
+        let line = format!("GET {target} HTTP/1.0");
+        let answer = ask(&gateway, &[&line, "Host: a", "Connection: keep-alive"], b"");
+        assert_eq!(answer.header("connection"), connection, "{target}");
+        assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
+    }
+}
+
+#[test]
 fn an_answer_that_breaks_off_does_not_look_whole() {
     let site = Puppet::start(|request| {
         match request.target() {
@@ -294,6 +319,20 @@ fn an_answer_that_breaks_off_does_not_look_whole() {
     wait::until("both to be counted", PATIENCE, || {
         gateway.metric("supportal_upstream_errors_total{reason=\"body\"}") == 2.0
     });
+}
+
+#[test]
+fn an_answer_whose_body_is_wrong_from_its_beginning_on_is_a_502() {
+    let site = Puppet::start(|request| {
+        request.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n")
+    });
+    let gateway = before(&site, &[]);
+    for asked in 1..=3 {
+        let answer = ask(&gateway, &["GET /a HTTP/1.1", "Host: a"], b"");
+        assert_eq!(answer.status, 502);
+        let count = gateway.metric("supportal_upstream_errors_total{reason=\"body\"}");
+        assert_eq!(count, f64::from(asked));
+    }
 }
 
 #[test]

@@ -130,6 +130,40 @@ fn a_site_that_says_nothing_or_nonsense_gets_a_504_or_a_502() {
     assert_eq!(errors(&gateway, "idle_timeout"), 1.0);
 }
 
+/// Fields that say in two ways, or in one that not everybody knows, where the body is at its end, and that body.
+#[rustfmt::skip]
+const AMBIGUOUS: &[&str] = &[
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+    "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunked, chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    "Transfer-Encoding: gzip\r\n\r\nOK",
+    "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nOK",
+    "Content-Length: 2, 2\r\n\r\nOK",
+    "Content-Length: 2\r\nContent-Length: 2\r\n\r\nOK",
+    "Content-Length: +2\r\n\r\nOK",
+];
+
+#[test]
+fn an_answer_that_two_readers_could_end_in_two_places_is_a_502() {
+    let site = Puppet::start(|request| {
+        let number = request.target().trim_start_matches('/').parse::<usize>();
+        let fields = number.map_or("Content-Length: 2\r\n\r\nok", |number| AMBIGUOUS[number]);
+        request.say(format!("HTTP/1.1 200 OK\r\n{fields}")) && request.read()
+    });
+    let gateway = before(&site, &[]);
+    for (number, fields) in AMBIGUOUS.iter().enumerate() {
+        let line = format!("GET /{number} HTTP/1.1");
+        let answer = ask(&gateway, &[&line, "Host: a"], b"");
+        assert_eq!(answer.status, 502, "{fields}");
+        assert_eq!(errors(&gateway, "malformed"), (number + 1) as f64);
+        let next = ask(&gateway, &GET, b"");
+        assert_eq!((next.status, next.text()), (200, "ok".to_owned()));
+    }
+}
+
 #[test]
 fn a_client_that_stands_still_is_not_waited_for() {
     let site = Puppet::start(|request| {
@@ -162,6 +196,65 @@ fn a_client_that_stands_still_is_not_waited_for() {
     wait::until("the download to be ended", PATIENCE, || {
         gateway.metric("supportal_upstream_requests") == 0.0
     });
+}
+
+#[test]
+fn a_client_that_dribbles_is_not_waited_for_without_end() {
+    let site = Puppet::start(|request| {
+        if request.target() == "/upload" {
+            request.whole_body();
+            return request.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+        request.say("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let piece = vec![b'x'; 64 * 1024];
+        while request.say(&piece) {}
+        false
+    });
+    let slow = [
+        "http.client_timeout=500ms",
+        "http.client_bytes_per_second=100000000",
+    ];
+    let gateway = before(&site, &slow);
+    // Never still for long, and never done.
+    let mut stream = open(gateway.public());
+    let head = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    stream.write_all(head).expect("sent");
+    let mut writer = stream.try_clone().expect("the same socket");
+    let dribble = thread::spawn(move || {
+        while writer.write_all(b"x").is_ok() {
+            wait::pass(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(read_response(&mut stream).expect("an answer").0.status, 408);
+    drop(stream.shutdown(Shutdown::Both));
+    dribble.join().expect("its end");
+    let mut stream = open(gateway.public());
+    stream
+        .write_all(b"GET /download HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let begun = wait::Watch::start();
+    let mut scratch = [0; 20_000];
+    while begun.elapsed() < PATIENCE && !matches!(stream.read(&mut scratch), Ok(0) | Err(_)) {
+        wait::pass(Duration::from_millis(50));
+    }
+    assert!(begun.elapsed() < PATIENCE, "still answered");
+    wait::until("the requests to be over", PATIENCE, || {
+        gateway.metric("supportal_upstream_requests") == 0.0
+    });
+    // Who keeps the rate may take as long as it takes.
+    let fair = [
+        "http.client_timeout=300ms",
+        "http.client_bytes_per_second=100",
+    ];
+    let gateway = before(&site, &fair);
+    let mut stream = open(gateway.public());
+    let head = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n";
+    stream.write_all(head).expect("sent");
+    for _piece in 0..20 {
+        wait::pass(Duration::from_millis(50));
+        stream.write_all(&[b'x'; 100]).expect("sent");
+    }
+    assert_eq!(read_response(&mut stream).expect("an answer").0.status, 200);
 }
 
 #[test]
@@ -230,8 +323,11 @@ fn more_requests_than_the_cap_get_a_503_and_the_chat_goes_on() {
     let answer = ask(&gateway, &GET, b"");
     assert!(answer.status == 503 && answer.header("retry-after").is_some());
     gateway.join("a").send_text("{}");
-    for stream in &mut held {
+    // Whose thread at the site hears which is nobody's to say.
+    for _request in &held {
         sender.send(()).expect("the site waits");
+    }
+    for stream in &mut held {
         let (answer, _rest) = read_response(stream).expect("an answer");
         assert_eq!(answer.status, 200);
     }
@@ -240,6 +336,52 @@ fn more_requests_than_the_cap_get_a_503_and_the_chat_goes_on() {
         gateway.metric("supportal_upstream_requests") == 0.0
     });
     assert_eq!(ask(&gateway, &GET, b"").status, 200);
+}
+
+#[test]
+fn one_address_has_its_share_of_the_requests() {
+    let (sender, go) = mpsc::channel::<()>();
+    let go = Mutex::new(go);
+    let site = Puppet::start(move |request| {
+        let is_over = request.target() == "/slow" && go.lock().expect("the order").recv().is_err();
+        !is_over && request.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    });
+    let settings = [
+        "http.upstream_requests_per_ip=2",
+        "proxy.trusted=127.0.0.1",
+        "proxy.header=x-forwarded-for",
+    ];
+    let gateway = before(&site, &settings);
+    let mut held: Vec<_> = (0..2).map(|_| open(gateway.public())).collect();
+    for stream in &mut held {
+        let head = b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2001:db8::1\r\n\r\n";
+        stream.write_all(head).expect("sent");
+    }
+    wait::until("the requests to be at the site", PATIENCE, || {
+        gateway.metric("supportal_upstream_requests") == 2.0
+    });
+    let ask_from = |client: &str| {
+        let line = format!("X-Forwarded-For: {client}");
+        ask(&gateway, &[GET[0], GET[1], &line], b"")
+    };
+    let refused = ask_from("2001:db8::2");
+    assert_eq!(
+        (refused.status, refused.text().as_str()),
+        (429, "too many requests from this address"),
+        "of the same line"
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(ask_from("192.0.2.2").status, 200);
+    // Whose thread at the site hears which is nobody's to say.
+    for _request in &held {
+        sender.send(()).expect("the site waits");
+    }
+    for stream in &mut held {
+        assert_eq!(read_response(stream).expect("an answer").0.status, 200);
+    }
+    wait::until("the share to be free", PATIENCE, || {
+        ask_from("2001:db8::2").status == 200
+    });
 }
 
 #[test]

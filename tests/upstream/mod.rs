@@ -4,7 +4,8 @@ mod bodies;
 mod django;
 mod faults;
 mod heads;
-mod puppet;
+pub(crate) mod puppet;
+mod renegotiation;
 mod websockets;
 
 use crate::support::Gateway;

@@ -6,32 +6,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// One request, as the site sees it.
-pub(super) struct Request {
+pub(crate) struct Request {
     /// From the request line to the last field, with CR LF.
-    pub(super) head: String,
+    pub(crate) head: String,
     /// What has come behind the head.
-    pub(super) rest: Vec<u8>,
-    pub(super) stream: TcpStream,
+    pub(crate) rest: Vec<u8>,
+    pub(crate) stream: TcpStream,
 }
 
 impl Request {
     /// The path and query.
-    pub(super) fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
 
     /// The value of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
     }
 
     /// Sends these bytes; false if nobody takes them.
-    pub(super) fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Reads on; false at the end of the connection.
-    pub(super) fn read(&mut self) -> bool {
+    pub(crate) fn read(&mut self) -> bool {
         let mut buffer = vec![0; 64 * 1024];
         match self.stream.read(&mut buffer) {
             Ok(0) | Err(_) => false,
@@ -43,20 +43,20 @@ impl Request {
     }
 
     /// Reads until so many bytes of the body are there, and takes them out.
-    pub(super) fn body(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn body(&mut self, length: usize) -> Vec<u8> {
         while self.rest.len() < length && self.read() {}
         let length = length.min(self.rest.len());
         self.rest.drain(..length).collect()
     }
 
     /// Reads until the body ends like this, and takes all of it out.
-    pub(super) fn body_until(&mut self, end: &[u8]) -> Vec<u8> {
+    pub(crate) fn body_until(&mut self, end: &[u8]) -> Vec<u8> {
         while !self.rest.ends_with(end) && self.read() {}
         std::mem::take(&mut self.rest)
     }
 
     /// Reads the body of Content-Length.
-    pub(super) fn whole_body(&mut self) -> Vec<u8> {
+    pub(crate) fn whole_body(&mut self) -> Vec<u8> {
         let length = self
             .field("content-length")
             .map_or(0, |text| text.parse().expect("a length"));
@@ -65,7 +65,7 @@ impl Request {
 }
 
 /// The value of a field of a head.
-pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.split("\r\n").find_map(|line| {
         let (found, value) = line.split_once(':')?;
         found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -74,7 +74,7 @@ pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 
 /// A site on a port of its own. Its threads end with the test's process.
 #[derive(Debug)]
-pub(super) struct Puppet {
+pub(crate) struct Puppet {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<usize>>,
@@ -82,7 +82,7 @@ pub(super) struct Puppet {
 
 impl Puppet {
     /// A site that answers by `script`, which says whether the connection goes on.
-    pub(super) fn start(script: impl Fn(&mut Request) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(script: impl Fn(&mut Request) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let (heads, connections) = (Arc::default(), Arc::default());
@@ -103,7 +103,7 @@ impl Puppet {
     }
 
     /// A site that says 200 and `ok` to everything, once it has the body.
-    pub(super) fn friendly() -> Self {
+    pub(crate) fn friendly() -> Self {
         Self::start(|request| {
             if request.field("transfer-encoding").is_some() {
                 request.body_until(b"0\r\n\r\n");
@@ -113,17 +113,17 @@ impl Puppet {
         })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The heads of all requests so far.
-    pub(super) fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         lock(&self.heads).clone()
     }
 
     /// Connections so far.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         *lock(&self.connections)
     }
 }

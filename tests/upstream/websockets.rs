@@ -4,7 +4,7 @@ use super::before;
 use super::puppet::{Puppet, Request};
 use crate::support::client::{ACCEPT, KEY};
 use crate::support::http::{open, read_response};
-use crate::support::{Client, Frame, Gateway, PATIENCE, Signal, wait};
+use crate::support::{Client, Frame, Gateway, PATIENCE, Signal, user, wait};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -196,6 +196,85 @@ fn no_place_per_address_is_left_over() {
         gateway.metric("supportal_upstream_websockets") == 0.0
     });
     gateway.join("a").send_text("{}");
+}
+
+#[test]
+fn one_address_has_its_share_of_the_places() {
+    let site = Puppet::start(|request| echo(request, b""));
+    let settings = [
+        "http.upstream_websockets=3",
+        "http.upstream_websockets_per_ip=2",
+        "proxy.trusted=127.0.0.1",
+        "proxy.header=x-forwarded-for",
+    ];
+    let gateway = before(&site, &settings);
+    let open = |client: &str| {
+        let line = format!("X-Forwarded-For: {client}\r\n");
+        let mut stream = handshake(&gateway, &line, b"");
+        let (answer, _rest) = read_response(&mut stream).expect("an answer");
+        (answer.status, answer.text(), stream)
+    };
+    let one = [open("192.0.2.1"), open("192.0.2.1")];
+    let (status, text, _stream) = open("192.0.2.1");
+    assert_eq!(
+        (status, text.as_str()),
+        (429, "too many WebSockets from this address")
+    );
+    let other = open("192.0.2.2");
+    assert_eq!([one[0].0, one[1].0, other.0], [101; 3]);
+    assert_eq!(open("192.0.2.3").0, 503, "in all");
+    drop(one);
+    wait::until("the share to be free", PATIENCE, || {
+        open("192.0.2.1").0 == 101
+    });
+}
+
+#[test]
+fn without_tls_they_are_refused_as_handshakes_are() {
+    let site = Puppet::start(|request| echo(request, b""));
+    let gateway = before(&site, &["http.require_tls=true"]);
+    for path in ["/ws/custom/", "/ws/chat/1/a/"] {
+        let refusal = gateway.try_connect(path).expect_err(path);
+        assert_eq!(
+            (refusal.status, refusal.text().as_str()),
+            (403, "this address needs wss"),
+            "{path}"
+        );
+    }
+    assert_eq!(gateway.get("/page").status, 308);
+    assert!(site.heads().is_empty());
+}
+
+#[test]
+fn their_handshakes_and_bytes_are_counted_with_those_of_their_address() {
+    let site = Puppet::start(|request| echo(request, b""));
+    let settings = [
+        "limits.address.handshakes_per_second=1",
+        "limits.address.handshakes_burst=2",
+        "limits.address.bytes_per_second=40000",
+        "limits.address.bytes_burst=40000",
+    ];
+    let gateway = before(&site, &settings);
+    let mut stream = handshake(&gateway, "", b"early");
+    let (answer, early) = read_response(&mut stream).expect("an answer");
+    assert_eq!(answer.status, 101);
+    let mut chat = gateway.join("a");
+    let refusal = gateway.try_connect("/ws/custom/").expect_err("the third");
+    assert_eq!(
+        (refusal.status, refusal.text().as_str()),
+        (429, "too many at once")
+    );
+    let begun = wait::Watch::start();
+    stream.write_all(&[b'x'; 120_000]).expect("sent");
+    let mut rest = vec![0; 120_005 - early.len()];
+    stream.read_exact(&mut rest).expect("all of it, later");
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_900), "{took:?}");
+    // The address has nothing left for its chat.
+    stream.write_all(&[b'x'; 60_000]).expect("sent");
+    stream.read_exact(&mut [0; 40_000]).expect("as they come");
+    chat.send_text(&user("hello"));
+    assert_eq!(chat.receive_json()["error"], "Too many messages");
 }
 
 #[test]

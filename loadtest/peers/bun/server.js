@@ -1,9 +1,13 @@
 // Rooms are topics: the publish and subscribe of Bun's own WebSocket server, which is uWebSockets inside.
 import { error, read, room, welcome } from "../chat.js";
 
+// PORT, and with TLS the files of a certificate and its key.
+const [port, cert, key] = process.argv.slice(2);
+
 const server = Bun.serve({
-  port: Number(process.argv[2]),
+  port: Number(port),
   hostname: "127.0.0.1",
+  tls: cert && { cert: Bun.file(cert), key: Bun.file(key) },
   fetch(request, server) {
     const name = room(new URL(request.url).pathname);
     if (!name) return new Response("Not Found", { status: 404 });

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(crate) const OURS: &str = "supportal";
 
 /// All there are, and their columns.
-const CASES: &str = include_str!("cases.toml");
+const CASES: &str = concat!(include_str!("cases.toml"), include_str!("entrance.toml"));
 
 /// A figure of one measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +74,14 @@ pub(crate) struct Case {
     pub(crate) goals: Vec<Goal>,
     /// Heading of the table it shares with others; only this server is measured, and each row is compared with the first.
     pub(crate) table: Option<String>,
+    /// This server's settings besides those of every comparison (`entrance`).
+    pub(crate) set: String,
+    /// Flags of a second generator beside the one that is measured (`entrance`).
+    pub(crate) beside: String,
+    /// Who stands before the same site (`entrance`); none is this server alone, without one.
+    pub(crate) before_site: Vec<String>,
+    /// The servers speak TLS. Not in the file: what is in the list of these cases is.
+    pub(crate) tls: bool,
     /// Worker threads of this server; 0 is 1.
     pub(crate) workers: usize,
     /// Too long to be measured more than once, or again because of a busy moment.
@@ -92,8 +100,12 @@ pub(crate) struct Cases {
     all: Vec<Case>,
     /// Those of `compare --growth`, which share a [`Case::table`].
     growth: Vec<Case>,
+    /// Those of `compare --tls`.
+    tls: Vec<Case>,
     /// Those of `xnode --all`.
     bridge: Vec<Case>,
+    /// Those of `entrance --all`.
+    entrance: Vec<Case>,
 }
 
 impl Cases {
@@ -105,6 +117,8 @@ impl Cases {
     pub(crate) fn of_compare() -> Vec<Case> {
         let mut all = Self::load();
         all.all.append(&mut all.growth);
+        let tls = all.tls.into_iter();
+        all.all.extend(tls.map(|case| Case { tls: true, ..case }));
         placed(&all.columns, all.all)
     }
 
@@ -112,6 +126,12 @@ impl Cases {
     pub(crate) fn of_bridge() -> Vec<Case> {
         let all = Self::load();
         placed(&all.columns, all.bridge)
+    }
+
+    /// Those of `entrance`, in the order of the tables.
+    pub(crate) fn of_entrance() -> Vec<Case> {
+        let all = Self::load();
+        placed(&all.columns, all.entrance)
     }
 
     /// A list of columns by its name; nothing under any other.
@@ -134,6 +154,17 @@ fn placed(columns: &BTreeMap<String, Vec<Metric>>, cases: Vec<Case>) -> Vec<Case
     cases.into_iter().enumerate().map(place).collect()
 }
 
+/// Those wanted, and those they are compared with.
+pub(crate) fn with_baselines(known: Vec<Case>, is_wanted: impl Fn(&Case) -> bool) -> Vec<Case> {
+    let wanted = known.iter().filter(|case| is_wanted(case));
+    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
+    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
+    let cases = known.into_iter();
+    cases
+        .filter(|case| is_wanted(case) || is_beside(case))
+        .collect()
+}
+
 /// Refuses what is no case's name.
 /// Errors: The first such name, and all there are.
 pub(crate) fn check_names(known: &[Case], only: &[String]) -> Result<(), String> {
@@ -153,10 +184,19 @@ mod tests {
 
     #[test]
     fn every_case_is_a_run_the_command_line_understands_and_every_goal_is_of_a_column() {
-        let cases = [Cases::of_compare(), Cases::of_bridge()].concat();
+        let cases = [
+            Cases::of_compare(),
+            Cases::of_bridge(),
+            Cases::of_entrance(),
+        ]
+        .concat();
         for case in &cases {
-            let flags = case.flags.split_whitespace();
-            Cli::try_parse_from(["loadtest"].into_iter().chain(flags)).unwrap();
+            for flags in [&case.flags, &case.beside] {
+                let flags = flags.split_whitespace();
+                if flags.clone().next().is_some() {
+                    Cli::try_parse_from(["loadtest"].into_iter().chain(flags)).unwrap();
+                }
+            }
             assert!(!case.metrics.is_empty(), "{}", case.name);
             for goal in &case.goals {
                 let is_of = |metric: &Metric| metric.key == goal.metric;

@@ -47,6 +47,14 @@ pub(crate) fn figures(report: &Value) -> Values {
     };
     set("slow_closed", closed.map(sum));
     set("waited", Some(waited(report)));
+    let (full, resumed) = (at("/totals/tls_full"), at("/totals/tls_resumed"));
+    let shaken = full
+        .zip(resumed)
+        .filter(|(full, resumed)| full + resumed > 0.0);
+    set(
+        "resumed",
+        shaken.map(|(full, resumed)| resumed * 100.0 / (full + resumed)),
+    );
     let cores = report.pointer("/figures/cores").and_then(Value::as_array);
     let redis = cores.and_then(|all| all.last()?.as_f64());
     let rate = at("/figures/deliveries_per_second").filter(|rate| *rate > 0.0);
@@ -76,17 +84,19 @@ pub(crate) fn figures(report: &Value) -> Values {
         .zip(rss("opened"))
         .map(|(peak, opened)| (peak - opened) / 1e6);
     set("growth_mb", growth);
+    set("rss_peak_mb", peak.map(|peak| peak / 1e6));
     figures
 }
 
 /// Share of the time that the generator or the server waited for a core. What shares a core by intention does not count: nodes and their
-/// Redis, or a Python process that speaks and the generator.
+/// Redis, a Python process that speaks and the generator, or what stands beside one that is measured.
 fn waited(report: &Value) -> f64 {
     let who = match report
         .pointer("/across/facts/group_send")
         .and_then(Value::as_bool)
     {
-        None => &["generator", "server"][..],
+        None if report.get("beside").is_some() => &["server"][..],
+        None => &["generator", "server"],
         Some(false) => &["generator"],
         Some(true) => &[],
     };

@@ -8,7 +8,7 @@ mod record;
 mod table;
 mod work;
 
-pub(crate) use case::{Baseline, Case, Cases, OURS, check_names};
+pub(crate) use case::{Baseline, Case, Cases, OURS, check_names, with_baselines};
 pub(crate) use figures::{figure, figures, sentences};
 pub(crate) use record::Compared;
 pub(crate) use work::{Bench, Work, command, say};

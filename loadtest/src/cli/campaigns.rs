@@ -63,6 +63,9 @@ pub(crate) struct Compare {
     /// How our server's cost of a delivery grows: connections, rooms, size, workers.
     #[arg(long)]
     pub(crate) growth: bool,
+    /// With TLS: a delivery, an idle connection, a handshake, a storm of them.
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// One more case: a scenario with its flags, in quotation marks.
     #[arg(long)]
     pub(crate) scenario: Option<String>,

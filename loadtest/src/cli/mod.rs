@@ -1,12 +1,14 @@
 //! Flags.
 
 mod campaigns;
+mod entrance;
 mod scenarios;
 mod values;
 
 use crate::contract::Contract;
 pub(crate) use campaigns::{CampaignFlags, Compare, FaultKind, Servers, Sweep, Xnode};
 use clap::{Args, Parser, Subcommand};
+pub(crate) use entrance::{Entrance, Requests, Slowloris};
 pub(crate) use scenarios::{ClientKind, Deploy, Floor};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +100,18 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 10.0)]
         crowd_rate: f64,
     },
+    /// Thousands who connect at once, in the middle of the measurement: what other rooms notice.
+    Storm {
+        /// Connections, each in a room of its own.
+        #[arg(long, default_value_t = 5000)]
+        handshakes: usize,
+        /// Other rooms.
+        #[arg(long, default_value_t = 10)]
+        rooms: usize,
+        /// Members of each, of whom one publishes.
+        #[arg(long, default_value_t = 100)]
+        members: usize,
+    },
     /// People who join and leave busy rooms.
     Churn {
         /// Rooms.
@@ -163,6 +177,12 @@ pub(crate) enum Command {
     Xnode(Box<Xnode>),
     /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
     Sweep(Sweep),
+    /// Credentials, the site behind, slow clients, a flood by one business: what they cost and what others notice.
+    Entrance(Entrance),
+    /// GETs over connections that are kept, of a web server or a proxy.
+    Requests(Requests),
+    /// Not a load of its own: sockets that begin a request and say one byte at a time.
+    Slowloris(Slowloris),
     /// The server that does the least a server can: what the kernel costs.
     Floor(Floor),
 }
@@ -170,9 +190,18 @@ pub(crate) enum Command {
 /// Flags of every scenario.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// The server: ws://HOST:PORT, optionally with a path holding {business} and {room}.
+    /// The server: ws://HOST:PORT or wss://HOST:PORT, optionally with a path holding {business} and {room}.
     #[arg(long, global = true, default_value = "ws://127.0.0.1:8000")]
     pub(crate) url: String,
+    /// wss: trust servers with a certificate of this file, or of an authority in it (PEM).
+    #[arg(long, global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// wss: trust any server, and spare the generator the signatures.
+    #[arg(long, global = true, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+    /// wss: resume no session.
+    #[arg(long, global = true)]
+    pub(crate) full_handshakes: bool,
     /// What the server speaks inside its frames.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) contract: Contract,
@@ -209,6 +238,9 @@ pub(crate) struct Options {
     /// One more header line for the handshake; may be repeated.
     #[arg(long, global = true, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
+    /// A file of tokens, one a line: each handshake brings the next one in `Authorization: Bearer`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
     /// Loopback source addresses to rotate (default: as many as the connections need).
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,

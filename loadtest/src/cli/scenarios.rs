@@ -3,6 +3,7 @@
 use super::values::duration;
 use clap::Args;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which client comes back after a restart.
@@ -45,6 +46,12 @@ pub(crate) struct Floor {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,
+    /// Speak TLS with this certificate (PEM).
+    #[arg(long, requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
     /// One write per member and turn instead of one per frame.
     #[arg(long)]
     pub(crate) coalesce: bool,

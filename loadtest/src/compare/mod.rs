@@ -4,7 +4,7 @@
 mod peers;
 
 use crate::again::Again;
-use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names};
+use crate::campaign::{Baseline, Bench, Case, Cases, OURS, Work, check_names, with_baselines};
 use crate::cli::{Compare, Options};
 use crate::server::Server;
 use peers::{COALESCE, Peer};
@@ -70,21 +70,18 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     let (known, only) = (Cases::of_compare(), &args.campaign.only);
     check_names(&known, only)?;
     let is_wanted = |case: &Case| match only.is_empty() {
+        true if case.tls => args.tls,
         true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
         false => only.contains(&case.name),
     };
-    let wanted = known.iter().filter(|case| is_wanted(case));
-    let beside: Vec<Baseline> = wanted.map(|case| case.baseline.clone()).collect();
-    let is_beside = |case: &Case| beside.contains(&Baseline::Case(case.name.clone()));
     let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();
-    let cases = known.into_iter();
-    let cases = cases.filter(|case| is_wanted(case) || is_beside(case));
+    let cases = with_baselines(known, is_wanted).into_iter();
     let own = args.scenario.as_deref().map(custom);
     let cases: Vec<Case> = cases.chain(own).collect();
     if cases.is_empty() {
         let list = names.join(", ");
         return Err(format!(
-            "say --all, --growth, --only with some of {list}, or --scenario \"echo -c 50\""
+            "say --all, --growth, --tls, --only with some of {list}, or --scenario \"echo -c 50\""
         ));
     }
     Ok(cases)
@@ -111,10 +108,9 @@ impl Comparison<'_> {
     fn flags(&self, case: &Case, peer: &Peer, round: usize, server: &Server) -> Vec<String> {
         let mut flags: Vec<String> = case.flags.split_whitespace().map(str::to_owned).collect();
         let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
-        flag(
-            "--url",
-            format!("ws://127.0.0.1:{}{}", server.port, peer.path),
-        );
+        let scheme = if case.tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://127.0.0.1:{}{}", server.port, peer.path);
+        flag("--url", url);
         flag("--contract", crate::cli::flag(peer.kind.contract()));
         flag("--pid", server.pid().to_string());
         flag("--duration", format!("{}s", case.seconds));
@@ -126,9 +122,9 @@ impl Comparison<'_> {
         if peer.ledger {
             flag("--admin", format!("http://127.0.0.1:{}", server.admin));
         }
-        if self.options.spin {
-            flags.push("--spin".to_owned());
-        }
+        let more = [(self.options.spin, "--spin"), (case.tls, "--insecure")];
+        let more = more.into_iter().filter(|(is_so, _)| *is_so);
+        flags.extend(more.map(|(_, flag)| flag.to_owned()));
         flags
     }
 }
@@ -138,7 +134,7 @@ impl Bench for Comparison<'_> {
         let Some(peer) = self.peers.iter().find(|peer| peer.name == name) else {
             return false;
         };
-        if peer.skip.contains(&case.name) {
+        if peer.skip.contains(&case.name) || peer.line(case.tls).is_none() {
             return false;
         }
         // The growth of others is nobody's question here.
@@ -170,7 +166,7 @@ impl Bench for Comparison<'_> {
         let log = logs.join(format!("{}-{name}.txt", case.name));
         // Several workers need several cores; the generator shares one of them where there are only two.
         let core = servers.filter(|_| case.workers < 2);
-        let server = Server::start(&peer.spec(core, case.workers.max(1), log.clone()))?;
+        let server = Server::start(&peer.spec(case, core, log.clone()))?;
         let again = Again {
             flags: self.flags(case, peer, round, &server),
             core: generator,
@@ -218,8 +214,32 @@ mod tests {
         let is_growth = |name: &String| name.starts_with("grow-");
         assert!(!names("--all").iter().any(is_growth));
         assert!(names("--growth").iter().all(is_growth));
+        let is_tls = |name: &String| name.starts_with("tls-");
+        assert!(names("--tls").iter().all(is_tls) && !names("--all").iter().any(is_tls));
         for wrong in ["--only no-such-case", ""] {
             assert!(cases(&asked(wrong).0).is_err());
+        }
+    }
+
+    #[test]
+    fn with_tls_only_those_are_measured_that_speak_it() {
+        let (args, options) = &asked("--only echo-200,tls-echo-200");
+        let peers = peers::load(&args.file, None).unwrap();
+        let bench = Comparison {
+            args,
+            options,
+            peers,
+        };
+        let [plain, tls] = &cases(args).unwrap()[..] else {
+            panic!("two cases")
+        };
+        for (name, in_plain, in_tls) in [
+            ("floor", true, false),
+            ("floor-tls", false, true),
+            ("no-such-peer", false, false),
+        ] {
+            let met = (bench.meets(plain, name), bench.meets(tls, name));
+            assert_eq!(met, (in_plain, in_tls), "{name}");
         }
     }
 

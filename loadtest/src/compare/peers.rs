@@ -1,6 +1,6 @@
 //! Who is compared: the peers of `peers.toml`, and those built in: this server and the floor.
 
-use crate::campaign::Compared;
+use crate::campaign::{Case, Compared};
 use crate::contract::Contract;
 use crate::ours::{OURS, our_server, quoted};
 use crate::server::{PATH, Ready, Spec, shell};
@@ -45,8 +45,13 @@ impl Kind {
 pub(crate) struct Peer {
     /// Name in tables and for `--peers`.
     pub(crate) name: String,
-    /// Line for `sh` with `{port}`; starts in the file's directory and must stay in the foreground.
-    pub(crate) command: String,
+    /// Line for `sh` with `{port}`; starts in the file's directory and must stay in the foreground. Where it names `{supportal}`, our
+    /// server's program and flags stand there, which then listens on `{behind}`.
+    #[serde(default)]
+    pub(crate) command: Option<String>,
+    /// The same where the case is one of TLS.
+    #[serde(default)]
+    pub(crate) tls: Option<String>,
     /// Line for `sh` that prints what was measured.
     #[serde(default)]
     pub(crate) versions: Option<String>,
@@ -87,22 +92,29 @@ fn path() -> String {
 }
 
 impl Peer {
-    fn built_in(name: &str, command: String, versions: Option<String>) -> Self {
+    fn built_in(name: &str, command: Option<String>, tls: Option<String>) -> Self {
         Self {
             name: name.to_owned(),
             command,
-            versions,
+            tls,
             path: path(),
             ..Self::default()
         }
     }
 
-    /// How to start it; `workers` matters to this server only.
-    pub(crate) fn spec(&self, core: Option<usize>, workers: usize, log: PathBuf) -> Spec {
+    /// Its line for cases with TLS, or without; none if it is not for those.
+    pub(crate) fn line(&self, tls: bool) -> Option<&str> {
+        let line = if tls { &self.tls } else { &self.command };
+        line.as_deref()
+    }
+
+    /// How to start it for a case; workers matter to this server only.
+    pub(crate) fn spec(&self, case: &Case, core: Option<usize>, log: PathBuf) -> Spec {
+        let line = self.line(case.tls).unwrap_or_default();
         Spec {
-            command: self.command.replace("{workers}", &workers.to_string()),
+            command: line.replace("{workers}", &case.workers.max(1).to_string()),
             directory: self.directory.clone(),
-            ready: self.ready,
+            ready: if case.tls { Ready::Tcp } else { self.ready },
             path: self.kind.contract().path(&self.path),
             core,
             log: Some(log),
@@ -144,38 +156,64 @@ pub(super) const COALESCE: &str = "floor-coalesce";
 /// The built-in ones and those of `file`, if it is there.
 /// Errors: The file is wrong, or a name is there twice.
 pub(crate) fn load(file: &Path, supportal: Option<&Path>) -> Result<Vec<Peer>, String> {
-    let me = std::env::current_exe().map_err(|error| error.to_string())?;
-    let me = quoted(&me);
-    let floor = format!("{me} floor --listen 127.0.0.1:{{port}}");
-    let mut peers = vec![
-        Peer::built_in("floor", floor.clone(), None),
-        Peer::built_in(COALESCE, format!("{floor} --coalesce"), None),
-    ];
-    if let Ok(program) = our_server(supportal) {
-        let program = quoted(&program);
-        let version = Some(format!("{program} --version"));
-        let mut ours = Peer::built_in("supportal", format!("{program} {OURS}"), version);
-        ours.ledger = true;
-        peers.insert(0, ours);
-    } else if supportal.is_some() {
-        our_server(supportal)?;
-    }
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let ours = match our_server(supportal) {
+        Ok(program) => Some(quoted(&program)),
+        Err(why) if supportal.is_some() => return Err(why),
+        Err(_) => None,
+    };
+    let mut peers = built_in(directory, ours.as_deref())?;
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(peers),
         Err(error) => return Err(format!("{}: {error}", file.display())),
     };
     let list: List = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-    let directory = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .map(Path::to_owned);
     for mut peer in list.peer {
         if peers.iter().any(|other| other.name == peer.name) {
             return Err(format!("{}: two peers named {}", file.display(), peer.name));
         }
-        peer.directory.clone_from(&directory);
+        let directory = Some(directory).filter(|directory| !directory.as_os_str().is_empty());
+        peer.directory = directory.map(Path::to_owned);
+        for line in [&mut peer.command, &mut peer.tls] {
+            *line = line.take().and_then(|line| behind(&line, ours.as_deref()));
+        }
         peers.push(peer);
+    }
+    Ok(peers)
+}
+
+/// The line with our server for `{supportal}`; none if it is not there.
+fn behind(line: &str, ours: Option<&str>) -> Option<String> {
+    if !line.contains("{supportal}") {
+        return Some(line.to_owned());
+    }
+    let ours = format!("{} {}", ours?, OURS.replace("{port}", "{behind}"));
+    Some(line.replace("{supportal}", &ours))
+}
+
+/// Those that need no file: the floors, and our server if it is there.
+fn built_in(directory: &Path, ours: Option<&str>) -> Result<Vec<Peer>, String> {
+    let me = std::env::current_exe().map_err(|error| error.to_string())?;
+    let floor = format!("{} floor --listen 127.0.0.1:{{port}}", quoted(&me));
+    let [certificate, key] =
+        ["tls/certificate.pem", "tls/key.pem"].map(|name| quoted(&directory.join(name)));
+    let tls = format!("{floor} --certificate {certificate} --key {key}");
+    let coalesce = format!("{floor} --coalesce");
+    let mut peers = vec![
+        Peer::built_in("floor", Some(floor), None),
+        Peer::built_in(COALESCE, Some(coalesce), None),
+        Peer::built_in("floor-tls", None, Some(tls)),
+    ];
+    if let Some(program) = ours {
+        let command = format!("{program} {OURS}");
+        let tls = format!("{command} --set tls.certificate={certificate} --set tls.key={key}");
+        let ours = Peer {
+            versions: Some(format!("{program} --version")),
+            ledger: true,
+            ..Peer::built_in("supportal", Some(command), Some(tls))
+        };
+        peers.insert(0, ours);
     }
     Ok(peers)
 }
@@ -187,7 +225,7 @@ mod tests {
     impl Peer {
         /// One that is never started.
         pub(in crate::compare) fn named(name: &str) -> Self {
-            Self::built_in(name, String::new(), None)
+            Self::built_in(name, Some(String::new()), None)
         }
     }
 
@@ -201,6 +239,16 @@ mod tests {
                 assert!(known.iter().any(|known| known.name == *case), "{case}");
             }
         }
+    }
+
+    #[test]
+    fn what_stands_in_front_of_our_server_is_left_out_where_that_is_not() {
+        assert_eq!(behind("a {port}", None).as_deref(), Some("a {port}"));
+        assert_eq!(behind("a {supportal}", None), None);
+        let line = behind("a {port} {supportal}", Some("'b'")).unwrap();
+        let (front, back) = line.split_at("a {port} 'b'".len());
+        assert_eq!(front, "a {port} 'b'");
+        assert!(back.starts_with(" --listen 127.0.0.1:{behind} "), "{line}");
     }
 
     #[test]

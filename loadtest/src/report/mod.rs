@@ -5,6 +5,7 @@ mod judged;
 mod part;
 mod reconcile;
 mod returns;
+mod storm;
 mod verdict;
 
 use crate::latency::Latency;
@@ -19,6 +20,7 @@ pub(crate) use judged::{Stated, exit_code, write_json};
 pub(crate) use part::{Generator, Interval, Part, Used, Window};
 pub(crate) use returns::{Comings, Returns};
 use serde::Serialize;
+pub(crate) use storm::StormPart;
 
 /// How the note of a restart begins that did not work: the verdict takes it for a failure.
 pub(crate) const FAILED: &str = "restart failed: ";
@@ -120,6 +122,7 @@ pub(crate) struct Report {
     /// Of a run over several nodes.
     pub(crate) across: Option<Across>,
     pub(crate) goals: Vec<Stated>,
+    pub(crate) storm: Option<StormPart>,
     /// How far the run came that was stopped before its end. Figures of a part are not judged.
     pub(crate) interrupted: Option<String>,
 }

@@ -3,7 +3,7 @@
 use super::returns::Returns;
 use crate::latency::Times;
 use crate::measure::Process;
-use crate::traffic::Totals;
+use crate::traffic::{Beside, Totals};
 use crate::verify::Counts;
 use serde::Serialize;
 
@@ -67,6 +67,7 @@ pub(crate) struct Part {
     pub(crate) returns: Option<Returns>,
     pub(crate) lag: Times,
     pub(crate) slow_latency: Times,
+    pub(crate) beside: Option<Beside>,
     pub(crate) notes: Vec<String>,
 }
 

@@ -42,6 +42,12 @@ impl Report {
         };
         let unopened = self.figures.wanted.saturating_sub(opened);
         faults.some(unopened as u64, "connections never opened");
+        let storm = self.storm.as_ref().filter(|storm| storm.seconds.is_none());
+        let unfinished = storm.map_or(0, |storm| storm.handshakes as u64);
+        faults.some(
+            unfinished,
+            "handshakes at once were not over at the end of the measurement",
+        );
         if let Some(ledger) = &self.ledger_after {
             let (unexplained, residue) = (ledger.unexplained, ledger.residue());
             let what = "deliveries the server's ledger cannot explain";

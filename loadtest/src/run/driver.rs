@@ -11,7 +11,7 @@ use crate::people::People;
 use crate::plan::Plan;
 use crate::report::{Interval, Part, Report, Window};
 use crate::target::Target;
-use crate::traffic::{Notice, Traffic};
+use crate::traffic::{Beside, Notice, Traffic};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,8 @@ pub(super) const COMPANION_QUIET: u64 = SECOND;
 const TICK: u64 = 5 * MILLISECOND;
 /// The same with a companion, whose events come from other threads.
 const COMPANION_TICK: u64 = 2 * MILLISECOND;
+/// A measurement whose storm does not end lasts at most so many times as long.
+const STORM_MAX: u64 = 4;
 /// Longest time for opening all connections without one of them opening.
 const OPEN_STALL: u64 = 15 * SECOND;
 
@@ -102,6 +104,9 @@ impl Run {
         let handshakes = &self.engine.traffic.handshakes;
         self.observer.opened(connections, nanos, handshakes)?;
         let window = self.measure()?;
+        let again = self.engine.tokens_again();
+        let known = (again > 0).then(|| format!("{again} handshakes brought a token again"));
+        self.notes.extend(known);
         self.drain()?;
         self.observer.end_of_restart();
         self.agree_with_companion()?;
@@ -124,6 +129,7 @@ impl Run {
             returns,
             lag: traffic.lag,
             slow_latency: traffic.slow_latency,
+            beside: traffic.beside,
             notes: self.notes,
         });
         Ok(report.with_across(across.transpose()?))
@@ -174,10 +180,7 @@ impl Run {
 
     /// Opens everything; how long that took.
     fn connect(&mut self) -> io::Result<u64> {
-        for (number, group) in self.plan.groups.iter().enumerate() {
-            let crowd = Crowd::open(group.clone(), number, &mut self.engine);
-            self.crowds.push(crowd);
-        }
+        self.open_groups(false);
         let number = self.plan.groups.len();
         let storm = self.plan.storm;
         self.lives = storm.map(|storm| Lives::open(storm, number, &mut self.engine));
@@ -220,6 +223,37 @@ impl Run {
         Ok(opened - start)
     }
 
+    fn open_groups(&mut self, late: bool) {
+        for (number, group) in self.plan.groups.iter().enumerate() {
+            if group.late == late {
+                let crowd = Crowd::open(group.clone(), number, &mut self.engine);
+                self.crowds.push(crowd);
+            }
+        }
+    }
+
+    /// Opens what comes late once its time has come, and notes when all of that is there.
+    fn storm(&mut self, is_due: bool) {
+        let is_opening = self.engine.opening() > 0;
+        let now = self.engine.traffic.clock.now();
+        let Some(beside) = &mut self.engine.traffic.beside else {
+            return;
+        };
+        if beside.begun.is_none() && is_due {
+            beside.begun = Some(now);
+            self.engine.patient = true;
+            self.open_groups(true);
+        } else if beside.begun.is_some() && !is_opening {
+            beside.over.get_or_insert(now);
+        }
+    }
+
+    /// A storm is under way, and nobody has lost patience with it.
+    fn is_storming(&self, is_enough: bool) -> bool {
+        let beside = self.engine.traffic.beside.as_ref();
+        beside.is_some_and(|beside| beside.over.is_none()) && !is_enough
+    }
+
     fn measure(&mut self) -> io::Result<Window> {
         if let Some(companion) = &mut self.companion {
             companion.start(self.engine.traffic.clock.now())?;
@@ -240,6 +274,7 @@ impl Run {
             histogram.reset();
         }
         self.observer.begun();
+        self.engine.traffic.beside = (self.plan.late() > 0).then(Beside::default);
         if let Some(companion) = &mut self.companion {
             companion.begun(&mut self.engine);
         }
@@ -252,9 +287,11 @@ impl Run {
             let elapsed = self
                 .turn(self.half(start.nanos))?
                 .saturating_sub(start.nanos);
-            if elapsed >= duration || self.stopped() {
+            let is_over = elapsed >= duration && !self.is_storming(elapsed > STORM_MAX * duration);
+            if is_over || self.stopped() {
                 break;
             }
+            self.storm(elapsed * 2 > duration);
             self.observer.tick(elapsed)?;
             if start.nanos + elapsed >= next {
                 next += every;

@@ -3,7 +3,7 @@
 use super::observer::Observer;
 use crate::clock::{MILLISECOND, seconds};
 use crate::latency::Latency;
-use crate::report::{Figures, Generator, Part, Report};
+use crate::report::{Figures, Generator, Part, Report, StormPart};
 
 /// CPU time comes in steps of 10 ms; less than this is not worth dividing (10 % error).
 const CPU_MIN: u64 = 100 * MILLISECOND;
@@ -13,6 +13,11 @@ impl Observer {
     pub(super) fn report(self, all: Part) -> Report {
         let generator = all.generator();
         let figures = self.figures(&all, &generator);
+        let late = self.plan.late();
+        let storm = all
+            .beside
+            .as_ref()
+            .map(|beside| StormPart::of(beside, late));
         let mut notes = self.report.notes;
         notes.extend(all.notes);
         Report {
@@ -31,6 +36,8 @@ impl Observer {
             notes,
             returns: all.returns,
             slow_latency: Latency::of(&all.slow_latency),
+            goals: storm.iter().map(StormPart::goal).collect(),
+            storm,
             percentiles: vec![("latency", self.latency.percentiles())],
             ..self.report
         }
@@ -50,7 +57,7 @@ impl Observer {
             seconds: seconds(wall),
             rooms,
             connections: self.report.memory.connections,
-            wanted: self.plan.connections(),
+            wanted: self.plan.connections() - self.plan.late(),
             deliveries: window.delivered,
             deliveries_per_second: rate(window.delivered),
             published: window.published,

@@ -101,7 +101,10 @@ mod tests {
             ready: crate::server::Ready::Tcp,
             ..Spec::default()
         };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Below those that the kernel chooses: no other test gets it, and answers there, once it is free.
+        let mut ports = 20_000..30_000;
+        let bound = ports.find_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok());
+        let listener = bound.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = Server::spawn(&spec, port, 1).unwrap();
         while !folder.path().join("once").exists() {

@@ -291,7 +291,7 @@ fn write<'e>(
                 event.json.as_deref(),
                 origin.as_str(),
                 details.and_then(|details| details.id.as_deref()),
-                details.and_then(|details| details.author.as_deref()),
+                event.author.as_deref(),
                 details.and_then(|details| details.meta.as_deref()),
             ))?;
         }

@@ -42,9 +42,9 @@ fn everything_that_is_known_of_an_event_is_read_back() {
     let mut journal = Journal::open(&path, 7, MIB).unwrap();
     let mut said = event("{'a': 1}", 1_700_000_000_000_001);
     said.json = Some(r#"{"a":1}"#.into());
+    said.author = Some("ann".into());
     let said = said.with(EventDetails {
         id: Some("order-17".into()),
-        author: Some("ann".into()),
         meta: Some(r#"{"order":17}"#.into()),
         origin: EventOrigin::Django,
     });

@@ -70,10 +70,13 @@ impl SiteAnswer {
             }
             StatusCode::FORBIDDEN => Self::Out(SiteRefusal::Forbidden),
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Out(SiteRefusal::NoSession),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Self::Unavailable("overloaded")
-            }
-            status if status.is_server_error() => Self::Unavailable("server_error"),
+            StatusCode::REQUEST_TIMEOUT => Self::Unavailable("overloaded"),
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Self::Unavailable("server_error"),
+            // Of these a client can be the cause: by its rate, or by a cookie that breaks the view. So they admit nobody.
+            StatusCode::TOO_MANY_REQUESTS => Self::Unreadable("overloaded"),
+            status if status.is_server_error() => Self::Unreadable("server_error"),
             _ => Self::Unreadable("status"),
         }
     }

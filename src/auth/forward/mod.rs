@@ -5,7 +5,8 @@
 //! engine, users of every model and backends of every kind are thereby understood, and the gateway holds no key of the
 //! site.
 //!
-//! Identical questions under way are asked once, and answers are remembered for seconds. Who is connected is asked about
+//! Identical questions under way are asked once, and answers are remembered for seconds. One address has a share of the
+//! questions under way ([`super::turns`]). Who is connected is asked about
 //! again ([`recheck`]). While the site cannot be asked nobody new comes in, or everybody does (`auth.forward.on_error`);
 //! whoever is connected stays.
 //!
@@ -13,12 +14,13 @@
 //! goes away takes its wait along.
 
 mod answer;
-mod cache;
 mod question;
 mod recheck;
 #[cfg(test)]
 mod tests;
 
+use super::answers::{Answers, Judged};
+use super::turns::AddressTurns;
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
 use crate::auth::Attendance;
 use crate::broker::{Broker, Identity, RoomPattern, RoomScope};
@@ -31,18 +33,18 @@ use crate::protocol::CloseReason;
 use crate::redis::Randomness;
 use crate::redis::log_limiter::LogLimiter;
 use answer::{SiteAnswer, SiteRefusal};
-use cache::{Answers, Judged};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
-use recheck::{OpenQuestion, Rechecks};
+use recheck::{OpenQuestion, Rechecked, Rechecks};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How often is looked for questions that are due, and connections are closed of which the site said no.
+/// How often is looked for questions that are due.
 const RECHECK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Most bytes of an answer that is remembered: an identity with its name and its rooms, the hash of its question, and the
@@ -82,12 +84,17 @@ impl From<TrustError> for Error {
 pub struct Forward {
     form: QuestionForm,
     client: HttpClient,
+    turns: AddressTurns,
     settings: ForwardSettings,
     answers: Mutex<Answers>,
     /// Questions under way. As many as there are handshakes that wait.
     asked: Mutex<HashMap<QuestionKey, QuestionUnderWay>>,
     /// `None` if nobody is asked about again.
     watch: Option<Rechecks>,
+    /// One for each question that the site may have at once.
+    places: Semaphore,
+    /// Was the last question one that the site could not be asked, or did not answer?
+    is_away: AtomicBool,
     site: Mutex<SiteHealth>,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -158,10 +165,13 @@ impl Forward {
         let interval = settings.recheck;
         Ok(Self {
             client: HttpClient::new(limits, trust)?,
+            turns: AddressTurns::new(settings.concurrency_per_ip),
             form,
             answers: Mutex::new(Answers::new(settings.cache_entries)),
             asked: Mutex::default(),
             watch: (!interval.is_zero()).then(|| Rechecks::new(interval, Randomness::default())),
+            places: Semaphore::new(settings.concurrency),
+            is_away: AtomicBool::new(false),
             site: Mutex::default(),
             settings: settings.clone(),
             metrics: Arc::clone(metrics),
@@ -169,19 +179,27 @@ impl Forward {
         })
     }
 
+    /// The answer to a question that was asked before.
+    fn remembered(&self, key: &QuestionKey) -> Option<Judged> {
+        let remembered = self.answers.lock().get(key, self.clock.now());
+        // Who is refused on a worker's thread comes here once more by hyper, for the answer.
+        if let Some(Judged::In(_)) = remembered {
+            count(&self.metrics.auth_spared, "by", "cache");
+        }
+        remembered
+    }
+
     /// The answer to a question: that of somebody else who asks the same, or the site's.
-    async fn judge(&self, credentials: &Credentials<'_>) -> Judged {
-        let key = match self.form.key(credentials) {
-            Ok(key) => key,
-            Err(no_question) => return refused_unasked(no_question),
-        };
+    async fn judge(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
         let place = self.wait_for(key);
         let answered = place
             .answer
             .get_or_init(|| self.ask_first(credentials, key));
-        match timeout(self.settings.timeout, Box::pin(answered)).await {
+        // As long for a turn as for the answer.
+        let patience = self.settings.timeout.saturating_mul(2);
+        match timeout(patience, Box::pin(answered)).await {
             Ok(judged) => judged.clone(),
-            Err(_elapsed) => self.without_answer(credentials, "timeout"),
+            Err(_elapsed) => self.judge_unasked(credentials, key),
         }
     }
 
@@ -205,40 +223,69 @@ impl Forward {
             Ok(question) => question,
             Err(no_question) => return refused_unasked(no_question),
         };
+        let turn = self.turns.take(credentials.client).await;
         let answer = self.ask(&question).await;
+        drop(turn);
         // Whoever is let in as nobody could be asked is asked about the next time.
         let is_answer = !matches!(answer, SiteAnswer::Unavailable(_));
         let judged = match answer {
-            SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, credentials))),
+            SiteAnswer::In(identity) => Judged::In(Arc::new(scoped(identity, question.ids()))),
             SiteAnswer::Out(refused) => Judged::Out(refused.refusal()),
             SiteAnswer::Unreadable(cause) => Judged::Out(unavailable(cause)),
-            SiteAnswer::Unavailable(cause) => self.without_answer(credentials, cause),
+            SiteAnswer::Unavailable(cause) => self.without_answer(question.ids(), cause),
         };
         if is_answer {
             self.remember(key, &judged);
         }
-        if let (Some(watch), Judged::In(identity)) = (&self.watch, &judged) {
-            let identity = Arc::downgrade(identity);
-            let watched = OpenQuestion { identity, question };
-            watch.add(watched, self.clock.now());
-        }
+        self.ask_later(question, &judged, !is_answer);
         judged
     }
 
-    /// Asks the site.
+    /// What somebody gets whose turn to be asked about has not come in time. Of a site that answers others nobody can say
+    /// that it is away: whoever fills the turns would let itself in.
+    fn judge_unasked(&self, credentials: &Credentials<'_>, key: QuestionKey) -> Judged {
+        let question = match self.form.question(credentials, key) {
+            Ok(question) => question,
+            Err(no_question) => return refused_unasked(no_question),
+        };
+        if !self.is_away.load(Ordering::Relaxed) {
+            return Judged::Out(unavailable("overloaded"));
+        }
+        let judged = self.without_answer(question.ids(), "timeout");
+        self.ask_later(question, &judged, true);
+        judged
+    }
+
+    /// Has a question asked again about whom it, or the want of an answer, has let in.
+    fn ask_later(&self, question: SiteQuestion, judged: &Judged, is_unsaid: bool) {
+        if let (Some(watch), Judged::In(identity)) = (&self.watch, judged) {
+            let watched = OpenQuestion {
+                identity: Arc::downgrade(identity),
+                question,
+                is_unsaid,
+            };
+            watch.add(watched, self.clock.now());
+        }
+    }
+
+    /// Asks the site, once it has a place for a question: what is waited for here is not held against the site.
     async fn ask(&self, question: &SiteQuestion) -> SiteAnswer {
+        // The semaphore is never closed.
+        let _place = self.places.acquire().await;
         let answered = self.client.send(question.request(&self.form)).await;
         let answer = SiteAnswer::read(answered, self.clock.wall().0);
+        let is_away = matches!(answer, SiteAnswer::Unavailable(_));
+        self.is_away.store(is_away, Ordering::Relaxed);
         count(&self.metrics.auth_questions, "outcome", answer.label());
         self.note(&answer);
         answer
     }
 
     /// What somebody gets about whom nobody can be asked.
-    fn without_answer(&self, credentials: &Credentials<'_>, cause: &'static str) -> Judged {
+    fn without_answer(&self, ids: PathIds<'_>, cause: &'static str) -> Judged {
         match self.settings.on_error {
             OnError::Refuse => Judged::Out(unavailable(cause)),
-            OnError::Admit => Judged::In(Arc::new(scoped(Identity::default(), credentials))),
+            OnError::Admit => Judged::In(Arc::new(scoped(Identity::default(), ids))),
         }
     }
 
@@ -246,7 +293,7 @@ impl Forward {
     fn remember(&self, key: QuestionKey, judged: &Judged) {
         let time = match judged {
             Judged::Out(refusal) if refusal.answer == RefusalAnswer::Unavailable => Duration::ZERO,
-            Judged::Out(_) => self.settings.cache_refused,
+            Judged::Out(_) | Judged::Nobody => self.settings.cache_refused,
             Judged::In(identity) => match identity.expires_at {
                 Some(end) => {
                     let left = end.saturating_sub(self.clock.wall().0);
@@ -283,8 +330,10 @@ impl Forward {
         }
     }
 
-    /// Asks again about those who are connected, and closes with 4503 those of whom the site says no, for as long as the
-    /// node lives. A site that cannot be asked closes nobody.
+    /// Asks again about those who are connected, for as long as the node lives, also while it drains. Closed with 4503 are
+    /// those of whom the site says no, or that they are somebody else, or that this room is not theirs any more; with 4502
+    /// those whose role is another one. When they end is what the site has said last. A site that cannot be asked closes
+    /// nobody.
     ///
     /// # Cancel safety
     /// Dropping it ends that.
@@ -294,7 +343,7 @@ impl Forward {
         let together = self.settings.concurrency.div_ceil(4);
         let mut ticks = interval(RECHECK_PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut asked, mut gone) = (JoinSet::new(), Vec::new());
+        let mut asked = JoinSet::new();
         loop {
             while asked.len() < together
                 && let Some((identity, question)) = watch.take_due(self.clock.now())
@@ -302,65 +351,75 @@ impl Forward {
                 asked.spawn(Arc::clone(&self).ask_again(identity, question));
             }
             tokio::select! {
-                Some(answered) = asked.join_next() => gone.extend(answered.ok().flatten()),
-                _tick = ticks.tick() => {
-                    for author in attendance.holders(&gone) {
-                        broker.end(author, CloseReason::NotAllowed, None);
+                Some(answered) = asked.join_next() => {
+                    let Some((identity, rechecked)) = answered.ok().flatten() else {
+                        continue;
+                    };
+                    match rechecked {
+                        Rechecked::Stays(until) => attendance.end_at(&identity, until),
+                        Rechecked::Ends(reason) => {
+                            for author in attendance.holders(&identity) {
+                                broker.end(author, reason, None);
+                            }
+                        }
                     }
-                    gone.clear();
                 }
+                _tick = ticks.tick() => {}
             }
         }
     }
 
-    /// Asks again; the identity, if it is not to be here any more.
+    /// Asks again; what that means for those who hold the identity, if there is an answer.
     async fn ask_again(
         self: Arc<Self>,
         identity: Arc<Identity>,
-        question: SiteQuestion,
-    ) -> Option<Arc<Identity>> {
-        let is_gone = match self.ask(&question).await {
-            // Whoever came in as one user does not stay as another. Who came in while nobody could be asked was nobody.
-            SiteAnswer::In(said) => identity.user.is_some() && identity.user != said.user,
+        watched: OpenQuestion,
+    ) -> Option<(Arc<Identity>, Rechecked)> {
+        let question = &watched.question;
+        let rechecked = match self.ask(question).await {
+            SiteAnswer::In(said) => {
+                let said = scoped(said, question.ids());
+                let rechecked = watched.compare(&identity, &said);
+                if rechecked != Rechecked::Stays(identity.expires_at) {
+                    // Whoever comes now is asked about anew.
+                    self.answers.lock().forget(&question.key);
+                }
+                Some(rechecked)
+            }
             SiteAnswer::Out(refused) => {
                 self.remember(question.key, &Judged::Out(refused.refusal()));
-                true
+                Some(Rechecked::Ends(CloseReason::NotAllowed))
             }
-            SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => false,
+            SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => None,
         };
         if let Some(watch) = &self.watch {
             // Also of whom the site says no: a connection that was just being let in is found the next time.
-            let watched = OpenQuestion {
-                identity: Arc::downgrade(&identity),
-                question,
-            };
             watch.add(watched, self.clock.now());
         }
-        is_gone.then_some(identity)
+        rechecked.map(|rechecked| (identity, rechecked))
     }
 }
 
-impl AuthMode for Arc<Forward> {
+impl AuthMode for Forward {
     fn at_once(&self, credentials: &Credentials<'_>) -> Judgement {
-        let key = match self.form.key(credentials) {
-            Ok(key) => key,
-            Err(no_question) => return refused_unasked(no_question).into(),
-        };
-        let remembered = self.answers.lock().get(&key, self.clock.now());
-        match remembered {
-            Some(judged) => {
-                // Who is refused on a worker's thread comes here once more by hyper, for the answer.
-                if let Judged::In(_) = judged {
-                    count(&self.metrics.auth_spared, "by", "cache");
-                }
-                judged.into()
-            }
-            None => Judgement::Later,
+        match self.form.key(credentials) {
+            Ok(key) => self.remembered(&key).map_or(Judgement::Later, Into::into),
+            Err(no_question) => refused_unasked(no_question).into(),
         }
     }
 
-    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
-        Box::pin(async { self.judge(credentials).await.into() })
+    fn in_full<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+        Box::pin(async {
+            let key = match self.form.key(credentials) {
+                Ok(key) => key,
+                Err(no_question) => return refused_unasked(no_question).into(),
+            };
+            let judged = match self.remembered(&key) {
+                Some(judged) => judged,
+                None => self.judge(credentials, key).await,
+            };
+            judged.into()
+        })
     }
 }
 
@@ -394,9 +453,11 @@ fn refused_unasked(no_question: NoQuestion) -> Judged {
     })
 }
 
+/// The business and the session that a path names.
+type PathIds<'a> = (Option<&'a str>, Option<&'a str>);
+
 /// The identity where the site names no rooms: it answered for the one that was asked for.
-fn scoped(mut identity: Identity, credentials: &Credentials<'_>) -> Identity {
-    let (business_id, session_id) = (credentials.business_id, credentials.session_id);
+fn scoped(mut identity: Identity, (business_id, session_id): PathIds<'_>) -> Identity {
     if identity.rooms == RoomScope::Any && (business_id.is_some() || session_id.is_some()) {
         identity.rooms = RoomScope::Of(Box::new([RoomPattern {
             business_id: business_id.map(Into::into),

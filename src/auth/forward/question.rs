@@ -1,6 +1,7 @@
 //! What the site is asked: the fields of one question, and which questions are the same.
 
 use crate::auth::Credentials;
+use crate::auth::answers::AnswerKey;
 use crate::config::ForwardSettings;
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
@@ -14,9 +15,13 @@ use std::fmt;
 /// Says who asks.
 const AGENT: &str = concat!("supportal/", env!("CARGO_PKG_VERSION"));
 
+/// The fields that name what the path names.
+const BUSINESS: &str = "x-supportal-business";
+const SESSION: &str = "x-supportal-session";
+
 /// Which question it is: a keyed hash of all that is said in it. Whoever reads the table of answers learns no
 /// credentials, and nobody outside can make two questions one.
-pub(super) type QuestionKey = [u8; 16];
+pub(super) type QuestionKey = AnswerKey;
 
 /// Why a handshake makes no question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,14 +192,8 @@ impl QuestionForm {
             ("x-original-method", Some(&b"GET"[..])),
             ("x-original-uri", Some(target)),
             ("x-real-ip", Some(address.as_bytes())),
-            (
-                "x-supportal-business",
-                credentials.business_id.map(str::as_bytes),
-            ),
-            (
-                "x-supportal-session",
-                credentials.session_id.map(str::as_bytes),
-            ),
+            (BUSINESS, credentials.business_id.map(str::as_bytes)),
+            (SESSION, credentials.session_id.map(str::as_bytes)),
         ];
         for (name, value) in said {
             if let Some(value) = value {
@@ -246,6 +245,16 @@ fn once<'a>(credentials: &Credentials<'a>, name: &str) -> Result<Option<&'a [u8]
 }
 
 impl SiteQuestion {
+    /// The business and the session that the path names.
+    pub(super) fn ids(&self) -> (Option<&str>, Option<&str>) {
+        let said = |name: &str| {
+            let mut fields = self.fields.iter();
+            let (_, value) = fields.find(|(own, _)| own == name)?;
+            value.to_str().ok()
+        };
+        (said(BUSINESS), said(SESSION))
+    }
+
     /// The request that asks it.
     pub(super) fn request(&self, form: &QuestionForm) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::default());

@@ -2,10 +2,14 @@
 //!
 //! One question stands for all connections that it let in: those of one browser in one room share an [`Identity`], and
 //! the question is kept for as long as anybody holds that. Connections are found by the identity, not by what is in it.
+//!
+//! An identity is fixed for its connection: what the next answer says of role and rooms is compared, not taken. When the
+//! identity ends may change.
 
 use super::question::SiteQuestion;
 use crate::broker::Identity;
 use crate::clock::Millis;
+use crate::protocol::CloseReason;
 use crate::redis::Randomness;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -20,6 +24,33 @@ const SWEEP_MIN: usize = 1024;
 pub(super) struct OpenQuestion {
     pub(super) identity: Weak<Identity>,
     pub(super) question: SiteQuestion,
+    /// The site had not said who it was, as it could not be asked (`auth.forward.on_error`).
+    pub(super) is_unsaid: bool,
+}
+
+/// What the site's next answer means for those whom the first one let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rechecked {
+    /// Nothing but when they end, in seconds since the Unix epoch.
+    Stays(Option<u64>),
+    /// That they are closed.
+    Ends(CloseReason),
+}
+
+impl OpenQuestion {
+    /// `said` by the site of whom it, or nobody, had said `identity` before.
+    pub(super) fn compare(&self, identity: &Identity, said: &Identity) -> Rechecked {
+        let (business_id, session_id) = self.question.ids();
+        // Whoever came in as one user does not stay as another. Who came in while nobody could be asked was nobody.
+        let is_another = identity.user.is_some() && identity.user != said.user;
+        if is_another || !said.rooms.admits(business_id, session_id) {
+            Rechecked::Ends(CloseReason::NotAllowed)
+        } else if !self.is_unsaid && identity.role != said.role {
+            Rechecked::Ends(CloseReason::IdentityChanged)
+        } else {
+            Rechecked::Stays(said.expires_at)
+        }
+    }
 }
 
 /// Questions by the time at which they are due.
@@ -70,7 +101,7 @@ impl Rechecks {
     }
 
     /// A question that is due, of whose connections one is there.
-    pub(super) fn take_due(&self, now: Millis) -> Option<(Arc<Identity>, SiteQuestion)> {
+    pub(super) fn take_due(&self, now: Millis) -> Option<(Arc<Identity>, OpenQuestion)> {
         let mut state = self.state.lock();
         loop {
             let first = state.by_due.first_entry()?;
@@ -79,7 +110,7 @@ impl Rechecks {
             }
             let watched = first.remove();
             if let Some(identity) = watched.identity.upgrade() {
-                return Some((identity, watched.question));
+                return Some((identity, watched));
             }
         }
     }

@@ -1,9 +1,8 @@
 //! Where a token is taken from, in this order: `Authorization`, the sub-protocol, the cookie, the query.
 
-use crate::auth::Credentials;
-use crate::auth::query::{self, Carried};
+use crate::auth::query::{self, Carried, only};
+use crate::auth::{Credentials, cookie};
 use crate::config::JwtSettings;
-use std::str;
 
 /// What the sub-protocol with a token begins with. A browser's `WebSocket` can set no other field.
 pub(crate) const TOKEN_PROTOCOL: &str = "supportal.token.";
@@ -39,18 +38,7 @@ impl Carriers {
         let Some(name) = self.cookie.as_deref() else {
             return Carried::Nothing;
         };
-        let fields = credentials.head.values("cookie");
-        let pairs = fields.flat_map(|field| field.split(|byte| *byte == b';'));
-        let values = pairs.filter_map(|pair| {
-            let pair = pair.trim_ascii();
-            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            // RFC 6265 §4.1.1 lets a value stand in quotes.
-            let quoted = value
-                .strip_prefix(b"\"")
-                .and_then(|value| value.strip_suffix(b"\""));
-            Some(quoted.unwrap_or(value))
-        });
-        only(values)
+        cookie::value(credentials, name)
     }
 
     fn query<'a>(&self, credentials: &Credentials<'a>) -> Carried<'a> {
@@ -84,12 +72,4 @@ fn protocol<'a>(credentials: &Credentials<'a>) -> Carried<'a> {
     let fields = credentials.head.values("sec-websocket-protocol");
     let offers = fields.flat_map(|field| field.split(|byte| *byte == b','));
     only(offers.filter_map(|offer| offer.trim_ascii().strip_prefix(TOKEN_PROTOCOL.as_bytes())))
-}
-
-fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Carried<'a> {
-    match (values.next(), values.next()) {
-        (None, _) => Carried::Nothing,
-        (Some(value), None) => str::from_utf8(value).map_or(Carried::Unclear, Carried::One),
-        (Some(_), Some(_)) => Carried::Unclear,
-    }
 }

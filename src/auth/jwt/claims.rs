@@ -19,7 +19,7 @@ pub(super) const ROOMS_MAX: usize = 32;
 const LATEST: f64 = 253_402_300_799.0;
 
 /// What the settings want of a token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClaimRules {
     issuers: Vec<String>,
     audiences: Vec<String>,

@@ -41,9 +41,9 @@ use crate::config::JwtSettings;
 use carrier::Carriers;
 use claims::ClaimRules;
 use flaw::Flaw;
-use jwk_source::JwkSource;
+use jwk_source::{FetchedKeys, JwkSource};
 use key::TokenKey;
-use seen::{Seen, hash_of};
+use seen::{Seen, TokenHash};
 use std::path::Path;
 use std::sync::Arc;
 use token::Token;
@@ -54,6 +54,7 @@ const TRIES_MAX: usize = 8;
 /// The mode.
 #[derive(Debug)]
 pub(crate) struct Jwt {
+    settings: JwtSettings,
     carriers: Carriers,
     rules: ClaimRules,
     token_bytes: usize,
@@ -70,19 +71,79 @@ impl Jwt {
     /// # Errors
     /// The first file that cannot be used.
     pub(crate) fn new(settings: &JwtSettings, fetch: Option<Fetch>) -> Result<Self, KeyFault> {
-        let seen = Arc::new(Seen::new(settings.cache));
+        Self::after(None, settings, fetch)
+    }
+
+    /// The mode of settings that were read again, after this one; this one itself if nothing of it has changed, not even a
+    /// file. The set of the same address is known on, and so are the tokens that were seen where they would be judged alike.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub(crate) fn renew(
+        self: &Arc<Self>,
+        settings: &JwtSettings,
+        fetch: Option<Fetch>,
+    ) -> Result<Arc<Self>, KeyFault> {
+        let next = Self::after(Some(self), settings, fetch)?;
+        // The client that has read a file of authorities would not read another one in its place.
+        let is_same = self.settings == *settings
+            && settings.jwks_ca_file.is_none()
+            && next.has_public_keys_of(self);
+        Ok(if is_same {
+            Arc::clone(self)
+        } else {
+            Arc::new(next)
+        })
+    }
+
+    fn after(
+        previous: Option<&Self>,
+        settings: &JwtSettings,
+        fetch: Option<Fetch>,
+    ) -> Result<Self, KeyFault> {
         let url = settings.jwks.as_deref().filter(|jwks| jwks.contains("://"));
-        let source = url
-            .zip(fetch)
-            .map(|(url, fetch)| Arc::new(JwkSource::new(url, settings, fetch, Arc::clone(&seen))));
-        Ok(Self {
+        let source = url.zip(fetch).map(|(url, fetch)| {
+            let previous = previous.and_then(|previous| previous.source.as_deref());
+            Arc::new(JwkSource::new(url, settings, fetch, previous))
+        });
+        let mut next = Self {
+            settings: settings.clone(),
             carriers: Carriers::new(settings),
             rules: ClaimRules::new(settings),
             token_bytes: settings.token_bytes,
             keys: keys_of(settings)?,
             source,
-            seen,
-        })
+            seen: Arc::new(Seen::new(settings.cache)),
+        };
+        if let Some(previous) = previous.filter(|previous| next.judges_alike(previous)) {
+            next.seen = Arc::clone(&previous.seen);
+        }
+        Ok(next)
+    }
+
+    /// Is what the other mode has verified and remembered verified by this one too?
+    fn judges_alike(&self, other: &Self) -> bool {
+        let is_same_set = match (&self.source, &other.source) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is_same(other),
+            _ => false,
+        };
+        is_same_set
+            && self.rules == other.rules
+            && self.seen.capacity() == other.seen.capacity()
+            && self.has_public_keys_of(other)
+    }
+
+    /// Are the public keys of files the same, in the same order?
+    fn has_public_keys_of(&self, other: &Self) -> bool {
+        let public = |jwt: &Self| jwt.settings.secret.len()..;
+        let (own, others) = (self.keys.get(public(self)), other.keys.get(public(other)));
+        let (own, others) = (own.unwrap_or_default(), others.unwrap_or_default());
+        own.len() == others.len()
+            && own
+                .iter()
+                .zip(others)
+                .all(|(key, other)| key.is_same(other))
     }
 
     /// Fetches the set of an address and keeps it fresh, as long as this mode lives.
@@ -122,23 +183,42 @@ impl Jwt {
         self.rules.judge(&token.claims()?, now)
     }
 
-    async fn judge_later(&self, text: &str, token: &Token<'_>) -> Judgement {
+    /// What can be said of a token without a wait; else the hash by which it is to be remembered, if any is.
+    fn judge_at_once(&self, text: &str, token: &Token<'_>) -> Result<Judgement, Option<TokenHash>> {
+        let now = clock::wall().0;
+        if token.algorithm.is_quick() {
+            return Ok(match self.judge(token, self.keys.iter(), now) {
+                Ok(identity) => Judgement::Known(Arc::new(identity)),
+                Err(flaw) => refused(flaw),
+            });
+        }
+        if self.source.is_none() && candidates(token, self.keys.iter()).next().is_none() {
+            return Ok(refused(Flaw::NoKey));
+        }
+        let source = self.source.as_ref();
+        let generation = source.map_or(0, |source| source.generation());
+        let hash = self.seen.hash_of(text);
+        let known = hash.and_then(|hash| self.seen.find(&hash, now, generation));
+        known.map(Judgement::Known).ok_or(hash)
+    }
+
+    /// The rest: tokens that were not seen, by public keys.
+    async fn judge_later(&self, token: &Token<'_>, hash: Option<TokenHash>) -> Judgement {
         let mut fetched = self.fetched();
         if let Some(source) = &self.source
-            && !fetched.iter().any(|key| is_named_by(key, token))
+            && !fetched.keys.iter().any(|key| is_named_by(key, token))
         {
             source.fetch_early().await;
             fetched = self.fetched();
         }
-        let is_without_set = self
-            .source
-            .as_ref()
-            .is_some_and(|source| source.is_without_set());
+        let is_without_set = self.source.is_some() && fetched.keys.is_empty();
         let now = clock::wall().0;
-        match self.judge(token, self.keys.iter().chain(fetched.iter()), now) {
+        match self.judge(token, self.keys.iter().chain(fetched.keys.iter()), now) {
             Ok(identity) => {
                 let identity = Arc::new(identity);
-                self.seen.remember(hash_of(text), &identity);
+                if let Some(hash) = hash {
+                    self.seen.remember(hash, &identity, fetched.generation);
+                }
                 Judgement::Known(identity)
             }
             Err(_unknown) if is_without_set => Judgement::Refused(AuthRefusal {
@@ -149,42 +229,34 @@ impl Jwt {
         }
     }
 
-    fn fetched(&self) -> Arc<[TokenKey]> {
+    fn fetched(&self) -> FetchedKeys {
         let source = self.source.as_ref();
-        source.map_or_else(|| Arc::from([]), |source| source.keys())
+        source.map(|source| source.fetched()).unwrap_or_default()
     }
 }
 
 impl AuthMode for Jwt {
     fn at_once(&self, credentials: &Credentials<'_>) -> Judgement {
-        let (text, token) = match self.find(credentials) {
-            None => return Judgement::Absent,
-            Some((_, Err(flaw))) => return refused(flaw),
-            Some((text, Ok(token))) => (text, token),
-        };
-        let now = clock::wall().0;
-        if token.algorithm.is_quick() {
-            return match self.judge(&token, self.keys.iter(), now) {
-                Ok(identity) => Judgement::Known(Arc::new(identity)),
-                Err(flaw) => refused(flaw),
-            };
+        match self.find(credentials) {
+            None => Judgement::Absent,
+            Some((_, Err(flaw))) => refused(flaw),
+            Some((text, Ok(token))) => {
+                let judged = self.judge_at_once(text, &token);
+                judged.unwrap_or(Judgement::Later)
+            }
         }
-        if self.source.is_none() && candidates(&token, self.keys.iter()).next().is_none() {
-            return refused(Flaw::NoKey);
-        }
-        if self.seen.is_off() {
-            return Judgement::Later;
-        }
-        let known = self.seen.find(&hash_of(text), now);
-        known.map_or(Judgement::Later, Judgement::Known)
     }
 
-    fn later<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
+    fn in_full<'a>(&'a self, credentials: &'a Credentials<'a>) -> JudgementLater<'a> {
         Box::pin(async move {
-            match self.find(credentials) {
-                None => Judgement::Absent,
-                Some((_, Err(flaw))) => refused(flaw),
-                Some((text, Ok(token))) => self.judge_later(text, &token).await,
+            let (text, token) = match self.find(credentials) {
+                None => return Judgement::Absent,
+                Some((_, Err(flaw))) => return refused(flaw),
+                Some((text, Ok(token))) => (text, token),
+            };
+            match self.judge_at_once(text, &token) {
+                Ok(judgement) => judgement,
+                Err(hash) => self.judge_later(&token, hash).await,
             }
         })
     }
@@ -205,10 +277,10 @@ fn candidates<'k>(
 ) -> impl Iterator<Item = &'k TokenKey> {
     let has_name = keys.clone().any(|key| is_named_by(key, token));
     let (algorithm, is_nameless) = (token.algorithm, token.key_id.is_none());
-    let key_id = token.key_id.clone();
+    let key_id = token.key_id.as_deref();
     keys.filter(move |key| {
         let may = match (has_name, is_nameless) {
-            (true, _) => key.id.as_deref() == key_id.as_deref(),
+            (true, _) => key.id.as_deref() == key_id,
             (false, true) => true,
             (false, false) => key.id.is_none(),
         };

@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
+/// Members that a header or claims mostly have at most: their names are allocated once.
+const NAMES: usize = 8;
+
 /// Reads an object. The values of `known` names are kept, in their order; others are only checked.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ impl<'de, const N: usize> Visitor<'de> for ObjectMembers<N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = [const { None }; N];
-        let mut names: Vec<Name<'de>> = Vec::new();
+        let mut names: Vec<Name<'de>> = Vec::with_capacity(NAMES);
         while let Some(name) = map.next_key::<Name<'de>>()? {
             if names.len() == self.members_max || names.contains(&name) {
                 return Err(A::Error::custom("a member twice, or too many"));

@@ -21,6 +21,9 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, fence};
 /// Most workers that can wait for one mailbox: the bits of its mask.
 pub const WAITERS_MAX: usize = 64;
 
+/// A mailbox is crowded once this part of its bounds is taken: what is beyond is for those who say little.
+const CROWDED_SHARE: usize = 8;
+
 /// A swapped `Vec` that has grown past this many times the capacity is given back to the allocator.
 /// Pushes past the bound reach about once the capacity (one entry per publisher), and `Vec` doubles,
 /// so growth beyond four times is a burst that is not worth keeping memory for.
@@ -38,6 +41,8 @@ pub struct Mailbox<T> {
     waiters: AtomicU64,
     capacity: usize,
     bytes_max: usize,
+    /// Entries and bytes from which on it is crowded.
+    crowded: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl<T> Mailbox<T> {
     /// be pushed, released and so wake a waiter.
     #[must_use]
     pub fn new(capacity: usize, bytes_max: usize) -> Self {
+        let (capacity, bytes_max) = (capacity.max(1), bytes_max.max(1));
         Self {
             pending: Mutex::new(PendingEntries {
                 entries: Vec::new(),
@@ -62,8 +68,12 @@ impl<T> Mailbox<T> {
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             waiters: AtomicU64::new(0),
-            capacity: capacity.max(1),
-            bytes_max: bytes_max.max(1),
+            crowded: (
+                capacity.div_ceil(CROWDED_SHARE),
+                bytes_max.div_ceil(CROWDED_SHARE),
+            ),
+            capacity,
+            bytes_max,
         }
     }
 
@@ -71,6 +81,13 @@ impl<T> Mailbox<T> {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.entries.load(Relaxed) >= self.capacity || self.bytes.load(Relaxed) >= self.bytes_max
+    }
+
+    /// Is so much of the room taken that whoever has much in here is to wait? As [`Mailbox::is_full`].
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let (entries, bytes) = self.crowded;
+        self.entries.load(Relaxed) >= entries || self.bytes.load(Relaxed) >= bytes
     }
 
     /// Appends `entry`, which keeps `bytes` bytes alive, full or not, unless the consumer is gone. True if the mailbox held

@@ -253,6 +253,25 @@ impl Queue {
         before - self.len()
     }
 
+    /// Drops what is beyond `bounds`, which have become smaller, and gives its memory back; says how many deliveries that
+    /// were. What has started to leave stays; of the rest `drop_oldest` keeps the newest, the others the oldest.
+    #[must_use = "a dropped delivery is counted or it is lost silently"]
+    pub fn cut(&mut self, bounds: &Bounds) -> u32 {
+        let before = self.len();
+        let first = usize::from(self.has_partial_head());
+        while self.len() > bounds.capacity || self.bytes > bounds.bytes_max {
+            let victim = match bounds.overflow {
+                _ if self.deliveries.len() == first => None,
+                Overflow::DropOldest => self.deliveries.remove(first),
+                Overflow::DropNewest | Overflow::Disconnect => self.deliveries.pop_back(),
+            };
+            let Some(victim) = victim else { break };
+            self.bytes -= victim.frame.len();
+        }
+        self.deliveries.shrink_to_fit();
+        before - self.len()
+    }
+
     /// Deliveries waiting, a partly written head included.
     #[must_use]
     pub fn len(&self) -> u32 {

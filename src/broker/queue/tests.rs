@@ -232,3 +232,23 @@ fn a_queue_is_small_enough_to_sit_in_a_connections_box() {
     assert!(size_of::<Queue>() <= 64, "{}", size_of::<Queue>());
     assert!(size_of::<Delivery>() <= 48, "{}", size_of::<Delivery>());
 }
+
+#[test]
+fn a_cut_keeps_what_has_begun_to_leave_and_the_end_that_the_overflow_keeps() {
+    for (overflow, kept) in [
+        (Overflow::DropNewest, "bcdef"),
+        (Overflow::Disconnect, "bcdef"),
+        (Overflow::DropOldest, "bcjkl"),
+    ] {
+        let mut queue = Queue::new();
+        let ample = bounds(9, 99, overflow);
+        fill(&mut queue, &ample, &["abc", "def", "ghi", "jkl"]);
+        assert_eq!(queue.advance(1), 0);
+        assert_eq!(queue.cut(&bounds(9, 99, overflow)), 0, "nothing is beyond");
+        assert_eq!(queue.cut(&bounds(2, 99, overflow)), 2);
+        assert_eq!((written(&queue).as_str(), queue.bytes()), (kept, 5));
+        assert_eq!(queue.cut(&bounds(9, 4, overflow)), 1, "bytes count too");
+        assert_eq!(queue.cut(&bounds(1, 1, overflow)), 0, "the head has begun");
+        assert_eq!((written(&queue).as_str(), queue.len()), ("bc", 1));
+    }
+}

@@ -30,6 +30,34 @@ impl Meter {
             .is_ok()
     }
 
+    /// Puts one token back that [`Meter::take`] has spent for nothing.
+    pub(super) fn give_back(&self, (per_second, _burst): (u32, u32)) {
+        if per_second > 0 {
+            let cost = NANOS / u64::from(per_second);
+            let give = |full_at: u64| Some(full_at.saturating_sub(cost));
+            let _before = self
+                .full_at
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
+        }
+    }
+
+    /// Spends `tokens` that have been used already, held or not, and says for how many nanoseconds the next must wait
+    /// for it: until the bucket owes nothing.
+    pub(super) fn charge(&self, now: Millis, (per_second, burst): (u32, u32), tokens: u32) -> u64 {
+        if per_second == 0 {
+            return 0;
+        }
+        let nanos = |tokens: u32| u64::from(tokens) * NANOS / u64::from(per_second);
+        let now = now.0.saturating_mul(1_000_000);
+        let spent = |full_at: u64| full_at.max(now).saturating_add(nanos(tokens));
+        let spend = |full_at| Some(spent(full_at));
+        let before = self
+            .full_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        let full_at = spent(before.unwrap_or_default());
+        (full_at - now).saturating_sub(nanos(burst))
+    }
+
     /// Is the bucket full?
     pub(super) fn is_full(&self, now: Millis) -> bool {
         self.full_at.load(Ordering::Relaxed) <= now.0.saturating_mul(1_000_000)
@@ -51,6 +79,27 @@ mod tests {
         assert!(meter.take(Millis(401), (1_000, 100), 1));
         assert!(meter.is_full(Millis(501)));
         assert!(meter.take(Millis(0), (0, 1), u32::MAX), "no limit");
+    }
+
+    #[test]
+    fn what_was_used_already_is_waited_for() {
+        let (meter, rate) = (Meter::default(), (1_000, 100));
+        assert_eq!(meter.charge(Millis(0), rate, 100), 0, "the burst");
+        assert_eq!(meter.charge(Millis(0), rate, 50), 50_000_000);
+        assert_eq!(meter.charge(Millis(20), rate, 0), 30_000_000);
+        assert_eq!(meter.charge(Millis(20), (0, 1), 50), 0, "no limit");
+        assert_eq!(meter.charge(Millis(50), rate, 0), 0);
+        assert!(!meter.take(Millis(50), rate, 1) && meter.take(Millis(51), rate, 1));
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_may_be_spent_again() {
+        let (meter, rate) = (Meter::default(), (1, 2));
+        assert!(meter.take(Millis(9), rate, 1) && meter.take(Millis(9), rate, 1));
+        meter.give_back(rate);
+        assert!(meter.take(Millis(9), rate, 1) && !meter.take(Millis(9), rate, 1));
+        meter.give_back((0, 1));
+        assert!(!meter.take(Millis(9), rate, 1));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Holders of a scope that are remembered without a connection.
 pub const REMEMBERED_MAX: usize = 65_536;
@@ -178,14 +179,23 @@ impl ScopeQuotas {
         *self.limits.write() = limits;
     }
 
-    /// Counts a handshake.
-    fn begin(&self, key: u64, limits: &QuotaLimits, now: Millis) -> Result<(), QuotaScope> {
+    /// Counts a handshake; of whom, if that is limited.
+    fn begin(
+        &self,
+        key: u64,
+        limits: &QuotaLimits,
+        now: Millis,
+    ) -> Result<Option<Arc<Quota>>, QuotaScope> {
         if limits.handshakes.0 == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let quota = self.table.lock().holder(key, now);
         let is_in = quota.handshakes.take(now, limits.handshakes, 1);
-        if is_in { Ok(()) } else { Err(self.scope) }
+        if is_in {
+            Ok(Some(quota))
+        } else {
+            Err(self.scope)
+        }
     }
 
     /// Counts a connection.
@@ -295,13 +305,43 @@ impl Quotas {
     }
 
     /// Counts a handshake of this user, for this business and room, and the connection that it becomes; `None` where
-    /// nothing is limited.
+    /// nothing is limited. [`Quotas::begin`] has counted it for its address and the node.
     ///
     /// # Errors
     /// The scope that has no more to give.
     pub fn enter(
         self: &Arc<Self>,
         holder: &QuotaHolder<'_>,
+    ) -> Result<Option<QuotaHolds>, QuotaScope> {
+        let has_begun = |scope| matches!(scope, QuotaScope::Address | QuotaScope::Node);
+        self.counted(self.hold(holder, |scope| !has_begun(scope), &mut Vec::new()))
+    }
+
+    /// [`Quotas::begin`] and [`Quotas::enter`] in one. What is refused here has not been: nothing is counted, since
+    /// whoever asks at once asks again at leisure.
+    ///
+    /// # Errors
+    /// The scope that has no more to give.
+    pub fn enter_at_once(
+        self: &Arc<Self>,
+        holder: &QuotaHolder<'_>,
+    ) -> Result<Option<QuotaHolds>, QuotaScope> {
+        let mut begun = Vec::new();
+        self.hold(holder, |_scope| true, &mut begun)
+            .inspect_err(|_scope| {
+                for (quota, rate) in begun {
+                    quota.handshakes.give_back(rate);
+                }
+            })
+    }
+
+    /// Counts a connection in every scope with a limit, and a handshake in those that `begins` names, which are noted in
+    /// `begun`.
+    fn hold(
+        self: &Arc<Self>,
+        holder: &QuotaHolder<'_>,
+        begins: impl Fn(QuotaScope) -> bool,
+        begun: &mut Vec<(Arc<Quota>, (u32, u32))>,
     ) -> Result<Option<QuotaHolds>, QuotaScope> {
         let now = self.clock.now();
         let mut holds = QuotaHolds {
@@ -316,12 +356,12 @@ impl Quotas {
             else {
                 continue;
             };
-            let has_begun = matches!(quotas.scope, QuotaScope::Address | QuotaScope::Node);
-            if !has_begun {
-                self.counted(quotas.begin(key, &limits, now))?;
+            if begins(quotas.scope)
+                && let Some(quota) = quotas.begin(key, &limits, now)?
+            {
+                begun.push((quota, limits.handshakes));
             }
-            let held = self.counted(quotas.enter(key, &limits, now))?;
-            holds.held.push(held);
+            holds.held.push(quotas.enter(key, &limits, now)?);
         }
         Ok((!holds.held.is_empty()).then_some(holds))
     }
@@ -364,6 +404,19 @@ impl QuotaHolds {
             }
             is_in
         })
+    }
+
+    /// Spends bytes that have been read already, and says how long no more may be: until no scope is owed any.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Duration {
+        let now = self.quotas.clock.now();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let scopes = &self.quotas.scopes;
+        let waits = self.held.iter().filter_map(|Held { scope, quota, .. }| {
+            let rate = scopes.get(*scope as usize)?.bytes.get();
+            Some(quota.bytes.charge(now, rate, bytes))
+        });
+        Duration::from_nanos(waits.max().unwrap_or_default())
     }
 }
 

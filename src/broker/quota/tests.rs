@@ -118,6 +118,64 @@ fn bytes_and_handshakes_have_rates_of_their_own() {
 }
 
 #[test]
+fn what_is_refused_at_once_is_counted_by_who_asks_again() {
+    at(0);
+    let quotas = quotas(|config| {
+        config.limits.user.handshakes_per_second = 1;
+        config.limits.user.handshakes_burst = 2;
+        config.limits.business.connections = 1;
+        config.limits.address.handshakes_per_second = 1;
+        config.limits.address.handshakes_burst = 3;
+    });
+    let held = quotas.enter_at_once(&ANN).expect("in").expect("limits");
+    for _again in 0..10 {
+        assert_eq!(
+            quotas.enter_at_once(&ANN).unwrap_err(),
+            QuotaScope::Business
+        );
+    }
+    let refused = quotas.refused.get_or_create(&[("scope", "business")]).get();
+    assert_eq!(refused, 0);
+    assert!(quotas.begin(9).is_ok() && quotas.begin(9).is_ok());
+    assert_eq!(
+        quotas.begin(9),
+        Err(QuotaScope::Address),
+        "three have begun"
+    );
+    assert_eq!(quotas.enter(&ANN).unwrap_err(), QuotaScope::Business);
+    assert_eq!(
+        quotas.enter(&ANN).unwrap_err(),
+        QuotaScope::User,
+        "two have begun"
+    );
+    drop(held);
+}
+
+#[test]
+fn bytes_of_a_stream_are_waited_for_in_every_scope() {
+    at(0);
+    let quotas = quotas(|config| {
+        config.limits.address.bytes_per_second = 1_000;
+        config.limits.address.bytes_burst = 2_000;
+        config.limits.node.bytes_per_second = 100;
+        config.limits.node.bytes_burst = 4_000;
+    });
+    let stream = QuotaHolder {
+        address: 9,
+        ..QuotaHolder::default()
+    };
+    let holds = quotas.enter(&stream).expect("in").expect("limits");
+    assert_eq!(holds.charge(2_000), Duration::ZERO);
+    assert_eq!(holds.charge(1_000), Duration::from_secs(1), "the address");
+    assert_eq!(holds.charge(2_000), Duration::from_secs(10), "the node");
+    assert_eq!(holds.charge(0), Duration::from_secs(10));
+    let chat = quotas.enter(&ANN).expect("in").expect("limits");
+    assert!(!chat.spend(at(0), 1), "the same address");
+    at(11_000);
+    assert_eq!(holds.charge(0), Duration::ZERO);
+}
+
+#[test]
 fn limits_that_change_hold_at_once_for_who_holds_a_share() {
     at(0);
     let quotas = quotas(|config| config.limits.room.connections = 5);

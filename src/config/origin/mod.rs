@@ -28,7 +28,7 @@ use super::setting::section;
 section! {
     /// Which web pages may connect.
     ["origin"] OriginSettings {
-        /// Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check, or with an `auth.mode` that reads cookies the host of the request itself.
+        /// Pages that may connect, as in Django's ALLOWED_HOSTS (`example.com`, `.example.com`, `*`) and Channels' OriginValidator (`https://example.com:8443`, `capacitor://localhost`); an empty list = no check, or with an `auth.mode` that reads cookies the host of the request itself, and who sends no Origin (programs, curl) is refused.
         allowed: Vec<String> = Vec::new(), live;
     }
 }

@@ -265,21 +265,3 @@ fn a_secret_may_be_one_text_or_several_and_a_mode_one_word_or_several() {
     assert!(auth.jwt.audience.is_empty() && auth.jwt.cookie.is_none());
     assert_eq!(auth.jwt.default_rooms, DefaultRooms::None);
 }
-
-#[test]
-fn keys_of_a_mode_that_is_off_are_warned_of() {
-    let secret = format!("auth.jwt.secret={SECRET}");
-    let key = format!("auth.link.key={SECRET}");
-    let loaded = load_sets(&[&secret, &key]).expect("legal");
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    let warnings = warnings.join("\n");
-    assert!(
-        warnings.contains("auth.jwt: is without effect"),
-        "{warnings}"
-    );
-    assert!(
-        warnings.contains("auth.link: is without effect"),
-        "{warnings}"
-    );
-    assert!(!warnings.contains(SECRET), "{warnings}");
-}

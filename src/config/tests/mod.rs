@@ -2,7 +2,10 @@
 
 mod auth;
 mod channels;
+mod django_session;
 mod environment;
+mod forward;
+mod memory;
 mod origin;
 mod proxies;
 mod ranges;

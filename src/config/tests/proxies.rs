@@ -27,6 +27,18 @@ const BAD: &[(&[&str], &[&str])] = &[
         &["proxy.trusted: has no effect"],
     ),
     (
+        &[TRUST, "proxy.header=x-forwarded-for", "proxy.believe=[]"],
+        &["proxy.believe: is empty", "[\"for\", \"proto\"]"],
+    ),
+    (
+        &[
+            TRUST,
+            "proxy.header=x-forwarded-for",
+            "proxy.believe=for,port",
+        ],
+        &["proxy.believe", "\"port\""],
+    ),
+    (
         &[TRUST, "proxy.header=x-forwarded"],
         &[
             "proxy.header: \"x-forwarded\" is not a choice",
@@ -112,6 +124,24 @@ const BAD: &[(&[&str], &[&str])] = &[
             "http.redirect: 127.0.0.1:8000 is taken by server.listen",
             "different ports",
         ],
+    ),
+    (
+        &["http.upstream=http://127.0.0.1:9000"],
+        &[
+            "http.upstream: 127.0.0.1:9000 is this server's own admin.listen",
+            "write the address of the site",
+        ],
+    ),
+    (
+        &[
+            "http.upstream=http://LOCALHOST:8000",
+            "server.listen=0.0.0.0:8000",
+        ],
+        &["http.upstream: 127.0.0.1:8000 is this server's own server.listen"],
+    ),
+    (
+        &["http.upstream=http://[::1]:8001", "api.listen=[::1]:8001"],
+        &["http.upstream: [::1]:8001 is this server's own api.listen"],
     ),
     (
         &["http.redirect=0.0.0.0:9000"],
@@ -224,6 +254,25 @@ fn what_is_legal_and_probably_not_meant_is_advised_against() {
             ["has bits behind its prefix", "write \"10.0.0.0/8\""],
         ),
         (
+            &[TRUST, "proxy.header=forwarded", "proxy.believe=proto"],
+            ["proxy.believe: has no effect", "x-forwarded-for"],
+        ),
+        (
+            &[
+                TRUST,
+                "proxy.header=x-forwarded-for",
+                "http.require_tls=true",
+            ],
+            [
+                "http.require_tls: lets nobody in",
+                "\"proto\" to proxy.believe",
+            ],
+        ),
+        (
+            &["http.require_tls=true"],
+            ["http.require_tls: lets nobody in", "set tls.certificate"],
+        ),
+        (
             &["http.https_host=a.example"],
             ["http.https_host: has no effect", "http.require_tls"],
         ),
@@ -250,10 +299,16 @@ fn what_is_legal_and_probably_not_meant_is_advised_against() {
             assert!(text.contains(fragment), "{sets:?}: {text}");
         }
     }
+}
+
+#[test]
+fn what_is_said_well_is_not_advised_upon() {
     for sets in [
         &[
             "proxy.trusted=unix,127.0.0.1,::1,10.0.0.0/8",
             "proxy.header=x-forwarded-for",
+            "proxy.believe=for,proto,host",
+            "http.require_tls=true",
         ][..],
         &["http.redirect=127.0.0.1:0", "http.https_host=[::1]:8443"],
         &["http.cors.allowed=https://a.example,https://.b.example:8443"],

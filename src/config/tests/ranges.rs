@@ -5,9 +5,11 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 9] = [
+const MAY_BE_ZERO: [&str; 11] = [
     "http.cors.max_age",
     "auth.jwt.leeway",
+    "auth.django_session.cache",
+    "auth.django_session.cache_refused",
     "auth.forward.cache",
     "auth.forward.cache_refused",
     "auth.forward.recheck",

@@ -29,6 +29,25 @@ fn a_route_has_settings_of_its_own_and_the_rest_from_the_node() {
 }
 
 #[test]
+fn what_a_program_gives_its_route_is_carried_over_to_other_settings_of_the_node() {
+    let before = Config::default();
+    let (mut queue, mut limits) = (before.queue.clone(), before.limits.clone());
+    queue.capacity = 7;
+    limits.refusals = 3;
+    let route = before.admit(&queue, &limits).expect("legal");
+    let mut now = Config::default();
+    now.queue.capacity = 9;
+    now.queue.overflow = Overflow::DropOldest;
+    now.limits.messages_per_second = 1;
+    now.server.ping_interval = Duration::from_secs(5);
+    let carried = route.carried_over(&before, &now).expect("legal");
+    let mut expected = now.clone();
+    expected.queue.capacity = 7;
+    expected.limits.refusals = 3;
+    assert_eq!(carried, expected);
+}
+
+#[test]
 fn a_wrong_setting_of_a_route_is_refused_at_its_line_with_a_fix() {
     for (line, fragments) in [
         (

@@ -75,7 +75,7 @@ fn file<'f>(
 /// # Errors
 /// When a file cannot be read, or is not what it should be.
 pub(crate) fn client(tls: &Tls, settings: &BridgeSettings) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider();
     let trusted = file(
         "ssl_ca_certs",
         tls.ca_file.as_ref(),

@@ -84,7 +84,7 @@ impl ApiListener {
 async fn serve(api: &Api, config: &Config, stream: TcpStream) {
     let timeouts = Timeouts::new(config);
     let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
-    let answer = |request: Request<Incoming>| async move {
+    let answer = |request: Request<Incoming>, _pace| async move {
         let response: Response<_> = api.answer(request).await;
         response.map(Full::new)
     };

@@ -4,7 +4,7 @@
 //! peer for the last one, and for each further one the address that the entry before it names. So nothing that a
 //! client sends is ever reached, and an entry that cannot be read ends the walk.
 
-use crate::config::proxy::TrustedPeers;
+use crate::config::proxy::{ForwardedField, TrustedPeers};
 use crate::transport::handshake::RequestHead;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,15 +23,26 @@ pub(super) struct Forwarding<'a> {
     pub(super) host: Option<Cow<'a, str>>,
 }
 
-/// `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`; of the latter two the last value counts, which is the
-/// nearest proxy's.
-pub(super) fn x_forwarded<'a>(head: &RequestHead<'a>, trusted: &TrustedPeers) -> Forwarding<'a> {
-    let last = |name| from_the_right(head, name).next().flatten();
+/// Of `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host` those that are `believed`: a proxy that does not set one
+/// passes on what the client wrote. Of the latter two the last value counts, which is the nearest proxy's.
+pub(super) fn x_forwarded<'a>(
+    head: &RequestHead<'a>,
+    believed: &[ForwardedField],
+    trusted: &TrustedPeers,
+) -> Forwarding<'a> {
+    let last = |field, name| {
+        let is_believed = believed.contains(&field);
+        let value = is_believed.then(|| from_the_right(head, name).next());
+        value.flatten().flatten().map(Cow::Borrowed)
+    };
     let mut said = Forwarding {
         client: None,
-        proto: last("x-forwarded-proto").map(Cow::Borrowed),
-        host: last("x-forwarded-host").map(Cow::Borrowed),
+        proto: last(ForwardedField::Proto, "x-forwarded-proto"),
+        host: last(ForwardedField::Host, "x-forwarded-host"),
     };
+    if !believed.contains(&ForwardedField::For) {
+        return said;
+    }
     for entry in from_the_right(head, "x-forwarded-for").take(HOPS_MAX) {
         let Some(address) = entry.and_then(node_address) else {
             break;

@@ -20,6 +20,32 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+const EVERY_FIELD: [ForwardedField; 3] = [
+    ForwardedField::For,
+    ForwardedField::Proto,
+    ForwardedField::Host,
+];
+
+#[test]
+fn a_field_that_the_proxy_does_not_set_is_the_client_s() {
+    let fields = [
+        ("x-forwarded-for", &b"192.0.2.1"[..]),
+        ("x-forwarded-proto", b"https"),
+        ("x-forwarded-host", b"a.example"),
+    ];
+    for believed in EVERY_FIELD {
+        let head = head(&fields);
+        let said = x_forwarded(&head, &[believed], &trusted());
+        let is_said = [
+            said.client.is_some(),
+            said.proto.is_some(),
+            said.host.is_some(),
+        ];
+        let expected = EVERY_FIELD.map(|field| field == believed);
+        assert_eq!(is_said, expected, "{}", believed.word());
+    }
+}
+
 /// Lines of `X-Forwarded-For`, and the client; empty: nobody could be read, so that the peer counts.
 const X_FORWARDED_FOR: &[(&[&str], &str)] = &[
     (&["192.0.2.1"], "192.0.2.1"),
@@ -83,12 +109,16 @@ fn the_first_stranger_from_the_right_is_the_client() {
             .iter()
             .map(|line| ("X-Forwarded-For", line.as_bytes()))
             .collect();
-        let said = x_forwarded(&head(&fields), &trusted());
+        let said = x_forwarded(&head(&fields), &EVERY_FIELD, &trusted());
         let expected = (!expected.is_empty()).then(|| address(expected));
         assert_eq!(said.client, expected, "{lines:?}");
     }
     let latin: &[u8] = b"\xe9, 10.0.0.2";
-    let said = x_forwarded(&head(&[("x-forwarded-for", latin)]), &trusted());
+    let said = x_forwarded(
+        &head(&[("x-forwarded-for", latin)]),
+        &EVERY_FIELD,
+        &trusted(),
+    );
     assert_eq!(said.client, Some(address("10.0.0.2")));
 }
 
@@ -97,7 +127,11 @@ fn more_proxies_than_anybody_has_end_the_walk() {
     let line = |count: usize| format!("192.0.2.1{}", ", 10.0.0.2".repeat(count));
     for (count, expected) in [(63, "192.0.2.1"), (64, "10.0.0.2"), (1000, "10.0.0.2")] {
         let line = line(count);
-        let said = x_forwarded(&head(&[("x-forwarded-for", line.as_bytes())]), &trusted());
+        let said = x_forwarded(
+            &head(&[("x-forwarded-for", line.as_bytes())]),
+            &EVERY_FIELD,
+            &trusted(),
+        );
         assert_eq!(said.client, Some(address(expected)), "{count}");
     }
 }
@@ -132,7 +166,7 @@ fn scheme_and_host_are_the_nearest_proxy_s() {
             .iter()
             .map(|(name, value)| (*name, value.as_bytes()))
             .collect();
-        let said = x_forwarded(&head(&fields), &trusted());
+        let said = x_forwarded(&head(&fields), &EVERY_FIELD, &trusted());
         assert_eq!(said.proto.as_deref(), proto, "{fields:?}");
         assert_eq!(said.host.as_deref(), host, "{fields:?}");
     }
@@ -317,7 +351,7 @@ proptest! {
             let head = head(&fields);
             let said = match name {
                 "forwarded" => forwarded(&head, &trusted()),
-                _ => x_forwarded(&head, &trusted()),
+                _ => x_forwarded(&head, &EVERY_FIELD, &trusted()),
             };
             prop_assert_eq!(said.client, Some(address("192.0.2.1")));
         }

@@ -5,22 +5,30 @@
 
 use super::Redirect;
 use crate::config::Config;
-use crate::http::{self, Host, Pace, ServiceEnd, Timeouts};
+use crate::http::{self, Host, Pace, PaceHandle, ServiceEnd, Timeouts};
 use crate::metrics::{Metrics, count};
 use crate::server::admission::{Admission, Permit};
 use crate::server::body::ResponseBody;
+use crate::server::handshake_io::HandshakeIo;
 use crate::server::refusal::RefusedRequest;
-use crate::server::visitor::Proxies;
+use crate::server::unfinished::{HandshakePlace, UnfinishedHead, UnfinishedHeads};
+use crate::server::upstream::{Provenance, Upstream};
+use crate::server::visitor::{Peer, Proxies};
+use crate::transport::handshake::RequestHead;
+use crate::worker::GRACE;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The pause after a failed accept: most likely out of descriptors, and the public listener says so.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +48,8 @@ pub(in crate::server) struct Redirector {
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) proxies: Proxies,
     pub(in crate::server) handshakes: Arc<Admission>,
+    pub(in crate::server) heads: Arc<UnfinishedHeads>,
+    pub(in crate::server) upstream: Option<Arc<Upstream>>,
     pub(in crate::server) closing: watch::Receiver<bool>,
 }
 
@@ -73,30 +83,58 @@ async fn accept(listener: &TcpListener, redirector: &Arc<Redirector>) {
             continue;
         };
         let counted = redirector.proxies.counts_as(peer.ip());
+        if redirector.handshakes.is_full() {
+            redirector.heads.push_out(GRACE);
+        }
         // Who is one too many is closed upon: whatever listens for redirects asks again.
         let Ok(permit) = redirector.handshakes.enter(counted) else {
-            count(
-                &redirector.metrics.handshakes_refused,
-                "reason",
-                "handshakes",
-            );
+            redirector.count_refusal("handshakes");
             continue;
         };
         let redirector = Arc::clone(redirector);
-        tokio::spawn(async move { redirector.serve(stream, permit).await });
+        tokio::spawn(async move { redirector.serve(stream, peer.ip(), permit).await });
     }
 }
 
 impl Redirector {
-    async fn serve(&self, stream: TcpStream, permit: Permit) {
+    fn count_refusal(&self, reason: &'static str) {
+        count(&self.metrics.handshakes_refused, "reason", reason);
+    }
+
+    async fn serve(&self, stream: TcpStream, address: IpAddr, permit: Permit) {
+        let place = HandshakePlace::new(permit, None);
+        let (head, pushed_out) = self.heads.begin(place, Instant::now());
+        tokio::select! {
+            biased;
+            Ok(()) = pushed_out => self.count_refusal("slow"),
+            () = self.serve_counted(stream, address, head) => {}
+        }
+    }
+
+    async fn serve_counted(&self, mut stream: TcpStream, address: IpAddr, head: UnfinishedHead) {
+        let begun = Instant::now();
         let timeouts = Timeouts::new(&self.config);
-        let uri_bytes = self.config.limits.uri_bytes;
-        let pace = Pace::new(timeouts, timeouts.head, uri_bytes);
-        let answer = |request| async move {
-            let answer = self.answer(&request).await;
+        let socket = (address, false);
+        let met = self
+            .proxies
+            .meet_at(&mut stream, Bytes::new(), socket, timeouts.head);
+        let (peer, read) = match met.await {
+            Ok(met) => met,
+            Err(unmet) => return unmet.end(stream, &self.metrics).await,
+        };
+        let kept = Mutex::new(None);
+        let (head, place) = (&head, &kept);
+        let left = timeouts.head.saturating_sub(begun.elapsed());
+        let pace = Pace::new(timeouts, left, self.config.limits.uri_bytes);
+        let answer = |request, pace| async move {
+            let Some(finished) = head.finish() else {
+                // Another has the place, which ends the connection.
+                return std::future::pending().await;
+            };
+            *place.lock() = Some(finished);
+            let answer = self.answer(request, peer, &pace).await;
             let mut response = answer.unwrap_or_else(|refused| {
-                let counter = &self.metrics.handshakes_refused;
-                count(counter, "reason", refused.label());
+                self.count_refusal(refused.label());
                 refused.answer()
             });
             let close = HeaderValue::from_static("close");
@@ -104,20 +142,23 @@ impl Redirector {
             response
         };
         let http = http::builder(&self.config.limits);
-        let io = TokioIo::new(stream);
+        let nothing_accepted = AtomicBool::new(false);
+        let io = HandshakeIo::new(stream, read, &nothing_accepted);
         let served = http::serve(&http, io, pace, std::future::pending(), answer).await;
         if !matches!(served.end, ServiceEnd::Overdue(_)) {
             let is_too_long = matches!(served.end, ServiceEnd::TooLong);
-            http::linger(served.io.into_inner(), is_too_long).await;
+            http::linger(served.io.into_stream(), is_too_long).await;
         }
-        drop(permit);
+        drop(kept);
     }
 
     async fn answer(
         &self,
-        request: &Request<Incoming>,
+        request: Request<Incoming>,
+        peer: Peer,
+        pace: &PaceHandle,
     ) -> Result<Response<ResponseBody>, RefusedRequest> {
-        if Host::of(request).is_err() {
+        if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
@@ -130,10 +171,22 @@ impl Redirector {
         if let Some(response) = self.redirect.challenge(request.method(), uri.path()).await {
             return Ok(response);
         }
+        if let Some(upstream) = &self.upstream
+            && self
+                .redirect
+                .is_sites_challenge(request.method(), uri.path())
+            && !Upstream::is_websocket(&request)
+        {
+            let head = RequestHead::of(&request);
+            let authority = uri.authority().map(|authority| authority.as_str());
+            let provenance = Provenance::of(&self.proxies.visitor(peer, &head, authority)?);
+            let sent = Box::pin(upstream.send(request, provenance, pace, || {}));
+            let (response, _no_websocket) = sent.await?;
+            return Ok(response);
+        }
         let field = request.headers().get(HOST);
         let field = field.and_then(|field| field.to_str().ok());
         let host = uri.authority().map(|authority| authority.as_str());
-        self.redirect
-            .answer(request.method(), host.or(field), target)
+        self.redirect.answer(&request, host.or(field))
     }
 }

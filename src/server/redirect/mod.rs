@@ -1,8 +1,8 @@
 //! From http to https: pages that a client asks for without TLS (`http.require_tls`), and a listener of its own that
 //! answers nothing else (`http.redirect`).
 //!
-//! Not redirected are the challenges of an ACME client (`http.acme_folder`): a certificate authority asks for them
-//! without TLS, and there may be no certificate yet.
+//! Not redirected are the challenges of an ACME client (those of `http.acme_folder`, or of the site of `http.upstream`): a
+//! certificate authority asks for them without TLS, and there may be no certificate yet.
 
 mod acme;
 mod listener;
@@ -14,10 +14,11 @@ pub(super) use listener::Redirector;
 use super::body::{ResponseBody, whole};
 use super::refusal::RefusedRequest;
 use crate::config::HttpSettings;
+use crate::http::Host;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use std::path::PathBuf;
 
 /// The keys of `[http]` for https.
@@ -38,29 +39,36 @@ impl Redirect {
         }
     }
 
-    /// The same at https: `target` at the host of the request. Whoever does more than read has said it already, and may
-    /// have said a secret: that is refused, so that it is noticed.
-    pub(super) fn answer(
+    /// The same at https: the request's target at `host`. Whoever does more than read has said it already, and may
+    /// have said a secret: that is refused, so that it is noticed. So is a request that names two hosts.
+    pub(super) fn answer<B>(
         &self,
-        method: &Method,
+        request: &Request<B>,
         host: Option<&str>,
-        target: &str,
     ) -> Result<Response<ResponseBody>, RefusedRequest> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let reason = "this address needs https";
             return Err(RefusedRequest::new(StatusCode::FORBIDDEN, "tls", reason));
         }
+        let bad = |reason| RefusedRequest::new(StatusCode::BAD_REQUEST, "malformed", reason);
+        let uri = request.uri();
+        if !Host::agrees(uri, request.headers()) {
+            return Err(bad("Host differs from the request target's"));
+        }
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
         let location = location::location(self.https_host.as_deref(), host, target);
-        let reason = "a request target begins with /";
-        let location = location.ok_or(RefusedRequest::new(
-            StatusCode::BAD_REQUEST,
-            "malformed",
-            reason,
-        ))?;
+        let location = location.ok_or(bad("a request target begins with /"))?;
         let mut response = Response::new(whole(""));
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);
         Ok(response)
+    }
+
+    /// Is this an ACME challenge that the site behind us is to answer: is there no folder of them here?
+    pub(super) fn is_sites_challenge(&self, method: &Method, path: &str) -> bool {
+        self.acme_folder.is_none()
+            && matches!(*method, Method::GET | Method::HEAD)
+            && acme::token(path).is_some()
     }
 
     /// The answer to an ACME challenge, if this is the path of one and there is a folder of them.

@@ -3,7 +3,7 @@
 use super::super::body::ResponseBody;
 use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault};
-use super::fields::strip;
+use super::fields::{is_chunked, strip};
 use super::pool::SiteConnection;
 use super::site::Answered;
 use super::upload::UploadProgress;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, Version};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tokio::time::{Sleep, sleep};
 /// answer.
 #[derive(Debug)]
 struct Download {
+    /// What of the body was there with the head.
+    first: Option<Frame<Bytes>>,
     body: Incoming,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -40,8 +43,9 @@ struct AnswerSource {
 }
 
 impl Download {
-    fn new(body: Incoming, idle: Duration, way: AnswerSource) -> Self {
+    fn new(first: Option<Frame<Bytes>>, body: Incoming, idle: Duration, way: AnswerSource) -> Self {
         let mut download = Self {
+            first,
             body,
             idle,
             timer: None,
@@ -77,6 +81,9 @@ impl Body for Download {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.idle)));
             ready!(timer.as_mut().poll(context));
@@ -97,26 +104,48 @@ impl Body for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.body.size_hint();
+        let first = self.first.as_ref().and_then(Frame::data_ref);
+        let first = first.map_or(0, |data| data.len() as u64);
+        let mut whole = SizeHint::new();
+        whole.set_lower(rest.lower() + first);
+        if let Some(upper) = rest.upper() {
+            whole.set_upper(upper + first);
+        }
+        whole
+    }
+}
+
+/// What of a body is there already.
+///
+/// # Errors
+/// The body is broken from its beginning on: there is still time to tell the client so.
+async fn first_of(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, SiteFault> {
+    let polled = poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context)));
+    match polled.await {
+        Poll::Ready(first) => first.transpose().or(Err(SiteFault::Body)),
+        Poll::Pending => Ok(None),
     }
 }
 
 /// The site's answer as the client gets it.
 ///
 /// # Errors
-/// The site has switched protocols, which nobody has asked it to.
-pub(super) fn pass_on(
+/// The site has switched protocols, which nobody has asked it to, or the answer has not one end, or a bad beginning.
+pub(super) async fn pass_on(
     exchange: Exchange,
     answered: Answered,
 ) -> Result<Response<ResponseBody>, NoAnswer> {
-    let (mut head, body) = answered.response.into_parts();
+    let (mut head, mut body) = answered.response.into_parts();
     if head.status.is_informational() {
         return Err(SiteFault::Upgrade.into());
     }
+    is_chunked(&head.headers).ok_or(SiteFault::Malformed)?;
+    let first = first_of(&mut body).await?;
     let status = match head.status.as_u16() / 100 {
         2 => "2xx",
         3 => "3xx",
@@ -133,6 +162,6 @@ pub(super) fn pass_on(
         upload: answered.upload,
         exchange,
     };
-    let body = Download::new(body, idle, way).boxed_unsync();
+    let body = Download::new(first, body, idle, way).boxed_unsync();
     Ok(Response::from_parts(head, body))
 }

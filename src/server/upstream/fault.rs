@@ -20,7 +20,7 @@ pub(super) enum SiteFault {
     Malformed,
     /// The site switched protocols without being asked, or not to a WebSocket.
     Upgrade,
-    /// The answer's body broke off. The client has seen its beginning.
+    /// The answer's body broke off, or is none of HTTP's. The client may have seen its beginning.
     Body,
     /// The answer's body stood still. Likewise.
     IdleTimeout,
@@ -98,7 +98,7 @@ pub(super) enum UploadFault {
     /// Longer than `http.upstream_body_bytes`.
     #[error("body too long")]
     TooLarge,
-    /// Nothing came for `http.upstream_idle_timeout`.
+    /// Nothing came for `http.upstream_idle_timeout`, or too little for `http.client_bytes_per_second`.
     #[error("body not sent in time")]
     Slow,
     /// The framing is wrong, or the client went away.

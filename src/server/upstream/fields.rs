@@ -1,21 +1,22 @@
 //! The fields of a head that belong to one connection and go no further (RFC 9110 section 7.6.1).
 
 use hyper::HeaderMap;
-use hyper::header::{
-    CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 
 /// Besides those that `Connection` names. `Trailer` stays: trailers are passed on.
-const OF_CONNECTION: [HeaderName; 8] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
 
 /// The elements of a field that is a list (RFC 9110 section 5.6.1), white space around them cut off.
 pub(super) fn elements<'a>(
@@ -31,6 +32,11 @@ pub(super) fn elements<'a>(
 
 /// Takes away what belongs to the connection that the head came by.
 pub(super) fn strip(headers: &mut HeaderMap) {
+    strip_with(headers, |_name| false);
+}
+
+/// The same, and every field whose name `is_unwanted`.
+pub(super) fn strip_with(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     if headers.contains_key(CONNECTION) {
         let named =
             elements(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
@@ -39,8 +45,36 @@ pub(super) fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in OF_CONNECTION {
+    // A head has few fields, and hardly any of these: looking at each once costs less than looking each of these up.
+    let is_unwanted = |name: &str| is_of_connection(name) || is_unwanted(name);
+    let unwanted = headers.keys().filter(|name| is_unwanted(name.as_str()));
+    for name in unwanted.cloned().collect::<Vec<_>>() {
         headers.remove(name);
+    }
+}
+
+/// Does a body with this head end by a chunk of no bytes, not by its length or its connection? `None` if two readers
+/// could find two ends: by a length and chunks, two lengths, or a coding besides `chunked` (RFC 9112 section 6.3).
+pub(super) fn is_chunked(headers: &HeaderMap) -> Option<bool> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let coding = codings.next();
+    let length = lengths.next();
+    if codings.next().is_some() || lengths.next().is_some() {
+        return None;
+    }
+    match (coding, length) {
+        (None, None) => Some(false),
+        (None, Some(length)) => {
+            let digits = length.as_bytes();
+            let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            is_number.then_some(false)
+        }
+        (Some(coding), None) => coding
+            .as_bytes()
+            .eq_ignore_ascii_case(b"chunked")
+            .then_some(true),
+        (Some(_), Some(_)) => None,
     }
 }
 
@@ -48,6 +82,35 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
     use hyper::header::HeaderValue;
+
+    #[test]
+    fn a_body_has_one_end() {
+        let of = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                let name = HeaderName::from_static(name);
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            is_chunked(&headers)
+        };
+        let (length, coding) = ("content-length", "transfer-encoding");
+        assert_eq!(of(&[]), Some(false));
+        assert_eq!(of(&[(length, "5")]), Some(false));
+        assert_eq!(of(&[(coding, "Chunked")]), Some(true));
+        for ambiguous in [
+            &[(length, "5"), (coding, "chunked")][..],
+            &[(length, "5"), (length, "5")],
+            &[(length, "5, 5")],
+            &[(length, "+5")],
+            &[(length, "")],
+            &[(coding, "gzip, chunked")],
+            &[(coding, "gzip")],
+            &[(coding, "identity")],
+            &[(coding, "chunked"), (coding, "chunked")],
+        ] {
+            assert_eq!(of(ambiguous), None, "{ambiguous:?}");
+        }
+    }
 
     #[test]
     fn what_belongs_to_the_connection_goes_no_further() {

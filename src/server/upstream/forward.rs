@@ -6,6 +6,7 @@ use super::download::pass_on;
 use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault, accepts_html, malformed};
 use super::outgoing::{self, Provenance};
+use super::places::SitePlaces;
 use super::pool::Pool;
 use super::site::Site;
 use super::websocket::{self, SiteSocket};
@@ -14,11 +15,11 @@ use crate::http::PaceHandle;
 use crate::metrics::{Metrics, declare};
 use hyper::body::{Body, Incoming};
 use hyper::header::HeaderValue;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// The way to the site.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ pub struct Upstream(Arc<Site>);
 impl Upstream {
     /// The way to the site of `http.upstream`, if there is one. The address has been checked with the configuration.
     pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Option<Self> {
-        let address = config.http.site().ok()??;
+        let http = &config.http;
+        let address = http.site().ok()??;
         let host = match &address {
             SiteAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             SiteAddress::Tcp { host, port } => format!("{host}:{port}"),
@@ -38,11 +40,19 @@ impl Upstream {
         Some(Self(Arc::new(Site {
             pool: Pool::new(address, config),
             host: HeaderValue::try_from(host).ok()?,
-            requests: Arc::new(Semaphore::new(config.http.upstream_requests)),
-            websockets: Arc::new(Semaphore::new(config.http.upstream_websockets)),
+            requests: SitePlaces::new(
+                http.upstream_requests,
+                http.upstream_requests_per_ip,
+                &metrics.upstream_requests,
+            ),
+            websockets: SitePlaces::new(
+                http.upstream_websockets,
+                http.upstream_websockets_per_ip,
+                &metrics.upstream_websockets,
+            ),
             is_reached: AtomicBool::new(true),
             ended: watch::Sender::new(false),
-            settings: config.http.clone(),
+            settings: http.clone(),
             metrics: Arc::clone(metrics),
         })))
     }
@@ -66,31 +76,34 @@ impl Upstream {
         &self,
         request: Request<Incoming>,
         provenance: Provenance,
+        pace: &PaceHandle,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<SiteSocket>), RefusedRequest> {
         let site = &self.0;
         let is_websocket = Self::is_websocket(&request);
         let (mut head, body) = request.into_parts();
+        let version = head.version;
         let is_html = accepts_html(&head.headers);
-        let pace = head.extensions.remove::<PaceHandle>();
-        if pace.as_ref().is_some_and(PaceHandle::is_ambiguous) {
+        if pace.is_ambiguous() {
             return Err(malformed("the head is ambiguous"));
         }
+        let client = provenance.client;
         let kind = outgoing::prepare(&mut head, provenance, &site.host)?;
         if is_websocket && !body.is_end_stream() {
             return Err(malformed("a handshake must not have a body"));
         }
-        let exchange = Exchange::begin(site)?;
+        let exchange = Exchange::begin(site, client)?;
         on_forward();
-        if let Some(pace) = pace {
-            pace.stream(site.settings.upstream_idle_timeout);
-        }
+        pace.stream(site.settings.upstream_idle_timeout, site.client_rate());
         let answered = if is_websocket {
             websocket::ask(exchange, head).await
         } else {
-            let answered = site.ask(head, body, kind).await;
-            let passed = answered.and_then(|answered| pass_on(exchange, answered));
-            passed.map(|response| (response, None))
+            let passed = async {
+                let answered = site.ask(head, body, kind).await?;
+                pass_on(exchange, answered).await
+            };
+            let passed = passed.await;
+            passed.map(|response| (said_in(version, response), None))
         };
         match answered {
             Ok(answer) => Ok(answer),
@@ -108,18 +121,20 @@ impl Upstream {
     /// Dropped before its end it has ended nothing.
     pub(crate) async fn end(&self, left: Duration) {
         let site = &self.0;
-        let all = |places: &Arc<Semaphore>, count: usize| {
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
-            Arc::clone(places).acquire_many_owned(count)
-        };
         let is_idle = async {
-            let websockets = all(&site.websockets, site.settings.upstream_websockets);
-            drop((
-                all(&site.requests, site.settings.upstream_requests).await,
-                websockets.await,
-            ));
+            site.requests.all_free().await;
+            site.websockets.all_free().await;
         };
         drop(tokio::time::timeout(left, is_idle).await);
         site.ended.send_replace(true);
     }
+}
+
+/// The answer in the client's version. To a client of HTTP/1.0 only a length tells the end of an answer without that of the
+/// connection: hyper promises `keep-alive` to who asks for it unless the answer is of HTTP/1.0 too.
+fn said_in(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if version == Version::HTTP_10 && response.body().size_hint().exact().is_none() {
+        *response.version_mut() = version;
+    }
+    response
 }

@@ -4,9 +4,10 @@
 //! answer's (`download`); opening handshakes of WebSockets go the same way, and what the site accepts is passed
 //! through (`websocket`). Called by the server for what is no route, no page and no API of ours.
 //!
-//! Bounded by `http.upstream_requests` and `http.upstream_websockets` in number, by `http.upstream_buffer_bytes` each in
-//! memory, and in time by the timeouts of `[http]`: for the connection, for the answer's head, and between two pieces of
-//! a body in either direction.
+//! Bounded by `http.upstream_requests` and `http.upstream_websockets` in number (and of one address by the same keys with
+//! `_per_ip`), by `http.upstream_buffer_bytes` each in
+//! memory, and in time by the timeouts of `[http]`: for the connection, for the answer's head, between two pieces of a body
+//! in either direction, and for the client by a least rate (`http.client_bytes_per_second`).
 
 mod download;
 mod exchange;
@@ -14,7 +15,9 @@ mod fault;
 mod fields;
 mod forward;
 pub(crate) mod memory;
+mod metered;
 mod outgoing;
+mod places;
 mod pool;
 mod site;
 mod upload;

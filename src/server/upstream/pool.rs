@@ -15,9 +15,6 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-/// Most fields in the head of an answer.
-const FIELDS: usize = 128;
-
 /// A connection that was kept is ready for a request once its task has seen the end of the last one. One that is not by
 /// then has still something to write, to a site that answered before it had read all.
 const READY_WITHIN: Duration = Duration::from_millis(100);
@@ -142,8 +139,8 @@ impl Pool {
         &self,
         io: impl Read + Write + Unpin + Send + 'static,
     ) -> io::Result<SiteConnection> {
+        // At most 100 fields in an answer's head, for which hyper has room without an allocation.
         let handshake = http1::Builder::new()
-            .max_headers(FIELDS)
             .max_header_size(self.buffer_bytes)
             .max_buf_size(self.buffer_bytes)
             .handshake(io);

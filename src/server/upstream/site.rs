@@ -2,9 +2,11 @@
 
 use super::fault::{NoAnswer, SiteFault, UploadFault};
 use super::outgoing::BodyKind;
+use super::places::SitePlaces;
 use super::pool::{Pool, SiteConnection};
 use super::upload::{Upload, UploadProgress};
 use crate::config::HttpSettings;
+use crate::http::MinimumRate;
 use crate::metrics::{Metrics, count};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
@@ -15,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// A site that knows nothing of `Expect` says no 100: the client is asked for its body after this long. Clients do not
@@ -33,8 +35,8 @@ pub(super) struct Site {
     pub(super) pool: Pool,
     /// The site's host, for requests that name none.
     pub(super) host: HeaderValue,
-    pub(super) requests: Arc<Semaphore>,
-    pub(super) websockets: Arc<Semaphore>,
+    pub(super) requests: SitePlaces,
+    pub(super) websockets: SitePlaces,
     /// The last connection could be opened, or none was tried yet.
     pub(super) is_reached: AtomicBool,
     /// True once WebSockets that are passed through are to end.
@@ -69,7 +71,8 @@ impl Site {
     ) -> Result<Answered, NoAnswer> {
         let settings = &self.settings;
         let (most, idle) = (settings.upstream_body_bytes, settings.upstream_idle_timeout);
-        let mut upload = Upload::new(body, most, idle, kind.awaits_continue)?;
+        let rate = self.client_rate();
+        let mut upload = Upload::new(body, most, idle, rate, kind.awaits_continue)?;
         if kind.is_chunked && !kind.awaits_continue {
             upload.read_first().await?;
         }
@@ -162,6 +165,12 @@ impl Site {
                 },
             }
         }
+    }
+
+    /// How slow a client may be with a body, or an answer.
+    pub(super) fn client_rate(&self) -> MinimumRate {
+        let settings = &self.settings;
+        MinimumRate::new(settings.client_timeout, settings.client_bytes_per_second)
     }
 
     /// Counts what went wrong at the site.

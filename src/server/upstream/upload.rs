@@ -1,6 +1,7 @@
 //! The body of a request on its way to the site: one piece at a time, at the pace of both.
 
 use super::fault::UploadFault;
+use crate::http::MinimumRate;
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
@@ -21,7 +22,9 @@ pub(super) struct Upload {
     /// Bytes that may still come.
     left: u64,
     idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    rate: MinimumRate,
+    /// Since when the client is waited for, and until when.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     progress: Arc<UploadProgress>,
 }
 
@@ -77,8 +80,8 @@ impl UploadProgress {
 }
 
 impl Upload {
-    /// A body of at most `most` bytes (0 = no limit) that may stand still for `idle`; one that `is_held` is not read
-    /// before [`UploadProgress::release`].
+    /// A body of at most `most` bytes (0 = no limit) that may stand still for `idle`, and come no slower than `rate`; one
+    /// that `is_held` is not read before [`UploadProgress::release`].
     ///
     /// # Errors
     /// [`UploadFault::TooLarge`], if its length says so.
@@ -86,6 +89,7 @@ impl Upload {
         body: Incoming,
         most: usize,
         idle: Duration,
+        rate: MinimumRate,
         is_held: bool,
     ) -> Result<Self, UploadFault> {
         let left = if most == 0 { u64::MAX } else { most as u64 };
@@ -93,15 +97,19 @@ impl Upload {
             return Err(UploadFault::TooLarge);
         }
         let body = (!body.is_end_stream()).then_some(body);
-        Ok(Self::of(body, left, idle, is_held))
+        Ok(Self {
+            idle,
+            rate,
+            ..Self::of(body, left, is_held)
+        })
     }
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self::of(None, 0, Duration::ZERO, false)
+        Self::of(None, 0, false)
     }
 
-    fn of(body: Option<Incoming>, left: u64, idle: Duration, is_held: bool) -> Self {
+    fn of(body: Option<Incoming>, left: u64, is_held: bool) -> Self {
         let progress = Progress {
             last: Instant::now(),
             is_done: body.is_none(),
@@ -113,8 +121,9 @@ impl Upload {
             body,
             first: None,
             left,
-            idle,
-            timer: None,
+            idle: Duration::ZERO,
+            rate: MinimumRate::new(Duration::ZERO, 0),
+            waiting: None,
             progress: Arc::new(UploadProgress(Mutex::new(progress))),
         }
     }
@@ -142,11 +151,18 @@ impl Upload {
             return Poll::Ready(None);
         };
         let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.idle)));
-            ready!(timer.as_mut().poll(context));
+            let longest = self
+                .rate
+                .left()
+                .map_or(self.idle, |left| left.min(self.idle));
+            let begin = || (Instant::now(), Box::pin(sleep(longest)));
+            let (_since, end) = self.waiting.get_or_insert_with(begin);
+            ready!(end.as_mut().poll(context));
             return Poll::Ready(Some(Err(self.fail(UploadFault::Slow))));
         };
-        self.timer = None;
+        if let Some((since, _end)) = self.waiting.take() {
+            self.rate.waited(since.elapsed());
+        }
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return Poll::Ready(Some(Err(self.fail(UploadFault::Malformed)))),
@@ -162,6 +178,7 @@ impl Upload {
             return Poll::Ready(Some(Err(self.fail(UploadFault::TooLarge))));
         };
         self.left = left;
+        self.rate.moved(frame.data_ref().map_or(0, Buf::remaining));
         self.advance(is_done);
         Poll::Ready(Some(Ok(frame)))
     }

@@ -1,14 +1,18 @@
 //! The site's own WebSockets, passed through byte for byte: nothing here knows what is in them.
 
+use super::super::admission::Full;
 use super::super::body::{ResponseBody, whole};
 use super::super::refusal::RefusedRequest;
 use super::download::pass_on;
-use super::exchange::{Exchange, SitePlace};
+use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault};
 use super::fields::{elements, strip};
 use super::memory::PASS_BYTES;
+use super::metered::Metered;
+use super::places::SitePlace;
 use super::site::Answered;
 use super::upload::Upload;
+use crate::broker::QuotaHolds;
 use crate::metrics::count;
 use crate::transport::handshake::accept_key;
 use hyper::header::{
@@ -40,23 +44,18 @@ pub(in crate::server) struct SiteSocket {
 /// Asks the site for a WebSocket. If it refuses, its answer is passed on.
 ///
 /// # Errors
-/// 503 if there are too many, or the site's fault.
+/// 503 or 429 if there are too many, or the site's fault.
 pub(super) async fn ask(
     exchange: Exchange,
     head: Parts,
 ) -> Result<(Response<ResponseBody>, Option<SiteSocket>), NoAnswer> {
     let site = Arc::clone(&exchange.site);
-    let place = SitePlace::take(&site.websockets, &site.metrics.upstream_websockets);
-    let place = place.ok_or_else(|| {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let reason = "too many WebSockets at the site";
-        RefusedRequest::later(status, "upstream_websockets", reason)
-    })?;
+    let place = site.websockets.take(exchange.client).map_err(too_many)?;
     let key = head.headers.get(SEC_WEBSOCKET_KEY).cloned();
     let request = Request::from_parts(head, Upload::empty());
     let mut answered = site.ask_anew(request).await?;
     if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok((pass_on(exchange, answered)?, None));
+        return Ok((pass_on(exchange, answered).await?, None));
     }
     if !is_right(answered.response.headers(), key.as_ref()) {
         return Err(SiteFault::Upgrade.into());
@@ -71,6 +70,22 @@ pub(super) async fn ask(
         _place: place,
     };
     Ok((switched(answered), Some(passage)))
+}
+
+fn too_many(full: Full) -> RefusedRequest {
+    match full {
+        Full::Node => RefusedRequest::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "upstream_websockets",
+            "too many WebSockets at the site",
+        ),
+        Full::Address => RefusedRequest::later(
+            StatusCode::TOO_MANY_REQUESTS,
+            "upstream_websockets_per_ip",
+            "too many WebSockets from this address",
+        ),
+        Full::Memory => full.into(),
+    }
 }
 
 /// Is this a 101 to a WebSocket with this key (RFC 6455 section 4.1)?
@@ -102,6 +117,7 @@ impl SiteSocket {
     /// Joins the client's socket with the site's: `answer`, which the client is owed, goes to it first, and `read`, which
     /// it has said already, to the site. Ends with either side, with silence on both for
     /// `http.upstream_websocket_timeout`, or at the end of a drain: no close frame can be put into a stranger's stream.
+    /// What the client says is read no faster than `holds` allow for in bytes.
     ///
     /// # Cancel safety
     /// Dropping it closes both sockets.
@@ -110,10 +126,11 @@ impl SiteSocket {
         client: impl AsyncRead + AsyncWrite + Unpin,
         answer: &[u8],
         read: &[u8],
+        holds: Option<QuotaHolds>,
     ) {
         let heard = Mutex::new(Instant::now());
         let mut client = Heard {
-            io: client,
+            io: Metered::new(client, holds, read.len()),
             heard: &heard,
         };
         let mut site = Heard {

@@ -148,6 +148,14 @@ impl Connection {
         self.stash.is_some() || self.awaiting
     }
 
+    /// Bytes that the network brought beside the input: what they cost shows with the next [`Connection::receive`].
+    pub fn charge(&mut self, now: Millis, rules: &Rules, bytes: u32) {
+        match &mut self.life {
+            Life::Ending { readable, .. } => *readable = readable.saturating_sub(bytes),
+            _ => drop(self.bytes.charge(now, rules.bytes, bytes)),
+        }
+    }
+
     /// Bytes just read from the socket.
     pub fn receive(
         &mut self,

@@ -151,6 +151,13 @@ impl Outbound {
         self.backlog.get_or_insert_default().control = Some(frame);
     }
 
+    /// Bytes of the deliveries that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        let backlog = self.backlog.as_ref();
+        backlog.map_or(0, |backlog| backlog.queue.bytes() as u64)
+    }
+
     /// Puts the close frame in line, behind everything else; the first one wins. An empty one: the end
     /// alone, for a peer that went without a close frame of its own.
     pub fn close(&mut self, frame: Bytes) {
@@ -173,6 +180,17 @@ impl Outbound {
         self.backlog
             .as_mut()
             .map_or(0, |backlog| u64::from(backlog.queue.clear_waiting()))
+    }
+
+    /// Forgets the deliveries beyond what a queue may hold by these `readers`, and returns how many those were.
+    pub fn cut_queue(&mut self, readers: &PerRoute<Reader>) -> u64 {
+        let Some(backlog) = &mut self.backlog else {
+            return 0;
+        };
+        let (bounds, _) = readers.at(self.settings, Millis::NEVER);
+        let dropped = u64::from(backlog.queue.cut(bounds));
+        self.free_if_idle();
+        dropped
     }
 
     /// Writes the answer to the handshake and the greeting behind it, before anything else; what the

@@ -2,24 +2,37 @@
 
 use crate::broker::queue::Bounds;
 use crate::clock::Millis;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::worker::per_route::PerRoute;
+
+/// A queue holds this part of its bounds while memory is short.
+const SHORT_SHARE: u32 = 4;
 
 /// How long, and how much of it, a subscriber's queue keeps what its socket does not take.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     bounds: Bounds,
+    /// The bounds while memory is short.
+    short: Bounds,
     /// Milliseconds by which a delivery expires later than the node's settings have it.
     later: i64,
 }
 
 impl Reader {
     /// A reader on a route with these settings, on a node with those.
-    fn new(route: &config::QueueSettings, node: &config::QueueSettings) -> Self {
-        let millis = |queue: &config::QueueSettings| i64::try_from(queue.expiry.as_millis());
+    fn new(route: &Config, node: &Config) -> Self {
+        let millis = |config: &Config| i64::try_from(config.queue.expiry.as_millis());
         let later = millis(route).unwrap_or(i64::MAX) - millis(node).unwrap_or(i64::MAX);
+        let bounds = Bounds::from(&route.queue);
+        let longest = route.event_bytes(route.limits.message_bytes);
         Self {
-            bounds: Bounds::from(route),
+            bounds,
+            short: Bounds {
+                capacity: (bounds.capacity / SHORT_SHARE).max(1),
+                // What does not fit into an empty queue reaches nobody who is behind.
+                bytes_max: (bounds.bytes_max / SHORT_SHARE as usize).max(longest),
+                ..bounds
+            },
             later,
         }
     }
@@ -33,7 +46,12 @@ impl Reader {
 impl From<Bounds> for PerRoute<Reader> {
     /// The same bounds on all routes.
     fn from(bounds: Bounds) -> Self {
-        Self::new(Reader { bounds, later: 0 }, Vec::new())
+        let reader = Reader {
+            bounds,
+            short: bounds,
+            later: 0,
+        };
+        Self::new(reader, Vec::new())
     }
 }
 
@@ -57,8 +75,16 @@ impl PerRoute<Reader> {
 
     /// The bounds of subscribers' queues by a node's settings, and by those of routes that have their own.
     pub(in crate::worker) fn readers(node: &Config, routes: &[Config]) -> Self {
-        let reader = |route: &Config| Reader::new(&route.queue, &node.queue);
+        let reader = |route: &Config| Reader::new(route, node);
         Self::new(reader(node), routes.iter().map(reader).collect())
+    }
+
+    /// The same while memory is short.
+    pub(in crate::worker) fn short(&self) -> Self {
+        self.map(|reader| Reader {
+            bounds: reader.short,
+            ..*reader
+        })
     }
 }
 

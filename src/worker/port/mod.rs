@@ -1,12 +1,16 @@
 //! The world as a worker sees it: who is ready, sockets, who comes in, and what time it is.
 //!
 //! Nothing else in the data plane names a kernel's socket or reads a clock, so the same worker runs over
-//! TCP ([`TcpPort`]), over anything put between, and over a simulation whose every byte and millisecond is
+//! TCP ([`TcpPort`]), over TLS ([`TlsPort`]), and over a simulation whose every byte and millisecond is
 //! decided by who runs it. Static: a worker is compiled for its port, and a call is as direct as before.
 
 mod tcp;
+mod tls;
 
 pub use tcp::TcpPort;
+#[cfg(test)]
+pub(in crate::worker) use tls::HANDSHAKES_MAX;
+pub use tls::{TlsPort, TlsSocket};
 
 use crate::clock::Millis;
 use std::fmt;
@@ -87,6 +91,12 @@ pub trait Port: fmt::Debug + Sized + 'static {
     /// `WouldBlock` if nobody waits; anything else is this accept's failure, and the next may succeed.
     fn accept(&self, listening: &Self::Listening) -> io::Result<(Self::Socket, SocketAddr)>;
 
+    /// May this socket be read from in this turn, or has so much of it gone into handshakes that it has to wait for the
+    /// next? Asked of sockets whose clients have not spoken yet, and true at least once in each turn.
+    fn has_time_for(&self, _socket: &Self::Socket) -> bool {
+        true
+    }
+
     /// Time for durations: never goes back.
     fn now(&self) -> Millis;
 
@@ -104,7 +114,29 @@ pub trait Socket: Read + Write + fmt::Debug + Send {
     ///
     /// # Errors
     /// When the connection is gone.
-    fn end(&self) -> io::Result<()>;
+    fn end(&mut self) -> io::Result<()>;
+
+    /// Can something be said to the peer? Not before a handshake below is over.
+    fn is_established(&self) -> bool {
+        true
+    }
+
+    /// Does it hold bytes, or the end, that were read before and that no event will announce? Also after a read that
+    /// would block: then that read took enough for once.
+    fn holds_unread(&self) -> bool {
+        false
+    }
+
+    /// Does it hold something of its own that the network did not take, and that the next read or write sends?
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Bytes that the network brought beside what was read, since this was last asked: they count for the byte rate.
+    #[inline]
+    fn take_overhead(&mut self) -> u32 {
+        0
+    }
 
     /// Gives up what was written and has not been taken by the peer, when it is dropped.
     fn forsake(&self);

@@ -95,7 +95,7 @@ impl Socket for TcpStream {
         CloseWriter(self)
     }
 
-    fn end(&self) -> io::Result<()> {
+    fn end(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 
@@ -114,7 +114,7 @@ impl Waker for mio::Waker {
 /// shut down as soon as all is written, so the kernel may wait for that before it sends the last
 /// segment. Elsewhere than on Linux the two are sent one after the other.
 #[derive(Debug)]
-struct CloseWriter<'a>(&'a TcpStream);
+pub(super) struct CloseWriter<'a>(pub(super) &'a TcpStream);
 
 #[cfg(target_os = "linux")]
 impl io::Write for CloseWriter<'_> {

@@ -65,7 +65,7 @@ fn a_member_that_panics_leaves_its_room() {
     let name = room("left");
     let mut stays = node.join_on(0, &name);
     let (mut peer, socket) = node.pair();
-    node.workers.hand_over(Handoff {
+    node.handles.hand_over(Handoff {
         role: chat::echo(),
         ..node.handoff(socket, Some(&name))
     });
@@ -178,7 +178,7 @@ fn a_worker_that_ends_by_a_fault_holds_up_nobody_and_leaves_no_member_and_no_res
     until("the stall", || node.paused_by_mailbox() > 0);
     let fault = Box::new(|_| panic!("asked for by a test"));
     assert!(
-        node.workers
+        node.handles
             .handle(1)
             .send(Instruction::Audit(None, fault))
             .is_none()

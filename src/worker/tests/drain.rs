@@ -62,7 +62,7 @@ fn a_connection_that_comes_during_a_drain_is_told_so() {
     let thaw = node.freeze(0);
     node.workers
         .drain(CloseReason::GoingAway, Duration::from_secs(5));
-    node.workers
+    node.handles
         .hand_over(node.handoff(socket, Some(&room("late"))));
     drop(thaw);
     assert_eq!(late.hear_close(), CloseReason::GoingAway.code());

@@ -78,6 +78,50 @@ fn small_rooms_are_answered_while_a_large_fan_out_is_written() {
 }
 
 #[test]
+fn a_room_that_says_more_than_a_mailbox_holds_keeps_no_other_room_waiting() {
+    let mut rig = Rig::new(|config| {
+        settings(config);
+        config.broker.mailbox_capacity = 512;
+    });
+    let mut many = crowd(&mut rig, "many", MANY);
+    let mut pair = crowd(&mut rig, "pair", 2);
+    let burst: Vec<u8> = (0..60).flat_map(|_| say("flood")).collect();
+    for peer in many.iter_mut().take(50) {
+        peer.write_all(&burst).unwrap();
+    }
+    let stalled = |rig: &Rig| {
+        let paused = &rig.worker.context.metrics.reads_paused;
+        paused.get_or_create(&[("reason", "mailbox")]).get()
+    };
+    while stalled(&rig) == 0 {
+        rig.turn_at(rig.now.0);
+    }
+    for number in 0..20 {
+        pair[0].write_all(&say(&number.to_string())).unwrap();
+        rig.turn_at(rig.now.0);
+        rig.turn_at(rig.now.0);
+        assert!(!rig.broker.mailboxes().is_full(0));
+        for peer in &mut pair {
+            assert_eq!(
+                hear(peer).len(),
+                1,
+                "{number}: heard in this turn or the next"
+            );
+        }
+    }
+    let said = rig.broker.publications();
+    assert!(said < 3_000, "the flood is not over: {said}");
+    // Nobody who had to wait is forgotten.
+    while rig.broker.publications() < 3_020 {
+        rig.turn_at(rig.now.0);
+        for peer in &mut many {
+            hear(peer);
+        }
+    }
+    finish(&mut rig);
+}
+
+#[test]
 fn what_many_members_say_at_once_costs_each_of_them_one_write() {
     for members in [65, 124, 150] {
         let mut rig = Rig::new(settings);

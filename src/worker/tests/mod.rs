@@ -4,10 +4,12 @@ mod asides;
 mod containment;
 mod drain;
 mod fairness;
+mod handshakes;
 mod order;
 mod quiet;
 mod regressions;
 mod rig;
+mod shed;
 mod spread;
 mod stall;
 
@@ -93,6 +95,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Workers and what they share.
 struct Node {
     workers: Workers,
+    handles: WorkerHandles,
     broker: Arc<Broker>,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -165,6 +168,7 @@ impl Node {
             broker: Arc::clone(&supplies.broker),
             metrics: Arc::clone(&supplies.metrics),
             clock: supplies.clock,
+            handles: WorkerHandles::of(&slots, Arc::clone(&supplies.on_close)),
             workers: Workers::start(slots, supplies, consumers).expect("threads"),
             gone,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
@@ -203,7 +207,7 @@ impl Node {
         let before = self.members(name);
         let (peer, socket) = self.pair();
         assert!(
-            self.workers
+            self.handles
                 .handle(worker)
                 .send(Instruction::Open(Box::new(
                     self.handoff(socket, Some(name))
@@ -225,7 +229,7 @@ impl Node {
         SockRef::from(&socket)
             .set_send_buffer_size(small)
             .expect("a socket option");
-        self.workers.hand_over(self.handoff(socket, Some(name)));
+        self.handles.hand_over(self.handoff(socket, Some(name)));
         until("the member to join", || self.members(name) > before);
         peer
     }
@@ -233,7 +237,7 @@ impl Node {
     /// An echo connection with bytes that came with its handshake.
     fn echo(&self, leftover: Vec<u8>) -> Peer {
         let (peer, socket) = self.pair();
-        self.workers.hand_over(Handoff {
+        self.handles.hand_over(Handoff {
             role: chat::echo(),
             leftover: Bytes::from(leftover),
             ..self.handoff(socket, None)
@@ -281,7 +285,7 @@ impl Node {
             assert!(thawed.recv().is_err());
         });
         assert!(
-            self.workers
+            self.handles
                 .handle(worker)
                 .send(Instruction::Audit(None, block))
                 .is_none()

@@ -20,7 +20,7 @@ fn visit(node: &Node, name: &RoomName) -> Peer {
         answers: true,
         prompts: name.clone(),
     };
-    node.workers.hand_over(Handoff {
+    node.handles.hand_over(Handoff {
         role: chat::django(visit),
         ..node.handoff(socket, Some(name))
     });
@@ -61,14 +61,14 @@ fn connections_handed_over_together_are_all_taken_with_one_wake() {
     let name = room("storm");
     let pairs = [node.pair(), node.pair(), node.pair()];
     let peers = pairs.map(|(peer, socket)| {
-        node.workers.hand_over(node.handoff(socket, Some(&name)));
+        node.handles.hand_over(node.handoff(socket, Some(&name)));
         peer
     });
     drop(thaw);
     until("all to join", || node.members(&name) == 3);
     // The worker has taken those, so the next one wakes it again.
     let (peer, socket) = node.pair();
-    node.workers.hand_over(node.handoff(socket, Some(&name)));
+    node.handles.hand_over(node.handoff(socket, Some(&name)));
     until("the fourth to join", || node.members(&name) == 4);
     drop((peers, peer));
 }

@@ -11,7 +11,7 @@ fn every_member_of_a_spread_room_gets_every_message_once_and_in_one_order() {
     let peers: Vec<_> = (0..MEMBERS)
         .map(|index| {
             let (peer, socket) = node.pair();
-            node.workers.hand_over(node.handoff(socket, Some(&name)));
+            node.handles.hand_over(node.handoff(socket, Some(&name)));
             until("the member to join", || node.members(&name) == index + 1);
             peer
         })
@@ -156,7 +156,7 @@ fn joins_and_leaves_of_every_kind_under_publishing_leave_no_residue() {
         let mut peers = Vec::new();
         for _ in 0..opened {
             let (peer, socket) = node.pair();
-            node.workers.hand_over(node.handoff(socket, Some(&name)));
+            node.handles.hand_over(node.handoff(socket, Some(&name)));
             peers.push(peer);
             if peers.len() < 8 {
                 continue;

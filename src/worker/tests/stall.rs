@@ -61,7 +61,7 @@ fn the_end_of_a_stream_that_came_during_a_stall_is_noticed() {
         let (done, is_done) = mpsc::channel();
         let reply = Box::new(move |_| assert!(done.send(()).is_ok()));
         assert!(
-            node.workers
+            node.handles
                 .handle(0)
                 .send(Instruction::Audit(None, reply))
                 .is_none()

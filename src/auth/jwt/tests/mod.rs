@@ -2,6 +2,7 @@
 
 mod carriers;
 mod properties;
+mod renewal;
 mod rfc;
 mod sets;
 
@@ -96,7 +97,7 @@ fn ask(jwt: &Jwt, target: &str, fields: &[(&str, &str)]) -> [Judgement; 2] {
         .enable_time()
         .build()
         .expect("a runtime");
-    [at_once, runtime.block_on(jwt.later(&credentials))]
+    [at_once, runtime.block_on(jwt.in_full(&credentials))]
 }
 
 fn cause(judgement: &Judgement) -> &'static str {

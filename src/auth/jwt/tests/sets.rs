@@ -153,7 +153,7 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
 
 /// An address that gives what it is told to, and counts how often it is asked.
 #[derive(Clone, Default)]
-struct Address(Arc<Mutex<(usize, Option<Bytes>)>>);
+pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>);
 
 impl Address {
     fn fetch(&self) -> Fetch {
@@ -169,30 +169,31 @@ impl Address {
         })
     }
 
-    fn gives(&self, keys: &[&Value]) {
+    pub(super) fn gives(&self, keys: &[&Value]) {
         self.0.lock().1 = Some(json!({ "keys": keys }).to_string().into());
     }
 
-    fn asked(&self) -> usize {
+    /// Answers nothing.
+    pub(super) fn is_away(&self) {
+        self.0.lock().1 = None;
+    }
+
+    pub(super) fn asked(&self) -> usize {
         self.0.lock().0
     }
 }
 
 /// A mode with a set at an address, and what it makes of the tokens of the set's two keys.
-struct Rig {
-    address: Address,
-    jwt: Jwt,
-    tokens: [String; 2],
+pub(super) struct Rig {
+    pub(super) address: Address,
+    pub(super) jwt: Arc<Jwt>,
+    pub(super) tokens: [String; 2],
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let address = Address::default();
-        let settings = JwtSettings {
-            jwks: Some("https://login.example.com/jwks.json".to_owned()),
-            ..JwtSettings::default()
-        };
-        let jwt = Jwt::new(&settings, Some(address.fetch())).expect("the mode");
+        let jwt = Jwt::new(&Self::settings(), Some(address.fetch())).expect("the mode");
         let good = VECTORS["good"].as_array().expect("a list");
         let token = |name: &str| {
             let vector = good.iter().find(|vector| vector["name"] == name);
@@ -201,14 +202,42 @@ impl Rig {
         let tokens = [token("RS256 of the set"), token("ES256 of the set")];
         Self {
             address,
-            jwt,
+            jwt: Arc::new(jwt),
             tokens,
         }
     }
 
-    async fn ask(&self, number: usize) -> &'static str {
+    fn settings() -> JwtSettings {
+        JwtSettings {
+            jwks: Some("https://login.example.com/jwks.json".to_owned()),
+            ..JwtSettings::default()
+        }
+    }
+
+    pub(super) fn has_seen(&self, token: &str) -> bool {
+        let generation = self.jwt.fetched().generation;
+        let hash = self.jwt.seen.hash_of(token).expect("tokens are remembered");
+        self.jwt.seen.find(&hash, now(), generation).is_some()
+    }
+
+    /// The mode of settings that were read again.
+    pub(super) fn renewed(&self, change: impl FnOnce(&mut JwtSettings)) -> Self {
+        let mut settings = Self::settings();
+        change(&mut settings);
+        let jwt = self.jwt.renew(&settings, Some(self.address.fetch()));
+        Self {
+            address: self.address.clone(),
+            jwt: jwt.expect("the mode"),
+            tokens: self.tokens.clone(),
+        }
+    }
+
+    pub(super) async fn ask(&self, number: usize) -> &'static str {
         let token = Token::read(&self.tokens[number], 4096).expect("a token");
-        let judgement = self.jwt.judge_later(&self.tokens[number], &token).await;
+        let judgement = self
+            .jwt
+            .judge_later(&token, self.jwt.seen.hash_of(&self.tokens[number]))
+            .await;
         match judgement {
             Judgement::Refused(refusal) if refusal.answer == RefusalAnswer::Unavailable => {
                 "(unavailable)"
@@ -258,7 +287,7 @@ async fn the_last_good_set_stays_and_a_key_that_goes_takes_its_tokens_along() {
     rig.address.gives(&[rsa, p256]);
     let fresh = tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
     let source = Arc::clone(rig.jwt.source.as_ref().expect("a source"));
-    while source.is_without_set() {
+    while source.fetched().keys.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!((rig.ask(0).await, rig.ask(1).await), ("(known)", "(known)"));
@@ -272,12 +301,15 @@ async fn the_last_good_set_stays_and_a_key_that_goes_takes_its_tokens_along() {
         while rig.address.asked() < asked + 2 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert_eq!((rig.ask(0).await, source.keys().len()), ("(known)", 2));
+        assert_eq!(
+            (rig.ask(0).await, source.fetched().keys.len()),
+            ("(known)", 2)
+        );
     }
-    let seen = |token: &str| rig.jwt.seen.find(&hash_of(token), now()).is_some();
+    let seen = |token: &str| rig.has_seen(token);
     assert!(seen(&rig.tokens[0]) && seen(&rig.tokens[1]));
     rig.address.gives(&[p256]);
-    while source.keys().len() == 2 {
+    while source.fetched().keys.len() == 2 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(!seen(&rig.tokens[0]) && !seen(&rig.tokens[1]));

@@ -66,7 +66,6 @@ pub(super) struct LocalNode {
     attendance: Arc<Attendance>,
     clock: Clock,
     writer: EventWriter,
-    expiry: Duration,
     members: usize,
     patience: Duration,
     window: IdWindow,
@@ -88,7 +87,6 @@ impl LocalNode {
             attendance,
             clock,
             writer: EventWriter::new(config.chat.dialect),
-            expiry: config.queue.expiry,
             members: api.members,
             patience: api.nodes_timeout,
             window: IdWindow::new(api.idempotency_capacity, api.idempotency_expiry),
@@ -151,7 +149,6 @@ impl LocalNode {
         let event = self.broker.keeps_events().then(|| {
             let details = EventDetails {
                 id: message.id.as_deref().map(Box::from),
-                author: None,
                 meta: message.meta.as_deref().map(Box::from),
                 origin: EventOrigin::Api,
             };
@@ -159,7 +156,7 @@ impl LocalNode {
         });
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
-            deadline: self.clock.now() + self.expiry,
+            deadline: self.broker.deadline(self.clock.now()),
             event,
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::broker::{ConnectionKey, Identity, Parcel, UserRole, Wake};
 use crate::metrics::Metrics;
-use crate::worker::Supplies;
+use crate::worker::{Supplies, WorkerSlot};
 
 const AT: Author = Author {
     worker: 0,
@@ -24,7 +24,7 @@ fn node() -> LocalNode {
         on_close: Arc::new(|_peer| {}),
     };
     let nobody = || -> crate::chat::Set { unreachable!("no worker is started") };
-    let workers = Workers::start(Vec::new(), supplies, nobody).expect("no threads");
+    let workers = Workers::start(Vec::<WorkerSlot>::new(), supplies, nobody).expect("no threads");
     let attendance = Arc::new(Attendance::default());
     let user = Identity {
         user: Some("ann".into()),
@@ -92,4 +92,23 @@ async fn a_name_that_another_node_gave_closes_nobody_here() {
     };
     assert_eq!(node.run(&command).await.closed, 0);
     assert!(node.broker.mailboxes().is_empty(0));
+}
+
+#[test]
+fn what_is_published_is_worth_delivering_for_as_long_as_the_settings_say_by_then() {
+    let node = node();
+    let message = ApiMessage {
+        text: "hello".to_owned(),
+        sender: crate::protocol::Sender::System,
+        id: None,
+        meta: None,
+    };
+    for seconds in [60, 5] {
+        node.broker.set_expiry(Duration::from_secs(seconds));
+        let before = node.clock.now();
+        let deadline = node.render(&message).deadline;
+        let after = node.clock.now();
+        let span = Duration::from_secs(seconds);
+        assert!(before + span <= deadline && deadline <= after + span);
+    }
 }

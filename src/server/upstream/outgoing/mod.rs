@@ -5,15 +5,16 @@
 //! is taken away and said anew.
 
 use super::super::refusal::RefusedRequest;
+use super::super::visitor::Visitor;
 use super::fault::malformed;
-use super::fields::{elements, strip};
+use super::fields::{elements, is_chunked, strip_with};
 use crate::http::Host;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, Scheme};
+use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 use std::net::IpAddr;
 
@@ -22,27 +23,30 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a proxy says and a client must not: sites believe them.
-const SAID_BY_PROXIES: [HeaderName; 18] = [
-    FORWARDED,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_PROTO,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-protocol"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-scheme"),
-    HeaderName::from_static("front-end-https"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-real-ip"),
-    // daphne takes the root of the site's addresses from it.
-    HeaderName::from_static("daphne-root-path"),
-];
+fn is_said_by_proxies(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-protocol"
+            | "x-forwarded-scheme"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "x-scheme"
+            | "front-end-https"
+            | "x-client-ip"
+            | "true-client-ip"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-real-ip"
+            // daphne takes the root of the site's addresses from it.
+            | "daphne-root-path"
+    )
+}
 
 /// Who asks, and how.
 #[derive(Clone, Debug)]
@@ -53,6 +57,17 @@ pub(in crate::server) struct Provenance {
     pub(in crate::server) is_https: bool,
     /// The host that the client has named.
     pub(in crate::server) host: Option<HeaderValue>,
+}
+
+impl Provenance {
+    pub(in crate::server) fn of(visitor: &Visitor<'_>) -> Self {
+        let host = visitor.host.as_deref();
+        Self {
+            client: visitor.client,
+            is_https: visitor.is_https,
+            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
+        }
+    }
 }
 
 /// How the body of a request ends.
@@ -96,15 +111,10 @@ pub(super) fn prepare(
     let is_upgrade = is_websocket(&head.method, head.version, &head.headers);
     let takes_trailers = elements(&head.headers, &TE).any(|coding| coding == b"trailers");
     let headers = &mut head.headers;
-    strip(headers);
-    for name in SAID_BY_PROXIES {
-        headers.remove(name);
-    }
     // A site that knows its fields as CGI does reads `x_forwarded_for` and `x-forwarded-for` as one.
-    let conflated = headers.keys().filter(|name| name.as_str().contains('_'));
-    for name in conflated.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+    strip_with(headers, |name| {
+        is_said_by_proxies(name) || name.contains('_')
+    });
     let host = match head.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
         None => headers.get(HOST).cloned(),
@@ -145,11 +155,11 @@ pub(super) fn prepare(
 fn check_host(head: &Parts) -> Result<(), RefusedRequest> {
     let bad = || malformed("Host missing or malformed");
     let mut fields = head.headers.get_all(HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (Some(field), None) if Host::parse(field.as_bytes()).is_some() => Some(field),
-        (None, _) if head.version < Version::HTTP_11 => None,
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if Host::parse(field.as_bytes()).is_some() => {}
+        (None, _) if head.version < Version::HTTP_11 => {}
         _ => return Err(bad()),
-    };
+    }
     let (Some(authority), Some(scheme)) = (head.uri.authority(), head.uri.scheme()) else {
         return Ok(());
     };
@@ -159,15 +169,7 @@ fn check_host(head: &Parts) -> Result<(), RefusedRequest> {
     if Host::parse(authority.as_str().as_bytes()).is_none() {
         return Err(bad());
     }
-    let default = if *scheme == Scheme::HTTP { 80 } else { 443 };
-    let same = |field: &HeaderValue| {
-        let field: Option<Authority> = field.as_bytes().try_into().ok();
-        field.is_some_and(|field| {
-            field.host().eq_ignore_ascii_case(authority.host())
-                && field.port_u16().unwrap_or(default) == authority.port_u16().unwrap_or(default)
-        })
-    };
-    if field.is_some_and(|field| !same(field)) {
+    if !Host::agrees(&head.uri, &head.headers) {
         return Err(malformed("Host differs from the request target's"));
     }
     Ok(())
@@ -184,20 +186,7 @@ fn check_framing(headers: &HeaderMap) -> Result<bool, RefusedRequest> {
             ));
         }
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match (
-        codings.next(),
-        codings.next(),
-        lengths.next(),
-        lengths.next(),
-    ) {
-        (None, _, _, None) => Ok(false),
-        (Some(coding), None, None, _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            Ok(true)
-        }
-        _ => Err(malformed("the end of the body is ambiguous")),
-    }
+    is_chunked(headers).ok_or(malformed("the end of the body is ambiguous"))
 }
 
 #[cfg(test)]

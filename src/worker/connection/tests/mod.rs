@@ -205,6 +205,8 @@ fn bytes_above_the_rate_are_taken_and_the_next_read_waits() {
     assert_eq!(desk.around.heard.len(), 3, "what was read is not lost");
     assert_eq!(desk.receive(1_500, &message), Reading::Slowed(at(2_000)));
     assert_eq!(desk.receive(9_000, &message), Reading::Open);
+    desk.connection.charge(at(20_000), &desk.rules, 2_500);
+    assert_eq!(desk.receive(20_000, b""), Reading::Slowed(at(20_500)));
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! Answers that are remembered: bounded in number and in time, and found by the hash of their question alone.
 
-use super::question::QuestionKey;
-use crate::auth::{AuthRefusal, Judgement};
+use super::{AuthRefusal, Judgement};
 use crate::broker::Identity;
 use crate::clock::Millis;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Which question it is: a hash of all that is said in it.
+pub(super) type AnswerKey = [u8; 16];
 
 /// What a question came to.
 #[derive(Clone, Debug)]
 pub(super) enum Judged {
     /// In, as this.
     In(Arc<Identity>),
+    /// Nobody: the next mode is asked.
+    Nobody,
     /// Not in.
     Out(AuthRefusal),
 }
@@ -20,6 +24,7 @@ impl From<Judged> for Judgement {
     fn from(judged: Judged) -> Self {
         match judged {
             Judged::In(identity) => Self::Known(identity),
+            Judged::Nobody => Self::Absent,
             Judged::Out(refusal) => Self::Refused(refusal),
         }
     }
@@ -36,9 +41,9 @@ struct Remembered {
 /// The answers of the last moments.
 #[derive(Debug)]
 pub(super) struct Answers {
-    by_question: HashMap<QuestionKey, Remembered>,
+    by_question: HashMap<AnswerKey, Remembered>,
     /// The oldest first. An entry whose number is not that of its answer stands for nothing any more, but counts.
-    order: VecDeque<(QuestionKey, u64)>,
+    order: VecDeque<(AnswerKey, u64)>,
     capacity: usize,
     number: u64,
 }
@@ -55,13 +60,18 @@ impl Answers {
     }
 
     /// The answer to a question, if it is remembered at `now`.
-    pub(super) fn get(&self, key: &QuestionKey, now: Millis) -> Option<Judged> {
+    pub(super) fn get(&self, key: &AnswerKey, now: Millis) -> Option<Judged> {
         let remembered = self.by_question.get(key)?;
         (now < remembered.until).then(|| remembered.judged.clone())
     }
 
+    /// Forgets what a question came to: another answer to it is known.
+    pub(super) fn forget(&mut self, key: &AnswerKey) {
+        self.by_question.remove(key);
+    }
+
     /// Remembers an answer until then, in the place of the oldest if there is no room.
-    pub(super) fn insert(&mut self, key: QuestionKey, judged: Judged, now: Millis, until: Millis) {
+    pub(super) fn insert(&mut self, key: AnswerKey, judged: Judged, now: Millis, until: Millis) {
         while let Some(&(oldest, number)) = self.order.front() {
             let stands_for = self.by_question.get(&oldest);
             let stands_for = stands_for.filter(|remembered| remembered.number == number);
@@ -120,6 +130,9 @@ mod tests {
         // What is not to be remembered makes what was remembered wrong.
         answers.insert([1; 16], refused("c"), Millis(3), Millis(3));
         assert_eq!(cause(answers.get(&[1; 16], Millis(4))), None);
+        answers.insert([1; 16], refused("d"), Millis(4), Millis(9));
+        answers.forget(&[1; 16]);
+        assert_eq!(cause(answers.get(&[1; 16], Millis(5))), None);
     }
 
     proptest! {

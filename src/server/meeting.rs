@@ -1,0 +1,79 @@
+//! Who is behind a new socket: what a trusted proxy says in front of its first request, read from there.
+
+use super::visitor::{Peer, Proxies};
+use crate::http;
+use crate::metrics::{Metrics, count};
+use bytes::{Bytes, BytesMut};
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// The answer to a PROXY header that is none.
+const BAD_PROXY_LINE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Why nobody knows who is behind a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unmet {
+    /// The peer went away first.
+    Gone,
+    /// What a trusted proxy began with is no PROXY header.
+    Malformed,
+    /// The header has not come in time.
+    Late,
+}
+
+impl Unmet {
+    /// Counts why, and ends the socket; one that was not understood is told.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub(super) async fn end(self, stream: impl AsyncRead + AsyncWrite + Unpin, metrics: &Metrics) {
+        let reason = match self {
+            // Nothing was asked.
+            Self::Gone => return,
+            Self::Malformed => "proxy",
+            Self::Late => "timeout",
+        };
+        count(&metrics.handshakes_refused, "reason", reason);
+        tracing::debug!(reason, "request refused");
+        if self == Self::Malformed {
+            http::linger_after(stream, BAD_PROXY_LINE).await;
+        }
+    }
+}
+
+impl Proxies {
+    /// Who is behind this socket of `address`, which has begun with the bytes `read`; and what of them is no PROXY header.
+    /// `is_tls`: we end its TLS. A header that is due has to come within `left`.
+    ///
+    /// # Errors
+    /// [`Unmet`].
+    ///
+    /// # Cancel safety
+    /// What has been read of the socket is lost.
+    pub(super) async fn meet_at(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+        read: Bytes,
+        (address, is_tls): (IpAddr, bool),
+        left: Duration,
+    ) -> Result<(Peer, Bytes), Unmet> {
+        let mut read = BytesMut::from(read);
+        let meeting = async {
+            loop {
+                let met = self.meet(address, is_tls, &read);
+                if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
+                    return Ok((peer, read.split_off(length).freeze()));
+                }
+                // Bounded: a header that is too long is malformed.
+                let count = stream.read_buf(&mut read).await;
+                if count.or(Err(Unmet::Gone))? == 0 {
+                    return Err(Unmet::Gone);
+                }
+            }
+        };
+        let met = tokio::time::timeout(left, meeting).await;
+        met.unwrap_or(Err(Unmet::Late))
+    }
+}

@@ -1,0 +1,210 @@
+//! Handshakes that cost much, by a clock that the test moves: what one turn has no time for waits for the next.
+
+use crate::clock::Clock;
+use crate::config::{Config, TlsSettings};
+use crate::metrics::Metrics;
+use crate::tls::TlsServer;
+use crate::worker::connections::Connections;
+use crate::worker::live::LiveSettings;
+use crate::worker::port::{HANDSHAKES_MAX, LISTEN, Port, Ready, TlsPort, TlsSocket};
+use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener};
+use bytes::Bytes;
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+thread_local! {
+    static ELAPSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Lets everybody begin, and nobody in.
+#[derive(Default)]
+struct CountingGate {
+    left: AtomicU64,
+    is_full: AtomicBool,
+}
+
+impl Gate<TlsSocket> for CountingGate {
+    fn has_place(&self) -> bool {
+        !self.is_full.load(Ordering::Relaxed)
+    }
+
+    fn admit(&self, socket: TlsSocket, _peer: SocketAddr) -> Option<TlsSocket> {
+        Some(socket)
+    }
+
+    fn accept(&self, _bytes: &[u8], _peer: SocketAddr) -> Option<Accepted> {
+        None
+    }
+
+    fn leave(&self, _peer: SocketAddr) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn serve(&self, _socket: TlsSocket, _read: Bytes, _peer: SocketAddr, _left: Duration) {
+        panic!("nobody has finished a handshake");
+    }
+
+    fn hand_over(&self, _handoff: Handoff<TlsSocket>) {
+        panic!("nobody has come in");
+    }
+}
+
+/// A listener for TLS without a worker.
+struct Listening {
+    listener: Listener<TlsPort>,
+    connections: Connections<TlsPort>,
+    gate: Arc<CountingGate>,
+    metrics: Arc<Metrics>,
+    address: SocketAddr,
+    events: mio::Events,
+}
+
+impl Listening {
+    fn start() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+        let settings = TlsSettings {
+            certificate: Some(folder.join("main.pem")),
+            key: Some(folder.join("main.key")),
+            ..TlsSettings::default()
+        };
+        let server = Arc::new(TlsServer::new(&settings, &metrics).unwrap());
+        let (port, _waker) = TlsPort::new(Clock::simulated(|| ELAPSED.get()), server).unwrap();
+        let config = Config::default();
+        let of_routes = config.of_routes().expect("legal");
+        let rules = LiveSettings::new(&config, &of_routes).rules;
+        let connections = Connections::new(port, &config, rules);
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        listening.set_nonblocking(true).unwrap();
+        let address = listening.local_addr().unwrap();
+        let gate = Arc::new(CountingGate::default());
+        let listening = mio::net::TcpListener::from_std(listening);
+        let timeout = Duration::from_secs(5);
+        let mut listener = Listener::new(listening, Arc::clone(&gate) as Arc<_>, timeout);
+        listener.start(&connections.port);
+        Self {
+            listener,
+            connections,
+            gate,
+            metrics,
+            address,
+            events: TlsPort::events(64),
+        }
+    }
+
+    /// New clients, accepted in order.
+    fn come<const N: usize>(&mut self) -> [TcpStream; N] {
+        std::array::from_fn(|_| {
+            let client = TcpStream::connect(self.address).unwrap();
+            self.listener.set_ready();
+            let (connections, metrics) = (&mut self.connections, &self.metrics);
+            let now = connections.port.now();
+            assert_eq!(self.listener.accept(connections, now, metrics), 1);
+            client
+        })
+    }
+
+    /// A client speaks, and what its socket says of that.
+    fn say(&mut self, client: &mut TcpStream) -> Ready {
+        client.write_all(b"x").unwrap();
+        loop {
+            if let [ready] = self.turn(Duration::from_secs(5))[..] {
+                return ready;
+            }
+        }
+    }
+
+    /// A new turn, which waits for no longer than this; what has happened to clients.
+    fn turn(&mut self, wait: Duration) -> Vec<Ready> {
+        let port = &mut self.connections.port;
+        port.wait(&mut self.events, Some(wait)).unwrap();
+        let ready = TlsPort::ready(&self.events);
+        ready
+            .filter(|ready| ready.is_readable && ready.key < LISTEN)
+            .collect()
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
+        let now = self.connections.port.now();
+        let mut buffer = vec![0; 16 * 1024];
+        let connections = &mut self.connections;
+        let opening = self
+            .listener
+            .on_ready(ready, connections, now, 0, &mut buffer);
+        assert!(opening.is_none());
+    }
+
+    fn next_deferred(&mut self) -> Option<u64> {
+        let ready = self.listener.next_deferred(&self.connections)?;
+        self.on_ready(ready);
+        Some(ready.key)
+    }
+
+    /// Those whose handshake is over: none of them speaks TLS.
+    fn left(&self) -> u64 {
+        self.gate.left.load(Ordering::Relaxed)
+    }
+}
+
+fn pass(duration: Duration) {
+    ELAPSED.set(ELAPSED.get() + duration);
+}
+
+#[test]
+fn handshakes_that_one_turn_has_no_time_for_wait_for_the_next_in_order() {
+    let mut listening = Listening::start();
+    let mut clients: [_; 4] = listening.come();
+    let [first, second, third, last] = clients.each_mut().map(|client| listening.say(client));
+    listening.turn(Duration::ZERO);
+    listening.on_ready(first);
+    listening.on_ready(second);
+    assert_eq!(listening.left(), 2, "there is time for both");
+    pass(HANDSHAKES_MAX);
+    listening.on_ready(third);
+    listening.on_ready(last);
+    // Something more happens to one that waits already.
+    listening.on_ready(third);
+    assert_eq!(listening.next_deferred(), None);
+    assert_eq!(listening.left(), 2, "no time is left");
+    let now = listening.connections.port.now();
+    let sleep = listening.listener.sooner(now, None);
+    assert_eq!(sleep, Some(Duration::ZERO), "the next turn is at once");
+    listening.turn(Duration::ZERO);
+    assert_eq!(listening.next_deferred(), Some(third.key));
+    pass(HANDSHAKES_MAX);
+    assert_eq!(listening.next_deferred(), None);
+    listening.turn(Duration::ZERO);
+    assert_eq!(listening.next_deferred(), Some(last.key));
+    assert_eq!(listening.next_deferred(), None, "each waits once");
+    assert_eq!(listening.left(), 4);
+}
+
+#[test]
+fn who_waits_for_the_worker_is_not_pushed_out_and_who_is_waited_for_is() {
+    let mut listening = Listening::start();
+    let [mut first, mut second, mut silent] = listening.come();
+    let first = listening.say(&mut first);
+    let waiting = listening.say(&mut second);
+    listening.turn(Duration::ZERO);
+    listening.on_ready(first);
+    pass(HANDSHAKES_MAX);
+    listening.on_ready(waiting);
+    pass(GRACE);
+    listening.gate.is_full.store(true, Ordering::Relaxed);
+    let [_third] = listening.come();
+    assert_eq!(listening.left(), 1, "its bytes are here");
+    listening.turn(Duration::ZERO);
+    assert_eq!(listening.next_deferred(), Some(waiting.key));
+    assert_eq!(listening.left(), 2);
+    let [_fourth] = listening.come();
+    assert_eq!(listening.left(), 3);
+    assert_eq!(silent.read(&mut [0; 8]).unwrap(), 0, "closed upon");
+    // The others are within their grace.
+    let [_fifth] = listening.come();
+    assert_eq!(listening.left(), 3);
+}

@@ -1,0 +1,253 @@
+//! `auth.mode = ["django_session"]`: sessions of a real Django site, read without asking the site.
+
+use crate::support::{Blow, Client, Gateway, Redis, repository, tools_dir};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+const PATH: &str = "/ws/chat/1/abc/";
+const KEY: &str = "a-key-of-the-tests-own-site-of-more-than-fifty-characters";
+const OTHER_KEY: &str = "an-earlier-key-of-the-tests-own-site-of-fifty-characters";
+
+/// A site in a process of its own.
+struct Django {
+    child: Child,
+    orders: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Django {
+    #[track_caller]
+    fn start(arguments: &[&str]) -> Self {
+        let python = tools_dir().join("channels/bin/python");
+        let mut child = Command::new(&python)
+            .arg(repository().join("tests/django_session/site.py"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; tests/run install", python.display()));
+        let orders = child.stdin.take().expect("stdin is piped");
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self {
+            child,
+            orders,
+            lines: output.lines(),
+        }
+    }
+
+    #[track_caller]
+    fn order(&mut self, order: &Value) -> Value {
+        writeln!(self.orders, "{order}").expect("the site takes orders");
+        let line = self.lines.next().expect("an answer").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    /// Logs somebody in; the session's cookie.
+    #[track_caller]
+    fn login(&mut self, user: &str) -> String {
+        let answer = self.order(&json!({ "do": "login", "user": user }));
+        answer[0].as_str().expect("a cookie").to_owned()
+    }
+
+    /// What somebody's cookie is who has a session and has not logged in.
+    #[track_caller]
+    fn visit(&mut self) -> String {
+        let answer = self.order(&json!({ "do": "visit" }));
+        answer.as_str().expect("a cookie").to_owned()
+    }
+}
+
+impl Drop for Django {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[track_caller]
+fn node(settings: &[&str]) -> Gateway {
+    let mut all = vec!["auth.mode=django_session", "origin.allowed=*"];
+    all.extend(settings);
+    Gateway::start(&all)
+}
+
+/// Opens the chat as a browser with this session.
+fn open(gateway: &Gateway, session: &str) -> Result<Client, u16> {
+    let cookies = format!("csrftoken=x; sessionid={session}");
+    gateway
+        .try_connect_with(PATH, &[("Cookie", &cookies)])
+        .map_err(|refusal| refusal.status)
+}
+
+fn status(gateway: &Gateway, session: &str) -> u16 {
+    open(gateway, session).map_or_else(|status| status, |client| client.upgrade.status)
+}
+
+#[track_caller]
+fn refused(gateway: &Gateway, cause: &str) -> f64 {
+    gateway.metric(&format!(
+        "supportal_auth_refused_total{{cause=\"{cause}\"}}"
+    ))
+}
+
+#[test]
+fn a_signed_cookie_of_django_lets_in_and_one_that_was_tampered_with_does_not() {
+    let mut site = Django::start(&["signed_cookies", KEY]);
+    let (ann, visitor) = (site.login("ann"), site.visit());
+    let old = Django::start(&["signed_cookies", OTHER_KEY]).login("ann");
+    let key = format!("auth.django_session.secret_key={KEY}");
+    let gateway = node(&[&key, "log.level=trace"]);
+    let mut client = open(&gateway, &ann).expect("a user");
+    client.skip_welcome();
+    client.send_text(&crate::support::user("hello"));
+    assert_eq!(client.receive_json()["message"], "hello");
+    let (signed, signature) = ann.rsplit_once(':').expect("a signature");
+    let (first, rest) = signature.split_at(1);
+    let tampered = format!("{signed}:{}{rest}", if first == "A" { "B" } else { "A" });
+    let other_data = format!(".{}", ann.trim_start_matches('.').replacen('e', "f", 1));
+    for session in [
+        &tampered,
+        &other_data,
+        &visitor,
+        &old,
+        "x",
+        "a:b:c",
+        "../../etc/passwd",
+    ] {
+        assert_eq!(status(&gateway, session), 401, "{session}");
+    }
+    assert_eq!(status(&gateway, &ann), 101);
+    assert!(refused(&gateway, "session_signature") >= 3.0);
+    assert_eq!(refused(&gateway, "none"), 1.0);
+    // An earlier key still verifies where it is listed; whoever has not logged in is nobody.
+    let fallback = format!("auth.django_session.secret_key_fallbacks={OTHER_KEY}");
+    let both = node(&[&key, &fallback, "auth.mode=django_session,none"]);
+    for session in [&ann, &old, &visitor] {
+        assert_eq!(status(&both, session), 101, "{session}");
+    }
+    assert_eq!(status(&both, &tampered), 401);
+    assert_eq!(both.connect(PATH).upgrade.status, 101);
+    let log = gateway.log();
+    for secret in [&*ann, &*old, KEY] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn who_came_in_by_a_signed_cookie_is_closed_when_the_cookie_ends() {
+    let mut site = Django::start(&["signed_cookies", KEY]);
+    let key = format!("auth.django_session.secret_key={KEY}");
+    let gateway = node(&[&key, "auth.django_session.cookie_age=3s"]);
+    let ann = site.login("ann");
+    let mut client = open(&gateway, &ann).expect("a user");
+    client.skip_welcome();
+    assert_eq!(client.expect_close().0, 4501);
+    // The second of the end itself still counts, as at Django.
+    crate::support::wait::until("the cookie to end", crate::support::PATIENCE, || {
+        status(&gateway, &ann) == 401
+    });
+    assert!(refused(&gateway, "session_expired") >= 1.0);
+}
+
+#[test]
+fn a_page_of_another_site_does_not_connect_with_its_visitors_session() {
+    let mut site = Django::start(&["signed_cookies", KEY]);
+    let session = format!("sessionid={}", site.login("ann"));
+    let key = format!("auth.django_session.secret_key={KEY}");
+    let gateway = Gateway::start(&["auth.mode=django_session", &key]);
+    let own = format!("http://{}", gateway.public());
+    for (origin, expected) in [(&*own, 101), ("https://evil.example", 403)] {
+        let fields = [("Cookie", &*session), ("Origin", origin)];
+        let found = match gateway.try_connect_with(PATH, &fields) {
+            Ok(client) => client.upgrade.status,
+            Err(refusal) => refusal.status,
+        };
+        assert_eq!(found, expected, "{origin}");
+    }
+}
+
+#[test]
+fn a_session_in_the_caches_redis_lets_in_until_its_user_logs_out() {
+    let mut redis = Redis::start(&[]);
+    let url = format!("{}/2", redis.url());
+    let mut site = Django::start(&["cache", KEY, &url]);
+    let (ann, bob, visitor) = (site.login("ann"), site.login("bob"), site.visit());
+    let address = format!("auth.django_session.redis={url}");
+    let cache = [
+        "auth.django_session.engine=cache",
+        "auth.django_session.key_prefix=site",
+    ];
+    let gateway = node(&[
+        &address,
+        cache[0],
+        cache[1],
+        "auth.django_session.cache=0s",
+        "auth.django_session.cache_refused=0s",
+        "auth.django_session.timeout=30s",
+        "auth.django_session.role=agent",
+    ]);
+    for session in [&ann, &bob] {
+        let mut client = open(&gateway, session).expect("a user");
+        client.skip_welcome();
+    }
+    let unknown = "0123456789abcdefghijklmnopqrstuv";
+    for session in [
+        &visitor,
+        unknown,
+        "x",
+        &ann.to_uppercase(),
+        &format!("{ann}*"),
+    ] {
+        assert_eq!(status(&gateway, session), 401, "{session}");
+    }
+    site.order(&json!({ "do": "logout", "user": "ann" }));
+    assert_eq!((status(&gateway, &ann), status(&gateway, &bob)), (401, 101));
+    assert_eq!(refused(&gateway, "session_unknown"), 2.0);
+    // Something else than a session, where one should be.
+    let key = format!("site:1:django.contrib.sessions.cache{unknown}");
+    let mut conversation = redis.connect();
+    conversation.command(&["SELECT", "2"]);
+    for value in ["\u{80}\u{4}cos\nsystem\n.", "[]", "x", &"{".repeat(20_000)] {
+        conversation.command(&["SET", &key, value]);
+        assert_eq!(status(&gateway, unknown), 401, "{value}");
+    }
+    assert!(refused(&gateway, "session_content") >= 3.0);
+    assert!(refused(&gateway, "session_too_long") >= 1.0);
+    let log = gateway.log();
+    assert!(!log.contains(&ann) && !log.contains(&bob), "{log}");
+    drop(conversation);
+    redis.blow(Blow::Kill);
+    assert_eq!(status(&gateway, &bob), 503);
+    gateway.wait_log("sessions cannot be looked for in the site's Redis", 1);
+    // No session at all takes no Redis.
+    assert_eq!(gateway.try_connect(PATH).expect_err("nobody").status, 401);
+    redis.launch();
+    crate::support::wait::until(
+        "the node to find its Redis",
+        crate::support::PATIENCE,
+        || status(&gateway, &bob) == 401,
+    );
+}
+
+#[test]
+fn a_redis_that_stands_still_is_waited_for_no_longer_than_the_timeout_says() {
+    let mut redis = Redis::start(&[]);
+    let address = format!("auth.django_session.redis={}", redis.url());
+    let gateway = node(&[
+        &address,
+        "auth.django_session.engine=cache",
+        "auth.django_session.timeout=300ms",
+    ]);
+    let unknown = "0123456789abcdefghijklmnopqrstuv";
+    assert_eq!(status(&gateway, unknown), 401);
+    redis.blow(Blow::Stop);
+    assert_eq!(status(&gateway, &unknown.replace('0', "1")), 503);
+    assert_eq!(refused(&gateway, "session_store"), 1.0);
+    redis.blow(Blow::Continue);
+    crate::support::wait::until(
+        "the node to find its Redis",
+        crate::support::PATIENCE,
+        || status(&gateway, &unknown.replace('0', "2")) == 401,
+    );
+}
