@@ -1,6 +1,6 @@
 //! What the operator is answered from.
 
-use crate::archive::Archive;
+use crate::archive::{Archive, JournalHistory};
 use crate::assistant::Dispatcher;
 use crate::bridge::Bridge;
 use crate::broker::Broker;
@@ -39,6 +39,8 @@ pub struct Sources {
     pub channels: Option<Arc<Layer>>,
     /// What is kept of what is said, if anything is.
     pub archive: Option<Arc<Archive>>,
+    /// The rooms' newest messages in the journal, if they are read there.
+    pub history: Option<JournalHistory>,
     /// Has settings read again, if anybody knows how.
     pub reload: Option<Reload>,
     /// True from the first moment of a drain: this node is not ready for more.

@@ -33,13 +33,16 @@ pub enum CursorFault {
 const DIGITS: usize = 16;
 
 impl Cursor {
+    /// Length of the text.
+    pub const BYTES: usize = 2 * DIGITS;
+
     /// The reverse of the text.
     ///
     /// # Errors
     /// [`CursorFault::Malformed`].
     pub fn parse(text: &str) -> Result<Self, CursorFault> {
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 2 * DIGITS || !text.as_bytes().iter().all(is_digit) {
+        if text.len() != Self::BYTES || !text.as_bytes().iter().all(is_digit) {
             return Err(CursorFault::Malformed);
         }
         let (journal, position) = text.split_at(DIGITS);

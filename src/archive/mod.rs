@@ -17,23 +17,29 @@
 //! Off, none of this exists: the broker has no such uplink, and nobody makes events of what is said.
 
 mod cursor;
+mod history;
 mod journal;
 mod queue;
+mod readers;
 mod state;
 mod tails;
 mod uplink;
 mod writer;
 
 pub use cursor::{Cursor, CursorFault};
+pub use history::JournalHistory;
 pub use journal::{ArchivedEvent, JournalFault, JournalPage, JournalReader};
+pub use readers::is_reader_name;
 pub use state::JournalSpan;
 
 use crate::broker::uplink::Uplink;
 use crate::clock::{Clock, Millis};
 use crate::config::{ArchiveMode, ArchiveSettings};
 use crate::metrics::{Metrics, set};
+use crate::protocol::Moment;
 use parking_lot::Mutex;
 use queue::ArchiveQueue;
+use readers::NamedReaders;
 use state::ArchiveState;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +48,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use tokio::sync::watch;
 use uplink::ArchiveUplink;
-use writer::Writer;
+use writer::{Told, Writer};
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +59,13 @@ pub(crate) const WRITER_BYTES: usize =
 
 /// What a reader occupies beside what it has read.
 pub(crate) const READER_BYTES: usize = journal::READING_BYTES;
+
+/// Histories that are read at once, and what each occupies: the events, and their text, which escapes make longer.
+pub(crate) const HISTORIES: usize = history::READS;
+pub(crate) const HISTORY_BYTES: usize = journal::READING_BYTES + 8 * history::BYTES_MAX;
+
+/// What the name of a reader occupies.
+pub(crate) const READER_NAME_BYTES: usize = readers::READER_NAME_BYTES;
 
 /// Why there is no archive.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +89,9 @@ pub struct Archive {
     path: PathBuf,
     queue: Arc<ArchiveQueue>,
     state: Arc<ArchiveState>,
+    readers: Arc<NamedReaders>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     /// Says when the writer is gone.
     written: Mutex<Receiver<()>>,
 }
@@ -107,9 +122,14 @@ impl Archive {
         };
         let queue = Arc::new(ArchiveQueue::new(settings, metrics));
         let state = Arc::new(ArchiveState::new(span));
+        let readers = Arc::new(NamedReaders::new(settings.reader_names, metrics));
         let (at_end, written) = mpsc::channel();
-        let (to_write, of_writer) = (Arc::clone(&queue), Arc::clone(&state));
-        let writer = Writer::new(journal, to_write, of_writer, settings, metrics, clock);
+        let told = Told {
+            queue: Arc::clone(&queue),
+            state: Arc::clone(&state),
+            readers: Arc::clone(&readers),
+        };
+        let writer = Writer::new(journal, told, settings, metrics, clock);
         let thread = thread::Builder::new()
             .name("archive".to_owned())
             .spawn(move || {
@@ -122,7 +142,9 @@ impl Archive {
             path,
             queue,
             state,
+            readers,
             metrics: Arc::clone(metrics),
+            clock,
             written: Mutex::new(written),
         }))
     }
@@ -151,13 +173,27 @@ impl Archive {
         self.state.failure()
     }
 
+    /// A reader of this name asks for what is behind a place: a journal and a position there.
+    pub fn asked(&self, reader: &str, (journal, position): (u64, u64)) {
+        self.readers
+            .asked(reader, journal, position, self.clock.now());
+    }
+
+    /// What this reader is given first was accepted at `at`, in microseconds since the Unix epoch.
+    pub fn found(&self, reader: &str, at: u64) {
+        self.readers.found(reader, at);
+    }
+
     /// Sets the gauges.
     pub fn measure(&self) {
         let (events, bytes) = self.queue.load();
         set(&self.metrics.archive_queue, events);
         set(&self.metrics.archive_queue_bytes, bytes);
-        let kept = usize::try_from(self.state.span().borrow().events());
-        set(&self.metrics.archive_events, kept.unwrap_or(usize::MAX));
+        let span = *self.state.span().borrow();
+        let kept = usize::try_from(span.events()).unwrap_or(usize::MAX);
+        set(&self.metrics.archive_events, kept);
+        let now = Moment::from(self.clock.wall()).total_micros();
+        self.readers.measure(span, now);
     }
 
     /// Has everything written that is waiting, and no more; returns once it is, or at the `deadline`. Blocks. What is

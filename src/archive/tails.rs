@@ -22,22 +22,41 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Of the event at `position` that was accepted at `at`, behind `last`. Each is later than the event before
-    /// it, if only by a microsecond: what is ordered by time has the room's order.
-    const fn behind(last: Option<Self>, position: u64, at: u64) -> Self {
-        match last {
-            None => Self {
-                epoch: position,
-                offset: 1,
-                at,
-            },
-            Some(last) => Self {
-                epoch: last.epoch,
-                offset: last.offset + 1,
-                at: if at > last.at { at } else { last.at + 1 },
-            },
+    /// Of a room's first event in a numbering, at `position`.
+    const fn begin(position: u64, at: u64) -> Self {
+        Self {
+            epoch: position,
+            offset: 1,
+            at,
         }
     }
+
+    /// Of the event behind, accepted at `at`. Each is later than the event before it, if only by a microsecond: what is
+    /// ordered by time has the room's order, whatever the clock does.
+    const fn next(self, at: u64) -> Self {
+        Self {
+            epoch: self.epoch,
+            offset: self.offset + 1,
+            at: later(self.at, at),
+        }
+    }
+}
+
+/// `at`, but behind `last`.
+const fn later(last: u64, at: u64) -> u64 {
+    if at > last { at } else { last + 1 }
+}
+
+/// What a journal knows of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbering {
+    /// The room's last event.
+    GoesOn(Tail),
+    /// The room's last event that is left was accepted then; those behind it may be lost, so nothing is numbered behind it.
+    Ended {
+        /// Microseconds since the Unix epoch.
+        at: u64,
+    },
 }
 
 /// The last events of the rooms that spoke lately: at most twice [`ROOMS_EACH`], those that are silent for longest
@@ -49,26 +68,30 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    /// Numbers the event at `position`. Of a room that is not remembered `find` says its last event, if there is one.
+    /// Numbers the event at `position`. Of a room that is not remembered `find` says what is known, if anything is.
     pub(super) fn number<E>(
         &mut self,
         room: &RoomName,
         position: u64,
         at: u64,
-        find: impl FnOnce(&RoomName) -> Result<Option<Tail>, E>,
+        find: impl FnOnce(&RoomName) -> Result<Option<Numbering>, E>,
     ) -> Result<Tail, E> {
         if let Some(last) = self.recent.get_mut(room) {
-            *last = Tail::behind(Some(*last), position, at);
+            *last = last.next(at);
             return Ok(*last);
         }
-        let last = match self.older.remove(room) {
-            Some(last) => Some(last),
+        let known = match self.older.remove(room) {
+            Some(last) => Some(Numbering::GoesOn(last)),
             None => find(room)?,
+        };
+        let tail = match known {
+            Some(Numbering::GoesOn(last)) => last.next(at),
+            Some(Numbering::Ended { at: last }) => Tail::begin(position, later(last, at)),
+            None => Tail::begin(position, at),
         };
         if self.recent.len() >= ROOMS_EACH {
             self.older = std::mem::take(&mut self.recent);
         }
-        let tail = Tail::behind(last, position, at);
         self.recent.insert(room.clone(), tail);
         Ok(tail)
     }
@@ -102,7 +125,7 @@ mod tests {
                 }
                 let position = position as u64 + 1;
                 let known = model.entry(number).or_default();
-                let find = |_: &RoomName| Ok::<_, Infallible>(known.last().copied());
+                let find = |_: &RoomName| Ok::<_, Infallible>(known.last().copied().map(Numbering::GoesOn));
                 let Ok(tail) = tails.number(&room(number), position, at, find);
                 match known.last() {
                     None => prop_assert_eq!(tail, Tail { epoch: position, offset: 1, at }),

@@ -6,10 +6,12 @@
 
 use super::journal::{Journal, JournalFault, Trimmed};
 use super::queue::{ArchiveQueue, Entry};
+use super::readers::NamedReaders;
 use super::state::ArchiveState;
 use crate::clock::{Clock, Millis};
 use crate::config::{ArchiveFull, ArchiveSettings, ArchiveSync};
 use crate::metrics::{Metrics, count, count_all};
+use crate::protocol::Moment;
 use crate::redis::Randomness;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +32,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TRIM_EVERY: Duration = Duration::from_millis(100);
 const IDLE_TRIM_EVERY: Duration = Duration::from_secs(1);
 
+/// Whom the writer takes from, and whom it tells.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) queue: Arc<ArchiveQueue>,
+    pub(super) state: Arc<ArchiveState>,
+    pub(super) readers: Arc<NamedReaders>,
+}
+
 /// Writes the journal.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -42,6 +52,7 @@ pub(super) struct Writer {
     last: u64,
     queue: Arc<ArchiveQueue>,
     state: Arc<ArchiveState>,
+    readers: Arc<NamedReaders>,
     settings: ArchiveSettings,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -53,8 +64,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         journal: Journal,
-        queue: Arc<ArchiveQueue>,
-        state: Arc<ArchiveState>,
+        told: Told,
         settings: &ArchiveSettings,
         metrics: &Arc<Metrics>,
         clock: Clock,
@@ -64,8 +74,9 @@ impl Writer {
             journal_id: journal.id(),
             last: journal.last(),
             journal: Some(journal),
-            queue,
-            state,
+            queue: told.queue,
+            state: told.state,
+            readers: told.readers,
             settings: settings.clone(),
             metrics: Arc::clone(metrics),
             clock,
@@ -149,7 +160,11 @@ impl Writer {
                     .map(|entry| (entry.room.name(), &*entry.event)),
             )?;
         }
-        self.last = journal.last();
+        let before = std::mem::replace(&mut self.last, journal.last());
+        if let Some(first) = portion.first() {
+            self.readers
+                .written(before, first.event.moment.total_micros());
+        }
         self.metrics.archive_written.inc_by(portion.len() as u64);
         self.queue.release(portion);
         let written = portion.len();
@@ -171,8 +186,9 @@ impl Writer {
             return;
         };
         self.trim_at = now + TRIM_EVERY;
-        let cutoff = micros(self.clock.wall()).saturating_sub(self.settings.expiry.as_micros());
-        let cutoff = u64::try_from(cutoff).unwrap_or(u64::MAX);
+        let now = Moment::from(self.clock.wall()).total_micros();
+        let expiry = u64::try_from(self.settings.expiry.as_micros()).unwrap_or(u64::MAX);
+        let cutoff = now.saturating_sub(expiry);
         match journal.trim(cutoff, self.settings.full == ArchiveFull::Drop) {
             Ok(trimmed) => self.count_trimmed(trimmed),
             // Whatever it is, the next write meets it too.
@@ -269,10 +285,6 @@ impl Drop for Writer {
     }
 }
 
-fn micros((second, micros): (u64, u32)) -> u128 {
-    u128::from(second) * 1_000_000 + u128::from(micros)
-}
-
 /// Opens the journal, a new one instead of one that is damaged.
 pub(super) fn open(
     path: &Path,
@@ -281,7 +293,15 @@ pub(super) fn open(
 ) -> Result<Journal, JournalFault> {
     match Journal::open(path, Randomness::default().number(), settings.bytes_max) {
         Err(JournalFault::Damaged) => renew(path, settings, metrics),
-        opened => opened,
+        Ok(journal) => {
+            let lost = journal.lost();
+            if lost > 0 {
+                count(&metrics.archive_failures, "kind", "torn");
+                tracing::error!(lost, "the archive's journal has lost its newest messages");
+            }
+            Ok(journal)
+        }
+        Err(fault) => Err(fault),
     }
 }
 

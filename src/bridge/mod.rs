@@ -53,6 +53,7 @@ pub(crate) mod streams;
 mod supervisor;
 mod wall;
 
+use crate::broker::history::{Kept, NoHistory};
 use crate::broker::room::Room;
 use crate::broker::uplink::{Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
@@ -70,7 +71,7 @@ use link::Boot;
 use roll::Company;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::{Kept, NoHistory, States};
+use streams::States;
 use supervisor::SupervisedLink;
 
 /// The node's side of all Redis deployments.

@@ -401,6 +401,16 @@ fn kept(config: &Config) -> Vec<Addend> {
             api::ARCHIVE_READER_BYTES,
         ),
         addend(
+            "archive: histories being read",
+            archive::HISTORIES,
+            archive::HISTORY_BYTES,
+        ),
+        addend(
+            "archive: names of readers",
+            config.archive.reader_names,
+            archive::READER_NAME_BYTES,
+        ),
+        addend(
             "archive: messages to be written",
             1,
             // What is being written has left the queue's count only once it is.

@@ -13,6 +13,9 @@ const JOURNAL_BYTES: RangeInclusive<usize> = 16 * 1024 * 1024..=1 << 40;
 /// Each occupies some megabytes while it is answered.
 const READERS_MAX: usize = 1000;
 
+/// Each is two series of the metrics.
+const READER_NAMES_MAX: usize = 1000;
+
 /// What a write gathers; above a minute nobody would call it written.
 const INTERVAL: RangeInclusive<Duration> = milliseconds(1)..=seconds(60);
 
@@ -40,6 +43,8 @@ section! {
         queue_bytes: usize = 16 * 1024 * 1024, restart, in ..=BYTES_MAX;
         /// Most readers of `GET /api/archive` that are answered at once or wait; more get 503.
         readers: usize = 8, restart, in 1..=READERS_MAX;
+        /// Most names of readers (`reader=`) whose lag is in the metrics; who has not asked for longest makes room for a new name.
+        reader_names: usize = 16, restart, in 1..=READER_NAMES_MAX;
         /// When a message cannot be kept, since the journal or its disk is full or out of order: chat goes on and it is counted, the oldest making room in a full journal (`drop`), or members' messages are refused with the error `Too busy, please try again` (`refuse`).
         full: ArchiveFull = ArchiveFull::Drop, restart;
     }

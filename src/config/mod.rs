@@ -67,7 +67,7 @@ pub use chat::{ChatSettings, Deliver, Dialect, Exists};
 pub use cors::CorsSettings;
 pub use django_session::{DjangoSessionSettings, SessionEngine};
 pub use forward::{ForwardSettings, OnError};
-pub use history::HistorySettings;
+pub use history::{HistoryMode, HistorySettings};
 pub use http::{HttpSettings, SiteAddress, SiteAddressFault};
 pub use limits::{BrokerSettings, ConsumerSettings, LimitSettings, Overflow, QueueSettings};
 pub use log::{LogFormat, LogSettings};

@@ -134,7 +134,8 @@ pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
     let event_bytes = config.event_bytes(config.limits.message_bytes);
     let (queue, bridge) = (&config.queue, &config.bridge);
     limits::check(queue, &config.limits, &config.broker, event_bytes, found);
-    history::check(&config.history, bridge.mode, queue, found);
+    let kept_by = (bridge.mode, config.archive.mode);
+    history::check(&config.history, kept_by, queue, found);
     archive::check(&config.archive, event_bytes, found);
     bridge::check(bridge, &config.channels, event_bytes, found);
 }

@@ -11,6 +11,7 @@ mod memory;
 mod reload;
 mod serve;
 mod signals;
+mod sources;
 mod supervisor;
 
 pub use builder::{Builder, Server};
@@ -19,7 +20,7 @@ pub use reload::Reloader;
 pub use signals::Signals;
 pub use supervisor::InheritedSockets;
 
-use crate::admin::{self, AdminListener, Sources};
+use crate::admin::{self, AdminListener};
 use crate::archive::{self, Archive};
 use crate::assistant::{self, Dispatcher};
 use crate::auth::{self, Attendance, Forward};
@@ -32,7 +33,7 @@ use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::api::{Api, ApiListener, ApiSources};
+use crate::server::api::{Api, ApiListener};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
 use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
@@ -431,20 +432,6 @@ impl NodeParts {
             .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
-    /// What the HTTP API works on.
-    fn api_sources(&self) -> ApiSources {
-        ApiSources {
-            config: Arc::clone(&self.config),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock,
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            attendance: Arc::clone(&self.attendance),
-            bridge: self.bridge.clone(),
-            archive: self.archive.clone(),
-        }
-    }
-
     /// Who takes settings while this node runs.
     fn take_settings(
         &mut self,
@@ -467,29 +454,6 @@ impl NodeParts {
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             metrics: Arc::clone(&self.metrics),
-        }
-    }
-
-    /// What the operator is answered from.
-    fn sources(&self, reloader: Option<&Arc<Reloader>>) -> Sources {
-        let reload = reloader.map(|reloader| {
-            let reloader = Arc::clone(reloader);
-            let reload: admin::Reload = Arc::new(move || reloader.reload());
-            reload
-        });
-        Sources {
-            reload,
-            config: Arc::clone(&self.config),
-            clock: self.clock,
-            metrics: Arc::clone(&self.metrics),
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            shedding: Arc::clone(&self.shedding),
-            assistant: self.assistant.clone(),
-            bridge: self.bridge.clone(),
-            channels: self.channels.clone(),
-            archive: self.archive.clone(),
-            draining: self.draining.subscribe(),
         }
     }
 }

@@ -48,6 +48,8 @@ fn cursors_that_are_malformed_foreign_or_ahead_are_told_apart() {
         ("?wait=1h", 400, "query", "at most 30s"),
         ("?wait=5", 400, "query", "is not a duration"),
         ("?offset=1", 400, "query", "known here"),
+        ("?reader=", 400, "query", "1 to 64 letters"),
+        ("?reader=a%22b", 400, "query", "1 to 64 letters"),
     ] {
         let (code, name, text) = refused(query);
         assert_eq!(

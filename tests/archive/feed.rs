@@ -122,12 +122,60 @@ fn what_was_removed_before_it_was_read_is_one_exact_gap() {
     });
     say(&mut ann, "last");
     wait_written(&gateway, 7);
-    let lines = page(&gateway, &format!("?after={}", text(&first[0], "cursor")));
-    assert_eq!(lines[0]["gap"], 5);
+    let rows = format!("?reader=rows&after={}", text(&first[0], "cursor"));
+    let lines = page(&gateway, &rows);
+    assert_eq!((lines.len(), &lines[0]["gap"]), (2, &json!(5)));
+    // What a reader misses is in its lag until it has seen that.
+    assert_eq!(lag(&gateway, "rows").expect("a lag").0, 6);
     let behind = page(&gateway, &format!("?after={}", text(&lines[0], "cursor")));
     assert_eq!(behind, lines[1..]);
     // Who begins has missed nothing.
     assert_eq!(page(&gateway, ""), lines[1..]);
+}
+
+/// The lag of a reader, in messages and seconds; `None` if the metrics do not know it.
+fn lag(gateway: &Gateway, reader: &str) -> Option<(u64, f64)> {
+    let metrics = gateway.admin("/metrics").text();
+    let value = |name: &str| {
+        let series = format!("{name}{{reader=\"{reader}\"}} ");
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&series))?;
+        Some(value.parse::<f64>().expect("a number"))
+    };
+    let messages = value("supportal_archive_lag")?;
+    Some((messages as u64, value("supportal_archive_lag_seconds")?))
+}
+
+#[test]
+fn how_far_a_named_reader_is_behind_is_in_the_metrics() {
+    let kept = Kept::new();
+    let gateway = kept.start(&["archive.reader_names=2"]);
+    let mut ann = gateway.join("abc");
+    say(&mut ann, "0");
+    wait_written(&gateway, 1);
+    assert_eq!(lag(&gateway, "rows"), None);
+    let first = page(&gateway, "?reader=rows");
+    let behind = lag(&gateway, "rows").expect("a lag");
+    assert!(behind.0 == 1 && behind.1 > 0.0, "{behind:?}");
+    // What it asks behind it has dealt with.
+    let read = format!("?reader=rows&after={}", text(&first[0], "cursor"));
+    assert_eq!(page(&gateway, &read), Vec::<Value>::new());
+    assert_eq!(lag(&gateway, "rows"), Some((0, 0.0)));
+    for number in 1..=3 {
+        say(&mut ann, &number.to_string());
+    }
+    wait_written(&gateway, 4);
+    wait::until("its lag is counted", PATIENCE, || {
+        lag(&gateway, "rows").is_some_and(|(messages, seconds)| messages == 3 && seconds > 0.0)
+    });
+    // Others have a lag of their own, and there are no more than two.
+    page(&gateway, "?reader=search");
+    assert_eq!(lag(&gateway, "search").expect("a lag").0, 4);
+    page(&gateway, &read);
+    page(&gateway, "?reader=third");
+    assert_eq!(lag(&gateway, "search"), None);
+    assert_eq!(lag(&gateway, "rows").expect("a lag").0, 3);
 }
 
 #[test]

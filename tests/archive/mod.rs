@@ -3,6 +3,7 @@
 mod bad;
 mod faults;
 mod feed;
+mod history;
 
 use crate::support::http::{self, Response};
 use crate::support::{Client, Gateway, PATIENCE, wait};

@@ -1,9 +1,11 @@
 //! The files of a journal, and that one process alone writes them.
 
 use super::fault::JournalFault;
+use crate::archive::cursor::Cursor;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Most damaged journals that are put aside; then somebody has to look.
@@ -14,15 +16,16 @@ const ASIDE_MAX: u32 = 100;
 #[derive(Debug)]
 pub(super) struct JournalFiles {
     path: PathBuf,
-    /// Locked. The name stays: two processes that lock two files of one name would both have it.
-    _lock: File,
+    /// Locked. The name stays: two processes that lock two files of one name would both have it. Inside is how far the
+    /// journal has come, for one that comes back shorter.
+    lock: File,
 }
 
 impl JournalFiles {
     /// Takes the journal for this process.
     pub(super) fn lock(path: &Path) -> Result<Self, JournalFault> {
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
+        options.create(true).truncate(false).read(true).write(true);
         let open = |path: &Path| options.open(path).map_err(JournalFault::Unopened);
         let lock = open(&with(path, ".lock"))?;
         match lock.try_lock() {
@@ -31,20 +34,32 @@ impl JournalFiles {
             Err(TryLockError::Error(error)) => return Err(JournalFault::Unopened(error)),
         }
         // The system's reason is clearer than the store's.
-        drop(
-            options
-                .read(true)
-                .open(path)
-                .map_err(JournalFault::Unopened)?,
-        );
+        drop(open(path)?);
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes the newest event that is on the disk. Not synced, since it has to outlive the process alone; a failure costs
+    /// no more than the note.
+    pub(super) fn note(&self, newest: Cursor) {
+        drop(self.lock.write_all_at(newest.to_string().as_bytes(), 0));
+    }
+
+    /// The position that was noted of this journal; 0 if none was.
+    pub(super) fn noted(&self, journal: u64) -> u64 {
+        let mut text = [0; Cursor::BYTES];
+        let read = self.lock.read_exact_at(&mut text, 0);
+        let noted = read.ok().and_then(|()| str::from_utf8(&text).ok());
+        let noted = noted.and_then(|text| Cursor::parse(text).ok());
+        noted.map_or(0, |noted| {
+            noted.position_in(journal, u64::MAX).unwrap_or_default()
+        })
     }
 
     /// Gives the journal's files other names; that of the first.

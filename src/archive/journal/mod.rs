@@ -6,8 +6,10 @@
 //! exact. SQLite costs 8 µs of CPU a record at 20,000 records/s, redb 4.6 costs 12, fjall 3.1 costs 7 and opens in up to
 //! half a second; segment files of our own would cost 2, and be a format that nobody else reads.
 //!
-//! Positions count the events from 1 without a hole, so what is missing in front of the oldest is known exactly. What
-//! [`Journal::append`] has returned `Ok` for is on the disk; what it has not is there as a whole or not at all.
+//! Positions count the events from 1, so what is missing is known exactly. What [`Journal::append`] has returned `Ok` for is
+//! on the disk; what it has not is there as a whole or not at all. How far it has come is noted beside the journal too:
+//! of one that comes back shorter (a torn log, a disk that lied) no position and no room's offset is given a second time.
+//! The positions that are lost stay empty, and every room begins a new numbering.
 //!
 //! Blocking: for a thread of its own.
 
@@ -22,13 +24,15 @@ mod page;
 mod schema;
 
 pub use fault::JournalFault;
-pub use page::{ArchivedEvent, JournalPage, JournalReader};
+pub use page::{ArchivedEvent, JournalPage, JournalReader, RoomPage};
 
-use super::tails::{Tail, Tails};
+use super::cursor::Cursor;
+use super::tails::{Numbering, Tail, Tails};
 use crate::name::RoomName;
 use crate::protocol::{Event, EventOrigin};
 use files::JournalFiles;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use schema::JournalRow;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -49,6 +53,10 @@ const INSERT: &str = "
     INSERT INTO event (position, room, epoch, offset, at, sender, message, json, origin, id, author, meta)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
+/// A room's last event.
+const FIND: &str = "
+    SELECT epoch, offset, at, position FROM event WHERE room = ?1 ORDER BY position DESC LIMIT 1";
+
 /// What was trimmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
@@ -68,6 +76,10 @@ pub struct Journal {
     last: u64,
     /// The position up to which events have been removed.
     trimmed: u64,
+    /// The position up to which numberings of rooms have ended, since their last events may be lost.
+    torn: u64,
+    /// Events that are lost and that the file does not know of yet.
+    lost: u64,
     tails: Tails,
     page_bytes: u64,
     bytes_max: u64,
@@ -91,14 +103,18 @@ impl Journal {
             "max_page_count",
             (bytes_max / page_bytes).cast_signed(),
         )?;
-        let (id, trimmed) = schema::read_journal(&connection)?;
-        let last = newest(&connection)?.unwrap_or(trimmed);
+        let JournalRow { id, trimmed, torn } = schema::read_journal(&connection)?;
+        let found = newest(&connection)?.unwrap_or(trimmed).max(torn);
+        let last = found.max(files.noted(id));
+        let lost = last - found;
         Ok(Self {
             connection,
             files,
             id,
             last,
             trimmed,
+            torn: if lost > 0 { last } else { torn },
+            lost,
             tails: Tails::default(),
             page_bytes,
             bytes_max,
@@ -110,8 +126,14 @@ impl Journal {
     /// # Errors
     /// [`JournalFault`]: it is better opened anew.
     pub fn look_again(&mut self) -> Result<(), JournalFault> {
-        (_, self.trimmed) = schema::read_journal(&self.connection)?;
-        self.last = newest(&self.connection)?.unwrap_or(self.trimmed);
+        let row = schema::read_journal(&self.connection)?;
+        self.trimmed = row.trimmed;
+        if row.torn == self.torn {
+            self.lost = 0;
+        }
+        self.last = newest(&self.connection)?
+            .unwrap_or(self.trimmed)
+            .max(self.torn);
         Ok(())
     }
 
@@ -130,6 +152,12 @@ impl Journal {
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// How many events were shown and are not there any more, before the next write.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// The file.
@@ -158,9 +186,15 @@ impl Journal {
         &mut self,
         events: impl IntoIterator<Item = (&'e RoomName, &'e Event<'static>)>,
     ) -> Result<(), JournalFault> {
-        let written = write(&mut self.connection, &mut self.tails, self.last, events);
+        let written = self.write(events);
         match written {
-            Ok(last) => self.last = last,
+            Ok(last) => {
+                (self.last, self.lost) = (last, 0);
+                self.files.note(Cursor {
+                    journal: self.id,
+                    position: last,
+                });
+            }
             Err(_) => self.tails.clear(),
         }
         written.map(|_last| ())
@@ -242,6 +276,62 @@ impl Journal {
         let spare = spare.min(self.bytes_max / 4);
         Ok(used.saturating_mul(self.page_bytes) > self.bytes_max - spare)
     }
+
+    /// Writes events in one transaction; the last one's position.
+    fn write<'e>(
+        &mut self,
+        events: impl IntoIterator<Item = (&'e RoomName, &'e Event<'static>)>,
+    ) -> Result<u64, JournalFault> {
+        let (mut last, torn) = (self.last, self.torn);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if self.lost > 0 {
+            transaction.execute("UPDATE journal SET torn = ?1", [torn.cast_signed()])?;
+        }
+        {
+            let mut insert = transaction.prepare(INSERT)?;
+            let mut find = transaction.prepare(FIND)?;
+            for (room, event) in events {
+                last += 1;
+                let at = event.moment.total_micros();
+                let tail = self.tails.number(room, last, at, |room| {
+                    let found = find.query_row([room.as_str()], |row| {
+                        let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+                        let tail = Tail {
+                            epoch: number(0)?,
+                            offset: number(1)?,
+                            at: number(2)?,
+                        };
+                        Ok(if number(3)? > torn {
+                            Numbering::GoesOn(tail)
+                        } else {
+                            Numbering::Ended { at: tail.at }
+                        })
+                    });
+                    found.optional()
+                })?;
+                let details = event.details.as_deref();
+                let origin = details.map_or(EventOrigin::default(), |details| details.origin);
+                insert.execute((
+                    last.cast_signed(),
+                    room.as_str(),
+                    tail.epoch.cast_signed(),
+                    tail.offset.cast_signed(),
+                    tail.at.cast_signed(),
+                    event.sender.as_str(),
+                    &*event.text,
+                    event.json.as_deref(),
+                    origin.as_str(),
+                    details.and_then(|details| details.id.as_deref()),
+                    event.author.as_deref(),
+                    details.and_then(|details| details.meta.as_deref()),
+                ))?;
+            }
+        }
+        transaction.commit()?;
+        Ok(last)
+    }
 }
 
 /// The newest event's position.
@@ -249,53 +339,4 @@ fn newest(connection: &Connection) -> Result<Option<u64>, JournalFault> {
     let sql = "SELECT max(position) FROM event";
     let newest = connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))?;
     Ok(newest.map(i64::cast_unsigned))
-}
-
-/// Writes events behind `last` in one transaction; the last one's position.
-fn write<'e>(
-    connection: &mut Connection,
-    tails: &mut Tails,
-    mut last: u64,
-    events: impl IntoIterator<Item = (&'e RoomName, &'e Event<'static>)>,
-) -> Result<u64, JournalFault> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut insert = transaction.prepare(INSERT)?;
-        let mut find = transaction.prepare(
-            "SELECT epoch, offset, at FROM event WHERE room = ?1 ORDER BY position DESC LIMIT 1",
-        )?;
-        for (room, event) in events {
-            last += 1;
-            let at = event.moment.second * 1_000_000 + u64::from(event.moment.micros);
-            let tail = tails.number(room, last, at, |room| {
-                let found = find.query_row([room.as_str()], |row| {
-                    let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
-                    Ok(Tail {
-                        epoch: number(0)?,
-                        offset: number(1)?,
-                        at: number(2)?,
-                    })
-                });
-                found.optional()
-            })?;
-            let details = event.details.as_deref();
-            let origin = details.map_or(EventOrigin::default(), |details| details.origin);
-            insert.execute((
-                last.cast_signed(),
-                room.as_str(),
-                tail.epoch.cast_signed(),
-                tail.offset.cast_signed(),
-                tail.at.cast_signed(),
-                event.sender.as_str(),
-                &*event.text,
-                event.json.as_deref(),
-                origin.as_str(),
-                details.and_then(|details| details.id.as_deref()),
-                event.author.as_deref(),
-                details.and_then(|details| details.meta.as_deref()),
-            ))?;
-        }
-    }
-    transaction.commit()?;
-    Ok(last)
 }

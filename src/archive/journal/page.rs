@@ -78,7 +78,10 @@ impl ArchivedEvent {
 pub struct JournalPage {
     /// Which journal.
     pub journal: u64,
-    /// How many events behind the asked position had been removed before they were read.
+    /// The place behind which the events are: the asked position, or one before the oldest event that is left.
+    pub behind: u64,
+    /// How many events behind the asked position had been removed before they were read; there may be holes between
+    /// those that are left too, where a journal has lost some.
     pub missed: u64,
     /// The events behind those.
     pub events: Vec<ArchivedEvent>,
@@ -110,10 +113,15 @@ impl JournalReader {
     ) -> Result<JournalPage, JournalFault> {
         // What was removed and what is left are of one moment.
         let moment = self.0.transaction()?;
-        let (journal, trimmed) = schema::read_journal(&moment)?;
+        let schema::JournalRow {
+            id: journal,
+            trimmed,
+            ..
+        } = schema::read_journal(&moment)?;
         let after = after.unwrap_or(trimmed);
         let mut page = JournalPage {
             journal,
+            behind: after,
             missed: trimmed.saturating_sub(after),
             events: Vec::new(),
         };
@@ -133,4 +141,49 @@ impl JournalReader {
         }
         Ok(page)
     }
+
+    /// The newest events of a room, the newest first: at most `limit`, of one numbering, none that was accepted before
+    /// `oldest` (in microseconds since the Unix epoch), and no further ones once they have `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`JournalFault`].
+    pub fn newest(
+        &mut self,
+        room: &str,
+        limit: usize,
+        bytes_max: usize,
+        oldest: u64,
+    ) -> Result<RoomPage, JournalFault> {
+        let mut page = RoomPage::default();
+        let mut bytes = 0;
+        let mut select = self.0.prepare(
+            "SELECT position, room, epoch, offset, at, sender, message, json, origin, id, author, meta
+             FROM event WHERE room = ?1 ORDER BY position DESC LIMIT ?2",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        for event in select.query_map((room, limit.max(1)), ArchivedEvent::read)? {
+            let event = event?;
+            if page.offset == 0 {
+                (page.epoch, page.offset) = (event.epoch, event.offset);
+            }
+            let is_first = page.events.is_empty();
+            bytes += event.bytes();
+            if event.epoch != page.epoch || event.at < oldest || (bytes > bytes_max && !is_first) {
+                break;
+            }
+            page.events.push(event);
+        }
+        Ok(page)
+    }
+}
+
+/// The newest events of a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomPage {
+    /// Which numbering; 0 without an event.
+    pub epoch: u64,
+    /// The newest event's offset; 0 without one.
+    pub offset: u64,
+    /// The newest events, the newest first.
+    pub events: Vec<ArchivedEvent>,
 }

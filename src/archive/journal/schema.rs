@@ -15,7 +15,8 @@ const FORMAT: i32 = 1;
 const TABLES: &str = "
     CREATE TABLE journal (
         id INTEGER NOT NULL,
-        trimmed INTEGER NOT NULL
+        trimmed INTEGER NOT NULL,
+        torn INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE event (
         position INTEGER PRIMARY KEY,
@@ -56,7 +57,7 @@ pub(super) fn open(path: &Path, id: u64) -> Result<Connection, JournalFault> {
         _ => {
             let begin = format!(
                 "BEGIN IMMEDIATE; {TABLES}
-                 INSERT INTO journal VALUES ({}, 0);
+                 INSERT INTO journal VALUES ({}, 0, 0);
                  PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;",
                 id.cast_signed()
             );
@@ -88,11 +89,27 @@ fn connect(path: &Path, flags: OpenFlags, cache_kib: usize) -> Result<Connection
     Ok(connection)
 }
 
-/// What the journal is called, and the position up to which events have been removed.
-pub(super) fn read_journal(connection: &Connection) -> Result<(u64, u64), JournalFault> {
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-    let (id, trimmed) = connection.query_row("SELECT id, trimmed FROM journal", [], read)?;
-    Ok((id.cast_unsigned(), trimmed.cast_unsigned()))
+/// What the journal says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JournalRow {
+    /// What no other journal is called.
+    pub(super) id: u64,
+    /// The position up to which events have been removed.
+    pub(super) trimmed: u64,
+    /// The position up to which events may be lost: no room's numbering goes on behind it.
+    pub(super) torn: u64,
+}
+
+pub(super) fn read_journal(connection: &Connection) -> Result<JournalRow, JournalFault> {
+    let read = |row: &Row<'_>| {
+        let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+        Ok(JournalRow {
+            id: number(0)?,
+            trimmed: number(1)?,
+            torn: number(2)?,
+        })
+    };
+    Ok(connection.query_row("SELECT id, trimmed, torn FROM journal", [], read)?)
 }
 
 fn has_tables(connection: &Connection) -> Result<bool, JournalFault> {

@@ -41,7 +41,6 @@ mod redis_streams;
 mod refused;
 pub(super) mod scripts;
 
-pub use history::{Kept, NoHistory};
 pub(super) use reads::READS;
 pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
 pub(super) use scripts::PAGE_BYTES;

@@ -269,24 +269,6 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         &["history.bytes_max: 0 is too small"],
     ),
     (
-        "[archive]\nmode = \"journal\"",
-        &["archive.path: names no file", "such as"],
-    ),
-    (
-        "[archive]\nmode = \"journal\"\npath = \"a\"\nqueue_bytes = 1000",
-        &["archive.queue_bytes: 1000 is too small"],
-    ),
-    ("[archive]\nmode = \"streams\"", &["archive.mode"]),
-    ("[archive]\nfull = \"wait\"", &["archive.full"]),
-    (
-        "[archive]\nbytes_max = 1",
-        &["archive.bytes_max: 1 is too small"],
-    ),
-    (
-        "[archive]\ninterval = \"2m\"",
-        &["archive.interval: is longer than 60s"],
-    ),
-    (
         "[assistant]\nprompts = 0",
         &["assistant.prompts: 0 is too small", "kind = \"none\""],
     ),

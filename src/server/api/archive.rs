@@ -2,13 +2,14 @@
 //!
 //! An answer is lines of JSON (NDJSON): at most `limit` events, and no more than about a mebibyte, each with the cursor
 //! that continues behind it. Where events were removed before the reader had them one line says how many. Who has come to
-//! the end may wait there for more. Nothing is remembered of a reader here, so whoever stores cursor and events in one
+//! the end may wait there for more. Nothing is remembered of a reader here but how far behind one with a name is, so whoever stores cursor and events in one
 //! transaction has every event exactly once.
 
 use super::problem::{ApiProblem, ProblemKind};
 use super::query::check_query;
 use crate::archive::{
     Archive, ArchivedEvent, Cursor, CursorFault, JournalPage, JournalReader, JournalSpan,
+    is_reader_name,
 };
 use crate::config::Config;
 use crate::config::Dialect;
@@ -52,6 +53,7 @@ struct FeedQuery {
     after: Option<Cursor>,
     wait: Duration,
     limit: usize,
+    reader: Option<String>,
 }
 
 impl ArchiveFeed {
@@ -74,6 +76,9 @@ impl ArchiveFeed {
         let mut spans = archive.span();
         let span = *spans.borrow_and_update();
         let after = position(asked.after, span)?;
+        if let Some(reader) = &asked.reader {
+            archive.asked(reader, (span.journal, after.unwrap_or(span.trimmed)));
+        }
         let is_there_more = |span: &JournalSpan| {
             span.journal != asked.journal(span) || span.last > after.unwrap_or(span.trimmed)
         };
@@ -81,9 +86,9 @@ impl ArchiveFeed {
             // Whether there is more or not by then.
             drop(tokio::time::timeout(asked.wait, spans.wait_for(is_there_more)).await);
         }
-        let path = archive.path().to_owned();
+        let (path, limit) = (archive.path().to_owned(), asked.limit);
         let page = tokio::task::spawn_blocking(move || {
-            JournalReader::open(&path)?.page(after, asked.limit, PAGE_BYTES)
+            JournalReader::open(&path)?.page(after, limit, PAGE_BYTES)
         });
         let page = match page.await {
             Ok(Ok(page)) => page,
@@ -99,11 +104,14 @@ impl ArchiveFeed {
         {
             return Err(misplaced(CursorFault::Foreign));
         }
-        Ok(lines(&page, after))
+        if let (Some(reader), Some(first)) = (&asked.reader, page.events.first()) {
+            archive.found(reader, first.at);
+        }
+        Ok(lines(&page))
     }
 
     fn read_query(&self, query: &str) -> Result<FeedQuery, ApiProblem> {
-        check_query(query, &["after", "wait", "limit"])?;
+        check_query(query, &["after", "wait", "limit", "reader"])?;
         let value = |name| http::parameter(Some(query), name);
         let wrong =
             |field: &str, detail: String| ApiProblem::field(ProblemKind::Query, field, detail);
@@ -124,10 +132,16 @@ impl ArchiveFeed {
                 .filter(|limit| (1..=LIMIT_MAX).contains(limit))
                 .ok_or_else(|| wrong("limit", format!("a number from 1 to {LIMIT_MAX}")))?,
         };
+        let reader = value("reader").map(String::from);
+        if reader.as_ref().is_some_and(|name| !is_reader_name(name)) {
+            let detail = "1 to 64 letters, digits, '.', '_' and '-'".to_owned();
+            return Err(wrong("reader", detail));
+        }
         Ok(FeedQuery {
             after: after.map_err(|fault| wrong("after", fault.to_string()))?,
             wait,
             limit,
+            reader,
         })
     }
 }
@@ -149,8 +163,8 @@ fn misplaced(fault: CursorFault) -> ApiProblem {
     ApiProblem::field(ProblemKind::Cursor, "after", fault.to_string())
 }
 
-/// A page as lines; `after` is where the reader was.
-fn lines(page: &JournalPage, after: Option<u64>) -> Response<Bytes> {
+/// A page as lines, with one for each hole in front of an event.
+fn lines(page: &JournalPage) -> Response<Bytes> {
     let mut text = String::new();
     let cursor = |position| {
         let cursor = Cursor {
@@ -159,15 +173,20 @@ fn lines(page: &JournalPage, after: Option<u64>) -> Response<Bytes> {
         };
         cursor.to_string()
     };
-    if page.missed > 0 {
-        let behind = cursor(after.unwrap_or_default() + page.missed);
-        text.push_str(&format!(
-            "{}\n",
-            json!({ "cursor": behind, "gap": page.missed })
-        ));
-    }
+    let gap = |text: &mut String, from: u64, to: u64| {
+        if from < to {
+            let line = json!({ "cursor": cursor(to), "gap": to - from });
+            text.push_str(&format!("{line}\n"));
+        }
+    };
     let mut stamp = Stamp::new(0, 0);
+    let mut read = page.behind;
+    if page.events.is_empty() {
+        gap(&mut text, read, read + page.missed);
+    }
     for event in &page.events {
+        gap(&mut text, read, event.position - 1);
+        read = event.position;
         let line = line(event, cursor(event.position), &mut stamp);
         text.push_str(&format!("{line}\n"));
     }
