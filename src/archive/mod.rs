@@ -29,7 +29,7 @@ mod writer;
 pub use cursor::{Cursor, CursorFault};
 pub use history::JournalHistory;
 pub use journal::{ArchivedEvent, JournalFault, JournalPage, JournalReader};
-pub use readers::is_reader_name;
+pub use readers::{NamedReaders, is_reader_name};
 pub use state::JournalSpan;
 
 use crate::broker::uplink::Uplink;
@@ -39,7 +39,6 @@ use crate::metrics::{Metrics, set};
 use crate::protocol::Moment;
 use parking_lot::Mutex;
 use queue::ArchiveQueue;
-use readers::NamedReaders;
 use state::ArchiveState;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -108,7 +107,10 @@ impl Archive {
     ) -> Result<Option<Self>, Error> {
         let path = match (settings.mode, &settings.path) {
             (ArchiveMode::Journal, Some(path)) => path.clone(),
-            (ArchiveMode::Off, _) | (ArchiveMode::Journal, None) => return Ok(None),
+            // Of streams the bridge takes care.
+            (ArchiveMode::Off | ArchiveMode::Streams, _) | (ArchiveMode::Journal, None) => {
+                return Ok(None);
+            }
         };
         let journal = writer::open(&path, settings, metrics);
         let journal = journal.map_err(|fault| Error::Journal {

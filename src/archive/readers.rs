@@ -6,10 +6,12 @@
 //! Limit: `archive.reader_names`; who has not asked for longest makes room for a new name.
 
 use super::state::JournalSpan;
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 use crate::metrics::{Metrics, set};
+use crate::protocol::Moment;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a name costs: itself, its place, and its series in the metrics.
 pub(super) const READER_NAME_BYTES: usize = 1024;
@@ -31,14 +33,16 @@ struct NamedReader {
 
 /// Those who have given their names.
 #[derive(Debug)]
-pub(super) struct NamedReaders {
+pub struct NamedReaders {
     names_max: usize,
     metrics: Arc<Metrics>,
     readers: Mutex<Vec<NamedReader>>,
 }
 
 impl NamedReaders {
-    pub(super) fn new(names_max: usize, metrics: &Arc<Metrics>) -> Self {
+    /// None yet, and no more than `names_max` of them.
+    #[must_use]
+    pub fn new(names_max: usize, metrics: &Arc<Metrics>) -> Self {
         Self {
             names_max,
             metrics: Arc::clone(metrics),
@@ -90,6 +94,13 @@ impl NamedReaders {
         }
     }
 
+    /// A reader asks, and is behind by so many events, the oldest of them accepted at `oldest`: sets its gauges.
+    pub fn note(&self, name: &str, lag: u64, oldest: Option<u64>, clock: Clock) {
+        self.asked(name, 0, 0, clock.now());
+        let now = Moment::from(clock.wall()).total_micros();
+        self.set(name, lag, oldest.map_or(0, |at| now.saturating_sub(at)));
+    }
+
     /// Sets the gauges, with what the journal holds, at this many microseconds since the Unix epoch.
     pub(super) fn measure(&self, span: JournalSpan, now: u64) {
         for reader in &*self.readers.lock() {
@@ -98,13 +109,17 @@ impl NamedReaders {
             } else {
                 span.trimmed
             };
-            let lag = usize::try_from(span.last.saturating_sub(place)).unwrap_or(usize::MAX);
             let age = reader.oldest.map_or(0, |at| now.saturating_sub(at));
-            let label = [("reader", reader.name.clone())];
-            set(&self.metrics.archive_lag.get_or_create(&label), lag);
-            let seconds = self.metrics.archive_lag_time.get_or_create(&label);
-            seconds.set(std::time::Duration::from_micros(age).as_secs_f64());
+            self.set(&reader.name, span.last.saturating_sub(place), age);
         }
+    }
+
+    fn set(&self, name: &str, lag: u64, age: u64) {
+        let label = [("reader", name.to_owned())];
+        let lag = usize::try_from(lag).unwrap_or(usize::MAX);
+        set(&self.metrics.archive_lag.get_or_create(&label), lag);
+        let seconds = self.metrics.archive_lag_time.get_or_create(&label);
+        seconds.set(Duration::from_micros(age).as_secs_f64());
     }
 
     fn forget(&self, name: &str) {

@@ -103,7 +103,7 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
     ) {
     }
 
-    /// Does it keep events ([`Uplink::keep`])? Asked once, by [`Broker::new`](super::Broker::new).
+    /// Does it keep events ([`Uplink::keep`], or those that it forwards)? Asked once, by [`Broker::new`](super::Broker::new).
     fn keeps_events(&self) -> bool {
         false
     }

@@ -393,22 +393,27 @@ fn kept(config: &Config) -> Vec<Addend> {
     if config.archive.mode == ArchiveMode::Off {
         return Vec::new();
     }
-    vec![
-        addend("archive: the journal's writer", 1, archive::WRITER_BYTES),
+    let readers = vec![
         addend(
             "archive: readers and their answers",
             config.archive.readers,
             api::ARCHIVE_READER_BYTES,
         ),
         addend(
-            "archive: histories being read",
-            archive::HISTORIES,
-            archive::HISTORY_BYTES,
-        ),
-        addend(
             "archive: names of readers",
             config.archive.reader_names,
             archive::READER_NAME_BYTES,
+        ),
+    ];
+    if config.archive.mode == ArchiveMode::Streams {
+        return readers;
+    }
+    let journal = vec![
+        addend("archive: the journal's writer", 1, archive::WRITER_BYTES),
+        addend(
+            "archive: histories being read",
+            archive::HISTORIES,
+            archive::HISTORY_BYTES,
         ),
         addend(
             "archive: messages to be written",
@@ -416,7 +421,8 @@ fn kept(config: &Config) -> Vec<Addend> {
             // What is being written has left the queue's count only once it is.
             config.archive.queue_bytes,
         ),
-    ]
+    ];
+    [readers, journal].concat()
 }
 
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes

@@ -1,6 +1,9 @@
 //! `[archive]`: every durable event, kept until the site has it, and what its settings may be.
 
+use super::bridge::{BridgeMode, BridgeSettings};
+use super::chat::Deliver;
 use super::problem::Findings;
+use super::redis::RedisAddress;
 use super::setting::{BYTES_MAX, Ranged, choice, milliseconds, seconds, section};
 use super::units;
 use std::ops::RangeInclusive;
@@ -25,7 +28,7 @@ const EXPIRY_MAX: Duration = seconds(366 * 24 * 3600);
 section! {
     /// Every message of every room, in a file, until the site has read it.
     ["archive"] ArchiveSettings {
-        /// Where what is said is kept: `off` (nowhere) or `journal` (in a file of this node).
+        /// Where what is said is kept: `off` (nowhere), `journal` (in a file of this node) or `streams` (in the Redis of the bridge in mode `streams`, in the same step as the room's).
         mode: ArchiveMode = ArchiveMode::Off, restart;
         /// The journal's file, an SQLite database, in a folder that the server may write into: beside it lie its `-wal`, `-shm` and `.lock`. One node, one file.
         path: Option<PathBuf> = None, restart;
@@ -34,7 +37,7 @@ section! {
         /// How long messages are gathered before they are written (`archive.sync = "interval"`): what a power cut may cost.
         #[serde(with = "units::duration")]
         interval: Duration = milliseconds(10), restart, in INTERVAL;
-        /// Most bytes of the journal's file, at least 16777216; its `-wal` may have 8 MiB more.
+        /// Most bytes of the journal's file, at least 16777216; its `-wal` may have 8 MiB more. With `streams` of each Redis, as Redis needs them.
         bytes_max: usize = 1 << 30, restart, in JOURNAL_BYTES;
         /// A message is kept for this long.
         #[serde(with = "units::duration")]
@@ -57,6 +60,8 @@ choice! {
         Off = "off",
         /// In a file of this node.
         Journal = "journal",
+        /// In the Redis of the bridge.
+        Streams = "streams",
     }
 }
 
@@ -81,10 +86,19 @@ choice! {
 }
 
 /// Ranges, and keys that contradict each other. The event of the longest message has `event_bytes`.
-pub(super) fn check(archive: &ArchiveSettings, event_bytes: usize, found: &mut Findings) {
+pub(super) fn check(
+    archive: &ArchiveSettings,
+    (bridge, deliver): (&BridgeSettings, Deliver),
+    event_bytes: usize,
+    found: &mut Findings,
+) {
     archive.check_ranges(found);
     let is_on = archive.mode != ArchiveMode::Off;
-    let least = if is_on { event_bytes } else { 1 };
+    let is_journal = archive.mode == ArchiveMode::Journal;
+    if archive.mode == ArchiveMode::Streams {
+        check_streams(bridge, deliver, found);
+    }
+    let least = if is_journal { event_bytes } else { 1 };
     archive
         .queue_bytes
         .check(least.., "archive.queue_bytes", found);
@@ -92,12 +106,30 @@ pub(super) fn check(archive: &ArchiveSettings, event_bytes: usize, found: &mut F
         .path
         .as_ref()
         .is_some_and(|path| path.file_name().is_some());
-    if is_on && !has_path {
+    if is_journal && !has_path {
         let fix = "name a file, such as \"/var/lib/supportal/journal.db\"";
         found.error("archive.path", "names no file to keep the journal in", fix);
     }
     if !is_on && *archive != ArchiveSettings::default() {
         let fix = "set archive.mode = \"journal\", or remove it";
         found.warn("archive", "has no effect: archive.mode is \"off\"", fix);
+    }
+}
+
+/// What an archive in Redis needs: one step that reaches both streams, and messages that go through it.
+fn check_streams(bridge: &BridgeSettings, deliver: Deliver, found: &mut Findings) {
+    let mut error = |what: &str, fix: &str| found.error("archive.mode", what, fix);
+    if bridge.mode != BridgeMode::Streams {
+        let fix = "set bridge.mode = \"streams\", or archive.mode = \"journal\"";
+        error("is in the streams of the bridge, which has none", fix);
+    }
+    if bridge.urls.iter().any(RedisAddress::is_cluster) {
+        let what = "needs all rooms of a Redis on one server, and a Cluster has none such";
+        error(what, "set archive.mode = \"journal\", on each node");
+    }
+    if deliver == Deliver::Sender {
+        let what =
+            "has what goes through the rooms, and with chat.deliver = \"sender\" nothing does";
+        error(what, "set archive.mode = \"journal\", on each node");
     }
 }

@@ -136,7 +136,8 @@ pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
     limits::check(queue, &config.limits, &config.broker, event_bytes, found);
     let kept_by = (bridge.mode, config.archive.mode);
     history::check(&config.history, kept_by, queue, found);
-    archive::check(&config.archive, event_bytes, found);
+    let through = (bridge, config.chat.deliver);
+    archive::check(&config.archive, through, event_bytes, found);
     bridge::check(bridge, &config.channels, event_bytes, found);
 }
 

@@ -11,7 +11,19 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         "[archive]\nmode = \"journal\"\npath = \"a\"\nqueue_bytes = 1000",
         &["archive.queue_bytes: 1000 is too small"],
     ),
-    ("[archive]\nmode = \"streams\"", &["archive.mode"]),
+    (
+        "[archive]\nmode = \"streams\"",
+        &["archive.mode: is in the streams of the bridge"],
+    ),
+    (
+        "[archive]\nmode = \"streams\"\n[bridge]\nmode = \"streams\"\nurls = [\"redis-cluster://a\"]",
+        &["archive.mode: needs all rooms of a Redis on one server"],
+    ),
+    (
+        "[archive]\nmode = \"streams\"\n[bridge]\nmode = \"streams\"\nurls = [\"redis://a\"]\n[chat]\ndeliver = \"sender\"",
+        &["archive.mode: has what goes through the rooms"],
+    ),
+    ("[archive]\nmode = \"redis\"", &["archive.mode"]),
     (
         "[history]\nmode = \"journal\"",
         &["history.mode: is read from the archive's journal"],

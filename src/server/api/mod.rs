@@ -128,7 +128,12 @@ impl Api {
             body_timeout: config.server.handshake_timeout,
             at_once: Semaphore::new(config.api.requests),
             requests,
-            archive: ArchiveFeed::new(config, sources.archive),
+            archive: ArchiveFeed::new(
+                config,
+                (sources.archive, sources.bridge.clone()),
+                &sources.metrics,
+                sources.clock,
+            ),
             fleet: Fleet::new(
                 config,
                 LocalNode::new(
