@@ -72,6 +72,7 @@ metrics! {
     connections_closed: Labelled = labelled("connections_closed", "reason") "Connections that ended, by reason";
     auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
+    proxy_unbelieved: Counter = counter("proxy_unbelieved") "Requests and connections that say something where a proxy of `proxy.trusted` would (`proxy.header`), from an address that is none";
     handshakes_in_progress: Gauge = gauge("handshakes_in_progress") "Sockets accepted and not yet handed over or closed";
     connections_kept_alive: Gauge = gauge("connections_kept_alive") "Connections of pages that were answered and are open for another request";
     api_requests: ApiRequests = api_requests("api_requests") "Requests to the HTTP API, by endpoint and status";

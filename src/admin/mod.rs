@@ -83,7 +83,10 @@ pub struct AdminListener {
 pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
     let address = config.admin.listen;
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| Error { address, source })
+    bound.map_err(|error| Error {
+        address,
+        source: http::with_fix(error, "admin.listen", address),
+    })
 }
 
 impl AdminListener {

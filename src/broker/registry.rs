@@ -93,7 +93,7 @@ impl Broker {
     /// Is a member's message better refused than published, since an uplink that must keep it cannot?
     #[must_use]
     pub fn refuses(&self) -> bool {
-        self.uplinks.iter().any(|uplink| uplink.refuses())
+        self.keeps_events && self.uplinks.iter().any(|uplink| uplink.refuses())
     }
 
     /// The mailboxes of the workers.

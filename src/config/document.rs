@@ -3,12 +3,13 @@
 //! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
 //! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
+use super::example;
 use super::key::{Key, KeyKind};
 use super::keys;
 use super::load::Loaded;
+use super::path;
 use super::problem::Source;
 use super::sections::SECTIONS;
-use super::value;
 use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, HistoryMode};
 use toml::Value;
 
@@ -96,7 +97,7 @@ impl<'a> Document<'a> {
 
     /// The value to show; `None` when it is unset or a secret.
     fn value(&self, key: &Key) -> Option<&Value> {
-        value::at(&self.values, key.path).filter(|value| match key.kind {
+        path::at(&self.values, key.path).filter(|value| match key.kind {
             KeyKind::Secret => false,
             KeyKind::Secrets => value.as_array().is_some_and(Vec::is_empty),
             _ => true,
@@ -104,7 +105,7 @@ impl<'a> Document<'a> {
     }
 
     fn is_set(&self, key: &Key) -> bool {
-        value::at(&self.values, key.path).is_some()
+        path::at(&self.values, key.path).is_some()
     }
 
     fn toml(&self) -> String {
@@ -150,7 +151,9 @@ impl<'a> Document<'a> {
         match (self.source)(key) {
             None => {
                 text.push_str(&format!("# {}\n# [[{}]]\n", key.doc, key.path));
-                text.push_str(example_of(key));
+                for line in example::entry(key) {
+                    text.push_str(&format!("# {line}\n"));
+                }
             }
             Some(source) => {
                 let none = entries.is_none_or(Vec::is_empty);
@@ -208,19 +211,6 @@ impl<'a> Document<'a> {
             ));
         }
         text
-    }
-}
-
-/// An entry of an array of tables, commented out.
-fn example_of(key: &Key) -> &'static str {
-    match key.path {
-        "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
-        "tls.sites" => {
-            "# names = [\"chat.example.com\"]\n# certificate = \"/etc/supportal/chat.pem\"\n# key = \"/etc/supportal/chat.key\"\n"
-        }
-        "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
-        "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
-        _ => "",
     }
 }
 

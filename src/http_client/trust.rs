@@ -1,5 +1,6 @@
 //! Whom the client believes to be the server that it asks.
 
+use crate::config::pem::{PemKind, lack};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -65,14 +66,17 @@ pub(super) fn client_config(trust: Trust<'_>) -> Result<ClientConfig, TrustError
                 path: path.display().to_string().into(),
                 what: what.into(),
             };
-            let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-            let certificates: Vec<_> = read.map_err(|error| fault(error.to_string()))?;
+            let bytes = std::fs::read(path);
+            let bytes = bytes.map_err(|error| fault(format!("cannot be read: {error}")))?;
+            let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+            let certificates =
+                read.map_err(|error| fault(format!("is not well-formed PEM: {error}")))?;
             for certificate in certificates {
                 let added = roots.add(certificate);
                 added.map_err(|error| fault(error.to_string()))?;
             }
             if roots.is_empty() {
-                return Err(fault("holds no certificate in PEM".to_owned()));
+                return Err(fault(lack(&bytes, PemKind::Certificate)));
             }
         }
     }

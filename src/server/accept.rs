@@ -226,6 +226,7 @@ impl<P: PublicPort> Acceptor<P> {
         let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let begun = Instant::now();
         let proxies = &self.service.entrance.policy.proxies;
+        self.service.note_line(peer.ip(), &read);
         let socket = (peer.ip(), P::Socket::is_tls(&stream));
         let met = proxies.meet_at(&mut stream, read, socket, left).await;
         let (peer, read) = match met {

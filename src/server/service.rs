@@ -9,6 +9,7 @@ use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::unbelieved::UnbelievedProxies;
 use super::upstream::SiteSocket;
 use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
@@ -26,7 +27,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Response, StatusCode};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -37,6 +38,7 @@ pub(super) struct HandshakeService {
     /// Where the chat of dialect `django` is served.
     django: Option<DjangoRoute>,
     visits: AtomicU64,
+    unbelieved: UnbelievedProxies,
 }
 
 /// The one route of dialect `django`.
@@ -151,7 +153,16 @@ impl HandshakeService {
                 settings,
             }),
             visits: AtomicU64::new(0),
+            unbelieved: UnbelievedProxies::new(&entrance.metrics),
             entrance,
+        }
+    }
+
+    /// Notes a PROXY header at the beginning of a connection from this address of whom none is due.
+    pub(super) fn note_line(&self, address: IpAddr, bytes: &[u8]) {
+        let proxies = &self.entrance.policy.proxies;
+        if proxies.is_unbelieved_line(address, bytes) {
+            self.unbelieved.note(address);
         }
     }
 
@@ -197,6 +208,9 @@ impl HandshakeService {
         let head = RequestHead::of(&request);
         let authority = request.uri().authority().map(Authority::as_str);
         let proxies = &self.entrance.policy.proxies;
+        if proxies.is_unbelieved(peer, &head) {
+            self.unbelieved.note(peer.address);
+        }
         let visitor = proxies.visitor(peer, &head, authority)?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
@@ -238,6 +252,9 @@ impl HandshakeService {
         let answer = handshake::answer(&candidate.offer);
         let enter = |holder: &QuotaHolder<'_>| self.entrance.quotas.enter_at_once(holder);
         let Upgrade { role, room, permit } = self.admit(candidate, known, enter).ok()?;
+        if proxies.is_unbelieved(peer, &first.head) {
+            self.unbelieved.note(peer.address);
+        }
         Some(Accepted {
             length: begin + first.length,
             answer,

@@ -124,6 +124,30 @@ impl Proxies {
         }))
     }
 
+    /// Does somebody who is not believed write into a field that is read of trusted proxies?
+    pub(super) fn is_unbelieved(&self, peer: Peer, head: &RequestHead<'_>) -> bool {
+        let is_there = |name| head.value(name).is_some();
+        let is_written = || match self.header {
+            Some(ProxyHeader::XForwardedFor) => self.believed.iter().any(|field| {
+                is_there(match field {
+                    ForwardedField::For => "x-forwarded-for",
+                    ForwardedField::Proto => "x-forwarded-proto",
+                    ForwardedField::Host => "x-forwarded-host",
+                })
+            }),
+            Some(ProxyHeader::Forwarded) => is_there("forwarded"),
+            _ => false,
+        };
+        !peer.is_believed && is_written()
+    }
+
+    /// Does a peer of this address, of whom no PROXY header is due, begin with one?
+    pub(super) fn is_unbelieved_line(&self, address: IpAddr, bytes: &[u8]) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol)
+            && !self.trust(address)
+            && proxy_protocol::begins(bytes)
+    }
+
     /// Who sends this head. `authority` is that of an absolute target, which counts before `Host` (RFC 9112 section
     /// 3.2.2).
     ///

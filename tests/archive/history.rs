@@ -132,6 +132,13 @@ fn killed_in_a_flood_a_room_has_all_that_was_synced_and_its_numbers_go_on() {
     }
 }
 
+/// The position of a cursor.
+#[track_caller]
+fn position(cursor: &str) -> u64 {
+    let (_, digits) = cursor.split_at(16);
+    u64::from_str_radix(digits, 16).expect("a position")
+}
+
 #[test]
 fn a_torn_log_is_an_exact_gap_and_no_two_messages_are_called_the_same() {
     let kept = Kept::new();
@@ -158,7 +165,7 @@ fn a_torn_log_is_an_exact_gap_and_no_two_messages_are_called_the_same() {
         }
         last += 20;
         let newest = text(lines.last().expect("lines"), "cursor").to_owned();
-        assert_eq!(u64::from_str_radix(&newest[16..], 16), Ok(last));
+        assert_eq!(position(&newest), last);
         gateway.signal(Signal::Kill);
         gateway.wait_exit(PATIENCE);
         let log = kept.path().with_extension("db-wal");
@@ -174,7 +181,7 @@ fn a_torn_log_is_an_exact_gap_and_no_two_messages_are_called_the_same() {
             Vec::<Value>::new()
         );
         let found = left.last().expect("lines");
-        let place = u64::from_str_radix(&text(found, "cursor")[16..], 16).expect("a place");
+        let place = position(text(found, "cursor"));
         assert!(place < last, "{place}");
         let mut ann = gateway.join("abc");
         say(&mut ann, "behind");

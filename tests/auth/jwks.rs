@@ -203,7 +203,10 @@ fn settings_read_again_while_the_service_is_away_keep_its_keys() {
 fn a_file_of_authorities_that_is_none_stops_the_start() {
     let service = LoginService::start(NAMES);
     let settings = service.settings("localhost");
-    for (file, what) in [("key.pem", "holds no certificate in PEM"), ("none.pem", "")] {
+    for (file, what) in [
+        ("key.pem", "holds a private key and no certificate in PEM"),
+        ("none.pem", "cannot be read: "),
+    ] {
         let file = service.file(file);
         let trust = format!("auth.jwt.jwks_ca_file={file}");
         let settings = [settings.clone(), vec![trust]].concat();

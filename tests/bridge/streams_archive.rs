@@ -192,7 +192,7 @@ fn what_was_removed_before_it_was_read_is_one_exact_gap_and_a_lost_archive_one_w
         lines = page(&node, &after);
         let newest = lines
             .last()
-            .is_some_and(|line| line["message"] == last.to_string());
+            .is_some_and(|line| text(line, "message").parse() == Ok(last));
         newest && !lines[0]["gap"].is_null()
     });
     let told = lines[0]["gap"].as_u64().expect("a number") as usize + lines.len() - 1;

@@ -1,68 +1,30 @@
 //! `auth.mode = ["django_session"]`: sessions of a real Django site, read without asking the site.
 
-use crate::support::{Blow, Client, Gateway, Redis, repository, tools_dir};
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use crate::support::{Blow, Client, Django, Gateway, Redis};
+use serde_json::json;
 
 const PATH: &str = "/ws/chat/1/abc/";
 const KEY: &str = "a-key-of-the-tests-own-site-of-more-than-fifty-characters";
 const OTHER_KEY: &str = "an-earlier-key-of-the-tests-own-site-of-fifty-characters";
 
-/// A site in a process of its own.
-struct Django {
-    child: Child,
-    orders: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+/// A site of this engine, or with the Redis of its cache.
+#[track_caller]
+fn start(arguments: &[&str]) -> Django {
+    Django::start("django_session/site.py", arguments)
 }
 
-impl Django {
-    #[track_caller]
-    fn start(arguments: &[&str]) -> Self {
-        let python = tools_dir().join("channels/bin/python");
-        let mut child = Command::new(&python)
-            .arg(repository().join("tests/django_session/site.py"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; tests/run install", python.display()));
-        let orders = child.stdin.take().expect("stdin is piped");
-        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Self {
-            child,
-            orders,
-            lines: output.lines(),
-        }
-    }
-
-    #[track_caller]
-    fn order(&mut self, order: &Value) -> Value {
-        writeln!(self.orders, "{order}").expect("the site takes orders");
-        let line = self.lines.next().expect("an answer").expect("text");
-        serde_json::from_str(&line).expect("JSON")
-    }
-
-    /// Logs somebody in; the session's cookie.
-    #[track_caller]
-    fn login(&mut self, user: &str) -> String {
-        let answer = self.order(&json!({ "do": "login", "user": user }));
-        answer[0].as_str().expect("a cookie").to_owned()
-    }
-
-    /// What somebody's cookie is who has a session and has not logged in.
-    #[track_caller]
-    fn visit(&mut self) -> String {
-        let answer = self.order(&json!({ "do": "visit" }));
-        answer.as_str().expect("a cookie").to_owned()
-    }
+/// Logs somebody in; the session's cookie.
+#[track_caller]
+fn login(site: &mut Django, user: &str) -> String {
+    let answer = site.order(&json!({ "do": "login", "user": user }));
+    answer[0].as_str().expect("a cookie").to_owned()
 }
 
-impl Drop for Django {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// What somebody's cookie is who has a session and has not logged in.
+#[track_caller]
+fn visit(site: &mut Django) -> String {
+    let answer = site.order(&json!({ "do": "visit" }));
+    answer.as_str().expect("a cookie").to_owned()
 }
 
 #[track_caller]
@@ -93,9 +55,9 @@ fn refused(gateway: &Gateway, cause: &str) -> f64 {
 
 #[test]
 fn a_signed_cookie_of_django_lets_in_and_one_that_was_tampered_with_does_not() {
-    let mut site = Django::start(&["signed_cookies", KEY]);
-    let (ann, visitor) = (site.login("ann"), site.visit());
-    let old = Django::start(&["signed_cookies", OTHER_KEY]).login("ann");
+    let mut site = start(&["signed_cookies", KEY]);
+    let (ann, visitor) = (login(&mut site, "ann"), visit(&mut site));
+    let old = login(&mut start(&["signed_cookies", OTHER_KEY]), "ann");
     let key = format!("auth.django_session.secret_key={KEY}");
     let gateway = node(&[&key, "log.level=trace"]);
     let mut client = open(&gateway, &ann).expect("a user");
@@ -136,10 +98,10 @@ fn a_signed_cookie_of_django_lets_in_and_one_that_was_tampered_with_does_not() {
 
 #[test]
 fn who_came_in_by_a_signed_cookie_is_closed_when_the_cookie_ends() {
-    let mut site = Django::start(&["signed_cookies", KEY]);
+    let mut site = start(&["signed_cookies", KEY]);
     let key = format!("auth.django_session.secret_key={KEY}");
     let gateway = node(&[&key, "auth.django_session.cookie_age=3s"]);
-    let ann = site.login("ann");
+    let ann = login(&mut site, "ann");
     let mut client = open(&gateway, &ann).expect("a user");
     client.skip_welcome();
     assert_eq!(client.expect_close().0, 4501);
@@ -152,8 +114,8 @@ fn who_came_in_by_a_signed_cookie_is_closed_when_the_cookie_ends() {
 
 #[test]
 fn a_page_of_another_site_does_not_connect_with_its_visitors_session() {
-    let mut site = Django::start(&["signed_cookies", KEY]);
-    let session = format!("sessionid={}", site.login("ann"));
+    let mut site = start(&["signed_cookies", KEY]);
+    let session = format!("sessionid={}", login(&mut site, "ann"));
     let key = format!("auth.django_session.secret_key={KEY}");
     let gateway = Gateway::start(&["auth.mode=django_session", &key]);
     let own = format!("http://{}", gateway.public());
@@ -171,8 +133,12 @@ fn a_page_of_another_site_does_not_connect_with_its_visitors_session() {
 fn a_session_in_the_caches_redis_lets_in_until_its_user_logs_out() {
     let mut redis = Redis::start(&[]);
     let url = format!("{}/2", redis.url());
-    let mut site = Django::start(&["cache", KEY, &url]);
-    let (ann, bob, visitor) = (site.login("ann"), site.login("bob"), site.visit());
+    let mut site = start(&["cache", KEY, &url]);
+    let (ann, bob, visitor) = (
+        login(&mut site, "ann"),
+        login(&mut site, "bob"),
+        visit(&mut site),
+    );
     let address = format!("auth.django_session.redis={url}");
     let cache = [
         "auth.django_session.engine=cache",

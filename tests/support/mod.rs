@@ -3,6 +3,7 @@
 pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod deployment;
+pub(crate) mod django;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod proxy;
@@ -14,6 +15,7 @@ pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;
 pub(crate) use client::{Client, Frame, frame};
+pub(crate) use django::Django;
 pub(crate) use gateway::{Gateway, Signal};
 pub(crate) use redis::{Blow, Redis};
 

@@ -319,12 +319,13 @@ impl Forward {
         }
         site.fault = fault;
         drop(site);
+        let url = self.form.shown_url();
         match (answer, fault) {
             (SiteAnswer::Unreadable(_), Some(cause)) => {
-                tracing::warn!(cause, "the site's answer is not understood");
+                tracing::warn!(cause, url, "the site's answer is not understood");
             }
             (_, Some(cause)) => {
-                tracing::warn!(cause, "the site cannot be asked who somebody is");
+                tracing::warn!(cause, url, "the site cannot be asked who somebody is");
             }
             (_, None) => tracing::info!("the site says who somebody is"),
         }

@@ -91,6 +91,16 @@ impl QuestionForm {
         &self.url
     }
 
+    /// Where the site is asked, without the query: that may hold a secret.
+    pub(super) fn shown_url(&self) -> String {
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        let authority = self
+            .url
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}{}", self.url.path())
+    }
+
     /// Which question a handshake makes.
     pub(super) fn key(&self, credentials: &Credentials<'_>) -> Result<QuestionKey, NoQuestion> {
         let (mut hasher, mut bytes) = (self.hasher.clone(), 0_usize);

@@ -12,6 +12,7 @@ mod proxies;
 mod ranges;
 mod refusals;
 mod routes;
+mod suggestions;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};

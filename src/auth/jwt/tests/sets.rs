@@ -55,7 +55,7 @@ fn a_file_that_is_no_public_key_is_refused_with_what_to_do() {
         (
             "old.pem",
             body("RSA PUBLIC KEY"),
-            "holds no public key in PEM",
+            "holds an RSA public key of PKCS#1",
         ),
         ("long.pem", "x".repeat(70_000), "longer than 65536 bytes"),
         ("many.pem", rsa.repeat(9), "hold 9 keys; at most 8"),
