@@ -27,6 +27,8 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
     reasons.extend(archive_reason(sources));
+    // Nor that: other nodes ask the same login service, and credentials of other kinds are judged as ever.
+    reasons.extend((sources.credentials)());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -128,6 +130,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
     reasons.extend(archive_reason(sources));
+    reasons.extend((sources.credentials)());
     reasons.extend(sources.shedding.reason());
     let unexplained: i64 = reports
         .iter()

@@ -124,6 +124,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("kernel: receive buffers", connections, receive_bytes),
         // Those whose connections have gone are looked for once they are as many as the others.
         addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
+        addend("sessions to be looked for again", connections, recheck_bytes(config).saturating_mul(2)),
     ];
     each_connection.extend(established);
     let per_connection = saturating_sum(&each_connection, |addend| addend.each);
@@ -286,6 +287,19 @@ fn question_bytes(forward: &ForwardSettings) -> usize {
     }
 }
 
+/// What is kept of a session of a Django site while its connection lives.
+fn recheck_bytes(config: &Config) -> usize {
+    let settings = &config.auth.django_session;
+    let is_on = has_cached_sessions(config) && !settings.recheck.is_zero();
+    if is_on { session::RECHECK_BYTES } else { 0 }
+}
+
+/// Are sessions of a Django site looked for in Redis?
+fn has_cached_sessions(config: &Config) -> bool {
+    config.auth.mode.contains(&AuthMode::DjangoSession)
+        && config.auth.django_session.engine == SessionEngine::Cache
+}
+
 /// The site that is asked who somebody is.
 fn forward(forward: &ForwardSettings) -> Vec<Addend> {
     if forward.url.is_none() {
@@ -342,9 +356,7 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
 /// Sessions of a Django site, where they are looked for in Redis.
 fn django_sessions(config: &Config) -> Vec<Addend> {
     let settings = &config.auth.django_session;
-    if !config.auth.mode.contains(&AuthMode::DjangoSession)
-        || settings.engine != SessionEngine::Cache
-    {
+    if !has_cached_sessions(config) {
         return Vec::new();
     }
     let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);

@@ -4,8 +4,10 @@ use super::NodeParts;
 use super::reload::Reloader;
 use crate::admin::{self, Sources};
 use crate::archive::JournalHistory;
+use crate::server::EntryRules;
 use crate::server::api::ApiSources;
 use std::sync::Arc;
+use tokio::sync::watch::Receiver;
 
 impl NodeParts {
     /// What the HTTP API works on.
@@ -23,14 +25,16 @@ impl NodeParts {
     }
 
     /// What the operator is answered from.
-    pub(super) fn sources(&self, reloader: Option<&Arc<Reloader>>) -> Sources {
-        let reload = reloader.map(|reloader| {
-            let reloader = Arc::clone(reloader);
-            let reload: admin::Reload = Arc::new(move || reloader.reload());
-            reload
-        });
+    pub(super) fn sources(
+        &self,
+        reloader: Option<&Arc<Reloader>>,
+        rules: Receiver<Arc<EntryRules>>,
+    ) -> Sources {
+        let reload = reloader.cloned();
+        let reload = reload.map(|reloader| Arc::new(move || reloader.reload()) as admin::Reload);
         Sources {
             reload,
+            credentials: Box::new(move || rules.borrow().learnt().fault()),
             config: Arc::clone(&self.config),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),
