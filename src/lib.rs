@@ -132,8 +132,10 @@
 //! | a peer that takes nothing | `server.ping_timeout`; with something waiting for it `queue.expiry` | [`worker::connection`] |
 //! | a peer that has ended its side | `assistant.timeout`, `bridge.order_timeout` | [`worker`] |
 //! | what Redis keeps of a room | `history.capacity`, `history.bytes_max`, `history.expiry` | [`bridge`] |
+//! | what Redis keeps of all rooms | `archive.bytes_max`, `archive.expiry`, for each Redis | [`bridge`] |
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
+//! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers`, `archive.reader_names` | [`archive`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
@@ -179,6 +181,8 @@
 //! | Whatever happens to Redis, chat within a node goes on | `tests/bridge/faults.rs` `a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3`, `tests/bridge/network.rs` `bad_weather_between_a_node_and_its_redis_is_survived_r4` |
 //! | What is lost between nodes is counted exactly | `tests/bridge/faults.rs` `redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2`; `src/bridge/origins.rs` `delivered_and_missed_are_all_that_was_sent` |
 //! | A welcome says that the room is heard | `tests/bridge/chat.rs` `a_member_is_welcomed_only_once_its_first_message_would_arrive` |
+//! | What the archive has shown is found again after kill -9, each once and in order | `tests/archive/faults.rs` `killed_again_and_again_a_server_finds_everything_that_was_written_once_and_in_order` |
+//! | A disk that takes nothing costs chat nothing | `tests/archive/faults.rs` `on_a_disk_that_takes_nothing_chat_goes_on_and_what_waited_is_written_once_it_does` |
 //! | No text and no token is logged | `tests/logs.rs` `no_text_no_token_and_no_control_byte_is_logged_at_any_level` |
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
@@ -206,6 +210,7 @@ mod redis;
 mod transport;
 
 // Floor 4
+mod archive;
 mod assistant;
 mod auth;
 mod bridge;
@@ -239,6 +244,9 @@ pub use name::RoomName;
 pub mod internal {
     pub mod admin {
         pub use crate::admin::ask;
+    }
+    pub mod archive {
+        pub use crate::archive::{Archive, JournalReader};
     }
     pub mod auth {
         pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
@@ -295,8 +303,8 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            CloseReason, Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected,
-            Sender, Stamp,
+            CloseReason, Command, CommandKind, ErrorCode, Event, EventWriter, Moment, Parser,
+            Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;

@@ -1,7 +1,8 @@
 //! Every counter of the node in one table: name, help, labels.
 //!
 //! Worker threads count in plain integers and add them here once per turn, so no atomic is touched
-//! per delivery. Labels come from closed sets in the code; nothing a peer sends becomes a label.
+//! per delivery. Labels come from closed sets in the code; nothing a peer sends becomes a label, but for the names that
+//! the archive's readers give themselves, who bring the API's token and are bounded.
 
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,12 @@ pub type ApiRequests = Family<[(&'static str, &'static str); 2], Counter>;
 
 /// A gauge with one label whose values are a closed set.
 pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
+
+/// A gauge of each reader of the archive, by its name.
+pub type PerReader = Family<[(&'static str, String); 1], Gauge>;
+
+/// Seconds of each reader of the archive, by its name.
+pub type ReaderSeconds = Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>;
 
 /// A gauge of every worker, by its number.
 pub type PerWorker = Family<[(&'static str, usize); 1], Gauge>;
@@ -136,6 +143,15 @@ metrics! {
     auth_jwks: Labelled = labelled("auth_jwks", "outcome") "Fetches of the JWK set at the address of `auth.jwt.jwks`, by outcome: a `set`, `no_answer`, an answer that is `no_set`; and sets that counted no more, `too_old` (`auth.jwt.jwks_max_age`)";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
+    archive_written: Counter = counter("archive_written") "Messages that are in the archive's journal, synced to the disk";
+    archive_dropped: Labelled = labelled("archive_dropped", "cause") "Messages that are not kept, by cause: the `queue` was full, since the disk is slow, full or out of order; not written by `shutdown`";
+    archive_trimmed: Labelled = labelled("archive_trimmed", "cause") "Messages removed from the journal, by cause: older than `archive.expiry`, or to stay below `archive.bytes_max` (`bytes`)";
+    archive_failures: Labelled = labelled("archive_failures", "kind") "Faults of the journal, most of them of attempts to write it, by kind: `full` journal or disk, `damaged` file, `torn` off at its end, `failed` otherwise";
+    archive_queue: Gauge = gauge("archive_queue") "Messages on their way to the journal";
+    archive_queue_bytes: Gauge = gauge_of_bytes("archive_queue") "What they occupy";
+    archive_events: Gauge = gauge("archive_events") "Messages in the journal";
+    archive_lag: PerReader = per_reader("archive_lag") "Messages behind the place from which this reader of the archive (`reader=`) asked last";
+    archive_lag_time: ReaderSeconds = reader_seconds("archive_lag") "Age of the oldest of them; 0 without any";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";
     memory_used: Gauge = gauge_of_bytes("memory_used") "Memory that is held against `limits.memory`: the container's or the process's; 0 without a limit";
     memory_limit: Gauge = gauge_of_bytes("memory_limit") "Memory to stay under (`limits.memory`); 0 = no limit";
@@ -274,6 +290,22 @@ impl MetricTable {
         let family = PerWorker::default();
         self.registry.register(name, help, family.clone());
         self.rows.push((format!("{name}{{worker}}"), "gauge", help));
+        family
+    }
+
+    fn per_reader(&mut self, name: &'static str, help: &'static str) -> PerReader {
+        let family = PerReader::default();
+        self.registry.register(name, help, family.clone());
+        self.rows.push((format!("{name}{{reader}}"), "gauge", help));
+        family
+    }
+
+    fn reader_seconds(&mut self, name: &'static str, help: &'static str) -> ReaderSeconds {
+        let family = ReaderSeconds::default();
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, family.clone());
+        self.rows
+            .push((format!("{name}_seconds{{reader}}"), "gauge", help));
         family
     }
 

@@ -8,6 +8,8 @@ mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
 mod api; // the HTTP API of the site's own programs
 #[cfg(test)]
+mod archive; // what is said is kept, over deaths and on full disks
+#[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod asgi; // the guide's variants of asgi.py, beside our settings for them

@@ -26,6 +26,7 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
     // Nor that: other nodes ask the same login service, and credentials of other kinds are judged as ever.
     reasons.extend((sources.credentials)());
     if reasons.is_empty() {
@@ -54,6 +55,12 @@ fn link_reports(sources: &Sources) -> (Vec<LinkReport>, Vec<LinkReport>) {
 fn disagreements(sources: &Sources) -> Vec<String> {
     let bridge = sources.bridge.as_ref();
     bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
+}
+
+/// Why what is said is not kept.
+fn archive_reason(sources: &Sources) -> Option<String> {
+    let failure = sources.archive.as_ref()?.failure()?;
+    Some(format!("the archive does not write: {failure}"))
 }
 
 fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
@@ -122,6 +129,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
     reasons.extend((sources.credentials)());
     reasons.extend(sources.shedding.reason());
     let unexplained: i64 = reports

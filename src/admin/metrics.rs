@@ -149,6 +149,9 @@ pub(super) fn measure(sources: &Sources) -> String {
     if let Some(layer) = &sources.channels {
         layer.measure();
     }
+    if let Some(archive) = &sources.archive {
+        archive.measure();
+    }
     let prompts = sources.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),

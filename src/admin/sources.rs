@@ -1,5 +1,6 @@
 //! What the operator is answered from.
 
+use crate::archive::{Archive, JournalHistory};
 use crate::assistant::Dispatcher;
 use crate::bridge::Bridge;
 use crate::broker::Broker;
@@ -39,6 +40,10 @@ pub struct Sources {
     pub bridge: Option<Arc<Bridge>>,
     /// The way to Django, if there is one.
     pub channels: Option<Arc<Layer>>,
+    /// What is kept of what is said, if anything is.
+    pub archive: Option<Arc<Archive>>,
+    /// The rooms' newest messages in the journal, if they are read there.
+    pub history: Option<JournalHistory>,
     /// What is wrong with the means to judge credentials.
     pub credentials: CredentialFault,
     /// Has settings read again, if anybody knows how.

@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::archive;
 use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -14,7 +15,8 @@ use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
 use crate::config::{
-    AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit, SessionEngine,
+    ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit,
+    SessionEngine,
 };
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
@@ -172,6 +174,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
+        kept(config),
     ]
     .concat()
 }
@@ -395,6 +398,43 @@ fn bridge(config: &Config) -> Vec<Addend> {
         addend("bridge: gaps being read", streams, link::GAPS.saturating_mul(link::PAGE_BYTES.saturating_add(worst_route(config).1.saturating_mul(4)))),
     ];
     addends
+}
+
+/// What is said and kept.
+fn kept(config: &Config) -> Vec<Addend> {
+    if config.archive.mode == ArchiveMode::Off {
+        return Vec::new();
+    }
+    let readers = vec![
+        addend(
+            "archive: readers and their answers",
+            config.archive.readers,
+            api::ARCHIVE_READER_BYTES,
+        ),
+        addend(
+            "archive: names of readers",
+            config.archive.reader_names,
+            archive::READER_NAME_BYTES,
+        ),
+    ];
+    if config.archive.mode == ArchiveMode::Streams {
+        return readers;
+    }
+    let journal = vec![
+        addend("archive: the journal's writer", 1, archive::WRITER_BYTES),
+        addend(
+            "archive: histories being read",
+            archive::HISTORIES,
+            archive::HISTORY_BYTES,
+        ),
+        addend(
+            "archive: messages to be written",
+            1,
+            // What is being written has left the queue's count only once it is.
+            config.archive.queue_bytes,
+        ),
+    ];
+    [readers, journal].concat()
 }
 
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes

@@ -95,6 +95,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
     (
         "no memory, or another process' beyond our caps",
         &[
+            "archive.bytes_max",
             "server.control_threads",
             "http.upstream_body_bytes",
             "http.upstream_requests_per_ip",
@@ -117,6 +118,7 @@ fn full() -> Config {
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
     config.http.upstream = Some("http://a".to_owned());
+    config.archive.mode = ArchiveMode::Journal;
     config.auth.mode = vec![AuthMode::Jwt, AuthMode::DjangoSession];
     config.auth.django_session.engine = SessionEngine::Cache;
     let limits = &mut config.limits;

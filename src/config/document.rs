@@ -10,7 +10,7 @@ use super::load::Loaded;
 use super::path;
 use super::problem::Source;
 use super::sections::SECTIONS;
-use super::{AssistantKind, AuthMode, BridgeMode, Config};
+use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, HistoryMode};
 use toml::Value;
 
 /// The form of a document.
@@ -56,7 +56,8 @@ pub fn render_limits(loaded: &Loaded) -> String {
 fn is_on(key: &Key, config: &Config) -> bool {
     let is_streams = config.bridge.mode == BridgeMode::Streams;
     match key.section() {
-        "history" => is_streams,
+        "archive" => config.archive.mode != ArchiveMode::Off,
+        "history" => is_streams || config.history.mode == HistoryMode::Journal,
         "bridge" if key.name() == "order_timeout" => is_streams,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
         // A channel layer goes by the same outboxes and timeouts.

@@ -70,6 +70,7 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "http.cors.allowed" => "[\"https://example.com\"]",
         "http.cors.expose" => "[\"ETag\"]",
         "origin.allowed" => "[\"example.com\"]",
+        "archive.path" => "\"/var/lib/supportal/journal.db\"",
         "auth.jwt.keys" => "[\"/etc/supportal/tokens.pem\"]",
         "auth.jwt.jwks" => "\"https://example.com/.well-known/jwks.json\"",
         "auth.jwt.jwks_ca_file" | "auth.forward.ca_file" | "bridge.ca_file" => {

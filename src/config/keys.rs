@@ -80,6 +80,7 @@ mod tests {
         config.http.redirect = Some(([127, 0, 0, 1], 80).into());
         config.http.acme_folder = Some("a".into());
         config.http.upstream = Some("http://a".to_owned());
+        config.archive.path = Some("a".into());
         config.assistant.knowledge = Some("faq.toml".into());
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());

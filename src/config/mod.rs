@@ -6,6 +6,7 @@
 
 mod admin;
 mod api;
+mod archive;
 mod assistant;
 mod auth;
 pub mod bridge;
@@ -61,6 +62,7 @@ mod tests;
 pub use admin::AdminSettings;
 pub(crate) use admin::is_loopback;
 pub use api::ApiSettings;
+pub use archive::{ArchiveFull, ArchiveMode, ArchiveSettings, ArchiveSync};
 pub use assistant::{AssistantKind, AssistantSettings};
 pub use auth::{AuthMode, AuthSettings, DefaultRooms, HmacAlgorithm, JwtSettings, LinkSettings};
 pub use bridge::{BridgeMode, BridgeSettings};
@@ -70,7 +72,7 @@ pub use chat::{ChatSettings, Deliver, Dialect, Exists};
 pub use cors::CorsSettings;
 pub use django_session::{DjangoSessionSettings, SessionEngine};
 pub use forward::{ForwardSettings, OnError};
-pub use history::HistorySettings;
+pub use history::{HistoryMode, HistorySettings};
 pub use http::{HttpSettings, SiteAddress, SiteAddressFault};
 pub use limits::{BrokerSettings, ConsumerSettings, LimitSettings, Overflow, QueueSettings};
 pub use log::{LogFormat, LogSettings};

@@ -2,6 +2,7 @@
 
 use super::admin::AdminSettings;
 use super::api::ApiSettings;
+use super::archive::ArchiveSettings;
 use super::assistant::AssistantSettings;
 use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
@@ -72,6 +73,7 @@ sections! {
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,
     history: HistorySettings,
+    archive: ArchiveSettings,
     bridge: BridgeSettings,
     channels: ChannelsSettings,
     consumers: ConsumerSettings,

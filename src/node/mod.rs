@@ -11,6 +11,7 @@ mod memory;
 mod reload;
 mod serve;
 mod signals;
+mod sources;
 mod supervisor;
 
 pub use builder::{Builder, Server};
@@ -19,7 +20,8 @@ pub use reload::Reloader;
 pub use signals::Signals;
 pub use supervisor::InheritedSockets;
 
-use crate::admin::{self, AdminListener, Sources};
+use crate::admin::{self, AdminListener};
+use crate::archive::{self, Archive};
 use crate::assistant::{self, Dispatcher};
 use crate::auth::{self, Attendance, Forward, Learnt};
 use crate::bridge::Bridge;
@@ -31,7 +33,7 @@ use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::api::{Api, ApiListener, ApiSources};
+use crate::server::api::{Api, ApiListener};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
 use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
@@ -40,7 +42,7 @@ use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch::{self, Receiver, Sender};
+use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
@@ -61,6 +63,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// What is said cannot be kept.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// Nobody can be asked who they are.
     #[error(transparent)]
     Auth(#[from] auth::Error),
@@ -132,7 +137,8 @@ struct NodeParts {
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
-    /// What runs both.
+    archive: Option<Arc<Archive>>,
+    /// What runs bridge and channels.
     redis: Arc<redis::Runtime>,
     /// Not ready for more; all goes on.
     draining: Sender<bool>,
@@ -336,6 +342,7 @@ impl NodeParts {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
+        let archive = Archive::new(&config.archive, &metrics, clock)?.map(Arc::new);
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| slot(clock))
             .collect::<io::Result<Vec<_>>>()
@@ -346,6 +353,7 @@ impl NodeParts {
             [
                 bridge.as_deref().map(Bridge::uplink),
                 channels.as_ref().map(Layer::uplink),
+                archive.as_deref().map(Archive::uplink),
             ]
             .into_iter()
             .flatten(),
@@ -382,6 +390,7 @@ impl NodeParts {
             assistant,
             bridge,
             channels,
+            archive,
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
@@ -418,19 +427,6 @@ impl NodeParts {
             .spawn(async move { attendance.close_ended(&broker, clock).await });
     }
 
-    /// What the HTTP API works on.
-    fn api_sources(&self) -> ApiSources {
-        ApiSources {
-            config: Arc::clone(&self.config),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock,
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            attendance: Arc::clone(&self.attendance),
-            bridge: self.bridge.clone(),
-        }
-    }
-
     /// Who takes settings while this node runs.
     fn take_settings(
         &mut self,
@@ -453,30 +449,6 @@ impl NodeParts {
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             metrics: Arc::clone(&self.metrics),
-        }
-    }
-
-    /// What the operator is answered from.
-    fn sources(
-        &self,
-        reloader: Option<&Arc<Reloader>>,
-        rules: Receiver<Arc<EntryRules>>,
-    ) -> Sources {
-        let reload = reloader.cloned();
-        let reload = reload.map(|reloader| Arc::new(move || reloader.reload()) as admin::Reload);
-        Sources {
-            reload,
-            credentials: Box::new(move || rules.borrow().learnt().fault()),
-            config: Arc::clone(&self.config),
-            clock: self.clock,
-            metrics: Arc::clone(&self.metrics),
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            shedding: Arc::clone(&self.shedding),
-            assistant: self.assistant.clone(),
-            bridge: self.bridge.clone(),
-            channels: self.channels.clone(),
-            draining: self.draining.subscribe(),
         }
     }
 }

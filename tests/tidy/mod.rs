@@ -18,7 +18,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (7, &["budget", "banner"]),
     (6, &["server", "admin"]),
     (5, &["chat", "worker"]),
-    (4, &["bridge", "channels", "assistant", "auth"]),
+    (4, &["archive", "bridge", "channels", "assistant", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
     (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
@@ -33,6 +33,7 @@ const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
 
 /// Modules that may name the runtime; `worker` only where it answers the control plane.
 const ASYNCHRONOUS: &[&str] = &[
+    "archive",
     "chat",
     "main",
     "node",
@@ -106,6 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proxy_header", &["server"]),
     ("regex", &["channels", "config"]),
     ("rlimit", &["banner"]),
+    ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
     ("ring", &["auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),

@@ -5,6 +5,7 @@ mod channels;
 mod django_session;
 mod environment;
 mod forward;
+mod kept;
 mod memory;
 mod origin;
 mod proxies;
