@@ -77,6 +77,8 @@ mod relay; // members see each other's messages as they came
 #[cfg(test)]
 mod reload; // settings read again while a server runs
 #[cfg(test)]
+mod rows; // the rows and answers of the package, made by a site beside the node
+#[cfg(test)]
 mod shutdown; // SIGTERM, notice, grace, restart
 #[cfg(test)]
 mod signals; // every signal, at every moment

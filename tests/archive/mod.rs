@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-const TOKEN: &str = "token-of-the-tests-0123456789";
+pub(crate) const TOKEN: &str = "token-of-the-tests-0123456789";
 
 /// A folder with a journal, and the settings of a server that writes it.
 struct Kept {
@@ -50,7 +50,7 @@ fn ask(gateway: &Gateway, query: &str) -> Response {
 
 /// The lines of a page.
 #[track_caller]
-fn page(gateway: &Gateway, query: &str) -> Vec<Value> {
+pub(crate) fn page(gateway: &Gateway, query: &str) -> Vec<Value> {
     let response = ask(gateway, query);
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(
@@ -86,7 +86,7 @@ fn read_all(gateway: &Gateway, limit: usize) -> Vec<Value> {
 
 /// Waits until so many events have been written since the start.
 #[track_caller]
-fn wait_written(gateway: &Gateway, events: usize) {
+pub(crate) fn wait_written(gateway: &Gateway, events: usize) {
     wait::until("the events are written", PATIENCE, || {
         gateway.metric("supportal_archive_written_total") >= events as f64
     });
@@ -94,7 +94,7 @@ fn wait_written(gateway: &Gateway, events: usize) {
 
 /// Says it, and waits for the echo: it has been accepted.
 #[track_caller]
-fn say(client: &mut Client, what: &str) {
+pub(crate) fn say(client: &mut Client, what: &str) {
     client.send_text(&crate::support::user(what));
     let echo = client.receive_json();
     assert_eq!(echo["message"], what);

@@ -6,6 +6,7 @@ pub(crate) mod deployment;
 pub(crate) mod django;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rights;
