@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
+use crate::assistant::{CONVERSATION_BYTES, EXCHANGE_BYTES, LINE_BYTES, REPLY_BYTES_MAX};
 use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -74,7 +75,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -168,11 +169,43 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        model(config),
         django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
     ]
     .concat()
+}
+
+/// Answers of a model, and what was said before its questions.
+fn model(config: &Config) -> Vec<Addend> {
+    let (assistant, openai) = (&config.assistant, &config.assistant.openai);
+    if assistant.kind != AssistantKind::OpenAi {
+        return Vec::new();
+    }
+    // JSON writes a control character of one byte as six.
+    let own = assistant.businesses.iter();
+    let prompts = own.filter_map(|own| own.prompt.as_ref());
+    let prompt = prompts.chain(&openai.prompt).map(String::len).max();
+    let question = openai
+        .context_bytes
+        .saturating_mul(2)
+        .saturating_add(config.chat.text_bytes_max)
+        .saturating_add(prompt.unwrap_or_default());
+    // The texts themselves, and the body made of them; a line and the event that it becomes.
+    let exchange = question
+        .saturating_mul(7)
+        .saturating_add(openai.event_bytes.saturating_mul(3))
+        .saturating_add(REPLY_BYTES_MAX + EXCHANGE_BYTES);
+    let lines = openai.turns.saturating_mul(LINE_BYTES);
+    let room = openai.context_bytes.saturating_add(lines);
+    let room = room.saturating_add(CONVERSATION_BYTES);
+    #[rustfmt::skip]
+    let addends = vec![
+        addend("model: questions and their answers", assistant.concurrency, exchange),
+        addend("model: rooms whose messages are remembered", openai.rooms, room),
+    ];
+    addends
 }
 
 /// What is kept of those who come: by their limits, and by `auth.mode`.

@@ -71,10 +71,12 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
         ],
     ),
     ("hmac", &["channels", "auth"]),
     ("httparse", &["server"]),
+    ("httpdate", &["assistant"]),
     (
         "hyper",
         &[
@@ -84,6 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
         ],
     ),
     (

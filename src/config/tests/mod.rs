@@ -6,6 +6,7 @@ mod django_session;
 mod environment;
 mod forward;
 mod memory;
+mod openai;
 mod origin;
 mod proxies;
 mod ranges;

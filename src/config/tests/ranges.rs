@@ -5,7 +5,7 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 11] = [
+const MAY_BE_ZERO: [&str; 12] = [
     "http.cors.max_age",
     "auth.jwt.leeway",
     "auth.django_session.cache",
@@ -15,6 +15,7 @@ const MAY_BE_ZERO: [&str; 11] = [
     "auth.forward.recheck",
     "server.drain_notice",
     "server.drain_grace",
+    "assistant.debounce",
     "bridge.linger",
     "bridge.confirm_timeout",
 ];
