@@ -176,6 +176,8 @@
 //! | Certificates change while nobody is dropped | `tests/tls.rs` `the_name_chooses_the_certificate_and_renewed_files_are_taken_while_nobody_is_dropped` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Nobody but a trusted proxy says that somebody is another, or that there is TLS | `tests/proxies/claims.rs` `whoever_is_not_trusted_is_who_it_is`; `tests/proxies/https.rs` `nobody_but_a_trusted_proxy_says_that_there_is_tls`; `src/server/forwarded/tests.rs` `what_a_client_sends_changes_nothing` |
+//! | A client behind a proxy has the places of an address, and who holds most gives one up | `tests/proxies/places.rs` `behind_a_proxy_each_client_has_the_places_of_an_address`, `of_the_client_that_holds_most_places_the_slowest_gives_one_up` |
+//! | A flood of handshakes leaves the operator's listener its descriptors | `tests/emfile.rs` `with_few_files_a_flood_of_handshakes_leaves_the_operator_s_listener_its_own` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
 //! | Nobody is refused by the kernel while load balancers still send | `tests/shutdown.rs` `nobody_is_refused_by_the_kernel_while_the_notice_lasts`, `who_waits_in_the_kernel_s_queue_when_the_listener_closes_is_answered` |
@@ -349,8 +351,8 @@ pub mod internal {
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
         pub use crate::worker::{
-            Accepted, Gate, Handoff, Instruction, Listener, Supplies, Worker, WorkerHandle,
-            WorkerSlot,
+            Accepted, Gate, Handoff, Instruction, Listener, PeerPlace, Supplies, Worker,
+            WorkerHandle, WorkerSlot,
         };
     }
 }

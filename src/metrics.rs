@@ -69,6 +69,7 @@ metrics! {
     connections: Gauge = gauge("connections") "Open WebSocket connections";
     connections_opened: Counter = counter("connections_opened") "Connections handed to a worker since start";
     connections_closed: Labelled = labelled("connections_closed", "reason") "Connections that ended, by reason";
+    slow_readers_closed: Labelled = labelled("slow_readers_closed", "cause") "Slow readers given up, by cause: `overflow` of a queue (4008), `still` for too long while something waited (4010), want of `memory` (1013)";
     auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
     proxy_unbelieved: Counter = counter("proxy_unbelieved") "Requests and connections that say something where a proxy of `proxy.trusted` would (`proxy.header`), from an address that is none";
@@ -144,6 +145,7 @@ metrics! {
     channels_sent: Labelled = labelled("channels_sent", "to") "Users' messages that reached the site, by destination: `worker` or `group`";
     channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`";
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
+    auth_jwks: Labelled = labelled("auth_jwks", "outcome") "Fetches of the JWK set at the address of `auth.jwt.jwks`, by outcome: a `set`, `no_answer`, an answer that is `no_set`; and sets that counted no more, `too_old` (`auth.jwt.jwks_max_age`)";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
     log_lines_dropped: Gauge = gauge("log_lines_dropped") "Log lines dropped because the log's reader was slow";

@@ -37,6 +37,8 @@ mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
 #[cfg(test)]
+mod endings; // each way of ending a connection is counted
+#[cfg(test)]
 mod forward; // the site is asked who somebody is
 #[cfg(test)]
 mod frames; // the shared tables of frames and handshakes

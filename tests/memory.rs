@@ -147,6 +147,9 @@ fn what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over() {
         1,
     );
 
+    wait::until("some of them to be given up", PATIENCE, || {
+        gateway.metric("supportal_slow_readers_closed_total{cause=\"memory\"}") > 0.0
+    });
     drop(flood);
     wait::until("a new member", PATIENCE, || {
         gateway.try_connect("/ws/chat/1/new/").is_ok()

@@ -29,6 +29,8 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     reasons.extend(disagreements(sources));
     // Chat goes on without answers.
     reasons.extend(sources.assistant.degraded());
+    // Nor that: other nodes ask the same login service, and credentials of other kinds are judged as ever.
+    reasons.extend((sources.credentials)());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -123,6 +125,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
+    reasons.extend((sources.credentials)());
     reasons.extend(sources.shedding.reason());
     reasons.extend(sources.assistant.degraded());
     let unexplained: i64 = reports

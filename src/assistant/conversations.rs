@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a room costs beside the texts of its lines: its names and places in both tables.
-pub const CONVERSATION_BYTES: usize = 512;
+pub(super) const CONVERSATION_BYTES: usize = 512;
 /// What a line costs beside its text.
-pub const LINE_BYTES: usize = 2 * size_of::<ChatLine>();
+pub(super) const LINE_BYTES: usize = 2 * size_of::<ChatLine>();
 
 /// How much is remembered of what was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

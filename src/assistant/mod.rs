@@ -14,15 +14,17 @@ mod conversations;
 mod desk;
 mod dispatcher;
 mod faq;
+mod memory;
 mod openai;
 mod prompts;
 #[cfg(test)]
 mod tests;
 
-pub use conversations::{CONVERSATION_BYTES, LINE_BYTES, PastLimits};
+pub use conversations::PastLimits;
 pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
-pub use openai::{EXCHANGE_BYTES, OpenAi};
+pub use memory::{question_at_model_bytes, remembered_room_bytes};
+pub use openai::OpenAi;
 
 use crate::broker::uplink::Author;
 use crate::name::RoomName;

@@ -5,7 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 use crate::admin;
-use crate::assistant::{CONVERSATION_BYTES, EXCHANGE_BYTES, LINE_BYTES, REPLY_BYTES_MAX};
+use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -123,6 +123,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("kernel: receive buffers", connections, receive_bytes),
         // Those whose connections have gone are looked for once they are as many as the others.
         addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
+        addend("sessions to be looked for again", connections, recheck_bytes(config).saturating_mul(2)),
     ];
     each_connection.extend(established);
     let per_connection = saturating_sum(&each_connection, |addend| addend.each);
@@ -179,33 +180,26 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
 
 /// Answers of a model, and what was said before its questions.
 fn model(config: &Config) -> Vec<Addend> {
-    let (assistant, openai) = (&config.assistant, &config.assistant.openai);
+    let assistant = &config.assistant;
     if assistant.kind != AssistantKind::OpenAi {
         return Vec::new();
     }
-    // JSON writes a control character of one byte as six.
-    let own = assistant.businesses.iter();
-    let prompts = own.filter_map(|own| own.prompt.as_ref());
-    let prompt = prompts.chain(&openai.prompt).map(String::len).max();
-    let question = openai
-        .context_bytes
-        .saturating_mul(2)
-        .saturating_add(config.chat.text_bytes_max)
-        .saturating_add(prompt.unwrap_or_default());
-    // The texts themselves, and the body made of them; a line and the event that it becomes.
-    let exchange = question
-        .saturating_mul(7)
-        .saturating_add(openai.event_bytes.saturating_mul(3))
-        .saturating_add(REPLY_BYTES_MAX + EXCHANGE_BYTES);
-    let lines = openai.turns.saturating_mul(LINE_BYTES);
-    let room = openai.context_bytes.saturating_add(lines);
-    let room = room.saturating_add(CONVERSATION_BYTES);
-    #[rustfmt::skip]
-    let addends = vec![
-        addend("model: questions and their answers", assistant.concurrency, exchange),
-        addend("model: rooms whose messages are remembered", openai.rooms, room),
-    ];
-    addends
+    let (question, room) = (
+        question_at_model_bytes(config),
+        remembered_room_bytes(&assistant.openai),
+    );
+    vec![
+        addend(
+            "model: questions and their answers",
+            assistant.concurrency,
+            question,
+        ),
+        addend(
+            "model: rooms whose messages are remembered",
+            assistant.openai.rooms,
+            room,
+        ),
+    ]
 }
 
 /// What is kept of those who come: by their limits, and by `auth.mode`.
@@ -316,6 +310,19 @@ fn question_bytes(forward: &ForwardSettings) -> usize {
     }
 }
 
+/// What is kept of a session of a Django site while its connection lives.
+fn recheck_bytes(config: &Config) -> usize {
+    let settings = &config.auth.django_session;
+    let is_on = has_cached_sessions(config) && !settings.recheck.is_zero();
+    if is_on { session::RECHECK_BYTES } else { 0 }
+}
+
+/// Are sessions of a Django site looked for in Redis?
+fn has_cached_sessions(config: &Config) -> bool {
+    config.auth.mode.contains(&AuthMode::DjangoSession)
+        && config.auth.django_session.engine == SessionEngine::Cache
+}
+
 /// The site that is asked who somebody is.
 fn forward(forward: &ForwardSettings) -> Vec<Addend> {
     if forward.url.is_none() {
@@ -372,9 +379,7 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
 /// Sessions of a Django site, where they are looked for in Redis.
 fn django_sessions(config: &Config) -> Vec<Addend> {
     let settings = &config.auth.django_session;
-    if !config.auth.mode.contains(&AuthMode::DjangoSession)
-        || settings.engine != SessionEngine::Cache
-    {
+    if !has_cached_sessions(config) {
         return Vec::new();
     }
     let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);

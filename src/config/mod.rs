@@ -40,6 +40,7 @@ pub(crate) mod pem;
 pub mod problem;
 pub mod proxy;
 mod quota;
+mod recheck;
 mod redirect;
 pub mod redis;
 pub mod reload;

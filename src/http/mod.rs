@@ -16,7 +16,7 @@ mod query;
 pub use authority::Host;
 pub use bearer::is_bearer;
 pub(crate) use connection::REQUEST_BYTES;
-pub use connection::{ServiceEnd, builder, linger, linger_after, serve};
+pub use connection::{Served, ServiceEnd, builder, linger, linger_after, serve};
 pub(crate) use listening::with_fix;
 pub use minimum_rate::MinimumRate;
 pub use pace::{Pace, PaceHandle, Phase, Timeouts};

@@ -15,7 +15,7 @@
 mod tests;
 mod trust;
 
-pub(crate) use trust::{Trust, TrustError};
+pub(crate) use trust::{Authorities, Trust, TrustError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -88,6 +88,7 @@ pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     turns: Semaphore,
     limits: ClientLimits,
+    authorities: Authorities,
 }
 
 impl HttpClient {
@@ -100,8 +101,9 @@ impl HttpClient {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         tcp.set_nodelay(true);
+        let (tls, authorities) = trust::client_config(trust)?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust::client_config(trust)?)
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -116,7 +118,13 @@ impl HttpClient {
             client,
             turns: Semaphore::new(limits.connections),
             limits,
+            authorities,
         })
+    }
+
+    /// Whom this client believes to be the server that it asks.
+    pub(crate) fn authorities(&self) -> Authorities {
+        self.authorities
     }
 
     /// Sends a request (its target is a whole URL; `Host` is made of that unless it is set) and reads the whole
@@ -268,7 +276,12 @@ fn is_broken_before_the_answer(error: &hyper_util::client::legacy::Error) -> boo
 
 /// The error of a request that was answered by no head.
 fn without_head(error: &hyper_util::client::legacy::Error) -> RequestError {
-    let cause = causes(error).last().map(ToString::to_string);
+    let cause = causes(error).last();
+    let advice = causes(error).find_map(trust::advice);
+    let cause = cause.map(|cause| match advice {
+        Some(advice) => format!("{cause}: {advice}"),
+        None => cause.to_string(),
+    });
     let cause = cause.unwrap_or_default().into_boxed_str();
     if error.is_connect() {
         RequestError::Connect(cause)

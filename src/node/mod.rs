@@ -21,7 +21,7 @@ pub use supervisor::InheritedSockets;
 
 use crate::admin::{self, AdminListener, Sources};
 use crate::assistant::{self, Dispatcher};
-use crate::auth::{self, Attendance, Forward};
+use crate::auth::{self, Attendance, Forward, Learnt};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -40,8 +40,7 @@ use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch::{self, Sender};
+use tokio::sync::watch::{self, Receiver, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 /// Why a node cannot start, or go on.
@@ -178,8 +177,9 @@ impl Node {
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
-        let (rules, current_rules) = watch::channel(Arc::new(rules));
+        let learnt = Learnt::new(&metrics);
+        let rules = EntryRules::new(&config, site.as_ref(), &learnt).map_err(server::Error::Policy);
+        let (rules, current_rules) = watch::channel(Arc::new(rules?));
         let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
@@ -189,15 +189,14 @@ impl Node {
         let (mut parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let both = [&admission, &handshakes];
-        let taken_by = parts.take_settings(rules, site.clone(), both, &quotas, tls);
+        let taken_by = parts.take_settings(rules, &site, [&admission, &handshakes], &quotas, tls);
         let reloader = |read| Reloader::new(read, &parts.config, &settings, taken_by);
         let reloader = read.map(reloader).map(Arc::new);
         if has_own {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.watch_attendance(site.as_ref());
+        parts.watch_attendance(site.as_ref(), current_rules.borrow().learnt());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
@@ -208,13 +207,13 @@ impl Node {
             handshakes,
             quotas,
             policy,
-            rules: current_rules,
+            rules: current_rules.clone(),
             api: Arc::clone(&api),
             upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
         let door = server::open(entrance, handles, listening);
-        let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
+        let admin = AdminListener::new(admin, parts.sources(reloader.as_ref(), current_rules));
         let api =
             api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
@@ -297,7 +296,7 @@ impl Node {
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
-            () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
+            () = supervisor::worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
         supervisor::tell_stopping();
         parts.end(ending, visitors, stop).await;
@@ -319,18 +318,9 @@ impl Node {
 fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
     [
         Admission::new(limits.connections, limits.connections_per_ip),
-        Admission::new(limits.handshakes, limits.handshakes_per_ip),
+        Admission::ranked(limits.handshakes, limits.handshakes_per_ip),
     ]
     .map(Arc::new)
-}
-
-/// Done when a worker thread is no more.
-async fn worker_ended(workers: &Workers) {
-    /// How long rooms may be without their worker before anybody notices.
-    const LOOK_EVERY: Duration = Duration::from_secs(1);
-    while workers.is_whole() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 impl NodeParts {
@@ -410,14 +400,19 @@ impl NodeParts {
         limit
     }
 
-    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
-    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
+    /// Has connections closed whose identity has ended, those of whom the site says no when it is asked again, and those
+    /// whose session is gone; keys that were only named are fetched.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>, learnt: &Learnt) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
         if let Some(site) = site {
             let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
             self.watch
                 .spawn(Arc::clone(site).recheck(attendance, broker));
         }
+        learnt.begin();
+        let sessions = learnt.session_rechecks();
+        self.watch
+            .spawn(sessions.run(Arc::clone(&attendance), Arc::clone(&broker)));
         let clock = self.clock;
         self.watch
             .spawn(async move { attendance.close_ended(&broker, clock).await });
@@ -440,7 +435,7 @@ impl NodeParts {
     fn take_settings(
         &mut self,
         rules: Sender<Arc<EntryRules>>,
-        site: Option<Arc<Forward>>,
+        site: &Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
         quotas: &Arc<Quotas>,
         tls: Option<Arc<TlsServer>>,
@@ -449,7 +444,7 @@ impl NodeParts {
             tls,
             rules,
             memory: self.watch_memory(),
-            site,
+            site: site.clone(),
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
             quotas: Arc::clone(quotas),
@@ -462,14 +457,16 @@ impl NodeParts {
     }
 
     /// What the operator is answered from.
-    fn sources(&self, reloader: Option<&Arc<Reloader>>) -> Sources {
-        let reload = reloader.map(|reloader| {
-            let reloader = Arc::clone(reloader);
-            let reload: admin::Reload = Arc::new(move || reloader.reload());
-            reload
-        });
+    fn sources(
+        &self,
+        reloader: Option<&Arc<Reloader>>,
+        rules: Receiver<Arc<EntryRules>>,
+    ) -> Sources {
+        let reload = reloader.cloned();
+        let reload = reload.map(|reloader| Arc::new(move || reloader.reload()) as admin::Reload);
         Sources {
             reload,
+            credentials: Box::new(move || rules.borrow().learnt().fault()),
             config: Arc::clone(&self.config),
             clock: self.clock,
             metrics: Arc::clone(&self.metrics),

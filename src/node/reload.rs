@@ -116,7 +116,7 @@ impl Reloader {
         let (config, changes) = merge(&running.config, &read)?;
         // All that can be refused is refused before anything changes.
         let before = Arc::clone(&self.taken_by.rules.borrow());
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), before.learnt())
             .map_err(|what| Error::of_key("", what))?;
         let own = running.own.iter();
         let own = own.map(|own| own.carried_over(&running.started, &config));
@@ -142,6 +142,7 @@ impl Reloader {
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
         to.quotas.set_limits(&config);
         to.memory.send_replace(limits.memory);
+        rules.learnt().begin();
         to.rules.send_replace(Arc::new(rules));
         let live = LiveSettings::new(&config, &of_routes);
         to.workers.take_settings(live);

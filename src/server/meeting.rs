@@ -1,5 +1,6 @@
 //! Who is behind a new socket: what a trusted proxy says in front of its first request, read from there.
 
+use super::admission::Full;
 use super::visitor::{Peer, Proxies};
 use crate::http;
 use crate::metrics::{Metrics, count};
@@ -7,6 +8,9 @@ use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
+pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
 /// The answer to a PROXY header that is none.
 const BAD_PROXY_LINE: &[u8] =
@@ -21,10 +25,12 @@ pub(super) enum Unmet {
     Malformed,
     /// The header has not come in time.
     Late,
+    /// Whoever the header names has enough places among the handshakes.
+    Crowded,
 }
 
 impl Unmet {
-    /// Counts why, and ends the socket; one that was not understood is told.
+    /// Counts why, and ends the socket; one that was not understood or is one too many is told.
     ///
     /// # Cancel safety
     /// Dropping it closes the connection.
@@ -34,18 +40,22 @@ impl Unmet {
             Self::Gone => return,
             Self::Malformed => "proxy",
             Self::Late => "timeout",
+            Self::Crowded => "handshakes",
         };
         count(&metrics.handshakes_refused, "reason", reason);
         tracing::debug!(reason, "request refused");
-        if self == Self::Malformed {
-            http::linger_after(stream, BAD_PROXY_LINE).await;
+        match self {
+            Self::Malformed => http::linger_after(stream, BAD_PROXY_LINE).await,
+            Self::Crowded => http::linger_after(stream, BUSY).await,
+            Self::Gone | Self::Late => {}
         }
     }
 }
 
 impl Proxies {
     /// Who is behind this socket of `address`, which has begun with the bytes `read`; and what of them is no PROXY header.
-    /// `is_tls`: we end its TLS. A header that is due has to come within `left`.
+    /// `is_tls`: we end its TLS. A header that is due has to come within `left`. `move_to` is told
+    /// the client's address.
     ///
     /// # Errors
     /// [`Unmet`].
@@ -58,6 +68,7 @@ impl Proxies {
         read: Bytes,
         (address, is_tls): (IpAddr, bool),
         left: Duration,
+        move_to: impl FnOnce(IpAddr) -> Result<(), Full>,
     ) -> Result<(Peer, Bytes), Unmet> {
         let mut read = BytesMut::from(read);
         let meeting = async {
@@ -74,6 +85,8 @@ impl Proxies {
             }
         };
         let met = tokio::time::timeout(left, meeting).await;
-        met.unwrap_or(Err(Unmet::Late))
+        let (peer, read) = met.unwrap_or(Err(Unmet::Late))?;
+        move_to(peer.address).or(Err(Unmet::Crowded))?;
+        Ok((peer, read))
     }
 }

@@ -93,6 +93,15 @@ impl Proxies {
         }
     }
 
+    /// What the handshakes of a client count as that comes by a socket of this address: its own, once it is known. What a
+    /// proxy asks for itself counts as the proxy's.
+    pub(super) fn counts_behind(&self, address: IpAddr, client: IpAddr) -> u64 {
+        match client.to_canonical() == address.to_canonical() {
+            true => self.counts_as(address),
+            false => admission::peer_of(client),
+        }
+    }
+
     /// Who is behind a socket of this address that has begun with these bytes, and how many of them are a PROXY header,
     /// without which a trusted proxy is not understood; `None` if its end has not come yet. `is_tls`: we end its TLS.
     ///

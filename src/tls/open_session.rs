@@ -96,6 +96,12 @@ impl OpenSession {
         self.plain = (preamble, 0);
     }
 
+    /// What is to be given in front of the first plaintext.
+    pub(super) fn held_back(&self) -> Option<&[u8]> {
+        let held = self.plain.0.get(..self.held_back);
+        held.filter(|held| !held.is_empty())
+    }
+
     /// Gives what was decrypted before; how much.
     pub(super) fn give(&mut self, into: &mut [u8]) -> usize {
         if !self.has_plain() {

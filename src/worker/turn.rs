@@ -466,6 +466,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let work = self.reporter.work(members) + accepted * ACCEPT;
         broker.placement().worked(worker, context.now, work);
         self.reporter.publish(&context.metrics, members);
+        self.connections.slow_readers.publish(&context.metrics);
         let connections = self.connections.clients.len();
         self.reporter.answer(broker, worker, connections, members);
     }

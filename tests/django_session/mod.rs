@@ -1,7 +1,8 @@
 //! `auth.mode = ["django_session"]`: sessions of a real Django site, read without asking the site.
 
-use crate::support::{Blow, Client, Django, Gateway, Redis};
+use crate::support::{Blow, Client, Django, Frame, Gateway, Redis};
 use serde_json::json;
+use std::time::Duration;
 
 const PATH: &str = "/ws/chat/1/abc/";
 const KEY: &str = "a-key-of-the-tests-own-site-of-more-than-fifty-characters";
@@ -194,6 +195,112 @@ fn a_session_in_the_caches_redis_lets_in_until_its_user_logs_out() {
         crate::support::PATIENCE,
         || status(&gateway, &bob) == 401,
     );
+}
+
+#[track_caller]
+fn closed(client: &mut Client) -> Option<Frame> {
+    client.receive_within(Duration::from_secs(30))
+}
+
+#[track_caller]
+fn speaks(client: &mut Client) {
+    client.send_text(&crate::support::user("still here"));
+    assert_eq!(client.receive_json()["message"], "still here");
+}
+
+#[test]
+fn who_logs_out_while_connected_is_closed_with_4503_and_others_are_not() {
+    let mut redis = Redis::start(&[]);
+    let url = format!("{}/2", redis.url());
+    let mut site = start(&["cache", KEY, &url]);
+    let (ann, bob) = (login(&mut site, "ann"), login(&mut site, "bob"));
+    let address = format!("auth.django_session.redis={url}");
+    let gateway = node(&[
+        &address,
+        "auth.django_session.engine=cache",
+        "auth.django_session.key_prefix=site",
+        "auth.django_session.timeout=30s",
+        "auth.django_session.cache=1h",
+        "auth.django_session.recheck=1s",
+    ]);
+    let mut clients = [&ann, &ann, &bob].map(|session| {
+        let mut client = open(&gateway, session).expect("a user");
+        client.skip_welcome();
+        client
+    });
+    let [gone, too, stays] = &mut clients;
+    // A session that cannot be read says of nobody that they have gone, and a Redis that is away does not either.
+    let key = format!("site:1:django.contrib.sessions.cache{bob}");
+    let mut conversation = redis.connect();
+    conversation.command(&["SELECT", "2"]);
+    conversation.command(&["SET", &key, "[]"]);
+    drop(conversation);
+    site.order(&json!({ "do": "logout", "user": "ann" }));
+    let not_allowed = Some(Frame::Close(Some((4503, "not allowed".to_owned()))));
+    for client in [gone, too] {
+        assert_eq!(closed(client), not_allowed);
+    }
+    // Nor does anybody come in by what was remembered, though that is for an hour.
+    assert_eq!(status(&gateway, &ann), 401);
+    redis.blow(Blow::Kill);
+    gateway.wait_log("sessions cannot be looked for in the site's Redis", 1);
+    speaks(stays);
+    // By now there is no session at all.
+    redis.launch();
+    assert_eq!(closed(stays), not_allowed);
+    let log = gateway.log();
+    assert!(!log.contains(&ann) && !log.contains(&bob), "{log}");
+}
+
+#[test]
+fn sessions_are_looked_for_by_the_settings_of_now_and_remembered_where_these_are_the_same() {
+    let (mut old, new) = (Redis::start(&[]), Redis::start(&[]));
+    let mut site = start(&["cache", KEY, &old.url()]);
+    let ann = login(&mut site, "ann");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("supportal.toml");
+    let write = |redis: &Redis, more: &str| {
+        let session = format!(
+            "[auth.django_session]\nengine = \"cache\"\nkey_prefix = \"site\"\nredis = [{:?}]\n\
+             timeout = \"30s\"\ncache = \"1h\"\nrecheck = \"1s\"\n",
+            redis.url()
+        );
+        let text = format!(
+            "[origin]\nallowed = [\"*\"]\n[auth]\nmode = [\"django_session\"]\n{session}{more}"
+        );
+        std::fs::write(&file, text).expect("the file");
+    };
+    write(&old, "");
+    let gateway = Gateway::start_with_arguments(&[], &["--config", &file.display().to_string()]);
+    let reload = || {
+        let request = b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = crate::support::http::exchange(gateway.admin_address(), request);
+        assert_eq!(answer.expect("an answer").status, 200);
+    };
+    let mut client = open(&gateway, &ann).expect("a user");
+    client.skip_welcome();
+    let lookups = || {
+        let reply = old.command(&["INFO", "commandstats"]);
+        let said = reply.text();
+        let count = said.split("cmdstat_getrange:calls=").nth(1).unwrap_or("0");
+        let count = count.split(',').next().unwrap_or_default();
+        count.parse::<u64>().expect("a number")
+    };
+    crate::support::wait::until("a recheck", Duration::from_secs(30), || lookups() >= 2);
+    // What is remembered is so after a reload of the same settings: Redis need not be there.
+    old.blow(Blow::Kill);
+    write(&old, "[limits]\nheaders = 90\n");
+    reload();
+    let mut again = open(&gateway, &ann).expect("a user");
+    again.skip_welcome();
+    drop(again);
+    speaks(&mut client);
+    // The site has moved its sessions, and this one has not come along.
+    write(&new, "");
+    reload();
+    let not_allowed = Some(Frame::Close(Some((4503, "not allowed".to_owned()))));
+    assert_eq!(closed(&mut client), not_allowed);
+    assert_eq!(status(&gateway, &ann), 401);
 }
 
 #[test]

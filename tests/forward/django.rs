@@ -4,6 +4,7 @@ use super::PATH;
 use crate::manual::section;
 use crate::support::{Client, Django, Frame, Gateway};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -20,11 +21,18 @@ struct ViewSite {
 impl ViewSite {
     #[track_caller]
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    #[track_caller]
+    fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (_, view) = section("view");
         let view = view.trim_start_matches("```python").trim_end_matches("```");
         std::fs::write(folder.path().join("chat_view.py"), view).expect("the view");
-        let mut django = Django::start("forward/django_site.py", &[folder.path()]);
+        let mut all = vec![folder.path().as_os_str()];
+        all.extend(arguments.iter().map(OsStr::new));
+        let mut django = Django::start("forward/django_site.py", &all);
         let port = django.line().parse().expect("a port");
         Self {
             django,
@@ -137,4 +145,26 @@ fn a_host_that_django_does_not_serve_lets_nobody_in_and_the_log_says_why() {
     let log = gateway.wait_log("the site's answer is not understood", 1);
     let url = format!("\"url\":\"http://127.0.0.1:{}/supportal/who/\"", site.port);
     assert!(log.contains(&url), "{log}");
+}
+
+#[test]
+fn a_site_that_redirects_to_https_is_asked_as_who_came_by_it_and_the_log_says_so_of_others() {
+    let mut site = ViewSite::start_with(&["https"]);
+    site.order(&json!({ "do": "open_session", "session": "abc" }));
+    let ann = site.login("ann");
+    let gateway = site.gateway(&[
+        "proxy.trusted=127.0.0.1",
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto",
+        "auth.forward.cache=0s",
+    ]);
+    assert_eq!(open(&gateway, "abc", &ann).map(drop), Err(503));
+    gateway.wait_log("the site redirects the question to https", 1);
+    let fields = [
+        ("Cookie", ann.as_str()),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let client = gateway.try_connect_with(&format!("{PATH}abc/"), &fields);
+    assert_eq!(client.expect("a user").upgrade.status, 101);
 }

@@ -99,7 +99,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("listenfd", &["node"]),
     ("loom", &["sync", "broker"]),
-    ("memchr", &["protocol"]),
+    ("memchr", &["http", "protocol"]),
     ("mimalloc", &["main"]),
     ("miniz_oxide", &["auth"]),
     ("mio", &["worker", "server"]),
@@ -110,7 +110,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("regex", &["channels", "config"]),
     ("rlimit", &["banner"]),
     ("rmp", &["channels"]),
-    ("ring", &["auth"]),
+    ("ring", &["auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),
@@ -123,7 +123,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("webpki", &["redis", "tls"]),
+    ("webpki", &["redis", "tls", "http_client"]),
 ];
 
 #[track_caller]

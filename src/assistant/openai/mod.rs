@@ -37,7 +37,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// Bytes of a question at a model beside its texts and the answer's: the answer's head and its fields, and the buffers of a
 /// connection with TLS.
-pub const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
+pub(super) const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
 
 /// Longest file with a key in it.
 const KEY_FILE_BYTES_MAX: u64 = 4096;

@@ -265,6 +265,11 @@ impl SiteQuestion {
         (said(BUSINESS), said(SESSION))
     }
 
+    /// The address that is asked, with what the path of the handshake names.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// The request that asks it.
     pub(super) fn request(&self, form: &QuestionForm) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::default());

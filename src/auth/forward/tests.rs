@@ -65,7 +65,6 @@ fn a_later_answer_is_compared_in_user_room_and_role_and_taken_for_the_end() {
         let ((user, role, is_unsaid), (user_now, role_now, session_id), expected) = row;
         let question = forward.form.question(&credentials, key);
         let watched = OpenQuestion {
-            identity: std::sync::Weak::new(),
             question: question.expect("a question"),
             is_unsaid,
         };
@@ -106,8 +105,7 @@ async fn who_has_no_turn_in_time_comes_in_only_while_the_site_is_away_and_is_ask
         panic!("{judgement:?}")
     };
     let later = forward.clock.now() + Duration::from_secs(3600);
-    let watch = forward.watch.as_ref().expect("a recheck");
-    let (watched, question) = watch.take_due(later).expect("a question");
+    let (watched, question) = forward.rechecks.take_due(later).expect("a question");
     assert!(Arc::ptr_eq(&watched, &identity) && question.is_unsaid);
     drop(held);
 }

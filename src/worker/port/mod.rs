@@ -132,6 +132,11 @@ pub trait Socket: Read + Write + fmt::Debug + Send {
         false
     }
 
+    /// What a proxy has said in front of a handshake below, as far as that has come, until the first bytes are read.
+    fn preamble(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Bytes that the network brought beside what was read, since this was last asked: they count for the byte rate.
     #[inline]
     fn take_overhead(&mut self) -> u32 {

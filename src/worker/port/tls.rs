@@ -195,6 +195,10 @@ impl Socket for TlsSocket {
         self.session.is_behind()
     }
 
+    fn preamble(&self) -> Option<&[u8]> {
+        self.session.preamble()
+    }
+
     fn take_overhead(&mut self) -> u32 {
         self.session.take_overhead()
     }

@@ -7,7 +7,7 @@ use crate::tls::TlsServer;
 use crate::worker::connections::Connections;
 use crate::worker::live::LiveSettings;
 use crate::worker::port::{HANDSHAKES_MAX, LISTEN, Port, Ready, TlsPort, TlsSocket};
-use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener};
+use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener, PeerPlace};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -33,19 +33,19 @@ impl Gate<TlsSocket> for CountingGate {
         !self.is_full.load(Ordering::Relaxed)
     }
 
-    fn admit(&self, socket: TlsSocket, _peer: SocketAddr) -> Option<TlsSocket> {
-        Some(socket)
+    fn admit(&self, socket: TlsSocket, peer: SocketAddr) -> Option<(TlsSocket, PeerPlace)> {
+        Some((socket, PeerPlace { peer, counted: 0 }))
     }
 
     fn accept(&self, _bytes: &[u8], _peer: SocketAddr) -> Option<Accepted> {
         None
     }
 
-    fn leave(&self, _peer: SocketAddr) {
+    fn leave(&self, _place: PeerPlace) {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn serve(&self, _socket: TlsSocket, _read: Bytes, _peer: SocketAddr, _left: Duration) {
+    fn serve(&self, _socket: TlsSocket, _read: Bytes, _place: PeerPlace, _left: Duration) {
         panic!("nobody has finished a handshake");
     }
 

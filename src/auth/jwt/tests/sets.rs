@@ -2,6 +2,7 @@
 
 use super::super::jwk_set;
 use super::*;
+use crate::http_client::Authorities;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -124,7 +125,11 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
         assert!(count(&[passed_over]).is_err());
     }
     for (keys, fragment) in [
-        (vec![], "holds no key"),
+        (vec![], "is empty: holds no key at all"),
+        (
+            vec![json!({"kty": "oct", "k": "c2VjcmV0"})],
+            "may verify (of 1 in it)",
+        ),
         (vec![with(json!({"n": "AQAB"}))], "2048 to 8192 bits"),
         (vec![with(json!({"n": "=="}))], "not well formed"),
         (vec![with(json!({"e": "AQ"}))], "not well formed"),
@@ -156,17 +161,22 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
 pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>);
 
 impl Address {
-    fn fetch(&self) -> Fetch {
+    fn fetch(&self, authorities: Authorities) -> Fetch {
         let address = self.clone();
-        Box::new(move || {
+        let ask = move || {
             let mut state = address.0.lock();
             state.0 += 1;
             let answer = state.1.clone().ok_or_else(|| "refused".to_owned());
             Box::pin(async {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 answer
-            })
-        })
+            }) as _
+        };
+        Fetch {
+            ask: Box::new(ask),
+            authorities,
+            metrics: Arc::default(),
+        }
     }
 
     pub(super) fn gives(&self, keys: &[&Value]) {
@@ -193,7 +203,11 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new() -> Self {
         let address = Address::default();
-        let jwt = Jwt::new(&Self::settings(), Some(address.fetch())).expect("the mode");
+        let jwt = Jwt::new(
+            &Self::settings(),
+            Some(address.fetch(Authorities::default())),
+        )
+        .expect("the mode");
         let good = VECTORS["good"].as_array().expect("a list");
         let token = |name: &str| {
             let vector = good.iter().find(|vector| vector["name"] == name);
@@ -222,9 +236,20 @@ impl Rig {
 
     /// The mode of settings that were read again.
     pub(super) fn renewed(&self, change: impl FnOnce(&mut JwtSettings)) -> Self {
+        self.renewed_believing(Authorities::default(), change)
+    }
+
+    /// Likewise, with these authorities vouching for the address.
+    pub(super) fn renewed_believing(
+        &self,
+        authorities: Authorities,
+        change: impl FnOnce(&mut JwtSettings),
+    ) -> Self {
         let mut settings = Self::settings();
         change(&mut settings);
-        let jwt = self.jwt.renew(&settings, Some(self.address.fetch()));
+        let jwt = self
+            .jwt
+            .renew(&settings, Some(self.address.fetch(authorities)));
         Self {
             address: self.address.clone(),
             jwt: jwt.expect("the mode"),
@@ -316,4 +341,37 @@ async fn the_last_good_set_stays_and_a_key_that_goes_takes_its_tokens_along() {
     assert_eq!((rig.ask(0).await, rig.ask(1).await), ("no_key", "(known)"));
     drop((rig, source));
     fresh.await.expect("ends with the mode");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_fetched_again_counts_no_longer_than_its_age_may_be() {
+    let rig = Rig::new().renewed(|settings| settings.jwks_max_age = Duration::from_secs(3600));
+    let [rsa, p256] = [&VECTORS["jwks"]["keys"][0], &VECTORS["jwks"]["keys"][1]];
+    let said = |rig: &Rig| rig.jwt.fault().unwrap_or_default();
+    assert_eq!(said(&rig), "the JWK set was not fetched yet");
+    let begun = tokio::time::Instant::now();
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(said(&rig), "the JWK set was never fetched: refused");
+    rig.address.0.lock().1 = Some(Bytes::from_static(b"{\"keys\": []}"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let empty = "the JWK set was never fetched: is empty: holds no key at all";
+    assert_eq!(said(&rig), empty);
+    rig.address.gives(&[rsa, p256]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
+    rig.address.is_away();
+    tokio::time::sleep_until(begun + Duration::from_secs(3600)).await;
+    let again = "the JWK set cannot be fetched again: refused";
+    assert_eq!((rig.ask(0).await, &*said(&rig)), ("(known)", again));
+    assert!(rig.has_seen(&rig.tokens[0]));
+    // Whoever was let in by one of its keys proves it again, and cannot.
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(!rig.has_seen(&rig.tokens[0]));
+    let old = "the JWK set is too old and cannot be fetched again: refused";
+    assert_eq!((rig.ask(0).await, &*said(&rig)), ("(unavailable)", old));
+    rig.address.gives(&[rsa]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
+    assert_eq!(rig.ask(1).await, "no_key");
 }
