@@ -85,7 +85,7 @@
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
-//!    The reply comes back by the room's name
+//!    The reply, of a knowledge file or a model's, comes back by the room's name
 //!    ([`broker::Broker::publish_by_name`]), whether anybody is left in it here or not.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
 //!    to each member with one call; what is for one member alone (an error, a pong) goes out among
@@ -137,6 +137,10 @@
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers`, `archive.reader_names` | [`archive`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
+//! | prompts in a row that become one question | `assistant.debounce`, five times as long in all, 32 KiB | [`assistant`] |
+//! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
+//! | questions to a model that fails | `assistant.openai.retries`, `assistant.openai.retry_budget`, `assistant.openai.breaker_failures`, `assistant.openai.breaker_pause` | [`assistant`] |
+//! | what was said before a question | `assistant.openai.turns`, `assistant.openai.context_bytes`, `assistant.openai.rooms`, `assistant.openai.remember` | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
@@ -158,6 +162,9 @@
 //! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
+//! | Every prompt ends in one answer or one apology, or is part of another one's | `src/assistant/tests/rows.rs` `rows_from_many_threads_each_end_exactly_once`; `src/assistant/tests/mod.rs` |
+//! | Whatever a model server does is an answer or an apology, counted, within its bounds | `tests/assistant/hostile.rs` `servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_within_their_bounds` |
+//! | An answer that nobody waits for is not paid for | `tests/assistant/conversation.rs` `an_answer_that_takes_too_long_is_apologised_for_and_its_request_is_closed` |
 //! | A fast publisher is slowed down, not dropped | `tests/backpressure.rs` `a_publisher_faster_than_the_server_is_slowed_down_not_dropped` |
 //! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
 //! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
@@ -232,11 +239,13 @@ pub mod budget;
 pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
-pub use assistant::{Assistant, Failure, Piece, Question, REPLY_BYTES_MAX, Replies};
+pub use assistant::{Assistant, ChatLine, Failure, PastLimits, Piece, Question, REPLY_BYTES_MAX};
+pub use assistant::{Passages, Replies, Retrieve};
 pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use broker::{RoomPattern, RoomScope, UserRole};
 pub use chat::{Received, Session};
 pub use name::RoomName;
+pub use protocol::Sender;
 
 /// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
 /// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.

@@ -8,6 +8,7 @@ use prometheus_client::encoding::text::encode;
 pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::Gauge;
+pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
@@ -32,6 +33,11 @@ pub type PerWorker = Family<[(&'static str, usize); 1], Gauge>;
 
 /// Seconds, with one label whose values are a closed set.
 pub type Seconds = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
+
+/// Upper ends of the classes of a [`Histogram`] of seconds.
+const SECONDS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0,
+];
 
 /// The table: each row is a metric's field, its type, its name, its label if it has one, and what it counts.
 macro_rules! metrics {
@@ -105,6 +111,12 @@ metrics! {
     quota_refused: Labelled = labelled("quota_refused", "scope") "Messages, handshakes and connections refused as the connections of one `room`, `user`, `business`, `address` or the `node` used too much together";
     reloads: Labelled = labelled("reloads", "outcome") "Times that settings were read again while the node ran, by outcome: `taken` or `refused`";
     prompts: Labelled = labelled("prompts", "outcome") "Prompts to the assistant, by outcome";
+    assistant_answers: Labelled = labelled("assistant_answers", "outcome") "Questions to the model (`openai`), by outcome: `ok`, `cancelled` as nobody waited any more, or why the customer got the apology";
+    assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model is answering";
+    assistant_retries: Counter = counter("assistant_retries") "Questions that the model was asked once more before the first word of an answer";
+    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model has failed so often that nobody asks it (`assistant.openai.breaker_failures`)";
+    assistant_first_token: Histogram = histogram("assistant_first_token") "Time from a question to the first word of the model's answer, tries that failed included";
+    assistant_answer: Histogram = histogram("assistant_answer") "Time from a question to the last word of the model's answer";
     bridge_up: Gauges = gauges("bridge_up", "link") "1 while a canary comes back over this Redis in time, by its place in bridge.urls";
     bridge_changes: Labelled = labelled("bridge_changes", "state") "Changes of a Redis between up and down, by the new state";
     bridge_published: Counter = counter("bridge_published") "Publications that a Redis took";
@@ -316,6 +328,15 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_seconds{{{label}}}"), "gauge", help));
         family
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str) -> Histogram {
+        let histogram = Histogram::new(SECONDS);
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        self.rows
+            .push((format!("{name}_seconds"), "histogram", help));
+        histogram
     }
 
     fn gauge_of_seconds(&mut self, name: &'static str, help: &'static str) -> Gauge {

@@ -14,6 +14,8 @@ mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod asgi; // the guide's variants of asgi.py, beside our settings for them
 #[cfg(test)]
+mod assistant; // a model that answers, and servers that lie
+#[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
 #[cfg(test)]

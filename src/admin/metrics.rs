@@ -166,6 +166,10 @@ pub(super) fn measure(sources: &Sources) -> String {
             total,
         );
     }
+    if prompts.merged > 0 {
+        let merged = metrics.prompts.get_or_create(&[("outcome", "merged")]);
+        raise(&merged, prompts.merged);
+    }
     if let Some(process) = Process::read() {
         metrics.resident.set(signed(process.resident_bytes));
         metrics.open_fds.set(signed(process.open_fds));

@@ -6,6 +6,7 @@
 
 use crate::admin;
 use crate::archive;
+use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -76,7 +77,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -171,12 +172,37 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        model(config),
         django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
         kept(config),
     ]
     .concat()
+}
+
+/// Answers of a model, and what was said before its questions.
+fn model(config: &Config) -> Vec<Addend> {
+    let assistant = &config.assistant;
+    if assistant.kind != AssistantKind::OpenAi {
+        return Vec::new();
+    }
+    let (question, room) = (
+        question_at_model_bytes(config),
+        remembered_room_bytes(&assistant.openai),
+    );
+    vec![
+        addend(
+            "model: questions and their answers",
+            assistant.concurrency,
+            question,
+        ),
+        addend(
+            "model: rooms whose messages are remembered",
+            assistant.openai.rooms,
+            room,
+        ),
+    ]
 }
 
 /// What is kept of those who come: by their limits, and by `auth.mode`.

@@ -41,6 +41,9 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.refusals",
             "api.messages_per_second",
             "api.messages_burst",
+            "assistant.openai.retries",
+            "assistant.openai.retry_budget",
+            "assistant.openai.breaker_failures",
             "limits.user.handshakes_per_second",
             "limits.user.handshakes_burst",
             "limits.user.messages_per_second",
@@ -89,7 +92,8 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "auth.django_session.concurrency_per_ip",
             "history.capacity",
             "assistant.prompts_per_room",
-            "assistant.concurrency",
+            "assistant.openai.answer_bytes",
+            "assistant.openai.concurrency_per_business",
         ],
     ),
     (
@@ -97,6 +101,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
         &[
             "archive.bytes_max",
             "server.control_threads",
+            "assistant.openai.max_tokens",
             "http.upstream_body_bytes",
             "http.upstream_requests_per_ip",
             "http.upstream_websockets_per_ip",
@@ -113,6 +118,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
 /// Everything that costs memory is on.
 fn full() -> Config {
     let mut config = Config::default();
+    config.assistant.kind = AssistantKind::OpenAi;
     config.bridge.mode = BridgeMode::Streams;
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
@@ -252,6 +258,20 @@ fn every_bound_of_a_part_is_in_the_sum() {
     }
     let kept = config.history.bytes_max + link::ROOM_BYTES;
     assert_eq!(budget.redis, Some(addend("rooms", 10, kept)));
+}
+
+#[test]
+fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
+    let config = full();
+    let openai = &config.assistant.openai;
+    let budget = worst_case_memory(&config, 10, 2);
+    let of = |name: &str| budget.addends.iter().find(|addend| addend.name == name);
+    let rooms = of("model: rooms whose messages are remembered").unwrap();
+    assert_eq!(rooms.count, openai.rooms as u64);
+    assert!(rooms.each > openai.context_bytes as u64);
+    let answers = of("model: questions and their answers").unwrap();
+    assert_eq!(answers.count, config.assistant.concurrency as u64);
+    assert!(answers.each > (3 * openai.event_bytes + 2 * openai.context_bytes) as u64);
 }
 
 #[test]

@@ -259,6 +259,7 @@ impl Codec {
         });
         match self.assistant.ask(Prompt {
             room: name.clone(),
+            asker: cx.author,
             text,
             reply,
         }) {

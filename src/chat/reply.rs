@@ -61,4 +61,8 @@ impl ReplyTo for ChatReply {
         // Behind the reply, for an asker that stays for nothing else.
         broker.answered(self.asker);
     }
+
+    fn merged(self: Box<Self>) {
+        self.broker.answered(self.asker);
+    }
 }

@@ -69,6 +69,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
+        "assistant.openai" => config.assistant.kind == AssistantKind::OpenAi,
         _ => true,
     }
 }

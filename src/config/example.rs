@@ -18,6 +18,7 @@ pub(super) fn entry(key: &Key) -> &'static [&'static str] {
             "key = \"/etc/supportal/chat.key\"",
         ],
         "chat.exists" => &["business_id = 1", "sessions = [\"abc\"]"],
+        "assistant.businesses" => &["business_id = 1", "model = \"llama3.2:1b\""],
         "channels.channel_capacity" => &["pattern = \"http.*\"", "capacity = 200"],
         _ => &[],
     }
@@ -50,6 +51,7 @@ pub(super) fn assignment(key: &Key) -> String {
 fn of_kind(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Address => "\"127.0.0.1:8001\"",
+        KeyKind::Decimal => "0.7",
         KeyKind::Urls | KeyKind::Hosts => "[\"redis://localhost:6379\"]",
         KeyKind::List | KeyKind::Secrets | KeyKind::Choices(_) => "[\"…\"]",
         _ => "\"…\"",
@@ -73,9 +75,10 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "archive.path" => "\"/var/lib/supportal/journal.db\"",
         "auth.jwt.keys" => "[\"/etc/supportal/tokens.pem\"]",
         "auth.jwt.jwks" => "\"https://example.com/.well-known/jwks.json\"",
-        "auth.jwt.jwks_ca_file" | "auth.forward.ca_file" | "bridge.ca_file" => {
-            "\"/etc/supportal/authorities.pem\""
-        }
+        "auth.jwt.jwks_ca_file"
+        | "auth.forward.ca_file"
+        | "bridge.ca_file"
+        | "assistant.openai.ca_file" => "\"/etc/supportal/authorities.pem\"",
         "auth.jwt.issuer" => "[\"https://example.com\"]",
         "auth.jwt.audience" => "[\"supportal\"]",
         "auth.jwt.cookie" | "auth.jwt.query" => "\"token\"",
@@ -86,6 +89,9 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "bridge.node" => "\"chat-1\"",
         "bridge.client_cert" => "\"/etc/supportal/redis.pem\"",
         "bridge.client_key" => "\"/etc/supportal/redis.key\"",
+        "assistant.openai.model" => "\"llama3.2:1b\"",
+        "assistant.openai.api_key_file" => "\"/run/secrets/model_key\"",
+        "assistant.openai.prompt" => "\"You answer for the bakery Krume, in {language}.\"",
         "assistant.knowledge" => "\"config/faq.toml\"",
         "admin.hosts" => "[\"admin.example.com\"]",
         _ => return None,

@@ -154,12 +154,12 @@ fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// The characters of an address (RFC 3986 §2.2, §2.3).
-fn is_in_url(byte: u8) -> bool {
+pub(super) fn is_in_url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
 }
 
 /// A name or an address, with or without a port.
-fn is_host_and_port(authority: &str) -> bool {
+pub(super) fn is_host_and_port(authority: &str) -> bool {
     let end = authority.find(']').map_or(0, |bracket| bracket + 1);
     let (host, port) = match authority.get(end..).and_then(|rest| rest.find(':')) {
         Some(colon) => authority.split_at(end + colon),

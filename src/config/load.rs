@@ -235,7 +235,12 @@ fn judge(config: &Config) -> Findings {
 fn missing_files(config: &Config) -> Vec<Problem> {
     let (assistant, bridge) = (&config.assistant, &config.bridge);
     let knowledge = assistant.knowledge.as_ref();
+    let openai = Some(&assistant.openai).filter(|_| assistant.kind == AssistantKind::OpenAi);
     let files = [
+        (
+            "assistant.openai.api_key_file",
+            openai.and_then(|openai| openai.api_key_file.as_ref()),
+        ),
         (
             "assistant.knowledge",
             knowledge.filter(|_| assistant.kind == AssistantKind::Faq),

@@ -75,6 +75,7 @@ pub(super) fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
             format!("{} is not a whole number of at least 0", show(value)),
             number_instead(key, value, "write a bare number"),
         ),
+        (KeyKind::Decimal, _) => no_decimal(key, value),
         (KeyKind::Size, _) => Mistake::new(
             format!("{} is neither \"auto\" nor a number of bytes", show(value)),
             number_instead(
@@ -120,6 +121,13 @@ pub(super) fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
             format!("write it in quotes, as in {}", example::assignment(key)),
         ),
     }
+}
+
+fn no_decimal(key: &Key, value: &Value) -> Mistake {
+    Mistake::new(
+        format!("{} is not a number of at least 0", show(value)),
+        format!("write a bare number, such as {}", example::assignment(key)),
+    )
 }
 
 /// The number that was probably meant, for a line of the file, behind `write`; else an example.

@@ -17,6 +17,7 @@ use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
+use super::openai::OpenAiSettings;
 use super::origin::OriginSettings;
 use super::proxy::ProxySettings;
 use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
@@ -77,7 +78,7 @@ sections! {
     bridge: BridgeSettings,
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
-    assistant: AssistantSettings,
+    assistant: AssistantSettings [OpenAiSettings],
     api: ApiSettings,
     admin: AdminSettings,
     log: LogSettings,

@@ -21,6 +21,7 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
         (KeyKind::Secrets, _) => Value::Array(vec![as_text()]),
         (
             KeyKind::Count
+            | KeyKind::Decimal
             | KeyKind::Size
             | KeyKind::Switch
             | KeyKind::List

@@ -378,6 +378,56 @@ async fn https_is_for_servers_whose_certificate_a_trusted_authority_signed_for_t
 }
 
 #[tokio::test]
+async fn an_answer_is_read_as_it_comes_and_dropping_it_closes_its_connection() {
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    let site = Site::serving(move |_, stream| {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n";
+        stream.write_all(head).unwrap();
+        let ended = stream.read(&mut [0]);
+        closed.send(ended.is_ok_and(|count| count == 0)).unwrap();
+        false
+    });
+    let client = client(LIMITS);
+    let mut answer = client.open(site.request()).await.unwrap();
+    assert_eq!(answer.head.status, 200);
+    assert_eq!(answer.next().await.unwrap().unwrap(), "one");
+    drop(answer);
+    let wait = move || is_closed.recv_timeout(Duration::from_secs(20));
+    let is_closed = tokio::task::spawn_blocking(wait).await.unwrap();
+    assert_eq!(is_closed, Ok(true));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_as_it_comes_has_the_same_bounds() {
+    let chunk = format!("258\r\n{}\r\n", "x".repeat(600));
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, expected) in [
+        (format!("{chunk}0\r\n\r\n"), "end"),
+        (format!("{chunk}{chunk}0\r\n\r\n"), "too_long"),
+        (chunk.clone(), "broken"),
+        (format!("{chunk}zz\r\n"), "broken"),
+    ] {
+        let bytes = format!("{head}{body}");
+        let site = Site::serving(move |_, stream| {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            false
+        });
+        let client = client(LIMITS);
+        let mut answer = client.open(site.request()).await.unwrap();
+        assert!(answer.next().await.unwrap().is_ok());
+        let end = answer.next().await;
+        let label = end.map_or("end", |end| {
+            end.map_or_else(|error| error.label(), |_| "more")
+        });
+        assert_eq!(label, expected, "{body}");
+    }
+    let silent = Site::serving(|_, stream| stream.read(&mut [0]).is_err());
+    let client = client(SHORT);
+    let opened = client.open(silent.request()).await;
+    assert!(matches!(opened, Err(RequestError::Timeout)));
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_not_believed_is_named_with_what_to_do() {
     let [own, authority, stranger] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let good = certificate(own.path());

@@ -75,18 +75,13 @@ impl Postgres {
         });
     }
 
-    /// The postmaster's death ends its children.
+    /// At once and without a checkpoint ("immediate shutdown"), as a crash; unlike SIGKILL its children are gone by then too.
     fn end(&mut self) {
-        let pid = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
-        let pid = pid.lines().next().and_then(|line| line.parse().ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            drop(rustix::process::kill_process(
-                pid,
-                rustix::process::Signal::KILL,
-            ));
-        }
         if let Some(mut child) = self.child.take() {
-            drop(child.wait());
+            let pid = rustix::process::Pid::from_child(&child);
+            if rustix::process::kill_process(pid, rustix::process::Signal::QUIT).is_ok() {
+                drop(child.wait());
+            }
         }
     }
 }

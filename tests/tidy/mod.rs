@@ -72,10 +72,12 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
         ],
     ),
     ("hmac", &["channels", "auth"]),
     ("httparse", &["server"]),
+    ("httpdate", &["assistant"]),
     (
         "hyper",
         &[
@@ -85,6 +87,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
         ],
     ),
     (

@@ -7,6 +7,7 @@ mod environment;
 mod forward;
 mod kept;
 mod memory;
+mod openai;
 mod origin;
 mod proxies;
 mod ranges;

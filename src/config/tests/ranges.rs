@@ -5,7 +5,7 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 12] = [
+const MAY_BE_ZERO: [&str; 13] = [
     "http.cors.max_age",
     "auth.jwt.leeway",
     "auth.django_session.cache",
@@ -16,6 +16,7 @@ const MAY_BE_ZERO: [&str; 12] = [
     "auth.django_session.recheck",
     "server.drain_notice",
     "server.drain_grace",
+    "assistant.debounce",
     "bridge.linger",
     "bridge.confirm_timeout",
 ];
