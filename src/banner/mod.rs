@@ -58,10 +58,13 @@ impl MachineFacts {
         if let Some(share) = self.share_of_requests(config) {
             let limits = &mut resolved.limits;
             limits.handshakes = share.of(limits.handshakes).max(1);
+            limits.handshakes_per_ip = share.of_address(limits.handshakes_per_ip);
             limits.kept_alive = share.of(limits.kept_alive);
             let http = &mut resolved.http;
             http.upstream_requests = share.of(http.upstream_requests).max(1);
+            http.upstream_requests_per_ip = share.of_address(http.upstream_requests_per_ip);
             http.upstream_websockets = share.of(http.upstream_websockets);
+            http.upstream_websockets_per_ip = share.of_address(http.upstream_websockets_per_ip);
             http.upstream_kept_alive = share.of(http.upstream_kept_alive);
         }
         resolved
@@ -98,6 +101,11 @@ impl Share {
     fn of(self, limit: usize) -> usize {
         let share = u128::from(self.left) * limit as u128 / u128::from(self.wanted.max(1));
         usize::try_from(share).unwrap_or(limit)
+    }
+
+    /// The same share of a limit of each address, at least 1; 0 stays no limit.
+    fn of_address(self, limit: usize) -> usize {
+        self.of(limit).max(limit.min(1))
     }
 }
 
@@ -229,8 +237,12 @@ fn requests_advice(config: &Config, facts: &MachineFacts) -> Option<String> {
     let limits = facts.resolve(config).limits;
     let reserved = DESCRIPTORS_RESERVED.min(facts.nofile / 4);
     Some(format!(
-        "of {} open files {} are left for handshakes and {} for connections kept alive, fewer than limits.handshakes and limits.kept_alive say: {} are for connections, {reserved} are reserved for the operator, Redis and files; raise the limit or lower those",
-        facts.nofile, limits.handshakes, limits.kept_alive, limits.connections
+        "of {} open files {} are left for handshakes and {} for connections kept alive, fewer than limits.handshakes and limits.kept_alive say: {} are for connections, {reserved} are reserved for the operator, Redis and files; limits.handshakes_per_ip is lowered to the same share ({}), with a site its limits and those of them per address too; raise the limit or lower those",
+        facts.nofile,
+        limits.handshakes,
+        limits.kept_alive,
+        limits.connections,
+        limits.handshakes_per_ip
     ))
 }
 
@@ -370,10 +382,29 @@ mod tests {
             let reserved = DESCRIPTORS_RESERVED.min(nofile / 4);
             assert!(used + reserved <= nofile + 3, "{nofile}: {used}");
             assert!(limits.handshakes > 0 && limits.connections > 0);
+            let http = &resolved.http;
+            // By default an address may have a fourth of each.
+            for (each, all) in [
+                (limits.handshakes_per_ip, limits.handshakes),
+                (http.upstream_requests_per_ip, http.upstream_requests),
+                (http.upstream_websockets_per_ip, http.upstream_websockets),
+            ] {
+                let fourth = (all + 1).div_ceil(4);
+                assert!((1..=fourth).contains(&each), "{nofile}: {each} of {all}");
+            }
             let is_lowered = limits.handshakes < config.limits.handshakes;
             let text = texts(&loaded, &few);
             let told = format!("{} are left for handshakes", limits.handshakes);
+            let of_each = format!("the same share ({})", limits.handshakes_per_ip);
+            assert_eq!(text.contains(&of_each), is_lowered, "{nofile}: {text}");
             assert_eq!(text.contains(&told), is_lowered, "{nofile}: {text}");
         }
+        let few = MachineFacts {
+            nofile: 256,
+            ..FACTS
+        };
+        loaded.config.limits.handshakes_per_ip = 0;
+        let of_each = few.resolve(&loaded.config).limits.handshakes_per_ip;
+        assert_eq!(of_each, 0, "no limit stays none");
     }
 }

@@ -259,7 +259,7 @@ impl Builder {
             assistant,
             own: routes,
             tasks: node,
-            read: self.read,
+            read: self.read.map(|read| (read, Box::new(self.config))),
             inherited: self.inherited,
         })
         .await

@@ -114,8 +114,8 @@ struct NodePlan {
     /// Routes of the program's own.
     own: Vec<OwnRoute>,
     tasks: Sender<()>,
-    /// How settings are read again.
-    read: Option<ReadSettings>,
+    /// How settings are read again, and what they were the first time.
+    read: Option<(ReadSettings, Box<Config>)>,
     /// What the process around the node has been given.
     inherited: InheritedSockets,
 }

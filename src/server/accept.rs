@@ -237,7 +237,7 @@ impl<P: PublicPort> Acceptor<P> {
         let address = peer.ip();
         let socket = (address, P::Socket::is_tls(&stream));
         let move_to = |client| {
-            let counted = proxies.counts_behind(address, client);
+            let counted = proxies.counts_as(client);
             held.lock().move_to(counted)
         };
         let met = proxies.meet_at(&mut stream, read, socket, left, move_to);
@@ -420,7 +420,7 @@ impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
         let Some((client, _length)) = client else {
             return Some(place);
         };
-        let counted = proxies.counts_behind(address, client.address);
+        let counted = proxies.counts_as(client.address);
         if self.handshakes.move_place(place.counted, counted).is_err() {
             self.count_busy();
             return None;

@@ -160,13 +160,16 @@ impl Admission {
         Ok(())
     }
 
-    /// The peers that hold most places, at most [`HEAVIEST`] of them with two or more, who has most first; nobody unless this
-    /// was made with [`Admission::ranked`].
+    /// The peers that hold most places, at most [`HEAVIEST`] of them, who has most first: each at least two and the square root
+    /// of all, so that who has a place under each of many addresses does not have others go first who have a few; nobody
+    /// unless this was made with [`Admission::ranked`].
     pub fn heaviest(&self) -> Vec<u64> {
+        let many = self.most.load(Ordering::Relaxed).isqrt().max(2);
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
         let open = self.open.lock();
         let ranks = open.ranks.iter().flat_map(|ranks| ranks.iter().rev());
-        let several = ranks.take(HEAVIEST).take_while(|(count, _)| *count > 1);
-        several.map(|&(_, peer)| peer).collect()
+        let heavy = ranks.take(HEAVIEST).take_while(|(count, _)| *count >= many);
+        heavy.map(|&(_, peer)| peer).collect()
     }
 
     /// Is the cap in all reached?
@@ -279,6 +282,19 @@ mod tests {
         drop((places, _fourth, _fifth));
         let open = admission.open.lock();
         assert!(open.by_peer.is_empty() && open.ranks.as_ref().unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_has_a_few_places_is_not_heavy_and_who_has_the_square_root_of_all_is() {
+        let admission = Arc::new(Admission::ranked(4096, 0));
+        let enter = |peer| admission.enter(peer).expect("a place");
+        let _many_addresses: Vec<_> = (1000..4000).map(enter).collect();
+        let mut office: Vec<_> = [7; 63].map(enter).into();
+        assert_eq!(admission.heaviest(), [0; 0]);
+        office.push(enter(7));
+        assert_eq!(admission.heaviest(), [7]);
+        admission.set_caps(1 << 16, 0);
+        assert_eq!(admission.heaviest(), [0; 0], "a few of so many");
     }
 
     #[test]

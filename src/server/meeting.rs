@@ -7,7 +7,8 @@ use crate::metrics::{Metrics, count};
 use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
 pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
@@ -46,10 +47,23 @@ impl Unmet {
         tracing::debug!(reason, "request refused");
         match self {
             Self::Malformed => http::linger_after(stream, BAD_PROXY_LINE).await,
-            Self::Crowded => http::linger_after(stream, BUSY).await,
+            Self::Crowded => tell_busy(stream).await,
             Self::Gone | Self::Late => {}
         }
     }
+}
+
+/// Answers [`BUSY`] at once or not at all: the socket's place still counts as the proxy's, which has no cap, so whoever is
+/// one too many must not stay in it.
+async fn tell_busy(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    // What has come already, so that the close does not reset the connection before its answer.
+    let mut unread = BytesMut::with_capacity(4096);
+    drop(timeout(Duration::ZERO, stream.read_buf(&mut unread)).await);
+    let told = async {
+        stream.write_all(BUSY).await?;
+        stream.shutdown().await
+    };
+    drop(timeout(Duration::ZERO, told).await);
 }
 
 impl Proxies {
@@ -84,9 +98,27 @@ impl Proxies {
                 }
             }
         };
-        let met = tokio::time::timeout(left, meeting).await;
+        let met = timeout(left, meeting).await;
         let (peer, read) = met.unwrap_or(Err(Unmet::Late))?;
         move_to(peer.address).or(Err(Unmet::Crowded))?;
         Ok((peer, read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_one_too_many_is_told_and_stays_in_no_place() {
+        let (stream, mut client) = tokio::io::duplex(1024);
+        let begun = Instant::now();
+        Unmet::Crowded.end(stream, &Metrics::new()).await;
+        let waited = begun.elapsed();
+        assert!(waited < Duration::from_millis(100), "{waited:?}");
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.expect("the answer");
+        assert_eq!(said, BUSY);
     }
 }

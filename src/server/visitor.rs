@@ -85,20 +85,12 @@ impl Proxies {
         self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
     }
 
-    /// What the handshakes of a peer count as: a proxy speaks for many.
+    /// What the handshakes of a socket, or of the client behind it once that is known, count as: a proxy speaks for many, also
+    /// one that another proxy names, or that asks for itself.
     pub(super) fn counts_as(&self, address: IpAddr) -> u64 {
         match self.trust(address) {
             true => admission::PROXY,
             false => admission::peer_of(address),
-        }
-    }
-
-    /// What the handshakes of a client count as that comes by a socket of this address: its own, once it is known. What a
-    /// proxy asks for itself counts as the proxy's.
-    pub(super) fn counts_behind(&self, address: IpAddr, client: IpAddr) -> u64 {
-        match client.to_canonical() == address.to_canonical() {
-            true => self.counts_as(address),
-            false => admission::peer_of(client),
         }
     }
 
@@ -192,5 +184,31 @@ impl Proxies {
             is_https: said.proto.map_or(peer.is_https, |proto| is_secure(&proto)),
             host: said.host.or_else(named),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_speaks_for_many_whoever_names_it() {
+        let proxies = Proxies::new(&ProxySettings {
+            trusted: vec!["10.0.0.0/8".to_owned()],
+            header: ProxyHeader::ProxyProtocol,
+            ..ProxySettings::default()
+        });
+        let proxies = proxies.expect("legal");
+        let counted_behind = |client: &str| {
+            let line = format!("PROXY TCP4 {client} 10.0.0.1 56324 443\r\n");
+            let met = proxies.meet("10.0.0.1".parse().unwrap(), false, line.as_bytes());
+            let (peer, _length) = met.expect("a header").expect("all of it");
+            proxies.counts_as(peer.address)
+        };
+        assert_eq!(counted_behind("10.0.0.1"), admission::PROXY);
+        assert_eq!(counted_behind("10.0.0.2"), admission::PROXY);
+        let client = "192.0.2.1";
+        let counted = admission::peer_of(client.parse().unwrap());
+        assert_eq!(counted_behind(client), counted);
     }
 }

@@ -314,16 +314,17 @@ impl<P: Port> Listener<P> {
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {
                 let (socket, place) = (&mut arrival.socket, arrival.place);
                 let met = self.gate.meet(socket, place);
-                if met.is_none() {
-                    self.forget(key, connections);
-                } else if socket.holds_unread() {
-                    self.defer(ready);
-                } else if socket.is_behind() && connections.port.watch_writes(socket, key).is_err()
-                {
-                    self.forget(key, connections);
-                }
+                let holds_unread = socket.holds_unread();
+                let is_blocked = met.is_some() && !holds_unread && socket.is_behind();
+                let is_lost = is_blocked && connections.port.watch_writes(socket, key).is_err();
+                // Before anybody is forgotten: the place is given back as whose it is counted by now.
                 if let Some(met) = met.filter(|met| *met != place) {
                     self.arrivals.move_to(key, met);
+                }
+                if met.is_none() || is_lost {
+                    self.forget(key, connections);
+                } else if holds_unread {
+                    self.defer(ready);
                 }
                 None
             }

@@ -14,7 +14,7 @@ const PATH: &str = "/ws/chat/1/places/";
 
 /// Expects a PROXY header of whoever is on this machine.
 const PROXY: [&str; 2] = [
-    "proxy.trusted=[\"127.0.0.1\", \"unix\"]",
+    "proxy.trusted=[\"127.0.0.1\", \"127.0.0.9\", \"unix\"]",
     "proxy.header=proxy_protocol",
 ];
 
@@ -105,6 +105,8 @@ fn headers() -> Vec<([Vec<u8>; 3], bool)> {
         // The proxy itself, which may have many.
         ([0; 3].map(|_| b"PROXY UNKNOWN\r\n".to_vec()), false),
         ([local(), local(), local()], false),
+        // Another proxy, in front of this one.
+        (["127.0.0.9"; 3].map(line), false),
     ]
 }
 

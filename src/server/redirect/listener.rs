@@ -113,7 +113,7 @@ impl Redirector {
         let timeouts = Timeouts::new(&self.config);
         let socket = (address, false);
         let proxies = &self.proxies;
-        let move_to = |client| head.move_to(proxies.counts_behind(address, client));
+        let move_to = |client| head.move_to(proxies.counts_as(client));
         let (read, left) = (Bytes::new(), timeouts.head);
         let met = proxies.meet_at(&mut stream, read, socket, left, move_to);
         let (peer, read) = match met.await {
@@ -129,7 +129,7 @@ impl Redirector {
                 // Another has the place, which ends the connection.
                 return std::future::pending().await;
             };
-            let moved = self.move_place(&mut finished, address, peer, &request);
+            let moved = self.move_place(&mut finished, peer, &request);
             *place.lock() = Some(finished);
             let answer = match moved {
                 Ok(()) => self.answer(request, peer, &pace).await,
@@ -154,11 +154,10 @@ impl Redirector {
         drop(kept);
     }
 
-    /// The place is that of the client whom the head names, if a proxy of this address is believed.
+    /// The place is that of the client whom the head names, if the peer is believed.
     fn move_place(
         &self,
         place: &mut HandshakePlace,
-        address: IpAddr,
         peer: Peer,
         request: &Request<Incoming>,
     ) -> Result<(), RefusedRequest> {
@@ -166,7 +165,7 @@ impl Redirector {
         let Ok(visitor) = self.proxies.visitor(peer, &RequestHead::of(request), None) else {
             return Ok(());
         };
-        let counted = self.proxies.counts_behind(address, visitor.client);
+        let counted = self.proxies.counts_as(visitor.client);
         place
             .move_to(counted)
             .or(Err(RefusedRequest::TOO_MANY_HANDSHAKES))

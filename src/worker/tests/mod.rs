@@ -6,6 +6,7 @@ mod drain;
 mod fairness;
 mod handshakes;
 mod order;
+mod places;
 mod quiet;
 mod regressions;
 mod rig;
