@@ -33,6 +33,8 @@ pub(crate) struct Fetch {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// Most bytes of what is kept and told of an answer that is no set: texts of the answer may be in there.
+const FAULT_BYTES_MAX: usize = 200;
 /// What is counted.
 const OUTCOMES: [&str; 4] = ["set", "no_answer", "no_set", "too_old"];
 
@@ -205,7 +207,10 @@ impl JwkSource {
             if body.len() as u64 > FILE_BYTES_MAX {
                 return Err(SetFault::NoSet("is too long".to_owned()));
             }
-            jwk_set::parse(&body, &self.url).map_err(SetFault::NoSet)
+            jwk_set::parse(&body, &self.url).map_err(|mut what| {
+                what.truncate(what.floor_char_boundary(FAULT_BYTES_MAX));
+                SetFault::NoSet(what)
+            })
         });
         match parsed {
             Ok(keys) => {

@@ -419,3 +419,16 @@ async fn a_set_is_fetched_again_in_time_though_the_interval_is_as_long() {
         tokio::time::sleep(Duration::from_millis(599_100)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_an_answer_that_is_no_set_is_short() {
+    let rig = Rig::new();
+    let word = "\u{e9}".repeat(30_000);
+    rig.address.0.lock().1 = Some(json!(word).to_string().into());
+    assert_eq!(rig.ask(0).await, "(unavailable)");
+    let said = rig.jwt.fault().expect("a fault");
+    assert!(
+        said.contains("is no JWK set: ") && said.len() < 300,
+        "{said}"
+    );
+}
