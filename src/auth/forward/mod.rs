@@ -379,6 +379,10 @@ impl Recheck for Forward {
         self.rechecks.take_due(self.clock.now())
     }
 
+    fn put_off(&self, identity: &Arc<Identity>, watched: OpenQuestion) {
+        self.watch(identity, watched);
+    }
+
     async fn ask_again(
         self: Arc<Self>,
         identity: Arc<Identity>,

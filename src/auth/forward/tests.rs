@@ -107,5 +107,9 @@ async fn who_has_no_turn_in_time_comes_in_only_while_the_site_is_away_and_is_ask
     let later = forward.clock.now() + Duration::from_secs(3600);
     let (watched, question) = forward.rechecks.take_due(later).expect("a question");
     assert!(Arc::ptr_eq(&watched, &identity) && question.is_unsaid);
+    // Nobody is connected: it waits for the next time.
+    forward.put_off(&identity, question);
+    let at_once = forward.rechecks.take_due(forward.clock.now());
+    assert!(at_once.is_none() && forward.rechecks.take_due(later).is_some());
     drop(held);
 }
