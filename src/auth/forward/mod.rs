@@ -275,7 +275,8 @@ impl Forward {
         // The semaphore is never closed.
         let _place = self.places.acquire().await;
         let answered = self.client.send(question.request(&self.form)).await;
-        let answer = SiteAnswer::read(&answered, question.uri(), self.clock.wall().0);
+        let is_ours = |host: &str| question.is_of_host(&self.form, host);
+        let answer = SiteAnswer::read(&answered, question.uri(), is_ours, self.clock.wall().0);
         let is_away = matches!(answer, SiteAnswer::Unavailable(_));
         self.is_away.store(is_away, Ordering::Relaxed);
         count(&self.metrics.auth_questions, "outcome", answer.label());
