@@ -37,8 +37,12 @@ pub(super) trait Recheck: Send + Sync + 'static {
     /// How many questions may be under way.
     fn together(&self) -> usize;
 
-    /// A question that is due, of whose connections one is there.
+    /// A question that is due, of an identity that somebody holds: a connection, one that is being let in, or an answer
+    /// that is remembered.
     fn take_due(&self) -> Option<(Arc<Identity>, Self::Question)>;
+
+    /// Has a question that was due wait for the next time, unasked.
+    fn put_off(&self, identity: &Arc<Identity>, question: Self::Question);
 
     /// Asks again; what that means for those who hold the identity, if there is an answer.
     fn ask_again(
@@ -48,7 +52,7 @@ pub(super) trait Recheck: Send + Sync + 'static {
     ) -> impl Future<Output = Option<(Arc<Identity>, Rechecked)>> + Send;
 }
 
-/// Asks whatever is due, and closes whom the answers close.
+/// Asks whatever is due of those who are connected, and closes whom the answers close.
 ///
 /// # Cancel safety
 /// Dropping it ends that.
@@ -64,7 +68,12 @@ pub(super) async fn ask_due<R: Recheck>(
         while asked.len() < recheck.together()
             && let Some((identity, question)) = recheck.take_due()
         {
-            asked.spawn(Arc::clone(&recheck).ask_again(identity, question));
+            // Nobody is connected, but whoever comes by what is remembered may be.
+            if attendance.holders(&identity).is_empty() {
+                recheck.put_off(&identity, question);
+            } else {
+                asked.spawn(Arc::clone(&recheck).ask_again(identity, question));
+            }
         }
         tokio::select! {
             Some(answered) = asked.join_next() => {
@@ -144,7 +153,7 @@ impl<Q> Rechecks<Q> {
         }
     }
 
-    /// A question that is due, of whose connections one is there.
+    /// A question that is due, of an identity that somebody holds.
     pub(super) fn take_due(&self, now: Millis) -> Option<(Arc<Identity>, Q)> {
         let mut state = self.state.lock();
         loop {
@@ -157,5 +166,66 @@ impl<Q> Rechecks<Q> {
                 return Some((identity, due.question));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::ConnectionKey;
+    use crate::broker::uplink::Author;
+    use crate::config::BrokerSettings;
+    use std::collections::VecDeque;
+
+    /// Questions that are all due, and the numbers of those that were asked and put off.
+    #[derive(Default)]
+    struct Asked {
+        due: Mutex<VecDeque<(Arc<Identity>, u32)>>,
+        asked: Mutex<Vec<u32>>,
+        put_off: Mutex<Vec<u32>>,
+    }
+
+    impl Recheck for Asked {
+        type Question = u32;
+
+        fn together(&self) -> usize {
+            8
+        }
+
+        fn take_due(&self) -> Option<(Arc<Identity>, u32)> {
+            self.due.lock().pop_front()
+        }
+
+        fn put_off(&self, _identity: &Arc<Identity>, question: u32) {
+            self.put_off.lock().push(question);
+        }
+
+        async fn ask_again(
+            self: Arc<Self>,
+            _identity: Arc<Identity>,
+            question: u32,
+        ) -> Option<(Arc<Identity>, Rechecked)> {
+            self.asked.lock().push(question);
+            None
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_asks_again_about_an_identity_that_no_connection_holds() {
+        let (recheck, attendance) = (Arc::new(Asked::default()), Arc::new(Attendance::default()));
+        let identities = [(); 3].map(|()| Arc::new(Identity::default()));
+        let author = |connection| Author {
+            worker: 0,
+            connection: ConnectionKey(connection),
+        };
+        attendance.enter(author(1), Arc::clone(&identities[1]));
+        attendance.enter(author(2), Arc::clone(&identities[2]));
+        attendance.leave(author(2));
+        recheck.due.lock().extend(identities.into_iter().zip(0..));
+        let broker = Broker::new(&BrokerSettings::default(), Vec::new(), None);
+        let task = ask_due(Arc::clone(&recheck), attendance, Arc::new(broker));
+        drop(tokio::time::timeout(PAUSE * 2, task).await);
+        assert_eq!(*recheck.asked.lock(), [1]);
+        assert_eq!(*recheck.put_off.lock(), [0, 2]);
     }
 }

@@ -233,7 +233,6 @@ impl<P: PublicPort> Acceptor<P> {
         let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let begun = Instant::now();
         let proxies = &self.service.entrance.policy.proxies;
-        self.service.note_line(peer.ip(), &read);
         let address = peer.ip();
         let socket = (address, P::Socket::is_tls(&stream));
         let move_to = |client| {
@@ -245,6 +244,7 @@ impl<P: PublicPort> Acceptor<P> {
             Ok(met) => met,
             Err(unmet) => return unmet.end(stream, &self.service.entrance.metrics).await,
         };
+        self.service.note_line(address, &read);
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request, pace| async move {
             Self::finish_head(held).await;

@@ -88,7 +88,11 @@ impl Proxies {
         let meeting = async {
             loop {
                 let met = self.meet(address, is_tls, &read);
-                if let Some((peer, length)) = met.or(Err(Unmet::Malformed))? {
+                // Of a header that is not believed is told, so the first bytes are waited for.
+                let is_silent = read.is_empty() && self.is_line_unbelieved(address);
+                if let Some((peer, length)) = met.or(Err(Unmet::Malformed))?
+                    && !is_silent
+                {
                     return Ok((peer, read.split_off(length).freeze()));
                 }
                 // Bounded: a header that is too long is malformed.

@@ -144,9 +144,12 @@ impl Proxies {
 
     /// Does a peer of this address, of whom no PROXY header is due, begin with one?
     pub(super) fn is_unbelieved_line(&self, address: IpAddr, bytes: &[u8]) -> bool {
-        self.header == Some(ProxyHeader::ProxyProtocol)
-            && !self.trust(address)
-            && proxy_protocol::begins(bytes)
+        self.is_line_unbelieved(address) && proxy_protocol::begins(bytes)
+    }
+
+    /// Would a PROXY header of this address not be believed, where those of others are?
+    pub(super) fn is_line_unbelieved(&self, address: IpAddr) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol) && !self.trust(address)
     }
 
     /// Who sends this head. `authority` is that of an absolute target, which counts before `Host` (RFC 9112 section

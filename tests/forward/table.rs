@@ -46,6 +46,7 @@ fn let_in() -> Vec<Row> {
 #[rustfmt::skip]
 fn refusals() -> Vec<Row> {
     vec![
+        ("elsewhere", bare("302 Found", "Location: https://login.example/who/?business_id=1&session_id=elsewhere\r\n"), 401, "unknown"),
         ("401", bare("401 Unauthorized", ""), 401, "unknown"),
         ("401-long", with_body("401 Unauthorized", "text/html", &long()), 401, "unknown"),
         ("302", bare("302 Found", "Location: /login/\r\n"), 401, "unknown"),
@@ -131,7 +132,7 @@ fn not_understood() -> Vec<Row> {
         ("user-long", json(&format!("{{\"user\": \"{}\"}}", "u".repeat(255))), 503, "user"),
         ("user-fields", bare("200 OK", "X-Supportal-User: ann\r\nX-Supportal-User: bob\r\n"), 503, "user"),
         ("expires-field", bare("200 OK", "X-Supportal-Expires: soon\r\n"), 503, "claims"),
-        ("to-https", bare("301 Moved", "Location: https://site/who/?business_id=1&session_id=to-https\r\n"), 503, "to_https"),
+        ("to-https", bare("301 Moved", "Location: https://127.0.0.1/who/?business_id=1&session_id=to-https\r\n"), 503, "to_https"),
         ("to-slash", bare("301 Moved", "Location: /who//?business_id=1&session_id=to-slash\r\n"), 503, "to_slash"),
         ("400", bare("400 Bad Request", ""), 503, "status"),
         ("405", bare("405 Method Not Allowed", ""), 503, "status"),

@@ -89,6 +89,13 @@ impl Recheck for SessionRechecks {
         self.due.take_due(self.clock.now())
     }
 
+    fn put_off(&self, identity: &Arc<Identity>, key: SessionKey) {
+        let store = self.store.lock().clone();
+        if let Some(store) = store {
+            self.add_key(identity, key, store.recheck());
+        }
+    }
+
     async fn ask_again(
         self: Arc<Self>,
         identity: Arc<Identity>,
@@ -118,5 +125,29 @@ fn is_same(user: &SessionUser, identity: &Identity) -> bool {
     match user {
         SessionUser::Known(user) => identity.user.as_deref() == Some(user),
         SessionUser::Nobody => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DjangoSessionSettings;
+
+    #[tokio::test]
+    async fn a_session_that_is_put_off_is_due_again_and_not_at_once() {
+        let address = "redis://127.0.0.1:1/1".to_owned();
+        let settings = DjangoSessionSettings {
+            redis: vec![address.try_into().expect("an address")],
+            ..DjangoSessionSettings::default()
+        };
+        let store = Arc::new(SessionStore::new(&settings).expect("a store"));
+        let rechecks = SessionRechecks::default();
+        rechecks.look_in(&store);
+        let identity = Arc::new(Identity::default());
+        rechecks.put_off(&identity, SessionKey("key".into()));
+        let now = rechecks.clock.now();
+        assert!(rechecks.due.take_due(now).is_none());
+        let found = rechecks.due.take_due(now + store.recheck() * 2);
+        assert!(found.is_some_and(|(found, _)| Arc::ptr_eq(&found, &identity)));
     }
 }

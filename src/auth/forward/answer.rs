@@ -52,10 +52,12 @@ pub(super) enum SiteRefusal {
 }
 
 impl SiteAnswer {
-    /// Reads an answer to the question at `asked`; `now` in seconds since the Unix epoch.
+    /// Reads an answer to the question at `asked`, of a site that has a host if `is_ours` says so; `now` in seconds since
+    /// the Unix epoch.
     pub(super) fn read(
         answered: &Result<Response<Bytes>, RequestError>,
         asked: &Uri,
+        is_ours: impl Fn(&str) -> bool,
         now: u64,
     ) -> Self {
         let answer = match answered {
@@ -71,7 +73,7 @@ impl SiteAnswer {
             },
             StatusCode::UNAUTHORIZED => Self::Out(SiteRefusal::Unknown),
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-                match moved(answer.headers(), asked) {
+                match moved(answer.headers(), asked, is_ours) {
                     Some(why) => Self::Unreadable(why),
                     None => Self::Out(SiteRefusal::Unknown),
                 }
@@ -212,10 +214,12 @@ fn identity(answer: &Response<Bytes>, now: u64) -> Result<SiteAnswer, &'static s
 
 /// Does a redirect lead where the question was asked, but for https or the slash at the end? Then it says nothing of
 /// whoever was asked about.
-fn moved(headers: &HeaderMap, asked: &Uri) -> Option<&'static str> {
+fn moved(headers: &HeaderMap, asked: &Uri, is_ours: impl Fn(&str) -> bool) -> Option<&'static str> {
     let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
     let slashed = [asked.path(), "/"].concat();
-    if target.query() != asked.query() {
+    // A login may be elsewhere at the same path.
+    let is_elsewhere = target.host().is_some_and(|host| !is_ours(host));
+    if is_elsewhere || target.query() != asked.query() {
         None
     } else if target.path() == asked.path() {
         let is_to_https =

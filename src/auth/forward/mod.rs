@@ -275,7 +275,8 @@ impl Forward {
         // The semaphore is never closed.
         let _place = self.places.acquire().await;
         let answered = self.client.send(question.request(&self.form)).await;
-        let answer = SiteAnswer::read(&answered, question.uri(), self.clock.wall().0);
+        let is_ours = |host: &str| question.is_of_host(&self.form, host);
+        let answer = SiteAnswer::read(&answered, question.uri(), is_ours, self.clock.wall().0);
         let is_away = matches!(answer, SiteAnswer::Unavailable(_));
         self.is_away.store(is_away, Ordering::Relaxed);
         count(&self.metrics.auth_questions, "outcome", answer.label());
@@ -377,6 +378,10 @@ impl Recheck for Forward {
 
     fn take_due(&self) -> Option<(Arc<Identity>, OpenQuestion)> {
         self.rechecks.take_due(self.clock.now())
+    }
+
+    fn put_off(&self, identity: &Arc<Identity>, watched: OpenQuestion) {
+        self.watch(identity, watched);
     }
 
     async fn ask_again(

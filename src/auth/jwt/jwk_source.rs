@@ -33,6 +33,8 @@ pub(crate) struct Fetch {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// Most bytes of what is kept and told of an answer that is no set: texts of the answer may be in there.
+const FAULT_BYTES_MAX: usize = 200;
 /// What is counted.
 const OUTCOMES: [&str; 4] = ["set", "no_answer", "no_set", "too_old"];
 
@@ -69,7 +71,7 @@ impl fmt::Debug for JwkSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwkSource")
             .field("url", &self.url)
-            .field("keys", &self.fetched().keys.len())
+            .field("keys", &self.state.fetched.read().keys.len())
             .finish_non_exhaustive()
     }
 }
@@ -98,18 +100,21 @@ impl JwkSource {
         }
     }
 
-    /// The keys of the last good set.
+    /// The keys of the last good set, unless that is too old: whoever asks need not wait for the next fetch.
     pub(super) fn fetched(&self) -> FetchedKeys {
+        self.forget_old();
         self.state.fetched.read().clone()
     }
 
     /// As [`FetchedKeys::generation`].
     pub(super) fn generation(&self) -> u64 {
+        self.forget_old();
         self.state.fetched.read().generation
     }
 
     /// Why a set is not there, or not fresh; `None` if one is.
     pub(super) fn fault(&self) -> Option<String> {
+        self.forget_old();
         self.state.health.lock().shown()
     }
 
@@ -161,19 +166,19 @@ impl JwkSource {
         }
     }
 
-    /// Until the next fetch: up to a tenth less than the settings say, so that nodes do not ask all at once; sooner
-    /// after one that failed, and no later than the set is too old.
+    /// Until the next fetch: up to a tenth less than the settings say, so that nodes do not ask all at once, but not
+    /// within the interval; sooner after one that failed, and no later than the set is too old.
     fn pause(&self) -> Duration {
         let health = self.state.health.lock();
-        if health.fault().is_some() {
-            return match health.left(self.max_age) {
-                Some(left) => left.min(self.interval),
-                None => self.interval,
-            };
-        }
-        let micros = crate::clock::wall().1;
-        self.refresh
-            .mul_f64(1.0 - f64::from(micros % 1000) / 10_000.0)
+        let left = health.left(self.max_age);
+        let pause = if health.fault().is_some() || left.is_none() {
+            self.interval
+        } else {
+            let micros = crate::clock::wall().1;
+            let less = 1.0 - f64::from(micros % 1000) / 10_000.0;
+            self.refresh.mul_f64(less).max(self.interval)
+        };
+        left.map_or(pause, |left| left.min(pause))
     }
 
     /// Has no key count any more of a set that was fetched too long ago.
@@ -202,7 +207,10 @@ impl JwkSource {
             if body.len() as u64 > FILE_BYTES_MAX {
                 return Err(SetFault::NoSet("is too long".to_owned()));
             }
-            jwk_set::parse(&body, &self.url).map_err(SetFault::NoSet)
+            jwk_set::parse(&body, &self.url).map_err(|mut what| {
+                what.truncate(what.floor_char_boundary(FAULT_BYTES_MAX));
+                SetFault::NoSet(what)
+            })
         });
         match parsed {
             Ok(keys) => {

@@ -65,6 +65,7 @@ impl SetHealth {
     pub(super) fn shown(&self) -> Option<String> {
         let (what, is_there) = match (&self.fault, self.good_since) {
             (None, Some(_)) => return None,
+            (None, None) if self.is_too_old => return Some("the JWK set is too old".to_owned()),
             (None, None) => return Some("the JWK set was not fetched yet".to_owned()),
             (Some(SetFault::NoAnswer(what)), since) => (what, since.is_some()),
             (Some(SetFault::NoSet(what)), since) => (what, since.is_some()),

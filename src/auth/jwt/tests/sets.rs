@@ -6,6 +6,7 @@ use crate::http_client::Authorities;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -158,7 +159,7 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
 
 /// An address that gives what it is told to, and counts how often it is asked.
 #[derive(Clone, Default)]
-pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>);
+pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>, Arc<AtomicBool>);
 
 impl Address {
     fn fetch(&self, authorities: Authorities) -> Fetch {
@@ -167,8 +168,12 @@ impl Address {
             let mut state = address.0.lock();
             state.0 += 1;
             let answer = state.1.clone().ok_or_else(|| "refused".to_owned());
-            Box::pin(async {
+            let is_stuck = address.1.load(Ordering::Relaxed);
+            Box::pin(async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
+                if is_stuck {
+                    std::future::pending::<()>().await;
+                }
                 answer
             }) as _
         };
@@ -186,6 +191,11 @@ impl Address {
     /// Answers nothing.
     pub(super) fn is_away(&self) {
         self.0.lock().1 = None;
+    }
+
+    /// Takes every question from now on and answers none.
+    fn is_stuck(&self) {
+        self.1.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn asked(&self) -> usize {
@@ -374,4 +384,51 @@ async fn a_set_that_cannot_be_fetched_again_counts_no_longer_than_its_age_may_be
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
     assert_eq!(rig.ask(1).await, "no_key");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_too_old_at_its_age_though_the_fetch_of_the_next_is_not_over() {
+    let rig = Rig::new().renewed(|settings| settings.jwks_max_age = Duration::from_secs(700));
+    rig.address.gives(&[&VECTORS["jwks"]["keys"][0]]);
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.ask(0).await, "(known)");
+    rig.address.is_stuck();
+    tokio::time::sleep(Duration::from_secs(690)).await;
+    assert_eq!(rig.address.asked(), 2);
+    assert!(rig.has_seen(&rig.tokens[0]));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!rig.has_seen(&rig.tokens[0]));
+    assert!(rig.jwt.fetched().keys.is_empty());
+    let old = "the JWK set is too old";
+    assert_eq!(rig.jwt.fault().as_deref(), Some(old));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_fetched_again_in_time_though_the_interval_is_as_long() {
+    let rig = Rig::new().renewed(|settings| {
+        settings.jwks_interval = Duration::from_secs(600);
+        settings.jwks_max_age = Duration::from_secs(601);
+    });
+    rig.address.gives(&[&VECTORS["jwks"]["keys"][0]]);
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    for fetches in 1..5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.address.asked(), fetches);
+        assert_eq!(rig.jwt.fetched().keys.len(), 1);
+        tokio::time::sleep(Duration::from_millis(599_100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_an_answer_that_is_no_set_is_short() {
+    let rig = Rig::new();
+    let word = "\u{e9}".repeat(30_000);
+    rig.address.0.lock().1 = Some(json!(word).to_string().into());
+    assert_eq!(rig.ask(0).await, "(unavailable)");
+    let said = rig.jwt.fault().expect("a fault");
+    assert!(
+        said.contains("is no JWK set: ") && said.len() < 300,
+        "{said}"
+    );
 }
