@@ -136,7 +136,8 @@ fn again(criterion: &mut Criterion) {
     each(criterion, "auth/seen before", 100, &PUBLIC, false);
 }
 
-/// Signatures that are wrong here or there: what a refusal takes does not tell how much of one was right.
+/// Signatures that are wrong here or there: what a refusal takes does not tell how much of one was right. And what one takes
+/// that is by no key that is known, or is not there.
 fn refused(criterion: &mut Criterion) {
     let vectors = serde_json::from_str(VECTORS).expect("vectors.json");
     let (authenticator, _folder) = authenticator(&vectors, 0);
@@ -160,6 +161,23 @@ fn refused(criterion: &mut Criterion) {
                 });
             });
         }
+    }
+    let (header, rest) = (
+        "{\"alg\":\"HS256\",\"kid\":\"of nobody\"}",
+        token(&vectors, "hs256"),
+    );
+    let (_, rest) = rest.split_once('.').expect("a header");
+    let unknown = format!("Bearer {}.{rest}", URL_SAFE_NO_PAD.encode(header));
+    let malformed = "Bearer x".to_owned();
+    for (name, bearer) in [("unknown key", unknown), ("no token", malformed)] {
+        with_credentials(&bearer, |credentials| {
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let known = runtime.block_on(authenticator.verify(black_box(credentials)));
+                    known.expect_err("nobody")
+                });
+            });
+        });
     }
     group.finish();
 }

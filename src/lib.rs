@@ -86,7 +86,7 @@
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
-//!    The reply comes back by the room's name
+//!    The reply, of a knowledge file or a model's, comes back by the room's name
 //!    ([`broker::Broker::publish_by_name`]), whether anybody is left in it here or not.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
 //!    to each member with one call; what is for one member alone (an error, a pong) goes out among
@@ -133,9 +133,15 @@
 //! | a peer that takes nothing | `server.ping_timeout`; with something waiting for it `queue.expiry` | [`worker::connection`] |
 //! | a peer that has ended its side | `assistant.timeout`, `bridge.order_timeout` | [`worker`] |
 //! | what Redis keeps of a room | `history.capacity`, `history.bytes_max`, `history.expiry` | [`bridge`] |
+//! | what Redis keeps of all rooms | `archive.bytes_max`, `archive.expiry`, for each Redis | [`bridge`] |
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
+//! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers`, `archive.reader_names` | [`archive`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
+//! | prompts in a row that become one question | `assistant.debounce`, five times as long in all, 32 KiB | [`assistant`] |
+//! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
+//! | questions to a model that fails | `assistant.openai.retries`, `assistant.openai.retry_budget`, `assistant.openai.breaker_failures`, `assistant.openai.breaker_pause` | [`assistant`] |
+//! | what was said before a question | `assistant.openai.turns`, `assistant.openai.context_bytes`, `assistant.openai.rooms`, `assistant.openai.remember` | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
@@ -157,6 +163,9 @@
 //! | A member's errors and pongs cost the others nothing | `src/worker/tests/asides.rs` `a_member_that_alternates_costs_each_member_three_writes_at_most_and_hears_all_in_order` |
 //! | A slow reader costs the others nothing | `tests/backpressure.rs` `a_slow_reader_costs_the_others_nothing_and_its_drops_are_counted` |
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
+//! | Every prompt ends in one answer or one apology, or is part of another one's | `src/assistant/tests/rows.rs` `rows_from_many_threads_each_end_exactly_once`; `src/assistant/tests/mod.rs` |
+//! | Whatever a model server does is an answer or an apology, counted, within its bounds | `tests/assistant/hostile.rs` `servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_within_their_bounds` |
+//! | An answer that nobody waits for is not paid for | `tests/assistant/conversation.rs` `an_answer_that_takes_too_long_is_apologised_for_and_its_request_is_closed` |
 //! | A fast publisher is slowed down, not dropped | `tests/backpressure.rs` `a_publisher_faster_than_the_server_is_slowed_down_not_dropped` |
 //! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
 //! | Frames mean the same however they are cut | `src/transport/decoder/properties.rs` `any_split_of_any_bytes_gives_the_same_events`; `tests/frames.rs` `every_short_case_gets_the_same_answer_in_single_bytes` |
@@ -170,6 +179,8 @@
 //! | Certificates change while nobody is dropped | `tests/tls.rs` `the_name_chooses_the_certificate_and_renewed_files_are_taken_while_nobody_is_dropped` |
 //! | A handshake means the same however it arrives, and loses nothing behind it | `tests/frames.rs` `every_case_of_the_handshake_table_gets_its_status`; `tests/arrivals.rs` `messages_behind_a_head_are_all_heard_however_many_there_are` |
 //! | Nobody but a trusted proxy says that somebody is another, or that there is TLS | `tests/proxies/claims.rs` `whoever_is_not_trusted_is_who_it_is`; `tests/proxies/https.rs` `nobody_but_a_trusted_proxy_says_that_there_is_tls`; `src/server/forwarded/tests.rs` `what_a_client_sends_changes_nothing` |
+//! | A client behind a proxy has the places of an address, and who holds most gives one up | `tests/proxies/places.rs` `behind_a_proxy_each_client_has_the_places_of_an_address`, `of_the_client_that_holds_most_places_the_slowest_gives_one_up` |
+//! | A flood of handshakes leaves the operator's listener its descriptors | `tests/emfile.rs` `with_few_files_a_flood_of_handshakes_leaves_the_operator_s_listener_its_own` |
 //! | Out of descriptors it backs off and recovers | `tests/emfile.rs` `out_of_files_the_accept_backs_off_and_recovers` |
 //! | What was accepted before SIGTERM is delivered, also to a slow reader | `tests/shutdown.rs` `messages_accepted_before_sigterm_are_delivered`, `a_slow_reader_gets_its_backlog_and_its_1012_long_after_five_seconds` |
 //! | Nobody is refused by the kernel while load balancers still send | `tests/shutdown.rs` `nobody_is_refused_by_the_kernel_while_the_notice_lasts`, `who_waits_in_the_kernel_s_queue_when_the_listener_closes_is_answered` |
@@ -178,6 +189,8 @@
 //! | Whatever happens to Redis, chat within a node goes on | `tests/bridge/faults.rs` `a_redis_that_stands_still_is_noticed_and_nothing_waits_for_it_r3`, `tests/bridge/network.rs` `bad_weather_between_a_node_and_its_redis_is_survived_r4` |
 //! | What is lost between nodes is counted exactly | `tests/bridge/faults.rs` `redis_may_be_killed_again_and_again_and_every_loss_is_in_the_gaps_r2`; `src/bridge/origins.rs` `delivered_and_missed_are_all_that_was_sent` |
 //! | A welcome says that the room is heard | `tests/bridge/chat.rs` `a_member_is_welcomed_only_once_its_first_message_would_arrive` |
+//! | What the archive has shown is found again after kill -9, each once and in order | `tests/archive/faults.rs` `killed_again_and_again_a_server_finds_everything_that_was_written_once_and_in_order` |
+//! | A disk that takes nothing costs chat nothing | `tests/archive/faults.rs` `on_a_disk_that_takes_nothing_chat_goes_on_and_what_waited_is_written_once_it_does` |
 //! | No text and no token is logged | `tests/logs.rs` `no_text_no_token_and_no_control_byte_is_logged_at_any_level` |
 //! | Dialect `django` is the package's, byte for byte | `tests/transcript.rs` `the_recorded_consumer_and_the_server_send_the_same_frames` |
 
@@ -206,6 +219,7 @@ mod redis;
 mod transport;
 
 // Floor 4
+mod archive;
 mod assistant;
 mod auth;
 mod bridge;
@@ -228,11 +242,13 @@ pub mod budget;
 pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
-pub use assistant::{Assistant, Failure, Piece, Question, REPLY_BYTES_MAX, Replies};
+pub use assistant::{Assistant, ChatLine, Failure, PastLimits, Piece, Question, REPLY_BYTES_MAX};
+pub use assistant::{Passages, Replies, Retrieve};
 pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use broker::{RoomPattern, RoomScope, UserRole};
 pub use chat::{Received, Session};
 pub use name::RoomName;
+pub use protocol::Sender;
 
 /// Parts that the binary, the tests, the benchmarks and the fuzzers drive by themselves: no promise. Whatever is
 /// neither in this list nor in a public module, and is used by nobody in the library, is found by the compiler.
@@ -240,6 +256,9 @@ pub use name::RoomName;
 pub mod internal {
     pub mod admin {
         pub use crate::admin::ask;
+    }
+    pub mod archive {
+        pub use crate::archive::{Archive, JournalReader};
     }
     pub mod auth {
         pub use crate::auth::jwt::{CheckStep, Grant, KeyFault, TokenSigner, inspect};
@@ -296,8 +315,8 @@ pub mod internal {
     pub mod protocol {
         pub use crate::protocol::command::is_blank;
         pub use crate::protocol::{
-            CloseReason, Command, CommandKind, ErrorCode, EventWriter, Moment, Parser, Rejected,
-            Sender, Stamp,
+            CloseReason, Command, CommandKind, ErrorCode, Event, EventWriter, Moment, Parser,
+            Rejected, Sender, Stamp,
         };
         pub mod close {
             pub use crate::protocol::close::markdown;
@@ -346,8 +365,8 @@ pub mod internal {
         pub use crate::worker::rate_limit::{Rate, TokenBucket};
         pub use crate::worker::timers::Timers;
         pub use crate::worker::{
-            Accepted, Gate, Handoff, Instruction, Listener, Supplies, Worker, WorkerHandle,
-            WorkerSlot,
+            Accepted, Gate, Handoff, Instruction, Listener, PeerPlace, Supplies, Worker,
+            WorkerHandle, WorkerSlot,
         };
     }
 }

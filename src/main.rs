@@ -73,7 +73,7 @@ fn start(
         }
     }
     Server::builder()
-        .config(config)
+        .config(loaded.config.clone())
         .inherited(inherited)
         .reload(move || {
             let Loaded {

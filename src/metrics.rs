@@ -1,12 +1,14 @@
 //! Every counter of the node in one table: name, help, labels.
 //!
 //! Worker threads count in plain integers and add them here once per turn, so no atomic is touched
-//! per delivery. Labels come from closed sets in the code; nothing a peer sends becomes a label.
+//! per delivery. Labels come from closed sets in the code; nothing a peer sends becomes a label, but for the names that
+//! the archive's readers give themselves, who bring the API's token and are bounded.
 
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::Gauge;
+pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
@@ -20,11 +22,22 @@ pub type ApiRequests = Family<[(&'static str, &'static str); 2], Counter>;
 /// A gauge with one label whose values are a closed set.
 pub type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
 
+/// A gauge of each reader of the archive, by its name.
+pub type PerReader = Family<[(&'static str, String); 1], Gauge>;
+
+/// Seconds of each reader of the archive, by its name.
+pub type ReaderSeconds = Family<[(&'static str, String); 1], Gauge<f64, AtomicU64>>;
+
 /// A gauge of every worker, by its number.
 pub type PerWorker = Family<[(&'static str, usize); 1], Gauge>;
 
 /// Seconds, with one label whose values are a closed set.
 pub type Seconds = Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>;
+
+/// Upper ends of the classes of a [`Histogram`] of seconds.
+const SECONDS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0,
+];
 
 /// The table: each row is a metric's field, its type, its name, its label if it has one, and what it counts.
 macro_rules! metrics {
@@ -63,8 +76,10 @@ metrics! {
     connections: Gauge = gauge("connections") "Open WebSocket connections";
     connections_opened: Counter = counter("connections_opened") "Connections handed to a worker since start";
     connections_closed: Labelled = labelled("connections_closed", "reason") "Connections that ended, by reason";
+    slow_readers_closed: Labelled = labelled("slow_readers_closed", "cause") "Slow readers given up, by cause: `overflow` of a queue (4008), `still` for too long while something waited (4010), want of `memory` (1013)";
     auth_refused: Labelled = labelled("auth_refused", "cause") "Handshakes refused for who comes or with what (`auth.mode`), by cause";
     handshakes_refused: Labelled = labelled("handshakes_refused", "reason") "Requests answered with a refusal status, by reason";
+    proxy_unbelieved: Counter = counter("proxy_unbelieved") "Requests and connections that say something where a proxy of `proxy.trusted` would (`proxy.header`), from an address that is none";
     handshakes_in_progress: Gauge = gauge("handshakes_in_progress") "Sockets accepted and not yet handed over or closed";
     connections_kept_alive: Gauge = gauge("connections_kept_alive") "Connections of pages that were answered and are open for another request";
     api_requests: ApiRequests = api_requests("api_requests") "Requests to the HTTP API, by endpoint and status";
@@ -96,6 +111,12 @@ metrics! {
     quota_refused: Labelled = labelled("quota_refused", "scope") "Messages, handshakes and connections refused as the connections of one `room`, `user`, `business`, `address` or the `node` used too much together";
     reloads: Labelled = labelled("reloads", "outcome") "Times that settings were read again while the node ran, by outcome: `taken` or `refused`";
     prompts: Labelled = labelled("prompts", "outcome") "Prompts to the assistant, by outcome";
+    assistant_answers: Labelled = labelled("assistant_answers", "outcome") "Questions to the model (`openai`), by outcome: `ok`, `cancelled` as nobody waited any more, or why the customer got the apology";
+    assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model is answering";
+    assistant_retries: Counter = counter("assistant_retries") "Questions that the model was asked once more before the first word of an answer";
+    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model has failed so often that nobody asks it (`assistant.openai.breaker_failures`)";
+    assistant_first_token: Histogram = histogram("assistant_first_token") "Time from a question to the first word of the model's answer, tries that failed included";
+    assistant_answer: Histogram = histogram("assistant_answer") "Time from a question to the last word of the model's answer";
     bridge_up: Gauges = gauges("bridge_up", "link") "1 while a canary comes back over this Redis in time, by its place in bridge.urls";
     bridge_changes: Labelled = labelled("bridge_changes", "state") "Changes of a Redis between up and down, by the new state";
     bridge_published: Counter = counter("bridge_published") "Publications that a Redis took";
@@ -131,8 +152,18 @@ metrics! {
     channels_sent: Labelled = labelled("channels_sent", "to") "Users' messages that reached the site, by destination: `worker` or `group`";
     channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`";
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
+    auth_jwks: Labelled = labelled("auth_jwks", "outcome") "Fetches of the JWK set at the address of `auth.jwt.jwks`, by outcome: a `set`, `no_answer`, an answer that is `no_set`; and sets that counted no more, `too_old` (`auth.jwt.jwks_max_age`)";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";
     auth_spared: Labelled = labelled("auth_spared", "by") "Handshakes about which the site was not asked: let in by what the `cache` remembers, or waiting for the answer to the same question (`company`)";
+    archive_written: Counter = counter("archive_written") "Messages that are in the archive's journal, synced to the disk";
+    archive_dropped: Labelled = labelled("archive_dropped", "cause") "Messages that are not kept, by cause: the `queue` was full, since the disk is slow, full or out of order; not written by `shutdown`";
+    archive_trimmed: Labelled = labelled("archive_trimmed", "cause") "Messages removed from the journal, by cause: older than `archive.expiry`, or to stay below `archive.bytes_max` (`bytes`)";
+    archive_failures: Labelled = labelled("archive_failures", "kind") "Faults of the journal, most of them of attempts to write it, by kind: `full` journal or disk, `damaged` file, `torn` off at its end, `failed` otherwise";
+    archive_queue: Gauge = gauge("archive_queue") "Messages on their way to the journal";
+    archive_queue_bytes: Gauge = gauge_of_bytes("archive_queue") "What they occupy";
+    archive_events: Gauge = gauge("archive_events") "Messages in the journal";
+    archive_lag: PerReader = per_reader("archive_lag") "Messages behind the place from which this reader of the archive (`reader=`) asked last";
+    archive_lag_time: ReaderSeconds = reader_seconds("archive_lag") "Age of the oldest of them; 0 without any";
     retrieval_searches: Labelled = labelled("retrieval_searches", "outcome") "Searches for what an answer may stand on, by outcome: `found`, `nothing` there, `no_embedding` of the question, one of another `dimension` than the documents', no end before the `timeout`, or `panicked`";
     retrieval_reads: Labelled = labelled("retrieval_reads", "outcome") "Times that the files of a business were read for retrieval, by outcome: `taken`, `absent`, or what was wrong with them";
     retrieval_embeddings: Labelled = labelled("retrieval_embeddings", "outcome") "Embeddings of questions, by outcome: `answered`, `remembered`, waited for in `company` of the same question, or why there was none";
@@ -280,6 +311,22 @@ impl MetricTable {
         family
     }
 
+    fn per_reader(&mut self, name: &'static str, help: &'static str) -> PerReader {
+        let family = PerReader::default();
+        self.registry.register(name, help, family.clone());
+        self.rows.push((format!("{name}{{reader}}"), "gauge", help));
+        family
+    }
+
+    fn reader_seconds(&mut self, name: &'static str, help: &'static str) -> ReaderSeconds {
+        let family = ReaderSeconds::default();
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, family.clone());
+        self.rows
+            .push((format!("{name}_seconds{{reader}}"), "gauge", help));
+        family
+    }
+
     fn seconds(&mut self, name: &'static str, label: &'static str, help: &'static str) -> Seconds {
         let family = Seconds::default();
         self.registry
@@ -287,6 +334,15 @@ impl MetricTable {
         self.rows
             .push((format!("{name}_seconds{{{label}}}"), "gauge", help));
         family
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str) -> Histogram {
+        let histogram = Histogram::new(SECONDS);
+        self.registry
+            .register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        self.rows
+            .push((format!("{name}_seconds"), "histogram", help));
+        histogram
     }
 
     fn gauge_of_seconds(&mut self, name: &'static str, help: &'static str) -> Gauge {

@@ -365,6 +365,19 @@ fn families(text: &str, is_open: bool) -> Vec<(String, String, Vec<String>)> {
     families
 }
 
+/// What the names of a histogram's samples end with, in both formats.
+const HISTOGRAM: &[&str] = &["_bucket", "_count", "_sum"];
+
+/// A family's samples are called by its name and one of these.
+#[track_caller]
+fn assert_samples(name: &str, suffixes: &[&str], samples: &[String]) {
+    let is_one = |sample: &String| {
+        let suffix = sample.strip_prefix(name);
+        suffix.is_some_and(|suffix| suffixes.contains(&suffix))
+    };
+    assert!(samples.iter().all(is_one), "{name}: {samples:?}");
+}
+
 #[test]
 fn metrics_are_valid_in_both_formats_and_say_the_same() {
     let gateway = Gateway::start(&[]);
@@ -381,33 +394,27 @@ fn metrics_are_valid_in_both_formats_and_say_the_same() {
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     for (name, kind, samples) in families(&text.text(), false) {
-        assert!(
-            ["counter", "gauge"].contains(&kind.as_str()),
-            "{name} {kind}"
-        );
+        let suffixes = match kind.as_str() {
+            "histogram" => HISTOGRAM,
+            "counter" | "gauge" => &[""],
+            other => panic!("{name} is a {other}"),
+        };
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
-        assert!(
-            samples.iter().all(|sample| *sample == name),
-            "{name}: {samples:?}"
-        );
+        assert_samples(&name, suffixes, &samples);
     }
     let open = ask("application/openmetrics-text; version=1.0.0");
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(open.header("content-type"), Some(kind));
     let open_families = families(&open.text(), true);
     for (name, kind, samples) in &open_families {
-        let suffix = match kind.as_str() {
-            "counter" => "_total",
-            "info" => "_info",
-            "gauge" => "",
+        let suffixes = match kind.as_str() {
+            "counter" => &["_total"],
+            "info" => &["_info"],
+            "gauge" => &[""],
+            "histogram" => HISTOGRAM,
             other => panic!("{name} is a {other}"),
         };
-        assert!(
-            samples
-                .iter()
-                .all(|sample| *sample == format!("{name}{suffix}")),
-            "{name}: {samples:?}"
-        );
+        assert_samples(name, suffixes, samples);
     }
     let count = |families: &[(String, String, Vec<String>)]| {
         families.iter().map(|family| family.2.len()).sum::<usize>()

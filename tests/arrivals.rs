@@ -107,7 +107,7 @@ fn clients_that_leave_before_they_speak_give_their_place_back() {
 }
 
 /// Has the server ended this socket?
-fn is_over(stream: &mut TcpStream) -> bool {
+pub(crate) fn is_over(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
     let mut bytes = [0; 256];
     !matches!(stream.read(&mut bytes), Err(error) if error.kind() == ErrorKind::WouldBlock)

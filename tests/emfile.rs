@@ -1,7 +1,9 @@
-//! Out of file descriptors: the accept loop backs off, the open connections live, and it recovers.
+//! Out of file descriptors: the accept loop backs off, the open connections live, and it recovers. And with few of them:
+//! the operator's listener keeps its own.
 
 use crate::support::{Client, Gateway, PATIENCE, http, user, wait};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -82,4 +84,40 @@ fn out_of_files_the_accept_backs_off_and_recovers() {
     late.send_text(&user("recovered"));
     assert_eq!(late.receive_json()["message"], "recovered");
     assert!(gateway.metric_sum("supportal_accept_errors_total") >= 1.0);
+}
+
+#[test]
+fn with_few_files_a_flood_of_handshakes_leaves_the_operator_s_listener_its_own() {
+    let settings = [
+        "server.handshake_timeout=60s",
+        "limits.handshakes_per_ip=0",
+        "limits.connections_per_ip=0",
+    ];
+    let gateway = Gateway::start_with_files(&settings, 256);
+    gateway.wait_log("are left for handshakes", 1);
+    let mut members = vec![gateway.join("few"), gateway.join("few")];
+    let mut flood: Vec<TcpStream> = Vec::new();
+    for number in 0..300 {
+        let mut stream = http::open(gateway.public());
+        // Half of them wait where they were accepted, the others by the control plane. Some are refused meanwhile.
+        if number % 2 == 0 {
+            drop(stream.write_all(b"GET / HT"));
+        }
+        flood.push(stream);
+        if number % 30 == 29 {
+            for (probe, said) in [("/live", "live\n"), ("/ready", "ready\n")] {
+                assert_eq!(gateway.admin(probe).text(), said, "{number}");
+            }
+        }
+    }
+    // As many connections as there may be, beside the flood.
+    wait::pass(Duration::from_millis(600));
+    while let Ok(member) = gateway.try_connect("/ws/chat/1/few/") {
+        members.push(member);
+        assert!(members.len() <= 128, "half of the files");
+    }
+    assert_eq!(gateway.admin("/live").text(), "live\n");
+    assert!(members.len() > 100, "{}", members.len());
+    assert_eq!(gateway.metric_sum("supportal_accept_errors_total"), 0.0);
+    assert!(gateway.open_files() <= 256 - 32, "{}", gateway.open_files());
 }

@@ -8,9 +8,13 @@ mod admin; // live, ready, health, metrics, ledger
 #[cfg(test)]
 mod api; // the HTTP API of the site's own programs
 #[cfg(test)]
+mod archive; // what is said is kept, over deaths and on full disks
+#[cfg(test)]
 mod arrivals; // between the accept and the 101
 #[cfg(test)]
 mod asgi; // the guide's variants of asgi.py, beside our settings for them
+#[cfg(test)]
+mod assistant; // a model that answers, and servers that lie
 #[cfg(test)]
 mod auth; // tokens and links: who comes in, and who does not
 mod backpressure; // slow readers, expiry, overflow, the ledger's residue
@@ -34,6 +38,8 @@ mod django_session; // sessions of a Django site, read without asking the site
 mod echo; // the echo route
 #[cfg(test)]
 mod emfile; // out of file descriptors
+#[cfg(test)]
+mod endings; // each way of ending a connection is counted
 #[cfg(test)]
 mod forward; // the site is asked who somebody is
 #[cfg(test)]
@@ -74,6 +80,8 @@ mod relay; // members see each other's messages as they came
 mod reload; // settings read again while a server runs
 #[cfg(test)]
 mod retrieval; // what answers stand on, beside FAISS itself
+#[cfg(test)]
+mod rows; // the rows and answers of the package, made by a site beside the node
 #[cfg(test)]
 mod shutdown; // SIGTERM, notice, grace, restart
 #[cfg(test)]

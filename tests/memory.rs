@@ -85,7 +85,9 @@ impl Flood {
                 is_reached() || is_read && (seen - resident(gateway)).abs() < 6e6
             });
             let bytes = resident(gateway);
-            assert!(bytes < LIMIT, "{what}: {bytes} bytes");
+            // What comes between two looks at the memory is seen by the next.
+            let most = LIMIT + BETWEEN_LOOKS as f64;
+            assert!(bytes < most, "{what}: {bytes} bytes");
         }
     }
 }
@@ -147,6 +149,9 @@ fn what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over() {
         1,
     );
 
+    wait::until("some of them to be given up", PATIENCE, || {
+        gateway.metric("supportal_slow_readers_closed_total{cause=\"memory\"}") > 0.0
+    });
     drop(flood);
     wait::until("a new member", PATIENCE, || {
         gateway.try_connect("/ws/chat/1/new/").is_ok()

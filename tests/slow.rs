@@ -115,9 +115,11 @@ fn read_slowly(gateway: &Gateway, room: &str, reader: &Reader) {
 fn who_takes_nothing_is_found() {
     let gateway = start(&["queue.expiry=2s"]);
     let closed = || gateway.metric("supportal_connections_closed_total{reason=\"no_pong\"}");
+    let still = || gateway.metric("supportal_slow_readers_closed_total{cause=\"still\"}");
     // Its kernel acknowledges, nobody reads: in a quiet room after interval and timeout.
     let quiet = gateway.join("quiet");
     wait::until("the quiet one to be found", PATIENCE, || closed() == 1.0);
+    assert_eq!(still(), 0.0, "nothing waited for it");
     // In a busy one, once nothing was taken for `queue.expiry`.
     let busy = Client::open_narrow(gateway.public(), "/ws/chat/1/busy/", 4096);
     let mut speaker = gateway.join("busy");
@@ -127,6 +129,9 @@ fn who_takes_nothing_is_found() {
             speaker.receive_json();
         }
         closed() == 2.0
+    });
+    wait::until("the slow one to be told from the silent", PATIENCE, || {
+        still() == 1.0
     });
     drop((quiet, busy));
 }

@@ -139,7 +139,7 @@ fn across_nodes(
     options: &Options,
     stop: Arc<AtomicBool>,
 ) -> Result<ExitCode, String> {
-    if args.all {
+    if args.campaign.all {
         return results(xnode::run_all(args, options, &stop)?);
     }
     let report = xnode::run(args, options, stop)?;

@@ -2,7 +2,7 @@
 
 use super::RELOAD;
 use crate::config::Config;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -34,8 +34,30 @@ pub fn reload(config: &Config) -> io::Result<(bool, String)> {
     );
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::other("the answer is no node's"))
+    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+    read.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            io::Error::other(format!("no answer within {} s", PATIENCE.as_secs()))
+        }
+        _ => error,
+    })?;
+    let other = || io::Error::other("what answers there is no node");
+    let (status, text) = parse(&answer).ok_or_else(other)?;
+    Ok((status == "200", said(&status, text, config)))
+}
+
+/// What to tell whoever asked: of a token that is none, which key it is and where it comes from.
+fn said(status: &str, text: String, config: &Config) -> String {
+    if status != "401" {
+        return text;
+    }
+    let fault = match config.admin.token {
+        Some(_) => "takes another admin.token than this one",
+        None => "asks for admin.token, which is not set here",
+    };
+    format!(
+        "the node {fault}: give this command the node's own file and environment (SUPPORTAL_ADMIN__TOKEN)"
+    )
 }
 
 /// Where a listener of this address is reached from its own machine.
@@ -48,12 +70,12 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Was it a success, and what was said.
-fn parse(answer: &[u8]) -> Option<(bool, String)> {
+/// The status, and what was said.
+fn parse(answer: &[u8]) -> Option<(String, String)> {
     let answer = String::from_utf8_lossy(answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?;
-    Some((status == "200", body.trim_end().to_owned()))
+    Some((status.to_owned(), body.trim_end().to_owned()))
 }
 
 #[cfg(test)]
@@ -63,9 +85,9 @@ mod tests {
     #[test]
     fn an_answer_is_its_status_and_its_body_and_nothing_else_is_one() {
         let good = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}\n";
-        assert_eq!(parse(good), Some((true, "{}".to_owned())));
+        assert_eq!(parse(good), Some(("200".to_owned(), "{}".to_owned())));
         let bad = b"HTTP/1.1 409 Conflict\r\n\r\nno\n";
-        assert_eq!(parse(bad), Some((false, "no".to_owned())));
+        assert_eq!(parse(bad), Some(("409".to_owned(), "no".to_owned())));
         for strange in ["", "HTTP/1.1", "HTTP/1.1 2\r\n\r\n", "SSH-2.0-x\r\n\r\n"] {
             assert_eq!(parse(strange.as_bytes()), None, "{strange}");
         }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 /// Why nobody is to be sent here while a consumer of the program's own does not return.
 pub(super) const STUCK: &str = "a worker waits for a consumer that does not return";
 
-/// Ready, ready but cut off from other nodes, or not ready, because of those or of too little memory.
+/// Ready, ready but cut off from other nodes or without answers of the model, or not ready, because of other nodes or of
+/// too little memory.
 pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     let mut reasons = bridge_reasons(sources);
     if !reasons.is_empty() && sources.config.bridge.required {
@@ -26,6 +27,11 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     }
     // Never a reason to take nobody: while settings change, it is one of every node.
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
+    // Chat goes on without answers.
+    reasons.extend(sources.assistant.degraded());
+    // Nor that: other nodes ask the same login service, and credentials of other kinds are judged as ever.
+    reasons.extend((sources.credentials)());
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -52,6 +58,12 @@ fn link_reports(sources: &Sources) -> (Vec<LinkReport>, Vec<LinkReport>) {
 fn disagreements(sources: &Sources) -> Vec<String> {
     let bridge = sources.bridge.as_ref();
     bridge.map_or_else(Vec::new, |bridge| bridge.others().0)
+}
+
+/// Why what is said is not kept.
+fn archive_reason(sources: &Sources) -> Option<String> {
+    let failure = sources.archive.as_ref()?.failure()?;
+    Some(format!("the archive does not write: {failure}"))
 }
 
 fn reasons(what: &'static str, reports: Vec<LinkReport>) -> impl Iterator<Item = String> {
@@ -120,7 +132,10 @@ pub(super) async fn health(sources: &Sources) -> Value {
     }
     reasons.extend(bridge_reasons(sources));
     reasons.extend(disagreements(sources));
+    reasons.extend(archive_reason(sources));
+    reasons.extend((sources.credentials)());
     reasons.extend(sources.shedding.reason());
+    reasons.extend(sources.assistant.degraded());
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

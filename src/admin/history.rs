@@ -2,7 +2,7 @@
 
 use super::reply::{TEXT, json, reply};
 use super::sources::Sources;
-use crate::bridge::streams::{Kept, NoHistory};
+use crate::broker::history::{Kept, NoHistory};
 use crate::http;
 use crate::name::RoomName;
 use bytes::Bytes;
@@ -18,16 +18,19 @@ pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Response<F
         let text = "use /history?room=chat_BUSINESS_SESSION&limit=50\n";
         return reply(StatusCode::BAD_REQUEST, TEXT, text);
     };
-    let kept = match &sources.bridge {
-        Some(bridge) => Box::pin(bridge.history(&room, limit)).await,
-        None => Err(NoHistory::NotKept),
+    let kept = match (&sources.history, &sources.bridge) {
+        (Some(journal), _) => journal.newest(&room, limit).await,
+        (None, Some(bridge)) => Box::pin(bridge.history(&room, limit)).await,
+        (None, None) => Err(NoHistory::NotKept),
     };
     match kept {
         Ok(kept) => json(&document(&room, &kept)),
         Err(error) => {
             let status = match error {
                 NoHistory::NotKept => StatusCode::NOT_FOUND,
-                NoHistory::Down => StatusCode::SERVICE_UNAVAILABLE,
+                NoHistory::Down | NoHistory::Busy | NoHistory::Unreadable(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 NoHistory::Refused(_) => StatusCode::BAD_GATEWAY,
             };
             reply(status, TEXT, format!("{error}\n"))

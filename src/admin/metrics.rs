@@ -149,6 +149,9 @@ pub(super) fn measure(sources: &Sources) -> String {
     if let Some(layer) = &sources.channels {
         layer.measure();
     }
+    if let Some(archive) = &sources.archive {
+        archive.measure();
+    }
     let prompts = sources.assistant.counts();
     for (outcome, total) in [
         ("replied", prompts.replied),
@@ -162,6 +165,10 @@ pub(super) fn measure(sources: &Sources) -> String {
             &metrics.prompts.get_or_create(&[("outcome", outcome)]),
             total,
         );
+    }
+    if prompts.merged > 0 {
+        let merged = metrics.prompts.get_or_create(&[("outcome", "merged")]);
+        raise(&merged, prompts.merged);
     }
     if let Some(process) = Process::read() {
         metrics.resident.set(signed(process.resident_bytes));

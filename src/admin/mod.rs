@@ -7,7 +7,7 @@
 //! - `GET /metrics`: Prometheus' text format 0.0.4, or OpenMetrics for whoever asks for it.
 //! - `GET /ledger[?room=chat_1_abc]`: JSON: the account of deliveries, settled; 404 for a room
 //!   without members.
-//! - `GET /history?room=chat_1_abc[&limit=50]`: JSON: the newest messages of a room, from Redis; on any
+//! - `GET /history?room=chat_1_abc[&limit=50]`: JSON: the newest messages of a room, from Redis or the journal; on any
 //!   node.
 //! - `POST /reload`: settings are read again, as at SIGHUP; JSON: the keys that have changed, and those that wait for
 //!   the next start; 409 with what is wrong with them, and nothing changes. Without `admin.token` from this machine
@@ -83,7 +83,10 @@ pub struct AdminListener {
 pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
     let address = config.admin.listen;
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| Error { address, source })
+    bound.map_err(|error| Error {
+        address,
+        source: http::with_fix(error, "admin.listen", address),
+    })
 }
 
 impl AdminListener {

@@ -1,5 +1,6 @@
 //! What the operator is answered from.
 
+use crate::archive::{Archive, JournalHistory};
 use crate::assistant::Dispatcher;
 use crate::bridge::Bridge;
 use crate::broker::Broker;
@@ -15,6 +16,9 @@ use tokio::sync::watch;
 
 /// Reads settings again: what has changed, or what is wrong with them.
 pub type Reload = Arc<dyn Fn() -> Result<Changes, problem::Error> + Send + Sync>;
+
+/// Why somebody may be refused who proves who they are, such as keys that cannot be fetched; `None` if nothing is wrong.
+pub type CredentialFault = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// What the operator is answered from.
 pub struct Sources {
@@ -36,6 +40,12 @@ pub struct Sources {
     pub bridge: Option<Arc<Bridge>>,
     /// The way to Django, if there is one.
     pub channels: Option<Arc<Layer>>,
+    /// What is kept of what is said, if anything is.
+    pub archive: Option<Arc<Archive>>,
+    /// The rooms' newest messages in the journal, if they are read there.
+    pub history: Option<JournalHistory>,
+    /// What is wrong with the means to judge credentials.
+    pub credentials: CredentialFault,
     /// Has settings read again, if anybody knows how.
     pub reload: Option<Reload>,
     /// True from the first moment of a drain: this node is not ready for more.

@@ -5,23 +5,34 @@
 //! plane and hands the outcome to the prompt's [`ReplyTo`], which publishes it like any other
 //! event. Not for transport, history or wording beyond the apology; those are the floors above.
 //!
+//! With `assistant.debounce` several prompts in a row become one question; the others of them end as merged.
+//!
 //! Limits: `assistant.prompts` in all, `assistant.prompts_per_room` waiting in a room,
 //! `assistant.concurrency` at once, `assistant.timeout` for each, [`REPLY_BYTES_MAX`] of text.
 
+mod conversations;
+mod desk;
 mod dispatcher;
 mod faq;
+mod memory;
+mod openai;
+mod prompts;
 #[cfg(test)]
 mod tests;
 
+pub use conversations::PastLimits;
 pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
+pub use memory::{question_at_model_bytes, remembered_room_bytes};
+pub use openai::OpenAi;
 
+use crate::broker::uplink::Author;
 use crate::name::RoomName;
 use crate::panics::caught;
-use crate::protocol::APOLOGY;
+use crate::protocol::{APOLOGY, Sender};
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::sync::mpsc;
 
@@ -39,6 +50,26 @@ pub struct Question {
     pub room: RoomName,
     /// The customer's words.
     pub text: String,
+    /// What was said in the room before, oldest first; of an assistant that asks for it ([`Assistant::past`]).
+    pub past: Vec<ChatLine>,
+}
+
+/// What was said once, and by whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChatLine {
+    /// Who.
+    pub by: Sender,
+    /// What.
+    pub text: String,
+}
+
+/// Without the words.
+impl fmt::Debug for ChatLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatLine")
+            .field("by", &self.by)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Without the words, and the room by its tag: a customer's business is none of a log's.
@@ -59,6 +90,27 @@ pub trait Assistant: Send + Sync + 'static {
 
     /// The backend's name in logs and metrics, as in `assistant.kind`.
     fn name(&self) -> &'static str;
+
+    /// How much of what was said before goes along with a question; nothing unless this says so. Asked once.
+    fn past(&self) -> Option<PastLimits> {
+        None
+    }
+
+    /// Why questions are answered with apologies for now: a reason in `/ready` and `/health`, which calls this from any
+    /// thread.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Texts that are known about a question, the best first.
+pub type Passages = Pin<Box<dyn Future<Output = Vec<String>> + Send>>;
+
+/// Who knows something about questions: what `{context}` in the prompt of a model stands for.
+pub trait Retrieve: Send + Sync + 'static {
+    /// Looks for what is known about a question of this business. The wait for it is part of `assistant.openai.first_token`;
+    /// must not block. Dropped when nobody waits any more.
+    fn passages(&self, business_id: &str, question: &str) -> Passages;
 }
 
 /// What a backend sends, in order.
@@ -91,25 +143,31 @@ impl Replies {
     /// Outside of a tokio runtime; [`Assistant::answer`] is called on one.
     #[must_use]
     pub fn of(answer: impl Future<Output = Result<String, Failure>> + Send + 'static) -> Self {
+        Self::written(async move |pieces| {
+            // The channel has room for it; if nobody listens any more, nobody misses it.
+            drop(pieces.send(Ok(Piece::Text(answer.await?))).await);
+            Ok(())
+        })
+    }
+
+    /// As [`Replies::of`], for a reply that `write` sends in pieces, without their end.
+    fn written<W>(write: impl FnOnce(mpsc::Sender<Result<Piece, Failure>>) -> W) -> Self
+    where
+        W: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
         let (pieces, replies) = Self::channel();
+        let written = write(pieces.clone());
         tokio::spawn(async move {
-            let mut answer = pin!(answer);
+            let mut written = pin!(written);
             let contained = std::future::poll_fn(|cx| {
-                let polled = caught(|| answer.as_mut().poll(cx));
+                let polled = caught(|| written.as_mut().poll(cx));
                 polled.unwrap_or(Poll::Ready(Err(Failure::Panicked)))
             });
-            let answer = tokio::select! {
-                answer = contained => answer,
+            let end = tokio::select! {
+                written = contained => written.map(|()| Piece::End),
                 () = pieces.closed() => return,
             };
-            match answer {
-                Ok(text) => {
-                    // The channel has room for both; if nobody listens any more, nobody misses them.
-                    drop(pieces.send(Ok(Piece::Text(text))).await);
-                    drop(pieces.send(Ok(Piece::End)).await);
-                }
-                Err(failure) => drop(pieces.send(Err(failure)).await),
-            }
+            drop(pieces.send(end).await);
         });
         replies
     }
@@ -150,7 +208,7 @@ pub enum Failure {
     Stopped,
 }
 
-/// Where the outcome of one prompt goes. Exactly one of `reply` and `apologise` is called for every
+/// Where the outcome of one prompt goes. Exactly one of `reply`, `apologise` and `merged` is called for every
 /// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. The call must
 /// not block. A panic in it is caught and counted.
 pub trait ReplyTo: Send {
@@ -160,12 +218,17 @@ pub trait ReplyTo: Send {
     fn apologise(self: Box<Self>) {
         self.reply(APOLOGY.to_owned());
     }
+    /// The prompt was asked together with an earlier one (`assistant.debounce`), whose reply answers both and has been
+    /// said: nothing more is.
+    fn merged(self: Box<Self>) {}
 }
 
 /// A question and where its answer goes.
 pub struct Prompt {
     /// The room it was asked in.
     pub room: RoomName,
+    /// The connection that asks.
+    pub asker: Author,
     /// The customer's words.
     pub text: String,
     /// Takes the one reply or apology.
@@ -203,6 +266,14 @@ pub enum Error {
     Size {
         /// The file.
         path: PathBuf,
+    },
+    /// The model cannot be asked with these settings.
+    #[error("assistant.openai.{key}: {what}")]
+    Model {
+        /// The key at fault.
+        key: &'static str,
+        /// What is wrong with it.
+        what: Box<str>,
     },
     /// The knowledge file breaks a rule.
     #[error("{}:{line}: {problem}", path.display())]

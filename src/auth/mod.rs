@@ -17,6 +17,7 @@ pub mod jwt;
 pub mod link;
 mod modes;
 mod query;
+mod recheck;
 mod turns;
 mod user_hash;
 

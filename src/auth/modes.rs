@@ -1,11 +1,11 @@
 //! The modes of `auth.mode`, made of the settings.
 
-use super::django_session::DjangoSession;
+use super::django_session::{DjangoSession, SessionRechecks};
 use super::forward::Forward;
 use super::jwt::{Fetch, Jwt, KeyFault};
 use super::link::Link;
 use super::{AuthMode, Authenticator};
-use crate::config::{self, AuthSettings, JwtSettings};
+use crate::config::{self, AuthSettings, DjangoSessionSettings, JwtSettings};
 use crate::http_client::{ClientLimits, HttpClient, Trust, TrustError};
 use crate::metrics::Metrics;
 use crate::redis;
@@ -58,11 +58,52 @@ pub struct Modes {
 
 /// What modes have fetched and verified: good for as long as the settings that it hangs on are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Learnt(Option<Arc<Jwt>>);
+pub struct Learnt {
+    metrics: Arc<Metrics>,
+    jwt: Option<Arc<Jwt>>,
+    sessions: Option<Arc<DjangoSession>>,
+    /// One for all settings of a node.
+    rechecks: Arc<SessionRechecks>,
+}
+
+impl Learnt {
+    /// Nothing yet; what happens is counted here.
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            ..Self::default()
+        }
+    }
+
+    /// The settings are taken: on a runtime the set of an address is fetched and kept fresh, as long as its mode lives.
+    /// Settings that are refused begin nothing, and so change nothing of what those before have learnt.
+    pub fn begin(&self) {
+        let fresh = self.jwt.as_ref().and_then(|jwt| jwt.keep_fresh());
+        if let (Some(fresh), Ok(runtime)) = (fresh, Handle::try_current()) {
+            runtime.spawn(fresh);
+        }
+        if let Some(sessions) = &self.sessions {
+            sessions.begin();
+        }
+    }
+
+    /// Who is connected by a session of a site, whatever settings were taken since.
+    #[must_use]
+    pub fn session_rechecks(&self) -> Arc<SessionRechecks> {
+        Arc::clone(&self.rechecks)
+    }
+
+    /// Why somebody may be refused who proves who they are, for the operator.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.jwt.as_ref()?.fault()
+    }
+}
 
 impl Modes {
-    /// Those of the settings, with the site that the node asks. On a runtime the set of an address is fetched and kept
-    /// fresh, as long as its mode lives. What those before have `learnt` by the same settings stays.
+    /// Those of the settings, with the site that the node asks. What those before have `learnt` by the same settings stays.
+    /// Nobody is asked anything before [`Learnt::begin`].
     ///
     /// # Errors
     /// When one of them cannot work, such as by a file that cannot be read.
@@ -81,17 +122,24 @@ impl Modes {
             }
         }
         let mut modes = Vec::<Arc<dyn AuthMode>>::new();
-        let mut learning = Learnt::default();
+        let mut learning = Learnt {
+            metrics: Arc::clone(&learnt.metrics),
+            jwt: None,
+            sessions: None,
+            rechecks: Arc::clone(&learnt.rechecks),
+        };
         for mode in &settings.mode {
             match mode {
                 config::AuthMode::Jwt => {
                     let mode = renewed(learnt, &settings.jwt)?;
                     modes.push(Arc::clone(&mode) as _);
-                    learning = Learnt(Some(mode));
+                    learning.jwt = Some(mode);
                 }
                 config::AuthMode::Link => modes.push(Arc::new(Link::new(&settings.link))),
                 config::AuthMode::DjangoSession => {
-                    modes.push(Arc::new(DjangoSession::new(&settings.django_session)?));
+                    let mode = sessions(learnt, &settings.django_session)?;
+                    modes.push(Arc::clone(&mode) as _);
+                    learning.sessions = Some(mode);
                 }
                 config::AuthMode::Forward => {
                     modes.push(Arc::clone(site.ok_or(Error::NoSite)?) as _);
@@ -108,17 +156,24 @@ impl Modes {
 }
 
 /// The mode `jwt` of the settings, after the one before.
-fn renewed(Learnt(previous): &Learnt, settings: &JwtSettings) -> Result<Arc<Jwt>, Error> {
-    let (fetch, previous) = (fetch(settings)?, previous.as_ref());
-    let jwt = match previous {
+fn renewed(learnt: &Learnt, settings: &JwtSettings) -> Result<Arc<Jwt>, Error> {
+    let fetch = fetch(settings, &learnt.metrics)?;
+    Ok(match &learnt.jwt {
         Some(previous) => previous.renew(settings, fetch)?,
         None => Arc::new(Jwt::new(settings, fetch)?),
-    };
-    let is_new = previous.is_none_or(|previous| !Arc::ptr_eq(previous, &jwt));
-    if is_new && let (Some(fresh), Ok(runtime)) = (jwt.keep_fresh(), Handle::try_current()) {
-        runtime.spawn(fresh);
-    }
-    Ok(jwt)
+    })
+}
+
+/// The mode `django_session` of the settings, after the one before.
+fn sessions(
+    learnt: &Learnt,
+    settings: &DjangoSessionSettings,
+) -> Result<Arc<DjangoSession>, Error> {
+    let previous = learnt.sessions.as_ref();
+    Ok(match previous.filter(|previous| previous.is_of(settings)) {
+        Some(previous) => Arc::clone(previous),
+        None => Arc::new(DjangoSession::new(settings, &learnt.rechecks)?),
+    })
 }
 
 /// Can these settings work? Files of keys are read, nobody is asked.
@@ -133,7 +188,7 @@ pub fn check(settings: &AuthSettings) -> Result<(), String> {
 }
 
 /// What asks the address of `auth.jwt.jwks`, if that is one.
-fn fetch(settings: &JwtSettings) -> Result<Option<Fetch>, Error> {
+fn fetch(settings: &JwtSettings, metrics: &Arc<Metrics>) -> Result<Option<Fetch>, Error> {
     let Some(url) = settings.jwks.as_deref().filter(|jwks| jwks.contains("://")) else {
         return Ok(None);
     };
@@ -148,7 +203,8 @@ fn fetch(settings: &JwtSettings) -> Result<Option<Fetch>, Error> {
     };
     let trust = Trust::for_url(&url, settings.jwks_ca_file.as_deref());
     let client = Arc::new(HttpClient::new(limits, trust)?);
-    Ok(Some(Box::new(move || {
+    let authorities = client.authorities();
+    let ask = move || {
         let (client, url) = (Arc::clone(&client), url.clone());
         Box::pin(async move {
             let request = Request::get(url).body(Default::default());
@@ -159,6 +215,11 @@ fn fetch(settings: &JwtSettings) -> Result<Option<Fetch>, Error> {
                 status if status.is_success() => Ok(answer.into_body()),
                 status => Err(format!("the answer is {}", status.as_u16())),
             }
-        })
-    })))
+        }) as _
+    };
+    Ok(Some(Fetch {
+        ask: Box::new(ask),
+        authorities,
+        metrics: Arc::clone(metrics),
+    }))
 }

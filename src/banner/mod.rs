@@ -11,7 +11,8 @@ use crate::config::units::Bytes;
 use crate::config::{Config, Dialect, WORKERS_MAX};
 use std::fmt;
 
-/// Descriptors for listeners, polls, the log, files, and the operator's connections.
+/// Descriptors for listeners, polls, the log, files, Redis, and the operator's connections; with few descriptors a quarter
+/// of them.
 const DESCRIPTORS_RESERVED: u64 = 64 + 2 * admin::CONNECTIONS_MAX as u64;
 /// Below this many descriptors a chat server is a toy, and the default of many systems is 1024.
 const DESCRIPTORS_ADVISED: u64 = 4096;
@@ -54,7 +55,29 @@ impl MachineFacts {
         let mut resolved = config.clone();
         resolved.server.workers = self.workers(config);
         resolved.limits.connections = self.connections(config);
+        if let Some(share) = self.share_of_requests(config) {
+            let limits = &mut resolved.limits;
+            limits.handshakes = share.of(limits.handshakes).max(1);
+            limits.handshakes_per_ip = share.of_address(limits.handshakes_per_ip);
+            limits.kept_alive = share.of(limits.kept_alive);
+            let http = &mut resolved.http;
+            http.upstream_requests = share.of(http.upstream_requests).max(1);
+            http.upstream_requests_per_ip = share.of_address(http.upstream_requests_per_ip);
+            http.upstream_websockets = share.of(http.upstream_websockets);
+            http.upstream_websockets_per_ip = share.of_address(http.upstream_websockets_per_ip);
+            http.upstream_kept_alive = share.of(http.upstream_kept_alive);
+        }
         resolved
+    }
+
+    /// With few descriptors, of how many requests there are descriptors beside the connections: whoever floods the public
+    /// listener must not take those of the operator's.
+    fn share_of_requests(&self, config: &Config) -> Option<Share> {
+        let reserved = DESCRIPTORS_RESERVED.min(self.nofile / 4);
+        let taken = self.connections(config) as u64;
+        let left = self.nofile.saturating_sub(reserved).saturating_sub(taken);
+        let wanted = requests(config);
+        (left < wanted).then_some(Share { left, wanted })
     }
 
     fn descriptors_left(&self, config: &Config) -> u64 {
@@ -63,6 +86,26 @@ impl MachineFacts {
             .nofile
             .saturating_sub(DESCRIPTORS_RESERVED + requests(config));
         left.max(self.nofile / 2).max(1)
+    }
+}
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    left: u64,
+    wanted: u64,
+}
+
+impl Share {
+    /// The same share of a limit.
+    fn of(self, limit: usize) -> usize {
+        let share = u128::from(self.left) * limit as u128 / u128::from(self.wanted.max(1));
+        usize::try_from(share).unwrap_or(limit)
+    }
+
+    /// The same share of a limit of each address, at least 1; 0 stays no limit.
+    fn of_address(self, limit: usize) -> usize {
+        self.of(limit).max(limit.min(1))
     }
 }
 
@@ -152,6 +195,7 @@ pub fn banner(loaded: &Loaded, facts: &MachineFacts, memory: Memory) -> Vec<Line
     let advice = [
         origin_advice(config),
         descriptors_advice(config, facts),
+        requests_advice(config, facts),
         memory_advice(config, facts, memory),
         dialect_advice(config),
     ];
@@ -186,6 +230,20 @@ fn descriptors_advice(config: &Config, facts: &MachineFacts) -> Option<String> {
             facts.nofile
         )
     })
+}
+
+fn requests_advice(config: &Config, facts: &MachineFacts) -> Option<String> {
+    facts.share_of_requests(config)?;
+    let limits = facts.resolve(config).limits;
+    let reserved = DESCRIPTORS_RESERVED.min(facts.nofile / 4);
+    Some(format!(
+        "of {} open files {} are left for handshakes and {} for connections kept alive, fewer than limits.handshakes and limits.kept_alive say: {} are for connections, {reserved} are reserved for the operator, Redis and files; limits.handshakes_per_ip is lowered to the same share ({}), with a site its limits and those of them per address too; raise the limit or lower those",
+        facts.nofile,
+        limits.handshakes,
+        limits.kept_alive,
+        limits.connections,
+        limits.handshakes_per_ip
+    ))
 }
 
 fn memory_advice(config: &Config, facts: &MachineFacts, memory: Memory) -> Option<String> {
@@ -309,5 +367,44 @@ mod tests {
             ..FACTS
         };
         assert_eq!(tiny.connections(&Config::default()), 128);
+    }
+
+    #[test]
+    fn with_few_descriptors_there_are_some_for_all_and_the_reserve_is_nobody_s() {
+        let mut loaded = Loaded::default();
+        loaded.config.http.upstream = Some("http://127.0.0.1:8001".to_owned());
+        let config = &loaded.config;
+        for nofile in [64, 256, 1024, 4096, 5000, 20_000, 65_536] {
+            let few = MachineFacts { nofile, ..FACTS };
+            let resolved = few.resolve(config);
+            let limits = &resolved.limits;
+            let used = limits.connections as u64 + requests(&resolved);
+            let reserved = DESCRIPTORS_RESERVED.min(nofile / 4);
+            assert!(used + reserved <= nofile + 3, "{nofile}: {used}");
+            assert!(limits.handshakes > 0 && limits.connections > 0);
+            let http = &resolved.http;
+            // By default an address may have a fourth of each.
+            for (each, all) in [
+                (limits.handshakes_per_ip, limits.handshakes),
+                (http.upstream_requests_per_ip, http.upstream_requests),
+                (http.upstream_websockets_per_ip, http.upstream_websockets),
+            ] {
+                let fourth = (all + 1).div_ceil(4);
+                assert!((1..=fourth).contains(&each), "{nofile}: {each} of {all}");
+            }
+            let is_lowered = limits.handshakes < config.limits.handshakes;
+            let text = texts(&loaded, &few);
+            let told = format!("{} are left for handshakes", limits.handshakes);
+            let of_each = format!("the same share ({})", limits.handshakes_per_ip);
+            assert_eq!(text.contains(&of_each), is_lowered, "{nofile}: {text}");
+            assert_eq!(text.contains(&told), is_lowered, "{nofile}: {text}");
+        }
+        let few = MachineFacts {
+            nofile: 256,
+            ..FACTS
+        };
+        loaded.config.limits.handshakes_per_ip = 0;
+        let of_each = few.resolve(&loaded.config).limits.handshakes_per_ip;
+        assert_eq!(of_each, 0, "no limit stays none");
     }
 }

@@ -53,11 +53,12 @@ pub(crate) mod streams;
 mod supervisor;
 mod wall;
 
+use crate::broker::history::{Kept, NoHistory};
 use crate::broker::room::Room;
 use crate::broker::uplink::{Forwarded, Uplink, Way};
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
-use crate::config::{BridgeMode, Config};
+use crate::config::{ArchiveMode, BridgeMode, Config};
 use crate::metrics::{Counter, Metrics, declare, set};
 use crate::name::RoomName;
 use crate::redis::deployment::Deployment;
@@ -70,7 +71,7 @@ use link::Boot;
 use roll::Company;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::{Kept, NoHistory, States};
+use streams::{ShardPage, ShardPlace, States};
 use supervisor::SupervisedLink;
 
 /// The node's side of all Redis deployments.
@@ -81,6 +82,7 @@ pub struct Bridge {
     inquiries: Arc<Inquiries>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    keeps_events: bool,
 }
 
 impl Bridge {
@@ -152,6 +154,7 @@ impl Bridge {
             inquiries,
             clock,
             metrics: Arc::clone(metrics),
+            keeps_events: config.archive.mode == ArchiveMode::Streams,
         }
     }
 
@@ -163,6 +166,7 @@ impl Bridge {
             links: Arc::clone(&self.links),
             clock: self.clock,
             full: self.metrics.bridge_dropped.get_or_create(&full).clone(),
+            keeps_events: self.keeps_events,
         })
     }
 
@@ -222,6 +226,35 @@ impl Bridge {
             return Err(NoHistory::NotKept);
         };
         streams.history(link, room, limit).await
+    }
+
+    /// How many Redis there are: as many archives, with `archive.mode = "streams"`.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Up to `limit` events of the archive of a Redis, by its place in `bridge.urls`, behind a place there; no further ones
+    /// once they have `bytes_max` bytes. Takes at most `bridge.command_timeout`.
+    ///
+    /// # Errors
+    /// [`NoHistory`].
+    ///
+    /// # Cancel safety
+    /// Only reads.
+    pub async fn archived(
+        &self,
+        shard: usize,
+        after: ShardPlace,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<ShardPage, NoHistory> {
+        let link = self.links.get(shard);
+        let Some((link, streams)) = link.and_then(|way| Some((&way.link, way.mode.streams()?)))
+        else {
+            return Err(NoHistory::NotKept);
+        };
+        streams.archived(link, after, limit, bytes_max).await
     }
 
     /// From here on the questions of other nodes are answered by this.
@@ -330,6 +363,8 @@ struct Forwarder {
     clock: Clock,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
     full: Counter,
+    /// `archive.mode = "streams"`: what is forwarded is kept too.
+    keeps_events: bool,
 }
 
 impl Forwarder {
@@ -340,8 +375,16 @@ impl Forwarder {
 }
 
 impl Uplink for Forwarder {
-    fn way(&self) -> Way {
-        Way::Nodes
+    fn way(&self) -> Option<Way> {
+        Some(Way::Nodes)
+    }
+
+    fn reads_events(&self) -> bool {
+        self.keeps_events
+    }
+
+    fn keeps_events(&self) -> bool {
+        self.keeps_events
     }
 
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {

@@ -23,6 +23,7 @@
 mod caller;
 mod consumer;
 mod context;
+pub mod history;
 pub mod ledger;
 pub mod mailbox;
 mod mailboxes;

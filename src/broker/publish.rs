@@ -5,6 +5,7 @@ use super::mailboxes::Mailboxes;
 use super::publication::Publication;
 use super::room::Room;
 use super::uplink::{Author, Forwarded, Uplink};
+use crate::protocol::Event;
 use std::sync::Arc;
 
 /// What came of a publication.
@@ -18,6 +19,8 @@ pub(super) struct Published {
     pub(super) count: u64,
     /// An uplink took it.
     pub(super) is_forwarded: bool,
+    /// An uplink keeps it.
+    pub(super) is_kept: bool,
 }
 
 /// Whom what is published by a room's name reaches, so far as this node knows.
@@ -27,6 +30,8 @@ pub struct Reach {
     pub members: u64,
     /// An uplink took it.
     pub is_forwarded: bool,
+    /// An uplink keeps it, for whoever reads what was said.
+    pub is_kept: bool,
 }
 
 impl Reach {
@@ -72,11 +77,24 @@ pub(super) fn publish(
             published.count += 1;
         }
         published.sequence = state.sequence;
+        if let Some(event) = &publication.event {
+            published.is_kept = keep(room, uplinks, event);
+        }
         if let Some(author) = author {
             tell(room, uplinks, publication, author);
         }
         published
     })
+}
+
+/// Gives an event to the uplinks that keep it. True if one did.
+pub(super) fn keep(
+    room: &Arc<Room>,
+    uplinks: &[Box<dyn Uplink>],
+    event: &Arc<Event<'static>>,
+) -> bool {
+    let kept = uplinks.iter().map(|uplink| uplink.keep(room, event));
+    kept.fold(false, |is_any, is_kept| is_any | is_kept)
 }
 
 /// Tells the uplinks what a user said.

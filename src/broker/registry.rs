@@ -4,13 +4,13 @@ use super::mailboxes::{Mailboxes, Wake};
 use super::parcel::{ConnectionKey, Parcel, RoomSlot};
 use super::placement::{Passage, Placement};
 use super::publication::Publication;
-use super::publish::{Published, Reach, publish, tell};
+use super::publish::{Published, Reach, keep, publish, tell};
 use super::room::{ByName, Joined, Last, Room};
 use super::uplink::{Author, Uplink, Way};
 use crate::clock::{Millis, SharedDuration};
 use crate::config::{self, QueueSettings};
 use crate::name::RoomName;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, Event};
 use bytes::Bytes;
 use dashmap::{DashMap, Entry, VacantEntry};
 use foldhash::fast::RandomState;
@@ -27,6 +27,7 @@ pub struct Broker {
     spread_above: usize,
     uplinks: Vec<Box<dyn Uplink>>,
     wants_events: bool,
+    keeps_events: bool,
     publications: AtomicU64,
     incarnations: AtomicU64,
     expiry: SharedDuration,
@@ -59,6 +60,7 @@ impl Broker {
             mailboxes,
             spread_above: settings.spread_above,
             wants_events: uplinks.iter().any(|uplink| uplink.reads_events()),
+            keeps_events: uplinks.iter().any(|uplink| uplink.keeps_events()),
             uplinks,
             publications: AtomicU64::new(0),
             incarnations: AtomicU64::new(0),
@@ -80,6 +82,18 @@ impl Broker {
     #[must_use]
     pub fn wants_events(&self) -> bool {
         self.wants_events
+    }
+
+    /// Does anybody on this node keep events, whoever they are of?
+    #[must_use]
+    pub fn keeps_events(&self) -> bool {
+        self.keeps_events
+    }
+
+    /// Is a member's message better refused than published, since an uplink that must keep it cannot?
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.keeps_events && self.uplinks.iter().any(|uplink| uplink.refuses())
     }
 
     /// The mailboxes of the workers.
@@ -177,7 +191,7 @@ impl Broker {
         }
         if joined.first_on_node && !self.uplinks.is_empty() {
             let reaching = self.uplinks.iter().filter(|uplink| uplink.watch(name));
-            let ways = reaching.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
+            let ways = reaching.fold(Way::NONE, |ways, uplink| ways | Way::bits(uplink.way()));
             // The worker hears of it by its mailbox, as those members do that came meanwhile.
             let from = Some(usize::from(worker));
             joined.room.confirm(ways, &self.mailboxes, from);
@@ -188,7 +202,7 @@ impl Broker {
     /// A room of this name that is not in the registry.
     fn new_room(&self, name: &RoomName) -> Arc<Room> {
         let ways = self.uplinks.iter();
-        let ways = ways.fold(Way::NONE, |ways, uplink| ways | uplink.way().bit());
+        let ways = ways.fold(Way::NONE, |ways, uplink| ways | Way::bits(uplink.way()));
         Arc::new(Room::new(name.clone(), ways))
     }
 
@@ -290,6 +304,7 @@ impl Broker {
         let reach = Reach {
             members: published.members,
             is_forwarded: published.is_forwarded,
+            is_kept: published.is_kept,
         };
         if reach.is_anybody() {
             self.count(published);
@@ -319,12 +334,37 @@ impl Broker {
 
     /// A user's message that no other member is shown: the uplinks alone hear of it.
     pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
+        self.keep_alone(room, publication);
         tell(room, &self.uplinks, publication, author);
     }
 
-    /// Publishes what another node published: to local members only. As [`Broker::publish`].
+    /// What happened in a room and its members are not shown: the uplinks that keep events have it.
+    pub fn keep_alone(&self, room: &Arc<Room>, publication: &Publication) {
+        if let Some(event) = &publication.event {
+            keep(room, &self.uplinks, event);
+        }
+    }
+
+    /// As [`Broker::keep_alone`], into the room of this name, whether it has members on this node or not.
+    pub fn keep_by_name(&self, name: &RoomName, event: &Arc<Event<'static>>) {
+        let room = self.find(name);
+        let room = room.unwrap_or_else(|| Arc::new(Room::new(name.clone(), Way::NONE)));
+        keep(&room, &self.uplinks, event);
+    }
+
+    /// Publishes what came from elsewhere: to local members only. If it is an event (of the Django site, of the
+    /// API), the uplinks that keep events have it. As [`Broker::publish`].
     pub fn deliver_remote(&self, room: &Arc<Room>, publication: &Publication) -> (u64, u64) {
-        self.put(room, publication, None)
+        let Some(event) = &publication.event else {
+            return self.put(room, publication, None);
+        };
+        let put = room.in_order(|state| {
+            let members = state.put(publication, &self.mailboxes, None);
+            keep(room, &self.uplinks, event);
+            (state.sequence, members)
+        });
+        self.publications.fetch_add(1, Ordering::Relaxed);
+        put
     }
 
     /// Publishes to local members.

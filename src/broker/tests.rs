@@ -199,8 +199,8 @@ impl Witness {
 }
 
 impl Uplink for Witness {
-    fn way(&self) -> Way {
-        self.way
+    fn way(&self) -> Option<Way> {
+        Some(self.way)
     }
 
     fn forward(&self, room: &Arc<Room>, number: u64, publication: &Publication) -> Forwarded {

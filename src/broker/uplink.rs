@@ -1,4 +1,4 @@
-//! The ways off this node: to its like, to a Django site.
+//! The ways off this node: to its like, to a Django site, into the archive.
 //!
 //! The broker owns the trait and calls every uplink of its list; higher floors implement it and hand
 //! arrivals back to [`Broker::deliver_remote`](super::Broker::deliver_remote), or in an order of its
@@ -48,6 +48,11 @@ impl Way {
     /// No way is waited for.
     pub const NONE: u8 = 0;
 
+    /// The bit of this way, if it is one.
+    pub(super) fn bits(way: Option<Self>) -> u8 {
+        way.map_or(Self::NONE, Self::bit)
+    }
+
     /// The way's bit.
     #[must_use]
     pub const fn bit(self) -> u8 {
@@ -67,8 +72,10 @@ pub struct Author {
 /// Carries publications off the node.
 pub trait Uplink: Send + Sync + std::fmt::Debug {
     /// The way by which its arrivals come, which a new room's members wait for. No two uplinks of a
-    /// node have the same.
-    fn way(&self) -> Way;
+    /// node have the same. `None`: nothing comes by it.
+    fn way(&self) -> Option<Way> {
+        None
+    }
 
     /// Takes one publication, the `number`th that `room` forwards in this incarnation (from 1), with
     /// members on this node or without. Called under the room's lock, in the room's order: it must
@@ -96,6 +103,25 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
     ) {
     }
 
+    /// Does it keep events ([`Uplink::keep`], or those that it forwards)? Asked once, by [`Broker::new`](super::Broker::new).
+    fn keeps_events(&self) -> bool {
+        false
+    }
+
+    /// This happened in a room, on this node or at the Django site, and is worth keeping: messages of users, of
+    /// the server and of assistants, whether other members are shown them or not, as events. True if it was taken.
+    /// What is published is told under the room's lock, in the room's order. As [`Uplink::forward`], for those who
+    /// read events.
+    fn keep(&self, _room: &Arc<Room>, _event: &Arc<Event<'static>>) -> bool {
+        false
+    }
+
+    /// Is a member's message better refused than published, since it would not be kept? Asked before each; never
+    /// waits.
+    fn refuses(&self) -> bool {
+        false
+    }
+
     /// The room has its first member on this node. False if its way does not reach the room yet and
     /// will, which is reported with [`Broker::confirm`](super::Broker::confirm). If every uplink says
     /// true, the members are welcomed at once: what others publish from here on arrives, or will not
@@ -103,8 +129,10 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
     ///
     /// Called without the room's lock, so it may come after the [`Uplink::unwatch`] of a later
     /// leave: count both, the sum is right. Never waits.
-    fn watch(&self, name: &RoomName) -> bool;
+    fn watch(&self, _name: &RoomName) -> bool {
+        true
+    }
 
     /// The room's last member on this node has left. As [`Uplink::watch`].
-    fn unwatch(&self, name: &RoomName);
+    fn unwatch(&self, _name: &RoomName) {}
 }

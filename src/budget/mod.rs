@@ -4,8 +4,16 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
+mod addend;
+mod entry;
+
+pub use addend::Addend;
+use addend::addend;
+use entry::{django_sessions, forward, question_bytes, recheck_bytes, who_comes};
+
 use crate::admin;
-use crate::auth::{django_session as session, forward as asked, jwt};
+use crate::archive;
+use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -13,10 +21,7 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{
-    AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit, RetrievalKind,
-    SessionEngine,
-};
+use crate::config::{ArchiveMode, AssistantKind, BridgeMode, Config, MemoryLimit, RetrievalKind};
 use crate::http::REQUEST_BYTES;
 use crate::retrieval::memory as retrieved;
 use crate::server::api::memory as api;
@@ -35,25 +40,6 @@ pub use crate::config::units::Bytes;
 const SEGMENT_BYTES: usize = 64 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
-
-/// One addend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addend {
-    /// What it is.
-    pub name: &'static str,
-    /// How many there are.
-    pub count: u64,
-    /// Bytes of one.
-    pub each: u64,
-}
-
-impl Addend {
-    /// Bytes of all.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.count.saturating_mul(self.each)
-    }
-}
 
 /// The sum and its addends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +62,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -124,6 +110,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
         addend("kernel: receive buffers", connections, receive_bytes),
         // Those whose connections have gone are looked for once they are as many as the others.
         addend("forward: questions to be asked again", connections, question_bytes(&config.auth.forward).saturating_mul(2)),
+        addend("sessions to be looked for again", connections, recheck_bytes(config).saturating_mul(2)),
     ];
     each_connection.extend(established);
     let per_connection = saturating_sum(&each_connection, |addend| addend.each);
@@ -170,23 +157,38 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
+        model(config),
         django_sessions(config),
         http_api(config, request_bytes),
         retrieval(config),
         bridge(config),
+        kept(config),
     ]
     .concat()
 }
 
-/// What is kept of those who come: by their limits, and by `auth.mode`.
-fn who_comes(config: &Config) -> Vec<Addend> {
-    let scopes = quota::scopes_limited(config);
-    #[rustfmt::skip]
-    let addends = vec![
-        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
-        addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
-    ];
-    addends
+/// Answers of a model, and what was said before its questions.
+fn model(config: &Config) -> Vec<Addend> {
+    let assistant = &config.assistant;
+    if assistant.kind != AssistantKind::OpenAi {
+        return Vec::new();
+    }
+    let (question, room) = (
+        question_at_model_bytes(config),
+        remembered_room_bytes(&assistant.openai),
+    );
+    vec![
+        addend(
+            "model: questions and their answers",
+            assistant.concurrency,
+            question,
+        ),
+        addend(
+            "model: rooms whose messages are remembered",
+            assistant.openai.rooms,
+            room,
+        ),
+    ]
 }
 
 fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {
@@ -208,12 +210,6 @@ impl MemoryBudget {
         self.addends.push(inboxes);
         self
     }
-}
-
-/// Tokens that are remembered, if there are any.
-fn tokens(config: &Config) -> usize {
-    let has_tokens = config.auth.mode.contains(&AuthMode::Jwt);
-    if has_tokens { config.auth.jwt.cache } else { 0 }
 }
 
 /// Bytes of the largest queue and of the longest message of any route: all connections may be on one.
@@ -276,39 +272,6 @@ fn http_api(config: &Config, connection_bytes: usize) -> Vec<Addend> {
     addends
 }
 
-/// What is kept of a question of `auth.forward` while its connection lives.
-fn question_bytes(forward: &ForwardSettings) -> usize {
-    match forward.url {
-        Some(_) if !forward.recheck.is_zero() => {
-            forward.question_bytes.saturating_add(asked::QUESTION_BYTES)
-        }
-        _ => 0,
-    }
-}
-
-/// The site that is asked who somebody is.
-fn forward(forward: &ForwardSettings) -> Vec<Addend> {
-    if forward.url.is_none() {
-        return Vec::new();
-    }
-    let under_way = forward
-        .question_bytes
-        .saturating_add(forward.answer_bytes)
-        .saturating_add(asked::QUESTION_BYTES + asked::EXCHANGE_BYTES);
-    vec![
-        addend(
-            "forward: questions under way",
-            forward.concurrency,
-            under_way,
-        ),
-        addend(
-            "forward: answers that are remembered",
-            forward.cache_entries,
-            asked::REMEMBERED_BYTES,
-        ),
-    ]
-}
-
 /// TLS, if the public listener speaks it: what is there beside connections, and what each connection adds.
 fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Addend>; 2] {
     if !config.tls.is_on() {
@@ -337,24 +300,6 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
         ],
     ];
     sessions
-}
-
-/// Sessions of a Django site, where they are looked for in Redis.
-fn django_sessions(config: &Config) -> Vec<Addend> {
-    let settings = &config.auth.django_session;
-    if !config.auth.mode.contains(&AuthMode::DjangoSession)
-        || settings.engine != SessionEngine::Cache
-    {
-        return Vec::new();
-    }
-    let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);
-    let found = bytes.saturating_add(session::LOOKUP_BYTES);
-    #[rustfmt::skip]
-    let addends = vec![
-        addend("sessions that are looked for", settings.concurrency, found),
-        addend("sessions that are remembered", settings.cache_entries, session::REMEMBERED_BYTES),
-    ];
-    addends
 }
 
 /// What answers stand on.
@@ -411,6 +356,43 @@ fn bridge(config: &Config) -> Vec<Addend> {
     addends
 }
 
+/// What is said and kept.
+fn kept(config: &Config) -> Vec<Addend> {
+    if config.archive.mode == ArchiveMode::Off {
+        return Vec::new();
+    }
+    let readers = vec![
+        addend(
+            "archive: readers and their answers",
+            config.archive.readers,
+            api::ARCHIVE_READER_BYTES,
+        ),
+        addend(
+            "archive: names of readers",
+            config.archive.reader_names,
+            archive::READER_NAME_BYTES,
+        ),
+    ];
+    if config.archive.mode == ArchiveMode::Streams {
+        return readers;
+    }
+    let journal = vec![
+        addend("archive: the journal's writer", 1, archive::WRITER_BYTES),
+        addend(
+            "archive: histories being read",
+            archive::HISTORIES,
+            archive::HISTORY_BYTES,
+        ),
+        addend(
+            "archive: messages to be written",
+            1,
+            // What is being written has left the queue's count only once it is.
+            config.archive.queue_bytes,
+        ),
+    ];
+    [readers, journal].concat()
+}
+
 /// Hosts of a Django site's channel layer, and queues of users' messages for it: how many, and bytes
 /// of each.
 fn django(config: &Config) -> [(usize, usize); 2] {
@@ -431,14 +413,6 @@ fn django(config: &Config) -> [(usize, usize); 2] {
             bridge.outbox_bytes.saturating_add(said),
         ),
     ]
-}
-
-fn addend(name: &'static str, count: usize, each: usize) -> Addend {
-    Addend {
-        name,
-        count: count as u64,
-        each: each as u64,
-    }
 }
 
 impl fmt::Display for MemoryBudget {

@@ -5,6 +5,7 @@ use crate::config::channels::HostAddress;
 use crate::config::key::{Key, KeyKind};
 use crate::config::keys;
 use crate::config::redis::RedisAddress;
+use crate::config::{AuthMode, SessionEngine};
 
 #[test]
 fn the_total_is_the_sum_of_the_lines() {
@@ -41,6 +42,9 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "limits.refusals",
             "api.messages_per_second",
             "api.messages_burst",
+            "assistant.openai.retries",
+            "assistant.openai.retry_budget",
+            "assistant.openai.breaker_failures",
             "limits.user.handshakes_per_second",
             "limits.user.handshakes_burst",
             "limits.user.messages_per_second",
@@ -89,14 +93,17 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "auth.django_session.concurrency_per_ip",
             "history.capacity",
             "assistant.prompts_per_room",
-            "assistant.concurrency",
+            "assistant.openai.answer_bytes",
+            "assistant.openai.concurrency_per_business",
             "retrieval.excerpts",
         ],
     ),
     (
         "no memory, or another process' beyond our caps",
         &[
+            "archive.bytes_max",
             "server.control_threads",
+            "assistant.openai.max_tokens",
             "http.upstream_body_bytes",
             "http.upstream_requests_per_ip",
             "http.upstream_websockets_per_ip",
@@ -113,11 +120,13 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
 /// Everything that costs memory is on.
 fn full() -> Config {
     let mut config = Config::default();
+    config.assistant.kind = AssistantKind::OpenAi;
     config.bridge.mode = BridgeMode::Streams;
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;
     config.channels.send_to = Some("worker".to_owned());
     config.http.upstream = Some("http://a".to_owned());
+    config.archive.mode = ArchiveMode::Journal;
     config.auth.mode = vec![AuthMode::Jwt, AuthMode::DjangoSession];
     config.auth.django_session.engine = SessionEngine::Cache;
     let limits = &mut config.limits;
@@ -252,6 +261,20 @@ fn every_bound_of_a_part_is_in_the_sum() {
     }
     let kept = config.history.bytes_max + link::ROOM_BYTES;
     assert_eq!(budget.redis, Some(addend("rooms", 10, kept)));
+}
+
+#[test]
+fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
+    let config = full();
+    let openai = &config.assistant.openai;
+    let budget = worst_case_memory(&config, 10, 2);
+    let of = |name: &str| budget.addends.iter().find(|addend| addend.name == name);
+    let rooms = of("model: rooms whose messages are remembered").unwrap();
+    assert_eq!(rooms.count, openai.rooms as u64);
+    assert!(rooms.each > openai.context_bytes as u64);
+    let answers = of("model: questions and their answers").unwrap();
+    assert_eq!(answers.count, config.assistant.concurrency as u64);
+    assert!(answers.each > (3 * openai.event_bytes + 2 * openai.context_bytes) as u64);
 }
 
 #[test]

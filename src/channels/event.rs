@@ -11,7 +11,7 @@ use super::codec::value::{Map, Value};
 use crate::config::Dialect;
 use crate::config::channels::ChannelsSettings;
 use crate::name::RoomName;
-use crate::protocol::{CloseReason, Sender, Stamp};
+use crate::protocol::{CloseReason, Event, EventDetails, EventOrigin, Moment, Sender, Stamp};
 
 /// What the package's consumer shows as an error.
 const ERROR_TYPE: &str = "send_error_message";
@@ -115,6 +115,24 @@ impl Mapping {
                 Outcome::Ignored(Ignored::Bytes)
             }
         }
+    }
+
+    /// The message of an event that every client of the room is shown, accepted at `moment`: what it says, and whose words
+    /// those are (`system` unless it says). `None` for an event without a text under `message`.
+    pub fn said<'e>(&self, event: &'e Map<'_>, moment: Moment) -> Option<Event<'e>> {
+        let method = method(event.get("type")?.as_str()?);
+        let is_shown = self.deliver.iter().any(|known| *known == method);
+        let text = event.get("message")?.as_str()?;
+        let sender = match event.get("sender").and_then(Value::as_str) {
+            Some("user") => Sender::User,
+            Some("assistant") => Sender::Assistant,
+            _ => Sender::System,
+        };
+        let details = EventDetails {
+            origin: EventOrigin::Django,
+            ..EventDetails::default()
+        };
+        (is_shown && method != ERROR_TYPE).then(|| Event::new(sender, text, moment).with(details))
     }
 
     fn push_error(

@@ -12,7 +12,7 @@ use super::layer::Layer;
 use crate::broker::{Broker, Publication};
 use crate::clock;
 use crate::metrics::count;
-use crate::protocol::{CloseReason, Stamp};
+use crate::protocol::{CloseReason, Event, Stamp};
 use crate::redis::log_limiter::LogLimiter;
 use crate::transport::{Opcode, encoder};
 use std::borrow::Cow;
@@ -101,7 +101,7 @@ impl Inbound {
                 let publication = Publication {
                     frame: encoder::frame(Opcode::Text, &self.payload),
                     deadline: layer.clock.now() + layer.expiry.get(),
-                    event: None,
+                    event: self.kept(event),
                 };
                 self.broker.deliver_remote(&room, &publication);
                 metrics.channels_delivered.inc();
@@ -118,6 +118,15 @@ impl Inbound {
         if self.payload.capacity() > KEPT_BYTES {
             self.payload = Vec::new();
         }
+    }
+
+    /// What the site said, for those who keep it.
+    fn kept(&self, event: &Map<'_>) -> Option<Arc<Event<'static>>> {
+        if !self.broker.keeps_events() {
+            return None;
+        }
+        let said = self.layer.mapping.said(event, self.stamp.moment())?;
+        Some(Arc::new(said.into_owned()))
     }
 
     fn poison(&mut self, poison: Poison, message: &[u8]) {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub(super) struct DjangoUplink(pub(super) Arc<Layer>);
 
 impl Uplink for DjangoUplink {
-    fn way(&self) -> Way {
-        Way::Django
+    fn way(&self) -> Option<Way> {
+        Some(Way::Django)
     }
 
     fn reads_events(&self) -> bool {

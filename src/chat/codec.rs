@@ -185,6 +185,10 @@ impl Codec {
             self.error(cx, failure);
             return Verdict::Done;
         }
+        if cx.broker.refuses() {
+            self.error(cx, ErrorCode::Busy);
+            return Verdict::Done;
+        }
         self.scratch.clear();
         let event = command.event(self.stamp.moment());
         self.writer
@@ -225,8 +229,12 @@ impl Codec {
                 }
             }
             room => {
-                if let Some(room) = room.filter(|_| is_user) {
-                    cx.broker.say_alone(room, &publication, cx.author);
+                match room {
+                    Some(room) if is_user => {
+                        cx.broker.say_alone(room, &publication, cx.author);
+                    }
+                    Some(room) => cx.broker.keep_alone(room, &publication),
+                    None => {}
                 }
                 cx.send_ready(publication);
             }
@@ -235,10 +243,14 @@ impl Codec {
 
     fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
         let sequential = self.writer.dialect() == Dialect::Django;
-        let room = cx.room.filter(|_| self.deliver == Deliver::Room);
+        let (room, alone) = match self.deliver {
+            Deliver::Room => (cx.room, None),
+            Deliver::Sender => (None, cx.room),
+        };
         let reply = Box::new(ChatReply {
             broker: Arc::clone(cx.broker),
             room: room.map(|room| room.name().clone()),
+            kept_in: alone.map(|room| room.name().clone()),
             asker: cx.author,
             resume: sequential && room.is_none(),
             writer: self.writer,
@@ -247,6 +259,7 @@ impl Codec {
         });
         match self.assistant.ask(Prompt {
             room: name.clone(),
+            asker: cx.author,
             text,
             reply,
         }) {

@@ -21,6 +21,8 @@ pub(super) struct ChatReply {
     /// nodes. `None`: the asker alone hears it.
     pub(super) room: Option<RoomName>,
     pub(super) asker: Author,
+    /// Where the asker alone hears it: the asker's room, where it is kept all the same.
+    pub(super) kept_in: Option<RoomName>,
     /// The connection waits for this reply before it takes its next message.
     pub(super) resume: bool,
     pub(super) writer: EventWriter,
@@ -34,11 +36,11 @@ impl ChatReply {
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));
+        let kept = self.broker.keeps_events();
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.clock.now() + self.expiry,
-            // An assistant's answers are for members and other nodes, who are written the frame.
-            event: None,
+            event: kept.then(|| Arc::new(event.into_owned())),
         }
     }
 }
@@ -48,6 +50,9 @@ impl ReplyTo for ChatReply {
         let publication = self.render(&text);
         let broker = &self.broker;
         let room = self.room.as_ref();
+        if let (Some(name), Some(event)) = (&self.kept_in, &publication.event) {
+            broker.keep_by_name(name, event);
+        }
         // Where nobody is left the delivery is owed to the asker, whose worker drops and counts it.
         if !room.is_some_and(|room| broker.publish_by_name(room, &publication).is_anybody()) {
             let Author { worker, connection } = self.asker;
@@ -55,5 +60,9 @@ impl ReplyTo for ChatReply {
         }
         // Behind the reply, for an asker that stays for nothing else.
         broker.answered(self.asker);
+    }
+
+    fn merged(self: Box<Self>) {
+        self.broker.answered(self.asker);
     }
 }

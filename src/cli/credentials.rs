@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use supportal::UserRole;
-use supportal::config::Config;
 use supportal::config::load::Loader;
 use supportal::config::units::parse_duration;
+use supportal::config::{AuthMode, Config};
 use supportal::internal::auth::{Grant, TokenSigner, inspect, sign_link};
 use supportal::internal::clock;
 
@@ -132,14 +132,19 @@ fn check(config: &Config, token: &str, now: u64) -> ExitCode {
         Err(error) => return usage(&error.to_string()),
     };
     let mut text = String::new();
+    let is_asked = config.auth.mode.contains(&AuthMode::Jwt);
+    if !is_asked {
+        text.push_str("WRONG mode: auth.mode does not list \"jwt\", so the server looks at no token; add the mode\n");
+    }
     for step in &steps {
         let mark = if step.is_good { "ok   " } else { "WRONG" };
         text.push_str(&format!("{mark} {}\n", step.text));
     }
-    let is_good = steps.iter().all(|step| step.is_good);
-    text.push_str(match is_good {
-        true => "the server lets this token in\n",
-        false => "the server refuses this token\n",
+    let is_good = is_asked && steps.iter().all(|step| step.is_good);
+    text.push_str(match (is_asked, is_good) {
+        (false, _) => "the server does not read this token\n",
+        (true, true) => "the server lets this token in\n",
+        (true, false) => "the server refuses this token\n",
     });
     let printed = print(&text);
     if is_good { printed } else { ExitCode::FAILURE }

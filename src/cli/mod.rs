@@ -123,7 +123,7 @@ fn reload(loader: Loader) -> ExitCode {
         Err(error) => {
             let address = config.admin.listen;
             fail(&format!(
-                "no node answers at {address} (admin.listen): {error}"
+                "no node answers at {address} (admin.listen): {error}; start it, or give this command the node's own file and environment"
             ))
         }
     }

@@ -1,5 +1,8 @@
 //! `[assistant]`: who answers, and what its settings may be.
 
+use super::business::{self, BusinessAssistant};
+use super::chat::{ChatSettings, Deliver, Dialect};
+use super::openai::{self, OpenAiSettings};
 use super::problem::Findings;
 use super::setting::{WAIT, check_least, choice, seconds, section};
 use super::units;
@@ -9,7 +12,7 @@ use std::time::Duration;
 section! {
     /// Who answers.
     ["assistant"] AssistantSettings {
-        /// Who answers: `none` (nobody) or `faq` (a local knowledge file; works offline).
+        /// Who answers: `none` (nobody), `faq` (a local knowledge file; works offline) or `openai` (a model, by an API as OpenAI's: Ollama, vLLM, llama.cpp, OpenAI).
         kind: AssistantKind = AssistantKind::Faq, restart;
         /// Knowledge file of `faq`; unset = the small one inside the binary.
         knowledge: Option<PathBuf> = None, restart;
@@ -22,7 +25,14 @@ section! {
         prompts_per_room: usize = 8, restart;
         /// Prompts answered at the same time on this node.
         concurrency: usize = 64, restart;
+        /// What a customer says in a row, with pauses shorter than this, is one question: asked after such a pause, or after five times as long; 0 = each message is one.
+        #[serde(with = "units::duration")]
+        debounce: Duration = Duration::ZERO, restart, in ..=seconds(60);
+        /// Businesses that are answered in their own way by `openai`; what an entry leaves out is as in `assistant.openai`.
+        businesses: Vec<BusinessAssistant> = Vec::new(), restart;
     }
+    /// A model that answers, by an API as OpenAI's (Chat Completions).
+    openai: OpenAiSettings,
 }
 
 choice! {
@@ -32,11 +42,13 @@ choice! {
         None = "none",
         /// A local knowledge file, ranked; works offline.
         Faq = "faq",
+        /// A model, by an API as OpenAI's.
+        OpenAi = "openai",
     }
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
+pub(super) fn check(assistant: &AssistantSettings, chat: &ChatSettings, found: &mut Findings) {
     assistant.check_ranges(found);
     let counts = [
         ("assistant.prompts", assistant.prompts),
@@ -61,4 +73,13 @@ pub(super) fn check(assistant: &AssistantSettings, found: &mut Findings) {
             "remove it, or set assistant.kind = \"faq\"",
         );
     }
+    let is_sequential = chat.dialect == Dialect::Django && chat.deliver == Deliver::Sender;
+    if !assistant.debounce.is_zero() && is_sequential {
+        let what = "only delays answers where a customer's next message waits for the answer to the one before";
+        let fix = "remove it, or set chat.deliver = \"room\"";
+        found.warn("assistant.debounce", what, fix);
+    }
+    let is_on = assistant.kind == AssistantKind::OpenAi;
+    openai::check(&assistant.openai, assistant.timeout, is_on, found);
+    business::check(&assistant.businesses, is_on, found);
 }

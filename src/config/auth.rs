@@ -47,7 +47,7 @@ section! {
         algorithm: HmacAlgorithm = HmacAlgorithm::Hs256, live;
         /// PEM files of public keys, several at once for a change of keys: RSA verifies RS256, P-256 ES256, Ed25519 EdDSA.
         keys: Vec<PathBuf> = Vec::new(), live;
-        /// File or https address of a JWK set (RFC 7517); unset = none.
+        /// File or https address of a JWK set (RFC 7517); a file is read at the start and at a reload. Unset = none.
         jwks: Option<String> = None, live;
         /// File of PEM certificates of the authorities that the https address of a set is trusted by; unset = the system's.
         jwks_ca_file: Option<PathBuf> = None, live;
@@ -60,6 +60,9 @@ section! {
         /// Longest that a fetch may take.
         #[serde(with = "units::duration")]
         jwks_timeout: Duration = seconds(5), live, in milliseconds(10)..=seconds(60);
+        /// How long a set counts that cannot be fetched again: after that none of its keys does, and tokens get 503 until there is a set.
+        #[serde(with = "units::duration")]
+        jwks_max_age: Duration = seconds(24 * 3600), live, in seconds(10)..=seconds(30 * 24 * 3600);
         /// Who may have issued a token (`iss`); none = anybody with the key.
         #[serde(deserialize_with = "one_or_more")]
         issuer: Vec<String> = Vec::new(), live;
@@ -306,6 +309,10 @@ fn check_jwks(jwt: &JwtSettings, found: &mut Findings) {
     if jwt.jwks_interval > jwt.jwks_refresh {
         let what = "is longer than auth.jwt.jwks_refresh";
         found.error("auth.jwt.jwks_interval", what, "write a shorter one");
+    }
+    if jwt.jwks_max_age < jwt.jwks_refresh {
+        let what = "is shorter than auth.jwt.jwks_refresh";
+        found.error("auth.jwt.jwks_max_age", what, "write a longer one");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::key::KeyKind;
 use super::problem::Findings;
+use super::recheck::check_recheck;
 use super::redis::RedisAddress;
 use super::role::RoleName;
 use super::secret::Secret;
@@ -54,6 +55,9 @@ section! {
         /// How long it is remembered that a session is nobody's; 0 = not at all.
         #[serde(with = "units::duration")]
         cache_refused: Duration = seconds(1), live, in ..=HOUR;
+        /// How often is looked again in Redis for the sessions of who is connected, up to a tenth earlier or later at random: one that is gone, or another user's, closes with 4503, and its end counts anew. 0 = never; a signed cookie has nothing but its end.
+        #[serde(with = "units::duration")]
+        recheck: Duration = seconds(300), live, in ..=HOUR;
         /// Most sessions of which that is remembered.
         cache_entries: usize = 10_000, live, in ..=CAPACITY_MAX;
         /// What everybody with a session is to the business, which a session does not say: `customer`, `agent` or `backend`.
@@ -107,6 +111,7 @@ pub(super) fn check(session: &DjangoSessionSettings, is_on: bool, found: &mut Fi
         check_secrets(key, secrets, KEY_BYTES, found);
     }
     check_names(session, found);
+    check_recheck("auth.django_session.recheck", session.recheck, found);
     let has_key = session.secret_key.is_some();
     match session.redis.len() {
         0 | 1 => {}

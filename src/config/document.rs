@@ -3,13 +3,14 @@
 //! `config/default.toml` and the tables of `docs/configuration.md` are these renderings; tests compare them, and
 //! `supportal config --default` and `supportal config --default --format markdown` print them anew.
 
+use super::example;
 use super::key::{Key, KeyKind};
 use super::keys;
 use super::load::Loaded;
+use super::path;
 use super::problem::Source;
 use super::sections::SECTIONS;
-use super::value;
-use super::{AssistantKind, AuthMode, BridgeMode, Config};
+use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, HistoryMode};
 use toml::Value;
 
 /// The form of a document.
@@ -55,7 +56,8 @@ pub fn render_limits(loaded: &Loaded) -> String {
 fn is_on(key: &Key, config: &Config) -> bool {
     let is_streams = config.bridge.mode == BridgeMode::Streams;
     match key.section() {
-        "history" => is_streams,
+        "archive" => config.archive.mode != ArchiveMode::Off,
+        "history" => is_streams || config.history.mode == HistoryMode::Journal,
         "bridge" if key.name() == "order_timeout" => is_streams,
         "bridge" if key.name() == "arrivals_capacity" => config.bridge.mode != BridgeMode::Off,
         // A channel layer goes by the same outboxes and timeouts.
@@ -67,6 +69,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         // The library's: this binary has none.
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
+        "assistant.openai" => config.assistant.kind == AssistantKind::OpenAi,
         _ => true,
     }
 }
@@ -95,7 +98,7 @@ impl<'a> Document<'a> {
 
     /// The value to show; `None` when it is unset or a secret.
     fn value(&self, key: &Key) -> Option<&Value> {
-        value::at(&self.values, key.path).filter(|value| match key.kind {
+        path::at(&self.values, key.path).filter(|value| match key.kind {
             KeyKind::Secret => false,
             KeyKind::Secrets => value.as_array().is_some_and(Vec::is_empty),
             _ => true,
@@ -103,7 +106,7 @@ impl<'a> Document<'a> {
     }
 
     fn is_set(&self, key: &Key) -> bool {
-        value::at(&self.values, key.path).is_some()
+        path::at(&self.values, key.path).is_some()
     }
 
     fn toml(&self) -> String {
@@ -149,7 +152,9 @@ impl<'a> Document<'a> {
         match (self.source)(key) {
             None => {
                 text.push_str(&format!("# {}\n# [[{}]]\n", key.doc, key.path));
-                text.push_str(example_of(key));
+                for line in example::entry(key) {
+                    text.push_str(&format!("# {line}\n"));
+                }
             }
             Some(source) => {
                 let none = entries.is_none_or(Vec::is_empty);
@@ -207,19 +212,6 @@ impl<'a> Document<'a> {
             ));
         }
         text
-    }
-}
-
-/// An entry of an array of tables, commented out.
-fn example_of(key: &Key) -> &'static str {
-    match key.path {
-        "routes" => "# path = \"/ws/chat/{business_id}/{session_id}/\"\n# handler = \"chat\"\n",
-        "tls.sites" => {
-            "# names = [\"chat.example.com\"]\n# certificate = \"/etc/supportal/chat.pem\"\n# key = \"/etc/supportal/chat.key\"\n"
-        }
-        "chat.exists" => "# business_id = 1\n# sessions = [\"abc\"]\n",
-        "channels.channel_capacity" => "# pattern = \"http.*\"\n# capacity = 200\n",
-        _ => "",
     }
 }
 

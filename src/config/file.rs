@@ -1,6 +1,7 @@
 //! The TOML file: every key with its line.
 
-use super::key::KeyKind;
+use super::example;
+use super::key::{Key, KeyKind};
 use super::keys;
 use super::layers::Layers;
 use super::problem::Source;
@@ -46,11 +47,33 @@ pub(super) fn read(path: &Path, layers: &mut Layers) {
         (Err(error), _) | (_, Err(error)) => {
             let source = file.at(error.span().map_or(0, |span| span.start));
             // `message` without the excerpt: the line may hold a secret.
-            let what = format!("not valid TOML: {}", error.message());
-            return layers.report(source, "", what, "");
+            let message = error.message().trim_end_matches(", expected nothing");
+            let key = error.span().and_then(|span| key_at(&text, span.start));
+            let fix = match key {
+                _ if message.contains("duplicate key") => "leave it once".to_owned(),
+                Some(key) => format!("write it as in {}", example::assignment(key)),
+                None => String::new(),
+            };
+            let what = format!("not valid TOML: {message}");
+            return layers.report(source, "", what, fix);
         }
     };
     read_section(&file, "", spans.get_ref(), &values, layers);
+}
+
+/// The key whose line of a file that is no TOML has this offset in it, if the line begins with one.
+fn key_at(text: &str, offset: usize) -> Option<&'static Key> {
+    let start = text.get(..offset)?.rfind('\n').map_or(0, |end| end + 1);
+    let name = text.get(start..)?.split(['=', ':', '\n']).next()?.trim();
+    let heading = |line: &str| {
+        let inside = line.trim().strip_prefix('[')?.split(']').next()?;
+        Some(inside.trim().to_owned())
+    };
+    let path = match text.get(..start)?.lines().rev().find_map(heading) {
+        Some(section) => format!("{section}.{name}"),
+        None => name.to_owned(),
+    };
+    keys::find(keys::today(&path))
 }
 
 /// Reads the keys of a section, and the sections in it; `section`: its name, empty for the file itself.

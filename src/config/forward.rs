@@ -1,6 +1,7 @@
 //! `[auth.forward]`: the site that is asked who somebody is, and what may be asked of it.
 
 use super::problem::Findings;
+use super::recheck::check_recheck;
 use super::setting::{CAPACITY_MAX, HOUR, SHORT, choice, seconds, section};
 use super::units;
 use std::net::Ipv6Addr;
@@ -9,8 +10,6 @@ use std::time::Duration;
 
 /// Most questions under way: a site of that many processes needs no gateway to keep them busy.
 const CONCURRENCY_MAX: usize = 1024;
-/// The shortest time between two questions about one connection.
-const RECHECK_MIN: Duration = seconds(1);
 /// Fields of a handshake that may go along.
 const HEADERS_MAX: usize = 32;
 /// Fields that belong to one connection or one handshake (RFC 9110 §7.6.1, RFC 6455 §4.1), or that the question says itself.
@@ -125,10 +124,7 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
             "write a name such as \"example.com\"",
         );
     }
-    if !forward.recheck.is_zero() && forward.recheck < RECHECK_MIN {
-        let fix = "write at least \"1s\", or \"0s\" for never";
-        found.error("auth.forward.recheck", "is too short", fix);
-    }
+    check_recheck("auth.forward.recheck", forward.recheck, found);
     let is_https = |url: &String| url.starts_with("https:");
     if forward.ca_file.is_some() && !forward.url.as_ref().is_some_and(is_https) {
         let fix = "write an https address as auth.forward.url, or remove it";
@@ -158,12 +154,12 @@ pub(super) fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// The characters of an address (RFC 3986 §2.2, §2.3).
-fn is_in_url(byte: u8) -> bool {
+pub(super) fn is_in_url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
 }
 
 /// A name or an address, with or without a port.
-fn is_host_and_port(authority: &str) -> bool {
+pub(super) fn is_host_and_port(authority: &str) -> bool {
     let end = authority.find(']').map_or(0, |bracket| bracket + 1);
     let (host, port) = match authority.get(end..).and_then(|rest| rest.find(':')) {
         Some(colon) => authority.split_at(end + colon),

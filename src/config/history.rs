@@ -1,9 +1,10 @@
 //! `[history]`: what is kept of a room, and what that may be.
 
+use super::archive::ArchiveMode;
 use super::bridge::BridgeMode;
 use super::limits::QueueSettings;
 use super::problem::Findings;
-use super::setting::{BYTES_MAX, seconds, section};
+use super::setting::{BYTES_MAX, choice, seconds, section};
 use super::units;
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ const BYTES_MIN: usize = 4096;
 const EXPIRY_MAX: Duration = seconds(366 * 24 * 3600);
 
 section! {
-    /// What is kept of a room, in Redis: `bridge.mode = "streams"`.
+    /// What is kept of a room: in Redis, or in the node's journal.
     ["history"] HistorySettings {
+        /// Where: `streams`, in Redis, with `bridge.mode = "streams"`; or `journal`, on a node without a bridge, in the file of `archive.path`, from which it is read again after a restart.
+        mode: HistoryMode = HistoryMode::Streams, restart;
         /// Most messages kept of a room.
         capacity: usize = 100, restart, in 1..=CAPACITY_MAX;
         /// Most bytes kept of a room, as Redis needs them: a quarter more than a message has, and 128; the newest is kept whatever its size.
@@ -29,14 +32,35 @@ section! {
     }
 }
 
-/// Ranges, and what has no effect.
+choice! {
+    /// Where a room's newest messages are kept.
+    HistoryMode {
+        /// In Redis.
+        Streams = "streams",
+        /// In the journal of the archive.
+        Journal = "journal",
+    }
+}
+
+/// Ranges, what has no effect, and what cannot be.
 pub(super) fn check(
     history: &HistorySettings,
-    mode: BridgeMode,
+    (bridge, archive): (BridgeMode, ArchiveMode),
     queue: &QueueSettings,
     found: &mut Findings,
 ) {
-    let is_kept = mode == BridgeMode::Streams;
+    let is_in_journal = history.mode == HistoryMode::Journal;
+    let is_kept = is_in_journal || bridge == BridgeMode::Streams;
+    if is_in_journal && archive != ArchiveMode::Journal {
+        let what = "is read from the archive's journal, and there is none";
+        let fix = "set archive.mode = \"journal\", or remove it";
+        found.error("history.mode", what, fix);
+    }
+    if is_in_journal && bridge != BridgeMode::Off {
+        let what = "is of one node: a journal lacks what is said on the others";
+        let fix = "remove it, with bridge.mode = \"streams\", or set bridge.mode = \"off\"";
+        found.error("history.mode", what, fix);
+    }
     history.check_ranges(found);
     // What a queue may still deliver must be there to be read again after a cut.
     let is_meant = is_kept || *history != HistorySettings::default();

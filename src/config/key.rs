@@ -5,6 +5,8 @@
 pub enum KeyKind {
     /// A whole number of at least zero.
     Count,
+    /// A number of at least zero that may have a fraction.
+    Decimal,
     /// `true` or `false`.
     Switch,
     /// Text.
@@ -39,6 +41,7 @@ impl KeyKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Count => "number",
+            Self::Decimal => "decimal",
             Self::Switch => "switch",
             Self::Text => "text",
             Self::Secret => "secret",

@@ -50,7 +50,7 @@ pub fn nearest(path: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Secret};
+    use super::super::{Config, Decimal, Secret};
     use super::*;
     use std::collections::BTreeSet;
 
@@ -80,7 +80,15 @@ mod tests {
         config.http.redirect = Some(([127, 0, 0, 1], 80).into());
         config.http.acme_folder = Some("a".into());
         config.http.upstream = Some("http://a".to_owned());
+        config.archive.path = Some("a".into());
         config.assistant.knowledge = Some("faq.toml".into());
+        let openai = &mut config.assistant.openai;
+        openai.ca_file = Some("ca.pem".into());
+        openai.model = Some("a".to_owned());
+        openai.prompt = Some("a".to_owned());
+        openai.api_key = Some(Secret::new("x"));
+        openai.api_key_file = Some("key".into());
+        openai.temperature = Some(Decimal::thousandths(700));
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());
         config.bridge.client_key = Some("key.pem".into());

@@ -56,11 +56,11 @@ section! {
         connections_per_ip: usize = 1000, live;
         /// Bytes of memory to stay under; "auto" = three quarters of the container's, or else of the machine's; 0 = no limit.
         memory: MemoryLimit = MemoryLimit::Auto, live;
-        /// Most handshakes in progress.
+        /// Most handshakes in progress; fewer if the file-descriptor limit is low.
         handshakes: usize = 4096, live, in 1..;
         /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
         handshakes_per_ip: usize = 1024, live;
-        /// Most connections kept open for another request after an answer; 0 = each answer closes its connection.
+        /// Most connections kept open for another request after an answer, fewer if the file-descriptor limit is low; 0 = each answer closes its connection.
         kept_alive: usize = 1024, restart;
         /// Longest request head in bytes, at least 8192.
         header_bytes: usize = 16 * 1024, restart, in HEADER_BYTES_MIN..=BYTES_MAX;

@@ -6,7 +6,7 @@
 use super::environment::{self, PORT, REDIS_URL};
 use super::layers::Layers;
 use super::problem::{Error, Findings, Problem, Source};
-use super::{AssistantKind, Config, file, keys, redirect, validate, value};
+use super::{AssistantKind, Config, file, keys, path, redirect, validate};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -175,7 +175,7 @@ impl Loader {
 fn finish(mut layers: Layers, mut warnings: Vec<Problem>) -> Result<Loaded, Error> {
     let mut root = toml::Table::new();
     for (path, value) in std::mem::take(&mut layers.values) {
-        value::nest(&mut root, path, value);
+        path::nest(&mut root, path, value);
     }
     warnings.append(&mut layers.warnings);
     let config: Config = match Value::Table(root).try_into() {
@@ -235,7 +235,12 @@ fn judge(config: &Config) -> Findings {
 fn missing_files(config: &Config) -> Vec<Problem> {
     let (assistant, bridge) = (&config.assistant, &config.bridge);
     let knowledge = assistant.knowledge.as_ref();
+    let openai = Some(&assistant.openai).filter(|_| assistant.kind == AssistantKind::OpenAi);
     let files = [
+        (
+            "assistant.openai.api_key_file",
+            openai.and_then(|openai| openai.api_key_file.as_ref()),
+        ),
         (
             "assistant.knowledge",
             knowledge.filter(|_| assistant.kind == AssistantKind::Faq),

@@ -5,7 +5,7 @@ use super::limits::{LimitSettings, QueueSettings};
 use super::problem::Findings;
 use super::route::{OWN_SETTINGS_MAX, OwnKeys, Plain, Route};
 use super::sections::Config;
-use super::{bridge, history, limits};
+use super::{archive, bridge, history, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -134,7 +134,10 @@ pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
     let event_bytes = config.event_bytes(config.limits.message_bytes);
     let (queue, bridge) = (&config.queue, &config.bridge);
     limits::check(queue, &config.limits, &config.broker, event_bytes, found);
-    history::check(&config.history, bridge.mode, queue, found);
+    let kept_by = (bridge.mode, config.archive.mode);
+    history::check(&config.history, kept_by, queue, found);
+    let through = (bridge, config.chat.deliver);
+    archive::check(&config.archive, through, event_bytes, found);
     bridge::check(bridge, &config.channels, event_bytes, found);
 }
 

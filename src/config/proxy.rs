@@ -5,7 +5,7 @@
 use super::problem::Findings;
 use super::setting::{choice, choices, section};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 section! {
     /// Proxies in front of this server.
@@ -98,7 +98,7 @@ fn read_entry(entry: &str) -> Result<Option<IpNet>, (&'static str, String)> {
         let what = match entry.trim() {
             "" => "is empty",
             trimmed if trimmed != entry => "has a space in it",
-            _ => "is no network",
+            trimmed => not_a_network(trimmed),
         };
         let fix = "write addresses, as in \"10.0.0.0/8\", \"2001:db8::/32\" or \"127.0.0.1\"";
         return Err((what, fix.to_owned()));
@@ -110,7 +110,29 @@ fn read_entry(entry: &str) -> Result<Option<IpNet>, (&'static str, String)> {
         let fix = format!("write \"{address}/{prefix}\"");
         return Err(("is an IPv4 network in IPv6", fix));
     }
+    if network != network.trunc() {
+        // One host, or its whole network? Half of the readers would be wrong.
+        let fix = format!("write \"{}\" or \"{}\"", network.trunc(), network.addr());
+        return Err(("has bits behind its prefix", fix));
+    }
     Ok(Some(network))
+}
+
+/// What is wrong with this that is neither a network nor an address.
+fn not_a_network(entry: &str) -> &'static str {
+    let (address, prefix) = entry.split_once('/').unwrap_or((entry, ""));
+    let is_number = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = entry
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        && entry.bytes().any(|byte| byte.is_ascii_alphabetic());
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) if is_number => "is no network: a prefix of IPv4 has at most 32 bits",
+        Ok(IpAddr::V6(_)) if is_number => "is no network: a prefix of IPv6 has at most 128 bits",
+        Err(_) if entry.parse::<SocketAddr>().is_ok() => "is no network: it has a port",
+        Err(_) if is_name => "is no network: a name is not looked up",
+        _ => "is no network",
+    }
 }
 
 /// Entries that cannot be read, and keys that need each other.
@@ -124,11 +146,6 @@ pub(super) fn check(proxy: &ProxySettings, found: &mut Findings) {
                 TRUSTED,
                 format!("{entry:?} is everybody: each client may say that it is another"),
                 "write the networks of the proxies, such as \"10.0.0.0/8\"",
-            ),
-            Ok(Some(network)) if network != network.trunc() => found.warn(
-                TRUSTED,
-                format!("{entry:?} has bits behind its prefix"),
-                format!("write \"{}\"", network.trunc()),
             ),
             Ok(_) => {}
         }
@@ -221,6 +238,8 @@ mod tests {
             " 10.0.0.1",
             "::ffff:10.0.0.0/104",
             "::ffff:10.0.0.1",
+            "10.0.0.1/8",
+            "2001:db8::1/32",
             "UNIX",
         ] {
             let what = read(&["127.0.0.1", entry, "10.0.0.0/8"]).expect_err(entry);

@@ -2,6 +2,7 @@
 
 use super::admin::AdminSettings;
 use super::api::ApiSettings;
+use super::archive::ArchiveSettings;
 use super::assistant::AssistantSettings;
 use super::auth::{AuthSettings, JwtSettings, LinkSettings};
 use super::bridge::BridgeSettings;
@@ -16,6 +17,7 @@ use super::http::HttpSettings;
 use super::key::{Applies, SectionKeys};
 use super::limits::{BrokerSettings, ConsumerSettings, LimitSettings, QueueSettings};
 use super::log::LogSettings;
+use super::openai::OpenAiSettings;
 use super::origin::OriginSettings;
 use super::proxy::ProxySettings;
 use super::quota::{AddressQuota, BusinessQuota, NodeQuota, RoomQuota, UserQuota};
@@ -73,10 +75,11 @@ sections! {
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,
     history: HistorySettings,
+    archive: ArchiveSettings,
     bridge: BridgeSettings,
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
-    assistant: AssistantSettings,
+    assistant: AssistantSettings [OpenAiSettings],
     retrieval: RetrievalSettings [EmbeddingSettings],
     api: ApiSettings,
     admin: AdminSettings,

@@ -26,7 +26,7 @@ pub fn validate(config: &Config) -> Findings {
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
-    assistant::check(&config.assistant, &mut found);
+    assistant::check(&config.assistant, &config.chat, &mut found);
     retrieval::check(&config.retrieval, config.assistant.kind, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
     let others = [

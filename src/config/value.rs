@@ -3,52 +3,12 @@
 use super::channels::HostAddress;
 use super::key::{Key, KeyKind};
 use super::keys;
+use super::mistake::{Mistake, explain, show};
+use super::path::nest;
 use super::redis::RedisAddress;
 use super::sections::Config;
 use super::spelling::nearest_of;
-use super::units;
 use toml::Value;
-
-/// Why a value does not fit.
-#[derive(Debug)]
-pub(super) struct Mistake {
-    /// What follows the key's path: empty, or `[2].handler`.
-    pub(super) below: String,
-    /// The entry of an array of tables, from 0.
-    pub(super) index: usize,
-    /// The field of that entry, empty for the entry itself.
-    pub(super) field: String,
-    pub(super) what: String,
-    pub(super) fix: String,
-}
-
-impl Mistake {
-    fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            below: String::new(),
-            index: 0,
-            field: String::new(),
-            what: what.into(),
-            fix: fix.into(),
-        }
-    }
-
-    fn in_entry(
-        index: usize,
-        field: &str,
-        what: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let dot = if field.is_empty() { "" } else { "." };
-        Self {
-            // People count entries from one.
-            below: format!("[{}]{dot}{field}", index + 1),
-            index,
-            field: field.to_owned(),
-            ..Self::new(what, fix)
-        }
-    }
-}
 
 /// The value a text from the environment or `--set` means: TOML where that fits, else the text.
 pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
@@ -61,6 +21,7 @@ pub(super) fn from_text(kind: KeyKind, text: &str) -> Value {
         (KeyKind::Secrets, _) => Value::Array(vec![as_text()]),
         (
             KeyKind::Count
+            | KeyKind::Decimal
             | KeyKind::Size
             | KeyKind::Switch
             | KeyKind::List
@@ -143,31 +104,6 @@ pub(super) fn spread(key: &Key, value: Value) -> Value {
     Value::Array(capacities.into_iter().map(entry).collect())
 }
 
-/// Puts a value at its path.
-pub(super) fn nest(root: &mut toml::Table, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => {
-            root.insert(path.to_owned(), value);
-        }
-        Some((section, rest)) => {
-            let section = root
-                .entry(section)
-                .or_insert_with(|| Value::Table(toml::Table::new()));
-            if let Value::Table(keys) = section {
-                nest(keys, rest, value);
-            }
-        }
-    }
-}
-
-/// The value at a path, the reverse of [`nest`].
-pub(super) fn at<'v>(root: &'v toml::Table, path: &str) -> Option<&'v Value> {
-    match path.split_once('.') {
-        None => root.get(path),
-        Some((section, rest)) => at(root.get(section)?.as_table()?, rest),
-    }
-}
-
 /// Whether the value fits the key; several mistakes only in an array of tables.
 pub(super) fn check(key: &Key, value: &Value) -> Result<(), Vec<Mistake>> {
     if let KeyKind::Tables(fields) = key.kind {
@@ -187,72 +123,6 @@ fn deserialize(key: &Key, value: Value) -> Result<(), String> {
     nest(&mut root, key.path, value);
     let parsed: Result<Config, toml::de::Error> = Value::Table(root).try_into();
     parsed.map(drop).map_err(|error| error.message().to_owned())
-}
-
-fn explain(key: &Key, value: &Value, serde_text: &str) -> Mistake {
-    let name = key.name();
-    match (key.kind, value) {
-        (KeyKind::Secret, _) => Mistake::new("is not text", format!("write {name} = \"…\"")),
-        // None is shown: a password may be in it.
-        (KeyKind::Hosts, _) => Mistake::new(
-            "is not a list of hosts",
-            format!(
-                "write {name} = [\"redis://localhost:6379\"], [[\"localhost\", 6379]], or tables as settings.py has them"
-            ),
-        ),
-        (KeyKind::Secrets, _) => {
-            Mistake::new("is not a list of texts", format!("write {name} = [\"…\"]"))
-        }
-        (KeyKind::Urls, _) => Mistake::new(
-            "is not a list of addresses",
-            format!("write {name} = [\"redis://localhost:6379\"]"),
-        ),
-        (KeyKind::Count, Value::Integer(number)) if *number >= 0 => Mistake::new(
-            format!("{number} is too large"),
-            format!("write at most {}", u32::MAX),
-        ),
-        (KeyKind::Count, _) => Mistake::new(
-            format!("{} is not a whole number of at least 0", show(value)),
-            format!("write a bare number, such as {name} = {}", example(key)),
-        ),
-        (KeyKind::Size, _) => Mistake::new(
-            format!("{} is neither \"auto\" nor a number of bytes", show(value)),
-            format!("write {name} = \"auto\", or a bare number such as {name} = 536870912"),
-        ),
-        (KeyKind::Switch, _) => Mistake::new(
-            format!("{} is neither true nor false", show(value)),
-            format!("write {name} = true or {name} = false"),
-        ),
-        (KeyKind::Address, _) => Mistake::new(
-            format!("{} is not an address", show(value)),
-            format!(
-                "write an IP address and a port, such as \"{}\"",
-                example(key)
-            ),
-        ),
-        (KeyKind::Choice(words), _) => choice(words, value),
-        (KeyKind::Choices(words), Value::Array(entries)) => {
-            let is_word = |entry: &&Value| entry.as_str().is_some_and(|text| words.contains(&text));
-            let odd = entries.iter().find(|entry| !is_word(entry));
-            choice(words, odd.unwrap_or(value))
-        }
-        (KeyKind::Duration, Value::String(text)) => {
-            Mistake::new(units::parse_duration(text).err().unwrap_or_default(), "")
-        }
-        (KeyKind::Duration, Value::Integer(_)) => Mistake::new(serde_text, ""),
-        (KeyKind::Duration, _) => Mistake::new(
-            format!("{} is not a duration", show(value)),
-            "write a number and a unit, such as \"60s\" (units: ms s m h d)",
-        ),
-        (KeyKind::List | KeyKind::Choices(_), _) => Mistake::new(
-            format!("{} is not a list of texts", show(value)),
-            format!("write {name} = [\"…\", \"…\"]"),
-        ),
-        _ => Mistake::new(
-            format!("{} is not text", show(value)),
-            format!("write it in quotes: {name} = \"…\""),
-        ),
-    }
 }
 
 /// Every entry is judged on its own; none is shown, since a password may be in it.
@@ -279,19 +149,6 @@ fn check_addresses(kind: KeyKind, entries: &[Value]) -> Result<(), Vec<Mistake>>
     } else {
         Err(mistakes)
     }
-}
-
-fn choice(words: &'static [&'static str], value: &Value) -> Mistake {
-    let list: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let list = list.join(", ");
-    let likely = value
-        .as_str()
-        .and_then(|text| nearest_of(text, words.iter().copied()));
-    let fix = match likely {
-        Some(word) => format!("did you mean \"{word}\"? (one of {list})"),
-        None => format!("write one of {list}"),
-    };
-    Mistake::new(format!("{} is not a choice", show(value)), fix)
 }
 
 fn check_tables(
@@ -408,29 +265,4 @@ fn entry_mistake(
             format!("needs {}", needed.join(", ")),
         ),
     }
-}
-
-fn example(key: &Key) -> String {
-    let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
-    at(&defaults, key.path)
-        .map(|value| {
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned)
-        })
-        .unwrap_or_default()
-}
-
-/// A value in a message: short, and without control characters.
-fn show(value: &Value) -> String {
-    const SHOWN_CHARS: usize = 60; // a line of the terminal, with the key before it
-    let text = match value {
-        Value::String(text) => format!("{text:?}"),
-        other => other.to_string(),
-    };
-    if text.chars().count() > SHOWN_CHARS {
-        let start: String = text.chars().take(SHOWN_CHARS).collect();
-        return format!("{start}…");
-    }
-    text
 }

@@ -1,6 +1,8 @@
 //! The lines of request heads, as far as it takes to see where a head ends and what of it a reader behind us might
 //! read in another way.
 
+use memchr::{memchr, memchr_iter};
+
 /// Bytes of the longest name that is looked for.
 const NAME_BYTES: usize = 17;
 
@@ -8,7 +10,7 @@ const NAME_BYTES: usize = 17;
 /// body no more is looked at: what follows is no line, and the connection ends with the answer.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Bytes of the line that has not ended, CR not counted.
+    /// Bytes of the line that has not ended, CR not counted, and of a field no value.
     length: usize,
     /// A request line has ended, its head has not.
     in_fields: bool,
@@ -48,20 +50,21 @@ impl Lines {
     }
 
     /// False if a request line is longer than `most`.
-    pub(super) fn pass(&mut self, bytes: &[u8], most: usize) -> bool {
-        for byte in bytes {
-            if self.is_in_body {
-                return true;
-            }
-            match byte {
-                b'\n' => self.end_line(),
-                b'\r' => {}
-                byte => self.take(*byte),
-            }
-            self.is_after_cr = *byte == b'\r';
+    pub(super) fn pass(&mut self, mut bytes: &[u8], most: usize) -> bool {
+        while !bytes.is_empty() && !self.is_in_body {
+            let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
+            let (text, rest) = bytes.split_at(end);
+            self.take(text);
             if self.length > most && !self.in_fields {
                 return false;
             }
+            bytes = match rest {
+                [_line_feed, next @ ..] => {
+                    self.end_line();
+                    next
+                }
+                [] => rest,
+            };
         }
         true
     }
@@ -69,6 +72,7 @@ impl Lines {
     /// An empty line ends a head; one before a request line is nothing (section 2.2).
     fn end_line(&mut self) {
         self.is_ambiguous |= !self.is_after_cr;
+        self.is_after_cr = false;
         if self.in_fields && self.length == 0 {
             let framing = std::mem::take(&mut self.framing);
             self.is_ambiguous |= framing.lengths + framing.codings > 1;
@@ -80,21 +84,46 @@ impl Lines {
         self.framing.is_length = false;
     }
 
-    fn take(&mut self, byte: u8) {
+    /// What has come of a line. Of a head's bytes most are values that nobody looks at.
+    fn take(&mut self, text: &[u8]) {
+        let Some(last) = text.last() else {
+            return;
+        };
+        self.is_after_cr = *last == b'\r';
         if !self.in_fields {
-            self.is_ambiguous |= byte == b'#';
-        } else if self.is_in_value {
-            self.framing.is_long |= self.framing.is_length && !matches!(byte, b'0' | b' ' | b'\t');
-        } else if byte == b':' {
-            self.is_in_value = true;
-            let name = self.name.get(..self.length).unwrap_or_default();
-            self.framing.is_length = name == b"content-length";
-            self.framing.lengths += usize::from(self.framing.is_length);
-            self.framing.codings += usize::from(name == b"transfer-encoding");
-        } else if let Some(place) = self.name.get_mut(self.length) {
-            *place = byte.to_ascii_lowercase();
+            self.is_ambiguous |= memchr(b'#', text).is_some();
+            self.length += text.len() - memchr_iter(b'\r', text).count();
+            return;
         }
-        self.length += 1;
+        let value = match self.is_in_value {
+            true => text,
+            false => self.take_name(text),
+        };
+        if self.framing.is_length {
+            let is_zero = |byte| matches!(byte, b'0' | b' ' | b'\t' | b'\r');
+            self.framing.is_long |= !value.iter().copied().all(is_zero);
+        }
+    }
+
+    /// The name of a field, up to its colon; what is behind that.
+    fn take_name<'t>(&mut self, text: &'t [u8]) -> &'t [u8] {
+        let mut rest = text.iter();
+        for byte in rest.by_ref().filter(|byte| **byte != b'\r') {
+            if *byte == b':' {
+                self.is_in_value = true;
+                let name = self.name.get(..self.length).unwrap_or_default();
+                self.framing.is_length = name == b"content-length";
+                self.framing.lengths += usize::from(self.framing.is_length);
+                self.framing.codings += usize::from(name == b"transfer-encoding");
+                self.length += 1;
+                break;
+            }
+            if let Some(place) = self.name.get_mut(self.length) {
+                *place = byte.to_ascii_lowercase();
+            }
+            self.length += 1;
+        }
+        rest.as_slice()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one outgoing HTTP client: HTTP/1.1 over TCP or TLS, with every wait and every size bounded.
 //!
 //! For what is asked of other servers on the control plane: the site that knows who a user is, a set of keys, a model.
-//! Not for passing on a visitor's own requests (`server`), and not for answers that are read piece by piece.
+//! Not for passing on a visitor's own requests (`server`).
 //!
 //! There are no redirects, no cookies, no compression, and no proxies out of the environment: the address is the
 //! operator's, and nothing that a client or a server says moves a request to another one. A request whose method is
@@ -15,11 +15,12 @@
 mod tests;
 mod trust;
 
-pub(crate) use trust::{Trust, TrustError};
+pub(crate) use trust::{Authorities, Trust, TrustError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use hyper::http::response::Parts;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -28,7 +29,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
 use std::io;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
@@ -87,6 +88,7 @@ pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     turns: Semaphore,
     limits: ClientLimits,
+    authorities: Authorities,
 }
 
 impl HttpClient {
@@ -99,8 +101,9 @@ impl HttpClient {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(limits.connect_timeout));
         tcp.set_nodelay(true);
+        let (tls, authorities) = trust::client_config(trust)?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust::client_config(trust)?)
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -115,7 +118,13 @@ impl HttpClient {
             client,
             turns: Semaphore::new(limits.connections),
             limits,
+            authorities,
         })
+    }
+
+    /// Whom this client believes to be the server that it asks.
+    pub(crate) fn authorities(&self) -> Authorities {
+        self.authorities
     }
 
     /// Sends a request (its target is a whole URL; `Host` is made of that unless it is set) and reads the whole
@@ -149,6 +158,32 @@ impl HttpClient {
         }
     }
 
+    /// As [`HttpClient::send`], where the body is read piece by piece: [`ClientLimits::timeout`] is how long the head may
+    /// take, and how long the body may take is for whoever reads it to say.
+    ///
+    /// # Errors
+    /// When there is no head within the limits.
+    ///
+    /// # Cancel safety
+    /// As of [`HttpClient::send`]; dropping the answer closes the connection too, unless all of it was read.
+    pub(crate) async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<StreamedAnswer<'_>, RequestError> {
+        let in_time = async {
+            let turn = self.turns.acquire().await;
+            (self.head(request).await, turn)
+        };
+        let (head, turn) = timeout_at(Instant::now() + self.limits.timeout, in_time).await?;
+        let (head, body) = head?.into_parts();
+        Ok(StreamedAnswer {
+            head,
+            body,
+            left: self.limits.body_bytes,
+            _turn: turn.ok(),
+        })
+    }
+
     async fn head(
         &self,
         request: Request<Full<Bytes>>,
@@ -173,6 +208,45 @@ impl HttpClient {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(RequestError::TooLong),
             Err(error) => Err(RequestError::Broken(error.to_string().into())),
+        }
+    }
+}
+
+/// An answer whose body is read piece by piece.
+#[derive(Debug)]
+pub(crate) struct StreamedAnswer<'c> {
+    /// Status and fields.
+    pub(crate) head: Parts,
+    body: Incoming,
+    /// Bytes that may still come, of [`ClientLimits::body_bytes`].
+    left: usize,
+    /// `None` if the client gives no turns any more, which it never stops.
+    _turn: Option<SemaphorePermit<'c>>,
+}
+
+impl StreamedAnswer<'_> {
+    /// The body's next bytes, as they come; `None` at its end.
+    ///
+    /// # Errors
+    /// When the body is longer than [`ClientLimits::body_bytes`], or broke off.
+    ///
+    /// # Cancel safety
+    /// No bytes are lost if the future is dropped.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, RequestError>> {
+        loop {
+            let frame = match self.body.frame().await? {
+                Ok(frame) => frame,
+                Err(error) => return Some(Err(RequestError::Broken(error.to_string().into()))),
+            };
+            // What is no data are trailers, which nobody reads.
+            let Ok(bytes) = frame.into_data() else {
+                continue;
+            };
+            let Some(left) = self.left.checked_sub(bytes.len()) else {
+                return Some(Err(RequestError::TooLong));
+            };
+            self.left = left;
+            return Some(Ok(bytes));
         }
     }
 }
@@ -202,7 +276,12 @@ fn is_broken_before_the_answer(error: &hyper_util::client::legacy::Error) -> boo
 
 /// The error of a request that was answered by no head.
 fn without_head(error: &hyper_util::client::legacy::Error) -> RequestError {
-    let cause = causes(error).last().map(ToString::to_string);
+    let cause = causes(error).last();
+    let advice = causes(error).find_map(trust::advice);
+    let cause = cause.map(|cause| match advice {
+        Some(advice) => format!("{cause}: {advice}"),
+        None => cause.to_string(),
+    });
     let cause = cause.unwrap_or_default().into_boxed_str();
     if error.is_connect() {
         RequestError::Connect(cause)

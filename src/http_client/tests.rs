@@ -274,6 +274,10 @@ async fn nobody_there_is_no_connection() {
 
 /// A certificate for localhost and its key, made by OpenSSL.
 fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    certificate_of(folder, "CA:FALSE")
+}
+
+fn certificate_of(folder: &Path, constraints: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("site.pem"), folder.join("site.key"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
@@ -284,7 +288,10 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
             "-addext",
             "subjectAltName=DNS:localhost",
         ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args([
+            "-addext",
+            &format!("basicConstraints=critical,{constraints}"),
+        ])
         .arg("-out")
         .arg(&certificate)
         .arg("-keyout")
@@ -350,9 +357,102 @@ async fn https_is_for_servers_whose_certificate_a_trusted_authority_signed_for_t
             "{answered:?}"
         );
     }
+    // Whom a client believes is what is in the file, whatever its name.
+    let other = tempfile::tempdir().unwrap();
+    let (stranger, _key) = certificate(other.path());
+    let copy = other.path().join("copy.pem");
+    std::fs::copy(&pem, &copy).unwrap();
+    let [believed, same, others, nobody] = [
+        Trust::File(&pem),
+        Trust::File(&copy),
+        Trust::File(&stranger),
+        Trust::Nobody,
+    ]
+    .map(|trust| HttpClient::new(LIMITS, trust).unwrap().authorities());
+    assert!(believed == same && believed != others && believed != nobody);
     for bad in [&key, &folder.path().join("absent.pem")] {
         let refused = HttpClient::new(LIMITS, Trust::File(bad)).unwrap_err();
         let said = refused.to_string();
         assert!(said.starts_with(&*bad.display().to_string()), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_as_it_comes_and_dropping_it_closes_its_connection() {
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    let site = Site::serving(move |_, stream| {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n";
+        stream.write_all(head).unwrap();
+        let ended = stream.read(&mut [0]);
+        closed.send(ended.is_ok_and(|count| count == 0)).unwrap();
+        false
+    });
+    let client = client(LIMITS);
+    let mut answer = client.open(site.request()).await.unwrap();
+    assert_eq!(answer.head.status, 200);
+    assert_eq!(answer.next().await.unwrap().unwrap(), "one");
+    drop(answer);
+    let wait = move || is_closed.recv_timeout(Duration::from_secs(20));
+    let is_closed = tokio::task::spawn_blocking(wait).await.unwrap();
+    assert_eq!(is_closed, Ok(true));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_as_it_comes_has_the_same_bounds() {
+    let chunk = format!("258\r\n{}\r\n", "x".repeat(600));
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, expected) in [
+        (format!("{chunk}0\r\n\r\n"), "end"),
+        (format!("{chunk}{chunk}0\r\n\r\n"), "too_long"),
+        (chunk.clone(), "broken"),
+        (format!("{chunk}zz\r\n"), "broken"),
+    ] {
+        let bytes = format!("{head}{body}");
+        let site = Site::serving(move |_, stream| {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            false
+        });
+        let client = client(LIMITS);
+        let mut answer = client.open(site.request()).await.unwrap();
+        assert!(answer.next().await.unwrap().is_ok());
+        let end = answer.next().await;
+        let label = end.map_or("end", |end| {
+            end.map_or_else(|error| error.label(), |_| "more")
+        });
+        assert_eq!(label, expected, "{body}");
+    }
+    let silent = Site::serving(|_, stream| stream.read(&mut [0]).is_err());
+    let client = client(SHORT);
+    let opened = client.open(silent.request()).await;
+    assert!(matches!(opened, Err(RequestError::Timeout)));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_believed_is_named_with_what_to_do() {
+    let [own, authority, stranger] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let good = certificate(own.path());
+    let authoritys = certificate_of(authority.path(), "CA:TRUE");
+    let (other, _key) = certificate(stranger.path());
+    for ((pem, key), trust, host, advice) in [
+        (&authoritys, &authoritys.0, "localhost", "CA:FALSE"),
+        (
+            &good,
+            &other,
+            "localhost",
+            "no authority that is trusted has signed its certificate",
+        ),
+        (
+            &good,
+            &good.0,
+            "127.0.0.1",
+            "for another name than that of the address",
+        ),
+    ] {
+        let url = format!("https://{host}:{}/", tls_site(pem, key));
+        let request = Request::get(url).body(Full::default()).unwrap();
+        let client = HttpClient::new(LIMITS, Trust::File(trust)).unwrap();
+        let error = client.send(request).await.unwrap_err();
+        assert!(matches!(error, RequestError::Connect(_)), "{error:?}");
+        assert!(error.to_string().contains(advice), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::reload::ReadSettings;
 use super::{Error, InheritedSockets, Node, NodePlan};
-use crate::assistant::{Assistant, Dispatcher};
+use crate::assistant::{Assistant, Dispatcher, Retrieve};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
 use crate::budget::{MemoryBudget, worst_case_memory};
@@ -75,6 +75,7 @@ impl Server {
         Builder {
             config: Config::default(),
             assistant: None,
+            retrieve: None,
             routes: Vec::new(),
             tasks: Vec::new(),
             settings: Vec::new(),
@@ -88,6 +89,7 @@ impl Server {
 pub struct Builder {
     pub(super) config: Config,
     assistant: Option<Arc<dyn Assistant>>,
+    retrieve: Option<Arc<dyn Retrieve>>,
     routes: Vec<OwnRoute>,
     tasks: Vec<(String, Begin)>,
     settings: Vec<(String, Settings)>,
@@ -185,6 +187,14 @@ impl Builder {
         self
     }
 
+    /// What is known about a question: what `{context}` stands for in the prompt of `assistant.kind = "openai"`. Without it
+    /// nothing is.
+    #[must_use]
+    pub fn retrieve(mut self, retrieve: impl Retrieve) -> Self {
+        self.retrieve = Some(Arc::new(retrieve));
+        self
+    }
+
     /// Listens on sockets that whoever started this process has opened, instead of `server.listen` and
     /// `server.listen_unix`.
     #[must_use]
@@ -221,10 +231,10 @@ impl Builder {
         let handle = Handle::current();
         let metrics = Arc::new(Metrics::new());
         let node = watch::Sender::new(());
-        let (settings, panics) = (&config.assistant, &metrics.panics);
+        let settings = &config.assistant;
         let assistant = match self.assistant {
-            Some(assistant) => Dispatcher::with(&handle, settings, panics, assistant),
-            None => Dispatcher::start(&handle, settings, panics)?,
+            Some(assistant) => Dispatcher::with(&handle, settings, &metrics.panics, assistant),
+            None => Dispatcher::start(&handle, settings, &metrics, self.retrieve)?,
         };
         let mut routes = self.routes;
         let most = config
@@ -249,7 +259,7 @@ impl Builder {
             assistant,
             own: routes,
             tasks: node,
-            read: self.read,
+            read: self.read.map(|read| (read, Box::new(self.config))),
             inherited: self.inherited,
         })
         .await

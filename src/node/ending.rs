@@ -43,6 +43,7 @@ impl NodeParts {
         let connections = self.metrics.connections.get();
         tracing::info!(connections, ?notice, ?grace, "draining");
         let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
+        let archive = self.archive.clone();
         let (answers_out, all_answered) = oneshot::channel::<()>();
         let mut joined = tokio::task::spawn_blocking(move || {
             workers.join();
@@ -50,6 +51,10 @@ impl NodeParts {
             drop(all_answered.blocking_recv());
             // Last: what the members said to the end is on its way to the other nodes.
             redis.shutdown(deadline);
+            // And what anybody said, the site to the end included, is in the journal.
+            if let Some(archive) = archive {
+                archive.close(clock, deadline.max(clock.now() + STOP_MAX / 2));
+            }
         });
         let in_order = async {
             // Without a notice nobody is let in after the first "not ready".

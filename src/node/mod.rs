@@ -1,7 +1,7 @@
 //! The composition root: builds every part of a node from its configuration, runs it, and ends it in order.
 //!
 //! The only module that knows all parts. Each part is given what it needs and no more: the server an
-//! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
+//! [`Entrance`], the operator's listener its [`Sources`](crate::admin::Sources), a worker its [`Supplies`].
 
 mod builder;
 mod calls;
@@ -11,6 +11,7 @@ mod memory;
 mod reload;
 mod serve;
 mod signals;
+mod sources;
 mod supervisor;
 
 pub use builder::{Builder, Server};
@@ -19,9 +20,10 @@ pub use reload::Reloader;
 pub use signals::Signals;
 pub use supervisor::InheritedSockets;
 
-use crate::admin::{self, AdminListener, Sources};
+use crate::admin::{self, AdminListener};
+use crate::archive::{self, Archive};
 use crate::assistant::{self, Dispatcher};
-use crate::auth::{self, Attendance, Forward};
+use crate::auth::{self, Attendance, Forward, Learnt};
 use crate::bridge::Bridge;
 use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
@@ -31,7 +33,7 @@ use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::server::admission::Admission;
-use crate::server::api::{Api, ApiListener, ApiSources};
+use crate::server::api::{Api, ApiListener};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
 use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
@@ -40,7 +42,6 @@ use reload::{ReadSettings, TakenBy};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
 use tokio::task::{JoinError, JoinSet};
 
@@ -62,6 +63,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// What is said cannot be kept.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// Nobody can be asked who they are.
     #[error(transparent)]
     Auth(#[from] auth::Error),
@@ -110,8 +114,8 @@ struct NodePlan {
     /// Routes of the program's own.
     own: Vec<OwnRoute>,
     tasks: Sender<()>,
-    /// How settings are read again.
-    read: Option<ReadSettings>,
+    /// How settings are read again, and what they were the first time.
+    read: Option<(ReadSettings, Box<Config>)>,
     /// What the process around the node has been given.
     inherited: InheritedSockets,
 }
@@ -133,7 +137,8 @@ struct NodeParts {
     assistant: Dispatcher,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
-    /// What runs both.
+    archive: Option<Arc<Archive>>,
+    /// What runs bridge and channels.
     redis: Arc<redis::Runtime>,
     /// Not ready for more; all goes on.
     draining: Sender<bool>,
@@ -178,8 +183,9 @@ impl Node {
         // All that can be refused is refused before anything runs.
         let policy = HandshakePolicy::new(&config, own).map_err(server::Error::Policy)?;
         let site = Forward::of(&config.auth.forward, &metrics)?;
-        let rules = EntryRules::new(&config, site.as_ref(), None).map_err(server::Error::Policy)?;
-        let (rules, current_rules) = watch::channel(Arc::new(rules));
+        let learnt = Learnt::new(&metrics);
+        let rules = EntryRules::new(&config, site.as_ref(), &learnt).map_err(server::Error::Policy);
+        let (rules, current_rules) = watch::channel(Arc::new(rules?));
         let listening = server::listen(&config, inherited.tcp, inherited.unix)?;
         let address = listening.address;
         let admin = admin::listen(&config).await?;
@@ -189,15 +195,14 @@ impl Node {
         let (mut parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
-        let both = [&admission, &handshakes];
-        let taken_by = parts.take_settings(rules, site.clone(), both, &quotas, tls);
+        let taken_by = parts.take_settings(rules, &site, [&admission, &handshakes], &quotas, tls);
         let reloader = |read| Reloader::new(read, &parts.config, &settings, taken_by);
         let reloader = read.map(reloader).map(Arc::new);
         if has_own {
             let (broker, closing) = (Arc::clone(&parts.broker), parts.closing.subscribe());
             tokio::spawn(calls::watch(calls, broker, parts.clock, closing));
         }
-        parts.watch_attendance(site.as_ref());
+        parts.watch_attendance(site.as_ref(), current_rules.borrow().learnt());
         let api = Arc::new(Api::new(parts.api_sources()));
         let entrance = Entrance {
             config: Arc::clone(&parts.config),
@@ -208,13 +213,13 @@ impl Node {
             handshakes,
             quotas,
             policy,
-            rules: current_rules,
+            rules: current_rules.clone(),
             api: Arc::clone(&api),
             upstream: parts.upstream.clone(),
             closing: parts.closing.subscribe(),
         };
         let door = server::open(entrance, handles, listening);
-        let admin = AdminListener::new(admin, parts.sources(reloader.as_ref()));
+        let admin = AdminListener::new(admin, parts.sources(reloader.as_ref(), current_rules));
         let api =
             api_listener.map(|listener| ApiListener::new(listener, api, Arc::clone(&parts.config)));
         Ok(Self {
@@ -297,7 +302,7 @@ impl Node {
         let (ending, is_whole) = tokio::select! {
             ending = drain => (ending, true),
             // Some rooms cannot be joined any more: nobody is to be let in for them.
-            () = worker_ended(&parts.workers) => (Ending::Unannounced, false),
+            () = supervisor::worker_ended(&parts.workers) => (Ending::Unannounced, false),
         };
         supervisor::tell_stopping();
         parts.end(ending, visitors, stop).await;
@@ -319,18 +324,9 @@ impl Node {
 fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
     [
         Admission::new(limits.connections, limits.connections_per_ip),
-        Admission::new(limits.handshakes, limits.handshakes_per_ip),
+        Admission::ranked(limits.handshakes, limits.handshakes_per_ip),
     ]
     .map(Arc::new)
-}
-
-/// Done when a worker thread is no more.
-async fn worker_ended(workers: &Workers) {
-    /// How long rooms may be without their worker before anybody notices.
-    const LOOK_EVERY: Duration = Duration::from_secs(1);
-    while workers.is_whole() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 impl NodeParts {
@@ -346,6 +342,7 @@ impl NodeParts {
         let clock = Clock::start();
         let bridge = Bridge::new(&config, &metrics, clock)?.map(Arc::new);
         let channels = Layer::new(&config, &metrics, clock)?;
+        let archive = Archive::new(&config.archive, &metrics, clock)?.map(Arc::new);
         let slots = (0..config.server.workers.clamp(1, WORKERS_MAX))
             .map(|_| slot(clock))
             .collect::<io::Result<Vec<_>>>()
@@ -356,6 +353,7 @@ impl NodeParts {
             [
                 bridge.as_deref().map(Bridge::uplink),
                 channels.as_ref().map(Layer::uplink),
+                archive.as_deref().map(Archive::uplink),
             ]
             .into_iter()
             .flatten(),
@@ -392,6 +390,7 @@ impl NodeParts {
             assistant,
             bridge,
             channels,
+            archive,
             redis,
             draining: Sender::new(false),
             closing: Sender::new(false),
@@ -410,37 +409,29 @@ impl NodeParts {
         limit
     }
 
-    /// Has connections closed whose identity has ended, and those of whom the site says no when it is asked again.
-    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>) {
+    /// Has connections closed whose identity has ended, those of whom the site says no when it is asked again, and those
+    /// whose session is gone; keys that were only named are fetched.
+    fn watch_attendance(&mut self, site: Option<&Arc<Forward>>, learnt: &Learnt) {
         let (attendance, broker) = (Arc::clone(&self.attendance), Arc::clone(&self.broker));
         if let Some(site) = site {
             let (attendance, broker) = (Arc::clone(&attendance), Arc::clone(&broker));
             self.watch
                 .spawn(Arc::clone(site).recheck(attendance, broker));
         }
+        learnt.begin();
+        let sessions = learnt.session_rechecks();
+        self.watch
+            .spawn(sessions.run(Arc::clone(&attendance), Arc::clone(&broker)));
         let clock = self.clock;
         self.watch
             .spawn(async move { attendance.close_ended(&broker, clock).await });
-    }
-
-    /// What the HTTP API works on.
-    fn api_sources(&self) -> ApiSources {
-        ApiSources {
-            config: Arc::clone(&self.config),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock,
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            attendance: Arc::clone(&self.attendance),
-            bridge: self.bridge.clone(),
-        }
     }
 
     /// Who takes settings while this node runs.
     fn take_settings(
         &mut self,
         rules: Sender<Arc<EntryRules>>,
-        site: Option<Arc<Forward>>,
+        site: &Option<Arc<Forward>>,
         [admission, handshakes]: [&Arc<Admission>; 2],
         quotas: &Arc<Quotas>,
         tls: Option<Arc<TlsServer>>,
@@ -449,7 +440,7 @@ impl NodeParts {
             tls,
             rules,
             memory: self.watch_memory(),
-            site,
+            site: site.clone(),
             admission: Arc::clone(admission),
             handshakes: Arc::clone(handshakes),
             quotas: Arc::clone(quotas),
@@ -458,28 +449,6 @@ impl NodeParts {
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             metrics: Arc::clone(&self.metrics),
-        }
-    }
-
-    /// What the operator is answered from.
-    fn sources(&self, reloader: Option<&Arc<Reloader>>) -> Sources {
-        let reload = reloader.map(|reloader| {
-            let reloader = Arc::clone(reloader);
-            let reload: admin::Reload = Arc::new(move || reloader.reload());
-            reload
-        });
-        Sources {
-            reload,
-            config: Arc::clone(&self.config),
-            clock: self.clock,
-            metrics: Arc::clone(&self.metrics),
-            broker: Arc::clone(&self.broker),
-            workers: Arc::clone(&self.workers),
-            shedding: Arc::clone(&self.shedding),
-            assistant: self.assistant.clone(),
-            bridge: self.bridge.clone(),
-            channels: self.channels.clone(),
-            draining: self.draining.subscribe(),
         }
     }
 }

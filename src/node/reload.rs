@@ -33,10 +33,26 @@ pub struct Reloader {
 /// What a node runs with.
 struct RunningSettings {
     config: Config,
+    /// The same as it has been read, nothing of it fitted to the machine.
+    configured: Config,
     /// What it has started with.
     started: Config,
     /// Of the program's own routes, as they were then.
     own: Vec<Config>,
+}
+
+impl RunningSettings {
+    /// What the node runs with from now on that has `read` this, the same as it has been read, and which keys differ: those that
+    /// somebody has changed. With few descriptors one limit changes what others come to.
+    fn merge(
+        &self,
+        read: &Config,
+        facts: &MachineFacts,
+    ) -> Result<(Config, Config, Changes), Error> {
+        let (configured, changes) = merge(&self.configured, read)?;
+        let (config, _fitted) = merge(&self.config, &facts.resolve(read))?;
+        Ok((config, configured, changes))
+    }
 }
 
 /// Who takes settings while the node runs.
@@ -63,22 +79,24 @@ impl fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    /// For the node that runs with `config`, and with `of_routes` where routes have settings of their own.
+    /// For the node that runs with `config`, which is `configured` fitted to the machine, and with `of_routes` where routes
+    /// have settings of their own.
     pub(super) fn new(
-        read: ReadSettings,
+        (read, configured): (ReadSettings, Box<Config>),
         config: &Config,
         of_routes: &[Config],
         taken_by: TakenBy,
     ) -> Self {
-        let configured = config.routes.iter();
-        let configured = configured.filter(|route| route.has_own_settings()).count();
-        let own = of_routes.get(configured..).unwrap_or_default().to_vec();
+        let routes = config.routes.iter();
+        let of_files = routes.filter(|route| route.has_own_settings()).count();
+        let own = of_routes.get(of_files..).unwrap_or_default().to_vec();
         let config = config.clone();
         Self {
             read,
             running: Mutex::new(RunningSettings {
                 started: config.clone(),
                 config,
+                configured: *configured,
                 own,
             }),
             taken_by,
@@ -112,11 +130,11 @@ impl Reloader {
     }
 
     fn try_reload(&self, running: &mut RunningSettings) -> Result<Changes, Error> {
-        let read = MachineFacts::gather().resolve(&(self.read)()?);
-        let (config, changes) = merge(&running.config, &read)?;
+        let (config, configured, changes) =
+            running.merge(&(self.read)()?, &MachineFacts::gather())?;
         // All that can be refused is refused before anything changes.
         let before = Arc::clone(&self.taken_by.rules.borrow());
-        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), Some(&before))
+        let rules = EntryRules::new(&config, self.taken_by.site.as_ref(), before.learnt())
             .map_err(|what| Error::of_key("", what))?;
         let own = running.own.iter();
         let own = own.map(|own| own.carried_over(&running.started, &config));
@@ -142,6 +160,7 @@ impl Reloader {
             .set_caps(limits.handshakes, limits.handshakes_per_ip);
         to.quotas.set_limits(&config);
         to.memory.send_replace(limits.memory);
+        rules.learnt().begin();
         to.rules.send_replace(Arc::new(rules));
         let live = LiveSettings::new(&config, &of_routes);
         to.workers.take_settings(live);
@@ -156,6 +175,43 @@ impl Reloader {
             tls.take(certificates);
         }
         running.config = config;
+        running.configured = configured;
         Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_few_files_a_reload_names_what_somebody_has_changed_and_nothing_else() {
+        let few = MachineFacts {
+            cores: 2,
+            nofile: 4096,
+            memory_bytes: None,
+        };
+        let mut read = Config::default();
+        read.http.upstream = Some("http://127.0.0.1:8001".to_owned());
+        let config = few.resolve(&read);
+        let running = RunningSettings {
+            started: config.clone(),
+            config,
+            configured: read.clone(),
+            own: Vec::new(),
+        };
+        let reload = |read: &Config| running.merge(read, &few).expect("legal");
+        assert_eq!(reload(&read).2, Changes::default());
+        read.limits.handshakes *= 2;
+        let (config, configured, changes) = reload(&read);
+        assert_eq!(changes.applied, ["limits.handshakes"]);
+        assert_eq!(changes.waiting, [""; 0]);
+        assert_eq!(configured, read);
+        assert_eq!(
+            config.limits.handshakes,
+            few.resolve(&read).limits.handshakes
+        );
+        let started = &running.started.http;
+        assert_eq!(config.http.upstream_requests, started.upstream_requests);
     }
 }

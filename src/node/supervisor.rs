@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, io};
 
 /// Sockets that listen already. Clients that come while the server starts, or starts anew, wait in them.
@@ -110,6 +111,15 @@ pub(super) async fn tell_alive(workers: Arc<Workers>) {
             tell(&[NotifyState::Watchdog]);
         }
         tokio::time::sleep(longest / 2).await;
+    }
+}
+
+/// Done when a worker thread is no more.
+pub(super) async fn worker_ended(workers: &Workers) {
+    /// How long rooms may be without their worker before anybody notices.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    while workers.is_whole() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -32,6 +32,44 @@ impl Sender {
     }
 }
 
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EventOrigin {
+    /// This server: a member of the room, or an assistant.
+    #[default]
+    Gateway,
+    /// The HTTP API: a program of the site.
+    Api,
+    /// The Django site's channel layer.
+    Django,
+}
+
+impl EventOrigin {
+    /// Every origin.
+    pub const ALL: [Self; 3] = [Self::Gateway, Self::Api, Self::Django];
+
+    /// The word for it where events are read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Api => "api",
+            Self::Django => "django",
+        }
+    }
+}
+
+/// What is known of an event beside what it says: for those who keep it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct EventDetails {
+    /// What its publisher calls it.
+    pub id: Option<Box<str>>,
+    /// The JSON that a publisher of the site added.
+    pub meta: Option<Box<str>>,
+    /// Where it comes from.
+    pub origin: EventOrigin,
+}
+
 /// Who said what, and when. Borrowed while a message is on its way through a worker; its owner's own
 /// ([`Event::into_owned`]) for those who keep it.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +84,9 @@ pub struct Event<'a> {
     pub moment: Moment,
     /// The user's name, as the handshake has found it out; `None` where nobody knows. No frame of the plain dialects says it.
     pub author: Option<Arc<str>>,
+    /// `None`: nothing more is known, and it comes from this server. In a box of its own, which most events do
+    /// without.
+    pub details: Option<Box<EventDetails>>,
 }
 
 impl<'a> Event<'a> {
@@ -58,6 +99,17 @@ impl<'a> Event<'a> {
             json: None,
             moment,
             author: None,
+            details: None,
+        }
+    }
+
+    /// The same, with these details.
+    #[must_use]
+    pub fn with(self, details: EventDetails) -> Self {
+        let has_any = details != EventDetails::default();
+        Self {
+            details: has_any.then(|| Box::new(details)),
+            ..self
         }
     }
 
@@ -71,6 +123,7 @@ impl<'a> Event<'a> {
             json: self.json.map(own),
             moment: self.moment,
             author: self.author,
+            details: self.details,
         }
     }
 
@@ -79,7 +132,25 @@ impl<'a> Event<'a> {
     pub fn bytes(&self) -> usize {
         let json = self.json.as_ref().map_or(0, |json| json.len());
         let author = self.author.as_ref().map_or(0, |author| author.len());
-        self.text.len() + json + author
+        let details = self.details.as_ref().map_or(0, |details| details.bytes());
+        self.text.len() + json + author + details
+    }
+}
+
+impl EventDetails {
+    fn bytes(&self) -> usize {
+        let texts = [&self.id, &self.meta];
+        let bytes = texts.into_iter().flatten().map(|text| text.len());
+        size_of::<Self>() + bytes.sum::<usize>()
+    }
+}
+
+impl fmt::Debug for EventDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What the site says of it does not belong in logs.
+        f.debug_struct("EventDetails")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 

@@ -37,7 +37,7 @@ pub mod stamp;
 pub use close::CloseReason;
 pub use command::{Command, CommandKind, Parser, Rejected};
 pub use error::ErrorCode;
-pub use event::{Event, Sender};
+pub use event::{Event, EventDetails, EventOrigin, Sender};
 pub use render::{APOLOGY, EventWriter};
 pub use stamp::{Moment, Stamp};
 

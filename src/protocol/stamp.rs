@@ -14,6 +14,23 @@ pub struct Moment {
     pub micros: u32,
 }
 
+impl Moment {
+    /// Of so many microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self {
+            second: micros / 1_000_000,
+            micros: (micros % 1_000_000) as u32,
+        }
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub fn total_micros(self) -> u64 {
+        self.second * 1_000_000 + u64::from(self.micros)
+    }
+}
+
 impl From<(u64, u32)> for Moment {
     /// Of what [`clock::wall`](crate::clock::wall) says.
     fn from((second, micros): (u64, u32)) -> Self {

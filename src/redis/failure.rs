@@ -1,6 +1,8 @@
 //! Why Redis did not do what it was asked, and why the way over it is not there.
 
 use super::fault::{RedisFault, judge};
+use std::borrow::Cow;
+use std::io;
 
 /// What went wrong with one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ impl CommandError {
 /// In one line, without the address it may repeat and without rooms' names.
 impl std::fmt::Display for CommandError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let details = crate::name::hide_rooms(&self.details);
+        let details = crate::name::hide_rooms(system_text(&self.details).as_ref());
         let end = details.floor_char_boundary(160);
         let details = details.get(..end).unwrap_or_default();
         let details = details.replace(char::is_control, " ");
@@ -72,6 +74,18 @@ impl std::fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// What an error of the system says, of which the library gives the form for programmers: `Os { code: 111, kind: … }`.
+fn system_text(details: &str) -> Cow<'_, str> {
+    let code = |rest: &str| rest.split(',').next()?.parse().ok();
+    if let Some(code) = details.strip_prefix("Os { code: ").and_then(code) {
+        return io::Error::from_raw_os_error(code).to_string().into();
+    }
+    let custom = details.strip_prefix("Custom { kind: ");
+    let inside = custom.and_then(|custom| custom.split_once(", error: "));
+    let text = inside.map_or(details, |(_kind, error)| error.trim_end_matches(" }"));
+    text.trim_matches('"').into()
+}
 
 /// Why the way over a Redis is not there.
 #[derive(Debug, thiserror::Error)]
@@ -114,4 +128,31 @@ fn fix(details: &str) -> &'static str {
     ];
     let known = FIXES.iter().find(|(cause, _)| details.contains(cause));
     known.map_or("", |(_, fix)| fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_said_in_its_words() {
+        for (details, said) in [
+            (
+                "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }",
+                "IO Error: Connection refused (os error 111)",
+            ),
+            (
+                "Custom { kind: InvalidData, error: \"not a name\" }",
+                "IO Error: not a name",
+            ),
+            (
+                "Custom { kind: InvalidData, error: InvalidCertificate(Expired) }",
+                "IO Error: InvalidCertificate(Expired)",
+            ),
+            ("broken pipe", "IO Error: broken pipe"),
+        ] {
+            let error = CommandError::new(ErrorKind::Transport, "IO Error", details);
+            assert_eq!(error.to_string(), said);
+        }
+    }
 }

@@ -3,19 +3,28 @@
 use crate::clock::Millis;
 use std::time::Duration;
 
-/// Time between two lines of one kind.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// Lines of one kind: at most one a second.
-#[derive(Debug, Default)]
+/// Lines of one kind: by default at most one a second.
+#[derive(Debug)]
 pub(crate) struct LogLimiter {
+    every: Duration,
     last: Option<Millis>,
 }
 
+impl Default for LogLimiter {
+    fn default() -> Self {
+        Self::every(Duration::from_secs(1))
+    }
+}
+
 impl LogLimiter {
+    /// At most one in this time.
+    pub(crate) const fn every(every: Duration) -> Self {
+        Self { every, last: None }
+    }
+
     /// May there be a line at `now`? Then it counts as written.
     pub(crate) fn is_due(&mut self, now: Millis) -> bool {
-        if self.last.is_some_and(|last| now.since(last) < EVERY) {
+        if self.last.is_some_and(|last| now.since(last) < self.every) {
             return false;
         }
         self.last = Some(now);

@@ -4,18 +4,19 @@
 //! Bounded in number by `limits.handshakes` and `limits.handshakes_per_ip` until a connection has been answered, by
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
-use super::admission::{Admission, Permit};
+use super::admission::{Admission, Full, Permit};
 use super::handshake_io::HandshakeIo;
+use super::meeting::BUSY;
 use super::service::{HandshakeService, Switched, Upgrade};
 use super::unfinished::{Counted, HandshakePlace, UnfinishedHead, UnfinishedHeads};
 use super::unix::PlainEntrance;
 use super::visit::{PublicPort, StreamOf, VisitSocket};
 use crate::config::Config;
 use crate::config::proxy::UNIX_PEER;
-use crate::http::{self, Pace, Phase, ServiceEnd, Timeouts};
+use crate::http::{self, Pace, Phase, Served, ServiceEnd, Timeouts};
 use crate::metrics::count;
-use crate::worker::port::Port;
-use crate::worker::{Accepted, GRACE, Gate, Handoff, WorkerHandles};
+use crate::worker::port::{Port, Socket as _};
+use crate::worker::{Accepted, Gate, Handoff, PeerPlace, WorkerHandles};
 use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
@@ -30,9 +31,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
-
-/// The answer when `limits.handshakes` is reached, or a worker has ended: written without reading the request.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
 
 /// Opens a listener for clients. Accepted sockets inherit its options (Linux `sk_clone`), which saves
 /// four system calls a connection.
@@ -116,7 +114,7 @@ enum CountedAs {
     /// Nothing is asked yet: one of `limits.handshakes`, for as long as there are others.
     Unfinished(UnfinishedHead),
     /// Not answered yet: one of `limits.handshakes`.
-    Handshake { _place: HandshakePlace },
+    Handshake { place: HandshakePlace },
     /// Answered, and open for another request: one of `limits.kept_alive`.
     KeptAlive {
         _permit: OwnedSemaphorePermit,
@@ -125,6 +123,17 @@ enum CountedAs {
     /// A request of it is, or was, at the site: one of twice `http.upstream_requests`, until the client has taken the
     /// answer.
     AtSite { _permit: OwnedSemaphorePermit },
+}
+
+impl CountedAs {
+    /// A place among the handshakes is this peer's from now on.
+    fn move_to(&mut self, peer: u64) -> Result<(), Full> {
+        match self {
+            Self::Unfinished(head) => head.move_to(peer),
+            Self::Handshake { place } => place.move_to(peer),
+            Self::KeptAlive { .. } | Self::AtSite { .. } => Ok(()),
+        }
+    }
 }
 
 impl<P: PublicPort> Acceptor<P> {
@@ -159,11 +168,9 @@ impl<P: PublicPort> Acceptor<P> {
         let acceptor = Arc::clone(self);
         Box::new(move |stream| {
             let (peer, left) = (SocketAddr::new(UNIX_PEER, 0), acceptor.timeouts.head);
-            if acceptor.handshakes.is_full() {
-                acceptor.heads.push_out(GRACE);
-            }
-            if let Some(socket) = acceptor.admit(P::Socket::plain(stream), peer) {
-                Gate::serve(&*acceptor, socket, Bytes::new(), peer, left);
+            acceptor.heads.make_place(&acceptor.handshakes);
+            if let Some((socket, place)) = acceptor.admit(P::Socket::plain(stream), peer) {
+                Gate::serve(&*acceptor, socket, Bytes::new(), place, left);
             }
         })
     }
@@ -226,17 +233,26 @@ impl<P: PublicPort> Acceptor<P> {
         let (held, taken, is_accepted, service) = (&place, &switched, &accepted, &self.service);
         let begun = Instant::now();
         let proxies = &self.service.entrance.policy.proxies;
-        let socket = (peer.ip(), P::Socket::is_tls(&stream));
-        let met = proxies.meet_at(&mut stream, read, socket, left).await;
-        let (peer, read) = match met {
+        let address = peer.ip();
+        let socket = (address, P::Socket::is_tls(&stream));
+        let move_to = |client| {
+            let counted = proxies.counts_as(client);
+            held.lock().move_to(counted)
+        };
+        let met = proxies.meet_at(&mut stream, read, socket, left, move_to);
+        let (peer, read) = match met.await {
             Ok(met) => met,
             Err(unmet) => return unmet.end(stream, &self.service.entrance.metrics).await,
         };
+        self.service.note_line(address, &read);
         let left = left.saturating_sub(begun.elapsed());
         let answer = |request, pace| async move {
             Self::finish_head(held).await;
             let on_forward = || self.leave_handshakes(&mut held.lock());
-            let (mut response, switched) = service.answer(request, peer, pace, on_forward).await;
+            // In a box: each call on its way to the site would move it, twice.
+            let request = Box::new(request);
+            let answered = service.answer(request, peer, pace, move_to, on_forward);
+            let (mut response, switched) = answered.await;
             is_accepted.store(switched.is_some(), Ordering::Relaxed);
             if switched.is_none() && !self.keep_alive(&mut held.lock()) {
                 let close = HeaderValue::from_static("close");
@@ -253,22 +269,31 @@ impl<P: PublicPort> Acceptor<P> {
         let served = http::serve(&self.http, handshake_io, pace, closing, answer).await;
         self.count_failure(&served.end);
         let switched = switched.lock().take();
-        match (switched, served.end) {
+        self.go_on(served, switched).await;
+    }
+
+    /// What becomes of a connection that hyper serves no more.
+    async fn go_on(
+        &self,
+        served: Served<HandshakeIo<'_, StreamOf<P>>>,
+        switched: Option<Switched>,
+    ) {
+        let Served { io, read, end } = served;
+        match (switched, end) {
             (Some(Switched::Site(passage, share)), ServiceEnd::Done) => {
-                let (stream, answer) = served.io.into_parts();
-                let holds = share.holds;
-                passage.join(stream, &answer, &served.read, holds).await;
+                let (stream, answer) = io.into_parts();
+                passage.join(stream, &answer, &read, share.holds).await;
                 drop(share.permit);
             }
             (Some(Switched::Worker(upgrade)), ServiceEnd::Done) => {
-                let (stream, answer) = served.io.into_parts();
-                self.hand_over(stream, answer, served.read, upgrade);
+                let (stream, answer) = io.into_parts();
+                self.hand_over(stream, answer, read, upgrade);
             }
             // Closed by the peer in the middle of the answer, or never finished reading it.
             (Some(_), _) | (None, ServiceEnd::Overdue(_)) => {}
             (None, end) => {
                 let is_too_long = matches!(end, ServiceEnd::TooLong);
-                http::linger(served.io.into_stream(), is_too_long).await;
+                http::linger(io.into_stream(), is_too_long).await;
             }
         }
     }
@@ -277,8 +302,8 @@ impl<P: PublicPort> Acceptor<P> {
     async fn finish_head(place: &Mutex<CountedAs>) {
         let finish = |place: &mut CountedAs| {
             if let CountedAs::Unfinished(head) = place {
-                let _place = head.finish()?;
-                *place = CountedAs::Handshake { _place };
+                let finished = head.finish()?;
+                *place = CountedAs::Handshake { place: finished };
             }
             Some(())
         };
@@ -313,8 +338,10 @@ impl<P: PublicPort> Acceptor<P> {
         true
     }
 
-    fn counts_as(&self, peer: SocketAddr) -> u64 {
-        self.service.entrance.policy.proxies.counts_as(peer.ip())
+    fn count_busy(&self) {
+        let refused = &self.service.entrance.metrics.handshakes_refused;
+        count(refused, "reason", "handshakes");
+        tracing::debug!(status = 503, reason = "handshakes", "request refused");
     }
 
     fn count_refusal(&self, reason: &'static str) {
@@ -361,38 +388,61 @@ impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
         !self.handshakes.is_full()
     }
 
-    fn push_out(&self, waited: Duration) -> bool {
-        self.heads.push_out(waited)
+    fn heaviest(&self) -> Vec<u64> {
+        self.handshakes.heaviest()
     }
 
-    fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<P::Socket> {
+    fn push_out(&self, of: Option<u64>, waited: Duration) -> bool {
+        self.heads.push_out(of, waited)
+    }
+
+    fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<(P::Socket, PeerPlace)> {
         let metrics = &self.service.entrance.metrics;
+        let proxies = &self.service.entrance.policy.proxies;
         // One address must not keep the others out by handshakes that never end.
-        let Ok(permit) = self.handshakes.enter(self.counts_as(peer)) else {
-            count(&metrics.handshakes_refused, "reason", "handshakes");
-            tracing::debug!(status = 503, reason = "handshakes", "request refused");
+        let Ok(permit) = self.handshakes.enter(proxies.counts_as(peer.ip())) else {
+            self.count_busy();
             refuse(socket);
             return None;
         };
         metrics.handshakes_in_progress.inc();
-        let _counted = permit.hand_over();
-        Some(socket.behind(&self.service.entrance.policy.proxies, peer.ip()))
+        let counted = permit.hand_over();
+        let socket = socket.behind(proxies, peer.ip());
+        Some((socket, PeerPlace { peer, counted }))
+    }
+
+    fn meet(&self, socket: &P::Socket, place: PeerPlace) -> Option<PeerPlace> {
+        let proxies = &self.service.entrance.policy.proxies;
+        let address = place.peer.ip();
+        let client = socket
+            .preamble()
+            .and_then(|said| proxies.meet(address, true, said).ok()?);
+        let Some((client, _length)) = client else {
+            return Some(place);
+        };
+        let counted = proxies.counts_as(client.address);
+        if self.handshakes.move_place(place.counted, counted).is_err() {
+            self.count_busy();
+            return None;
+        }
+        Some(PeerPlace { counted, ..place })
     }
 
     fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
         self.service.accept_at_once(bytes, peer)
     }
 
-    fn leave(&self, peer: SocketAddr) {
+    fn leave(&self, place: PeerPlace) {
         self.service.entrance.metrics.handshakes_in_progress.dec();
-        self.handshakes.leave(self.counts_as(peer));
+        self.handshakes.leave(place.counted);
     }
 
-    fn serve(&self, socket: P::Socket, read: Bytes, peer: SocketAddr, left: Duration) {
+    fn serve(&self, socket: P::Socket, read: Bytes, place: PeerPlace, left: Duration) {
         let acceptor = self.clone();
-        let permit = self.handshakes.take_back(self.counts_as(peer));
-        self.runtime
-            .spawn(async move { acceptor.serve(socket, read, peer, permit, left).await });
+        let permit = self.handshakes.take_back(place.counted);
+        self.runtime.spawn(async move {
+            acceptor.serve(socket, read, place.peer, permit, left).await;
+        });
     }
 
     fn hand_over(&self, handoff: Handoff<P::Socket>) {

@@ -4,7 +4,7 @@
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,10 +33,53 @@ pub enum Full {
     Address,
 }
 
+/// As many of those who hold most places are told.
+const HEAVIEST: usize = 8;
+
 #[derive(Debug, Default)]
 struct OpenConnections {
     total: usize,
     by_peer: HashMap<u64, u32, RandomState>,
+    /// The same by how many, where that is asked for.
+    ranks: Option<BTreeSet<(u32, u64)>>,
+}
+
+impl OpenConnections {
+    fn held_by(&self, peer: u64) -> usize {
+        self.by_peer
+            .get(&peer)
+            .map_or(0, |&count| count.try_into().unwrap_or(usize::MAX))
+    }
+
+    fn add(&mut self, peer: u64) {
+        let count = self.by_peer.entry(peer).or_default();
+        *count += 1;
+        if let Some(ranks) = &mut self.ranks {
+            ranks.remove(&(*count - 1, peer));
+            ranks.insert((*count, peer));
+        }
+    }
+
+    fn remove(&mut self, peer: u64) {
+        let Some(count) = self.by_peer.get_mut(&peer) else {
+            return;
+        };
+        *count -= 1;
+        let left = *count;
+        if let Some(ranks) = &mut self.ranks {
+            ranks.remove(&(left + 1, peer));
+            if left > 0 {
+                ranks.insert((left, peer));
+            }
+        }
+        if left == 0 {
+            self.by_peer.remove(&peer);
+            // A flood of addresses must not leave its table behind.
+            if self.by_peer.capacity() > 1024 && self.by_peer.len() * 4 < self.by_peer.capacity() {
+                self.by_peer.shrink_to_fit();
+            }
+        }
+    }
 }
 
 /// Counts open connections.
@@ -58,6 +101,14 @@ impl Admission {
         }
     }
 
+    /// The same, and [`Admission::heaviest`] is known at any time.
+    #[must_use]
+    pub fn ranked(most: usize, most_per_peer: usize) -> Self {
+        let admission = Self::new(most, most_per_peer);
+        admission.open.lock().ranks = Some(BTreeSet::new());
+        admission
+    }
+
     /// Other caps from now on. Who is in stays.
     pub fn set_caps(&self, most: usize, most_per_peer: usize) {
         self.most.store(most, Ordering::Relaxed);
@@ -73,20 +124,52 @@ impl Admission {
         if open.total >= self.most.load(Ordering::Relaxed) {
             return Err(Full::Node);
         }
+        self.check(&open, peer)?;
         // Counted also without a cap: there may be one tomorrow.
-        let most_per_peer = self.most_per_peer.load(Ordering::Relaxed);
-        let count = open.by_peer.entry(peer).or_default();
-        let is_capped = most_per_peer > 0 && peer != PROXY;
-        if is_capped && *count as usize >= most_per_peer {
-            return Err(Full::Address);
-        }
-        *count += 1;
+        open.add(peer);
         open.total += 1;
         Ok(Permit {
             admission: Arc::clone(self),
             peer,
             handed_over: false,
         })
+    }
+
+    /// Has this peer less than the cap?
+    fn check(&self, open: &OpenConnections, peer: u64) -> Result<(), Full> {
+        let most = self.most_per_peer.load(Ordering::Relaxed);
+        let is_capped = most > 0 && peer != PROXY;
+        if is_capped && open.held_by(peer) >= most {
+            return Err(Full::Address);
+        }
+        Ok(())
+    }
+
+    /// Counts a place that one peer has as another's from now on: it turns out whose it is.
+    ///
+    /// # Errors
+    /// The other has reached its cap; the place stays where it is.
+    pub fn move_place(&self, from: u64, to: u64) -> Result<(), Full> {
+        if from == to {
+            return Ok(());
+        }
+        let mut open = self.open.lock();
+        self.check(&open, to)?;
+        open.remove(from);
+        open.add(to);
+        Ok(())
+    }
+
+    /// The peers that hold most places, at most [`HEAVIEST`] of them, who has most first: each at least two and the square root
+    /// of all, so that who has a place under each of many addresses does not have others go first who have a few; nobody
+    /// unless this was made with [`Admission::ranked`].
+    pub fn heaviest(&self) -> Vec<u64> {
+        let many = self.most.load(Ordering::Relaxed).isqrt().max(2);
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
+        let open = self.open.lock();
+        let ranks = open.ranks.iter().flat_map(|ranks| ranks.iter().rev());
+        let heavy = ranks.take(HEAVIEST).take_while(|(count, _)| *count >= many);
+        heavy.map(|&(_, peer)| peer).collect()
     }
 
     /// Is the cap in all reached?
@@ -107,18 +190,7 @@ impl Admission {
     pub fn leave(&self, peer: u64) {
         let mut open = self.open.lock();
         open.total = open.total.saturating_sub(1);
-        if let Some(count) = open.by_peer.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_peer.remove(&peer);
-                // A flood of addresses must not leave its table behind.
-                if open.by_peer.capacity() > 1024
-                    && open.by_peer.len() * 4 < open.by_peer.capacity()
-                {
-                    open.by_peer.shrink_to_fit();
-                }
-            }
-        }
+        open.remove(peer);
     }
 }
 
@@ -131,6 +203,22 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whose place it is.
+    #[must_use]
+    pub fn peer(&self) -> u64 {
+        self.peer
+    }
+
+    /// The place is this peer's from now on.
+    ///
+    /// # Errors
+    /// That peer has reached its cap; the place stays whose it was.
+    pub fn move_to(&mut self, peer: u64) -> Result<(), Full> {
+        self.admission.move_place(self.peer, peer)?;
+        self.peer = peer;
+        Ok(())
+    }
+
     /// Leaves the place counted; whoever takes over calls [`Admission::leave`] with this peer.
     #[must_use]
     pub fn hand_over(mut self) -> u64 {
@@ -172,6 +260,41 @@ mod tests {
         drop(held);
         assert!(admission.enter(1).is_ok());
         assert!(admission.open.lock().by_peer.is_empty());
+    }
+
+    #[test]
+    fn a_place_moves_to_whose_it_turns_out_to_be_unless_that_has_enough() {
+        let admission = Arc::new(Admission::ranked(8, 2));
+        let mut places: Vec<_> = (0..3).map(|_| admission.enter(PROXY).unwrap()).collect();
+        assert_eq!(places[0].move_to(7), Ok(()));
+        assert_eq!(places[0].move_to(7), Ok(()), "moved already");
+        assert_eq!(places[1].move_to(7), Ok(()));
+        assert_eq!(places[2].move_to(7), Err(Full::Address));
+        assert_eq!(places[2].peer(), PROXY, "where it was");
+        assert_eq!(admission.enter(7).unwrap_err(), Full::Address);
+        assert_eq!(admission.heaviest(), [7], "one place is nobody's many");
+        assert_eq!(places[0].move_to(PROXY), Ok(()));
+        assert_eq!(admission.heaviest(), [PROXY]);
+        let _fourth = admission.enter(PROXY).unwrap();
+        let _fifth = admission.enter(7).unwrap();
+        assert_eq!(admission.heaviest(), [PROXY, 7], "who has most comes first");
+        assert_eq!(admission.open.lock().total, 5);
+        drop((places, _fourth, _fifth));
+        let open = admission.open.lock();
+        assert!(open.by_peer.is_empty() && open.ranks.as_ref().unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_has_a_few_places_is_not_heavy_and_who_has_the_square_root_of_all_is() {
+        let admission = Arc::new(Admission::ranked(4096, 0));
+        let enter = |peer| admission.enter(peer).expect("a place");
+        let _many_addresses: Vec<_> = (1000..4000).map(enter).collect();
+        let mut office: Vec<_> = [7; 63].map(enter).into();
+        assert_eq!(admission.heaviest(), [0; 0]);
+        office.push(enter(7));
+        assert_eq!(admission.heaviest(), [7]);
+        admission.set_caps(1 << 16, 0);
+        assert_eq!(admission.heaviest(), [0; 0], "a few of so many");
     }
 
     #[test]

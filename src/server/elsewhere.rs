@@ -27,7 +27,7 @@ impl HandshakeService {
         let (head, body) = asked.request.into_parts();
         let head = Request::from_parts(head, ());
         let asked = OtherRequest {
-            request: head.clone().map(|()| body),
+            request: Box::new(head.clone().map(|()| body)),
             ..asked
         };
         let head = RequestHead::of(&head);
@@ -76,7 +76,7 @@ impl HandshakeService {
         let (method, uri) = (request.method(), request.uri());
         let has_site = self.entrance.upstream.is_some();
         if self.entrance.api.is_public(uri.path(), has_site) {
-            let answer = self.entrance.api.answer(request).await;
+            let answer = self.entrance.api.answer(*request).await;
             return Ok((answer.map(whole), None));
         }
         let Some(upstream) = &self.entrance.upstream else {

@@ -64,7 +64,7 @@ pub struct EntryRules {
 }
 
 impl EntryRules {
-    /// The rules of a configuration, and the site of `auth.forward` if there is one. What the rules before have learnt, such
+    /// The rules of a configuration, and the site of `auth.forward` if there is one. What the rules before have `learnt`, such
     /// as keys that were fetched, stays where the settings are the same.
     ///
     /// # Errors
@@ -72,10 +72,9 @@ impl EntryRules {
     pub fn new(
         config: &Config,
         site: Option<&Arc<Forward>>,
-        before: Option<&Self>,
+        learnt: &Learnt,
     ) -> Result<Self, String> {
-        let learnt = before.map_or_else(Learnt::default, |before| before.learnt.clone());
-        let modes = Modes::new(&config.auth, site, &learnt).map_err(|error| error.to_string())?;
+        let modes = Modes::new(&config.auth, site, learnt).map_err(|error| error.to_string())?;
         Ok(Self {
             allowed: Allowed::new(&config.origin.allowed)?
                 .with_cookies(config.auth.reads_cookies()),
@@ -83,6 +82,12 @@ impl EntryRules {
             learnt: modes.learnt,
             takes_tokens: config.auth.mode.contains(&AuthMode::Jwt),
         })
+    }
+
+    /// What the modes of these rules have learnt.
+    #[must_use]
+    pub fn learnt(&self) -> &Learnt {
+        &self.learnt
     }
 
     /// The sub-protocol that is answered: the plain dialect's name beside a token, since a browser drops a connection

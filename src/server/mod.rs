@@ -22,6 +22,7 @@ mod refusal;
 pub mod route;
 mod service;
 mod tls_stream;
+mod unbelieved;
 mod unfinished;
 mod unix;
 pub(crate) mod upstream;
@@ -35,6 +36,7 @@ pub use upstream::Upstream;
 pub use visit::PublicPort;
 
 use crate::config::Config;
+use crate::http;
 use crate::worker::{Listener, NobodyListens, WorkerHandles};
 use accept::Acceptor;
 use mio::net::TcpListener;
@@ -107,7 +109,7 @@ pub fn listen(
     unix: Option<std::os::unix::net::UnixListener>,
 ) -> Result<Listening, Error> {
     let open = |address, key, given: Option<std::net::TcpListener>| {
-        let failed = |source| Error::listen(key, address, source);
+        let failed = |error| Error::listen(key, address, http::with_fix(error, key, address));
         let listener = match given {
             Some(given) => accept::inherit(config, given),
             None => accept::listen(config, address),
@@ -136,7 +138,7 @@ pub fn listen(
         .listen_unix
         .as_deref()
         .unwrap_or(Path::new(""));
-    let failed = |source| Error::listen("server.listen_unix", path.display(), source);
+    let failed = |error| Error::listen("server.listen_unix", path.display(), unix::with_fix(error));
     let unix = unix.transpose().map_err(failed)?;
     Ok(Listening {
         unix,
@@ -154,7 +156,10 @@ pub async fn listen_api(config: &Config) -> Result<Option<tokio::net::TcpListene
     let Some(address) = config.api.listen else {
         return Ok(None);
     };
-    let failed = |source| Error::Api { address, source };
+    let failed = |error| Error::Api {
+        address,
+        source: http::with_fix(error, "api.listen", address),
+    };
     api::listen(address).await.map(Some).map_err(failed)
 }
 

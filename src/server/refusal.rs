@@ -38,6 +38,13 @@ impl RefusedRequest {
         "draining, try another node",
     );
 
+    /// `limits.handshakes_per_ip`, of a client whom a proxy's request has named.
+    pub(super) const TOO_MANY_HANDSHAKES: Self = Self::later(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "handshakes",
+        "too many handshakes from this address",
+    );
+
     /// `http.require_tls`: a client of a WebSocket goes nowhere else.
     pub(super) const WITHOUT_TLS: Self =
         Self::new(StatusCode::FORBIDDEN, "tls", "this address needs wss");

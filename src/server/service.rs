@@ -4,11 +4,12 @@
 //! The order: 400 (`Host`), 414, 404, 503 (draining), the handshake's own rules (405, 400, 426), the origin (403), who it
 //! is (401, 403), 503 or 429. Every refusal is counted by reason and logged at debug level.
 
-use super::admission::{Permit, peer_of};
+use super::admission::{Full, Permit, peer_of};
 use super::body::{ResponseBody, whole};
 use super::first_read;
 use super::refusal::RefusedRequest;
 use super::route::{self, DjangoTarget, Match, Target};
+use super::unbelieved::UnbelievedProxies;
 use super::upstream::SiteSocket;
 use super::visitor::{Peer, Visitor};
 use super::{Entrance, EntryRules};
@@ -26,7 +27,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::{Request, Response, StatusCode};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every request is judged by.
@@ -37,6 +38,7 @@ pub(super) struct HandshakeService {
     /// Where the chat of dialect `django` is served.
     django: Option<DjangoRoute>,
     visits: AtomicU64,
+    unbelieved: UnbelievedProxies,
 }
 
 /// The one route of dialect `django`.
@@ -83,7 +85,7 @@ struct Candidate<'a> {
 /// A request that is for no route of this node, and who sends it. `on_forward` is called if it goes to the site and has
 /// its place there.
 pub(super) struct OtherRequest<F> {
-    pub(super) request: Request<Incoming>,
+    pub(super) request: Box<Request<Incoming>>,
     pub(super) visitor: Visitor<'static>,
     pub(super) pace: PaceHandle,
     pub(super) on_forward: F,
@@ -151,23 +153,34 @@ impl HandshakeService {
                 settings,
             }),
             visits: AtomicU64::new(0),
+            unbelieved: UnbelievedProxies::new(&entrance.metrics),
             entrance,
         }
     }
 
+    /// Notes a PROXY header at the beginning of a connection from this address of whom none is due.
+    pub(super) fn note_line(&self, address: IpAddr, bytes: &[u8]) {
+        let proxies = &self.entrance.policy.proxies;
+        if proxies.is_unbelieved_line(address, bytes) {
+            self.unbelieved.note(address);
+        }
+    }
+
     /// Answers a request; where the socket goes from here comes with a 101. `on_forward` is called if the request goes
-    /// to the site and has its place there.
+    /// to the site and has its place there, `on_client` once it is known who asks.
     ///
     /// # Cancel safety
     /// Dropped when the client goes away; nothing stays counted.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         peer: Peer,
         pace: PaceHandle,
+        on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
         on_forward: impl FnOnce(),
     ) -> (Response<ResponseBody>, Option<Switched>) {
-        let (mut response, switched) = match self.serve(request, peer, pace, on_forward).await {
+        let served = self.serve(request, peer, pace, on_client, on_forward);
+        let (mut response, switched) = match served.await {
             Ok(served) => served,
             Err(refused) => (self.refuse(refused), None),
         };
@@ -181,28 +194,31 @@ impl HandshakeService {
 
     async fn serve(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         peer: Peer,
         pace: PaceHandle,
+        on_client: impl FnOnce(IpAddr) -> Result<(), Full>,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<Switched>), RefusedRequest> {
         if Host::of(&request).is_err() {
             let reason = "Host missing or malformed";
             return Err(RefusedRequest::new(StatusCode::BAD_REQUEST, "host", reason));
         }
-        let (head, body) = request.into_parts();
-        let request = Request::from_parts(head, ());
         let target = request.uri().path_and_query();
         let target = target.map_or("", |target| target.as_str());
         let head = RequestHead::of(&request);
         let authority = request.uri().authority().map(Authority::as_str);
         let proxies = &self.entrance.policy.proxies;
+        if proxies.is_unbelieved(peer, &head) {
+            self.unbelieved.note(peer.address);
+        }
         let visitor = proxies.visitor(peer, &head, authority)?;
+        on_client(visitor.client).or(Err(RefusedRequest::TOO_MANY_HANDSHAKES))?;
         let rules = self.entrance.rules();
         let Some(candidate) = self.judge(&rules, target, &head, &visitor)? else {
             let visitor = visitor.into_owned();
             let asked = OtherRequest {
-                request: request.map(|()| body),
+                request,
                 visitor,
                 pace,
                 on_forward,
@@ -238,6 +254,9 @@ impl HandshakeService {
         let answer = handshake::answer(&candidate.offer);
         let enter = |holder: &QuotaHolder<'_>| self.entrance.quotas.enter_at_once(holder);
         let Upgrade { role, room, permit } = self.admit(candidate, known, enter).ok()?;
+        if proxies.is_unbelieved(peer, &first.head) {
+            self.unbelieved.note(peer.address);
+        }
         Some(Accepted {
             length: begin + first.length,
             answer,
@@ -294,7 +313,8 @@ impl HandshakeService {
 
     /// Where a path leads, if it is a WebSocket's.
     fn path_target(&self, path: &str) -> Option<PathTarget> {
-        let django = self.django.as_ref().and(route::match_django(path));
+        let django = self.django.as_ref();
+        let django = django.and_then(|_route| route::match_django(path));
         django.map(PathTarget::Django).or_else(|| {
             let matched = self.entrance.policy.router.match_path(path);
             matched.map(PathTarget::Route)

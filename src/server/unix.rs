@@ -95,6 +95,24 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What the system says of the path of a socket, with the fix.
+pub(super) fn with_fix(error: io::Error) -> io::Error {
+    let fix = match error.kind() {
+        ErrorKind::AlreadyExists => {
+            "a file that is no socket is there: move it, or give server.listen_unix another path"
+        }
+        ErrorKind::AddrInUse => {
+            "another server answers there: end it, or give server.listen_unix another path"
+        }
+        ErrorKind::NotFound => {
+            "its folder is not there: make it, by systemd with RuntimeDirectory=supportal"
+        }
+        ErrorKind::PermissionDenied => "the server's user may not write into its folder",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {fix}"))
+}
+
 /// Lets in a client who speaks no TLS, or tells that there is no room.
 pub(super) type PlainEntrance = Box<dyn Fn(mio::net::TcpStream) + Send + Sync>;
 
@@ -165,6 +183,8 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o640);
         let again = listen(&path, 0o640, 16).expect_err("it answers");
         assert_eq!(again.kind(), ErrorKind::AddrInUse);
+        let told = with_fix(again).to_string();
+        assert!(told.contains("another server answers there"), "{told}");
         drop(socket);
         assert!(!path.exists());
     }
@@ -185,9 +205,13 @@ mod tests {
         fs::write(&path, "precious").expect("a file");
         let refused = listen(&path, 0o600, 16).expect_err("a file");
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        let told = with_fix(refused).to_string();
+        assert!(told.contains("a file that is no socket is there"), "{told}");
         assert_eq!(fs::read(&path).expect("untouched"), b"precious");
         std::os::unix::fs::symlink("elsewhere", folder.path().join("l")).expect("a link");
         assert!(listen(&folder.path().join("l"), 0o600, 16).is_err());
-        assert!(listen(&folder.path().join("no/s"), 0o600, 16).is_err());
+        let lost = listen(&folder.path().join("no/s"), 0o600, 16).expect_err("no folder");
+        let told = with_fix(lost).to_string();
+        assert!(told.contains("its folder is not there"), "{told}");
     }
 }

@@ -85,7 +85,8 @@ impl Proxies {
         self.header == Some(ProxyHeader::ProxyProtocol) && self.trust(address)
     }
 
-    /// What the handshakes of a peer count as: a proxy speaks for many.
+    /// What the handshakes of a socket, or of the client behind it once that is known, count as: a proxy speaks for many, also
+    /// one that another proxy names, or that asks for itself.
     pub(super) fn counts_as(&self, address: IpAddr) -> u64 {
         match self.trust(address) {
             true => admission::PROXY,
@@ -124,6 +125,33 @@ impl Proxies {
         }))
     }
 
+    /// Does somebody who is not believed write into a field that is read of trusted proxies?
+    pub(super) fn is_unbelieved(&self, peer: Peer, head: &RequestHead<'_>) -> bool {
+        let is_there = |name| head.value(name).is_some();
+        let is_written = || match self.header {
+            Some(ProxyHeader::XForwardedFor) => self.believed.iter().any(|field| {
+                is_there(match field {
+                    ForwardedField::For => "x-forwarded-for",
+                    ForwardedField::Proto => "x-forwarded-proto",
+                    ForwardedField::Host => "x-forwarded-host",
+                })
+            }),
+            Some(ProxyHeader::Forwarded) => is_there("forwarded"),
+            _ => false,
+        };
+        !peer.is_believed && is_written()
+    }
+
+    /// Does a peer of this address, of whom no PROXY header is due, begin with one?
+    pub(super) fn is_unbelieved_line(&self, address: IpAddr, bytes: &[u8]) -> bool {
+        self.is_line_unbelieved(address) && proxy_protocol::begins(bytes)
+    }
+
+    /// Would a PROXY header of this address not be believed, where those of others are?
+    pub(super) fn is_line_unbelieved(&self, address: IpAddr) -> bool {
+        self.header == Some(ProxyHeader::ProxyProtocol) && !self.trust(address)
+    }
+
     /// Who sends this head. `authority` is that of an absolute target, which counts before `Host` (RFC 9112 section
     /// 3.2.2).
     ///
@@ -159,5 +187,31 @@ impl Proxies {
             is_https: said.proto.map_or(peer.is_https, |proto| is_secure(&proto)),
             host: said.host.or_else(named),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_speaks_for_many_whoever_names_it() {
+        let proxies = Proxies::new(&ProxySettings {
+            trusted: vec!["10.0.0.0/8".to_owned()],
+            header: ProxyHeader::ProxyProtocol,
+            ..ProxySettings::default()
+        });
+        let proxies = proxies.expect("legal");
+        let counted_behind = |client: &str| {
+            let line = format!("PROXY TCP4 {client} 10.0.0.1 56324 443\r\n");
+            let met = proxies.meet("10.0.0.1".parse().unwrap(), false, line.as_bytes());
+            let (peer, _length) = met.expect("a header").expect("all of it");
+            proxies.counts_as(peer.address)
+        };
+        assert_eq!(counted_behind("10.0.0.1"), admission::PROXY);
+        assert_eq!(counted_behind("10.0.0.2"), admission::PROXY);
+        let client = "192.0.2.1";
+        let counted = admission::peer_of(client.parse().unwrap());
+        assert_eq!(counted_behind(client), counted);
     }
 }

@@ -1,6 +1,7 @@
 //! A certificate and its key, read from their files: what is wrong with them is said with the file, the key of the
 //! settings and the fix.
 
+use crate::config::pem::{PemKind, lack};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -106,10 +107,7 @@ fn chain(
             let fix = "name the certificate that the authority made of it";
             Err(file.fault("holds a request for a certificate, not one", fix))
         }
-        true => {
-            let fix = "give a chain in PEM; DER becomes PEM by `openssl x509 -inform der`";
-            Err(file.fault("holds no certificate in PEM", fix))
-        }
+        true => Err(file.fault(lack(&bytes, PemKind::Certificate), "give a chain in PEM")),
         false if has_key && key_path != file.path => {
             let fix =
                 "take the key out of this file: certificates are often readable for everybody";
@@ -139,7 +137,7 @@ fn private_key(file: NamedFile<'_>) -> Result<PrivateKeyDer<'static>, Certificat
         }
         (None, _) => {
             let fix = "give a key in PEM (PKCS#8, SEC1 or PKCS#1)";
-            Err(file.fault("holds no private key in PEM", fix))
+            Err(file.fault(lack(&bytes, PemKind::PrivateKey), fix))
         }
     }
 }

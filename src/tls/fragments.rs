@@ -34,16 +34,21 @@ impl<'a> Fragments<'a> {
     }
 
     /// The next piece: a part of a slice, or several slices gathered in `plain`.
+    #[inline]
     pub(super) fn next<'p>(&mut self, plain: &'p mut Vec<u8>) -> Option<&'p [u8]>
     where
         'a: 'p,
     {
         let head = self.head()?;
-        if head.len() >= FRAGMENT_BYTES || self.slices.len() == 1 {
-            let piece = head.get(..FRAGMENT_BYTES).unwrap_or(head);
-            self.at += piece.len();
-            return Some(piece);
+        if head.len() < FRAGMENT_BYTES && self.slices.len() > 1 {
+            return Some(self.gather(plain));
         }
+        let piece = head.get(..FRAGMENT_BYTES).unwrap_or(head);
+        self.at += piece.len();
+        Some(piece)
+    }
+
+    fn gather<'p>(&mut self, plain: &'p mut Vec<u8>) -> &'p [u8] {
         plain.clear();
         while let Some(head) = self.head()
             && plain.len() < FRAGMENT_BYTES
@@ -53,6 +58,6 @@ impl<'a> Fragments<'a> {
             plain.extend_from_slice(piece);
             self.at += piece.len();
         }
-        Some(plain)
+        plain
     }
 }

@@ -31,6 +31,11 @@ impl Preamble {
         }
     }
 
+    /// What has come of it so far.
+    pub(super) fn said(&self) -> &[u8] {
+        &self.said
+    }
+
     /// Takes in what has been read: once the first byte of TLS is there, what stands in front of it, and all from that byte on.
     pub(super) fn take(&mut self, read: &[u8]) -> Result<Option<[Vec<u8>; 2]>, BadPreamble> {
         self.said.extend_from_slice(read);

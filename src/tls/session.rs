@@ -107,6 +107,16 @@ impl TlsSession {
         matches!(&self.0, State::Open(open) if open.is_ended || open.has_more || open.has_plain())
     }
 
+    /// What stands in front of TLS, as far as it has come, until it is given with the first plaintext.
+    #[must_use]
+    pub fn preamble(&self) -> Option<&[u8]> {
+        match &self.0 {
+            State::Announced(announced) => Some(announced.said()),
+            State::Open(open) => open.held_back(),
+            State::Silent(_) | State::Refused | State::Plain => None,
+        }
+    }
+
     /// Bytes that the network brought beside the plaintext, since this was last asked: headers and tags of records, and
     /// records without plaintext. Those of the handshake are not among them.
     #[must_use]

@@ -117,6 +117,9 @@ impl<S> Client<S> {
     }
 }
 
+/// The label of [`Ended::Unwatched`].
+pub(super) const UNWATCHED: &str = "unwatched";
+
 /// How a connection ended, for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -126,6 +129,8 @@ pub(super) enum Ended {
     Gone,
     /// The node stopped first.
     Shutdown,
+    /// The system had no room to watch its socket.
+    Unwatched,
 }
 
 impl Ended {
@@ -134,6 +139,7 @@ impl Ended {
             Self::Closed(reason) => reason.label(),
             Self::Gone => "gone",
             Self::Shutdown => "shutdown",
+            Self::Unwatched => UNWATCHED,
         }
     }
 }

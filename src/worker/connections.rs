@@ -12,6 +12,7 @@ use super::per_route::PerRoute;
 use super::port::{Port, Socket as _};
 use super::rooms::Change;
 use super::slab::Slab;
+use super::slow_reader::{SlowReader, SlowReaders};
 use super::timers::{TIMER_MAX, Timers};
 use crate::broker::Publication;
 use crate::broker::ledger::Cause;
@@ -28,6 +29,8 @@ pub(super) struct Connections<P: Port> {
     pub(super) timers: Timers,
     pub(super) agenda: Agenda,
     pub(super) rules: PerRoute<Rules>,
+    /// Those given up, until the metrics are told.
+    pub(super) slow_readers: SlowReaders,
     /// How long an own message may take to come back in the order of all nodes.
     order_timeout: Duration,
     assistant_timeout: Duration,
@@ -42,6 +45,7 @@ impl<P: Port> Connections<P> {
             timers: Timers::new(now),
             agenda: Agenda::default(),
             rules,
+            slow_readers: SlowReaders::default(),
             order_timeout: match config.bridge.mode {
                 BridgeMode::Streams => config.bridge.order_timeout,
                 BridgeMode::Off | BridgeMode::Pubsub => Duration::ZERO,
@@ -81,6 +85,7 @@ impl<P: Port> Connections<P> {
             }
         }
         let rules = self.rules.of(client.role.settings);
+        let is_behind = !client.connection.outbound.is_idle();
         let alive = client.connection.on_timer(now, rules);
         if !client.connection.outbound.is_idle() {
             self.agenda.touch(key);
@@ -95,8 +100,12 @@ impl<P: Port> Connections<P> {
             return false;
         }
         let begins = client.begins_to_end();
-        let has_stalled = begins && client.connection.ending() == Some(CloseReason::Policy);
+        let ending = client.connection.ending();
+        let has_stalled = begins && ending == Some(CloseReason::Policy);
         if begins {
+            if is_behind && ending == Some(CloseReason::NoPong) {
+                self.slow_readers.count(SlowReader::Still);
+            }
             self.agenda.end(key);
         }
         self.arm(key, now);
@@ -192,7 +201,7 @@ impl<P: Port> Connections<P> {
         client.outgoing = WriteSide::Watched;
         if let Err(error) = self.port.watch_writes(&mut client.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            self.agenda.mark_gone(key, Ended::Gone);
+            self.agenda.mark_gone(key, Ended::Unwatched);
         }
     }
 
@@ -278,6 +287,9 @@ impl<P: Port> Connections<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        if client.connection.is_open() {
+            self.slow_readers.count(SlowReader::Overflow);
+        }
         let dropped = client.connection.outbound.abandon_queue();
         let room = client.seat.map(|seat| seat.room);
         members.account_dropped(room, Cause::Closed, dropped);
@@ -306,6 +318,9 @@ impl<P: Port> Connections<P> {
         let Some(client) = self.clients.get_mut(key) else {
             return 0;
         };
+        if client.connection.is_open() {
+            self.slow_readers.count(SlowReader::Memory);
+        }
         let dropped = client.connection.outbound.abandon_queue();
         let room = members.room_of(key, client.seat);
         members.account_dropped(room, Cause::Closed, dropped);

@@ -1,6 +1,6 @@
 //! How connections come and go: taken over, drained, buried.
 
-use super::client::{Client, Ended, ReadSide, Stage, WriteSide};
+use super::client::{Client, Ended, ReadSide, Stage, UNWATCHED, WriteSide};
 use super::connection::Connection;
 use super::drain::Drain;
 use super::handle::{ConnectionList, Whom};
@@ -20,7 +20,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let key = connections.clients.reserve();
         if let Err(error) = connections.port.watch(&mut handoff.socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
-            count(&self.context.metrics.connections_closed, "reason", "gone");
+            count(
+                &self.context.metrics.connections_closed,
+                "reason",
+                UNWATCHED,
+            );
             connections.clients.release(key);
             (self.on_close)(handoff.counted);
             return;

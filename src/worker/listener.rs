@@ -8,6 +8,7 @@
 //! Bounded by the gate in number (`limits.handshakes`), by `server.handshake_timeout` in
 //! time, by [`BATCH`] in one turn, and by [`FIRST_READ`] in bytes.
 
+use super::arrivals::{PeerPlace, WaitingArrivals};
 use super::connections::Connections;
 use super::handoff::Handoff;
 use super::port::{Port, Ready, Socket as _, TcpPort};
@@ -18,8 +19,7 @@ use crate::clock::Millis;
 use crate::metrics::{Metrics, count};
 use crate::name::RoomName;
 use bytes::Bytes;
-use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -31,9 +31,6 @@ const BATCH: usize = 64;
 
 /// Most bytes read of a client before its handshake is judged: a browser's head with its cookies, and more.
 const FIRST_READ: usize = 8 * 1024;
-
-/// Keys of clients who are no arrivals any more that are kept whatever their number.
-const ORDER_SPARE: usize = 64;
 
 /// The first and the longest pause after a failed accept.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -50,26 +47,36 @@ pub trait Gate<S = <TcpPort as Port>::Socket>: Send + Sync {
         true
     }
 
-    /// Has the control plane give up the client whose head it has waited for longest, if that is at least so long;
-    /// false if there is none.
-    fn push_out(&self, _waited: Duration) -> bool {
+    /// What those places count as of which most are held, most first; of a few, and none that is held once.
+    fn heaviest(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// Has the control plane give up the client whose head it has waited for longest, of those whose places count as `of` or
+    /// of all, if that is at least so long; false if there is none.
+    fn push_out(&self, _of: Option<u64>, _waited: Duration) -> bool {
         false
     }
 
-    /// May the handshake of this new socket begin? If so, the socket: exactly one [`Gate::leave`] or [`Gate::serve`]
-    /// follows. If not, the peer has been told.
-    fn admit(&self, socket: S, peer: SocketAddr) -> Option<S>;
+    /// May the handshake of this new socket begin? If so, the socket and its place: exactly one [`Gate::leave`] or
+    /// [`Gate::serve`] of that follows. If not, the peer has been told.
+    fn admit(&self, socket: S, peer: SocketAddr) -> Option<(S, PeerPlace)>;
+
+    /// The place of a socket that may have said by now who is behind it; `None` if that has enough of them.
+    fn meet(&self, _socket: &S, place: PeerPlace) -> Option<PeerPlace> {
+        Some(place)
+    }
 
     /// The handshake at the beginning of `bytes`, if all of it is there and nothing speaks against it;
     /// otherwise nothing has happened.
     fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted>;
 
-    /// The handshake of this peer is over.
-    fn leave(&self, peer: SocketAddr);
+    /// The handshake that had this place is over.
+    fn leave(&self, place: PeerPlace);
 
     /// Everything that is not accepted at once: the control plane serves this socket, `read` being what it has
     /// said already, and `left` the time it has for the rest of its request's head.
-    fn serve(&self, socket: S, read: Bytes, peer: SocketAddr, left: Duration);
+    fn serve(&self, socket: S, read: Bytes, place: PeerPlace, left: Duration);
 
     /// A connection for the worker of another room.
     fn hand_over(&self, handoff: Handoff<S>);
@@ -92,17 +99,6 @@ pub struct Accepted {
     pub counted: u64,
 }
 
-/// A socket whose client has not spoken yet.
-struct Arrival<S> {
-    socket: S,
-    peer: SocketAddr,
-    deadline: Millis,
-    /// When its timer fires.
-    armed: Millis,
-    /// What happened to it meanwhile, if it waits for a turn that has time for it.
-    deferred: Option<Ready>,
-}
-
 /// A handshake that this worker has accepted, for itself.
 pub(super) struct Opening<S> {
     pub(super) handoff: Handoff<S>,
@@ -117,10 +113,7 @@ pub struct Listener<P: Port = TcpPort> {
     listening: P::Listening,
     gate: Arc<dyn Gate<P::Socket>>,
     handshake_timeout: Duration,
-    /// By the key under which its socket is watched, and which its connection will have.
-    arrivals: HashMap<u64, Arrival<P::Socket>, RandomState>,
-    /// The keys of all in order of arrival, and of some who have gone on: at most twice as many keys, and [`ORDER_SPARE`].
-    order: VecDeque<u64>,
+    arrivals: WaitingArrivals<P::Socket>,
     /// Those of them that wait for a turn that has time for them, once each unless they are gone.
     deferred: VecDeque<u64>,
     /// The listener may have more than has been accepted.
@@ -154,8 +147,7 @@ impl<P: Port> Listener<P> {
             listening,
             gate,
             handshake_timeout,
-            arrivals: HashMap::default(),
-            order: VecDeque::new(),
+            arrivals: WaitingArrivals::new(),
             deferred: VecDeque::new(),
             accept_ready: false,
             failed: None,
@@ -250,58 +242,55 @@ impl<P: Port> Listener<P> {
         connections: &mut Connections<P>,
         now: Millis,
     ) {
-        let Some(mut socket) = self.gate.admit(socket, peer) else {
+        let Some((mut socket, place)) = self.gate.admit(socket, peer) else {
             return;
         };
         let key = connections.clients.reserve();
         if let Err(error) = connections.port.watch(&mut socket, key) {
             tracing::warn!(%error, "a connection cannot be watched and is dropped");
             connections.clients.release(key);
-            self.gate.leave(peer);
+            self.gate.leave(place);
             return;
         }
         let deadline = now + self.handshake_timeout;
         let armed = deadline.min(now + TIMER_MAX);
         connections.timers.arm(armed, key);
-        let arrival = Arrival {
-            socket,
-            peer,
-            deadline,
-            armed,
-            deferred: None,
-        };
-        self.arrivals.insert(key, arrival);
-        self.order.push_back(key);
-        if self.order.len() > ORDER_SPARE + 2 * self.arrivals.len() {
-            self.order.retain(|key| self.arrivals.contains_key(key));
-        }
+        self.arrivals.insert(key, (socket, place), deadline, armed);
     }
 
-    /// Gives up the client whose head has been waited for longest, here or by the control plane, if any has been for longer
-    /// than [`GRACE`].
+    /// Gives up a client whose head has been waited for longer than [`GRACE`], here or by the control plane: the one that has
+    /// been waited for longest, of the address that holds most places.
     fn make_place(&mut self, connections: &mut Connections<P>, now: Millis, metrics: &Metrics) {
-        let oldest = self.oldest(now).filter(|(_, waited)| *waited >= GRACE);
+        let heaviest = self.gate.heaviest().into_iter().map(Some);
+        let mut tried = heaviest.chain([None]);
+        while let Some(of) = tried.next()
+            && !self.give_up(of, connections, now, metrics)
+        {}
+    }
+
+    /// The same of those whose places count as `of`, or of all; false if there is none.
+    fn give_up(
+        &mut self,
+        of: Option<u64>,
+        connections: &mut Connections<P>,
+        now: Millis,
+        metrics: &Metrics,
+    ) -> bool {
+        let oldest = self.arrivals.oldest(of).map(|(key, arrival)| {
+            let left = arrival.deadline.since(now);
+            (key, self.handshake_timeout.saturating_sub(left))
+        });
+        let oldest = oldest.filter(|(_, waited)| *waited >= GRACE);
         let waited = oldest.map_or(GRACE, |(_, waited)| waited);
-        if !self.gate.push_out(waited)
-            && let Some((key, _)) = oldest
-        {
+        if self.gate.push_out(of, waited) {
+            return true;
+        }
+        if let Some((key, _)) = oldest {
             count(&metrics.handshakes_refused, "reason", "slow");
             tracing::debug!(reason = "slow", "request refused");
             self.forget(key, connections);
         }
-    }
-
-    /// Who came first of those who have not spoken, and how long ago. One that waits for this worker is not slow.
-    fn oldest(&mut self, now: Millis) -> Option<(u64, Duration)> {
-        while let Some(&key) = self.order.front() {
-            if let Some(arrival) = self.arrivals.get(&key) {
-                let left = arrival.deadline.since(now);
-                let waited = self.handshake_timeout.saturating_sub(left);
-                return arrival.deferred.is_none().then_some((key, waited));
-            }
-            self.order.pop_front();
-        }
-        None
+        oldest.is_some()
     }
 
     /// Something happened to a socket whose client had not spoken; what becomes a connection of this worker. `buffer`
@@ -315,7 +304,7 @@ impl<P: Port> Listener<P> {
         buffer: &mut [u8],
     ) -> Option<Opening<P::Socket>> {
         let key = ready.key;
-        let arrival = self.arrivals.get_mut(&key)?;
+        let arrival = self.arrivals.get_mut(key)?;
         if !connections.port.has_time_for(&arrival.socket) {
             self.defer(ready);
             return None;
@@ -323,12 +312,19 @@ impl<P: Port> Listener<P> {
         let space = buffer.get_mut(..FIRST_READ).unwrap_or_default();
         match arrival.socket.read(space) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && !ready.has_failed => {
-                let socket = &mut arrival.socket;
-                if socket.holds_unread() {
-                    self.defer(ready);
-                } else if socket.is_behind() && connections.port.watch_writes(socket, key).is_err()
-                {
+                let (socket, place) = (&mut arrival.socket, arrival.place);
+                let met = self.gate.meet(socket, place);
+                let holds_unread = socket.holds_unread();
+                let is_blocked = met.is_some() && !holds_unread && socket.is_behind();
+                let is_lost = is_blocked && connections.port.watch_writes(socket, key).is_err();
+                // Before anybody is forgotten: the place is given back as whose it is counted by now.
+                if let Some(met) = met.filter(|met| *met != place) {
+                    self.arrivals.move_to(key, met);
+                }
+                if met.is_none() || is_lost {
                     self.forget(key, connections);
+                } else if holds_unread {
+                    self.defer(ready);
                 }
                 None
             }
@@ -351,7 +347,7 @@ impl<P: Port> Listener<P> {
 
     /// Has a client wait for the next turn.
     fn defer(&mut self, mut ready: Ready) {
-        if let Some(arrival) = self.arrivals.get_mut(&ready.key) {
+        if let Some(arrival) = self.arrivals.get_mut(ready.key) {
             match arrival.deferred {
                 Some(earlier) => ready.is_read_closed |= earlier.is_read_closed,
                 None => self.deferred.push_back(ready.key),
@@ -365,10 +361,10 @@ impl<P: Port> Listener<P> {
         self.deferred.len()
     }
 
-    /// The next client that an earlier turn had no time for, if this one has; what happened to it meanwhile.
+    /// The next client for which there was no time, if there is now; what happened to it meanwhile.
     pub(super) fn next_deferred(&mut self, connections: &Connections<P>) -> Option<Ready> {
         while let Some(key) = self.deferred.front() {
-            let Some(arrival) = self.arrivals.get_mut(key) else {
+            let Some(arrival) = self.arrivals.get_mut(*key) else {
                 self.deferred.pop_front();
                 continue;
             };
@@ -392,10 +388,10 @@ impl<P: Port> Listener<P> {
         now: Millis,
         worker: usize,
     ) -> Option<Opening<P::Socket>> {
-        let arrival = self.arrivals.get(&key)?;
+        let arrival = self.arrivals.get(key)?;
         // Still an arrival meanwhile, so that a panic in there leaves one to forget.
-        let accepted = self.gate.accept(bytes, arrival.peer);
-        let mut arrival = self.arrivals.remove(&key)?;
+        let accepted = self.gate.accept(bytes, arrival.place.peer);
+        let mut arrival = self.arrivals.remove(key)?;
         let is_mine = |accepted: &Accepted| accepted.passage.worker() == worker;
         let is_mine = accepted.as_ref().is_some_and(is_mine);
         if !is_mine {
@@ -405,10 +401,10 @@ impl<P: Port> Listener<P> {
         let Some(accepted) = accepted else {
             let read = Bytes::copy_from_slice(bytes);
             let left = arrival.deadline.since(now);
-            self.gate.serve(arrival.socket, read, arrival.peer, left);
+            self.gate.serve(arrival.socket, read, arrival.place, left);
             return None;
         };
-        self.gate.leave(arrival.peer);
+        self.gate.leave(arrival.place);
         let handoff = Handoff {
             socket: arrival.socket,
             answer: accepted.answer,
@@ -437,7 +433,7 @@ impl<P: Port> Listener<P> {
         now: Millis,
         metrics: &Metrics,
     ) {
-        let Some(arrival) = self.arrivals.get_mut(&key) else {
+        let Some(arrival) = self.arrivals.get_mut(key) else {
             return;
         };
         if now < arrival.deadline {
@@ -452,8 +448,8 @@ impl<P: Port> Listener<P> {
 
     /// Drops a client that has not become a connection, if this key is one's.
     pub(super) fn forget(&mut self, key: u64, connections: &mut Connections<P>) {
-        if let Some(arrival) = self.arrivals.remove(&key) {
-            self.gate.leave(arrival.peer);
+        if let Some(arrival) = self.arrivals.remove(key) {
+            self.gate.leave(arrival.place);
             connections.clients.release(key);
         }
     }
@@ -471,12 +467,12 @@ impl<P: Port> Listener<P> {
 
     /// Ends. Those who have not spoken are refused by the control plane when they do.
     pub(super) fn end(self, connections: &mut Connections<P>, now: Millis) {
-        for (key, mut arrival) in self.arrivals {
+        for (key, mut arrival) in self.arrivals.drain() {
             connections.clients.release(key);
             connections.port.unwatch(&mut arrival.socket);
             let left = arrival.deadline.since(now);
             self.gate
-                .serve(arrival.socket, Bytes::new(), arrival.peer, left);
+                .serve(arrival.socket, Bytes::new(), arrival.place, left);
         }
     }
 }

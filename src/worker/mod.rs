@@ -12,6 +12,7 @@
 
 mod affinity;
 mod agenda;
+mod arrivals;
 mod client;
 pub mod connection;
 mod connections;
@@ -39,11 +40,13 @@ mod rooms;
 mod settle;
 mod shed;
 pub mod slab;
+mod slow_reader;
 mod supplies;
 pub mod timers;
 mod turn;
 mod workers;
 
+pub use arrivals::PeerPlace;
 pub use handle::{Instruction, Report, Whom, WorkerHandle, WorkerSlot};
 pub use handoff::Handoff;
 pub(crate) use listener::GRACE;

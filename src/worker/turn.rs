@@ -161,7 +161,6 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         // Before anything arms a timer: a wheel that slept would take the deadline for a far one.
         self.connections.timers.expire(now, &mut self.fired);
         self.take_instructions();
-        self.take_deferred();
         let mut count = 0;
         for ready in P::ready(events) {
             count += 1;
@@ -190,6 +189,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             self.take_time();
         }
         self.deliver_mailbox();
+        self.take_deferred();
         self.reap();
         self.report();
     }
@@ -262,8 +262,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Goes on with clients that the turns before had no time for.
+    /// Goes on with handshakes, of this turn and of those before, for which there was no time. What members say meanwhile is read by
+    /// the next turn before any more of them.
     fn take_deferred(&mut self) {
+        self.connections.port.begin_handshakes();
         // Not those that come to wait meanwhile.
         let most = self.listener.as_ref().map_or(0, Listener::deferred);
         for _ in 0..most {
@@ -466,6 +468,7 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         let work = self.reporter.work(members) + accepted * ACCEPT;
         broker.placement().worked(worker, context.now, work);
         self.reporter.publish(&context.metrics, members);
+        self.connections.slow_readers.publish(&context.metrics);
         let connections = self.connections.clients.len();
         self.reporter.answer(broker, worker, connections, members);
     }

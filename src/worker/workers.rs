@@ -1,5 +1,6 @@
 //! All worker threads of a node: started, given connections, asked for their accounts, drained, joined.
 
+use super::client::UNWATCHED;
 use super::connection::{PINGS, STALL};
 use super::handle::{AnyWorker, ConnectionList, Instruction, Reply, Report, Whom};
 use super::handle::{WorkerHandle, WorkerSlot};
@@ -7,6 +8,7 @@ use super::handoff::Handoff;
 use super::listener::Listener;
 use super::live::LiveSettings;
 use super::port::{Port, TcpPort};
+use super::slow_reader::SlowReader;
 use super::supplies::{OnClose, Supplies};
 use super::turn::Worker;
 use super::{affinity, memory};
@@ -54,7 +56,9 @@ fn declare_all(metrics: &Metrics) {
     let violations = &metrics.violations;
     declare(dropped, "cause", Cause::ALL.map(Cause::label));
     declare(closed, "reason", CloseReason::ALL.map(CloseReason::label));
-    declare(closed, "reason", ["asked", "gone", "shutdown"]);
+    declare(closed, "reason", ["asked", "gone", "shutdown", UNWATCHED]);
+    let given_up = &metrics.slow_readers_closed;
+    declare(given_up, "cause", SlowReader::ALL.map(SlowReader::label));
     let refused = &metrics.commands_refused;
     declare(refused, "reason", ErrorCode::ALL.map(ErrorCode::label));
     let kinds = ViolationKind::ALL.map(ViolationKind::label);

@@ -94,6 +94,17 @@ fn a_token_of_the_command_line_lets_in_and_is_explained() {
     );
     let argument = run(&keys.settings, &["token", "--check", &token], "");
     assert_eq!(argument.0, Some(0));
+    // A server that is not told to read tokens does not, whatever keys it has.
+    let unasked = [&keys.settings[..], &["auth.mode=none".to_owned()]].concat();
+    let (code, shown) = run(&unasked, &["token", "--check", &token], "");
+    assert_eq!(code, Some(1), "{shown}");
+    for line in [
+        "WRONG mode: auth.mode does not list \"jwt\"",
+        "ok    signature: by auth.jwt.secret",
+        "the server does not read this token",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in:\n{shown}");
+    }
 }
 
 #[test]

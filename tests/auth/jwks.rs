@@ -156,6 +156,86 @@ fn a_service_that_is_not_trusted_or_gives_no_set_lets_nobody_in() {
 }
 
 #[test]
+fn a_set_that_is_not_there_is_a_reason_in_ready_and_one_without_a_key_is_called_so() {
+    let service = LoginService::start(NAMES);
+    let interval = "auth.jwt.jwks_interval=200ms".to_owned();
+    service.gives("200 OK", "{\"keys\": []}");
+    let gateway = service.node("localhost", &[service.trust(), interval]);
+    let is_said = |text: &str| {
+        let said = format!("{text}\n");
+        wait::until(&said, crate::support::PATIENCE, || {
+            let answer = gateway.admin("/ready");
+            assert_eq!(answer.status, 200);
+            answer.text() == said
+        });
+    };
+    is_said("ready, degraded: the JWK set was never fetched: is empty: holds no key at all");
+    gateway.wait_log("what was fetched is no JWK set that can be used", 1);
+    service.gives("503 Service Unavailable", "");
+    is_said("ready, degraded: the JWK set was never fetched: the answer is 503");
+    gateway.wait_log("the JWK set cannot be fetched; its last keys stay", 1);
+    service.gives("200 OK", &vectors()["jwks"].to_string());
+    is_said("ready");
+    assert_eq!(status(&gateway, "RS256 of the set"), 101);
+    let health = gateway.admin("/health").text();
+    assert!(health.contains("\"status\": \"ok\""), "{health}");
+    let fetched = |outcome: &str| {
+        gateway.metric(&format!(
+            "supportal_auth_jwks_total{{outcome=\"{outcome}\"}}"
+        ))
+    };
+    assert!(fetched("no_set") >= 1.0 && fetched("no_answer") >= 1.0);
+    assert_eq!((fetched("set"), fetched("too_old")), (1.0, 0.0));
+}
+
+#[test]
+fn keys_are_not_known_on_once_another_authority_is_to_vouch_for_the_service() {
+    let (service, stranger) = (LoginService::start(NAMES), LoginService::start(NAMES));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (trust, file) = (
+        folder.path().join("ca.pem"),
+        folder.path().join("supportal.toml"),
+    );
+    let write_trust = |of: &LoginService| {
+        std::fs::copy(of.file("cert.pem"), &trust).expect("the file");
+    };
+    let write = |more: &str| {
+        let jwks = format!("https://localhost:{}/jwks.json", service.port);
+        let jwt = format!("[auth.jwt]\njwks = {jwks:?}\njwks_ca_file = {trust:?}\n{more}\n");
+        let text = format!("[auth]\nmode = [\"jwt\"]\n{jwt}");
+        std::fs::write(&file, text).expect("the file");
+    };
+    write_trust(&service);
+    write("");
+    let gateway = Gateway::start_with_arguments(&[], &["--config", &file.display().to_string()]);
+    let reload = || {
+        let request = b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = http::exchange(gateway.admin_address(), request);
+        answer.expect("an answer").status
+    };
+    assert_eq!(status(&gateway, "RS256 of the set"), 101);
+    // Settings that are refused as a whole ask nobody, and take nothing away.
+    write_trust(&stranger);
+    write("leeway = \"7s\"\n[limits]\nheaders = 90\n[log]\nlevel = \"???\"");
+    assert_ne!(reload(), 200);
+    assert_eq!(status(&gateway, "RS256 of the set"), 101);
+    assert_eq!(gateway.admin("/ready").text(), "ready\n");
+    // The same words, and another authority in the file.
+    write("");
+    assert_eq!(reload(), 200);
+    assert_eq!(status(&gateway, "RS256 of the set"), 503);
+    assert!(
+        gateway
+            .admin("/ready")
+            .text()
+            .contains("the JWK set was never fetched")
+    );
+    write_trust(&service);
+    assert_eq!(reload(), 200);
+    assert_eq!(status(&gateway, "RS256 of the set"), 101);
+}
+
+#[test]
 fn settings_read_again_while_the_service_is_away_keep_its_keys() {
     let service = LoginService::start(NAMES);
     let folder = tempfile::tempdir().expect("a folder");
@@ -203,7 +283,10 @@ fn settings_read_again_while_the_service_is_away_keep_its_keys() {
 fn a_file_of_authorities_that_is_none_stops_the_start() {
     let service = LoginService::start(NAMES);
     let settings = service.settings("localhost");
-    for (file, what) in [("key.pem", "holds no certificate in PEM"), ("none.pem", "")] {
+    for (file, what) in [
+        ("key.pem", "holds a private key and no certificate in PEM"),
+        ("none.pem", "cannot be read: "),
+    ] {
         let file = service.file(file);
         let trust = format!("auth.jwt.jwks_ca_file={file}");
         let settings = [settings.clone(), vec![trust]].concat();

@@ -230,7 +230,10 @@ fn a_redis_that_asks_for_a_certificate_is_shown_ours() {
     // A key that fits nothing, and a file that holds none.
     for (key, part) in [
         (Sealed::start().key(), "key.pem: "),
-        (sealed.certificate(), "holds no private key"),
+        (
+            sealed.certificate(),
+            "holds a certificate and no private key",
+        ),
     ] {
         let key = format!("bridge.client_key={key}");
         let output = check_redis(&[

@@ -10,6 +10,7 @@ mod network;
 mod rights;
 mod roll;
 mod streams;
+mod streams_archive;
 mod streams_bounds;
 mod streams_deployments;
 mod streams_faults;

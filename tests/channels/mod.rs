@@ -3,6 +3,7 @@
 
 mod deployments;
 mod forms;
+mod kept;
 mod life;
 mod network;
 mod origins;

@@ -2,58 +2,48 @@
 
 use super::PATH;
 use crate::manual::section;
-use crate::support::{Client, Frame, Gateway, repository, tools_dir};
+use crate::support::{Client, Django, Frame, Gateway};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::ffi::OsStr;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long Python and a debug build may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A site in a process of its own.
-struct Django {
-    child: Child,
-    orders: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+/// A site with the manual's view.
+struct ViewSite {
+    django: Django,
     port: u16,
     _folder: TempDir,
 }
 
-impl Django {
+impl ViewSite {
     #[track_caller]
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    #[track_caller]
+    fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (_, view) = section("view");
         let view = view.trim_start_matches("```python").trim_end_matches("```");
         std::fs::write(folder.path().join("chat_view.py"), view).expect("the view");
-        let python = tools_dir().join("channels/bin/python");
-        let mut child = Command::new(&python)
-            .arg(repository().join("tests/forward/django_site.py"))
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; tests/run install", python.display()));
-        let orders = child.stdin.take().expect("stdin is piped");
-        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut lines = output.lines();
-        let port = lines.next().expect("a line").expect("text");
+        let mut all = vec![folder.path().as_os_str()];
+        all.extend(arguments.iter().map(OsStr::new));
+        let mut django = Django::start("forward/django_site.py", &all);
+        let port = django.line().parse().expect("a port");
         Self {
-            child,
-            orders,
-            lines,
-            port: port.parse().expect("a port"),
+            django,
+            port,
             _folder: folder,
         }
     }
 
     #[track_caller]
     fn order(&mut self, order: &Value) -> Value {
-        writeln!(self.orders, "{order}").expect("the site takes orders");
-        let line = self.lines.next().expect("an answer").expect("text");
-        serde_json::from_str(&line).expect("JSON")
+        self.django.order(order)
     }
 
     /// Logs somebody in; the browser's cookies.
@@ -82,13 +72,6 @@ impl Django {
     }
 }
 
-impl Drop for Django {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// Opens a session as a browser with these cookies.
 fn open(gateway: &Gateway, session: &str, cookies: &str) -> Result<Client, u16> {
     gateway
@@ -98,7 +81,7 @@ fn open(gateway: &Gateway, session: &str, cookies: &str) -> Result<Client, u16> 
 
 #[test]
 fn users_of_a_django_site_come_into_its_sessions_and_nobody_else_does() {
-    let mut site = Django::start();
+    let mut site = ViewSite::start();
     site.order(&json!({ "do": "open_session", "session": "abc" }));
     let (ann, bob) = (site.login("ann"), site.login("bob"));
     let gateway = site.gateway(&["auth.forward.cache=0s", "auth.forward.cache_refused=0s"]);
@@ -131,7 +114,7 @@ fn users_of_a_django_site_come_into_its_sessions_and_nobody_else_does() {
 
 #[test]
 fn who_logs_out_or_whose_session_is_deleted_while_connected_is_closed_with_4503() {
-    let mut site = Django::start();
+    let mut site = ViewSite::start();
     for session in ["abc", "def"] {
         site.order(&json!({ "do": "open_session", "session": session }));
     }
@@ -154,10 +137,34 @@ fn who_logs_out_or_whose_session_is_deleted_while_connected_is_closed_with_4503(
 
 #[test]
 fn a_host_that_django_does_not_serve_lets_nobody_in_and_the_log_says_why() {
-    let mut site = Django::start();
+    let mut site = ViewSite::start();
     site.order(&json!({ "do": "open_session", "session": "abc" }));
     let ann = site.login("ann");
     let gateway = site.gateway(&["auth.forward.host=other.example"]);
     assert_eq!(open(&gateway, "abc", &ann).map(drop), Err(503));
-    gateway.wait_log("the site's answer is not understood", 1);
+    let log = gateway.wait_log("the site's answer is not understood", 1);
+    let url = format!("\"url\":\"http://127.0.0.1:{}/supportal/who/\"", site.port);
+    assert!(log.contains(&url), "{log}");
+}
+
+#[test]
+fn a_site_that_redirects_to_https_is_asked_as_who_came_by_it_and_the_log_says_so_of_others() {
+    let mut site = ViewSite::start_with(&["https"]);
+    site.order(&json!({ "do": "open_session", "session": "abc" }));
+    let ann = site.login("ann");
+    let gateway = site.gateway(&[
+        "proxy.trusted=127.0.0.1",
+        "proxy.header=x-forwarded-for",
+        "proxy.believe=for,proto",
+        "auth.forward.cache=0s",
+    ]);
+    assert_eq!(open(&gateway, "abc", &ann).map(drop), Err(503));
+    gateway.wait_log("the site redirects the question to https", 1);
+    let fields = [
+        ("Cookie", ann.as_str()),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let client = gateway.try_connect_with(&format!("{PATH}abc/"), &fields);
+    assert_eq!(client.expect("a user").upgrade.status, 101);
 }

@@ -1,8 +1,8 @@
 """A Django site for the tests: real users and sessions, and the manual's own view, under Django's WSGI server.
 
-    python tests/forward/django_site.py FOLDER
+    python tests/forward/django_site.py FOLDER [https]
 
-FOLDER holds the view (chat_view.py) and takes the database. The first line of output is the port. Each line of
+FOLDER holds the view (chat_view.py) and takes the database; with `https` whatever comes without TLS is redirected. The first line of output is the port. Each line of
 standard input is a JSON object whose `do` names a function below; each is answered by a line.
 """
 
@@ -29,6 +29,7 @@ settings.configure(
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
     LOGGING_CONFIG=None,
     MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -36,6 +37,8 @@ settings.configure(
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     ROOT_URLCONF="site_urls",
     SECRET_KEY="for tests",
+    SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),
+    SECURE_SSL_REDIRECT="https" in sys.argv[2:],
     USE_TZ=True,
 )
 django.setup()

@@ -36,6 +36,8 @@ fn let_in() -> Vec<Row> {
         ("charset", with_body("200 OK", "Application/JSON; charset=utf-8", "{}"), 101, "in"),
         ("chunks", format!("{HEAD}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n1\r\n}}\r\n0\r\n\r\n"), 101, "in"),
         ("until-close", format!("{HEAD}Content-Type: application/json\r\n\r\n{{}}"), 101, "in"),
+        ("nobody", json(r#"{"user": ""}"#), 101, "in"),
+        ("nobody-field", bare("200 OK", "X-Supportal-User: \r\n"), 101, "in"),
         ("1xx-first", format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{}", json("{}") ), 101, "in"),
     ]
 }
@@ -44,10 +46,13 @@ fn let_in() -> Vec<Row> {
 #[rustfmt::skip]
 fn refusals() -> Vec<Row> {
     vec![
+        ("elsewhere", bare("302 Found", "Location: https://login.example/who/?business_id=1&session_id=elsewhere\r\n"), 401, "unknown"),
         ("401", bare("401 Unauthorized", ""), 401, "unknown"),
         ("401-long", with_body("401 Unauthorized", "text/html", &long()), 401, "unknown"),
         ("302", bare("302 Found", "Location: /login/\r\n"), 401, "unknown"),
         ("301-https", bare("301 Moved", "Location: https://site/\r\n"), 401, "unknown"),
+        ("301-port", bare("301 Moved", "Location: https://site/who/?business_id=1&session_id=other\r\n"), 401, "unknown"),
+        ("301-http", bare("301 Moved", "Location: http://site/who/?business_id=1&session_id=301-http\r\n"), 401, "unknown"),
         ("303", bare("303 See Other", "Location: http://127.0.0.1:1/\r\n"), 401, "unknown"),
         ("307", bare("307 Temporary", "Location: /\r\n"), 401, "unknown"),
         ("308-loop", bare("308 Permanent", "Location: /who/?session_id=308-loop\r\n"), 401, "unknown"),
@@ -127,6 +132,8 @@ fn not_understood() -> Vec<Row> {
         ("user-long", json(&format!("{{\"user\": \"{}\"}}", "u".repeat(255))), 503, "user"),
         ("user-fields", bare("200 OK", "X-Supportal-User: ann\r\nX-Supportal-User: bob\r\n"), 503, "user"),
         ("expires-field", bare("200 OK", "X-Supportal-Expires: soon\r\n"), 503, "claims"),
+        ("to-https", bare("301 Moved", "Location: https://127.0.0.1/who/?business_id=1&session_id=to-https\r\n"), 503, "to_https"),
+        ("to-slash", bare("301 Moved", "Location: /who//?business_id=1&session_id=to-slash\r\n"), 503, "to_slash"),
         ("400", bare("400 Bad Request", ""), 503, "status"),
         ("405", bare("405 Method Not Allowed", ""), 503, "status"),
         ("418", bare("418 Teapot", ""), 503, "status"),

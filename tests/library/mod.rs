@@ -1,6 +1,7 @@
 //! A program of one's own around the library: consumers and an assistant that the server does not come with.
 
 mod ends;
+mod knows;
 mod lifecycles;
 mod panics;
 mod rates;

@@ -193,3 +193,50 @@ fn messages_behind_the_head_are_heard_behind_a_proxy_too() {
         .expect("the whole");
     assert!(client.receive_text().contains("at once"));
 }
+
+#[test]
+fn a_proxy_that_is_not_trusted_is_counted_and_told_once_with_its_address() {
+    const UNBELIEVED: &str = "supportal_proxy_unbelieved_total";
+    let line = "what is said in the place of proxy.header is not believed";
+    for (header, lines) in [
+        ("x-forwarded-for", "X-Forwarded-For: 192.0.2.1\r\n"),
+        ("forwarded", "Forwarded: for=192.0.2.1\r\n"),
+    ] {
+        let gateway = Gateway::start(&[
+            "proxy.trusted=[\"10.0.0.0/8\"]",
+            &format!("proxy.header={header}"),
+        ]);
+        // Both readers of a head, and what is no handshake.
+        assert_eq!(
+            status(gateway.public(), handshake(PATH, lines).as_bytes()),
+            101
+        );
+        assert_eq!(
+            status(gateway.public(), super::page("/", lines).as_bytes()),
+            200
+        );
+        assert_eq!(gateway.metric(UNBELIEVED), 4.0, "{header}");
+        let log = gateway.wait_log(line, 1);
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+        assert!(log.contains("\"address\":\"127.0.0.1\""), "{log}");
+        assert!(!log.contains("192.0.2.1"), "{log}");
+    }
+    let gateway = Gateway::start(&[
+        "proxy.trusted=[\"10.0.0.0/8\"]",
+        "proxy.header=proxy_protocol",
+    ]);
+    for begin in [
+        "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        "\r\n\r\n\0\r\nQUIT\n",
+    ] {
+        let bytes = format!("{begin}{}", handshake(PATH, ""));
+        let answer = http::exchange(gateway.public(), bytes.as_bytes());
+        assert_ne!(answer.map(|answer| answer.status), Some(101), "{begin:?}");
+    }
+    assert_eq!(gateway.metric(UNBELIEVED), 2.0);
+    gateway.wait_log(line, 1);
+    // Whoever is believed, or says nothing, is not counted.
+    let trusted = one_each("127.0.0.1", "x-forwarded-for");
+    assert!(open(&trusted, "X-Forwarded-For", "192.0.2.1").is_ok());
+    assert_eq!(trusted.metric(UNBELIEVED), 0.0);
+}

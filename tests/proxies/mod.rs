@@ -7,6 +7,7 @@ mod django;
 mod encrypted;
 mod https;
 mod lines;
+mod places;
 mod real;
 mod sockets;
 

@@ -87,6 +87,25 @@ fn peers_of_a_unix_socket_are_one_or_who_they_say_they_are() {
     assert_eq!(open(&path, &client("192.0.2.2")).1, "101");
 }
 
+#[test]
+fn a_proxy_at_a_unix_socket_that_is_not_trusted_is_counted_and_told() {
+    let (gateway, _folder, path) = gateway(&[
+        "proxy.trusted=[\"10.0.0.0/8\"]",
+        "proxy.header=proxy_protocol",
+    ]);
+    let line = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+    let (_stream, head) = ask(&path, [line, &handshake(PATH, "")].concat().as_bytes());
+    assert_eq!(status(&head), "400");
+    let (_member, head) = ask(&path, handshake(PATH, "").as_bytes());
+    assert_eq!(status(&head), "101");
+    assert_eq!(gateway.metric("supportal_proxy_unbelieved_total"), 1.0);
+    let log = gateway.wait_log(
+        "what is said in the place of proxy.header is not believed",
+        1,
+    );
+    assert!(log.contains("\"address\":\"unix\""), "{log}");
+}
+
 /// The server under a supervisor: a Python process that opens what it is asked to, and becomes the server.
 struct Supervised {
     child: Child,

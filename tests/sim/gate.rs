@@ -14,7 +14,7 @@ use supportal::internal::broker::{Broker, Role};
 use supportal::internal::chat::{self, DjangoPeer};
 use supportal::internal::clock::Millis;
 use supportal::internal::transport::handshake::{RequestHead, answer, check};
-use supportal::internal::worker::{Accepted, Gate, Handoff, Instruction, WorkerHandle};
+use supportal::internal::worker::{Accepted, Gate, Handoff, Instruction, PeerPlace, WorkerHandle};
 
 /// A socket on the control plane, whose head is not whole.
 struct Waiting {
@@ -163,9 +163,10 @@ fn number(peer: SocketAddr) -> u64 {
 }
 
 impl Gate<SimSocket> for SimGate {
-    fn admit(&self, socket: SimSocket, peer: SocketAddr) -> Option<SimSocket> {
-        self.peers.lock().shaking.insert(number(peer));
-        Some(socket)
+    fn admit(&self, socket: SimSocket, peer: SocketAddr) -> Option<(SimSocket, PeerPlace)> {
+        let counted = number(peer);
+        self.peers.lock().shaking.insert(counted);
+        Some((socket, PeerPlace { peer, counted }))
     }
 
     fn accept(&self, bytes: &[u8], peer: SocketAddr) -> Option<Accepted> {
@@ -189,21 +190,21 @@ impl Gate<SimSocket> for SimGate {
         })
     }
 
-    fn leave(&self, peer: SocketAddr) {
+    fn leave(&self, place: PeerPlace) {
         let mut peers = self.peers.lock();
-        if !peers.shaking.remove(&number(peer)) {
-            let fault = format!("peer {peer} leaves a handshake that it is not in");
+        if !peers.shaking.remove(&place.counted) {
+            let fault = format!("peer {} leaves a handshake that it is not in", place.peer);
             peers.faults.push(fault);
         }
     }
 
-    fn serve(&self, socket: SimSocket, read: Bytes, peer: SocketAddr, left: Duration) {
-        self.leave(peer);
+    fn serve(&self, socket: SimSocket, read: Bytes, place: PeerPlace, left: Duration) {
+        self.leave(place);
         let deadline = self.network.lock().now + left.as_millis() as u64;
         self.peers.lock().waiting.push(Waiting {
             socket,
             read: read.to_vec(),
-            peer,
+            peer: place.peer,
             deadline,
         });
     }

@@ -50,8 +50,8 @@ impl Orders {
 pub struct Witness(Arc<Mutex<Orders>>);
 
 impl Uplink for Witness {
-    fn way(&self) -> Way {
-        Way::Nodes
+    fn way(&self) -> Option<Way> {
+        Some(Way::Nodes)
     }
 
     fn forward(&self, room: &Arc<Room>, _number: u64, publication: &Publication) -> Forwarded {

@@ -418,12 +418,17 @@ impl World {
     }
 }
 
-fn assistant(is_answered: bool, config: &Config, handle: &Handle, metrics: &Metrics) -> Dispatcher {
-    let (settings, panics) = (&config.assistant, &metrics.panics);
+fn assistant(
+    is_answered: bool,
+    config: &Config,
+    handle: &Handle,
+    metrics: &Arc<Metrics>,
+) -> Dispatcher {
+    let settings = &config.assistant;
     if is_answered {
-        Dispatcher::with(handle, settings, panics, Arc::new(Slow))
+        Dispatcher::with(handle, settings, &metrics.panics, Arc::new(Slow))
     } else {
-        Dispatcher::start(handle, settings, panics).expect("nobody answers")
+        Dispatcher::start(handle, settings, metrics, None).expect("nobody answers")
     }
 }
 

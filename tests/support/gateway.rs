@@ -104,6 +104,15 @@ impl Gateway {
         Self::launch(arguments, "127.0.0.1:0", None)
     }
 
+    /// As [`Gateway::start`], where the process may have this many files open and no more.
+    #[track_caller]
+    pub(crate) fn start_with_files(settings: &[&str], files: u64) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_supportal")]);
+        Self::launch_by(shell, arguments(settings), "127.0.0.1:0", None)
+    }
+
     /// One server for the tests that only need defaults; it ends with the last test that holds it.
     #[track_caller]
     pub(crate) fn shared() -> Arc<Self> {
@@ -124,7 +133,18 @@ impl Gateway {
 
     #[track_caller]
     fn launch(arguments: Vec<String>, listen: &str, folder: Option<TempDir>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_supportal"))
+        let program = Command::new(env!("CARGO_BIN_EXE_supportal"));
+        Self::launch_by(program, arguments, listen, folder)
+    }
+
+    #[track_caller]
+    fn launch_by(
+        mut program: Command,
+        arguments: Vec<String>,
+        listen: &str,
+        folder: Option<TempDir>,
+    ) -> Self {
+        let mut child = program
             .args(["--listen", listen, "--admin", "127.0.0.1:0"])
             .args(&arguments)
             .env_clear()

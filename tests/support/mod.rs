@@ -3,8 +3,10 @@
 pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod deployment;
+pub(crate) mod django;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rights;
@@ -14,6 +16,7 @@ pub(crate) mod wait;
 
 pub(crate) use canary::Canaries;
 pub(crate) use client::{Client, Frame, frame};
+pub(crate) use django::Django;
 pub(crate) use gateway::{Gateway, Signal};
 pub(crate) use redis::{Blow, Redis};
 

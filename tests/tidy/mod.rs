@@ -18,7 +18,7 @@ const FLOORS: &[(usize, &[&str])] = &[
     (7, &["budget", "banner"]),
     (6, &["server", "admin"]),
     (5, &["chat", "worker"]),
-    (4, &["bridge", "channels", "assistant", "retrieval", "auth"]),
+    (4, &["archive", "bridge", "channels", "assistant", "retrieval", "auth"]),
     (3, &["broker", "redis", "transport", "http_client"]),
     (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
@@ -33,6 +33,7 @@ const PUBLIC: &[&str] = &["config", "banner", "budget", "node"];
 
 /// Modules that may name the runtime; `worker` only where it answers the control plane.
 const ASYNCHRONOUS: &[&str] = &[
+    "archive",
     "chat",
     "main",
     "node",
@@ -72,11 +73,13 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
             "retrieval",
         ],
     ),
     ("hmac", &["channels", "auth"]),
     ("httparse", &["server"]),
+    ("httpdate", &["assistant"]),
     (
         "hyper",
         &[
@@ -86,6 +89,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http",
             "http_client",
             "auth",
+            "assistant",
             "retrieval",
         ],
     ),
@@ -99,7 +103,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jiff", &["protocol", "clock", "telemetry"]),
     ("listenfd", &["node"]),
     ("loom", &["sync", "broker"]),
-    ("memchr", &["protocol"]),
+    ("memchr", &["http", "protocol"]),
     ("mimalloc", &["main"]),
     ("miniz_oxide", &["auth"]),
     ("mio", &["worker", "server"]),
@@ -109,8 +113,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proxy_header", &["server"]),
     ("regex", &["channels", "config"]),
     ("rlimit", &["banner"]),
+    ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
-    ("ring", &["auth"]),
+    ("ring", &["auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),
@@ -123,7 +128,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", ASYNCHRONOUS),
     ("toml", &["config", "assistant"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("webpki", &["redis", "tls"]),
+    ("webpki", &["redis", "tls", "http_client"]),
 ];
 
 #[track_caller]

@@ -1,6 +1,7 @@
 //! What is measured, what of it is shown, and what it must reach.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// The peer whose goals are judged.
@@ -97,15 +98,37 @@ pub(crate) struct Cases {
     columns: BTreeMap<String, Vec<Metric>>,
     figures: BTreeMap<String, String>,
     /// Those of `compare --all`.
+    #[serde(deserialize_with = "cases")]
     all: Vec<Case>,
     /// Those of `compare --growth`, which share a [`Case::table`].
+    #[serde(deserialize_with = "cases")]
     growth: Vec<Case>,
     /// Those of `compare --tls`.
+    #[serde(deserialize_with = "cases")]
     tls: Vec<Case>,
     /// Those of `xnode --all`.
+    #[serde(deserialize_with = "cases")]
     bridge: Vec<Case>,
     /// Those of `entrance --all`.
+    #[serde(deserialize_with = "cases")]
     entrance: Vec<Case>,
+}
+
+/// What stands beside `rows` is each row's, unless the row says otherwise.
+fn cases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Case>, D::Error> {
+    let mut cases = Vec::new();
+    for mut shared in Vec::<toml::Table>::deserialize(deserializer)? {
+        let rows = match shared.remove("rows") {
+            Some(rows) => rows.try_into().map_err(D::Error::custom)?,
+            None => vec![toml::Table::new()],
+        };
+        for row in rows {
+            let mut case = shared.clone();
+            case.extend(row);
+            cases.push(case.try_into().map_err(D::Error::custom)?);
+        }
+    }
+    Ok(cases)
 }
 
 impl Cases {
@@ -208,9 +231,10 @@ mod tests {
         }
         let names: BTreeMap<&str, &Case> = cases.iter().map(|c| (c.name.as_str(), c)).collect();
         assert_eq!(names.len(), cases.len());
-        assert_eq!(
-            names["slow"].baseline,
-            Baseline::Case("slow-none".to_owned())
-        );
+        let slow = names["slow"];
+        assert_eq!(slow.baseline, Baseline::Case("slow-none".to_owned()));
+        let [one, two] = ["grow-workers-1", "grow-workers-2"].map(|name| names[name]);
+        assert_eq!((one.workers, two.workers), (0, 2));
+        assert_eq!((&one.flags, one.seconds), (&two.flags, 2.0));
     }
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Flags of what measures cases against servers in turns.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CampaignFlags {
+    /// The whole table, into OUT/DATE-NAME; the flags from --only to --quiet are for it.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// These cases; a wrong name lists them.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
@@ -57,9 +60,6 @@ impl CampaignFlags {
 /// Flags of `compare`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Compare {
-    /// The whole table.
-    #[arg(long)]
-    pub(crate) all: bool,
     /// How our server's cost of a delivery grows: connections, rooms, size, workers.
     #[arg(long)]
     pub(crate) growth: bool,
@@ -174,9 +174,6 @@ pub(crate) struct Xnode {
     /// How long Redis is away: dead (kill-redis, default 0s) or standing (stop-redis, default 10s).
     #[arg(long = "for", value_parser = duration)]
     pub(crate) lasts: Option<Duration>,
-    /// All figures of the bridge, into OUT/DATE-NAME; the flags from --only to --quiet are for it.
-    #[arg(long)]
-    pub(crate) all: bool,
     /// Folder of the other servers.
     #[arg(long, default_value = "loadtest/peers")]
     pub(crate) peers: PathBuf,

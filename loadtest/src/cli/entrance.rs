@@ -9,9 +9,6 @@ use std::time::Duration;
 /// Flags of `entrance`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Entrance {
-    /// The whole table.
-    #[arg(long)]
-    pub(crate) all: bool,
     /// Folder of the other servers.
     #[arg(long, default_value = "loadtest/peers")]
     pub(crate) peers: PathBuf,

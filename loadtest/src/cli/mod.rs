@@ -245,7 +245,7 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) sources: Option<u32>,
     /// Never sleep in the poll: steadier latencies for a whole core.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, overrides_with = "spin")]
     pub(crate) spin: bool,
     /// Write the figures to this file.
     #[arg(long, global = true)]
@@ -266,5 +266,11 @@ mod tests {
     fn the_flags_are_well_formed() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_case_that_spins_may_be_told_so_once_more() {
+        let cli = Cli::parse_from(["loadtest", "echo", "--spin", "--spin"]);
+        assert!(cli.options.spin);
     }
 }

@@ -71,7 +71,9 @@ fn cases(args: &Compare) -> Result<Vec<Case>, String> {
     check_names(&known, only)?;
     let is_wanted = |case: &Case| match only.is_empty() {
         true if case.tls => args.tls,
-        true => (args.all && case.table.is_none()) || (args.growth && case.table.is_some()),
+        true => {
+            (args.campaign.all && case.table.is_none()) || (args.growth && case.table.is_some())
+        }
         false => only.contains(&case.name),
     };
     let names: Vec<String> = known.iter().map(|case| case.name.clone()).collect();

@@ -53,7 +53,7 @@ pub(crate) fn run(
 ) -> Result<(PathBuf, String), String> {
     let (known, flags) = (Cases::of_entrance(), &args.campaign);
     check_names(&known, &flags.only)?;
-    if !args.all && flags.only.is_empty() {
+    if !flags.all && flags.only.is_empty() {
         let names: Vec<&str> = known.iter().map(|case| case.name.as_str()).collect();
         return Err(format!(
             "say --all, or --only with some of {}",

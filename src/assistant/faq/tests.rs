@@ -185,6 +185,7 @@ async fn it_answers_in_one_piece_and_an_end() {
     let mut replies = faq.answer(Question {
         room: RoomName::chat("8", "a").expect("legal"),
         text: "desk".to_owned(),
+        past: Vec::new(),
     });
     assert_eq!(
         replies.next().await,

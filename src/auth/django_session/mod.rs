@@ -9,10 +9,13 @@
 //! which Django ends sessions when a password changes, takes the user's row and is not looked at. A session without a
 //! user is nobody's: the next mode is asked. A cookie that is no session lets nobody in.
 //!
+//! Who is connected by a session of the cache is looked for again ([`recheck`]).
+//!
 //! Limits: `auth.django_session.session_bytes`, `concurrency`, `cache_entries`; waits are at most `timeout`.
 
 mod login;
 mod pickle;
+mod recheck;
 mod session;
 mod signed;
 mod store;
@@ -20,6 +23,7 @@ mod store;
 mod tests;
 
 pub use pickle::READ_FACTOR;
+pub use recheck::{RECHECK_BYTES, SessionRechecks};
 pub use store::{LOOKUP_BYTES, REMEMBERED_BYTES};
 
 use super::answers::Judged;
@@ -27,12 +31,13 @@ use super::query::Carried;
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer, cookie};
 use crate::broker::{Identity, RoomScope, UserRole};
 use crate::clock::Clock;
+use crate::config::redis::RedisAddress;
 use crate::config::{DjangoSessionSettings, RoleName, SessionEngine};
 use crate::redis;
 use session::{FoundSession, SessionFlaw, SessionUser};
 use signed::SignedCookies;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use store::{SessionStore, StoreFailure};
 
 /// A signature over so many bytes, for all keys together, is computed within a worker's turn.
@@ -44,6 +49,8 @@ pub(crate) struct DjangoSession {
     cookie: String,
     role: UserRole,
     engine: Engine,
+    settings: DjangoSessionSettings,
+    rechecks: Weak<SessionRechecks>,
     clock: Clock,
 }
 
@@ -54,11 +61,14 @@ enum Engine {
 }
 
 impl DjangoSession {
-    /// By the settings. Opens no connection.
+    /// By the settings. Opens no connection. Who comes in by a session that can be looked for again is told to `rechecks`.
     ///
     /// # Errors
     /// When the certificates of an address cannot be read.
-    pub(crate) fn new(settings: &DjangoSessionSettings) -> Result<Self, redis::Error> {
+    pub(crate) fn new(
+        settings: &DjangoSessionSettings,
+        rechecks: &Arc<SessionRechecks>,
+    ) -> Result<Self, redis::Error> {
         let engine = match settings.engine {
             SessionEngine::Cache => Engine::Cache(Arc::new(SessionStore::new(settings)?)),
             // Other engines are refused with the settings.
@@ -70,8 +80,23 @@ impl DjangoSession {
             cookie: settings.cookie.clone(),
             role: role(settings.role),
             engine,
+            settings: settings.clone(),
+            rechecks: Arc::downgrade(rechecks),
             clock: Clock::start(),
         })
+    }
+
+    /// Is this mode what these settings make, and the sessions that it remembers theirs? Not where a certificate may have
+    /// changed in its file.
+    pub(crate) fn is_of(&self, settings: &DjangoSessionSettings) -> bool {
+        self.settings == *settings && !settings.redis.iter().any(RedisAddress::is_tls)
+    }
+
+    /// The settings are taken: who is connected by a session is looked for where these say.
+    pub(crate) fn begin(&self) {
+        if let (Engine::Cache(store), Some(rechecks)) = (&self.engine, self.rechecks.upgrade()) {
+            rechecks.look_in(store);
+        }
     }
 
     /// What a session comes to.
@@ -95,9 +120,12 @@ impl DjangoSession {
     /// What a session in the site's Redis comes to.
     async fn look_up(&self, store: &SessionStore, key: &str, client: IpAddr) -> Judged {
         let now = self.clock.wall().0;
-        match store.find(key, client, now).await {
+        match store.find(key, Some(client), now).await {
             Ok(found) => {
                 let judged = self.judged(found);
+                if let (Judged::In(identity), Some(rechecks)) = (&judged, self.rechecks.upgrade()) {
+                    rechecks.add(identity, key, store.recheck());
+                }
                 store.remember(key, &judged, now);
                 judged
             }

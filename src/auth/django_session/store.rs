@@ -160,17 +160,38 @@ impl SessionStore {
         answers.insert(hash(key), judged.clone(), now, now + time);
     }
 
-    /// Whose a session is, and when it ends.
+    /// Forgets what a session came to.
+    pub(super) fn forget(&self, key: &str) {
+        self.answers.lock().forget(&hash(key));
+    }
+
+    /// How often sessions of who is connected are looked for again; zero is never.
+    pub(super) fn recheck(&self) -> Duration {
+        self.settings.recheck
+    }
+
+    /// How many turns may be taken for that at once.
+    pub(super) fn turns_of_rechecks(&self) -> usize {
+        self.settings.concurrency.div_ceil(4)
+    }
+
+    /// Whose a session is, and when it ends. A `client` that asks has no more turns than its share.
     ///
     /// # Cancel safety
     /// A connection that is being opened is opened anew by the next.
     pub(super) async fn find(
         &self,
         key: &str,
-        client: IpAddr,
+        client: Option<IpAddr>,
         now: u64,
     ) -> Result<Result<FoundSession, SessionFlaw>, StoreFailure> {
-        let turns = async { (self.shares.take(client).await, self.turns.acquire().await) };
+        let turns = async {
+            let share = match client {
+                Some(client) => Some(self.shares.take(client).await),
+                None => None,
+            };
+            (share, self.turns.acquire().await)
+        };
         // What others fill is not Redis' fault.
         let turn = timeout(self.settings.timeout, turns).await;
         let _turn = turn.map_err(|_elapsed| StoreFailure)?;

@@ -3,7 +3,8 @@
 //! | Answer | Means |
 //! |---|---|
 //! | 2xx without a body, or with a JSON object | in; who it is stands in the object, or in `X-Supportal-User`, `-Role` and `-Expires` |
-//! | 401, and any redirect: a login page is elsewhere | 401 |
+//! | a redirect of the question itself: to https, or to the same path with a slash | not understood: it never came to the view |
+//! | 401, and any other redirect: a login page is elsewhere | 401 |
 //! | 403 | 403 |
 //! | 404, 410, and `"exists": false` | the session does not exist: 403 |
 //! | 408, 429, 5xx, no connection, nothing in time, no whole answer | the site cannot be asked: `auth.forward.on_error` |
@@ -15,8 +16,8 @@ use crate::broker::{Identity, RoomPattern, RoomScope, UserRole};
 use crate::http_client::RequestError;
 use crate::name;
 use bytes::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use hyper::{HeaderMap, Response, StatusCode, Uri};
 use serde::Deserialize;
 
 /// Most bytes of a user's name: an address of mail has at most 254.
@@ -51,8 +52,14 @@ pub(super) enum SiteRefusal {
 }
 
 impl SiteAnswer {
-    /// Reads an answer; `now` in seconds since the Unix epoch.
-    pub(super) fn read(answered: Result<Response<Bytes>, RequestError>, now: u64) -> Self {
+    /// Reads an answer to the question at `asked`, of a site that has a host if `is_ours` says so; `now` in seconds since
+    /// the Unix epoch.
+    pub(super) fn read(
+        answered: &Result<Response<Bytes>, RequestError>,
+        asked: &Uri,
+        is_ours: impl Fn(&str) -> bool,
+        now: u64,
+    ) -> Self {
         let answer = match answered {
             Ok(answer) => answer,
             // More than fits into memory is the answer's fault, and not a site that is away.
@@ -60,13 +67,16 @@ impl SiteAnswer {
             Err(error) => return Self::Unavailable(error.label()),
         };
         match answer.status() {
-            status if status.is_success() => match identity(&answer, now) {
+            status if status.is_success() => match identity(answer, now) {
                 Ok(said) => said,
                 Err(why) => Self::Unreadable(why),
             },
             StatusCode::UNAUTHORIZED => Self::Out(SiteRefusal::Unknown),
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-                Self::Out(SiteRefusal::Unknown)
+                match moved(answer.headers(), asked, is_ours) {
+                    Some(why) => Self::Unreadable(why),
+                    None => Self::Out(SiteRefusal::Unknown),
+                }
             }
             StatusCode::FORBIDDEN => Self::Out(SiteRefusal::Forbidden),
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Out(SiteRefusal::NoSession),
@@ -103,8 +113,13 @@ impl SiteRefusal {
     }
 }
 
+/// The site wants the question by https (Django: SECURE_SSL_REDIRECT).
+pub(super) const TO_HTTPS: &str = "to_https";
+/// The site wants a slash at the end of the question's path (Django: APPEND_SLASH).
+pub(super) const TO_SLASH: &str = "to_slash";
+
 /// Every label of an outcome.
-pub(super) const LABELS: [&str; 18] = [
+pub(super) const LABELS: [&str; 20] = [
     "in",
     "unknown",
     "forbidden",
@@ -122,7 +137,9 @@ pub(super) const LABELS: [&str; 18] = [
     "json",
     "user",
     "role",
-    "claims", // not understood
+    "claims",
+    TO_HTTPS,
+    TO_SLASH, // not understood
 ];
 
 /// What a body may say. What else is in there is the site's business.
@@ -193,6 +210,24 @@ fn identity(answer: &Response<Bytes>, now: u64) -> Result<SiteAnswer, &'static s
             .map_or(Ok(RoomScope::Any), |rooms| scope(&rooms))?,
         expires_at,
     }))
+}
+
+/// Does a redirect lead where the question was asked, but for https or the slash at the end? Then it says nothing of
+/// whoever was asked about.
+fn moved(headers: &HeaderMap, asked: &Uri, is_ours: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
+    let slashed = [asked.path(), "/"].concat();
+    // A login may be elsewhere at the same path.
+    let is_elsewhere = target.host().is_some_and(|host| !is_ours(host));
+    if is_elsewhere || target.query() != asked.query() {
+        None
+    } else if target.path() == asked.path() {
+        let is_to_https =
+            asked.scheme_str() == Some("http") && target.scheme_str() == Some("https");
+        is_to_https.then_some(TO_HTTPS)
+    } else {
+        (target.path() == slashed).then_some(TO_SLASH)
+    }
 }
 
 /// The body's object; without a body, nothing said.

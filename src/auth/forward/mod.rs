@@ -20,6 +20,7 @@ mod recheck;
 mod tests;
 
 use super::answers::{Answers, Judged};
+use super::recheck::{Recheck, Rechecked, Rechecks, ask_due};
 use super::turns::AddressTurns;
 use super::{AuthMode, AuthRefusal, Credentials, Judgement, JudgementLater, RefusalAnswer};
 use crate::auth::Attendance;
@@ -35,17 +36,13 @@ use crate::redis::log_limiter::LogLimiter;
 use answer::{SiteAnswer, SiteRefusal};
 use parking_lot::Mutex;
 use question::{NoQuestion, QuestionForm, QuestionKey, SiteQuestion};
-use recheck::{OpenQuestion, Rechecked, Rechecks};
+use recheck::OpenQuestion;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-
-/// How often is looked for questions that are due.
-const RECHECK_PAUSE: Duration = Duration::from_millis(250);
+use tokio::time::timeout;
 
 /// Most bytes of an answer that is remembered: an identity with its name and its rooms, the hash of its question, and the
 /// spare of the table.
@@ -89,8 +86,7 @@ pub struct Forward {
     answers: Mutex<Answers>,
     /// Questions under way. As many as there are handshakes that wait.
     asked: Mutex<HashMap<QuestionKey, QuestionUnderWay>>,
-    /// `None` if nobody is asked about again.
-    watch: Option<Rechecks>,
+    rechecks: Rechecks<OpenQuestion>,
     /// One for each question that the site may have at once.
     places: Semaphore,
     /// Was the last question one that the site could not be asked, or did not answer?
@@ -162,14 +158,13 @@ impl Forward {
         let trust = Trust::for_url(form.url(), settings.ca_file.as_deref());
         declare(&metrics.auth_questions, "outcome", answer::LABELS);
         declare(&metrics.auth_spared, "by", ["cache", "company"]);
-        let interval = settings.recheck;
         Ok(Self {
             client: HttpClient::new(limits, trust)?,
             turns: AddressTurns::new(settings.concurrency_per_ip),
             form,
             answers: Mutex::new(Answers::new(settings.cache_entries)),
             asked: Mutex::default(),
-            watch: (!interval.is_zero()).then(|| Rechecks::new(interval, Randomness::default())),
+            rechecks: Rechecks::new(Randomness::default()),
             places: Semaphore::new(settings.concurrency),
             is_away: AtomicBool::new(false),
             site: Mutex::default(),
@@ -258,13 +253,20 @@ impl Forward {
 
     /// Has a question asked again about whom it, or the want of an answer, has let in.
     fn ask_later(&self, question: SiteQuestion, judged: &Judged, is_unsaid: bool) {
-        if let (Some(watch), Judged::In(identity)) = (&self.watch, judged) {
+        if let Judged::In(identity) = judged {
             let watched = OpenQuestion {
-                identity: Arc::downgrade(identity),
                 question,
                 is_unsaid,
             };
-            watch.add(watched, self.clock.now());
+            self.watch(identity, watched);
+        }
+    }
+
+    fn watch(&self, identity: &Arc<Identity>, watched: OpenQuestion) {
+        let interval = self.settings.recheck;
+        if !interval.is_zero() {
+            let (identity, now) = (Arc::downgrade(identity), self.clock.now());
+            self.rechecks.add(identity, watched, interval, now);
         }
     }
 
@@ -273,11 +275,13 @@ impl Forward {
         // The semaphore is never closed.
         let _place = self.places.acquire().await;
         let answered = self.client.send(question.request(&self.form)).await;
-        let answer = SiteAnswer::read(answered, self.clock.wall().0);
+        let is_ours = |host: &str| question.is_of_host(&self.form, host);
+        let answer = SiteAnswer::read(&answered, question.uri(), is_ours, self.clock.wall().0);
         let is_away = matches!(answer, SiteAnswer::Unavailable(_));
         self.is_away.store(is_away, Ordering::Relaxed);
         count(&self.metrics.auth_questions, "outcome", answer.label());
-        self.note(&answer);
+        let failure = answered.err().map(|error| error.to_string());
+        self.note(&answer, failure.as_deref());
         answer
     }
 
@@ -307,8 +311,8 @@ impl Forward {
         answers.insert(key, judged.clone(), now, now + time);
     }
 
-    /// Tells the log when the site begins to answer, and when it ends.
-    fn note(&self, answer: &SiteAnswer) {
+    /// Tells the log when the site begins to answer, and when it ends: by a `failure` of the request, if there was one.
+    fn note(&self, answer: &SiteAnswer, failure: Option<&str>) {
         let fault = match answer {
             SiteAnswer::In(_) | SiteAnswer::Out(_) => None,
             SiteAnswer::Unavailable(cause) | SiteAnswer::Unreadable(cause) => Some(*cause),
@@ -319,12 +323,32 @@ impl Forward {
         }
         site.fault = fault;
         drop(site);
+        let url = self.form.shown_url();
         match (answer, fault) {
+            (SiteAnswer::Unreadable(_), Some(cause @ answer::TO_HTTPS)) => {
+                tracing::warn!(
+                    cause,
+                    url,
+                    "the site redirects the question to https: set auth.forward.url to its https address, exempt the view (SECURE_REDIRECT_EXEMPT), or believe the proxy that says X-Forwarded-Proto (proxy.believe)"
+                );
+            }
+            (SiteAnswer::Unreadable(_), Some(cause @ answer::TO_SLASH)) => {
+                tracing::warn!(
+                    cause,
+                    url,
+                    "the site redirects the question to its path with a slash at the end: end auth.forward.url so"
+                );
+            }
             (SiteAnswer::Unreadable(_), Some(cause)) => {
-                tracing::warn!(cause, "the site's answer is not understood");
+                tracing::warn!(cause, url, "the site's answer is not understood");
             }
             (_, Some(cause)) => {
-                tracing::warn!(cause, "the site cannot be asked who somebody is");
+                tracing::warn!(
+                    cause,
+                    failure,
+                    url,
+                    "the site cannot be asked who somebody is"
+                );
             }
             (_, None) => tracing::info!("the site says who somebody is"),
         }
@@ -338,38 +362,28 @@ impl Forward {
     /// # Cancel safety
     /// Dropping it ends that.
     pub async fn recheck(self: Arc<Self>, attendance: Arc<Attendance>, broker: Arc<Broker>) {
-        let Some(watch) = &self.watch else { return };
-        // Handshakes have the larger part of the turns.
-        let together = self.settings.concurrency.div_ceil(4);
-        let mut ticks = interval(RECHECK_PAUSE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut asked = JoinSet::new();
-        loop {
-            while asked.len() < together
-                && let Some((identity, question)) = watch.take_due(self.clock.now())
-            {
-                asked.spawn(Arc::clone(&self).ask_again(identity, question));
-            }
-            tokio::select! {
-                Some(answered) = asked.join_next() => {
-                    let Some((identity, rechecked)) = answered.ok().flatten() else {
-                        continue;
-                    };
-                    match rechecked {
-                        Rechecked::Stays(until) => attendance.end_at(&identity, until),
-                        Rechecked::Ends(reason) => {
-                            for author in attendance.holders(&identity) {
-                                broker.end(author, reason, None);
-                            }
-                        }
-                    }
-                }
-                _tick = ticks.tick() => {}
-            }
+        if !self.settings.recheck.is_zero() {
+            ask_due(self, attendance, broker).await;
         }
     }
+}
 
-    /// Asks again; what that means for those who hold the identity, if there is an answer.
+impl Recheck for Forward {
+    type Question = OpenQuestion;
+
+    /// Handshakes have the larger part of the turns.
+    fn together(&self) -> usize {
+        self.settings.concurrency.div_ceil(4)
+    }
+
+    fn take_due(&self) -> Option<(Arc<Identity>, OpenQuestion)> {
+        self.rechecks.take_due(self.clock.now())
+    }
+
+    fn put_off(&self, identity: &Arc<Identity>, watched: OpenQuestion) {
+        self.watch(identity, watched);
+    }
+
     async fn ask_again(
         self: Arc<Self>,
         identity: Arc<Identity>,
@@ -392,10 +406,8 @@ impl Forward {
             }
             SiteAnswer::Unavailable(_) | SiteAnswer::Unreadable(_) => None,
         };
-        if let Some(watch) = &self.watch {
-            // Also of whom the site says no: a connection that was just being let in is found the next time.
-            watch.add(watched, self.clock.now());
-        }
+        // Also of whom the site says no: a connection that was just being let in is found the next time.
+        self.watch(&identity, watched);
         rechecked.map(|rechecked| (identity, rechecked))
     }
 }

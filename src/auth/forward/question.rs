@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use http_body_util::Full;
 use hyper::header::{ACCEPT, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 use sha2::Sha256;
 use std::borrow::Cow;
@@ -89,6 +90,16 @@ impl QuestionForm {
     /// The address that is asked, without what a question adds.
     pub(super) fn url(&self) -> &Uri {
         &self.url
+    }
+
+    /// Where the site is asked, without the query: that may hold a secret.
+    pub(super) fn shown_url(&self) -> String {
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        let authority = self
+            .url
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}{}", self.url.path())
     }
 
     /// Which question a handshake makes.
@@ -253,6 +264,30 @@ impl SiteQuestion {
             value.to_str().ok()
         };
         (said(BUSINESS), said(SESSION))
+    }
+
+    /// The address that is asked, with what the path of the handshake names.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Is that the host of which it is asked: as the settings name the site, or as the client does (Django:
+    /// USE_X_FORWARDED_HOST)?
+    pub(super) fn is_of_host(&self, form: &QuestionForm, host: &str) -> bool {
+        let mut fields = self.fields.iter();
+        let by_client = fields.find(|(own, _)| own == "x-forwarded-host");
+        let is_it = |value: &HeaderValue| {
+            let named = Authority::try_from(value.as_bytes());
+            named.is_ok_and(|named| named.host().eq_ignore_ascii_case(host))
+        };
+        let is_by_settings = match &form.host {
+            Some(value) => is_it(value),
+            None => self
+                .uri
+                .host()
+                .is_some_and(|own| own.eq_ignore_ascii_case(host)),
+        };
+        is_by_settings || by_client.is_some_and(|(_, value)| is_it(value))
     }
 
     /// The request that asks it.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::broker::UserRole::{self, Agent, Customer};
 use crate::transport::handshake::RequestHead;
+use bytes::Bytes;
+use hyper::Response;
 
 /// A site where nobody answers.
 fn forward(change: impl FnOnce(&mut ForwardSettings)) -> Forward {
@@ -65,7 +67,6 @@ fn a_later_answer_is_compared_in_user_room_and_role_and_taken_for_the_end() {
         let ((user, role, is_unsaid), (user_now, role_now, session_id), expected) = row;
         let question = forward.form.question(&credentials, key);
         let watched = OpenQuestion {
-            identity: std::sync::Weak::new(),
             question: question.expect("a question"),
             is_unsaid,
         };
@@ -106,8 +107,43 @@ async fn who_has_no_turn_in_time_comes_in_only_while_the_site_is_away_and_is_ask
         panic!("{judgement:?}")
     };
     let later = forward.clock.now() + Duration::from_secs(3600);
-    let watch = forward.watch.as_ref().expect("a recheck");
-    let (watched, question) = watch.take_due(later).expect("a question");
+    let (watched, question) = forward.rechecks.take_due(later).expect("a question");
     assert!(Arc::ptr_eq(&watched, &identity) && question.is_unsaid);
+    // Nobody is connected: it waits for the next time.
+    forward.put_off(&identity, question);
+    let at_once = forward.rechecks.take_due(forward.clock.now());
+    assert!(at_once.is_none() && forward.rechecks.take_due(later).is_some());
     drop(held);
+}
+
+#[test]
+fn a_redirect_to_another_host_is_not_one_of_the_question_itself() {
+    let head = HEAD;
+    for (host, location, expected) in [
+        ("", "https://127.0.0.1/who/", "to_https"),
+        ("", "https://login.example/who/", "unknown"),
+        ("", "http://login.example/who//", "unknown"),
+        ("", "/who//", "to_slash"),
+        ("Site.example:8000", "https://site.example/who/", "to_https"),
+        ("site.example", "https://127.0.0.1/who/", "unknown"),
+    ] {
+        let forward = forward(|settings| host.clone_into(&mut settings.host));
+        let credentials = Credentials {
+            host: Some("Chat.example:8443"),
+            business_id: None,
+            session_id: None,
+            ..Credentials::into_abc(&head, "/")
+        };
+        let key = forward.form.key(&credentials).expect("a key");
+        let question = forward.form.question(&credentials, key);
+        let question = question.expect("a question");
+        let said = |location: &str| {
+            let answer = Response::builder().status(302).header("location", location);
+            let answer = Ok(answer.body(Bytes::new()).expect("an answer"));
+            let is_ours = |host: &str| question.is_of_host(&forward.form, host);
+            SiteAnswer::read(&answer, question.uri(), is_ours, 0).label()
+        };
+        assert_eq!(said(location), expected, "{host} {location}");
+        assert_eq!(said("https://chat.example/who/"), "to_https");
+    }
 }

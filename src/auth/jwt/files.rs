@@ -1,6 +1,7 @@
 //! Keys from the operator's files: public ones in PEM, and private ones to sign with.
 
 use super::key::TokenKey;
+use crate::config::pem::{PemKind, lack};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use std::fs::File;
 use std::io::{self, Read};
@@ -78,16 +79,14 @@ pub(super) fn public_keys(path: &Path) -> Result<Vec<TokenKey>, KeyFault> {
                     "holds a certificate; write its public key: openssl x509 -in FILE -noout -pubkey",
                 ));
             }
-            _ => return Err(fault("holds something that is no public key")),
+            _ => return Err(fault(&lack(&bytes, PemKind::PublicKey))),
         }
         if keys.len() > KEYS_MAX {
             return Err(fault(&format!("holds more than {KEYS_MAX} keys")));
         }
     }
     if keys.is_empty() {
-        return Err(fault(
-            "holds no public key in PEM (\"-----BEGIN PUBLIC KEY-----\")",
-        ));
+        return Err(fault(&lack(&bytes, PemKind::PublicKey)));
     }
     Ok(keys)
 }

@@ -41,6 +41,7 @@ pub(super) fn parse(json: &[u8], source: &str) -> Result<Vec<TokenKey>, String> 
     if set.keys.len() > KEYS_MAX {
         return Err(format!("holds more than {KEYS_MAX} keys"));
     }
+    let count = set.keys.len();
     let mut keys: Vec<TokenKey> = Vec::new();
     for jwk in set.keys {
         // A key whose members are not even texts is of a kind to come.
@@ -62,10 +63,13 @@ pub(super) fn parse(json: &[u8], source: &str) -> Result<Vec<TokenKey>, String> 
     }) {
         return Err(format!("holds two keys with the kid {id:?}"));
     }
-    if keys.is_empty() {
-        return Err("holds no key for RS256, ES256 or EdDSA".to_owned());
+    match (keys.is_empty(), count) {
+        (false, _) => Ok(keys),
+        (true, 0) => Err("is empty: holds no key at all".to_owned()),
+        (true, _) => Err(format!(
+            "holds no key for RS256, ES256 or EdDSA that may verify (of {count} in it)"
+        )),
     }
-    Ok(keys)
 }
 
 /// The key, if it is one that verifies tokens.

@@ -19,6 +19,7 @@ mod jwk_source;
 mod key;
 mod object;
 mod seen;
+mod set_health;
 mod sign;
 mod token;
 
@@ -75,7 +76,8 @@ impl Jwt {
     }
 
     /// The mode of settings that were read again, after this one; this one itself if nothing of it has changed, not even a
-    /// file. The set of the same address is known on, and so are the tokens that were seen where they would be judged alike.
+    /// file. The set of the same address is known on where the same authorities are believed, and so are the tokens that
+    /// were seen where they would be judged alike.
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -85,10 +87,8 @@ impl Jwt {
         fetch: Option<Fetch>,
     ) -> Result<Arc<Self>, KeyFault> {
         let next = Self::after(Some(self), settings, fetch)?;
-        // The client that has read a file of authorities would not read another one in its place.
-        let is_same = self.settings == *settings
-            && settings.jwks_ca_file.is_none()
-            && next.has_public_keys_of(self);
+        let is_same =
+            self.settings == *settings && next.has_set_of(self) && next.has_public_keys_of(self);
         Ok(if is_same {
             Arc::clone(self)
         } else {
@@ -123,15 +123,19 @@ impl Jwt {
 
     /// Is what the other mode has verified and remembered verified by this one too?
     fn judges_alike(&self, other: &Self) -> bool {
-        let is_same_set = match (&self.source, &other.source) {
-            (None, None) => true,
-            (Some(own), Some(other)) => own.is_same(other),
-            _ => false,
-        };
-        is_same_set
+        self.has_set_of(other)
             && self.rules == other.rules
             && self.seen.capacity() == other.seen.capacity()
             && self.has_public_keys_of(other)
+    }
+
+    /// Is the set that of the same address, whose certificate the same authorities vouch for?
+    fn has_set_of(&self, other: &Self) -> bool {
+        match (&self.source, &other.source) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is_same(other),
+            _ => false,
+        }
     }
 
     /// Are the public keys of files the same, in the same order?
@@ -146,13 +150,18 @@ impl Jwt {
                 .all(|(key, other)| key.is_same(other))
     }
 
-    /// Fetches the set of an address and keeps it fresh, as long as this mode lives.
+    /// Fetches the set of an address and keeps it fresh, as long as this mode lives; `None` without an address, or if that
+    /// is done already.
     ///
     /// # Cancel safety
     /// Dropping it ends that.
     pub(crate) fn keep_fresh(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let source = self.source.as_ref()?;
-        Some(JwkSource::keep_fresh(Arc::downgrade(source)))
+        self.source.as_ref()?.keep_fresh()
+    }
+
+    /// Why the set of an address is not there, or not fresh.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.source.as_ref()?.fault()
     }
 
     /// The token that a handshake brings, taken apart.

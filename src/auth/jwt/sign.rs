@@ -4,6 +4,7 @@ use super::algorithm::Algorithm;
 use super::files::{self, KeyFault};
 use crate::broker::UserRole;
 use crate::config::JwtSettings;
+use crate::config::pem::{PemKind, lack};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -101,7 +102,7 @@ impl TokenSigner {
         let fault = |what: &str| KeyFault::new(KEY, &path.display().to_string(), what);
         let pem = files::read(KEY, path)?;
         let der = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|_none| fault("holds no private key in PEM, or an encrypted one"))?;
+            .map_err(|_none| fault(&lack(&pem, PemKind::PrivateKey)))?;
         let random = SystemRandom::new();
         let pkcs8 = match &der {
             PrivateKeyDer::Pkcs8(der) => der.secret_pkcs8_der(),

@@ -12,6 +12,7 @@ use crate::broker::Publication;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::clock::Millis;
+use crate::protocol::Event;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -107,17 +108,40 @@ pub(super) struct RoomBatch {
     pub(super) room: Arc<Room>,
     pub(super) envelope: Bytes,
     /// The number in the outbox of each message, and where its bytes end in the envelope.
-    messages: Vec<(u64, usize)>,
+    messages: Vec<Packed>,
+}
+
+/// A message in an envelope.
+#[derive(Clone, Debug)]
+struct Packed {
+    number: u64,
+    end: usize,
+    event: Option<Arc<Event<'static>>>,
+}
+
+/// A message on its own.
+#[derive(Debug)]
+pub(super) struct OutboxPiece {
+    /// In the outbox.
+    pub(super) number: u64,
+    /// The message as an entry of an envelope.
+    pub(super) message: Bytes,
+    /// What the message says, if somebody on this node reads events.
+    pub(super) event: Option<Arc<Event<'static>>>,
 }
 
 impl RoomBatch {
-    /// The envelope's head, and each message with its number in the outbox.
-    pub(super) fn pieces(&self) -> (Bytes, Vec<(u64, Bytes)>) {
+    /// The envelope's head, and each message.
+    pub(super) fn pieces(&self) -> (Bytes, Vec<OutboxPiece>) {
         let mut start = envelope::HEAD_BYTES;
-        let pieces = self.messages.iter().map(|&(number, end)| {
-            let message = self.envelope.slice(start..end);
-            start = end;
-            (number, message)
+        let pieces = self.messages.iter().map(|packed| {
+            let message = self.envelope.slice(start..packed.end);
+            start = packed.end;
+            OutboxPiece {
+                number: packed.number,
+                message,
+                event: packed.event.clone(),
+            }
         });
         (
             self.envelope.slice(..envelope::HEAD_BYTES),
@@ -131,7 +155,7 @@ impl RoomBatch {
 struct Packing {
     room: Arc<Room>,
     writer: envelope::EnvelopeWriter,
-    messages: Vec<(u64, usize)>,
+    messages: Vec<Packed>,
 }
 
 impl Packing {
@@ -308,7 +332,11 @@ impl Sending {
                         deadline: to_wall(publication.deadline, now, wall),
                         frame: &publication.frame,
                     });
-                    messages.push((*sequence, writer.len()));
+                    messages.push(Packed {
+                        number: *sequence,
+                        end: writer.len(),
+                        event: publication.event.clone(),
+                    });
                     if self.says_marks {
                         let said = (Arc::clone(room), now);
                         self.unmarked.insert(room.incarnation(), said);

@@ -1,9 +1,11 @@
 -- Appends messages to a room's stream and publishes them, in one step.
--- KEYS  stream (also the channel's name), origins
+-- KEYS  stream (also the channel's name), origins, then the archive if there is one
 -- ARGV  PUBLISH or SPUBLISH, most entries, most bytes, milliseconds they are kept, origin, envelope
---       head, then for each message: its number at this origin, its bytes
+--       head, with an archive its most bytes and the milliseconds that it keeps, then for each message: its number
+--       at this origin, its bytes, with an archive what is kept of it there (nothing: it is no event)
 -- Answers how many were appended: fewer than given if some had been before (a lost answer).
-local stream, origins = KEYS[1], KEYS[2]
+local stream, origins, archive = KEYS[1], KEYS[2], KEYS[3]
+local first_argument, step = archive and 9 or 7, archive and 3 or 2
 local capacity, bytes_max, kept = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local origin, head = ARGV[5], ARGV[6]
 
@@ -44,9 +46,51 @@ if tail then
   end
 end
 
+-- The archive has all rooms of this Redis, one entry behind the other: each counts them from 1 in a life of the
+-- archive, and the bytes up to its own. Within a room times rise, whatever the clock does.
+local archived, life, place, weight, said = nil, string.format('%.0f', micros), 0, 0, micros
+if archive then
+  archived = math.floor(micros / 1000)
+  local newest = redis.call('XREVRANGE', archive, '+', '-', 'COUNT', 1)[1]
+  if newest then
+    if newest[2][1] ~= 'a' then
+      return redis.error_reply('FOREIGN entry ' .. newest[1] .. ' is none of a gateway')
+    end
+    local at, number = string.match(newest[1], '^(%d+)-(%d+)$')
+    archived, place = math.max(archived, tonumber(at)), tonumber(number)
+    life, weight = newest[2][2], tonumber(newest[2][4]) or 0
+  end
+  said = math.max(said, (tonumber(redis.call('HGET', origins, 'said') or 0) or 0) + 1)
+end
+local began = said
+local function archive_entry(record)
+  place, weight = place + 1, weight + weigh(#stream + #record)
+  redis.call('XADD', archive, string.format('%.0f-%.0f', archived, place), 'a', life, 'b', string.format('%.0f', weight),
+    'r', stream, 'e', epoch, 'o', string.format('%.0f', offset), 't', string.format('%.0f', said), 'j', record)
+  said = said + 1
+end
+-- The oldest go that are too old, and then until the rest is within the bytes; never the newest.
+local function trim_archive(bytes_max, kept_for)
+  redis.call('XTRIM', archive, 'MINID', '=', string.format('%.0f-0', archived - kept_for))
+  redis.call('PEXPIRE', archive, kept_for)
+  local newest = string.format('%.0f-%.0f', archived, place)
+  local from, keep, is_over = '-', newest, true
+  while is_over do
+    for _, entry in ipairs(redis.call('XRANGE', archive, from, '+', 'COUNT', 16)) do
+      keep, from = entry[1], '(' .. entry[1]
+      local before = (tonumber(entry[2][4]) or 0) - weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
+      is_over = weight - before > bytes_max and keep ~= newest
+      if not is_over then
+        break
+      end
+    end
+  end
+  redis.call('XTRIM', archive, 'MINID', '=', keep)
+end
+
 local id = string.format('%.0f-', millis)
 local first, messages = offset + 1, {}
-for index = 7, #ARGV, 2 do
+for index = first_argument, #ARGV, step do
   local number, message = tonumber(ARGV[index]), ARGV[index + 1]
   if number > last then
     offset, last = offset + 1, number
@@ -54,6 +98,9 @@ for index = 7, #ARGV, 2 do
     redis.call('XADD', stream, 'MAXLEN', '=', capacity, id .. string.format('%.0f', offset),
       'e', epoch, 'h', head, 'm', message, 'b', string.format('%.0f', total))
     messages[#messages + 1] = message
+    if archive and ARGV[index + 2] ~= '' then
+      archive_entry(ARGV[index + 2])
+    end
   end
 end
 if #messages == 0 then
@@ -90,14 +137,18 @@ if keep then
 end
 
 redis.call('HSET', origins, origin, string.format('%.0f %.0f', last, millis))
+if said > began then
+  trim_archive(tonumber(ARGV[7]), tonumber(ARGV[8]))
+  redis.call('HSET', origins, 'said', string.format('%.0f', said - 1))
+end
 redis.call('PEXPIRE', origins, ARGV[4])
 if redis.call('HLEN', origins) > 64 then
   -- Every boot of a node is an origin; the one that has been silent for longest has ended.
   local all, oldest, quiet = redis.call('HGETALL', origins), nil, math.huge
   for index = 1, #all, 2 do
-    local said = tonumber(string.match(all[index + 1], '%d+$'))
-    if said < quiet then
-      oldest, quiet = all[index], said
+    local spoke = tonumber(string.match(all[index + 1], '%d+$'))
+    if spoke < quiet then
+      oldest, quiet = all[index], spoke
     end
   end
   redis.call('HDEL', origins, oldest)

@@ -6,46 +6,11 @@ use crate::bridge::envelope::{self, Envelope, EnvelopeEntry};
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::Page;
 use crate::bridge::wall::wall_millis;
+use crate::broker::history::{Kept, KeptMessage, NoHistory};
 use crate::name::RoomName;
 
 /// Most bytes of messages in one answer, and one message more.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Why there is no history.
-#[derive(Debug, thiserror::Error)]
-pub enum NoHistory {
-    /// Nothing keeps one.
-    #[error("no history is kept: bridge.mode is not \"streams\"")]
-    NotKept,
-    /// The room's Redis cannot be asked.
-    #[error("the room's Redis is down")]
-    Down,
-    /// Redis did not answer, or not with a history.
-    #[error("the room's Redis did not answer: {0}")]
-    Refused(String),
-}
-
-/// The newest messages of a room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Which life of the stream: microseconds since 1970 at its first message; 0 without one.
-    pub epoch: u64,
-    /// Offset of the last message; 0 without one.
-    pub offset: u64,
-    /// The newest, in order.
-    pub messages: Vec<KeptMessage>,
-}
-
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptMessage {
-    /// The message's place in the room, from 1.
-    pub offset: u64,
-    /// Milliseconds since 1970, by the clock of Redis.
-    pub millis: u64,
-    /// The event as the members got it.
-    pub event: String,
-}
 
 impl Streams {
     /// See [`Bridge::history`](crate::bridge::Bridge::history).

@@ -23,6 +23,7 @@
 //! |---|---|
 //! | `redis_streams` | what a link has in this mode |
 //! | `scripts` | what is said to Redis |
+//! | `archive` | what all rooms said, in one stream |
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
 //! | `refused` | rooms whose keys are somebody else's |
@@ -34,14 +35,16 @@
 //! # Lock order
 //! A room's state, then the link's rooms, then what is here; see [`broker`](crate::broker).
 
+mod archive;
 mod history;
+mod kept;
 pub(super) mod reads;
 mod recall;
 mod redis_streams;
 mod refused;
 pub(super) mod scripts;
 
-pub use history::{Kept, NoHistory};
+pub use archive::{ShardPage, ShardPlace};
 pub(super) use reads::READS;
 pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
 pub(super) use scripts::PAGE_BYTES;

@@ -35,6 +35,9 @@ impl Reads {
     ) -> Result<Self, LinkFailure> {
         let connection = link.deployment.commander().await?;
         let hashes = Hashes::load(&*connection.client).await?;
+        if let Some(archive) = &streams.archive {
+            archive.load(&*connection.client).await?;
+        }
         *streams.hashes.lock() = Some(hashes);
         *streams.reader.lock() = Some(Arc::clone(&connection.client));
         Ok(Self {

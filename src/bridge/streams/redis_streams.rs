@@ -1,5 +1,6 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
+use super::kept::{StreamArchive, record};
 use super::refused::Refused;
 use super::scripts::{self, Keeps, append_arguments};
 use crate::bridge::link::RedisLink;
@@ -7,7 +8,7 @@ use crate::bridge::order::unconfirmed::UnconfirmedLoad;
 use crate::bridge::order::{
     self, Announcement, HearContext, HearTally, Placed, Position, RoomOrder,
 };
-use crate::bridge::outbox::RoomBatch;
+use crate::bridge::outbox::{OutboxPiece, RoomBatch};
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
 use crate::broker::room::Room;
@@ -58,6 +59,7 @@ pub(in crate::bridge) struct Streams {
     pub(super) stream_prefix: String,
     pub(super) origins_prefix: String,
     pub(super) keeps: Keeps,
+    pub(super) archive: Option<StreamArchive>,
     pub(in crate::bridge) order_timeout: Duration,
     pub(in crate::bridge) load: Arc<UnconfirmedLoad>,
     pub(super) hashes: Mutex<Option<Hashes>>,
@@ -77,6 +79,20 @@ pub(in crate::bridge) struct Streams {
     pub(super) reader: Mutex<Option<Arc<dyn RedisClient>>>,
 }
 
+impl OutboxPiece {
+    /// What the appending function is given of a message.
+    fn arguments(self) -> [Bytes; 2] {
+        [Bytes::from(self.number.to_string()), self.message]
+    }
+
+    /// As [`OutboxPiece::arguments`], with what is kept of it.
+    fn kept(self) -> [Bytes; 3] {
+        let kept = self.event.as_deref().map(record);
+        let [number, message] = self.arguments();
+        [number, message, kept.unwrap_or_default()]
+    }
+}
+
 impl Streams {
     pub(in crate::bridge) fn new(config: &Config, prefix: &str) -> Self {
         let (bridge, history) = (&config.bridge, &config.history);
@@ -88,6 +104,7 @@ impl Streams {
                 bytes_max: history.bytes_max,
                 expiry: history.expiry,
             },
+            archive: StreamArchive::new(&config.archive, prefix),
             order_timeout: bridge.order_timeout,
             load: Arc::new(UnconfirmedLoad::new(
                 bridge.outbox_capacity,
@@ -116,7 +133,7 @@ impl Streams {
     }
 
     /// The room of a channel.
-    fn room<'a>(&self, channel: &'a str) -> Option<&'a str> {
+    pub(super) fn room<'a>(&self, channel: &'a str) -> Option<&'a str> {
         let rest = channel.strip_prefix(self.stream_prefix.as_str())?;
         rest.strip_suffix('}')
     }
@@ -134,10 +151,19 @@ impl Streams {
         parcel: RoomBatch,
     ) -> Answer {
         let name = parcel.room.name().as_str();
-        let keys = vec![self.stream(name), self.origins(name)];
-        let (head, messages) = parcel.pieces();
-        let count = messages.len() as u64;
-        let arguments = append_arguments(&link.deployment, self.keeps, link.node.0, head, messages);
+        let mut keys = vec![self.stream(name), self.origins(name)];
+        let (head, pieces) = parcel.pieces();
+        let count = pieces.len() as u64;
+        let node = link.node.0;
+        let mut arguments = append_arguments(&link.deployment, self.keeps, node, head);
+        match &self.archive {
+            Some(archive) => {
+                keys.push(archive.key());
+                arguments.extend(archive.arguments());
+                arguments.extend(pieces.into_iter().flat_map(OutboxPiece::kept));
+            }
+            None => arguments.extend(pieces.into_iter().flat_map(OutboxPiece::arguments)),
+        }
         let hash = self.hashes().map(|hashes| hashes.append);
         let metrics = Arc::clone(&link.metrics);
         let (refused, now) = (Arc::clone(&self.refused), link.clock.now());
@@ -179,8 +205,8 @@ impl Streams {
         let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
         let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);
         let keeps = Keeps::one(CANARY_KEPT);
-        let messages = vec![(number, bytes)];
-        let arguments = append_arguments(&link.deployment, keeps, link.node.0, head, messages);
+        let mut arguments = append_arguments(&link.deployment, keeps, link.node.0, head);
+        arguments.extend([Bytes::from(number.to_string()), bytes]);
         let hash = self.hashes().map(|hashes| hashes.append);
         client
             .evaluate(hash.unwrap_or_default(), keys, arguments)
@@ -407,9 +433,9 @@ pub(in crate::bridge) async fn probe(
     let stream = probe_stream(prefix, who);
     let origins = [&origins_prefix(prefix), &canary(who), "}"].concat();
     let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);
-    let messages = vec![(1, Bytes::from_static(b"canary"))];
     let keeps = Keeps::one(Duration::from_secs(1));
-    let arguments = append_arguments(deployment, keeps, [0; 16], head, messages);
+    let mut arguments = append_arguments(deployment, keeps, [0; 16], head);
+    arguments.extend([b"1".as_slice(), b"canary"].map(Bytes::from_static));
     let keys = vec![stream.clone(), origins.clone()];
     client
         .evaluate(hashes.append.clone(), keys, arguments)

@@ -36,33 +36,26 @@ impl Keeps {
     }
 }
 
-/// The arguments of the appending function.
+/// The arguments of the appending function in front of the messages.
 pub(super) fn append_arguments(
     deployment: &Deployment,
     keeps: Keeps,
     origin: [u8; 16],
     head: Bytes,
-    messages: Vec<(u64, Bytes)>,
 ) -> Vec<Bytes> {
     let publish = if deployment.is_cluster {
         "SPUBLISH"
     } else {
         "PUBLISH"
     };
-    let mut arguments = Vec::with_capacity(6 + 2 * messages.len());
-    arguments.extend([
+    vec![
         Bytes::from_static(publish.as_bytes()),
         Bytes::from(keeps.capacity.to_string()),
         Bytes::from(keeps.bytes_max.to_string()),
         Bytes::from(keeps.expiry.as_millis().to_string()),
         Bytes::copy_from_slice(&origin),
         head,
-    ]);
-    for (number, bytes) in messages {
-        arguments.push(Bytes::from(number.to_string()));
-        arguments.push(bytes);
-    }
-    arguments
+    ]
 }
 
 /// The arguments of [`READ`] for a request.

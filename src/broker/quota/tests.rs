@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::load::Loader;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -11,11 +12,18 @@ fn at(millis: u64) -> Millis {
     Millis(millis)
 }
 
-fn quotas(change: impl FnOnce(&mut Config)) -> Arc<Quotas> {
-    let mut config = Config::default();
-    change(&mut config);
+/// Settings with these keys of `[limits]`.
+fn config(limits: &[&str]) -> Config {
+    let loader = Loader {
+        sets: limits.iter().map(|set| format!("limits.{set}")).collect(),
+        ..Loader::default()
+    };
+    loader.load().expect("settings").config
+}
+
+fn quotas(limits: &[&str]) -> Arc<Quotas> {
     let clock = Clock::simulated(|| NOW.get());
-    Arc::new(Quotas::new(&config, &Metrics::new(), clock))
+    Arc::new(Quotas::new(&config(limits), &Metrics::new(), clock))
 }
 
 const ANN: QuotaHolder<'_> = QuotaHolder {
@@ -32,7 +40,7 @@ fn holders(quotas: &Quotas) -> usize {
 
 #[test]
 fn without_limits_nothing_is_counted() {
-    let quotas = quotas(|_config| {});
+    let quotas = quotas(&[]);
     assert!(quotas.begin(9).is_ok());
     assert!(quotas.enter(&ANN).expect("no limit").is_none());
     assert_eq!(holders(&quotas), 0);
@@ -40,22 +48,19 @@ fn without_limits_nothing_is_counted() {
 
 #[test]
 fn each_scope_has_its_connections_and_they_come_back() {
-    let quotas = quotas(|config| {
-        config.limits.room.connections = 3;
-        config.limits.user.connections = 1;
-        config.limits.business.connections = 2;
-    });
+    let quotas = quotas(&[
+        "room.connections=3",
+        "user.connections=1",
+        "business.connections=2",
+    ]);
     let one = quotas.enter(&ANN).expect("the first").expect("limits");
     assert_eq!(quotas.enter(&ANN).unwrap_err(), QuotaScope::User);
-    let bob = QuotaHolder {
-        user: Some("bob"),
+    let of_user = |name| QuotaHolder {
+        user: Some(name),
         ..ANN
     };
-    let two = quotas.enter(&bob).expect("another user");
-    let cy = QuotaHolder {
-        user: Some("cy"),
-        ..ANN
-    };
+    let two = quotas.enter(&of_user("bob")).expect("another user");
+    let cy = of_user("cy");
     assert_eq!(quotas.enter(&cy).unwrap_err(), QuotaScope::Business);
     let elsewhere = QuotaHolder {
         business_id: Some("2"),
@@ -73,10 +78,10 @@ fn each_scope_has_its_connections_and_they_come_back() {
 #[test]
 fn messages_of_one_business_are_shared_and_a_reconnect_gains_nothing() {
     at(0);
-    let quotas = quotas(|config| {
-        config.limits.business.messages_per_second = 1;
-        config.limits.business.messages_burst = 4;
-    });
+    let quotas = quotas(&[
+        "business.messages_per_second=1",
+        "business.messages_burst=4",
+    ]);
     let other = QuotaHolder {
         business_id: Some("2"),
         ..ANN
@@ -99,14 +104,14 @@ fn messages_of_one_business_are_shared_and_a_reconnect_gains_nothing() {
 #[test]
 fn bytes_and_handshakes_have_rates_of_their_own() {
     at(0);
-    let quotas = quotas(|config| {
-        config.limits.room.bytes_per_second = 100;
-        config.limits.room.bytes_burst = 1_000;
-        config.limits.address.handshakes_per_second = 1;
-        config.limits.address.handshakes_burst = 2;
-        config.limits.node.handshakes_per_second = 1;
-        config.limits.node.handshakes_burst = 3;
-    });
+    let quotas = quotas(&[
+        "room.bytes_per_second=100",
+        "room.bytes_burst=1000",
+        "address.handshakes_per_second=1",
+        "address.handshakes_burst=2",
+        "node.handshakes_per_second=1",
+        "node.handshakes_burst=3",
+    ]);
     let holds = quotas.enter(&ANN).expect("in").expect("limits");
     assert!(holds.spend(at(0), 1_000) && !holds.spend(at(0), 1));
     assert!(quotas.begin(9).is_ok() && quotas.begin(9).is_ok());
@@ -120,13 +125,13 @@ fn bytes_and_handshakes_have_rates_of_their_own() {
 #[test]
 fn what_is_refused_at_once_is_counted_by_who_asks_again() {
     at(0);
-    let quotas = quotas(|config| {
-        config.limits.user.handshakes_per_second = 1;
-        config.limits.user.handshakes_burst = 2;
-        config.limits.business.connections = 1;
-        config.limits.address.handshakes_per_second = 1;
-        config.limits.address.handshakes_burst = 3;
-    });
+    let quotas = quotas(&[
+        "user.handshakes_per_second=1",
+        "user.handshakes_burst=2",
+        "business.connections=1",
+        "address.handshakes_per_second=1",
+        "address.handshakes_burst=3",
+    ]);
     let held = quotas.enter_at_once(&ANN).expect("in").expect("limits");
     for _again in 0..10 {
         assert_eq!(
@@ -154,12 +159,12 @@ fn what_is_refused_at_once_is_counted_by_who_asks_again() {
 #[test]
 fn bytes_of_a_stream_are_waited_for_in_every_scope() {
     at(0);
-    let quotas = quotas(|config| {
-        config.limits.address.bytes_per_second = 1_000;
-        config.limits.address.bytes_burst = 2_000;
-        config.limits.node.bytes_per_second = 100;
-        config.limits.node.bytes_burst = 4_000;
-    });
+    let quotas = quotas(&[
+        "address.bytes_per_second=1000",
+        "address.bytes_burst=2000",
+        "node.bytes_per_second=100",
+        "node.bytes_burst=4000",
+    ]);
     let stream = QuotaHolder {
         address: 9,
         ..QuotaHolder::default()
@@ -178,13 +183,11 @@ fn bytes_of_a_stream_are_waited_for_in_every_scope() {
 #[test]
 fn limits_that_change_hold_at_once_for_who_holds_a_share() {
     at(0);
-    let quotas = quotas(|config| config.limits.room.connections = 5);
+    let quotas = quotas(&["room.connections=5"]);
     let holds = quotas.enter(&ANN).expect("in").expect("a limit");
     assert!((0..1_000).all(|_| holds.spend(at(0), 1)));
-    let mut config = Config::default();
-    config.limits.room.messages_per_second = 1;
-    config.limits.room.messages_burst = 1;
-    quotas.set_limits(&config);
+    let limits = ["room.messages_per_second=1", "room.messages_burst=1"];
+    quotas.set_limits(&config(&limits));
     assert!(holds.spend(at(0), 1) && !holds.spend(at(0), 1));
     quotas.set_limits(&Config::default());
     assert!(holds.spend(at(0), 1));
@@ -195,10 +198,10 @@ fn limits_that_change_hold_at_once_for_who_holds_a_share() {
 #[test]
 fn a_flood_of_holders_is_forgotten() {
     at(0);
-    let quotas = quotas(|config| {
-        config.limits.address.handshakes_per_second = 1;
-        config.limits.address.handshakes_burst = 1;
-    });
+    let quotas = quotas(&[
+        "address.handshakes_per_second=1",
+        "address.handshakes_burst=1",
+    ]);
     let held = quotas.enter(&ANN).expect("in").expect("a rate");
     for address in 0..3 * REMEMBERED_MAX as u64 {
         assert!(quotas.begin(1_000 + address).is_ok());

@@ -9,7 +9,7 @@ use super::{Map, Value};
 use crate::config::Dialect::{self, Django, Guide};
 use crate::config::channels::ChannelsSettings;
 use crate::name::RoomName;
-use crate::protocol::Stamp;
+use crate::protocol::{EventOrigin, Moment, Sender, Stamp};
 
 fn map(json: &str) -> Map<'static> {
     text::read(json.as_bytes()).expect("a dictionary")
@@ -181,4 +181,43 @@ fn a_worker_is_told_what_it_needs_to_answer() {
         told(None),
         r#"{"type": "chat.message", "message": "Hi", "sender": "user", "business_id": 42, "session_id": "a_b", "group": "chat_42_a_b", "timestamp": "2024-01-01T12:00:00Z", "node": "n1"}"#
     );
+}
+
+#[test]
+fn what_is_kept_of_an_event_is_the_message_that_all_clients_are_shown() {
+    let mapping = Mapping::new(&ChannelsSettings::default(), Guide, "n1");
+    let moment = Moment::from((7, 5));
+    let said = |json: &str| {
+        let event = map(json);
+        let said = mapping.said(&event, moment)?;
+        let origin = said.details.as_ref().map(|details| details.origin);
+        assert_eq!((said.moment, origin), (moment, Some(EventOrigin::Django)));
+        Some((said.sender, said.text.into_owned()))
+    };
+    for (json, expected) in [
+        (
+            r#"{"type": "chat.message", "message": "hé"}"#,
+            Some((Sender::System, "hé")),
+        ),
+        (
+            r#"{"type": "chat_message", "message": "m", "sender": "user"}"#,
+            Some((Sender::User, "m")),
+        ),
+        (
+            r#"{"type": "chat_message", "message": "m", "sender": "assistant"}"#,
+            Some((Sender::Assistant, "m")),
+        ),
+        (
+            r#"{"type": "chat_message", "message": "m", "sender": "bob"}"#,
+            Some((Sender::System, "m")),
+        ),
+        (r#"{"type": "chat_message", "message": 5}"#, None),
+        (r#"{"type": "chat_message", "text": "m"}"#, None),
+        (r#"{"type": "send.error.message", "message": "m"}"#, None),
+        (r#"{"type": "typing", "message": "m"}"#, None),
+        (r#"{"message": "m"}"#, None),
+    ] {
+        let expected = expected.map(|(sender, text)| (sender, text.to_owned()));
+        assert_eq!(said(json), expected, "{json}");
+    }
 }

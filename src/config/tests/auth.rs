@@ -161,6 +161,13 @@ const BAD: &[(&[&str], &[&str])] = &[
         &["auth.jwt.jwks_interval: is longer than auth.jwt.jwks_refresh"],
     ),
     (
+        &[
+            "auth.jwt.jwks=https://a.example/",
+            "auth.jwt.jwks_max_age=5m",
+        ],
+        &["auth.jwt.jwks_max_age: is shorter than auth.jwt.jwks_refresh"],
+    ),
+    (
         &["auth.jwt.jwks_timeout=2m"],
         &["auth.jwt.jwks_timeout: is longer than 60s"],
     ),

@@ -36,6 +36,7 @@ const BAD: &[(&[&str], &[&str])] = &[
     (&["auth.django_session.version=-1"], &["auth.django_session.version"]),
     (&["auth.django_session.session_bytes=100"], &["auth.django_session.session_bytes: 100 is too small", "at least 256"]),
     (&["auth.django_session.concurrency=0"], &["auth.django_session.concurrency: 0 is too small"]),
+    (&["auth.django_session.recheck=500ms"], &["auth.django_session.recheck: is too short", "at least \"1s\", or \"0s\" for never"]),
     (&["auth.django_session.timeout=0s"], &["auth.django_session.timeout: must be longer than zero"]),
     (&["auth.django_session.role=admin"], &["auth.django_session.role: \"admin\" is not a choice", "\"customer\", \"agent\", \"backend\""]),
     (&["auth.mode=none,django_session", KEY], &["auth.mode: lists a mode after \"none\""]),

@@ -5,12 +5,15 @@ mod channels;
 mod django_session;
 mod environment;
 mod forward;
+mod kept;
 mod memory;
+mod openai;
 mod origin;
 mod proxies;
 mod ranges;
 mod refusals;
 mod routes;
+mod suggestions;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};

@@ -59,11 +59,14 @@ const BAD: &[(&[&str], &[&str])] = &[
     ),
     (
         &["proxy.trusted=localhost", "proxy.header=forwarded"],
-        &["\"localhost\" is no network", "\"10.0.0.0/8\""],
+        &[
+            "\"localhost\" is no network: a name is not looked up",
+            "\"10.0.0.0/8\"",
+        ],
     ),
     (
         &["proxy.trusted=10.0.0.0/33", "proxy.header=forwarded"],
-        &["\"10.0.0.0/33\" is no network"],
+        &["\"10.0.0.0/33\" is no network: a prefix of IPv4 has at most 32 bits"],
     ),
     (
         &["proxy.trusted=127.0.0.1,*", "proxy.header=forwarded"],
@@ -71,7 +74,14 @@ const BAD: &[(&[&str], &[&str])] = &[
     ),
     (
         &["proxy.trusted=127.0.0.1:80", "proxy.header=forwarded"],
-        &["\"127.0.0.1:80\" is no network"],
+        &["\"127.0.0.1:80\" is no network: it has a port"],
+    ),
+    (
+        &["proxy.trusted=10.0.0.1/8", "proxy.header=forwarded"],
+        &[
+            "\"10.0.0.1/8\" has bits behind its prefix",
+            "write \"10.0.0.0/8\" or \"10.0.0.1\"",
+        ],
     ),
     (
         &["proxy.trusted=[\" 127.0.0.1\"]", "proxy.header=forwarded"],
@@ -112,7 +122,10 @@ const BAD: &[(&[&str], &[&str])] = &[
     ),
     (
         &["http.redirect=80"],
-        &["http.redirect: \"80\" is not an address"],
+        &[
+            "http.redirect: \"80\" is not an address",
+            "such as redirect = \"0.0.0.0:80\"",
+        ],
     ),
     (
         &["http.redirect=localhost:80"],
@@ -248,10 +261,6 @@ fn what_is_legal_and_probably_not_meant_is_advised_against() {
         (
             &["proxy.trusted=::/0", "proxy.header=forwarded"],
             ["\"::/0\" is everybody", "the networks of the proxies"],
-        ),
-        (
-            &["proxy.trusted=10.1.2.3/8", "proxy.header=forwarded"],
-            ["has bits behind its prefix", "write \"10.0.0.0/8\""],
         ),
         (
             &[TRUST, "proxy.header=forwarded", "proxy.believe=proto"],

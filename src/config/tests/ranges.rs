@@ -5,7 +5,7 @@ use super::super::keys;
 use super::{assert_refused, load_sets};
 
 /// Zero means something for these: at once.
-const MAY_BE_ZERO: [&str; 11] = [
+const MAY_BE_ZERO: [&str; 13] = [
     "http.cors.max_age",
     "auth.jwt.leeway",
     "auth.django_session.cache",
@@ -13,8 +13,10 @@ const MAY_BE_ZERO: [&str; 11] = [
     "auth.forward.cache",
     "auth.forward.cache_refused",
     "auth.forward.recheck",
+    "auth.django_session.recheck",
     "server.drain_notice",
     "server.drain_grace",
+    "assistant.debounce",
     "bridge.linger",
     "bridge.confirm_timeout",
 ];

@@ -14,13 +14,14 @@ mod tests;
 
 use super::error::Error;
 use crate::config::BridgeSettings;
+use crate::config::pem::{PemKind, lack};
 use crate::config::redis::Tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -48,11 +49,26 @@ impl PemFile<'_> {
         }
     }
 
+    fn read(&self) -> Result<Vec<u8>, Error> {
+        let read = std::fs::read(self.path);
+        read.map_err(|error| self.fault(format!("cannot be read: {error}")))
+    }
+
+    /// Of what is no PEM, or none of the kind that is wanted.
+    fn pem_fault(&self, error: pem::Error, bytes: &[u8], wanted: PemKind) -> Error {
+        match error {
+            pem::Error::NoItemsFound => self.fault(lack(bytes, wanted)),
+            error => self.fault(format!("is not well-formed PEM: {error}")),
+        }
+    }
+
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
-        let read = CertificateDer::pem_file_iter(self.path).and_then(Iterator::collect);
-        let certificates: Vec<_> = read.map_err(|error| self.fault(error))?;
+        let bytes = self.read()?;
+        let fault = |error| self.pem_fault(error, &bytes, PemKind::Certificate);
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let certificates = read.map_err(fault)?;
         if certificates.is_empty() {
-            return Err(self.fault("holds no certificate in PEM"));
+            return Err(fault(pem::Error::NoItemsFound));
         }
         Ok(certificates)
     }
@@ -124,12 +140,9 @@ fn identity(
     key: &PemFile<'_>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, Error> {
-    let secret = PrivateKeyDer::from_pem_file(key.path).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            key.fault("holds no private key in PEM, or an encrypted one")
-        }
-        error => key.fault(error),
-    })?;
+    let bytes = key.read()?;
+    let secret = PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| key.pem_fault(error, &bytes, PemKind::PrivateKey))?;
     let does_not_fit = |error| key.fault(format!("does not fit {}: {error}", cert.path.display()));
     let secret = provider.key_provider.load_private_key(secret);
     let identity = CertifiedKey::new(cert.certificates()?, secret.map_err(does_not_fit)?);

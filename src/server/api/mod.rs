@@ -5,6 +5,7 @@
 //! - `POST /api/disconnect`: closes the connections of a user, of a room, or one.
 //! - `POST /api/batch`: several of these, each with an answer of its own.
 //! - `GET /api/presence?room=chat_1_abc`: who is in a room.
+//! - `GET /api/archive?after=CURSOR`: what was said in all rooms.
 //! - `GET /api/openapi.json`: all of it as OpenAPI 3.1.
 //!
 //! Every answer that is no success is a problem document (RFC 9457). On the public listener with `api.token`; with
@@ -15,6 +16,7 @@
 //! Limits: `api.requests` at once, each with a body of `api.body_bytes` within `server.handshake_timeout`; the rate
 //! of messages; `api.batch`, `api.members`; other nodes within `api.nodes_timeout`.
 
+mod archive;
 mod command;
 mod connection_id;
 mod exchange;
@@ -24,10 +26,12 @@ mod listener;
 mod local_node;
 pub(crate) mod memory;
 mod problem;
+mod query;
 mod window;
 
 pub use listener::{ApiListener, listen};
 
+use crate::archive::Archive;
 use crate::auth::Attendance;
 use crate::bridge::Bridge;
 use crate::broker::Broker;
@@ -36,6 +40,7 @@ use crate::config::{ApiSettings, Config, is_loopback};
 use crate::http::{self, Host};
 use crate::metrics::{ApiRequests, Metrics};
 use crate::worker::Workers;
+use archive::ArchiveFeed;
 use bytes::Bytes;
 use command::{ApiCommand, BATCH};
 use fields::{Fields, invalid, missing};
@@ -45,6 +50,7 @@ use hyper::header::ORIGIN;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use local_node::LocalNode;
 use problem::{ApiProblem, ProblemKind};
+use query::check_query;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
@@ -61,12 +67,13 @@ const QUESTIONS_AT_ONCE: usize = 16;
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The endpoints: what follows [`PREFIX`], and the methods each takes.
-const ENDPOINTS: [(&str, &str); 6] = [
+const ENDPOINTS: [(&str, &str); 7] = [
     ("publish", "POST"),
     ("broadcast", "POST"),
     ("disconnect", "POST"),
     ("batch", "POST"),
     ("presence", "GET, HEAD"),
+    ("archive", "GET, HEAD"),
     ("openapi.json", "GET, HEAD"),
 ];
 
@@ -87,6 +94,8 @@ pub struct ApiSources {
     pub attendance: Arc<Attendance>,
     /// The way to other nodes, if there is one.
     pub bridge: Option<Arc<Bridge>>,
+    /// What is kept of what is said, if anything is.
+    pub archive: Option<Arc<Archive>>,
 }
 
 /// The API of one node.
@@ -96,6 +105,7 @@ pub struct Api {
     text_bytes_max: usize,
     body_timeout: Duration,
     fleet: Fleet,
+    archive: ArchiveFeed,
     at_once: Semaphore,
     requests: ApiRequests,
 }
@@ -118,6 +128,12 @@ impl Api {
             body_timeout: config.server.handshake_timeout,
             at_once: Semaphore::new(config.api.requests),
             requests,
+            archive: ArchiveFeed::new(
+                config,
+                (sources.archive, sources.bridge.clone()),
+                &sources.metrics,
+                sources.clock,
+            ),
             fleet: Fleet::new(
                 config,
                 LocalNode::new(
@@ -191,6 +207,7 @@ impl Api {
                 check_query(query, &[])?;
                 return Ok(exchange::text(Bytes::from_static(OPENAPI.as_bytes())));
             }
+            "archive" => return self.archive.answer(query).await,
             "presence" => {
                 let command = presence(query, self.text_bytes_max)?;
                 return Ok(exchange::json(&self.fleet.begin(command).await?.await));
@@ -295,29 +312,6 @@ impl Api {
     }
 }
 
-/// A query of these parameters only, each once at most.
-fn check_query(query: &str, known: &[&str]) -> Result<(), ApiProblem> {
-    let mut seen = Vec::new();
-    for (name, _) in http::parameters(query) {
-        if !known.contains(&name.as_ref()) {
-            let detail = match known {
-                [] => "no parameter is taken".to_owned(),
-                known => format!("known here: {}", known.join(", ")),
-            };
-            return Err(ApiProblem::field(ProblemKind::Query, &name, detail));
-        }
-        if seen.contains(&name) {
-            return Err(ApiProblem::field(
-                ProblemKind::Query,
-                &name,
-                "it is given twice",
-            ));
-        }
-        seen.push(name);
-    }
-    Ok(())
-}
-
 /// The question of a query for presence.
 fn presence(query: &str, text_bytes_max: usize) -> Result<ApiCommand, ApiProblem> {
     const FIELD: &str = "room";
@@ -338,6 +332,7 @@ fn status_label(status: StatusCode) -> &'static str {
         404 => "404",
         405 => "405",
         408 => "408",
+        409 => "409",
         413 => "413",
         415 => "415",
         421 => "421",

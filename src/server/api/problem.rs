@@ -59,6 +59,12 @@ kinds! {
     ForeignPage = "foreign-page", FORBIDDEN, "Without a token no web page is answered";
     /// No endpoint has this path.
     NotFound = "not-found", NOT_FOUND, "There is no such endpoint";
+    /// There is no archive.
+    NoArchive = "no-archive", NOT_FOUND, "Nothing is kept here (archive.mode)";
+    /// A cursor that is none of this journal's.
+    Cursor = "cursor", CONFLICT, "The cursor is no place in this archive";
+    /// The journal cannot be read.
+    ArchiveFault = "archive", SERVICE_UNAVAILABLE, "The archive cannot be read";
     /// The endpoint takes another method.
     Method = "method", METHOD_NOT_ALLOWED, "The endpoint takes another method";
     /// The body did not come in time.

@@ -32,6 +32,11 @@ pub struct ProxyLine {
 #[error("PROXY header missing or malformed")]
 pub struct BadProxyLine;
 
+/// Does a header of either version begin here?
+pub fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(LINE_START) || bytes.starts_with(SIGNATURE)
+}
+
 /// Reads the header at the beginning of `bytes`; `None` if its end has not come yet.
 ///
 /// # Errors

@@ -15,7 +15,6 @@ use crate::server::unfinished::{HandshakePlace, UnfinishedHead, UnfinishedHeads}
 use crate::server::upstream::{Provenance, Upstream};
 use crate::server::visitor::{Peer, Proxies};
 use crate::transport::handshake::RequestHead;
-use crate::worker::GRACE;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
@@ -83,9 +82,7 @@ async fn accept(listener: &TcpListener, redirector: &Arc<Redirector>) {
             continue;
         };
         let counted = redirector.proxies.counts_as(peer.ip());
-        if redirector.handshakes.is_full() {
-            redirector.heads.push_out(GRACE);
-        }
+        redirector.heads.make_place(&redirector.handshakes);
         // Who is one too many is closed upon: whatever listens for redirects asks again.
         let Ok(permit) = redirector.handshakes.enter(counted) else {
             redirector.count_refusal("handshakes");
@@ -115,9 +112,10 @@ impl Redirector {
         let begun = Instant::now();
         let timeouts = Timeouts::new(&self.config);
         let socket = (address, false);
-        let met = self
-            .proxies
-            .meet_at(&mut stream, Bytes::new(), socket, timeouts.head);
+        let proxies = &self.proxies;
+        let move_to = |client| head.move_to(proxies.counts_as(client));
+        let (read, left) = (Bytes::new(), timeouts.head);
+        let met = proxies.meet_at(&mut stream, read, socket, left, move_to);
         let (peer, read) = match met.await {
             Ok(met) => met,
             Err(unmet) => return unmet.end(stream, &self.metrics).await,
@@ -127,12 +125,16 @@ impl Redirector {
         let left = timeouts.head.saturating_sub(begun.elapsed());
         let pace = Pace::new(timeouts, left, self.config.limits.uri_bytes);
         let answer = |request, pace| async move {
-            let Some(finished) = head.finish() else {
+            let Some(mut finished) = head.finish() else {
                 // Another has the place, which ends the connection.
                 return std::future::pending().await;
             };
+            let moved = self.move_place(&mut finished, peer, &request);
             *place.lock() = Some(finished);
-            let answer = self.answer(request, peer, &pace).await;
+            let answer = match moved {
+                Ok(()) => self.answer(request, peer, &pace).await,
+                Err(refused) => Err(refused),
+            };
             let mut response = answer.unwrap_or_else(|refused| {
                 self.count_refusal(refused.label());
                 refused.answer()
@@ -150,6 +152,23 @@ impl Redirector {
             http::linger(served.io.into_stream(), is_too_long).await;
         }
         drop(kept);
+    }
+
+    /// The place is that of the client whom the head names, if the peer is believed.
+    fn move_place(
+        &self,
+        place: &mut HandshakePlace,
+        peer: Peer,
+        request: &Request<Incoming>,
+    ) -> Result<(), RefusedRequest> {
+        // What is wrong with what a proxy says is of no consequence for a redirect.
+        let Ok(visitor) = self.proxies.visitor(peer, &RequestHead::of(request), None) else {
+            return Ok(());
+        };
+        let counted = self.proxies.counts_as(visitor.client);
+        place
+            .move_to(counted)
+            .or(Err(RefusedRequest::TOO_MANY_HANDSHAKES))
     }
 
     async fn answer(
@@ -180,7 +199,7 @@ impl Redirector {
             let head = RequestHead::of(&request);
             let authority = uri.authority().map(|authority| authority.as_str());
             let provenance = Provenance::of(&self.proxies.visitor(peer, &head, authority)?);
-            let sent = Box::pin(upstream.send(request, provenance, pace, || {}));
+            let sent = Box::pin(upstream.send(Box::new(request), provenance, pace, || {}));
             let (response, _no_websocket) = sent.await?;
             return Ok(response);
         }

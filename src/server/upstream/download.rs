@@ -7,7 +7,6 @@ use super::fields::{is_chunked, strip};
 use super::pool::SiteConnection;
 use super::site::Answered;
 use super::upload::UploadProgress;
-use crate::metrics::count;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -146,13 +145,8 @@ pub(super) async fn pass_on(
     }
     is_chunked(&head.headers).ok_or(SiteFault::Malformed)?;
     let first = first_of(&mut body).await?;
-    let status = match head.status.as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    };
-    count(&exchange.site.metrics.upstream_answers, "status", status);
+    let site = &exchange.site;
+    site.answers.count(&site.metrics, head.status);
     strip(&mut head.headers);
     // Of the site's connection; the client's has its own.
     head.version = Version::HTTP_11;

@@ -2,6 +2,7 @@
 
 use super::super::body::ResponseBody;
 use super::super::refusal::RefusedRequest;
+use super::answer_counters::AnswerCounters;
 use super::download::pass_on;
 use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault, accepts_html, malformed};
@@ -54,6 +55,7 @@ impl Upstream {
             ended: watch::Sender::new(false),
             settings: http.clone(),
             metrics: Arc::clone(metrics),
+            answers: AnswerCounters::default(),
         })))
     }
 
@@ -74,13 +76,12 @@ impl Upstream {
     /// Dropped when the client goes away: the connection to the site is closed.
     pub(in crate::server) async fn send(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         provenance: Provenance,
         pace: &PaceHandle,
         on_forward: impl FnOnce(),
     ) -> Result<(Response<ResponseBody>, Option<SiteSocket>), RefusedRequest> {
         let site = &self.0;
-        let is_websocket = Self::is_websocket(&request);
         let (mut head, body) = request.into_parts();
         let version = head.version;
         let is_html = accepts_html(&head.headers);
@@ -89,17 +90,19 @@ impl Upstream {
         }
         let client = provenance.client;
         let kind = outgoing::prepare(&mut head, provenance, &site.host)?;
-        if is_websocket && !body.is_end_stream() {
+        if kind.is_websocket && !body.is_end_stream() {
             return Err(malformed("a handshake must not have a body"));
         }
         let exchange = Exchange::begin(site, client)?;
         on_forward();
         pace.stream(site.settings.upstream_idle_timeout, site.client_rate());
-        let answered = if is_websocket {
+        let answered = if kind.is_websocket {
             websocket::ask(exchange, head).await
         } else {
             let passed = async {
-                let answered = site.ask(head, body, kind).await?;
+                let upload = site.upload(body, kind)?;
+                let request = Box::new(Request::from_parts(head, upload));
+                let answered = site.ask(request, kind).await?;
                 pass_on(exchange, answered).await
             };
             let passed = passed.await;

@@ -9,14 +9,15 @@
 //! memory, and in time by the timeouts of `[http]`: for the connection, for the answer's head, between two pieces of a body
 //! in either direction, and for the client by a least rate (`http.client_bytes_per_second`).
 
+mod answer_counters;
 mod download;
 mod exchange;
 mod fault;
 mod fields;
 mod forward;
 pub(crate) mod memory;
-mod metered;
 mod outgoing;
+mod passed_socket;
 mod places;
 mod pool;
 mod site;

@@ -1,7 +1,8 @@
 //! One question to the site: over which connection, for how long, and whether once more.
 
+use super::answer_counters::AnswerCounters;
 use super::fault::{NoAnswer, SiteFault, UploadFault};
-use super::outgoing::BodyKind;
+use super::outgoing::RequestKind;
 use super::places::SitePlaces;
 use super::pool::{Pool, SiteConnection};
 use super::upload::{Upload, UploadProgress};
@@ -11,14 +12,13 @@ use crate::metrics::{Metrics, count};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::header::HeaderValue;
-use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// A site that knows nothing of `Expect` says no 100: the client is asked for its body after this long. Clients do not
 /// wait without end either (RFC 9110 section 10.1.1).
@@ -32,6 +32,7 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Site {
     pub(super) settings: HttpSettings,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) answers: AnswerCounters,
     pub(super) pool: Pool,
     /// The site's host, for requests that name none.
     pub(super) host: HeaderValue,
@@ -65,30 +66,25 @@ impl Site {
     /// By the client's fault, or the site's.
     pub(super) async fn ask(
         &self,
-        head: Parts,
-        body: Incoming,
-        kind: BodyKind,
+        mut request: Box<Request<Upload>>,
+        kind: RequestKind,
     ) -> Result<Answered, NoAnswer> {
-        let settings = &self.settings;
-        let (most, idle) = (settings.upstream_body_bytes, settings.upstream_idle_timeout);
-        let rate = self.client_rate();
-        let mut upload = Upload::new(body, most, idle, rate, kind.awaits_continue)?;
         if kind.is_chunked && !kind.awaits_continue {
-            upload.read_first().await?;
+            request.body_mut().read_first().await?;
         }
-        let mut request = Request::from_parts(head, upload);
         if let Some(connection) = self.pool.take().await {
             let is_harmless = request.body().is_end_stream() && request.method().is_idempotent();
-            let again = is_harmless.then(|| Box::new(copy_of(&request)));
+            let again = is_harmless.then(|| {
+                let (method, uri) = (request.method().clone(), request.uri().clone());
+                (method, uri, request.headers().clone())
+            });
             let Unanswered { why, unsent } = match self.ask_over(connection, request).await {
                 Ok(answered) => return Ok(answered),
                 Err(unanswered) => unanswered,
             };
             let is_stale = matches!(why, NoAnswer::Site(SiteFault::Closed));
-            request = match unsent.or(again.filter(|_| is_stale)) {
-                Some(request) => *request,
-                None => return Err(why),
-            };
+            let again = again.filter(|_| is_stale).map(without_body);
+            request = unsent.or(again).ok_or(why)?;
         }
         self.ask_anew(request).await
     }
@@ -97,7 +93,10 @@ impl Site {
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub(super) async fn ask_anew(&self, request: Request<Upload>) -> Result<Answered, NoAnswer> {
+    pub(super) async fn ask_anew(
+        &self,
+        request: Box<Request<Upload>>,
+    ) -> Result<Answered, NoAnswer> {
         let opened = self.pool.open().await;
         let is_reached = opened.is_ok();
         if self.is_reached.swap(is_reached, Ordering::Relaxed) != is_reached {
@@ -114,7 +113,7 @@ impl Site {
     async fn ask_over(
         &self,
         mut connection: SiteConnection,
-        mut request: Request<Upload>,
+        mut request: Box<Request<Upload>>,
     ) -> Result<Answered, Unanswered> {
         let upload = request.body().progress();
         if upload.is_held() {
@@ -125,7 +124,7 @@ impl Site {
                 }
             });
         }
-        let sent = connection.sender.try_send_request(request);
+        let sent = connection.sender.try_send_request(*request);
         match self.wait(sent, &upload).await {
             Ok(response) => Ok(Answered {
                 response,
@@ -144,27 +143,40 @@ impl Site {
     ) -> Result<Response<Incoming>, Option<TrySendError<Request<Upload>>>> {
         let settings = &self.settings;
         let mut sent = pin!(sent);
-        let mut timer = pin!(sleep_until(Instant::now()));
-        loop {
-            let longest = if upload.is_held() {
+        let longest = || {
+            if upload.is_held() {
                 CONTINUE_AFTER
             } else if upload.is_done() {
                 settings.upstream_head_timeout
             } else {
                 settings.upstream_idle_timeout + SLOW_AFTER
-            };
-            timer.as_mut().reset(upload.last() + longest);
+            }
+        };
+        let mut timer = pin!(sleep_until(upload.last() + longest()));
+        loop {
             tokio::select! {
                 biased;
                 answered = &mut sent => return answered.map_err(Some),
-                () = &mut timer => match upload.is_held() {
-                    true => upload.release(),
-                    false if upload.last().elapsed() >= longest => return Err(None),
-                    // More has come since.
-                    false => {}
-                },
+                () = &mut timer => {}
             }
+            if upload.is_held() {
+                upload.release();
+            } else if upload.last().elapsed() >= longest() {
+                return Err(None);
+            }
+            // More has come since.
+            timer.as_mut().reset(upload.last() + longest());
         }
+    }
+
+    /// The client's body on its way to the site.
+    ///
+    /// # Errors
+    /// [`UploadFault::TooLarge`], if its length says so.
+    pub(super) fn upload(&self, body: Incoming, kind: RequestKind) -> Result<Upload, UploadFault> {
+        let settings = &self.settings;
+        let (most, idle) = (settings.upstream_body_bytes, settings.upstream_idle_timeout);
+        Upload::new(body, most, idle, self.client_rate(), kind.awaits_continue)
     }
 
     /// How slow a client may be with a body, or an answer.
@@ -200,11 +212,11 @@ impl Unanswered {
     }
 }
 
-/// The same request, without a body.
-fn copy_of(request: &Request<Upload>) -> Request<Upload> {
-    let mut copy = Request::new(Upload::empty());
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
+/// A request with this head alone.
+fn without_body((method, uri, headers): (Method, Uri, HeaderMap)) -> Box<Request<Upload>> {
+    let mut request = Request::new(Upload::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Box::new(request)
 }

@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::fault::{NoAnswer, SiteFault};
 use super::fields::{elements, strip};
 use super::memory::PASS_BYTES;
-use super::metered::Metered;
+use super::passed_socket::PassedSocket;
 use super::places::SitePlace;
 use super::site::Answered;
 use super::upload::Upload;
@@ -23,12 +23,9 @@ use hyper::upgrade::Upgraded;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -52,7 +49,7 @@ pub(super) async fn ask(
     let site = Arc::clone(&exchange.site);
     let place = site.websockets.take(exchange.client).map_err(too_many)?;
     let key = head.headers.get(SEC_WEBSOCKET_KEY).cloned();
-    let request = Request::from_parts(head, Upload::empty());
+    let request = Box::new(Request::from_parts(head, Upload::empty()));
     let mut answered = site.ask_anew(request).await?;
     if answered.response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok((pass_on(exchange, answered).await?, None));
@@ -129,14 +126,8 @@ impl SiteSocket {
         holds: Option<QuotaHolds>,
     ) {
         let heard = Mutex::new(Instant::now());
-        let mut client = Heard {
-            io: Metered::new(client, holds, read.len()),
-            heard: &heard,
-        };
-        let mut site = Heard {
-            io: self.site,
-            heard: &heard,
-        };
+        let mut client = PassedSocket::new(client, &heard).metered(holds, read.len());
+        let mut site = PassedSocket::new(self.site, &heard);
         let joined = async {
             client.write_all(answer).await?;
             site.write_all(read).await?;
@@ -162,43 +153,5 @@ async fn silence(heard: &Mutex<Instant>, idle: Duration) {
             return;
         }
         sleep_until(until).await;
-    }
-}
-
-/// A socket that notes when something was heard of it.
-struct Heard<'h, I> {
-    io: I,
-    heard: &'h Mutex<Instant>,
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Heard<'_, I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        if read.is_ready() {
-            *self.heard.lock() = Instant::now();
-        }
-        read
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Heard<'_, I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -91,11 +91,15 @@ pub trait Port: fmt::Debug + Sized + 'static {
     /// `WouldBlock` if nobody waits; anything else is this accept's failure, and the next may succeed.
     fn accept(&self, listening: &Self::Listening) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// May this socket be read from in this turn, or has so much of it gone into handshakes that it has to wait for the
-    /// next? Asked of sockets whose clients have not spoken yet, and true at least once in each turn.
+    /// May this socket be read from now? Not one in the middle of a handshake before [`Port::begin_handshakes`], nor once
+    /// so much of the turn has gone into handshakes that it has to wait for the next. Asked of sockets whose clients have
+    /// not spoken yet; true at least once after each beginning.
     fn has_time_for(&self, _socket: &Self::Socket) -> bool {
         true
     }
+
+    /// Whoever is connected has been served in this turn: from here on there is time for handshakes.
+    fn begin_handshakes(&self) {}
 
     /// Time for durations: never goes back.
     fn now(&self) -> Millis;
@@ -130,6 +134,11 @@ pub trait Socket: Read + Write + fmt::Debug + Send {
     /// Does it hold something of its own that the network did not take, and that the next read or write sends?
     fn is_behind(&self) -> bool {
         false
+    }
+
+    /// What a proxy has said in front of a handshake below, as far as that has come, until the first bytes are read.
+    fn preamble(&self) -> Option<&[u8]> {
+        None
     }
 
     /// Bytes that the network brought beside what was read, since this was last asked: they count for the byte rate.

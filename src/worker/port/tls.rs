@@ -16,13 +16,23 @@ use std::time::Duration;
 /// an ECDSA certificate, and ten times that with RSA.
 pub(in crate::worker) const HANDSHAKES_MAX: Duration = Duration::from_millis(1);
 
+/// Whether a turn has time for handshakes.
+#[derive(Clone, Copy, Debug)]
+enum HandshakeTime {
+    /// First come those who are connected.
+    Later,
+    /// All of it.
+    Whole,
+    /// Handshakes are worked on since then.
+    Since(Millis),
+}
+
 /// TCP sockets with TLS, watched by one poll.
 #[derive(Debug)]
 pub struct TlsPort {
     tcp: TcpPort,
     server: Arc<TlsServer>,
-    /// When the first handshake of this turn began to be worked on.
-    shaking_since: Cell<Option<Millis>>,
+    handshakes: Cell<HandshakeTime>,
 }
 
 impl TlsPort {
@@ -35,7 +45,7 @@ impl TlsPort {
         let port = Self {
             tcp,
             server,
-            shaking_since: Cell::new(None),
+            handshakes: Cell::new(HandshakeTime::Later),
         };
         Ok((port, waker))
     }
@@ -52,7 +62,7 @@ impl Port for TlsPort {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        self.shaking_since.set(None);
+        self.handshakes.set(HandshakeTime::Later);
         self.tcp.wait(events, timeout)
     }
 
@@ -86,14 +96,18 @@ impl Port for TlsPort {
         if socket.session.is_established() {
             return true;
         }
-        let now = self.now();
-        match self.shaking_since.get() {
-            Some(since) => now.since(since) < HANDSHAKES_MAX,
-            None => {
-                self.shaking_since.set(Some(now));
+        match self.handshakes.get() {
+            HandshakeTime::Later => false,
+            HandshakeTime::Whole => {
+                self.handshakes.set(HandshakeTime::Since(self.now()));
                 true
             }
+            HandshakeTime::Since(begun) => self.now().since(begun) < HANDSHAKES_MAX,
         }
+    }
+
+    fn begin_handshakes(&self) {
+        self.handshakes.set(HandshakeTime::Whole);
     }
 
     fn now(&self) -> Millis {
@@ -193,6 +207,10 @@ impl Socket for TlsSocket {
 
     fn is_behind(&self) -> bool {
         self.session.is_behind()
+    }
+
+    fn preamble(&self) -> Option<&[u8]> {
+        self.session.preamble()
     }
 
     fn take_overhead(&mut self) -> u32 {

@@ -7,7 +7,7 @@ use crate::tls::TlsServer;
 use crate::worker::connections::Connections;
 use crate::worker::live::LiveSettings;
 use crate::worker::port::{HANDSHAKES_MAX, LISTEN, Port, Ready, TlsPort, TlsSocket};
-use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener};
+use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener, PeerPlace};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -33,19 +33,19 @@ impl Gate<TlsSocket> for CountingGate {
         !self.is_full.load(Ordering::Relaxed)
     }
 
-    fn admit(&self, socket: TlsSocket, _peer: SocketAddr) -> Option<TlsSocket> {
-        Some(socket)
+    fn admit(&self, socket: TlsSocket, peer: SocketAddr) -> Option<(TlsSocket, PeerPlace)> {
+        Some((socket, PeerPlace { peer, counted: 0 }))
     }
 
     fn accept(&self, _bytes: &[u8], _peer: SocketAddr) -> Option<Accepted> {
         None
     }
 
-    fn leave(&self, _peer: SocketAddr) {
+    fn leave(&self, _place: PeerPlace) {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn serve(&self, _socket: TlsSocket, _read: Bytes, _peer: SocketAddr, _left: Duration) {
+    fn serve(&self, _socket: TlsSocket, _read: Bytes, _place: PeerPlace, _left: Duration) {
         panic!("nobody has finished a handshake");
     }
 
@@ -162,6 +162,14 @@ fn handshakes_that_one_turn_has_no_time_for_wait_for_the_next_in_order() {
     let [first, second, third, last] = clients.each_mut().map(|client| listening.say(client));
     listening.turn(Duration::ZERO);
     listening.on_ready(first);
+    assert_eq!(
+        listening.next_deferred(),
+        None,
+        "those who are connected come first"
+    );
+    assert_eq!(listening.left(), 0);
+    listening.connections.port.begin_handshakes();
+    assert_eq!(listening.next_deferred(), Some(first.key));
     listening.on_ready(second);
     assert_eq!(listening.left(), 2, "there is time for both");
     pass(HANDSHAKES_MAX);
@@ -175,10 +183,12 @@ fn handshakes_that_one_turn_has_no_time_for_wait_for_the_next_in_order() {
     let sleep = listening.listener.sooner(now, None);
     assert_eq!(sleep, Some(Duration::ZERO), "the next turn is at once");
     listening.turn(Duration::ZERO);
+    listening.connections.port.begin_handshakes();
     assert_eq!(listening.next_deferred(), Some(third.key));
     pass(HANDSHAKES_MAX);
     assert_eq!(listening.next_deferred(), None);
     listening.turn(Duration::ZERO);
+    listening.connections.port.begin_handshakes();
     assert_eq!(listening.next_deferred(), Some(last.key));
     assert_eq!(listening.next_deferred(), None, "each waits once");
     assert_eq!(listening.left(), 4);
@@ -191,6 +201,7 @@ fn who_waits_for_the_worker_is_not_pushed_out_and_who_is_waited_for_is() {
     let first = listening.say(&mut first);
     let waiting = listening.say(&mut second);
     listening.turn(Duration::ZERO);
+    listening.connections.port.begin_handshakes();
     listening.on_ready(first);
     pass(HANDSHAKES_MAX);
     listening.on_ready(waiting);
@@ -199,6 +210,7 @@ fn who_waits_for_the_worker_is_not_pushed_out_and_who_is_waited_for_is() {
     let [_third] = listening.come();
     assert_eq!(listening.left(), 1, "its bytes are here");
     listening.turn(Duration::ZERO);
+    listening.connections.port.begin_handshakes();
     assert_eq!(listening.next_deferred(), Some(waiting.key));
     assert_eq!(listening.left(), 2);
     let [_fourth] = listening.come();

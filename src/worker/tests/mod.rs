@@ -6,6 +6,7 @@ mod drain;
 mod fairness;
 mod handshakes;
 mod order;
+mod places;
 mod quiet;
 mod regressions;
 mod rig;
@@ -23,7 +24,7 @@ use crate::chat;
 use crate::clock::{Clock, Millis};
 use crate::config;
 use crate::config::Config;
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::Metrics;
 use crate::name::RoomName;
 use crate::protocol::CloseReason;
 use crate::transport::{Opcode, encoder};
@@ -106,8 +107,8 @@ struct Node {
 
 impl Node {
     fn start(workers: usize, change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(workers, change, |handle, config, panics| {
-            Dispatcher::start(handle, config, panics).expect("the knowledge inside")
+        Self::start_with(workers, change, |handle, config, metrics| {
+            Dispatcher::start(handle, config, metrics, None).expect("the knowledge inside")
         })
     }
 
@@ -116,14 +117,14 @@ impl Node {
         Self::start_with(
             1,
             |_| {},
-            |handle, config, panics| Dispatcher::with(handle, config, panics, assistant),
+            |handle, config, metrics| Dispatcher::with(handle, config, &metrics.panics, assistant),
         )
     }
 
     fn start_with(
         workers: usize,
         change: impl FnOnce(&mut Config),
-        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings, &Counter) -> Dispatcher,
+        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings, &Arc<Metrics>) -> Dispatcher,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -140,7 +141,7 @@ impl Node {
         config.queue.bytes_max = 64 << 20;
         change(&mut config);
         let metrics = Arc::new(Metrics::new());
-        let assistant = dispatcher(runtime.handle(), &config.assistant, &metrics.panics);
+        let assistant = dispatcher(runtime.handle(), &config.assistant, &metrics);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let clock = Clock::start();

@@ -48,7 +48,7 @@ impl Witness {
 }
 
 impl Uplink for Witness {
-    fn way(&self) -> Way {
+    fn way(&self) -> Option<Way> {
         self.uplink.way()
     }
 

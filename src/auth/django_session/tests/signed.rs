@@ -2,6 +2,7 @@
 
 use super::*;
 use SessionFlaw::{Content, Expired, Form, Signature, TooLong};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When the cookies of the tests are signed: 1,000,000 in base 62.
@@ -122,7 +123,7 @@ fn the_mode_answers_for_its_cookie_alone() {
         cookie_age: Duration::from_secs(100 * 366 * 24 * 3600),
         ..settings(&[text(&vectors["key"])])
     };
-    let mode = DjangoSession::new(&by_vectors).expect("a mode");
+    let mode = DjangoSession::new(&by_vectors, &Arc::default()).expect("a mode");
     let cookie = text(&vectors["versions"][0]["signed"][0]["cookie"]);
     let signed_at = vectors["now"].as_u64().expect("a time");
     let named = format!("a=b; sessionid={cookie}; c=d");
@@ -166,7 +167,7 @@ fn the_mode_answers_for_its_cookie_alone() {
 #[test]
 fn no_key_is_shown() {
     let settings = settings(&[KEY, "another key of the same site"]);
-    let mode = DjangoSession::new(&settings).expect("a mode");
+    let mode = DjangoSession::new(&settings, &Arc::default()).expect("a mode");
     let shown = format!("{settings:?} {mode:?}");
     assert!(!shown.contains(KEY) && !shown.contains("another key"));
 }

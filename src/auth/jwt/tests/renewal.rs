@@ -2,6 +2,7 @@
 
 use super::sets::Rig;
 use super::*;
+use crate::http_client::Authorities;
 use std::time::Duration;
 
 fn keys() -> [&'static Value; 2] {
@@ -41,6 +42,34 @@ async fn the_set_of_the_same_address_is_known_on_and_that_of_another_is_not() {
     assert_eq!(elsewhere.ask(1).await, "(unavailable)");
     // Nor is the address asked sooner because of settings.
     assert_eq!(rig.address.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_other_authorities_have_vouched_for_are_not_known_on() {
+    let rig = Rig::new();
+    rig.address.gives(&keys());
+    assert_eq!(rig.ask(0).await, "(known)");
+    rig.address.is_away();
+    let others = Authorities([7; 32]);
+    let renewed = rig.renewed_believing(others, |_same| {});
+    assert!(!renewed.has_seen(&rig.tokens[0]));
+    assert_eq!(renewed.ask(0).await, "(unavailable)");
+    // Nor do these write where the ones before read: settings may still be refused.
+    assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
+    let again = renewed.renewed_believing(others, |_same| {});
+    assert!(Arc::ptr_eq(&again.jwt, &renewed.jwt));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_not_taken_ask_nobody() {
+    let rig = Rig::new();
+    rig.address.gives(&keys());
+    assert_eq!(rig.ask(0).await, "(known)");
+    let refused = rig.renewed(|settings| settings.leeway = Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(rig.address.asked(), 1);
+    let begun = refused.jwt.keep_fresh();
+    assert!(begun.is_some() && refused.jwt.keep_fresh().is_none());
 }
 
 #[tokio::test(start_paused = true)]

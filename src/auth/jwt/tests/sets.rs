@@ -2,9 +2,11 @@
 
 use super::super::jwk_set;
 use super::*;
+use crate::http_client::Authorities;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -55,7 +57,7 @@ fn a_file_that_is_no_public_key_is_refused_with_what_to_do() {
         (
             "old.pem",
             body("RSA PUBLIC KEY"),
-            "holds no public key in PEM",
+            "holds an RSA public key of PKCS#1",
         ),
         ("long.pem", "x".repeat(70_000), "longer than 65536 bytes"),
         ("many.pem", rsa.repeat(9), "hold 9 keys; at most 8"),
@@ -124,7 +126,11 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
         assert!(count(&[passed_over]).is_err());
     }
     for (keys, fragment) in [
-        (vec![], "holds no key"),
+        (vec![], "is empty: holds no key at all"),
+        (
+            vec![json!({"kty": "oct", "k": "c2VjcmV0"})],
+            "may verify (of 1 in it)",
+        ),
         (vec![with(json!({"n": "AQAB"}))], "2048 to 8192 bits"),
         (vec![with(json!({"n": "=="}))], "not well formed"),
         (vec![with(json!({"e": "AQ"}))], "not well formed"),
@@ -153,20 +159,29 @@ fn a_set_gives_the_keys_that_verify_and_passes_over_the_rest() {
 
 /// An address that gives what it is told to, and counts how often it is asked.
 #[derive(Clone, Default)]
-pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>);
+pub(super) struct Address(Arc<Mutex<(usize, Option<Bytes>)>>, Arc<AtomicBool>);
 
 impl Address {
-    fn fetch(&self) -> Fetch {
+    fn fetch(&self, authorities: Authorities) -> Fetch {
         let address = self.clone();
-        Box::new(move || {
+        let ask = move || {
             let mut state = address.0.lock();
             state.0 += 1;
             let answer = state.1.clone().ok_or_else(|| "refused".to_owned());
-            Box::pin(async {
+            let is_stuck = address.1.load(Ordering::Relaxed);
+            Box::pin(async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
+                if is_stuck {
+                    std::future::pending::<()>().await;
+                }
                 answer
-            })
-        })
+            }) as _
+        };
+        Fetch {
+            ask: Box::new(ask),
+            authorities,
+            metrics: Arc::default(),
+        }
     }
 
     pub(super) fn gives(&self, keys: &[&Value]) {
@@ -176,6 +191,11 @@ impl Address {
     /// Answers nothing.
     pub(super) fn is_away(&self) {
         self.0.lock().1 = None;
+    }
+
+    /// Takes every question from now on and answers none.
+    fn is_stuck(&self) {
+        self.1.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn asked(&self) -> usize {
@@ -193,7 +213,11 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new() -> Self {
         let address = Address::default();
-        let jwt = Jwt::new(&Self::settings(), Some(address.fetch())).expect("the mode");
+        let jwt = Jwt::new(
+            &Self::settings(),
+            Some(address.fetch(Authorities::default())),
+        )
+        .expect("the mode");
         let good = VECTORS["good"].as_array().expect("a list");
         let token = |name: &str| {
             let vector = good.iter().find(|vector| vector["name"] == name);
@@ -222,9 +246,20 @@ impl Rig {
 
     /// The mode of settings that were read again.
     pub(super) fn renewed(&self, change: impl FnOnce(&mut JwtSettings)) -> Self {
+        self.renewed_believing(Authorities::default(), change)
+    }
+
+    /// Likewise, with these authorities vouching for the address.
+    pub(super) fn renewed_believing(
+        &self,
+        authorities: Authorities,
+        change: impl FnOnce(&mut JwtSettings),
+    ) -> Self {
         let mut settings = Self::settings();
         change(&mut settings);
-        let jwt = self.jwt.renew(&settings, Some(self.address.fetch()));
+        let jwt = self
+            .jwt
+            .renew(&settings, Some(self.address.fetch(authorities)));
         Self {
             address: self.address.clone(),
             jwt: jwt.expect("the mode"),
@@ -316,4 +351,84 @@ async fn the_last_good_set_stays_and_a_key_that_goes_takes_its_tokens_along() {
     assert_eq!((rig.ask(0).await, rig.ask(1).await), ("no_key", "(known)"));
     drop((rig, source));
     fresh.await.expect("ends with the mode");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_fetched_again_counts_no_longer_than_its_age_may_be() {
+    let rig = Rig::new().renewed(|settings| settings.jwks_max_age = Duration::from_secs(3600));
+    let [rsa, p256] = [&VECTORS["jwks"]["keys"][0], &VECTORS["jwks"]["keys"][1]];
+    let said = |rig: &Rig| rig.jwt.fault().unwrap_or_default();
+    assert_eq!(said(&rig), "the JWK set was not fetched yet");
+    let begun = tokio::time::Instant::now();
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(said(&rig), "the JWK set was never fetched: refused");
+    rig.address.0.lock().1 = Some(Bytes::from_static(b"{\"keys\": []}"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let empty = "the JWK set was never fetched: is empty: holds no key at all";
+    assert_eq!(said(&rig), empty);
+    rig.address.gives(&[rsa, p256]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
+    rig.address.is_away();
+    tokio::time::sleep_until(begun + Duration::from_secs(3600)).await;
+    let again = "the JWK set cannot be fetched again: refused";
+    assert_eq!((rig.ask(0).await, &*said(&rig)), ("(known)", again));
+    assert!(rig.has_seen(&rig.tokens[0]));
+    // Whoever was let in by one of its keys proves it again, and cannot.
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(!rig.has_seen(&rig.tokens[0]));
+    let old = "the JWK set is too old and cannot be fetched again: refused";
+    assert_eq!((rig.ask(0).await, &*said(&rig)), ("(unavailable)", old));
+    rig.address.gives(&[rsa]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((rig.ask(0).await, rig.jwt.fault()), ("(known)", None));
+    assert_eq!(rig.ask(1).await, "no_key");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_too_old_at_its_age_though_the_fetch_of_the_next_is_not_over() {
+    let rig = Rig::new().renewed(|settings| settings.jwks_max_age = Duration::from_secs(700));
+    rig.address.gives(&[&VECTORS["jwks"]["keys"][0]]);
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.ask(0).await, "(known)");
+    rig.address.is_stuck();
+    tokio::time::sleep(Duration::from_secs(690)).await;
+    assert_eq!(rig.address.asked(), 2);
+    assert!(rig.has_seen(&rig.tokens[0]));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!rig.has_seen(&rig.tokens[0]));
+    assert!(rig.jwt.fetched().keys.is_empty());
+    let old = "the JWK set is too old";
+    assert_eq!(rig.jwt.fault().as_deref(), Some(old));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_fetched_again_in_time_though_the_interval_is_as_long() {
+    let rig = Rig::new().renewed(|settings| {
+        settings.jwks_interval = Duration::from_secs(600);
+        settings.jwks_max_age = Duration::from_secs(601);
+    });
+    rig.address.gives(&[&VECTORS["jwks"]["keys"][0]]);
+    tokio::spawn(rig.jwt.keep_fresh().expect("an address"));
+    for fetches in 1..5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.address.asked(), fetches);
+        assert_eq!(rig.jwt.fetched().keys.len(), 1);
+        tokio::time::sleep(Duration::from_millis(599_100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_an_answer_that_is_no_set_is_short() {
+    let rig = Rig::new();
+    let word = "\u{e9}".repeat(30_000);
+    rig.address.0.lock().1 = Some(json!(word).to_string().into());
+    assert_eq!(rig.ask(0).await, "(unavailable)");
+    let said = rig.jwt.fault().expect("a fault");
+    assert!(
+        said.contains("is no JWK set: ") && said.len() < 300,
+        "{said}"
+    );
 }

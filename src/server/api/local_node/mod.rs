@@ -9,7 +9,7 @@ use crate::broker::{Broker, Publication, Reach};
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::name::RoomName;
-use crate::protocol::{CloseReason, Event, EventWriter, Moment, Stamp};
+use crate::protocol::{CloseReason, Event, EventDetails, EventOrigin, EventWriter, Moment, Stamp};
 use crate::redis::Randomness;
 use crate::transport::{Opcode, encoder};
 use crate::worker::{Whom, Workers};
@@ -108,6 +108,7 @@ impl LocalNode {
         let reach = self.broker.publish_by_name(room, &self.render(message));
         if let Some(id) = id
             && !reach.is_anybody()
+            && !reach.is_kept
         {
             self.window.forget(room.as_str(), id);
         }
@@ -145,11 +146,18 @@ impl LocalNode {
         if let Some(meta) = &message.meta {
             self.writer.meta(&mut payload, meta);
         }
+        let event = self.broker.keeps_events().then(|| {
+            let details = EventDetails {
+                id: message.id.as_deref().map(Box::from),
+                meta: message.meta.as_deref().map(Box::from),
+                origin: EventOrigin::Api,
+            };
+            Arc::new(event.with(details).into_owned())
+        });
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.broker.deadline(self.clock.now()),
-            // For members and other nodes, who are written the frame; the site has said it itself.
-            event: None,
+            event,
         }
     }
 

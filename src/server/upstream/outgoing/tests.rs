@@ -3,7 +3,7 @@
 use super::*;
 use hyper::Request;
 
-fn prepared(lines: &[(&str, &str)], target: &str) -> Result<(Parts, BodyKind), RefusedRequest> {
+fn prepared(lines: &[(&str, &str)], target: &str) -> Result<(Parts, RequestKind), RefusedRequest> {
     let mut request = Request::builder().uri(target);
     for (name, value) in lines {
         request = request.header(*name, *value);
@@ -89,5 +89,14 @@ fn only_one_end_of_a_body_is_taken() {
     ] {
         let lines = [&[("host", "a")], lines].concat();
         assert_eq!(prepared(&lines, "/").is_ok(), is_good, "{lines:?}");
+    }
+}
+
+#[test]
+fn an_address_is_written_as_everybody_writes_it() {
+    let octets = (0..=255).map(|octet: u8| IpAddr::from([octet, 0, !octet, octet]));
+    for address in octets.chain(["2001:db8::1".parse().expect("an address")]) {
+        let value = address_value(address).expect("a value");
+        assert_eq!(value, address.to_string());
     }
 }

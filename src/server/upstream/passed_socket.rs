@@ -1,48 +1,65 @@
-//! The client's side of a WebSocket that is passed through: read no faster than its quotas of bytes allow for.
+//! A socket whose bytes are passed through: when something was heard of it is noted, and a client's is read no faster
+//! than its quotas of bytes allow for.
 
 use crate::broker::QuotaHolds;
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A wait is looked at anew this often: the quotas may have been changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A socket whose reading is held up while what was read is above a quota. What is not read stays with the kernel, and
-/// in the end with the client.
-pub(super) struct Metered<I> {
+/// One of two sockets that are joined.
+pub(super) struct PassedSocket<'h, I> {
     io: I,
-    holds: Option<QuotaHolds>,
+    /// When something was heard of either.
+    heard: &'h Mutex<Instant>,
+    meter: Option<ReadMeter>,
+}
+
+/// Holds reading up while what was read is above a quota. What is not read stays with the kernel, and in the end with
+/// the client.
+struct ReadMeter {
+    holds: QuotaHolds,
     /// Bytes read that have not been charged.
     read: usize,
     held: Option<Pin<Box<Sleep>>>,
 }
 
-impl<I> Metered<I> {
-    /// `read`: bytes of the client that are there already. Without `holds` nothing is limited.
-    pub(super) fn new(io: I, holds: Option<QuotaHolds>, read: usize) -> Self {
+impl<'h, I> PassedSocket<'h, I> {
+    /// A socket of which as much may be read as there is.
+    pub(super) fn new(io: I, heard: &'h Mutex<Instant>) -> Self {
         Self {
             io,
-            holds,
-            read,
-            held: None,
+            heard,
+            meter: None,
         }
     }
 
+    /// The same socket, read no faster than `holds` allow for; `read` bytes of it are there already.
+    pub(super) fn metered(self, holds: Option<QuotaHolds>, read: usize) -> Self {
+        let meter = holds.map(|holds| ReadMeter {
+            holds,
+            read,
+            held: None,
+        });
+        Self { meter, ..self }
+    }
+}
+
+impl ReadMeter {
     /// Ready once no quota is owed anything.
     fn poll_charged(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(holds) = &self.holds else {
-            return Poll::Ready(());
-        };
         loop {
             if let Some(held) = &mut self.held {
                 ready!(held.as_mut().poll(context));
                 self.held = None;
             }
-            let wait = holds.charge(std::mem::take(&mut self.read));
+            let wait = self.holds.charge(std::mem::take(&mut self.read));
             if wait.is_zero() {
                 return Poll::Ready(());
             }
@@ -51,21 +68,26 @@ impl<I> Metered<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for PassedSocket<'_, I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_charged(context));
+        if let Some(meter) = &mut self.meter {
+            ready!(meter.poll_charged(context));
+        }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        self.read += buffer.filled().len() - before;
-        read
+        let read = ready!(Pin::new(&mut self.io).poll_read(context, buffer));
+        if let Some(meter) = &mut self.meter {
+            meter.read += buffer.filled().len() - before;
+        }
+        *self.heard.lock() = Instant::now();
+        Poll::Ready(read)
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for PassedSocket<'_, I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,14 +1,22 @@
 //! The dispatcher with scripted backends: what a prompt ends in, and when.
 
-use super::dispatcher::Counts;
+mod rows;
+
+use super::prompts::Counts;
 use super::*;
+use crate::broker::ConnectionKey;
 use crate::config;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Metrics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
+
+const ASKER: Author = Author {
+    worker: 0,
+    connection: ConnectionKey(0),
+};
 
 type Outcomes = mpsc::UnboundedReceiver<(String, String)>;
 
@@ -25,6 +33,10 @@ impl ReplyTo for Recorder {
     }
     fn apologise(self: Box<Self>) {
         let sent = self.outcomes.send((self.text, "sorry".to_owned()));
+        assert!(sent.is_ok());
+    }
+    fn merged(self: Box<Self>) {
+        let sent = self.outcomes.send((self.text, "merged".to_owned()));
         assert!(sent.is_ok());
     }
 }
@@ -87,12 +99,15 @@ struct Bench {
 
 impl Bench {
     fn new(prompts: usize, prompts_per_room: usize, concurrency: usize) -> Self {
-        let config = config::AssistantSettings {
+        Self::with(config::AssistantSettings {
             prompts,
             prompts_per_room,
             concurrency,
             ..config::AssistantSettings::default()
-        };
+        })
+    }
+
+    fn with(config: config::AssistantSettings) -> Self {
         let script = Script::default();
         let most = Arc::clone(&script.most);
         let (handle, panics) = (Handle::current(), Counter::default());
@@ -108,8 +123,13 @@ impl Bench {
     }
 
     fn ask(&self, session: &str, text: &str) -> Asked {
+        self.ask_as(ASKER, "1", session, text)
+    }
+
+    fn ask_as(&self, asker: Author, business: &str, session: &str, text: &str) -> Asked {
         self.dispatcher.ask(Prompt {
-            room: RoomName::chat("1", session).expect("legal"),
+            room: RoomName::chat(business, session).expect("legal"),
+            asker,
             text: text.to_owned(),
             reply: Box::new(Recorder {
                 text: text.to_owned(),
@@ -136,7 +156,7 @@ impl Bench {
 
 fn adds_up(counts: Counts) -> bool {
     let apologies = counts.timeouts + counts.panics + counts.failures + counts.stopped;
-    counts.accepted == counts.replied + apologies + counts.open
+    counts.accepted == counts.replied + apologies + counts.merged + counts.open
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,17 +337,18 @@ async fn prompts_from_many_threads_each_end_exactly_once() {
 #[tokio::test]
 async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
     let mut config = config::AssistantSettings::default();
-    let (handle, panics) = (Handle::current(), Counter::default());
-    let faq = Dispatcher::start(&handle, &config, &panics).expect("built in");
+    let (handle, metrics) = (Handle::current(), Arc::new(Metrics::new()));
+    let faq = Dispatcher::start(&handle, &config, &metrics, None).expect("built in");
     assert!(faq.enabled() && faq.name() == "faq");
     config.kind = config::AssistantKind::None;
-    let none = Dispatcher::start(&handle, &config, &panics).expect("nothing to load");
+    let none = Dispatcher::start(&handle, &config, &metrics, None).expect("nothing to load");
     assert!(!none.enabled() && none.name() == "none");
     let own = Bench::new(1, 1, 1).dispatcher;
     assert!(own.enabled() && own.name() == "script");
     let (sender, _outcomes) = mpsc::unbounded_channel();
     let asked = none.ask(Prompt {
         room: RoomName::chat("1", "a").expect("legal"),
+        asker: ASKER,
         text: "hi".to_owned(),
         reply: Box::new(Recorder {
             text: "hi".to_owned(),

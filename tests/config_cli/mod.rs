@@ -1,5 +1,7 @@
 //! `supportal check` and `supportal config`: exit codes, sentences, precedence.
 
+mod refused_starts;
+
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 
@@ -341,15 +343,6 @@ fn printed_configuration_is_legal_and_hides_secrets() {
     }
     let run = run(&["config", "--format", "toml", "--default"]);
     assert_eq!(check(&run.stdout).code, Some(0), "{}", run.stdout);
-}
-
-#[test]
-fn a_busy_port_is_one_sentence_and_exit_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("its address").to_string();
-    let run = run(&["--listen", &address, "--admin", "127.0.0.1:0"]);
-    assert_eq!(run.code, Some(1), "{}", run.all);
-    assert!(run.all.contains(&address), "{}", run.all);
 }
 
 #[test]

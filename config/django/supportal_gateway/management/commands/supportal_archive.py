@@ -1,0 +1,75 @@
+"""Reads the node's archive into ChatMessage, until it is ended."""
+
+import random
+import time
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError, connections
+from supportal_gateway import feed, rows
+from supportal_gateway.models import ArchiveCursor, ParkedEvent
+
+WAIT_SECONDS = 30  # how long the node may keep a question for what there is next
+PAUSE_SECONDS_MAX = 30  # between attempts, while the node is away
+
+
+class Command(BaseCommand):
+    help = "Writes every message of the node's archive as a row of ChatMessage: each once, whatever dies in between."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--once", action="store_true", help="end when there is nothing more, instead of waiting")
+        parser.add_argument("--restart", action="store_true", help="forget the cursor: begin at the archive's oldest event")
+        parser.add_argument("--parked", action="store_true", help="list the events that have no row, and end")
+        parser.add_argument("--retry", action="store_true", help="try these again, and end")
+
+    def handle(self, **options):
+        rows.keep_times()
+        if options["parked"]:
+            for event in ParkedEvent.objects.using(rows.database()).iterator():
+                self.stdout.write(f"{event.parked_at:%Y-%m-%d %H:%M:%S} {event.room} {event.reason}")
+        elif options["retry"]:
+            self.stdout.write(f"{rows.store_parked()} rows")
+        else:
+            if options["restart"]:
+                ArchiveCursor.objects.using(rows.database()).update_or_create(reader=feed.setting("READER"), defaults={"cursor": ""})
+            self.follow(0 if options["once"] else WAIT_SECONDS)
+
+    def follow(self, wait):
+        """Reads and writes, page by page; whatever is away, the node or the database, is asked again after a pause."""
+        pause, is_once = 0, not wait
+        while True:
+            begun = time.monotonic()
+            try:
+                cursor = rows.cursor()
+                page = feed.read_page(cursor, wait)
+                if page:
+                    self.store(cursor, page)
+                elif is_once:
+                    return
+                elif time.monotonic() - begun < wait / 2:  # an empty answer that did not wait: not again at once
+                    time.sleep(1)
+                pause = 0
+            except (feed.FeedRefused, ImproperlyConfigured) as error:
+                if getattr(error, "field", None) == "wait" and wait > 1:  # a node with a short server.http_timeout
+                    wait //= 2
+                    continue
+                raise CommandError(str(error)) from error
+            except (feed.FeedAway, OperationalError, InterfaceError) as error:
+                if is_once:
+                    raise CommandError(f"cannot go on: {error}") from error
+                if not pause:
+                    self.stderr.write(f"cannot go on, and will try again: {error}")
+                pause = min(pause * 2 or 1, PAUSE_SECONDS_MAX)
+                connections.close_all()
+                time.sleep(random.uniform(0, pause))
+
+    def store(self, cursor, page):
+        try:
+            written, parked = rows.store_page(cursor, page)
+        except rows.MovedOn:
+            self.stderr.write("another command reads with this name: give each a READER of its own, or end one")
+            return
+        if any("gap" in line for line in page):
+            self.stderr.write(f"{rows.gaps(page) or 'nobody knows how many'} messages had been removed before they were read")
+        if parked:
+            self.stderr.write(f"{written} rows; {parked} messages have none: see --parked")

@@ -1,0 +1,90 @@
+//! The files of a journal, and that one process alone writes them.
+
+use super::fault::JournalFault;
+use crate::archive::cursor::Cursor;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Most damaged journals that are put aside; then somebody has to look.
+const ASIDE_MAX: u32 = 100;
+
+/// A journal's file and what lies beside it. While this lives no other process has it; the system ends that with the
+/// process, however it ends.
+#[derive(Debug)]
+pub(super) struct JournalFiles {
+    path: PathBuf,
+    /// Locked. The name stays: two processes that lock two files of one name would both have it. Inside is how far the
+    /// journal has come, for one that comes back shorter.
+    lock: File,
+}
+
+impl JournalFiles {
+    /// Takes the journal for this process.
+    pub(super) fn lock(path: &Path) -> Result<Self, JournalFault> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        let open = |path: &Path| options.open(path).map_err(JournalFault::Unopened);
+        let lock = open(&with(path, ".lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalFault::InUse),
+            Err(TryLockError::Error(error)) => return Err(JournalFault::Unopened(error)),
+        }
+        // The system's reason is clearer than the store's.
+        drop(open(path)?);
+        Ok(Self {
+            path: path.to_owned(),
+            lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes the newest event that is on the disk. Not synced, since it has to outlive the process alone; a failure costs
+    /// no more than the note.
+    pub(super) fn note(&self, newest: Cursor) {
+        drop(self.lock.write_all_at(newest.to_string().as_bytes(), 0));
+    }
+
+    /// The position that was noted of this journal; 0 if none was.
+    pub(super) fn noted(&self, journal: u64) -> u64 {
+        let mut text = [0; Cursor::BYTES];
+        let read = self.lock.read_exact_at(&mut text, 0);
+        let noted = read.ok().and_then(|()| str::from_utf8(&text).ok());
+        let noted = noted.and_then(|text| Cursor::parse(text).ok());
+        noted.map_or(0, |noted| {
+            noted.position_in(journal, u64::MAX).unwrap_or_default()
+        })
+    }
+
+    /// Gives the journal's files other names; that of the first.
+    pub(super) fn put_aside(&self) -> Result<PathBuf, JournalFault> {
+        let free = (1..=ASIDE_MAX)
+            .map(|number| with(&self.path, &format!(".damaged{number}")))
+            .find(|path| !path.exists());
+        let aside = free.ok_or_else(|| {
+            JournalFault::Unopened(io::Error::other("too many damaged journals lie beside it"))
+        })?;
+        for ending in ["-wal", "-shm", ""] {
+            match fs::rename(with(&self.path, ending), with(&aside, ending)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(JournalFault::Unopened(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(aside)
+    }
+}
+
+/// The path with this behind its name.
+fn with(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,326 @@
+//! The one thread that writes the journal.
+//!
+//! The writer takes all that waits, writes it in portions, each of them synced when its call returns, and trims what is
+//! too old or too much. What cannot be written stays in hand and is tried again until it can be: meanwhile the queue fills, and what
+//! does not fit there is counted. So a disk that is full for a while costs nothing but memory.
+
+use super::journal::{Journal, JournalFault, Trimmed};
+use super::queue::{ArchiveQueue, Entry};
+use super::readers::NamedReaders;
+use super::state::ArchiveState;
+use crate::clock::{Clock, Millis};
+use crate::config::{ArchiveFull, ArchiveSettings, ArchiveSync};
+use crate::metrics::{Metrics, count, count_all};
+use crate::protocol::Moment;
+use crate::redis::Randomness;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Most events of one transaction, and most bytes: the write-ahead log grows by them at once.
+const PORTION: usize = 1024;
+const PORTION_BYTES: usize = 1024 * 1024;
+
+/// After a failure a write is tried again so often.
+const RETRY_EVERY: Duration = Duration::from_millis(250);
+
+/// While it gathers the writer looks so often whether there is enough.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is too old or too much is looked for so often; without events, more seldom.
+const TRIM_EVERY: Duration = Duration::from_millis(100);
+const IDLE_TRIM_EVERY: Duration = Duration::from_secs(1);
+
+/// Whom the writer takes from, and whom it tells.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) queue: Arc<ArchiveQueue>,
+    pub(super) state: Arc<ArchiveState>,
+    pub(super) readers: Arc<NamedReaders>,
+}
+
+/// Writes the journal.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None` while it cannot be opened; then `path` says where it is.
+    journal: Option<Journal>,
+    path: PathBuf,
+    /// Whose positions count.
+    journal_id: u64,
+    /// The position of the last event that is known to be written.
+    last: u64,
+    queue: Arc<ArchiveQueue>,
+    state: Arc<ArchiveState>,
+    readers: Arc<NamedReaders>,
+    settings: ArchiveSettings,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    in_hand: Vec<Entry>,
+    /// When to look for what is too old or too much.
+    trim_at: Millis,
+}
+
+impl Writer {
+    pub(super) fn new(
+        journal: Journal,
+        told: Told,
+        settings: &ArchiveSettings,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            path: journal.path().to_owned(),
+            journal_id: journal.id(),
+            last: journal.last(),
+            journal: Some(journal),
+            queue: told.queue,
+            state: told.state,
+            readers: told.readers,
+            settings: settings.clone(),
+            metrics: Arc::clone(metrics),
+            clock,
+            in_hand: Vec::new(),
+            trim_at: Millis::default(),
+        }
+    }
+
+    /// Writes until the queue's end.
+    pub(super) fn run(mut self) {
+        loop {
+            let is_ending = self.queue.is_ending();
+            self.queue.swap(&mut self.in_hand);
+            if self.in_hand.is_empty() {
+                if is_ending {
+                    return;
+                }
+                self.trim();
+                thread::park_timeout(IDLE_TRIM_EVERY);
+                self.gather();
+                continue;
+            }
+            while !self.in_hand.is_empty() {
+                if let Err(fault) = self.write_portion() {
+                    self.note(&fault);
+                    if self.queue.is_ending() {
+                        // Nobody waits for a disk that may never come back.
+                        return;
+                    }
+                    self.mend(fault);
+                }
+            }
+            self.trim();
+        }
+    }
+
+    /// Lets events come together, if there are any.
+    fn gather(&self) {
+        if self.settings.sync == ArchiveSync::Always || self.queue.load().0 == 0 {
+            return;
+        }
+        self.pause(self.settings.interval, || self.queue.is_half_full());
+    }
+
+    /// Waits, but not for long at the node's end, nor once it `is_enough`.
+    fn pause(&self, pause: Duration, is_enough: impl Fn() -> bool) {
+        let end = self.clock.now() + pause;
+        while !self.queue.is_ending() && !is_enough() {
+            let left = end.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left.min(LOOK_EVERY));
+        }
+    }
+
+    /// Writes the oldest of what is in hand.
+    fn write_portion(&mut self) -> Result<(), JournalFault> {
+        let journal = match &mut self.journal {
+            Some(journal) => journal,
+            None => {
+                let journal = open(&self.path, &self.settings, &self.metrics)?;
+                if journal.id() != self.journal_id {
+                    (self.journal_id, self.last) = (journal.id(), journal.last());
+                }
+                self.journal.insert(journal)
+            }
+        };
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.bytes();
+            bytes <= PORTION_BYTES
+        };
+        let portion = self.in_hand.iter().take(PORTION).take_while(fits).count();
+        let portion = self.in_hand.get(..portion.max(1)).unwrap_or_default();
+        // After a failure it may be there all the same.
+        if journal.last() != self.last + portion.len() as u64 {
+            journal.append(
+                portion
+                    .iter()
+                    .map(|entry| (entry.room.name(), &*entry.event)),
+            )?;
+        }
+        let before = std::mem::replace(&mut self.last, journal.last());
+        if let Some(first) = portion.first() {
+            self.readers
+                .written(before, first.event.moment.total_micros());
+        }
+        self.metrics.archive_written.inc_by(portion.len() as u64);
+        self.queue.release(portion);
+        let written = portion.len();
+        self.in_hand.drain(..written);
+        self.state
+            .set_span(journal.id(), journal.trimmed(), journal.last());
+        if self.queue.is_failing() {
+            self.queue.set_failing(false);
+            self.state.recovered();
+            tracing::info!("the archive writes again");
+        }
+        Ok(())
+    }
+
+    /// Removes what is too old, and what has to make room.
+    fn trim(&mut self) {
+        let now = self.clock.now();
+        let Some(journal) = self.journal.as_mut().filter(|_| self.trim_at <= now) else {
+            return;
+        };
+        self.trim_at = now + TRIM_EVERY;
+        let now = Moment::from(self.clock.wall()).total_micros();
+        let expiry = u64::try_from(self.settings.expiry.as_micros()).unwrap_or(u64::MAX);
+        let cutoff = now.saturating_sub(expiry);
+        match journal.trim(cutoff, self.settings.full == ArchiveFull::Drop) {
+            Ok(trimmed) => self.count_trimmed(trimmed),
+            // Whatever it is, the next write meets it too.
+            Err(fault) => count(&self.metrics.archive_failures, "kind", fault.label()),
+        }
+        self.tell_span();
+    }
+
+    fn count_trimmed(&self, trimmed: Trimmed) {
+        let metric = &self.metrics.archive_trimmed;
+        count_all(metric, "cause", "expiry", trimmed.expired);
+        count_all(metric, "cause", "bytes", trimmed.displaced);
+    }
+
+    /// Tells readers what there is.
+    fn tell_span(&self) {
+        if let Some(journal) = &self.journal {
+            self.state
+                .set_span(journal.id(), journal.trimmed(), journal.last());
+        }
+    }
+
+    /// Says that a write failed: in the log for the first of several.
+    fn note(&self, fault: &JournalFault) {
+        count(&self.metrics.archive_failures, "kind", fault.label());
+        self.state.failed(fault.to_string());
+        if !self.queue.is_failing() {
+            self.queue.set_failing(true);
+            tracing::warn!(%fault, "the archive cannot write; it tries again");
+        }
+    }
+
+    /// Does what can be done about a write that failed.
+    fn mend(&mut self, fault: JournalFault) {
+        match fault {
+            JournalFault::Damaged => {
+                self.journal = None;
+                match renew(&self.path, &self.settings, &self.metrics) {
+                    Ok(journal) => {
+                        (self.journal_id, self.last) = (journal.id(), journal.last());
+                        self.journal = Some(journal);
+                        return;
+                    }
+                    Err(fault) => self.state.failed(fault.to_string()),
+                }
+            }
+            JournalFault::Full if self.makes_room() => return,
+            // The journal stays open: where nothing can be written, nothing can be opened either.
+            _ => {
+                if self
+                    .journal
+                    .as_mut()
+                    .is_some_and(|journal| journal.look_again().is_err())
+                {
+                    self.journal = None;
+                }
+            }
+        }
+        self.pause(RETRY_EVERY, || false);
+    }
+
+    /// Removes some of the oldest events of a full journal, if that is allowed and possible. Of a disk that is full of
+    /// something else nothing would be gained.
+    fn makes_room(&mut self) -> bool {
+        let Some(journal) = &mut self.journal else {
+            return false;
+        };
+        let oldest = journal.trimmed();
+        let share = (journal.last() - oldest) / 16;
+        let is_full = journal.is_nearly_full().unwrap_or_default();
+        let is_allowed = is_full && self.settings.full == ArchiveFull::Drop && share > 0;
+        let is_made = is_allowed && journal.remove_through(oldest + share).is_ok();
+        if is_made {
+            let displaced = journal.trimmed() - oldest;
+            self.count_trimmed(Trimmed {
+                expired: 0,
+                displaced,
+            });
+        }
+        is_made
+    }
+}
+
+impl Drop for Writer {
+    /// However the writer ends: nothing is kept from here on, and that is counted.
+    fn drop(&mut self) {
+        self.queue.close(&self.metrics, self.in_hand.len());
+        if thread::panicking() {
+            self.state.failed("the writer's code panicked".to_owned());
+            tracing::error!(
+                "the archive's writer panicked; nothing is kept until the node starts anew"
+            );
+        }
+    }
+}
+
+/// Opens the journal, a new one instead of one that is damaged.
+pub(super) fn open(
+    path: &Path,
+    settings: &ArchiveSettings,
+    metrics: &Metrics,
+) -> Result<Journal, JournalFault> {
+    match Journal::open(path, Randomness::default().number(), settings.bytes_max) {
+        Err(JournalFault::Damaged) => renew(path, settings, metrics),
+        Ok(journal) => {
+            let lost = journal.lost();
+            if lost > 0 {
+                count(&metrics.archive_failures, "kind", "torn");
+                tracing::error!(lost, "the archive's journal has lost its newest messages");
+            }
+            Ok(journal)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Puts a damaged journal aside and begins a new one.
+fn renew(
+    path: &Path,
+    settings: &ArchiveSettings,
+    metrics: &Metrics,
+) -> Result<Journal, JournalFault> {
+    let id = Randomness::default().number();
+    let (journal, aside) = Journal::renew(path, id, settings.bytes_max)?;
+    count(
+        &metrics.archive_failures,
+        "kind",
+        JournalFault::Damaged.label(),
+    );
+    tracing::error!(
+        aside = %aside.display(),
+        "the archive's journal is damaged and was put aside; a new one begins"
+    );
+    Ok(journal)
+}

@@ -1,0 +1,33 @@
+//! What answers of a model cost at most, in bytes.
+
+use super::REPLY_BYTES_MAX;
+use super::conversations::{CONVERSATION_BYTES, LINE_BYTES};
+use super::openai::EXCHANGE_BYTES;
+use crate::config::{Config, OpenAiSettings};
+
+/// A question at the model: the texts that go along, the request made of them, and what is read of the answer.
+#[must_use]
+pub fn question_at_model_bytes(config: &Config) -> usize {
+    let (assistant, openai) = (&config.assistant, &config.assistant.openai);
+    let own = assistant.businesses.iter();
+    let prompts = own.filter_map(|own| own.prompt.as_ref());
+    let prompt = prompts.chain(&openai.prompt).map(String::len).max();
+    let texts = openai
+        .context_bytes
+        .saturating_mul(2)
+        .saturating_add(config.chat.text_bytes_max)
+        .saturating_add(prompt.unwrap_or_default());
+    // JSON writes a control character of one byte as six; a line of the answer, and the event that it becomes.
+    texts
+        .saturating_mul(7)
+        .saturating_add(openai.event_bytes.saturating_mul(3))
+        .saturating_add(REPLY_BYTES_MAX + EXCHANGE_BYTES)
+}
+
+/// A room whose messages are remembered.
+#[must_use]
+pub fn remembered_room_bytes(openai: &OpenAiSettings) -> usize {
+    let lines = openai.turns.saturating_mul(LINE_BYTES);
+    let room = openai.context_bytes.saturating_add(lines);
+    room.saturating_add(CONVERSATION_BYTES)
+}

@@ -1,0 +1,102 @@
+//! `GET /api/archive`: what was said in all rooms, in one order, from a place on that the reader remembers.
+//!
+//! An answer is lines of JSON (NDJSON): at most `limit` events, and no more than about a mebibyte, each with the cursor
+//! that continues behind it. Where events were removed before the reader had them one line says how many. Who has come to
+//! the end may wait there for more. Nothing is remembered of a reader here but how far behind one with a name is, so whoever
+//! stores cursor and events in one transaction has every event exactly once.
+
+mod journal;
+mod line;
+mod query;
+mod shards;
+
+use super::problem::{ApiProblem, ProblemKind};
+use crate::archive::{Archive, NamedReaders};
+use crate::bridge::Bridge;
+use crate::clock::Clock;
+use crate::config::{ArchiveMode, Config};
+use crate::metrics::Metrics;
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use query::{FeedQuery, PAGE_BYTES};
+use shards::ShardFeed;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What an answer occupies: the connection to the journal, the events, and their text, of which escapes may make six
+/// times as much.
+pub(super) const ANSWER_BYTES: usize = crate::archive::READER_BYTES + 8 * PAGE_BYTES;
+
+/// The longest wait, unless `server.http_timeout` is shorter than twice that.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The archive for those who read it.
+#[derive(Debug)]
+pub(super) struct ArchiveFeed {
+    source: FeedSource,
+    readers: Semaphore,
+    wait_max: Duration,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum FeedSource {
+    /// Nowhere.
+    Nowhere,
+    /// In this node's journal.
+    Journal(Arc<Archive>),
+    /// In the Redis of the bridge.
+    Shards(ShardFeed),
+}
+
+impl ArchiveFeed {
+    pub(super) fn new(
+        config: &Config,
+        (archive, bridge): (Option<Arc<Archive>>, Option<Arc<Bridge>>),
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        let settings = &config.archive;
+        let is_shards = settings.mode == ArchiveMode::Streams;
+        let source = match (archive, bridge.filter(|_| is_shards)) {
+            (Some(archive), _) => FeedSource::Journal(archive),
+            (None, Some(bridge)) => {
+                let names = NamedReaders::new(settings.reader_names, metrics);
+                FeedSource::Shards(ShardFeed::new(bridge, names, clock))
+            }
+            (None, None) => FeedSource::Nowhere,
+        };
+        Self {
+            source,
+            readers: Semaphore::new(settings.readers),
+            wait_max: WAIT_MAX.min(config.server.http_timeout / 2),
+        }
+    }
+
+    /// Answers with this query.
+    pub(super) async fn answer(&self, query: &str) -> Result<Response<Bytes>, ApiProblem> {
+        if matches!(self.source, FeedSource::Nowhere) {
+            return Err(ProblemKind::NoArchive.into());
+        }
+        let asked = FeedQuery::read(query, self.wait_max)?;
+        let _permit = self
+            .readers
+            .try_acquire()
+            .map_err(|_full| ApiProblem::later(ProblemKind::Busy, 1))?;
+        let lines = match &self.source {
+            FeedSource::Nowhere => return Err(ProblemKind::NoArchive.into()),
+            FeedSource::Journal(archive) => journal::lines(archive, &asked).await?,
+            FeedSource::Shards(shards) => shards.lines(&asked).await?,
+        };
+        let mut response = Response::new(lines.into());
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-ndjson"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+}

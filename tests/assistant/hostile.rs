@@ -1,0 +1,92 @@
+//! Whatever a model server does ends in one answer or one apology, is counted, and costs no more than its bounds.
+
+use super::rows::{bad, good};
+use super::{APOLOGY, EVENTS, Model, answer, ask, chunk, question};
+use crate::support::user;
+use std::collections::BTreeMap;
+
+/// A server that answers the name of a row with its deed.
+fn server(rows: fn() -> Vec<(&'static str, super::rows::Deed, &'static str)>) -> Model {
+    Model::start(move |request, asked| {
+        let rows = rows();
+        let name = question(asked).to_owned();
+        let row = rows.iter().find(|(row, ..)| *row == name);
+        row.is_some_and(|(_, deed, _)| deed.perform(request))
+    })
+}
+
+#[test]
+fn answers_are_read_in_every_form_that_servers_have_for_them() {
+    let model = server(good);
+    let gateway = model.gateway(&["assistant.openai.breaker_failures=1000"]);
+    let mut client = gateway.join("forms");
+    for (name, _, text) in good() {
+        assert_eq!(ask(&mut client, name), text, "{name}");
+    }
+    let ok = gateway.metric(r#"supportal_assistant_answers_total{outcome="ok"}"#);
+    assert_eq!(ok as usize, good().len());
+    let first = gateway.metric("supportal_assistant_first_token_seconds_count");
+    let whole = gateway.metric("supportal_assistant_answer_seconds_count");
+    assert_eq!(
+        (first as usize, whole as usize),
+        (good().len(), good().len())
+    );
+}
+
+#[test]
+fn servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_within_their_bounds()
+{
+    let model = server(bad);
+    let gateway = model.gateway(&[
+        "assistant.openai.breaker_failures=1000",
+        "assistant.openai.retries=0",
+        "assistant.openai.first_token=6s",
+        "assistant.openai.between_tokens=2s",
+        "assistant.openai.concurrency_per_business=64",
+        "limits.connections_per_ip=0",
+        "limits.handshakes_per_ip=0",
+    ]);
+    let before = gateway.metric("supportal_process_resident_memory_bytes");
+    let rows = bad();
+    assert!(rows.len() >= 40, "{}", rows.len());
+    let mut clients: Vec<_> = (0..rows.len())
+        .map(|number| gateway.join(&format!("row-{number}")))
+        .collect();
+    for (client, (name, ..)) in clients.iter_mut().zip(&rows) {
+        client.send_text(&user(name));
+    }
+    let mut expected = BTreeMap::new();
+    for (client, (name, _, outcome)) in clients.iter_mut().zip(&rows) {
+        let text = answer(client);
+        assert!(text.starts_with(APOLOGY), "{name}: {text}");
+        *expected.entry(*outcome).or_insert(0) += 1;
+    }
+    for (outcome, count) in expected {
+        let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(gateway.metric(&series) as usize, count, "{outcome}");
+    }
+    let grown = gateway.metric("supportal_process_resident_memory_bytes") - before;
+    assert!(grown < 64.0 * 1024.0 * 1024.0, "{grown} bytes more");
+    assert_eq!(
+        gateway.metric("supportal_assistant_answers_open") as usize,
+        0
+    );
+}
+
+#[test]
+fn a_server_that_always_has_something_to_say_and_says_nothing_is_left_in_time() {
+    let flood = chunk(": ping\n\n".repeat(1_000));
+    let model = Model::start(move |request, _| {
+        request.say(EVENTS);
+        while request.say(&flood) {}
+        false
+    });
+    let gateway = model.gateway(&[
+        "assistant.openai.model=m",
+        "assistant.openai.first_token=500ms",
+        "assistant.openai.answer_bytes=1073741824",
+    ]);
+    assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
+    let series = r#"supportal_assistant_answers_total{outcome="first_token"}"#;
+    assert_eq!(gateway.metric(series) as usize, 1);
+}

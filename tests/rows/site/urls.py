@@ -1,0 +1,3 @@
+from django.urls import include, path
+
+urlpatterns = [path("supportal-gateway/", include("supportal_gateway.urls"))]
