@@ -4,9 +4,11 @@
 //! idle connection costs its slot and nothing else. The kernel's socket memory is listed too,
 //! because the same machine (and the same container limit) pays for it.
 
+mod addend;
+mod assistants;
+
 use crate::admin;
 use crate::archive;
-use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
@@ -30,31 +32,14 @@ use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
 use std::fmt;
 
 pub use crate::config::units::Bytes;
+pub use addend::Addend;
+use addend::addend;
 
 /// What a receive buffer holds beyond its bound: the kernel takes the segment that passes it, of up to
 /// 64 KiB (loopback, or joined by the network card).
 const SEGMENT_BYTES: usize = 64 * 1024;
 /// The program, its allocator's spare pages and the page's files.
 const PROCESS_BYTES: usize = 24 * 1024 * 1024;
-
-/// One addend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addend {
-    /// What it is.
-    pub name: &'static str,
-    /// How many there are.
-    pub count: u64,
-    /// Bytes of one.
-    pub each: u64,
-}
-
-impl Addend {
-    /// Bytes of all.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.count.saturating_mul(self.each)
-    }
-}
 
 /// The sum and its addends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +62,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi | AssistantKind::Webhook => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -172,37 +157,14 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
-        model(config),
+        assistants::model(config),
+        assistants::webhook(config),
         django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
         kept(config),
     ]
     .concat()
-}
-
-/// Answers of a model, and what was said before its questions.
-fn model(config: &Config) -> Vec<Addend> {
-    let assistant = &config.assistant;
-    if assistant.kind != AssistantKind::OpenAi {
-        return Vec::new();
-    }
-    let (question, room) = (
-        question_at_model_bytes(config),
-        remembered_room_bytes(&assistant.openai),
-    );
-    vec![
-        addend(
-            "model: questions and their answers",
-            assistant.concurrency,
-            question,
-        ),
-        addend(
-            "model: rooms whose messages are remembered",
-            assistant.openai.rooms,
-            room,
-        ),
-    ]
 }
 
 /// What is kept of those who come: by their limits, and by `auth.mode`.
@@ -483,14 +445,6 @@ fn django(config: &Config) -> [(usize, usize); 2] {
             bridge.outbox_bytes.saturating_add(said),
         ),
     ]
-}
-
-fn addend(name: &'static str, count: usize, each: usize) -> Addend {
-    Addend {
-        name,
-        count: count as u64,
-        each: each as u64,
-    }
 }
 
 impl fmt::Display for MemoryBudget {
