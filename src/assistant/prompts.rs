@@ -4,9 +4,10 @@
 //! passed over until one of them ends, so that its rooms keep nobody else waiting. With a debounce, a room's prompts
 //! wait until its customer has stopped for long enough, and those that one customer sent in a row are asked as one.
 
-use super::{Failure, Prompt, ReplyTo};
+use super::{AssistantReply, Failure, Prompt, ReplyTo};
 use crate::name::RoomName;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ const QUESTION_BYTES_MAX: usize = 32 * 1024;
 /// How long a customer may keep on talking, in debounces, until the question is asked all the same.
 const DEBOUNCES_MAX: u32 = 5;
 
-/// What happened so far. `accepted = replied + timeouts + panics + failures + stopped + merged + open`.
+/// What happened so far. `accepted = replied + later + unwanted + timeouts + panics + failures + stopped + merged + open`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Prompts taken in.
@@ -25,6 +26,10 @@ pub struct Counts {
     pub busy: u64,
     /// Prompts that ended in a reply.
     pub replied: u64,
+    /// Prompts whose reply comes later, by another way.
+    pub later: u64,
+    /// Prompts that wanted no reply.
+    pub unwanted: u64,
     /// Apologies because `assistant.timeout` had passed.
     pub timeouts: u64,
     /// Apologies because the backend panicked.
@@ -68,6 +73,7 @@ pub(super) enum TakenIn {
 /// The question that is to be asked next, and who waits for the answer.
 pub(super) struct NextQuestion {
     pub(super) room: RoomName,
+    pub(super) user: Option<Arc<str>>,
     pub(super) text: String,
     pub(super) reply: Box<dyn ReplyTo>,
     /// Of the prompts that are part of this question.
@@ -172,6 +178,7 @@ impl OpenPrompts {
             self.running += 1;
             let mut question = NextQuestion {
                 room: name,
+                user: first.user,
                 text: first.text,
                 reply: first.reply,
                 merged: Vec::new(),
@@ -248,12 +255,14 @@ impl OpenPrompts {
     }
 
     /// Counts the end of a question that so many other prompts were part of.
-    pub(super) fn count(&mut self, outcome: Result<(), Failure>, merged: u64) {
+    pub(super) fn count(&mut self, outcome: &Result<AssistantReply, Failure>, merged: u64) {
         let counts = &mut self.counts;
         counts.open -= 1 + merged;
         counts.merged += merged;
         *match outcome {
-            Ok(()) => &mut counts.replied,
+            Ok(AssistantReply::Text(..)) => &mut counts.replied,
+            Ok(AssistantReply::Later) => &mut counts.later,
+            Ok(AssistantReply::Unwanted) => &mut counts.unwanted,
             Err(Failure::Timeout) => &mut counts.timeouts,
             Err(Failure::Panicked) => &mut counts.panics,
             Err(Failure::Stopped) => &mut counts.stopped,

@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 mod addend;
+mod assistants;
 mod entry;
 
 pub use addend::Addend;
@@ -13,7 +14,6 @@ use entry::{django_sessions, forward, question_bytes, recheck_bytes, who_comes};
 
 use crate::admin;
 use crate::archive;
-use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -21,9 +21,8 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{ArchiveMode, AssistantKind, BridgeMode, Config, MemoryLimit, RetrievalKind};
+use crate::config::{ArchiveMode, AssistantKind, BridgeMode, Config, MemoryLimit};
 use crate::http::REQUEST_BYTES;
-use crate::retrieval::memory as retrieved;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
 use crate::shedding::{self, MemorySource};
@@ -62,7 +61,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi | AssistantKind::Webhook => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -157,38 +156,15 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
-        model(config),
+        assistants::model(config),
+        assistants::webhook(config),
         django_sessions(config),
         http_api(config, request_bytes),
-        retrieval(config),
+        assistants::retrieval(config),
         bridge(config),
         kept(config),
     ]
     .concat()
-}
-
-/// Answers of a model, and what was said before its questions.
-fn model(config: &Config) -> Vec<Addend> {
-    let assistant = &config.assistant;
-    if assistant.kind != AssistantKind::OpenAi {
-        return Vec::new();
-    }
-    let (question, room) = (
-        question_at_model_bytes(config),
-        remembered_room_bytes(&assistant.openai),
-    );
-    vec![
-        addend(
-            "model: questions and their answers",
-            assistant.concurrency,
-            question,
-        ),
-        addend(
-            "model: rooms whose messages are remembered",
-            assistant.openai.rooms,
-            room,
-        ),
-    ]
 }
 
 fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {
@@ -300,29 +276,6 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
         ],
     ];
     sessions
-}
-
-/// What answers stand on.
-fn retrieval(config: &Config) -> Vec<Addend> {
-    let settings = &config.retrieval;
-    if settings.kind == RetrievalKind::None {
-        return Vec::new();
-    }
-    #[rustfmt::skip]
-    let mut addends = vec![
-        addend("retrieval: documents and their vectors", 1, retrieved::collections_bytes(settings)),
-        addend("retrieval: businesses that are remembered", settings.businesses, retrieved::BUSINESS_BYTES),
-    ];
-    if settings.kind == RetrievalKind::Faiss {
-        let embeddings = &settings.embeddings;
-        let asked = retrieved::EXCHANGE_BYTES.saturating_add(config.chat.text_bytes_max);
-        #[rustfmt::skip]
-        addends.extend([
-            addend("retrieval: embeddings that are asked for", embeddings.concurrency, asked),
-            addend("retrieval: embeddings that are remembered", embeddings.cache_entries, retrieved::EMBEDDING_BYTES),
-        ]);
-    }
-    addends
 }
 
 /// The ways to other nodes and to a Django site.

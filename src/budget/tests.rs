@@ -45,6 +45,9 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "assistant.openai.retries",
             "assistant.openai.retry_budget",
             "assistant.openai.breaker_failures",
+            "assistant.webhook.retries",
+            "assistant.webhook.retry_budget",
+            "assistant.webhook.breaker_failures",
             "limits.user.handshakes_per_second",
             "limits.user.handshakes_burst",
             "limits.user.messages_per_second",
@@ -95,6 +98,8 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "assistant.prompts_per_room",
             "assistant.openai.answer_bytes",
             "assistant.openai.concurrency_per_business",
+            "assistant.webhook.answer_bytes",
+            "assistant.webhook.concurrency_per_business",
             "retrieval.excerpts",
         ],
     ),
@@ -142,10 +147,15 @@ fn full() -> Config {
     config
 }
 
-/// The sum of ten connections and two workers, with what Redis keeps.
+/// The sum of ten connections and two workers, with what Redis keeps, of each assistant that asks a server.
 fn sum(config: &Config) -> u64 {
-    let budget = worst_case_memory(config, 10, 2).with_tasks(config, 10);
-    budget.total + budget.redis.map_or(0, |rooms| rooms.bytes())
+    let of = |kind| {
+        let mut config = config.clone();
+        config.assistant.kind = kind;
+        let budget = worst_case_memory(&config, 10, 2).with_tasks(&config, 10);
+        budget.total + budget.redis.map_or(0, |rooms| rooms.bytes())
+    };
+    of(AssistantKind::OpenAi) + of(AssistantKind::Webhook)
 }
 
 /// The configuration with one more of this key.
@@ -275,6 +285,33 @@ fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
     let answers = of("model: questions and their answers").unwrap();
     assert_eq!(answers.count, config.assistant.concurrency as u64);
     assert!(answers.each > (3 * openai.event_bytes + 2 * openai.context_bytes) as u64);
+}
+
+#[test]
+fn a_webhook_costs_its_answers_and_what_is_remembered_if_anything_is() {
+    let mut config = full();
+    config.assistant.kind = AssistantKind::Webhook;
+    let rooms = |config: &Config| {
+        let budget = worst_case_memory(config, 10, 2);
+        let of = |name: &str| {
+            *budget
+                .addends
+                .iter()
+                .find(|addend| addend.name == name)
+                .unwrap()
+        };
+        let (webhook, rooms) = (
+            &config.assistant.webhook,
+            of("webhook: rooms whose messages are remembered"),
+        );
+        let answers = of("webhook: questions and their answers");
+        assert!(answers.each > (3 * webhook.event_bytes + webhook.context_bytes) as u64);
+        assert!(rooms.each >= webhook.context_bytes as u64);
+        rooms.count
+    };
+    assert_eq!(rooms(&config), config.assistant.webhook.rooms as u64);
+    config.assistant.webhook.turns = 0;
+    assert_eq!(rooms(&config), 0);
 }
 
 #[test]

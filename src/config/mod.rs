@@ -25,6 +25,7 @@ pub mod flags;
 mod forward;
 pub mod history;
 mod http;
+mod http_url;
 pub mod key;
 pub mod keys;
 mod layers;
@@ -59,6 +60,7 @@ mod tls;
 pub mod units;
 pub mod validate;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -95,3 +97,4 @@ pub use sections::Config;
 pub use server::{ServerSettings, WORKERS_MAX};
 pub use template::{CHAT_PATH, Handler};
 pub use tls::{TlsSettings, TlsSite};
+pub use webhook::{WEBHOOK_SECRET_BYTES_MIN, WebhookSettings};

@@ -1,7 +1,7 @@
 //! `[assistant.openai]`: the model that answers, and what may be asked of it.
 
 use super::decimal::Decimal;
-use super::forward::{is_host_and_port, is_in_url};
+use super::http_url::url_fault;
 use super::problem::Findings;
 use super::secret::Secret;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, DAY, WAIT, seconds, section};
@@ -72,7 +72,7 @@ section! {
 
 /// The address is one, the key is one, and the waits make sense together.
 pub(super) fn check(openai: &OpenAiSettings, timeout: Duration, is_on: bool, found: &mut Findings) {
-    if let Some((what, fix)) = url_fault(&openai.base_url) {
+    if let Some((what, fix)) = base_url_fault(&openai.base_url) {
         found.error("assistant.openai.base_url", what, fix);
     }
     check_key(openai, found);
@@ -149,24 +149,16 @@ pub(super) fn check_temperature(key: &str, temperature: Option<Decimal>, found: 
 }
 
 /// What is wrong with the address, and the fix.
-fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
-    let fix = "write it as \"http://127.0.0.1:11434/v1\"";
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Some(("is not an address", fix));
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if !matches!(scheme, "http" | "https") {
-        Some(("is neither http nor https", fix))
-    } else if authority.contains('@') {
-        let fix = "remove it: a key has a setting of its own";
-        Some(("has a user or a password in it", fix))
-    } else if rest.contains(['?', '#']) {
-        Some(("has a query or a fragment", "cut it off"))
-    } else if !is_host_and_port(authority) || !rest.bytes().all(is_in_url) {
-        Some(("is not an address", fix))
-    } else if url.ends_with("/completions") {
-        Some(("is the address of one call", "cut it off behind /v1"))
-    } else {
-        None
-    }
+fn base_url_fault(url: &str) -> Option<(&'static str, &'static str)> {
+    let example = "write it as \"http://127.0.0.1:11434/v1\"";
+    let instead = "remove it: a key has a setting of its own";
+    url_fault(url, example, instead).or_else(|| {
+        if url.contains('?') {
+            Some(("has a query", "cut it off"))
+        } else if url.ends_with("/completions") {
+            Some(("is the address of one call", "cut it off behind /v1"))
+        } else {
+            None
+        }
+    })
 }

@@ -1,7 +1,7 @@
 //! `[retrieval]`: what answers may stand on, and what finding it may take.
 
 use super::assistant::AssistantKind;
-use super::forward::url_fault;
+use super::http_url::url_fault;
 use super::problem::Findings;
 use super::secret::Secret;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, HOUR, SHORT, choice, seconds, section};
@@ -122,8 +122,10 @@ pub(super) fn check(retrieval: &RetrievalSettings, assistant: AssistantKind, fou
 
 fn check_embeddings(embeddings: &EmbeddingSettings, kind: RetrievalKind, found: &mut Findings) {
     let url = embeddings.base_url.as_deref().unwrap_or_default();
-    if let Some((what, _)) = url_fault(url).filter(|_| embeddings.base_url.is_some()) {
-        let fix = "write it as \"https://api.openai.com/v1\"";
+    let example = "write it as \"https://api.openai.com/v1\"";
+    let instead = "remove it: a key has a setting of its own";
+    let fault = url_fault(url, example, instead);
+    if let Some((what, fix)) = fault.filter(|_| embeddings.base_url.is_some()) {
         found.error("retrieval.embeddings.base_url", what, fix);
     } else if url.contains('?') {
         let fix = "cut off the ? and what follows it";

@@ -9,7 +9,7 @@ mod hostile; // servers that lie, stall and break
 #[cfg(test)]
 mod outage; // retries, the breaker, restarts
 #[cfg(test)]
-mod rows; // what the stand-in may say
+pub(crate) mod rows; // what the stand-in may say
 
 use crate::support::{Client, Gateway, user};
 use crate::upstream::puppet::{Puppet, Request};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a customer reads where there is no answer.
-const APOLOGY: &str = "Sorry, I'm having trouble processing your request right now.";
+pub(crate) const APOLOGY: &str = "Sorry, I'm having trouble processing your request right now.";
 
 /// How long an answer may take on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -141,7 +141,7 @@ fn end() -> String {
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// One chunk.
-fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(bytes);
@@ -155,7 +155,7 @@ fn events(body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer with this status, these fields and this body.
-fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!(
         "HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n",
@@ -165,7 +165,7 @@ fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer in JSON.
-fn json_answer(body: &str) -> Vec<u8> {
+pub(crate) fn json_answer(body: &str) -> Vec<u8> {
     whole("200 OK", "Content-Type: application/json\r\n", body)
 }
 
@@ -178,7 +178,7 @@ pub(crate) fn ask(client: &mut Client, text: &str) -> String {
 
 /// The next answer of the assistant.
 #[track_caller]
-fn answer(client: &mut Client) -> String {
+pub(crate) fn answer(client: &mut Client) -> String {
     loop {
         let frame = client.receive_within(ANSWER);
         let Some(crate::support::Frame::Text(frame)) = frame else {

@@ -1,22 +1,19 @@
 //! What a model says: the JSON of one event, or of a whole answer.
 
-use super::fault::ModelFault;
+use super::super::remote::{AnswerFault, AnswerForm, AnswerWords};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// The data of the event that ends an answer.
 const DONE: &str = "[DONE]";
 
-/// What was said once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ModelWords {
-    /// More of the answer; may be empty.
-    pub(super) text: String,
-    /// The model thinks: what it says to itself is for nobody.
-    pub(super) is_thinking: bool,
-    /// The model has said all that it will.
-    pub(super) is_last: bool,
-}
+/// How Chat Completions are written.
+pub(super) const FORM: AnswerForm = AnswerForm {
+    read_event,
+    read_whole,
+    error_code,
+    has_lines: false,
+};
 
 /// One event's, or a whole answer's.
 #[derive(Deserialize)]
@@ -43,50 +40,51 @@ struct Delta {
 }
 
 /// What the data of an event says.
-pub(super) fn read_event(data: &str) -> Result<ModelWords, ModelFault> {
+fn read_event(data: &str) -> Result<AnswerWords, AnswerFault> {
     if data.trim() == DONE {
-        return Ok(ModelWords {
+        return Ok(AnswerWords {
             is_last: true,
-            ..ModelWords::default()
+            ..AnswerWords::default()
         });
     }
     read(data.as_bytes())
 }
 
 /// What a whole answer says.
-pub(super) fn read_whole(body: &[u8]) -> Result<ModelWords, ModelFault> {
+fn read_whole(body: &[u8]) -> Result<AnswerWords, AnswerFault> {
     let words = read(body)?;
-    Ok(ModelWords {
+    Ok(AnswerWords {
         is_last: true,
         ..words
     })
 }
 
-fn read(json: &[u8]) -> Result<ModelWords, ModelFault> {
+fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
     // A struct may stand as an array in serde's eyes, and not in the API's.
     if !json.trim_ascii_start().starts_with(b"{") {
-        return Err(ModelFault::Malformed);
+        return Err(AnswerFault::Malformed);
     }
     let completion: Completion =
-        serde_json::from_slice(json).map_err(|_no_completion| ModelFault::Malformed)?;
+        serde_json::from_slice(json).map_err(|_no_completion| AnswerFault::Malformed)?;
     if completion.error.is_some() {
-        return Err(ModelFault::Reported);
+        return Err(AnswerFault::Reported);
     }
     // None at all, as in the event that only counts tokens, is nothing said.
-    let choices = completion.choices.ok_or(ModelFault::Malformed)?;
+    let choices = completion.choices.ok_or(AnswerFault::Malformed)?;
     let Some(first) = choices.into_iter().find(|choice| choice.index == 0) else {
-        return Ok(ModelWords::default());
+        return Ok(AnswerWords::default());
     };
     let delta = first.delta.unwrap_or_default();
-    Ok(ModelWords {
+    Ok(AnswerWords {
         text: delta.content.unwrap_or_default(),
+        meta: None,
         is_thinking: delta.reasoning.is_some() || delta.reasoning_content.is_some(),
         is_last: first.finish_reason.is_some(),
     })
 }
 
 /// Names of models, as `GET …/models` lists them: the first.
-pub(super) fn read_models(body: &[u8]) -> Result<String, ModelFault> {
+pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     #[derive(Deserialize)]
     struct Models {
         data: Vec<Model>,
@@ -96,13 +94,13 @@ pub(super) fn read_models(body: &[u8]) -> Result<String, ModelFault> {
         id: String,
     }
     let models: Models =
-        serde_json::from_slice(body).map_err(|_no_models| ModelFault::Malformed)?;
+        serde_json::from_slice(body).map_err(|_no_models| AnswerFault::Malformed)?;
     let first = models.data.into_iter().next();
-    first.map(|model| model.id).ok_or(ModelFault::NoModel)
+    first.map(|model| model.id).ok_or(AnswerFault::NoModel)
 }
 
 /// What kind of error a refusal is, in the server's own word, if that is one: never a sentence, in which a key may be.
-pub(super) fn error_code(body: &[u8]) -> Option<String> {
+fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {
         error: Detail,
@@ -125,9 +123,10 @@ pub(super) fn error_code(body: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn words(text: &str, is_thinking: bool, is_last: bool) -> Result<ModelWords, ModelFault> {
-        Ok(ModelWords {
+    fn words(text: &str, is_thinking: bool, is_last: bool) -> Result<AnswerWords, AnswerFault> {
+        Ok(AnswerWords {
             text: text.to_owned(),
+            meta: None,
             is_thinking,
             is_last,
         })
@@ -135,8 +134,8 @@ mod tests {
 
     #[test]
     fn events_are_read_as_servers_write_them() {
-        let bad = || Err(ModelFault::Malformed);
-        let error = || Err(ModelFault::Reported);
+        let bad = || Err(AnswerFault::Malformed);
+        let error = || Err(AnswerFault::Reported);
         #[rustfmt::skip]
         let table = [
             ("[DONE]", words("", false, true)),
@@ -182,15 +181,15 @@ mod tests {
     fn a_whole_answer_is_the_last_there_is() {
         let body = br#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}"#;
         assert_eq!(read_whole(body), words("hi", false, true));
-        assert_eq!(read_whole(b"[DONE]"), Err(ModelFault::Malformed));
+        assert_eq!(read_whole(b"[DONE]"), Err(AnswerFault::Malformed));
     }
 
     #[test]
     fn the_first_model_that_is_listed_is_taken() {
         let listed = br#"{"object":"list","data":[{"id":"llama3.2:1b"},{"id":"b"}]}"#;
         assert_eq!(read_models(listed), Ok("llama3.2:1b".to_owned()));
-        assert_eq!(read_models(br#"{"data":[]}"#), Err(ModelFault::NoModel));
-        assert_eq!(read_models(b"{}"), Err(ModelFault::Malformed));
+        assert_eq!(read_models(br#"{"data":[]}"#), Err(AnswerFault::NoModel));
+        assert_eq!(read_models(b"{}"), Err(AnswerFault::Malformed));
     }
 
     #[test]

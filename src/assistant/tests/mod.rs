@@ -27,7 +27,9 @@ struct Recorder {
 }
 
 impl ReplyTo for Recorder {
-    fn reply(self: Box<Self>, text: String) {
+    fn reply(self: Box<Self>, text: String, meta: Option<ReplyMeta>) {
+        let beside = meta.map_or_else(String::new, |meta| format!(" {}", meta.as_json()));
+        let text = text + &beside;
         let sent = self.outcomes.send((self.text.clone(), text));
         assert!(sent.is_ok() && self.text != "panic in reply");
     }
@@ -37,6 +39,10 @@ impl ReplyTo for Recorder {
     }
     fn merged(self: Box<Self>) {
         let sent = self.outcomes.send((self.text, "merged".to_owned()));
+        assert!(sent.is_ok());
+    }
+    fn silent(self: Box<Self>) {
+        let sent = self.outcomes.send((self.text, "silent".to_owned()));
         assert!(sent.is_ok());
     }
 }
@@ -65,6 +71,14 @@ impl Assistant for Script {
                 }
                 "fail" => vec![Err(Failure::Failed)],
                 "empty" => vec![Ok(Piece::End)],
+                "later" => vec![Ok(Piece::Later)],
+                "unwanted" => vec![Ok(Piece::Unwanted)],
+                "later than words" => vec![Ok(Piece::Text("Hi".to_owned())), Ok(Piece::Later)],
+                "meta" => {
+                    let meta = ReplyMeta::new("{\"a\": 1}").expect("an object");
+                    let text = Piece::Text("Hi".to_owned());
+                    vec![Ok(Piece::Meta(meta)), Ok(text), Ok(Piece::End)]
+                }
                 "broken" => vec![Ok(Piece::Text("half".to_owned()))],
                 "long" => vec![Ok(Piece::Text("x".repeat(REPLY_BYTES_MAX + 1)))],
                 text => {
@@ -130,6 +144,7 @@ impl Bench {
         self.dispatcher.ask(Prompt {
             room: RoomName::chat(business, session).expect("legal"),
             asker,
+            user: None,
             text: text.to_owned(),
             reply: Box::new(Recorder {
                 text: text.to_owned(),
@@ -156,7 +171,8 @@ impl Bench {
 
 fn adds_up(counts: Counts) -> bool {
     let apologies = counts.timeouts + counts.panics + counts.failures + counts.stopped;
-    counts.accepted == counts.replied + apologies + counts.merged + counts.open
+    let ended = counts.replied + counts.later + counts.unwanted + apologies + counts.merged;
+    counts.accepted == ended + counts.open
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,6 +261,25 @@ async fn every_failure_is_one_apology_and_costs_nobody_else() {
     let counts = bench.dispatcher.counts();
     assert_eq!((counts.panics, counts.failures, counts.replied), (2, 4, 6));
     assert_eq!(bench.panics.get(), 2);
+    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_later_or_not_at_all_ends_in_silence_and_costs_nobody_else() {
+    let mut bench = Bench::new(9, 9, 1);
+    for (text, outcome) in [
+        ("later", "silent"),
+        ("unwanted", "silent"),
+        ("later than words", "sorry"),
+        ("meta", "Hi {\"a\":1}"),
+    ] {
+        bench.accept("a", text);
+        bench.accept("a", "echo");
+        bench.expect(text, outcome).await;
+        bench.expect("echo", "re: echo").await;
+    }
+    let counts = bench.dispatcher.counts();
+    assert_eq!((counts.later, counts.unwanted, counts.failures), (1, 1, 1));
     assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
 }
 
@@ -349,6 +384,7 @@ async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
     let asked = none.ask(Prompt {
         room: RoomName::chat("1", "a").expect("legal"),
         asker: ASKER,
+        user: None,
         text: "hi".to_owned(),
         reply: Box::new(Recorder {
             text: "hi".to_owned(),
