@@ -1,4 +1,4 @@
-//! What a sum is made of.
+//! One part of a sum of memory.
 
 /// One addend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ impl Addend {
     }
 }
 
-/// So many parts of so many bytes each.
-pub(super) fn addend(name: &'static str, count: usize, each: usize) -> Addend {
+/// So many of that, of so many bytes each.
+pub(super) const fn addend(name: &'static str, count: usize, each: usize) -> Addend {
     Addend {
         name,
         count: count as u64,

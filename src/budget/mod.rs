@@ -6,10 +6,14 @@
 
 mod addend;
 mod assistants;
+mod entry;
+
+pub use addend::Addend;
+use addend::addend;
+use entry::{django_sessions, forward, question_bytes, recheck_bytes, who_comes};
 
 use crate::admin;
 use crate::archive;
-use crate::auth::{django_session as session, forward as asked, jwt};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -17,10 +21,7 @@ use crate::broker::quota;
 use crate::broker::room::ROOM_BYTES;
 use crate::channels::memory as channel_layer;
 use crate::chat::{RECEIVED_BYTES, TASKS_PER_CONNECTION};
-use crate::config::{
-    ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, ForwardSettings, MemoryLimit,
-    SessionEngine,
-};
+use crate::config::{ArchiveMode, AssistantKind, BridgeMode, Config, MemoryLimit};
 use crate::http::REQUEST_BYTES;
 use crate::server::api::memory as api;
 use crate::server::upstream::memory as site;
@@ -32,8 +33,6 @@ use crate::worker::memory::{CONNECTION_BYTES, KEPT_BACK_BYTES, WORKER_BYTES};
 use std::fmt;
 
 pub use crate::config::units::Bytes;
-pub use addend::Addend;
-use addend::addend;
 
 /// What a receive buffer holds beyond its bound: the kernel takes the segment that passes it, of up to
 /// 64 KiB (loopback, or joined by the network card).
@@ -167,17 +166,6 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
     .concat()
 }
 
-/// What is kept of those who come: by their limits, and by `auth.mode`.
-fn who_comes(config: &Config) -> Vec<Addend> {
-    let scopes = quota::scopes_limited(config);
-    #[rustfmt::skip]
-    let addends = vec![
-        addend("users, rooms … remembered for their limits", scopes * quota::REMEMBERED_MAX, quota::HOLDER_BYTES),
-        addend("tokens that were verified", tokens(config), jwt::SEEN_BYTES),
-    ];
-    addends
-}
-
 fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {
     addends.iter().map(of).fold(0, u64::saturating_add)
 }
@@ -197,12 +185,6 @@ impl MemoryBudget {
         self.addends.push(inboxes);
         self
     }
-}
-
-/// Tokens that are remembered, if there are any.
-fn tokens(config: &Config) -> usize {
-    let has_tokens = config.auth.mode.contains(&AuthMode::Jwt);
-    if has_tokens { config.auth.jwt.cache } else { 0 }
 }
 
 /// Bytes of the largest queue and of the longest message of any route: all connections may be on one.
@@ -265,52 +247,6 @@ fn http_api(config: &Config, connection_bytes: usize) -> Vec<Addend> {
     addends
 }
 
-/// What is kept of a question of `auth.forward` while its connection lives.
-fn question_bytes(forward: &ForwardSettings) -> usize {
-    match forward.url {
-        Some(_) if !forward.recheck.is_zero() => {
-            forward.question_bytes.saturating_add(asked::QUESTION_BYTES)
-        }
-        _ => 0,
-    }
-}
-
-/// What is kept of a session of a Django site while its connection lives.
-fn recheck_bytes(config: &Config) -> usize {
-    let settings = &config.auth.django_session;
-    let is_on = has_cached_sessions(config) && !settings.recheck.is_zero();
-    if is_on { session::RECHECK_BYTES } else { 0 }
-}
-
-/// Are sessions of a Django site looked for in Redis?
-fn has_cached_sessions(config: &Config) -> bool {
-    config.auth.mode.contains(&AuthMode::DjangoSession)
-        && config.auth.django_session.engine == SessionEngine::Cache
-}
-
-/// The site that is asked who somebody is.
-fn forward(forward: &ForwardSettings) -> Vec<Addend> {
-    if forward.url.is_none() {
-        return Vec::new();
-    }
-    let under_way = forward
-        .question_bytes
-        .saturating_add(forward.answer_bytes)
-        .saturating_add(asked::QUESTION_BYTES + asked::EXCHANGE_BYTES);
-    vec![
-        addend(
-            "forward: questions under way",
-            forward.concurrency,
-            under_way,
-        ),
-        addend(
-            "forward: answers that are remembered",
-            forward.cache_entries,
-            asked::REMEMBERED_BYTES,
-        ),
-    ]
-}
-
 /// TLS, if the public listener speaks it: what is there beside connections, and what each connection adds.
 fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Addend>; 2] {
     if !config.tls.is_on() {
@@ -339,22 +275,6 @@ fn tls_sessions(config: &Config, workers: usize, connections: usize) -> [Vec<Add
         ],
     ];
     sessions
-}
-
-/// Sessions of a Django site, where they are looked for in Redis.
-fn django_sessions(config: &Config) -> Vec<Addend> {
-    let settings = &config.auth.django_session;
-    if !has_cached_sessions(config) {
-        return Vec::new();
-    }
-    let bytes = settings.session_bytes.saturating_mul(session::READ_FACTOR);
-    let found = bytes.saturating_add(session::LOOKUP_BYTES);
-    #[rustfmt::skip]
-    let addends = vec![
-        addend("sessions that are looked for", settings.concurrency, found),
-        addend("sessions that are remembered", settings.cache_entries, session::REMEMBERED_BYTES),
-    ];
-    addends
 }
 
 /// The ways to other nodes and to a Django site.

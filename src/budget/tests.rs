@@ -5,6 +5,7 @@ use crate::config::channels::HostAddress;
 use crate::config::key::{Key, KeyKind};
 use crate::config::keys;
 use crate::config::redis::RedisAddress;
+use crate::config::{AuthMode, SessionEngine};
 
 #[test]
 fn the_total_is_the_sum_of_the_lines() {

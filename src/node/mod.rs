@@ -1,7 +1,7 @@
 //! The composition root: builds every part of a node from its configuration, runs it, and ends it in order.
 //!
 //! The only module that knows all parts. Each part is given what it needs and no more: the server an
-//! [`Entrance`], the operator's listener its [`Sources`], a worker its [`Supplies`].
+//! [`Entrance`], the operator's listener its [`Sources`](crate::admin::Sources), a worker its [`Supplies`].
 
 mod builder;
 mod calls;

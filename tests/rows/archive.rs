@@ -137,6 +137,10 @@ fn what_has_no_session_waits_until_there_is_one() {
             .count(),
         1
     );
+    site.manage(&["supportal_archive", "--once", "--restart"]);
+    assert_eq!(said(&site.rows()), expected, "nothing twice");
+    let parked = site.manage(&["supportal_archive", "--parked"]);
+    assert_eq!(parked.lines().count(), 1, "{parked}");
 }
 
 #[test]

@@ -35,11 +35,7 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
             format!("http://{}", without_archive.public()).into(),
             "set archive.mode",
         ),
-        (
-            "URL",
-            "http://127.0.0.1:1".into(),
-            "the node cannot be read",
-        ),
+        ("URL", "http://127.0.0.1:1".into(), "cannot go on"),
         (
             "ULR",
             "http://127.0.0.1:1".into(),

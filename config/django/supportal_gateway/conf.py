@@ -11,6 +11,7 @@ DEFAULTS = {
     "READER": "django",  # this site's name as a reader; for several nodes, one command and one name for each
     "SKIP": ["django"],  # origins whose rows the site has stored itself
     "PARKED_MAX": 10_000,  # most events that are kept because they have no row; the oldest go
+    "PARKED_MAX_PER_ROOM": 100,  # of one room, so that nobody alone pushes out the others
     "CONTEXT_TURNS": 10,  # what the context view gives, as many rows as the package reads
 }
 

@@ -13,7 +13,11 @@ LINE_BYTES_MAX = 8 * 1024 * 1024  # of one line; the longest text a node takes i
 
 
 class FeedRefused(Exception):
-    """The node answered, and asking again the same would not help."""
+    """The node answered, and asking again the same would not help. `field` is the parameter that it does not take, if it is one."""
+
+    def __init__(self, text, field=None):
+        super().__init__(text)
+        self.field = field
 
 
 class FeedAway(Exception):
@@ -21,11 +25,10 @@ class FeedAway(Exception):
 
 
 ADVICE = {
-    400: "the cursor in the table of ArchiveCursor is none: run with --restart",
     401: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
     403: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
     404: "the node keeps no archive: set archive.mode, and api.token",
-    409: "the cursor is of another node, or of an archive that is gone: run with --restart to begin at its oldest event",
+    409: "the cursor is of another node, or of an archive that is gone: run with --restart to begin at its oldest event; rows that are there stay single",
 }
 
 
@@ -44,23 +47,25 @@ def read_page(cursor, wait):
     url = f"{setting('URL').rstrip('/')}/api/archive?{urllib.parse.urlencode(query)}"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token()}"})
     try:
-        with urllib.request.build_opener(NoRedirect).open(request, timeout=wait + 30) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect).open(request, timeout=wait + 30) as answer:
             return list(read_lines(answer))
     except urllib.error.HTTPError as error:
-        detail = reason(error.read(2000))
+        detail, field = reason(error.read(2000))
         if error.code in ADVICE or error.code < 429:
-            raise FeedRefused(f"{ADVICE.get(error.code, 'the node refuses')} ({error.code}: {detail})") from error
+            advice = "run with --restart" if field == "after" else ADVICE.get(error.code, "the node refuses")
+            raise FeedRefused(f"{advice} ({error.code}: {detail})", field) from error
         raise FeedAway(f"the node answers {error.code}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:  # no connection, half a line, a proxy's page of HTML
         raise FeedAway(str(error)) from error
 
 
 def reason(body):
-    """What the node's problem document says, or a proxy's page begins with."""
+    """What the node's problem document says, of which parameter; or what a proxy's page begins with."""
     try:
-        return json.loads(body)["detail"]
-    except (ValueError, KeyError, TypeError):
-        return body[:100].decode(errors="replace")
+        problem = json.loads(body)
+        return problem["detail"], problem.get("field")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return body[:100].decode(errors="replace"), None
 
 
 def read_lines(answer):

@@ -5,7 +5,7 @@ class ArchiveCursor(models.Model):
     """How far the archive has been read: written in the transaction of the rows."""
 
     reader = models.CharField(max_length=64, primary_key=True)
-    cursor = models.CharField(max_length=64, blank=True)
+    cursor = models.CharField(max_length=384, blank=True)  # 48 digits for each of up to eight Redis
     rows = models.BigIntegerField(default=0, help_text="Rows written so far")
     missed = models.BigIntegerField(default=0, help_text="Events that the node had removed before they were read")
     updated_at = models.DateTimeField(auto_now=True)
@@ -18,7 +18,7 @@ class ParkedEvent(models.Model):
     """An event that has no row: its session is not known, or the database refuses its text."""
 
     reader = models.CharField(max_length=64)
-    cursor = models.CharField(max_length=64)
+    cursor = models.CharField(max_length=384)
     room = models.CharField(max_length=255)
     reason = models.TextField()
     event = models.TextField(help_text="The archive's line, as JSON")

@@ -2,7 +2,8 @@
 
 import json
 
-from django.db import DatabaseError, router, transaction
+from django.conf import settings
+from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
@@ -51,7 +52,7 @@ def store_page(before, page):
         missed = F("missed") + gaps(page)
         if not place.filter(cursor=before).update(cursor=page[-1]["cursor"], missed=missed, updated_at=timezone.now()):
             raise MovedOn(reader)
-        events = [line for line in page if "gap" not in line and line["origin"] not in setting("SKIP")]
+        events = [line for line in page if "gap" not in line and line.get("origin") not in setting("SKIP")]
         written, refused = insert(events)
         park(refused)
         place.update(rows=F("rows") + written)
@@ -69,27 +70,46 @@ def insert(events):
     for event in events:
         try:
             rows.append((row(event, sessions), event))
-        except NoRow as reason:
-            refused.append((event, str(reason)))
+        except (NoRow, KeyError) as reason:  # a line without a key: what the node itself could not read
+            refused.append((event, str(reason) if isinstance(reason, NoRow) else f"the line has no {reason}"))
+    rows = without_stored(rows)
     try:
         with transaction.atomic(using=database()):
             save([message for message, _ in rows])
         return len(rows), refused
-    except (DatabaseError, ValueError):  # a text that this database does not take: which of them?
-        written = 0
-        for message, event in rows:
-            try:
-                message.pk = None
-                with transaction.atomic(using=database()):
-                    save([message])
-                written += 1
-            except (DatabaseError, ValueError) as error:
-                refused.append((event, f"{type(error).__name__}: {error}"))
-        return written, refused
+    except Exception as error:  # a text that this database does not take, or a receiver's signal: of which of them?
+        if is_passing(error):
+            raise
+    written = 0
+    for message, event in rows:
+        try:
+            message.pk = None
+            with transaction.atomic(using=database()):
+                save([message])
+            written += 1
+        except Exception as error:
+            if is_passing(error):
+                raise
+            refused.append((event, f"{type(error).__name__}: {error}"))
+    return written, refused
+
+
+def is_passing(error):
+    """Would another attempt be of use? Not where the database refuses the text itself; MySQL says that by 1366."""
+    refuses = isinstance(error, (DataError, IntegrityError)) or error.args[:1] == (1366,)
+    return isinstance(error, DatabaseError) and not refuses
+
+
+def without_stored(rows):
+    """Not those that are there: after --restart the archive begins anew. Times are exact, and rise within a session."""
+    times = [message.created_at for message, _ in rows]
+    there = ChatMessage.objects.using(database()).filter(session__in={message.session_id for message, _ in rows}, created_at__in=times)
+    there = set(there.values_list("session_id", "created_at", "message_type"))
+    return [pair for pair in rows if (pair[0].session_id, pair[0].created_at, pair[0].message_type) not in there]
 
 
 def known_sessions(events):
-    names = {event["session_id"] for event in events if event["session_id"]}
+    names = {event["session_id"] for event in events if event.get("session_id")}
     return {session.session_id: session for session in ChatSession.objects.using(database()).filter(session_id__in=names)}
 
 
@@ -100,9 +120,10 @@ def row(event, sessions):
     if event["sender"] not in TYPES:
         raise NoRow(f"no message type for sender {event['sender']}")
     known = {key: event[key] for key in ("epoch", "offset", "id", "author", "meta") if event.get(key) is not None}
+    accepted = parse_datetime(event["at"])
     return ChatMessage(
-        session=session, message_type=TYPES[event["sender"]], content=event["message"],
-        created_at=parse_datetime(event["at"]), metadata={"gateway": known},
+        session=session, message_type=TYPES[event["sender"]].value, content=event["message"],
+        created_at=accepted if settings.USE_TZ else timezone.make_naive(accepted), metadata={"gateway": known},
     )  # fmt: skip
 
 
@@ -116,27 +137,36 @@ def save(messages):
 
 
 def park(refused):
-    """Keeps events that have no row, the newest PARKED_MAX of them."""
-    parked = ParkedEvent.objects.using(database())
-    parked.bulk_create(
-        [
-            ParkedEvent(reader=setting("READER"), cursor=event["cursor"], room=event["room"], reason=reason, event=json.dumps(event))
-            for event, reason in refused
-        ]
-    )
-    if refused and (oldest := parked.order_by("-id").values_list("id", flat=True)[setting("PARKED_MAX") :].first()):
+    """Keeps events that have no row: the newest PARKED_MAX of them, PARKED_MAX_PER_ROOM of one room."""
+    parked, reader = ParkedEvent.objects.using(database()), setting("READER")
+    events = [
+        ParkedEvent(reader=reader, cursor=event["cursor"], room=event.get("room", ""), reason=reason, event=json.dumps(event))
+        for event, reason in refused
+    ]
+    parked.bulk_create(events, ignore_conflicts=True)  # after --restart they may be there
+    for room in {event.room for event in events}:
+        keep_newest(parked.filter(room=room), setting("PARKED_MAX_PER_ROOM"))
+    if events:
+        keep_newest(parked, setting("PARKED_MAX"))
+
+
+def keep_newest(parked, most):
+    if oldest := parked.order_by("-id").values_list("id", flat=True)[most:].first():
         parked.filter(id__lte=oldest).delete()
 
 
 def store_parked():
-    """Tries parked events again, such as after their session was made. Returns how many have a row now."""
+    """Tries this reader's parked events again, such as after their session was made. Returns how many have a row now."""
     with transaction.atomic(using=database()):
-        parked = ParkedEvent.objects.using(database()).select_for_update().order_by("id")
-        stored = 0
-        for old in parked.iterator():
-            written, _ = insert([json.loads(old.event)])
-            if written:
-                ParkedEvent.objects.using(database()).filter(pk=old.pk).delete()
-                stored += 1
-        ArchiveCursor.objects.using(database()).filter(reader=setting("READER")).update(rows=F("rows") + stored)
+        # The cursor first, as in store_page: two that lock in the same order do not wait for each other.
+        place = ArchiveCursor.objects.using(database()).filter(reader=setting("READER"))
+        place.update(updated_at=timezone.now())
+        parked, stored = ParkedEvent.objects.using(database()).filter(reader=setting("READER")), 0
+        for old in list(parked.order_by("id").values_list("pk", flat=True)):
+            event = parked.get(pk=old)
+            written, refused = insert([json.loads(event.event)])
+            if not refused:
+                event.delete()
+                stored += written
+        place.update(rows=F("rows") + stored)
     return stored

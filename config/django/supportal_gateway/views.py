@@ -12,11 +12,11 @@ from .conf import setting, token
 @require_GET
 def who(request):
     """For auth.mode = ["forward"]: who the browser's cookie says this is, and whether the session exists."""
-    session = ChatSession.objects.filter(
-        business_id=request.GET.get("business_id"), session_id=request.GET.get("session_id"), is_active=True)
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
-    if not session.exists():
+    business_id, session_id = request.GET.get("business_id", ""), request.GET.get("session_id", "")
+    sessions = ChatSession.objects.filter(session_id=session_id, is_active=True)
+    if not business_id.isdecimal() or not sessions.filter(business_id=business_id).exists():
         return HttpResponse(status=404)
     role = "agent" if request.user.is_staff else "customer"
     return JsonResponse({"user": request.user.pk, "role": role})
@@ -28,8 +28,10 @@ def context(request):
     given = request.headers.get("Authorization", "")
     if not hmac.compare_digest(given.encode(), f"Bearer {token()}".encode()):
         return HttpResponse(status=401)
-    rows = ChatMessage.objects.filter(
-        session__business_id=request.GET.get("business_id"), session__session_id=request.GET.get("session_id"))
+    business_id = request.GET.get("business_id", "")
+    if not business_id.isdecimal():
+        return HttpResponse(status=404)
+    rows = ChatMessage.objects.filter(session__business_id=business_id, session__session_id=request.GET.get("session_id"))
     newest = rows.order_by("-created_at").values_list("message_type", "content")[: setting("CONTEXT_TURNS")]
     turns = [{"role": kind.lower(), "content": content} for kind, content in reversed(newest) if kind != "SYSTEM"]
     return JsonResponse({"messages": turns})

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
             name="ArchiveCursor",
             fields=[
                 ("reader", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("cursor", models.CharField(blank=True, max_length=64)),
+                ("cursor", models.CharField(blank=True, max_length=384)),
                 ("rows", models.BigIntegerField(default=0, help_text="Rows written so far")),
                 ("missed", models.BigIntegerField(default=0, help_text="Events that the node had removed before they were read")),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("reader", models.CharField(max_length=64)),
-                ("cursor", models.CharField(max_length=64)),
+                ("cursor", models.CharField(max_length=384)),
                 ("room", models.CharField(max_length=255)),
                 ("reason", models.TextField()),
                 ("event", models.TextField(help_text="The archive's line, as JSON")),

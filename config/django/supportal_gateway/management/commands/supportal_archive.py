@@ -5,6 +5,7 @@ import time
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError, connections
 from supportal_gateway import feed, rows
 from supportal_gateway.models import ArchiveCursor, ParkedEvent
 
@@ -34,26 +35,33 @@ class Command(BaseCommand):
             self.follow(0 if options["once"] else WAIT_SECONDS)
 
     def follow(self, wait):
-        pause = 0
+        """Reads and writes, page by page; whatever is away, the node or the database, is asked again after a pause."""
+        pause, is_once = 0, not wait
         while True:
+            begun = time.monotonic()
             try:
                 cursor = rows.cursor()
                 page = feed.read_page(cursor, wait)
+                if page:
+                    self.store(cursor, page)
+                elif is_once:
+                    return
+                elif time.monotonic() - begun < wait / 2:  # an empty answer that did not wait: not again at once
+                    time.sleep(1)
+                pause = 0
             except (feed.FeedRefused, ImproperlyConfigured) as error:
+                if getattr(error, "field", None) == "wait" and wait > 1:  # a node with a short server.http_timeout
+                    wait //= 2
+                    continue
                 raise CommandError(str(error)) from error
-            except feed.FeedAway as error:
-                if not wait:
-                    raise CommandError(f"the node cannot be read: {error}") from error
+            except (feed.FeedAway, OperationalError, InterfaceError) as error:
+                if is_once:
+                    raise CommandError(f"cannot go on: {error}") from error
                 if not pause:
-                    self.stderr.write(f"the node cannot be read, and will be asked again: {error}")
+                    self.stderr.write(f"cannot go on, and will try again: {error}")
                 pause = min(pause * 2 or 1, PAUSE_SECONDS_MAX)
+                connections.close_all()
                 time.sleep(random.uniform(0, pause))
-                continue
-            pause = 0
-            if not page and not wait:
-                return
-            if page:
-                self.store(cursor, page)
 
     def store(self, cursor, page):
         try:
