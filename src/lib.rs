@@ -142,6 +142,8 @@
 //! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
 //! | questions to a model that fails | `assistant.openai.retries`, `assistant.openai.retry_budget`, `assistant.openai.breaker_failures`, `assistant.openai.breaker_pause` | [`assistant`] |
 //! | what was said before a question | `assistant.openai.turns`, `assistant.openai.context_bytes`, `assistant.openai.rooms`, `assistant.openai.remember` | [`assistant`] |
+//! | what the site says was said before | `assistant.openai.context_timeout`; six times `assistant.openai.context_bytes` and 64 KiB | [`assistant`] |
+//! | documents, what is found in them, and embeddings | `retrieval.bytes_max`, `retrieval.businesses`; `retrieval.excerpts`, `retrieval.timeout`; all of `retrieval.embeddings` | [`retrieval`] |
 //! | the site's answers, questions to a site that fails, and what was said before a question to it | the keys of `assistant.webhook` that are named as these | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
@@ -166,6 +168,7 @@
 //! | Nothing is delivered late | `tests/backpressure.rs` `a_delivery_older_than_expiry_is_dropped_not_delivered_late` |
 //! | Every prompt ends in one answer or one apology, or is part of another one's | `src/assistant/tests/rows.rs` `rows_from_many_threads_each_end_exactly_once`; `src/assistant/tests/mod.rs` |
 //! | Whatever a model server does is an answer or an apology, counted, within its bounds | `tests/assistant/hostile.rs` `servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_within_their_bounds` |
+//! | Which documents an answer stands on is kept for the site, and no customer sees it | `tests/retrieval/answers.rs` `the_model_reads_what_faiss_finds_and_the_site_sees_which_documents_that_were` |
 //! | An answer that nobody waits for is not paid for | `tests/assistant/conversation.rs` `an_answer_that_takes_too_long_is_apologised_for_and_its_request_is_closed` |
 //! | A fast publisher is slowed down, not dropped | `tests/backpressure.rs` `a_publisher_faster_than_the_server_is_slowed_down_not_dropped` |
 //! | No input disturbs another room | `tests/hostile.rs` `violations_are_closed_with_their_code`, beside two canary rooms |
@@ -244,7 +247,7 @@ pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
 pub use assistant::{Assistant, ChatLine, Failure, PastLimits, Piece, Question, REPLY_BYTES_MAX};
-pub use assistant::{META_BYTES_MAX, Passages, Replies, ReplyMeta, Retrieve};
+pub use assistant::{KnownPassage, META_BYTES_MAX, Passages, Replies, ReplyMeta, Retrieve};
 pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use broker::{RoomPattern, RoomScope, UserRole};
 pub use chat::{Received, Session};

@@ -112,6 +112,7 @@ metrics! {
     reloads: Labelled = labelled("reloads", "outcome") "Times that settings were read again while the node ran, by outcome: `taken` or `refused`";
     prompts: Labelled = labelled("prompts", "outcome") "Prompts to the assistant, by outcome";
     assistant_answers: Labelled = labelled("assistant_answers", "outcome") "Questions to the model (`openai`) or the site (`webhook`), by outcome: `ok`, `later` and `unwanted` (`webhook`), `cancelled` as nobody waited any more, or why the customer got the apology";
+    assistant_contexts: Labelled = labelled("assistant_contexts", "outcome") "Rooms of which the site was asked what was said in them before (`assistant.openai.context_url`), by outcome: `found`, `nothing` there, `refused` (401, 403), another `status`, or why there was no answer";
     assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model or the site is answering";
     assistant_retries: Counter = counter("assistant_retries") "Questions that the model or the site was asked once more before the first word of an answer";
     assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model or the site has failed so often that nobody asks it (`breaker_failures`)";

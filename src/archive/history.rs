@@ -89,7 +89,7 @@ impl JournalHistory {
         }
     }
 
-    /// An event as the members got it.
+    /// An event as the members got it, and what stands beside it for the site alone.
     fn render(&self, kept: ArchivedEvent, stamp: &mut Stamp) -> String {
         let sender = [Sender::User, Sender::Assistant, Sender::System];
         let sender = sender.into_iter().find(|one| one.as_str() == kept.sender);

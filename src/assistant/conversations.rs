@@ -1,6 +1,7 @@
 //! What was said in the rooms whose questions are answered: the context of the next question.
 //!
-//! Only what passed through this node's assistant is known here: its questions, and what they were answered with.
+//! Known here is what passed through this node's assistant, its questions and what they were answered with, and what the
+//! site says of a room before that ([`SiteContext`](super::site_context::SiteContext)).
 //! Limits: [`PastLimits`].
 
 use super::ChatLine;
@@ -56,6 +57,12 @@ impl Conversations {
             by_silence: BTreeMap::new(),
             count: 0,
         }
+    }
+
+    /// Is anything remembered of this room?
+    pub(super) fn knows(&mut self, room: &RoomName, now: Instant) -> bool {
+        self.forget(now);
+        self.rooms.contains_key(room)
     }
 
     /// What was said in a room, oldest first.
@@ -153,6 +160,7 @@ mod tests {
         all.note(&room("z"), Sender::User, "again", later);
         let end = now + Duration::from_secs(60);
         assert_eq!(texts(&mut all, "x", end), "");
+        assert!(!all.knows(&room("x"), end) && all.knows(&room("z"), end));
         assert_eq!(texts(&mut all, "z", end), "z|again");
         assert_eq!((all.rooms.len(), all.by_silence.len()), (1, 1));
     }

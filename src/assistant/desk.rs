@@ -8,6 +8,7 @@
 
 use super::conversations::Conversations;
 use super::prompts::{Counts, NextQuestion, OpenPrompts, PromptLimits, TakenIn};
+use super::site_context::SiteContext;
 use super::{
     Assistant, AssistantReply, Failure, Piece, Prompt, Question, REPLY_BYTES_MAX, ReplyTo,
 };
@@ -33,6 +34,8 @@ pub(super) struct Desk {
     prompts: Mutex<OpenPrompts>,
     /// `None` where the assistant asks for nothing of it.
     past: Option<Mutex<Conversations>>,
+    /// Who knows what was said in rooms that nothing is remembered of.
+    site: Option<SiteContext>,
     /// True: what is being answered stops with an apology.
     stop: watch::Sender<bool>,
     idle: Notify,
@@ -45,6 +48,7 @@ impl Desk {
         timeout: Duration,
         panics: &Counter,
         assistant: Arc<dyn Assistant>,
+        site: Option<SiteContext>,
     ) -> Self {
         let past = assistant.past();
         Self {
@@ -55,6 +59,7 @@ impl Desk {
             panics: panics.clone(),
             prompts: Mutex::default(),
             past: past.map(|limits| Mutex::new(Conversations::new(limits))),
+            site,
             stop: watch::Sender::new(false),
             idle: Notify::new(),
         }
@@ -185,6 +190,22 @@ impl Desk {
         }
     }
 
+    /// Has the site say what was said in a room that nothing is remembered of, and remembers that.
+    async fn recall(&self, room: &RoomName, question: &str) {
+        let (Some(past), Some(site)) = (&self.past, &self.site) else {
+            return;
+        };
+        if past.lock().knows(room, Instant::now()) {
+            return;
+        }
+        // A room's questions are answered one by one, so nobody else asks.
+        let lines = site.lines_before(room, question).await;
+        let (mut past, now) = (past.lock(), Instant::now());
+        for line in lines {
+            past.note(room, line.by, &line.text, now);
+        }
+    }
+
     /// Asks the assistant, with what was said before if it wants that; the question is remembered too.
     fn question(&self, room: &RoomName, user: Option<Arc<str>>, text: String) -> Question {
         let past = self.past.as_ref().map(|past| {
@@ -267,6 +288,7 @@ impl Turn {
         user: Option<Arc<str>>,
         text: String,
     ) -> Result<AssistantReply, Failure> {
+        self.desk.recall(&self.room, &text).await;
         let question = self.desk.question(&self.room, user, text);
         let assistant = Arc::clone(&self.desk.assistant);
         let replies = caught(|| assistant.answer(question));

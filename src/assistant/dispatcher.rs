@@ -2,8 +2,9 @@
 
 use super::desk::Desk;
 use super::prompts::{Counts, PromptLimits};
+use super::site_context::SiteContext;
 use super::{Assistant, Error, Faq, OpenAi, Prompt, Retrieve, Webhook};
-use crate::config::{self, AssistantKind};
+use crate::config::{self, AssistantKind, Config};
 use crate::metrics::{Counter, Metrics};
 use crate::name::RoomName;
 use std::sync::Arc;
@@ -41,25 +42,22 @@ impl Dispatcher {
     /// If a file that is named cannot be read or breaks a rule.
     pub fn start(
         handle: &Handle,
-        config: &config::AssistantSettings,
+        config: &Config,
         metrics: &Arc<Metrics>,
         retrieve: Option<Arc<dyn Retrieve>>,
     ) -> Result<Self, Error> {
-        Ok(match config.kind {
-            AssistantKind::None => Self(None),
-            AssistantKind::Faq => {
-                let faq = Faq::load(config.knowledge.as_deref())?;
-                Self::with(handle, config, &metrics.panics, Arc::new(faq))
-            }
+        let settings = &config.assistant;
+        let (mut site, panics) = (None, &metrics.panics);
+        let assistant: Arc<dyn Assistant> = match settings.kind {
+            AssistantKind::None => return Ok(Self(None)),
+            AssistantKind::Faq => Arc::new(Faq::load(settings.knowledge.as_deref())?),
             AssistantKind::OpenAi => {
-                let model = OpenAi::new(config, metrics, retrieve)?;
-                Self::with(handle, config, &metrics.panics, Arc::new(model))
+                site = SiteContext::new(config, metrics)?;
+                Arc::new(OpenAi::new(settings, metrics, retrieve)?)
             }
-            AssistantKind::Webhook => {
-                let webhook = Webhook::new(config, metrics)?;
-                Self::with(handle, config, &metrics.panics, Arc::new(webhook))
-            }
-        })
+            AssistantKind::Webhook => Arc::new(Webhook::new(settings, metrics)?),
+        };
+        Ok(Self::asking(handle, settings, panics, assistant, site))
     }
 
     /// A dispatcher for this backend; what panics in it is counted in `panics`.
@@ -69,6 +67,16 @@ impl Dispatcher {
         config: &config::AssistantSettings,
         panics: &Counter,
         assistant: Arc<dyn Assistant>,
+    ) -> Self {
+        Self::asking(handle, config, panics, assistant, None)
+    }
+
+    fn asking(
+        handle: &Handle,
+        config: &config::AssistantSettings,
+        panics: &Counter,
+        assistant: Arc<dyn Assistant>,
+        site: Option<SiteContext>,
     ) -> Self {
         let concurrency = config.concurrency.max(1);
         let per_business = match config.kind {
@@ -83,7 +91,7 @@ impl Dispatcher {
             per_business,
             debounce: config.debounce,
         };
-        let desk = Desk::new(handle, limits, config.timeout, panics, assistant);
+        let desk = Desk::new(handle, limits, config.timeout, panics, assistant, site);
         Self(Some(Arc::new(desk)))
     }
 

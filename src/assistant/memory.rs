@@ -3,6 +3,7 @@
 use super::REPLY_BYTES_MAX;
 use super::conversations::{CONVERSATION_BYTES, LINE_BYTES};
 use super::remote::EXCHANGE_BYTES;
+use super::site_context::answer_bytes_max;
 use crate::config::Config;
 
 /// A question at the model: the texts that go along, the request made of them, and what is read of the answer.
@@ -28,6 +29,14 @@ pub fn question_at_webhook_bytes(config: &Config) -> usize {
         .context_bytes
         .saturating_add(config.chat.text_bytes_max);
     exchange_bytes(texts, webhook.event_bytes)
+}
+
+/// What the site says that was said in a room before: its answer, and the lines that are read of it.
+#[must_use]
+pub fn site_context_bytes(context_bytes: usize) -> usize {
+    // Twice as it comes, its texts, and of the shortest messages, 25 bytes each, a list of 48 bytes each that grows by doubling.
+    let answer = answer_bytes_max(context_bytes);
+    answer.saturating_mul(9).saturating_add(EXCHANGE_BYTES)
 }
 
 fn exchange_bytes(texts: usize, event_bytes: usize) -> usize {

@@ -17,8 +17,10 @@ mod faq;
 mod memory;
 mod meta;
 mod openai;
+mod passage;
 mod prompts;
 mod remote;
+mod site_context;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -26,9 +28,12 @@ mod webhook;
 pub use conversations::PastLimits;
 pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
-pub use memory::{question_at_model_bytes, question_at_webhook_bytes, remembered_room_bytes};
+pub use memory::{
+    question_at_model_bytes, question_at_webhook_bytes, remembered_room_bytes, site_context_bytes,
+};
 pub use meta::{META_BYTES_MAX, ReplyMeta};
 pub use openai::OpenAi;
+pub use passage::{KnownPassage, Passages, Retrieve};
 pub use webhook::Webhook;
 
 use crate::broker::uplink::Author;
@@ -37,7 +42,7 @@ use crate::panics::caught;
 use crate::protocol::{APOLOGY, Sender};
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
@@ -109,16 +114,6 @@ pub trait Assistant: Send + Sync + 'static {
     fn degraded(&self) -> Option<String> {
         None
     }
-}
-
-/// Texts that are known about a question, the best first.
-pub type Passages = Pin<Box<dyn Future<Output = Vec<String>> + Send>>;
-
-/// Who knows something about questions: what `{context}` in the prompt of a model stands for.
-pub trait Retrieve: Send + Sync + 'static {
-    /// Looks for what is known about a question of this business. The wait for it is part of `assistant.openai.first_token`;
-    /// must not block. Dropped when nobody waits any more.
-    fn passages(&self, business_id: &str, question: &str) -> Passages;
 }
 
 /// What a backend sends, in order.

@@ -1,7 +1,9 @@
 //! What assistants cost that ask a server, and what their answers stand on.
 
 use super::addend::{Addend, addend};
-use crate::assistant::{question_at_model_bytes, question_at_webhook_bytes, remembered_room_bytes};
+use crate::assistant::{
+    question_at_model_bytes, question_at_webhook_bytes, remembered_room_bytes, site_context_bytes,
+};
 use crate::config::{AssistantKind, Config, RetrievalKind};
 use crate::retrieval::memory as retrieved;
 
@@ -14,10 +16,15 @@ pub(super) fn model(config: &Config) -> Vec<Addend> {
     let question = question_at_model_bytes(config);
     let room = remembered_room_bytes(openai.turns, openai.context_bytes);
     #[rustfmt::skip]
-    let addends = vec![
+    let mut addends = vec![
         addend("model: questions and their answers", assistant.concurrency, question),
         addend("model: rooms whose messages are remembered", openai.rooms, room),
     ];
+    if openai.context_url.is_some() {
+        let answer = site_context_bytes(openai.context_bytes);
+        #[rustfmt::skip]
+        addends.push(addend("model: what the site says of rooms", assistant.concurrency, answer));
+    }
     addends
 }
 
@@ -43,14 +50,16 @@ pub(super) fn webhook(config: &Config) -> Vec<Addend> {
 
 /// What answers stand on.
 pub(super) fn retrieval(config: &Config) -> Vec<Addend> {
-    let settings = &config.retrieval;
-    if settings.kind == RetrievalKind::None {
+    let (settings, assistant) = (&config.retrieval, &config.assistant);
+    if settings.kind == RetrievalKind::None || assistant.kind != AssistantKind::OpenAi {
         return Vec::new();
     }
+    let told = assistant.openai.context_bytes;
     #[rustfmt::skip]
     let mut addends = vec![
         addend("retrieval: documents and their vectors", 1, retrieved::collections_bytes(settings)),
         addend("retrieval: businesses that are remembered", settings.businesses, retrieved::BUSINESS_BYTES),
+        addend("retrieval: pieces that are told", assistant.concurrency, told),
     ];
     if settings.kind == RetrievalKind::Faiss {
         let embeddings = &settings.embeddings;

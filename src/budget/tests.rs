@@ -144,6 +144,7 @@ fn full() -> Config {
     config.auth.forward.url = Some("http://site/".to_owned());
     config.api.listen = Some("127.0.0.1:0".parse().unwrap());
     config.retrieval.kind = RetrievalKind::Faiss;
+    config.assistant.openai.context_url = Some("http://site/".to_owned());
     config
 }
 
@@ -285,6 +286,17 @@ fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
     let answers = of("model: questions and their answers").unwrap();
     assert_eq!(answers.count, config.assistant.concurrency as u64);
     assert!(answers.each > (3 * openai.event_bytes + 2 * openai.context_bytes) as u64);
+    let before = of("model: what the site says of rooms").unwrap();
+    assert_eq!(before.count, config.assistant.concurrency as u64);
+    assert!(before.each > 6 * openai.context_bytes as u64);
+    let told = of("retrieval: pieces that are told").unwrap();
+    assert_eq!(told.each, openai.context_bytes as u64);
+    let mut config = config.clone();
+    config.assistant.openai.context_url = None;
+    config.retrieval.kind = RetrievalKind::None;
+    let budget = worst_case_memory(&config, 10, 2);
+    let mut names = budget.addends.iter().map(|addend| addend.name);
+    assert!(!names.any(|name| name.contains("site says") || name.starts_with("retrieval")));
 }
 
 #[test]

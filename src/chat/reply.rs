@@ -36,7 +36,7 @@ impl ChatReply {
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));
-        if let Some(meta) = meta {
+        if let Some(meta) = meta.filter(|meta| meta.is_shown()) {
             self.writer.meta(&mut payload, meta.as_json());
         }
         let event = self.broker.keeps_events().then(|| {

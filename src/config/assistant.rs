@@ -53,7 +53,12 @@ choice! {
 }
 
 /// Ranges, and keys that contradict each other.
-pub(super) fn check(assistant: &AssistantSettings, chat: &ChatSettings, found: &mut Findings) {
+pub(super) fn check(
+    assistant: &AssistantSettings,
+    chat: &ChatSettings,
+    has_token: bool,
+    found: &mut Findings,
+) {
     assistant.check_ranges(found);
     let counts = [
         ("assistant.prompts", assistant.prompts),
@@ -86,6 +91,9 @@ pub(super) fn check(assistant: &AssistantSettings, chat: &ChatSettings, found: &
     }
     let is_on = assistant.kind == AssistantKind::OpenAi;
     openai::check(&assistant.openai, assistant.timeout, is_on, found);
+    if is_on {
+        openai::check_context(&assistant.openai, assistant.timeout, has_token, found);
+    }
     business::check(&assistant.businesses, is_on, found);
     let is_on = assistant.kind == AssistantKind::Webhook;
     webhook::check(&assistant.webhook, assistant.timeout, is_on, found);

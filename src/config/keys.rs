@@ -84,6 +84,7 @@ mod tests {
         config.assistant.knowledge = Some("faq.toml".into());
         let openai = &mut config.assistant.openai;
         openai.ca_file = Some("ca.pem".into());
+        openai.context_url = Some("http://site/".to_owned());
         openai.model = Some("a".to_owned());
         openai.prompt = Some("a".to_owned());
         openai.api_key = Some(Secret::new("x"));

@@ -1,7 +1,7 @@
 //! `[assistant.openai]`: the model that answers, and what may be asked of it.
 
 use super::decimal::Decimal;
-use super::http_url::url_fault;
+use super::http_url::{is_host_and_port, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, DAY, WAIT, seconds, section};
@@ -46,6 +46,13 @@ section! {
         /// How long a room's messages are remembered after the last one.
         #[serde(with = "units::duration")]
         remember: Duration = seconds(2 * 3600), restart, in seconds(1)..=DAY;
+        /// Address of the site's view that says what was said in a room before, `http` or `https`: asked at a room's first question, with `api.token`; unset = nobody is asked.
+        context_url: Option<String> = None, restart;
+        /// Value of `Host` in that question, one of the site's ALLOWED_HOSTS; empty = the host of `context_url`.
+        context_host: String = String::new(), restart;
+        /// Longest wait for its answer; then the model is asked without.
+        #[serde(with = "units::duration")]
+        context_timeout: Duration = seconds(2), restart, in WAIT;
         /// Longest until the first word of an answer, all tries included.
         #[serde(with = "units::duration")]
         first_token: Duration = seconds(20), restart, in WAIT;
@@ -97,6 +104,53 @@ pub(super) fn check(openai: &OpenAiSettings, timeout: Duration, is_on: bool, fou
     if !is_on && *openai != OpenAiSettings::default() {
         let fix = "set assistant.kind = \"openai\", or remove it";
         found.warn("assistant.openai", "has no effect with this assistant", fix);
+    }
+}
+
+/// The site's view has an address, and a token that it knows the node by.
+pub(super) fn check_context(
+    openai: &OpenAiSettings,
+    timeout: Duration,
+    has_token: bool,
+    found: &mut Findings,
+) {
+    const KEY: &str = "assistant.openai.context_url";
+    let Some(url) = &openai.context_url else {
+        if !openai.context_host.is_empty() {
+            let fix = "write the address of the view as assistant.openai.context_url, or remove it";
+            found.warn(
+                "assistant.openai.context_host",
+                "has no effect: nobody is asked",
+                fix,
+            );
+        }
+        return;
+    };
+    let example = "write it as \"http://127.0.0.1:8001/supportal-gateway/context/\"";
+    let instead = "remove it: the view knows the node by api.token";
+    if let Some((what, fix)) = url_fault(url, example, instead) {
+        found.error(KEY, what, fix);
+    } else if !has_token {
+        let fix = "write SUPPORTAL_API__TOKEN=… into the environment, of `openssl rand -hex 32`, and give it to the site too";
+        found.error(
+            KEY,
+            "is set, and the view knows the node by api.token, which is unset",
+            fix,
+        );
+    }
+    if !openai.context_host.is_empty() && !is_host_and_port(&openai.context_host) {
+        let what = format!("{:?} is no host", openai.context_host);
+        let fix = "write a name such as \"example.com\"";
+        found.error("assistant.openai.context_host", what, fix);
+    }
+    if openai.turns == 1 {
+        let fix = "write at least 2 as assistant.openai.turns, or remove it";
+        found.warn(KEY, "has no effect: the question alone goes along", fix);
+    }
+    if openai.context_timeout >= timeout {
+        let what = "is not shorter than assistant.timeout, which ends the answer";
+        let fix = "write less, such as \"2s\"";
+        found.warn("assistant.openai.context_timeout", what, fix);
     }
 }
 

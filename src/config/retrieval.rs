@@ -1,6 +1,6 @@
 //! `[retrieval]`: what answers may stand on, and what finding it may take.
 
-use super::assistant::AssistantKind;
+use super::assistant::{AssistantKind, AssistantSettings};
 use super::http_url::url_fault;
 use super::problem::Findings;
 use super::secret::Secret;
@@ -48,7 +48,7 @@ section! {
 section! {
     /// Who makes vectors of questions for `faiss`: an endpoint that speaks as OpenAI's does.
     ["retrieval.embeddings"] EmbeddingSettings {
-        /// Address of the API, `http` or `https`; `/embeddings` is added to its path.
+        /// Address of the API, `http` or `https`; `/embeddings` is added to its path. Unset = `assistant.openai.base_url`, with its key.
         base_url: Option<String> = None, restart;
         /// The model; the one that made the vectors of the documents.
         model: String = "text-embedding-ada-002".to_owned(), restart;
@@ -81,13 +81,27 @@ choice! {
 }
 
 /// What each kind needs is there, and what it does not read is said.
-pub(super) fn check(retrieval: &RetrievalSettings, assistant: AssistantKind, found: &mut Findings) {
+pub(super) fn check(
+    retrieval: &RetrievalSettings,
+    assistant: &AssistantSettings,
+    found: &mut Findings,
+) {
     retrieval.check_ranges(found);
-    let is_asked = !matches!(assistant, AssistantKind::None | AssistantKind::Faq);
-    if retrieval.kind != RetrievalKind::None && !is_asked {
-        let what = "has no effect: who answers does not ask for it";
-        let fix = "remove it, or have a model answer (assistant.kind)";
-        found.warn("retrieval.kind", what, fix);
+    if retrieval.kind != RetrievalKind::None {
+        let own = assistant.businesses.iter().map(|own| &own.prompt);
+        let mut own = own.flatten();
+        let for_all = assistant.openai.prompt.as_ref();
+        let says = |prompt: &String| prompt.contains("{context}");
+        let is_told = for_all.is_none_or(says) || own.any(says);
+        if assistant.kind != AssistantKind::OpenAi {
+            let what = "has no effect: who answers does not ask for it";
+            let fix = "remove it, or have a model answer (assistant.kind)";
+            found.warn("retrieval.kind", what, fix);
+        } else if !is_told {
+            let what = "finds what no model is told: assistant.openai.prompt is without {context}";
+            let fix = "write {context} where the prompt is to say it";
+            found.warn("retrieval.kind", what, fix);
+        }
     }
     let (path, documents) = (&retrieval.path, &retrieval.documents);
     match retrieval.kind {
@@ -105,7 +119,8 @@ pub(super) fn check(retrieval: &RetrievalSettings, assistant: AssistantKind, fou
                 let fix = "remove it, or set retrieval.kind = \"bm25\"";
                 found.warn("retrieval.documents", "is not read by faiss", fix);
             }
-            if retrieval.embeddings.base_url.is_none() {
+            let has_model = assistant.kind == AssistantKind::OpenAi;
+            if retrieval.embeddings.base_url.is_none() && !has_model {
                 let what = "faiss has nobody to ask for the vector of a question";
                 let fix = "write retrieval.embeddings.base_url = \"https://api.openai.com/v1\", or set it to \"bm25\"";
                 found.error("retrieval.kind", what, fix);

@@ -26,8 +26,9 @@ pub fn validate(config: &Config) -> Findings {
     chat::check(&config.chat, &config.limits, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
-    assistant::check(&config.assistant, &config.chat, &mut found);
-    retrieval::check(&config.retrieval, config.assistant.kind, &mut found);
+    let has_token = config.api.token.is_some();
+    assistant::check(&config.assistant, &config.chat, has_token, &mut found);
+    retrieval::check(&config.retrieval, &config.assistant, &mut found);
     admin::check(&config.admin, config.server.listen, &mut found);
     let others = [
         ("server.listen", config.server.listen),

@@ -1,5 +1,6 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
+use super::documents::documents;
 use super::reload::ReadSettings;
 use super::{Error, InheritedSockets, Node, NodePlan};
 use crate::assistant::{Assistant, Dispatcher, Retrieve};
@@ -187,8 +188,8 @@ impl Builder {
         self
     }
 
-    /// What is known about a question: what `{context}` stands for in the prompt of `assistant.kind = "openai"`. Without it
-    /// nothing is.
+    /// What is known about a question: what `{context}` stands for in the prompt of `assistant.kind = "openai"`, instead of
+    /// what `[retrieval]` finds.
     #[must_use]
     pub fn retrieve(mut self, retrieve: impl Retrieve) -> Self {
         self.retrieve = Some(Arc::new(retrieve));
@@ -231,10 +232,17 @@ impl Builder {
         let handle = Handle::current();
         let metrics = Arc::new(Metrics::new());
         let node = watch::Sender::new(());
-        let settings = &config.assistant;
         let assistant = match self.assistant {
-            Some(assistant) => Dispatcher::with(&handle, settings, &metrics.panics, assistant),
-            None => Dispatcher::start(&handle, settings, &metrics, self.retrieve)?,
+            Some(assistant) => {
+                Dispatcher::with(&handle, &config.assistant, &metrics.panics, assistant)
+            }
+            None => {
+                let retrieve = match self.retrieve {
+                    Some(own) => Some(own),
+                    None => documents(&config, &metrics)?,
+                };
+                Dispatcher::start(&handle, &config, &metrics, retrieve)?
+            }
         };
         let mut routes = self.routes;
         let most = config

@@ -6,6 +6,7 @@
 mod builder;
 mod calls;
 mod certificates;
+mod documents;
 mod ending;
 mod memory;
 mod reload;
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LimitSettings, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
+use crate::retrieval;
 use crate::server::admission::Admission;
 use crate::server::api::{Api, ApiListener};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
@@ -63,6 +65,9 @@ pub enum Error {
     /// The assistant cannot be started.
     #[error(transparent)]
     Assistant(#[from] assistant::Error),
+    /// What answers stand on cannot be looked for.
+    #[error(transparent)]
+    Retrieval(#[from] retrieval::Error),
     /// What is said cannot be kept.
     #[error(transparent)]
     Archive(#[from] archive::Error),

@@ -1,6 +1,7 @@
 //! What is found.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// Which document it is from: the site's number of it, or the name of its file. In JSON as it is there.
@@ -11,6 +12,15 @@ pub enum DocumentId {
     Number(u64),
     /// A file's name, or a primary key that is a text.
     Name(Box<str>),
+}
+
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// A piece of a document, as long as it is found at once.

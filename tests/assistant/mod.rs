@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod client; // the official Python client reads the stand-in too
 #[cfg(test)]
+mod context; // what the site says was said before
+#[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
 #[cfg(test)]
 mod hostile; // servers that lie, stall and break

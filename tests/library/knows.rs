@@ -3,7 +3,7 @@
 use super::Running;
 use crate::assistant::{Model, ask};
 use supportal::config::AssistantKind;
-use supportal::{Passages, Retrieve};
+use supportal::{KnownPassage, Passages, Retrieve};
 
 /// Knows one thing of business 1, something endless of business 2, and panics over business 3.
 struct Shelf;
@@ -15,7 +15,7 @@ impl Retrieve for Shelf {
             "1" => vec![format!("What is known of {question}"), "More.".to_owned()],
             _ => vec!["x".repeat(1024 * 1024)],
         };
-        Box::pin(async move { found })
+        Box::pin(async move { found.into_iter().map(KnownPassage::from).collect() })
     }
 }
 

@@ -1,5 +1,8 @@
 //! What answers stand on, beside FAISS itself: an index that it wrote, and what it finds in it.
 
+#[cfg(test)]
+mod answers; // a model that reads what is found
+
 use crate::support::{repository, tools_dir};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -217,6 +220,8 @@ fn settings_that_cannot_be_are_refused_by_their_key() {
     }
     let (holds, text) = check(&with(&[url]));
     assert!(holds, "{text}");
+    let (holds, text) = check(&with(&["assistant.kind=openai"]));
+    assert!(holds, "the model's server makes vectors too: {text}");
     let (holds, text) = check(&["retrieval.documents=/srv/documents"]);
     assert!(holds && text.contains("reads no folder"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! The rows that the package would have: a real Django site with the package, and `config/django/supportal_gateway`.
 
 mod archive;
+mod context;
 mod parity;
 mod refusals;
 

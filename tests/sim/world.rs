@@ -424,11 +424,11 @@ fn assistant(
     handle: &Handle,
     metrics: &Arc<Metrics>,
 ) -> Dispatcher {
-    let settings = &config.assistant;
     if is_answered {
+        let settings = &config.assistant;
         Dispatcher::with(handle, settings, &metrics.panics, Arc::new(Slow))
     } else {
-        Dispatcher::start(handle, settings, metrics, None).expect("nobody answers")
+        Dispatcher::start(handle, config, metrics, None).expect("nobody answers")
     }
 }
 

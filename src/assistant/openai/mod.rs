@@ -14,11 +14,12 @@ use super::remote::{
     ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
     read_secret,
 };
-use super::{Assistant, Error, PastLimits, Question, Replies, Retrieve};
+use super::{Assistant, Error, PastLimits, Piece, Question, Replies, ReplyMeta, Retrieve};
 use crate::config::{self, OpenAiSettings, Secret};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
+use prompt::PromptContext;
 use request::{AnswerStyle, ModelRequests};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -127,7 +128,12 @@ impl Assistant for OpenAi {
         Replies::written(async move |pieces| {
             let answer = RemoteAnswer::new(&model.server);
             let question = ModelQuestion::new(&model, &question, answer.deadline()).await;
-            answer.ask(&question, pieces).await
+            let end = answer.ask(&question, pieces.clone()).await?;
+            if let Some(meta) = question.stands_on {
+                // If nobody reads any more, nobody misses it.
+                drop(pieces.send(Ok(Piece::Meta(meta))).await);
+            }
+            Ok(end)
         })
     }
 
@@ -157,6 +163,8 @@ struct ModelQuestion<'q> {
     style: &'q AnswerStyle,
     /// What the model is told before the conversation.
     prompt: String,
+    /// Documents that are told of there.
+    stands_on: Option<ReplyMeta>,
     question: &'q Question,
 }
 
@@ -164,12 +172,13 @@ impl<'q> ModelQuestion<'q> {
     async fn new(model: &'q ModelServer, question: &'q Question, deadline: Instant) -> Self {
         let business_id = question.room.business_id();
         let style = model.styles.get(business_id).unwrap_or(&model.style);
-        let context = model.context(question, deadline).await;
-        let prompt = prompt::render(&style.prompt, &style.language, business_id, &context);
+        let context = model.context(style, question, deadline).await;
+        let prompt = prompt::render(&style.prompt, &style.language, business_id, &context.text);
         Self {
             model,
             style,
             prompt,
+            stands_on: ReplyMeta::of_documents(&context.documents),
             question,
         }
     }
@@ -217,14 +226,21 @@ impl ModelServer {
         Ok(model)
     }
 
-    /// What is known about a question. Half of the time until its first word is left for the model.
-    async fn context(&self, question: &Question, deadline: Instant) -> String {
-        let Some(retrieve) = &self.retrieve else {
-            return String::new();
+    /// What is known about a question, if the model is to be told. Half of the time until its first word is left for the
+    /// model.
+    async fn context(
+        &self,
+        style: &AnswerStyle,
+        question: &Question,
+        deadline: Instant,
+    ) -> PromptContext {
+        let retrieve = self.retrieve.as_ref();
+        let Some(retrieve) = retrieve.filter(|_| prompt::asks_for_context(&style.prompt)) else {
+            return PromptContext::default();
         };
         let passages = retrieve.passages(question.room.business_id(), &question.text);
         let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
         let passages = timeout_at(half, passages).await.unwrap_or_default();
-        prompt::context(passages, self.settings.context_bytes)
+        PromptContext::of(passages, self.settings.context_bytes)
     }
 }

@@ -1,5 +1,10 @@
 //! What a model is told before the conversation, with what is known filled in.
 
+use super::super::KnownPassage;
+
+/// Where what is known about a question stands in a template.
+const CONTEXT: &str = "{context}";
+
 /// What a model is told unless the settings say something else: as little as any site can agree with.
 pub(super) const PROMPT: &str = "You are the assistant of a customer-support chat. Answer briefly and politely, in the \
     language of the customer (if in doubt: {language}). Say so when you do not know something, and never invent facts \
@@ -9,7 +14,7 @@ pub(super) const PROMPT: &str = "You are the assistant of a customer-support cha
 /// nothing is known.
 pub(super) fn render(template: &str, language: &str, business_id: &str, context: &str) -> String {
     let paragraphs = template.split("\n\n");
-    let told = paragraphs.filter(|told| !context.is_empty() || !told.contains("{context}"));
+    let told = paragraphs.filter(|told| !context.is_empty() || !told.contains(CONTEXT));
     let told: Vec<&str> = told.collect();
     let told = told.join("\n\n");
     let mut filled = String::with_capacity(told.len() + context.len());
@@ -19,7 +24,7 @@ pub(super) fn render(template: &str, language: &str, business_id: &str, context:
         let known = [
             ("{language}", language),
             ("{business_id}", business_id),
-            ("{context}", context),
+            (CONTEXT, context),
         ];
         let found = known
             .into_iter()
@@ -39,19 +44,37 @@ pub(super) fn render(template: &str, language: &str, business_id: &str, context:
     filled
 }
 
-/// As many of these texts, the best first, as fit; each is a paragraph.
-pub(super) fn context(passages: Vec<String>, bytes_max: usize) -> String {
-    let mut context = String::new();
-    for passage in passages {
-        let passage = passage.trim();
-        let between = if context.is_empty() { "" } else { "\n\n" };
-        if context.len() + between.len() + passage.len() > bytes_max {
-            break;
+/// Does this template say what is known?
+pub(super) fn asks_for_context(template: &str) -> bool {
+    template.contains(CONTEXT)
+}
+
+/// What is known about a question, as it is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PromptContext {
+    pub(super) text: String,
+    /// The documents that it is from, each once.
+    pub(super) documents: Vec<String>,
+}
+
+impl PromptContext {
+    /// As many of these texts, the best first, as fit; each is a paragraph.
+    pub(super) fn of(passages: Vec<KnownPassage>, bytes_max: usize) -> Self {
+        let mut context = Self::default();
+        for KnownPassage { text, document_id } in passages {
+            let text = text.trim();
+            let between = if context.text.is_empty() { "" } else { "\n\n" };
+            if context.text.len() + between.len() + text.len() > bytes_max {
+                break;
+            }
+            context.text.push_str(between);
+            context.text.push_str(text);
+            if let Some(id) = document_id.filter(|id| !context.documents.contains(id)) {
+                context.documents.push(id);
+            }
         }
-        context.push_str(between);
-        context.push_str(passage);
+        context
     }
-    context
 }
 
 #[cfg(test)]
@@ -91,9 +114,20 @@ mod tests {
 
     #[test]
     fn the_best_passages_that_fit_are_the_context() {
-        let passages = || vec!["one ".to_owned(), "two".to_owned(), "three".to_owned()];
-        assert_eq!(context(passages(), 100), "one\n\ntwo\n\nthree");
-        assert_eq!(context(passages(), 8), "one\n\ntwo");
-        assert_eq!(context(passages(), 2), "");
+        let of = |bytes_max| {
+            let passages = [("one ", "7"), ("two", "7"), ("three", "a.md")];
+            let passages = passages.map(|(text, id)| KnownPassage {
+                text: text.to_owned(),
+                document_id: Some(id.to_owned()),
+            });
+            let context = PromptContext::of(passages.into(), bytes_max);
+            (context.text, context.documents.join(" "))
+        };
+        let own = |(text, documents): (&str, &str)| (text.to_owned(), documents.to_owned());
+        assert_eq!(of(100), own(("one\n\ntwo\n\nthree", "7 a.md")));
+        assert_eq!(of(8), own(("one\n\ntwo", "7")));
+        assert_eq!(of(2), own(("", "")));
+        let unnamed = PromptContext::of(vec!["more".to_owned().into()], 9);
+        assert_eq!((&*unnamed.text, unnamed.documents.len()), ("more", 0));
     }
 }

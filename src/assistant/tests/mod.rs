@@ -371,11 +371,11 @@ async fn prompts_from_many_threads_each_end_exactly_once() {
 
 #[tokio::test]
 async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
-    let mut config = config::AssistantSettings::default();
+    let mut config = config::Config::default();
     let (handle, metrics) = (Handle::current(), Arc::new(Metrics::new()));
     let faq = Dispatcher::start(&handle, &config, &metrics, None).expect("built in");
     assert!(faq.enabled() && faq.name() == "faq");
-    config.kind = config::AssistantKind::None;
+    config.assistant.kind = config::AssistantKind::None;
     let none = Dispatcher::start(&handle, &config, &metrics, None).expect("nothing to load");
     assert!(!none.enabled() && none.name() == "none");
     let own = Bench::new(1, 1, 1).dispatcher;

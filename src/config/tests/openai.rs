@@ -27,6 +27,11 @@ fn what_a_model_cannot_be_asked_with_is_refused_with_key_and_fix() {
         (openai("temperature = 2.5"), &["assistant.openai.temperature", "from 0 to 2"]),
         (openai("temperature = -1"), &["-1 is not a number of at least 0"]),
         (openai("temperature = \"warm\""), &["is not a number of at least 0"]),
+        (openai("context_url = \"http://a/context/\""), &["assistant.openai.context_url", "api.token, which is unset", "SUPPORTAL_API__TOKEN"]),
+        (openai("context_url = \"site/context/\""), &["assistant.openai.context_url", "is not an address"]),
+        (openai("context_url = \"http://a:b@c/\""), &["has a user or a password", "api.token"]),
+        (openai("context_url = \"http://a/\"\ncontext_host = \"a b\"\n[api]\ntoken = \"0123456789abcdef\""), &["assistant.openai.context_host", "is no host"]),
+        (openai("context_timeout = \"0s\""), &["assistant.openai.context_timeout", "longer than zero"]),
         (openai("turns = 0"), &["assistant.openai.turns: 0 is too small"]),
         (openai("retries = 99"), &["assistant.openai.retries: 99 is too large"]),
         (openai("first_token = \"0s\""), &["assistant.openai.first_token", "longer than zero"]),
@@ -68,6 +73,26 @@ fn what_has_no_effect_or_is_a_slip_is_a_warning() {
         (
             "[assistant]\nkind = \"openai\"\n[assistant.openai]\nprompt = \"{langauge} {\\\"a\\\": {}}\"",
             "has {langauge} in it",
+        ),
+        (
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\ncontext_host = \"a\"",
+            "nobody is asked",
+        ),
+        (
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\nturns = 1\ncontext_url = \"http://a/\"\n[api]\ntoken = \"0123456789abcdef\"",
+            "the question alone goes along",
+        ),
+        (
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\ncontext_timeout = \"30s\"\ncontext_url = \"http://a/\"\n[api]\ntoken = \"0123456789abcdef\"",
+            "not shorter than assistant.timeout",
+        ),
+        (
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\nprompt = \"Answer.\"\n[retrieval]\nkind = \"bm25\"\ndocuments = \"/srv\"",
+            "finds what no model is told",
+        ),
+        (
+            "[assistant]\nkind = \"faq\"\n[retrieval]\nkind = \"bm25\"\ndocuments = \"/srv\"",
+            "who answers does not ask for it",
         ),
         (
             "[assistant]\ndebounce = \"1s\"\n[chat]\ndialect = \"django\"\ndeliver = \"sender\"\n[[chat.exists]]\nbusiness_id = 1",

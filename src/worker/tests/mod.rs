@@ -117,14 +117,16 @@ impl Node {
         Self::start_with(
             1,
             |_| {},
-            |handle, config, metrics| Dispatcher::with(handle, config, &metrics.panics, assistant),
+            |handle, config, metrics| {
+                Dispatcher::with(handle, &config.assistant, &metrics.panics, assistant)
+            },
         )
     }
 
     fn start_with(
         workers: usize,
         change: impl FnOnce(&mut Config),
-        dispatcher: impl FnOnce(&Handle, &config::AssistantSettings, &Arc<Metrics>) -> Dispatcher,
+        dispatcher: impl FnOnce(&Handle, &Config, &Arc<Metrics>) -> Dispatcher,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -141,7 +143,7 @@ impl Node {
         config.queue.bytes_max = 64 << 20;
         change(&mut config);
         let metrics = Arc::new(Metrics::new());
-        let assistant = dispatcher(runtime.handle(), &config.assistant, &metrics);
+        let assistant = dispatcher(runtime.handle(), &config, &metrics);
         let gone = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&gone);
         let clock = Clock::start();

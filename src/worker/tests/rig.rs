@@ -40,8 +40,7 @@ impl Rig {
             .build()
             .unwrap();
         let metrics = Arc::new(Metrics::new());
-        let assistant =
-            Dispatcher::start(runtime.handle(), &config.assistant, &metrics, None).unwrap();
+        let assistant = Dispatcher::start(runtime.handle(), &config, &metrics, None).unwrap();
         let wake: Wake = Box::new(|| {});
         let broker = Arc::new(Broker::new(&config.broker, vec![wake], None));
         let left = Arc::new(AtomicU64::new(0));
