@@ -115,7 +115,7 @@ metrics! {
     assistant_contexts: Labelled = labelled("assistant_contexts", "outcome") "Rooms of which the site was asked what was said in them before (`assistant.openai.context_url`), by outcome: `found`, `nothing` there, `refused` (401, 403), another `status`, or why there was no answer";
     assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model or the site is answering";
     assistant_retries: Counter = counter("assistant_retries") "Questions that the model or the site was asked once more before the first word of an answer";
-    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model or the site has failed so often that nobody asks it (`breaker_failures`)";
+    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model or the site has failed so often that nobody asks it, or nobody of one business (`breaker_failures`)";
     assistant_first_token: Histogram = histogram("assistant_first_token") "Time from a question to the first word of the answer of a model or the site, tries that failed included";
     assistant_answer: Histogram = histogram("assistant_answer") "Time from a question to the last word of the answer of a model or the site";
     bridge_up: Gauges = gauges("bridge_up", "link") "1 while a canary comes back over this Redis in time, by its place in bridge.urls";

@@ -3,6 +3,7 @@
 use crate::support::{Client, Gateway, PATIENCE, Signal, frame, http, tls, user, wait};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// A valid handshake for a room of business 1.
@@ -194,6 +195,30 @@ fn slow_heads_make_place_for_a_redirect() {
     assert!(slow.iter_mut().any(is_over));
     let pushed_out = "supportal_handshakes_refused_total{reason=\"slow\"}";
     assert!(gateway.metric(pushed_out) >= 1.0);
+}
+
+#[test]
+fn silence_on_the_public_port_leaves_places_for_redirects_and_for_the_unix_socket() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let gateway = Gateway::start(&[
+        "limits.handshakes=4",
+        "limits.handshakes_per_ip=0",
+        "http.redirect=127.0.0.1:0",
+        &format!("server.listen_unix={}", path.display()),
+    ]);
+    let _silent: Vec<TcpStream> = (0..8).map(|_| http::open(gateway.public())).collect();
+    let refused = "supportal_handshakes_refused_total{reason=\"handshakes\"}";
+    let is_full = || gateway.metric(refused) >= 5.0;
+    wait::until("what the public port may have taken", PATIENCE, is_full);
+    assert_eq!(gateway.metric("supportal_handshakes_in_progress"), 3.0);
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = http::exchange(gateway.redirect_address(), request).expect("an answer");
+    assert_eq!(answer.status, 308);
+    let mut stream = UnixStream::connect(&path).expect("the socket");
+    stream.write_all(&head("beside")).expect("a head");
+    let (answer, _rest) = http::read_response(&mut stream).expect("an answer");
+    assert_eq!(answer.status, 101);
 }
 
 #[test]

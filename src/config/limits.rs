@@ -56,7 +56,7 @@ section! {
         connections_per_ip: usize = 1000, live;
         /// Bytes of memory to stay under; "auto" = three quarters of the container's, or else of the machine's; 0 = no limit.
         memory: MemoryLimit = MemoryLimit::Auto, live;
-        /// Most handshakes in progress; fewer if the file-descriptor limit is low.
+        /// Most handshakes in progress; fewer if the file-descriptor limit is low. A sixteenth of them is kept for the listener of redirects and the Unix socket, if there are such.
         handshakes: usize = 4096, live, in 1..;
         /// Most handshakes in progress from one address (IPv6: one /64); 0 = no limit.
         handshakes_per_ip: usize = 1024, live;

@@ -1,7 +1,7 @@
 //! `[retrieval]`: what answers may stand on, and what finding it may take.
 
 use super::assistant::{AssistantKind, AssistantSettings};
-use super::http_url::url_fault;
+use super::http_url::{is_open_to_readers, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, HOUR, SHORT, choice, seconds, section};
@@ -145,6 +145,12 @@ fn check_embeddings(embeddings: &EmbeddingSettings, kind: RetrievalKind, found: 
     } else if url.contains('?') {
         let fix = "cut off the ? and what follows it";
         found.error("retrieval.embeddings.base_url", "has a query", fix);
+    }
+    let has_key = embeddings.api_key.is_some() || embeddings.api_key_file.is_some();
+    if kind == RetrievalKind::Faiss && has_key && is_open_to_readers(url) {
+        let what = "is off this machine and without TLS: the key and what customers write can be read on the way";
+        let fix = "write an https address, or that of a tunnel on this machine";
+        found.warn("retrieval.embeddings.base_url", what, fix);
     }
     if embeddings.model.trim().is_empty() {
         let fix = "write the model that made the vectors of the documents";

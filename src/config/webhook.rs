@@ -1,6 +1,6 @@
 //! `[assistant.webhook]`: the site that answers, and what may be asked of it.
 
-use super::http_url::{is_host_and_port, url_fault};
+use super::http_url::{is_host_and_port, is_open_to_readers, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
 use super::secrets::check_secrets;
@@ -47,13 +47,15 @@ section! {
         retries: usize = 2, restart, in ..=10;
         /// Retries in a row, over all questions; ten answers give one back.
         retry_budget: usize = 10, restart, in ..=1_000;
-        /// Failures in a row (no answer, one that makes no sense, 429 and 5xx) after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers.
+        /// Questions in a row that failed, their retries included (no answer, one that makes no sense, 429 and 5xx), after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers. Those of one business stop that business alone, and those of one room nobody.
         breaker_failures: usize = 5, restart, in 1..=1_000;
-        /// How long that is; then one question tries.
+        /// How long that is; then one question tries: its first word is enough.
         #[serde(with = "units::duration")]
         breaker_pause: Duration = seconds(10), restart, in WAIT;
         /// Prompts of one business answered at the same time; its further ones wait and leave `assistant.concurrency` to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
+        /// Prompts of one business that may wait, those being answered not counted; its further ones get the apology and leave `assistant.prompts` to others; 0 = a quarter of `assistant.prompts`.
+        prompts_per_business: usize = 0, restart, in ..=CAPACITY_MAX;
         /// Most bytes of one piece of an answer, or of an answer that does not come in pieces.
         event_bytes: usize = 256 * 1024, restart, in 4096..=BYTES_MAX;
         /// Most bytes of an answer with all its pieces.
@@ -111,6 +113,10 @@ fn check_url(webhook: &WebhookSettings, is_on: bool, found: &mut Findings) {
             let instead = "remove it: who asks is shown by the signature";
             if let Some((what, fix)) = url_fault(url, example, instead) {
                 found.error(KEY, what, fix);
+            } else if is_on && is_open_to_readers(url) {
+                let what = "is off this machine and without TLS: what customers write can be read on the way";
+                let fix = "write an https address, or that of a tunnel on this machine";
+                found.warn(KEY, what, fix);
             }
         }
     }

@@ -30,7 +30,7 @@ use crate::broker::{Broker, Quotas, WORKERS_MAX, Wake};
 use crate::channels::Layer;
 use crate::chat::{self, OwnRoute};
 use crate::clock::Clock;
-use crate::config::{Config, LimitSettings, MemoryLimit, problem};
+use crate::config::{Config, MemoryLimit, problem};
 use crate::metrics::Metrics;
 use crate::redis;
 use crate::retrieval;
@@ -195,7 +195,7 @@ impl Node {
         let address = listening.address;
         let admin = admin::listen(&config).await?;
         let api_listener = server::listen_api(&config).await?;
-        let [admission, handshakes] = admissions(&config.limits);
+        let [admission, handshakes] = admissions(&config);
         let settings = Arc::clone(&of_routes);
         let (mut parts, handles) =
             NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
@@ -326,10 +326,13 @@ impl Node {
 }
 
 /// Of connections, and of handshakes.
-fn admissions(limits: &LimitSettings) -> [Arc<Admission>; 2] {
+fn admissions(config: &Config) -> [Arc<Admission>; 2] {
+    let limits = &config.limits;
+    let has_more_listeners = config.http.redirect.is_some() || config.server.listen_unix.is_some();
     [
         Admission::new(limits.connections, limits.connections_per_ip),
-        Admission::ranked(limits.handshakes, limits.handshakes_per_ip),
+        Admission::ranked(limits.handshakes, limits.handshakes_per_ip)
+            .keeping_spare(has_more_listeners),
     ]
     .map(Arc::new)
 }

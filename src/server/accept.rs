@@ -4,7 +4,7 @@
 //! Bounded in number by `limits.handshakes` and `limits.handshakes_per_ip` until a connection has been answered, by
 //! `limits.kept_alive` after that, and in time by [`Timeouts`].
 
-use super::admission::{Admission, Full, Permit};
+use super::admission::{Admission, Full, ListenerKind, Permit};
 use super::handshake_io::HandshakeIo;
 use super::meeting::BUSY;
 use super::service::{HandshakeService, Switched, Upgrade};
@@ -169,10 +169,35 @@ impl<P: PublicPort> Acceptor<P> {
         Box::new(move |stream| {
             let (peer, left) = (SocketAddr::new(UNIX_PEER, 0), acceptor.timeouts.head);
             acceptor.heads.make_place(&acceptor.handshakes);
-            if let Some((socket, place)) = acceptor.admit(P::Socket::plain(stream), peer) {
+            let socket = P::Socket::plain(stream);
+            if let Some((socket, place)) = acceptor.admit_by(ListenerKind::Beside, socket, peer) {
                 Gate::serve(&*acceptor, socket, Bytes::new(), place, left);
             }
         })
+    }
+
+    /// Has a place taken for who comes by this listener, or refuses him.
+    fn admit_by(
+        &self,
+        listener: ListenerKind,
+        socket: P::Socket,
+        peer: SocketAddr,
+    ) -> Option<(P::Socket, PeerPlace)> {
+        let metrics = &self.service.entrance.metrics;
+        let proxies = &self.service.entrance.policy.proxies;
+        // One address must not keep the others out by handshakes that never end.
+        let Ok(permit) = self
+            .handshakes
+            .enter_by(listener, proxies.counts_as(peer.ip()))
+        else {
+            self.count_busy();
+            refuse(socket);
+            return None;
+        };
+        metrics.handshakes_in_progress.inc();
+        let counted = permit.hand_over();
+        let socket = socket.behind(proxies, peer.ip());
+        Some((socket, PeerPlace { peer, counted }))
     }
 
     /// Where connections go.
@@ -385,7 +410,7 @@ impl<P: PublicPort> Acceptor<P> {
 
 impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
     fn has_place(&self) -> bool {
-        !self.handshakes.is_full()
+        !self.handshakes.is_full_for(ListenerKind::Public)
     }
 
     fn heaviest(&self) -> Vec<u64> {
@@ -397,18 +422,7 @@ impl<P: PublicPort> Gate<P::Socket> for Acceptor<P> {
     }
 
     fn admit(&self, socket: P::Socket, peer: SocketAddr) -> Option<(P::Socket, PeerPlace)> {
-        let metrics = &self.service.entrance.metrics;
-        let proxies = &self.service.entrance.policy.proxies;
-        // One address must not keep the others out by handshakes that never end.
-        let Ok(permit) = self.handshakes.enter(proxies.counts_as(peer.ip())) else {
-            self.count_busy();
-            refuse(socket);
-            return None;
-        };
-        metrics.handshakes_in_progress.inc();
-        let counted = permit.hand_over();
-        let socket = socket.behind(proxies, peer.ip());
-        Some((socket, PeerPlace { peer, counted }))
+        self.admit_by(ListenerKind::Public, socket, peer)
     }
 
     fn meet(&self, socket: &P::Socket, place: PeerPlace) -> Option<PeerPlace> {

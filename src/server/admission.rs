@@ -36,6 +36,18 @@ pub enum Full {
 /// As many of those who hold most places are told.
 const HEAVIEST: usize = 8;
 
+/// One place of so many, and at least one, is kept from the public listener for those beside it.
+const SPARE: usize = 16;
+
+/// Which listener one comes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// The public one.
+    Public,
+    /// One beside it, which cannot have those give way who wait in the public listener's workers: for it some places are kept.
+    Beside,
+}
+
 #[derive(Debug, Default)]
 struct OpenConnections {
     total: usize,
@@ -87,6 +99,7 @@ impl OpenConnections {
 pub struct Admission {
     open: Mutex<OpenConnections>,
     most: AtomicUsize,
+    keeps_spare: bool,
     most_per_peer: AtomicUsize,
 }
 
@@ -97,6 +110,7 @@ impl Admission {
         Self {
             open: Mutex::default(),
             most: AtomicUsize::new(most),
+            keeps_spare: false,
             most_per_peer: AtomicUsize::new(most_per_peer),
         }
     }
@@ -109,19 +123,37 @@ impl Admission {
         admission
     }
 
+    /// The same, and there are listeners beside the public one if `keeps_spare`: a sixteenth of all places, at least one if
+    /// there are two, is theirs alone.
+    #[must_use]
+    pub fn keeping_spare(self, keeps_spare: bool) -> Self {
+        Self {
+            keeps_spare,
+            ..self
+        }
+    }
+
     /// Other caps from now on. Who is in stays.
     pub fn set_caps(&self, most: usize, most_per_peer: usize) {
         self.most.store(most, Ordering::Relaxed);
         self.most_per_peer.store(most_per_peer, Ordering::Relaxed);
     }
 
-    /// Counts one more connection of `peer`, until the permit is dropped.
+    /// Counts one more connection of `peer`, which comes by the public listener, until the permit is dropped.
     ///
     /// # Errors
     /// Which cap is reached.
     pub fn enter(self: &Arc<Self>, peer: u64) -> Result<Permit, Full> {
+        self.enter_by(ListenerKind::Public, peer)
+    }
+
+    /// The same by any listener.
+    ///
+    /// # Errors
+    /// Which cap is reached.
+    pub fn enter_by(self: &Arc<Self>, listener: ListenerKind, peer: u64) -> Result<Permit, Full> {
         let mut open = self.open.lock();
-        if open.total >= self.most.load(Ordering::Relaxed) {
+        if open.total >= self.most_by(listener) {
             return Err(Full::Node);
         }
         self.check(&open, peer)?;
@@ -172,9 +204,19 @@ impl Admission {
         heavy.map(|&(_, peer)| peer).collect()
     }
 
-    /// Is the cap in all reached?
-    pub fn is_full(&self) -> bool {
-        self.open.lock().total >= self.most.load(Ordering::Relaxed)
+    /// Is there no place left for who comes by this listener?
+    pub fn is_full_for(&self, listener: ListenerKind) -> bool {
+        self.open.lock().total >= self.most_by(listener)
+    }
+
+    /// The cap in all of who comes by this listener.
+    fn most_by(&self, listener: ListenerKind) -> usize {
+        let most = self.most.load(Ordering::Relaxed);
+        if self.keeps_spare && listener == ListenerKind::Public && most > 1 {
+            most - (most / SPARE).max(1)
+        } else {
+            most
+        }
     }
 
     /// The permit of a place that [`Permit::hand_over`] left counted.
@@ -295,6 +337,28 @@ mod tests {
         assert_eq!(admission.heaviest(), [7]);
         admission.set_caps(1 << 16, 0);
         assert_eq!(admission.heaviest(), [0; 0], "a few of so many");
+    }
+
+    #[test]
+    fn a_few_places_are_kept_for_the_listeners_beside_the_public_one() {
+        for (most, public) in [(1, 1), (2, 1), (4, 3), (4096, 3840)] {
+            let admission = Arc::new(Admission::new(most, 0).keeping_spare(true));
+            let enter = |listener| admission.enter_by(listener, 1).ok();
+            let mut places: Vec<_> = (0..public).map(|_| enter(ListenerKind::Public)).collect();
+            assert!(places.iter().all(Option::is_some), "{most}");
+            assert!(
+                admission.is_full_for(ListenerKind::Public)
+                    && enter(ListenerKind::Public).is_none()
+            );
+            places.extend((public..most).map(|_| enter(ListenerKind::Beside)));
+            assert!(places.iter().all(Option::is_some), "{most}");
+            assert!(
+                admission.is_full_for(ListenerKind::Beside)
+                    && enter(ListenerKind::Beside).is_none()
+            );
+        }
+        let alone = Arc::new(Admission::new(2, 0));
+        let _both = [alone.enter(1).unwrap(), alone.enter(1).unwrap()];
     }
 
     #[test]

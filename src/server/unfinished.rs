@@ -4,7 +4,7 @@
 //! place is free at once: the oldest of the address that holds most places, or the oldest of all where nobody has more than
 //! one. Slow heads keep out each other, and nobody who is quick. Bounded by `limits.handshakes`.
 
-use super::admission::{Admission, Full, Permit};
+use super::admission::{Admission, Full, ListenerKind, Permit};
 use crate::metrics::Gauge;
 use crate::worker::GRACE;
 use foldhash::fast::RandomState;
@@ -126,10 +126,10 @@ impl UnfinishedHeads {
         (UnfinishedHead { heads, key }, pushed_out)
     }
 
-    /// Frees a place if none is left: that of the oldest head of the address that holds most, if there is one that has been
-    /// waited for longer than [`GRACE`].
+    /// Frees a place for who comes by a listener beside the public one, if none is left: that of the oldest head of the
+    /// address that holds most, if there is one that has been waited for longer than [`GRACE`].
     pub(super) fn make_place(&self, handshakes: &Admission) {
-        if handshakes.is_full() {
+        if handshakes.is_full_for(ListenerKind::Beside) {
             let heaviest = handshakes.heaviest().into_iter().map(Some);
             let _is_free = heaviest.chain([None]).any(|of| self.push_out(of, GRACE));
         }

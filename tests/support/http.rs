@@ -75,7 +75,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Response> {
 
 /// Reads one answer; also returns bytes after it (WebSocket frames behind a 101).
 #[track_caller]
-pub(crate) fn read_response(stream: &mut TcpStream) -> Option<(Response, Vec<u8>)> {
+pub(crate) fn read_response(stream: &mut impl Read) -> Option<(Response, Vec<u8>)> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = find(&bytes, b"\r\n\r\n") {
@@ -118,7 +118,7 @@ pub(crate) fn read_response(stream: &mut TcpStream) -> Option<(Response, Vec<u8>
 
 /// Appends what the socket has; false at its end.
 #[track_caller]
-fn read_some(stream: &mut TcpStream, into: &mut Vec<u8>) -> bool {
+fn read_some(stream: &mut impl Read, into: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 16 * 1024];
     match stream.read(&mut buffer) {
         Ok(0) => false,

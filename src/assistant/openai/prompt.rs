@@ -1,6 +1,7 @@
 //! What a model is told before the conversation, with what is known filled in.
 
 use super::super::KnownPassage;
+use crate::name::BUSINESS_ID_BYTES_MAX;
 
 /// Where what is known about a question stands in a template.
 const CONTEXT: &str = "{context}";
@@ -42,6 +43,24 @@ pub(super) fn render(template: &str, language: &str, business_id: &str, context:
     }
     filled.push_str(rest);
     filled
+}
+
+/// Most bytes that [`render`] makes of a template, or of [`PROMPT`] without one, whatever is known.
+pub(in crate::assistant) fn told_bytes_max(
+    template: Option<&str>,
+    language: &str,
+    context_bytes: usize,
+) -> usize {
+    let template = template.unwrap_or(PROMPT);
+    let filled_in = [
+        ("{language}", language.len()),
+        ("{business_id}", BUSINESS_ID_BYTES_MAX),
+        (CONTEXT, context_bytes),
+    ];
+    filled_in.iter().fold(template.len(), |sum, (name, bytes)| {
+        let count = template.matches(name).count();
+        sum.saturating_add(count.saturating_mul(*bytes))
+    })
 }
 
 /// Does this template say what is known?
@@ -104,6 +123,22 @@ mod tests {
         let told = render(PROMPT, "de", "7", "");
         assert!(told.ends_with("about the business.") && told.contains("if in doubt: de"));
         assert!(render(PROMPT, "de", "7", "Open at 9.").ends_with("\nOpen at 9."));
+    }
+
+    #[test]
+    fn what_is_told_is_never_longer_than_is_counted_with() {
+        let long = "{context} {language} {business_id} {context}\n\n{context}\n\n{other}";
+        for template in ["", "{", "plain", long, PROMPT] {
+            for known in ["", "x", &"{context}".repeat(9)] {
+                let told = render(template, "de", "123456789012345678", known);
+                let most = told_bytes_max(Some(template), "de", known.len());
+                assert!(told.len() <= most, "{template:?} {known:?}");
+            }
+        }
+        assert_eq!(
+            told_bytes_max(None, "", 0),
+            told_bytes_max(Some(PROMPT), "", 0)
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the site is asked, and by what it knows who asks.
 
-use super::super::remote::AnswerFault;
+use super::super::remote::{AnswerFault, request_body};
 use super::super::{ChatLine, Question};
 use crate::config::Secret;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl WebhookQuestion {
     pub(super) fn new(id: String, question: &Question) -> Option<Self> {
         let room = &question.room;
         let session_id = Some(room.session_id()).filter(|id| !id.is_empty());
-        let body = serde_json::to_vec(&QuestionBody {
+        let body = request_body(&QuestionBody {
             id: &id,
             room: room.as_str(),
             business_id: room.business_id().parse().ok(),
@@ -64,10 +64,7 @@ impl WebhookQuestion {
             message: &question.text,
             turns: question.past.iter().map(TurnBody::of).collect(),
         });
-        Some(Self {
-            body: body.ok()?.into(),
-            id,
-        })
+        Some(Self { body: body?, id })
     }
 }
 

@@ -7,7 +7,7 @@ use super::Redirect;
 use crate::config::Config;
 use crate::http::{self, Host, Pace, PaceHandle, ServiceEnd, Timeouts};
 use crate::metrics::{Metrics, count};
-use crate::server::admission::{Admission, Permit};
+use crate::server::admission::{Admission, ListenerKind, Permit};
 use crate::server::body::ResponseBody;
 use crate::server::handshake_io::HandshakeIo;
 use crate::server::refusal::RefusedRequest;
@@ -84,7 +84,10 @@ async fn accept(listener: &TcpListener, redirector: &Arc<Redirector>) {
         let counted = redirector.proxies.counts_as(peer.ip());
         redirector.heads.make_place(&redirector.handshakes);
         // Who is one too many is closed upon: whatever listens for redirects asks again.
-        let Ok(permit) = redirector.handshakes.enter(counted) else {
+        let Ok(permit) = redirector
+            .handshakes
+            .enter_by(ListenerKind::Beside, counted)
+        else {
             redirector.count_refusal("handshakes");
             continue;
         };
