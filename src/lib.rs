@@ -85,7 +85,7 @@
 //!    every worker with members. A full mailbox stops the reading of those who publish into it, so TCP
 //!    slows them down; see [`broker::Broker::full_mailbox`].
 //! 6. A customer's message also becomes a prompt ([`assistant::Dispatcher::ask`], which never waits).
-//!    The reply, of a knowledge file or a model's, comes back by the room's name
+//!    The reply, of a knowledge file, a model or the site, comes back by the room's name
 //!    ([`broker::Broker::publish_by_name`]), whether anybody is left in it here or not.
 //! 7. At the end of its turn a worker takes its mailbox, gathers each room's frames, and writes them
 //!    to each member with one call; what is for one member alone (an error, a pong) goes out among
@@ -139,8 +139,10 @@
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | prompts in a row that become one question | `assistant.debounce`, five times as long in all, 32 KiB | [`assistant`] |
 //! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
+//! | prompts of one business that wait for a model | `assistant.openai.prompts_per_business` | [`assistant`] |
 //! | questions to a model that fails | `assistant.openai.retries`, `assistant.openai.retry_budget`, `assistant.openai.breaker_failures`, `assistant.openai.breaker_pause` | [`assistant`] |
 //! | what was said before a question | `assistant.openai.turns`, `assistant.openai.context_bytes`, `assistant.openai.rooms`, `assistant.openai.remember` | [`assistant`] |
+//! | the site's answers, prompts that wait for them, questions to a site that fails, and what was said before a question to it | the keys of `assistant.webhook` that are named as these | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |
@@ -240,7 +242,7 @@ pub mod node;
 
 // What an assistant and a consumer of a program's own are written against.
 pub use assistant::{Assistant, ChatLine, Failure, PastLimits, Piece, Question, REPLY_BYTES_MAX};
-pub use assistant::{Passages, Replies, Retrieve};
+pub use assistant::{META_BYTES_MAX, Passages, Replies, ReplyMeta, Retrieve};
 pub use broker::{Caller, Consumer, Context, Identity, Message, Payload, Verdict};
 pub use broker::{RoomPattern, RoomScope, UserRole};
 pub use chat::{Received, Session};

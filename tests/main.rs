@@ -96,3 +96,5 @@ mod tls; // the same, encrypted
 mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]
 mod upstream; // the site behind the node
+#[cfg(test)]
+mod webhook; // a view of the site that answers

@@ -166,9 +166,17 @@ pub(super) fn measure(sources: &Sources) -> String {
             total,
         );
     }
-    if prompts.merged > 0 {
-        let merged = metrics.prompts.get_or_create(&[("outcome", "merged")]);
-        raise(&merged, prompts.merged);
+    // What only some settings bring about has no series without them.
+    for (outcome, total) in [
+        ("over_share", prompts.over_share),
+        ("merged", prompts.merged),
+        ("later", prompts.later),
+        ("unwanted", prompts.unwanted),
+    ] {
+        if total > 0 {
+            let ended = metrics.prompts.get_or_create(&[("outcome", outcome)]);
+            raise(&ended, total);
+        }
     }
     if let Some(process) = Process::read() {
         metrics.resident.set(signed(process.resident_bytes));

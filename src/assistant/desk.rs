@@ -8,7 +8,9 @@
 
 use super::conversations::Conversations;
 use super::prompts::{Counts, NextQuestion, OpenPrompts, PromptLimits, TakenIn};
-use super::{Assistant, Failure, Piece, Prompt, Question, REPLY_BYTES_MAX, ReplyTo};
+use super::{
+    Assistant, AssistantReply, Failure, Piece, Prompt, Question, REPLY_BYTES_MAX, ReplyTo,
+};
 use crate::metrics::Counter;
 use crate::name::RoomName;
 use crate::panics::caught;
@@ -118,6 +120,7 @@ impl Desk {
             };
             let NextQuestion {
                 room,
+                user,
                 text,
                 reply,
                 merged,
@@ -128,7 +131,7 @@ impl Desk {
                 merged,
                 desk: Arc::clone(self),
             };
-            self.handle.spawn(turn.take(text));
+            self.handle.spawn(turn.take(user, text));
         }
     }
 
@@ -155,16 +158,16 @@ impl Desk {
         &self,
         reply: Box<dyn ReplyTo>,
         merged: Vec<Box<dyn ReplyTo>>,
-        outcome: Result<String, Failure>,
+        outcome: Result<AssistantReply, Failure>,
     ) {
         // Counted first: whoever has seen the reply sees it counted.
-        let counted = outcome.as_ref().map(|_| ()).map_err(|failure| *failure);
-        self.prompts.lock().count(counted, merged.len() as u64);
-        if counted == Err(Failure::Panicked) {
+        self.prompts.lock().count(&outcome, merged.len() as u64);
+        if outcome == Err(Failure::Panicked) {
             self.panics.inc();
         }
         self.guarded(|| match outcome {
-            Ok(text) => reply.reply(text),
+            Ok(AssistantReply::Text(text, meta)) => reply.reply(text, meta),
+            Ok(AssistantReply::Later | AssistantReply::Unwanted) => reply.silent(),
             Err(failure) => {
                 tracing::debug!(assistant = self.assistant.name(), %failure, "apology");
                 reply.apologise();
@@ -183,7 +186,7 @@ impl Desk {
     }
 
     /// Asks the assistant, with what was said before if it wants that; the question is remembered too.
-    fn question(&self, room: &RoomName, text: String) -> Question {
+    fn question(&self, room: &RoomName, user: Option<Arc<str>>, text: String) -> Question {
         let past = self.past.as_ref().map(|past| {
             let (mut past, now) = (past.lock(), Instant::now());
             let lines = past.of(room, now);
@@ -192,15 +195,20 @@ impl Desk {
         });
         Question {
             room: room.clone(),
+            user,
             text,
             past: past.unwrap_or_default(),
         }
     }
 
     /// Remembers what a question was answered with: an apology too, as the customer has read it.
-    fn note_answer(&self, room: &RoomName, outcome: &Result<String, Failure>) {
+    fn note_answer(&self, room: &RoomName, outcome: &Result<AssistantReply, Failure>) {
+        let text = match outcome {
+            Ok(AssistantReply::Text(text, _)) => text.as_str(),
+            Ok(AssistantReply::Later | AssistantReply::Unwanted) => return,
+            Err(_) => APOLOGY,
+        };
         if let Some(past) = &self.past {
-            let text = outcome.as_ref().map_or(APOLOGY, String::as_str);
             past.lock()
                 .note(room, Sender::Assistant, text, Instant::now());
         }
@@ -242,11 +250,11 @@ struct Turn {
 }
 
 impl Turn {
-    async fn take(mut self, text: String) {
+    async fn take(mut self, user: Option<Arc<str>>, text: String) {
         let mut stop = self.desk.stop.subscribe();
         let longest = self.desk.timeout;
         let outcome = tokio::select! {
-            outcome = timeout(longest, self.collect(text)) => {
+            outcome = timeout(longest, self.collect(user, text)) => {
                 outcome.unwrap_or(Err(Failure::Timeout))
             }
             _ = stop.wait_for(|stop| *stop) => Err(Failure::Stopped),
@@ -254,17 +262,28 @@ impl Turn {
         self.finish(outcome);
     }
 
-    async fn collect(&mut self, text: String) -> Result<String, Failure> {
-        let question = self.desk.question(&self.room, text);
+    async fn collect(
+        &mut self,
+        user: Option<Arc<str>>,
+        text: String,
+    ) -> Result<AssistantReply, Failure> {
+        let question = self.desk.question(&self.room, user, text);
         let assistant = Arc::clone(&self.desk.assistant);
         let replies = caught(|| assistant.answer(question));
         let mut replies = replies.ok_or(Failure::Panicked)?;
-        let mut whole = String::new();
+        let (mut whole, mut beside) = (String::new(), None);
         loop {
             let piece = match replies.next().await.ok_or(Failure::BrokenOff)?? {
                 Piece::Text(piece) => piece,
+                Piece::Meta(meta) => {
+                    beside = Some(meta);
+                    continue;
+                }
                 Piece::End if whole.is_empty() => return Err(Failure::Empty),
-                Piece::End => return Ok(whole),
+                Piece::End => return Ok(AssistantReply::Text(whole, beside)),
+                Piece::Later | Piece::Unwanted if !whole.is_empty() => return Err(Failure::Failed),
+                Piece::Later => return Ok(AssistantReply::Later),
+                Piece::Unwanted => return Ok(AssistantReply::Unwanted),
             };
             if whole.len() + piece.len() > REPLY_BYTES_MAX {
                 return Err(Failure::TooLong);
@@ -273,7 +292,7 @@ impl Turn {
         }
     }
 
-    fn finish(&mut self, outcome: Result<String, Failure>) {
+    fn finish(&mut self, outcome: Result<AssistantReply, Failure>) {
         if let Some(reply) = self.reply.take() {
             self.desk.note_answer(&self.room, &outcome);
             let merged = std::mem::take(&mut self.merged);

@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::prompts::{Counts, PromptLimits};
-use super::{Assistant, Error, Faq, OpenAi, Prompt, Retrieve};
+use super::{Assistant, Error, Faq, OpenAi, Prompt, Retrieve, Webhook};
 use crate::config::{self, AssistantKind};
 use crate::metrics::{Counter, Metrics};
 use crate::name::RoomName;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 #[derive(Debug)]
 #[must_use = "a busy prompt is answered with an apology or it is lost silently"]
 pub enum Asked {
-    /// The prompt will end in exactly one reply or apology.
+    /// The prompt will end in exactly one reply or apology, or in silence that the assistant asked for.
     Accepted,
     /// A limit is reached or the node is going down; the caller apologises.
     Busy(Prompt),
@@ -55,6 +55,10 @@ impl Dispatcher {
                 let model = OpenAi::new(config, metrics, retrieve)?;
                 Self::with(handle, config, &metrics.panics, Arc::new(model))
             }
+            AssistantKind::Webhook => {
+                let webhook = Webhook::new(config, metrics)?;
+                Self::with(handle, config, &metrics.panics, Arc::new(webhook))
+            }
         })
     }
 
@@ -67,15 +71,26 @@ impl Dispatcher {
         assistant: Arc<dyn Assistant>,
     ) -> Self {
         let concurrency = config.concurrency.max(1);
-        let per_business = match config.kind {
-            AssistantKind::OpenAi => config.openai.concurrency_per_business.max(1),
-            AssistantKind::None | AssistantKind::Faq => concurrency,
+        let (openai, webhook) = (&config.openai, &config.webhook);
+        // Of one business: how many are answered at once, and how many wait.
+        let (per_business, share) = match config.kind {
+            AssistantKind::OpenAi => (openai.concurrency_per_business, openai.prompts_per_business),
+            AssistantKind::Webhook => (
+                webhook.concurrency_per_business,
+                webhook.prompts_per_business,
+            ),
+            AssistantKind::None | AssistantKind::Faq => (concurrency, config.prompts),
+        };
+        let waiting_per_business = match share {
+            0 => config.prompts / 4,
+            share => share,
         };
         let limits = PromptLimits {
             prompts: config.prompts,
             per_room: config.prompts_per_room,
             concurrency,
-            per_business,
+            per_business: per_business.max(1),
+            waiting_per_business: waiting_per_business.max(1),
             debounce: config.debounce,
         };
         let desk = Desk::new(handle, limits, config.timeout, panics, assistant);

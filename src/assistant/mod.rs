@@ -1,4 +1,4 @@
-//! Who answers: prompts in, one reply or one apology for each.
+//! Who answers: prompts in, one reply or one apology for each, or the silence that an assistant asks for.
 //!
 //! A worker (floor 5) builds a [`Prompt`] from a customer's message and calls
 //! [`Dispatcher::ask`], which never waits. The [`Dispatcher`] runs the [`Assistant`] on the control
@@ -15,16 +15,21 @@ mod desk;
 mod dispatcher;
 mod faq;
 mod memory;
+mod meta;
 mod openai;
 mod prompts;
+mod remote;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use conversations::PastLimits;
 pub use dispatcher::{Asked, Dispatcher};
 pub use faq::{Faq, KNOWLEDGE_BYTES_MAX};
-pub use memory::{question_at_model_bytes, remembered_room_bytes};
+pub use memory::{question_at_model_bytes, question_at_webhook_bytes, remembered_room_bytes};
+pub use meta::{META_BYTES_MAX, ReplyMeta};
 pub use openai::OpenAi;
+pub use webhook::Webhook;
 
 use crate::broker::uplink::Author;
 use crate::name::RoomName;
@@ -33,6 +38,7 @@ use crate::protocol::{APOLOGY, Sender};
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 
@@ -48,6 +54,8 @@ const PIECES_AHEAD: usize = 16;
 pub struct Question {
     /// The room it was asked in; names the business and the session.
     pub room: RoomName,
+    /// The customer's name, as the handshake has found it out; `None` where nobody knows.
+    pub user: Option<Arc<str>>,
     /// The customer's words.
     pub text: String,
     /// What was said in the room before, oldest first; of an assistant that asks for it ([`Assistant::past`]).
@@ -118,12 +126,30 @@ pub trait Retrieve: Send + Sync + 'static {
 pub enum Piece {
     /// More of the reply's text.
     Text(String),
+    /// What stands beside the reply; the last counts.
+    Meta(ReplyMeta),
     /// The reply is whole. Without it, a backend that dies half-way would pass for one that is done.
     End,
+    /// The reply comes later, by another way, such as `POST /api/publish`: nothing is said now. Only where no text came
+    /// before.
+    Later,
+    /// No reply is wanted: nothing is said. Only where no text came before.
+    Unwanted,
 }
 
-/// One reply as it is written: pieces, then [`Piece::End`]. An end without any text and a backend
-/// that goes away without an end are failures.
+/// What a question was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AssistantReply {
+    /// A text, and what stands beside it.
+    Text(String, Option<ReplyMeta>),
+    /// Nothing now.
+    Later,
+    /// Nothing.
+    Unwanted,
+}
+
+/// One reply as it is written: pieces, then [`Piece::End`], or one of the pieces that say that there is none. An end without
+/// any text and a backend that goes away without an end are failures.
 #[derive(Debug)]
 pub struct Replies(mpsc::Receiver<Result<Piece, Failure>>);
 
@@ -146,14 +172,14 @@ impl Replies {
         Self::written(async move |pieces| {
             // The channel has room for it; if nobody listens any more, nobody misses it.
             drop(pieces.send(Ok(Piece::Text(answer.await?))).await);
-            Ok(())
+            Ok(Piece::End)
         })
     }
 
-    /// As [`Replies::of`], for a reply that `write` sends in pieces, without their end.
+    /// As [`Replies::of`], for a reply that `write` sends in pieces but for the last, which it returns.
     fn written<W>(write: impl FnOnce(mpsc::Sender<Result<Piece, Failure>>) -> W) -> Self
     where
-        W: Future<Output = Result<(), Failure>> + Send + 'static,
+        W: Future<Output = Result<Piece, Failure>> + Send + 'static,
     {
         let (pieces, replies) = Self::channel();
         let written = write(pieces.clone());
@@ -164,7 +190,7 @@ impl Replies {
                 polled.unwrap_or(Poll::Ready(Err(Failure::Panicked)))
             });
             let end = tokio::select! {
-                written = contained => written.map(|()| Piece::End),
+                written = contained => written,
                 () = pieces.closed() => return,
             };
             drop(pieces.send(end).await);
@@ -208,16 +234,18 @@ pub enum Failure {
     Stopped,
 }
 
-/// Where the outcome of one prompt goes. Exactly one of `reply`, `apologise` and `merged` is called for every
+/// Where the outcome of one prompt goes. Exactly one of `reply`, `apologise`, `merged` and `silent` is called for every
 /// accepted prompt, on a thread of the control plane, or on the dropping thread at shutdown. The call must
 /// not block. A panic in it is caught and counted.
 pub trait ReplyTo: Send {
-    /// The whole reply.
-    fn reply(self: Box<Self>, text: String);
+    /// The whole reply, and what stands beside it.
+    fn reply(self: Box<Self>, text: String, meta: Option<ReplyMeta>);
     /// There will be no reply; say so with [`APOLOGY`].
     fn apologise(self: Box<Self>) {
-        self.reply(APOLOGY.to_owned());
+        self.reply(APOLOGY.to_owned(), None);
     }
+    /// The reply comes later by another way, or none is wanted: nothing is said.
+    fn silent(self: Box<Self>) {}
     /// The prompt was asked together with an earlier one (`assistant.debounce`), whose reply answers both and has been
     /// said: nothing more is.
     fn merged(self: Box<Self>) {}
@@ -229,6 +257,8 @@ pub struct Prompt {
     pub room: RoomName,
     /// The connection that asks.
     pub asker: Author,
+    /// The name of the customer who asks, if that is known.
+    pub user: Option<Arc<str>>,
     /// The customer's words.
     pub text: String,
     /// Takes the one reply or apology.
@@ -267,9 +297,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The model cannot be asked with these settings.
-    #[error("assistant.openai.{key}: {what}")]
-    Model {
+    /// The server cannot be asked with these settings.
+    #[error("{key}: {what}")]
+    Server {
         /// The key at fault.
         key: &'static str,
         /// What is wrong with it.

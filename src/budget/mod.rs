@@ -5,6 +5,7 @@
 //! because the same machine (and the same container limit) pays for it.
 
 mod addend;
+mod assistants;
 mod entry;
 
 pub use addend::Addend;
@@ -13,7 +14,6 @@ use entry::{django_sessions, forward, question_bytes, recheck_bytes, who_comes};
 
 use crate::admin;
 use crate::archive;
-use crate::assistant::{question_at_model_bytes, remembered_room_bytes};
 use crate::bridge::ANSWERS_BYTES_MAX;
 use crate::bridge::memory as link;
 use crate::broker::queue::DELIVERY_BYTES;
@@ -61,7 +61,7 @@ pub fn worst_case_memory(config: &Config, connections: usize, workers: usize) ->
     let (queue_bytes, message_bytes) = worst_route(config);
     let prompts = match assistant.kind {
         AssistantKind::None => 0,
-        AssistantKind::Faq | AssistantKind::OpenAi => assistant.prompts,
+        AssistantKind::Faq | AssistantKind::OpenAi | AssistantKind::Webhook => assistant.prompts,
     };
     let mailbox_bytes = config.broker.mailbox_bytes.saturating_add(
         config
@@ -156,37 +156,14 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         who_comes(config),
         upstream(config, request_bytes, kernel_bytes),
         forward(&config.auth.forward),
-        model(config),
+        assistants::model(config),
+        assistants::webhook(config),
         django_sessions(config),
         http_api(config, request_bytes),
         bridge(config),
         kept(config),
     ]
     .concat()
-}
-
-/// Answers of a model, and what was said before its questions.
-fn model(config: &Config) -> Vec<Addend> {
-    let assistant = &config.assistant;
-    if assistant.kind != AssistantKind::OpenAi {
-        return Vec::new();
-    }
-    let (question, room) = (
-        question_at_model_bytes(config),
-        remembered_room_bytes(&assistant.openai),
-    );
-    vec![
-        addend(
-            "model: questions and their answers",
-            assistant.concurrency,
-            question,
-        ),
-        addend(
-            "model: rooms whose messages are remembered",
-            assistant.openai.rooms,
-            room,
-        ),
-    ]
 }
 
 fn saturating_sum(addends: &[Addend], of: impl Fn(&Addend) -> u64) -> u64 {

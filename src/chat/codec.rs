@@ -213,7 +213,7 @@ impl Codec {
         };
         self.deliver(cx, publication, is_user);
         match (question, speech.prompts) {
-            (Some(text), Some(room)) => self.ask(cx, room, text),
+            (Some(text), Some(room)) => self.ask(cx, room, speech.by, text),
             _ => Verdict::Done,
         }
     }
@@ -241,7 +241,7 @@ impl Codec {
         }
     }
 
-    fn ask(&self, cx: &mut Context<'_>, name: &RoomName, text: String) -> Verdict {
+    fn ask(&self, cx: &mut Context<'_>, name: &RoomName, by: &Role, text: String) -> Verdict {
         let sequential = self.writer.dialect() == Dialect::Django;
         let (room, alone) = match self.deliver {
             Deliver::Room => (cx.room, None),
@@ -260,6 +260,7 @@ impl Codec {
         match self.assistant.ask(Prompt {
             room: name.clone(),
             asker: cx.author,
+            user: by.identity().and_then(|by| by.user.clone()),
             text,
             reply,
         }) {

@@ -3,12 +3,12 @@
 //! Called on the control plane's threads, at most `assistant.concurrency` at once; publishing never
 //! waits.
 
-use crate::assistant::ReplyTo;
+use crate::assistant::{ReplyMeta, ReplyTo};
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
 use crate::name::RoomName;
-use crate::protocol::{Event, EventWriter, Moment, Sender, Stamp};
+use crate::protocol::{Event, EventDetails, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,23 +31,35 @@ pub(super) struct ChatReply {
 }
 
 impl ChatReply {
-    fn render(&self, text: &str) -> Publication {
+    fn render(&self, text: &str, meta: Option<&ReplyMeta>) -> Publication {
         let event = Event::new(Sender::Assistant, text, Moment::from(self.clock.wall()));
         let mut payload = Vec::with_capacity(text.len() + 128);
         self.writer
             .event(&mut payload, &event, &mut Stamp::new(0, 0));
-        let kept = self.broker.keeps_events();
+        if let Some(meta) = meta {
+            self.writer.meta(&mut payload, meta.as_json());
+        }
+        let event = self.broker.keeps_events().then(|| {
+            let event = match meta {
+                Some(meta) => event.with(EventDetails {
+                    meta: Some(meta.as_json().into()),
+                    ..EventDetails::default()
+                }),
+                None => event,
+            };
+            Arc::new(event.into_owned())
+        });
         Publication {
             frame: encoder::frame(Opcode::Text, &payload),
             deadline: self.clock.now() + self.expiry,
-            event: kept.then(|| Arc::new(event.into_owned())),
+            event,
         }
     }
 }
 
 impl ReplyTo for ChatReply {
-    fn reply(self: Box<Self>, text: String) {
-        let publication = self.render(&text);
+    fn reply(self: Box<Self>, text: String, meta: Option<ReplyMeta>) {
+        let publication = self.render(&text, meta.as_ref());
         let broker = &self.broker;
         let room = self.room.as_ref();
         if let (Some(name), Some(event)) = (&self.kept_in, &publication.event) {
@@ -63,6 +75,13 @@ impl ReplyTo for ChatReply {
     }
 
     fn merged(self: Box<Self>) {
+        self.broker.answered(self.asker);
+    }
+
+    fn silent(self: Box<Self>) {
+        if self.resume {
+            self.broker.resume(self.asker);
+        }
         self.broker.answered(self.asker);
     }
 }

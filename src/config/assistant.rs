@@ -6,13 +6,14 @@ use super::openai::{self, OpenAiSettings};
 use super::problem::Findings;
 use super::setting::{WAIT, check_least, choice, seconds, section};
 use super::units;
+use super::webhook::{self, WebhookSettings};
 use std::path::PathBuf;
 use std::time::Duration;
 
 section! {
     /// Who answers.
     ["assistant"] AssistantSettings {
-        /// Who answers: `none` (nobody), `faq` (a local knowledge file; works offline) or `openai` (a model, by an API as OpenAI's: Ollama, vLLM, llama.cpp, OpenAI).
+        /// Who answers: `none` (nobody), `faq` (a local knowledge file; works offline), `openai` (a model, by an API as OpenAI's: Ollama, vLLM, llama.cpp, OpenAI) or `webhook` (a view of the site).
         kind: AssistantKind = AssistantKind::Faq, restart;
         /// Knowledge file of `faq`; unset = the small one inside the binary.
         knowledge: Option<PathBuf> = None, restart;
@@ -33,6 +34,8 @@ section! {
     }
     /// A model that answers, by an API as OpenAI's (Chat Completions).
     openai: OpenAiSettings,
+    /// The site that answers, by a view of its own.
+    webhook: WebhookSettings,
 }
 
 choice! {
@@ -44,6 +47,8 @@ choice! {
         Faq = "faq",
         /// A model, by an API as OpenAI's.
         OpenAi = "openai",
+        /// A view of the site.
+        Webhook = "webhook",
     }
 }
 
@@ -82,4 +87,6 @@ pub(super) fn check(assistant: &AssistantSettings, chat: &ChatSettings, found: &
     let is_on = assistant.kind == AssistantKind::OpenAi;
     openai::check(&assistant.openai, assistant.timeout, is_on, found);
     business::check(&assistant.businesses, is_on, found);
+    let is_on = assistant.kind == AssistantKind::Webhook;
+    webhook::check(&assistant.webhook, assistant.timeout, is_on, found);
 }

@@ -70,6 +70,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
         "assistant.openai" => config.assistant.kind == AssistantKind::OpenAi,
+        "assistant.webhook" => config.assistant.kind == AssistantKind::Webhook,
         _ => true,
     }
 }

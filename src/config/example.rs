@@ -78,7 +78,8 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "auth.jwt.jwks_ca_file"
         | "auth.forward.ca_file"
         | "bridge.ca_file"
-        | "assistant.openai.ca_file" => "\"/etc/supportal/authorities.pem\"",
+        | "assistant.openai.ca_file"
+        | "assistant.webhook.ca_file" => "\"/etc/supportal/authorities.pem\"",
         "auth.jwt.issuer" => "[\"https://example.com\"]",
         "auth.jwt.audience" => "[\"supportal\"]",
         "auth.jwt.cookie" | "auth.jwt.query" => "\"token\"",
@@ -92,6 +93,9 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "assistant.openai.model" => "\"llama3.2:1b\"",
         "assistant.openai.api_key_file" => "\"/run/secrets/model_key\"",
         "assistant.openai.prompt" => "\"You answer for the bakery Krume, in {language}.\"",
+        "assistant.webhook.url" => "\"http://127.0.0.1:8001/supportal/answer/\"",
+        "assistant.webhook.host" => "\"example.com\"",
+        "assistant.webhook.secret_file" => "\"/run/secrets/webhook\"",
         "assistant.knowledge" => "\"config/faq.toml\"",
         "admin.hosts" => "[\"admin.example.com\"]",
         _ => return None,

@@ -1,10 +1,10 @@
 //! `[auth.forward]`: the site that is asked who somebody is, and what may be asked of it.
 
+use super::http_url::{is_host_and_port, url_fault};
 use super::problem::Findings;
 use super::recheck::check_recheck;
 use super::setting::{CAPACITY_MAX, HOUR, SHORT, choice, seconds, section};
 use super::units;
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
                 "is set, and auth.mode does not list \"forward\"",
                 "add the mode, or leave the address out",
             );
-            if let Some((what, fix)) = url_fault(url).or((!is_on).then_some(unlisted)) {
+            if let Some((what, fix)) = address_fault(url).or((!is_on).then_some(unlisted)) {
                 found.error("auth.forward.url", what, fix);
             }
         }
@@ -133,50 +133,10 @@ pub(super) fn check(forward: &ForwardSettings, is_on: bool, found: &mut Findings
 }
 
 /// What is wrong with the address, and the fix.
-fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
-    let fix = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Some(("is not an address", fix));
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if !matches!(scheme, "http" | "https") {
-        Some(("is neither http nor https", fix))
-    } else if authority.contains('@') {
-        let fix = "remove it: what is sent with a question is auth.forward.headers";
-        Some(("has a user or a password in it", fix))
-    } else if rest.contains('#') {
-        Some(("has a fragment", "cut off the # and what follows it"))
-    } else if !is_host_and_port(authority) || !rest.bytes().all(is_in_url) {
-        Some(("is not an address", fix))
-    } else {
-        None
-    }
-}
-
-/// The characters of an address (RFC 3986 §2.2, §2.3).
-pub(super) fn is_in_url(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
-}
-
-/// A name or an address, with or without a port.
-pub(super) fn is_host_and_port(authority: &str) -> bool {
-    let end = authority.find(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match authority.get(end..).and_then(|rest| rest.find(':')) {
-        Some(colon) => authority.split_at(end + colon),
-        None => (authority, ":0"),
-    };
-    let is_address = |literal: &str| literal.parse::<Ipv6Addr>().is_ok();
-    let is_host = match host.strip_prefix('[') {
-        Some(literal) => literal.strip_suffix(']').is_some_and(is_address),
-        None => host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-    };
-    !host.is_empty()
-        && is_host
-        && port
-            .get(1..)
-            .is_some_and(|port| port.parse::<u16>().is_ok())
+fn address_fault(url: &str) -> Option<(&'static str, &'static str)> {
+    let example = "write it as \"http://127.0.0.1:8001/supportal/who/\"";
+    let instead = "remove it: what is sent with a question is auth.forward.headers";
+    url_fault(url, example, instead)
 }
 
 fn check_headers(headers: &[String], found: &mut Findings) {

@@ -89,6 +89,11 @@ mod tests {
         openai.api_key = Some(Secret::new("x"));
         openai.api_key_file = Some("key".into());
         openai.temperature = Some(Decimal::thousandths(700));
+        let webhook = &mut config.assistant.webhook;
+        webhook.url = Some("http://site/".to_owned());
+        webhook.ca_file = Some("ca.pem".into());
+        webhook.secret = Some(Secret::new("x"));
+        webhook.secret_file = Some("secret".into());
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());
         config.bridge.client_key = Some("key.pem".into());

@@ -236,7 +236,12 @@ fn missing_files(config: &Config) -> Vec<Problem> {
     let (assistant, bridge) = (&config.assistant, &config.bridge);
     let knowledge = assistant.knowledge.as_ref();
     let openai = Some(&assistant.openai).filter(|_| assistant.kind == AssistantKind::OpenAi);
+    let webhook = Some(&assistant.webhook).filter(|_| assistant.kind == AssistantKind::Webhook);
     let files = [
+        (
+            "assistant.webhook.secret_file",
+            webhook.and_then(|webhook| webhook.secret_file.as_ref()),
+        ),
         (
             "assistant.openai.api_key_file",
             openai.and_then(|openai| openai.api_key_file.as_ref()),

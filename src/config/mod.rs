@@ -25,6 +25,7 @@ pub mod flags;
 mod forward;
 pub mod history;
 mod http;
+mod http_url;
 pub mod key;
 pub mod keys;
 mod layers;
@@ -58,6 +59,7 @@ mod tls;
 pub mod units;
 pub mod validate;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -93,3 +95,4 @@ pub use sections::Config;
 pub use server::{ServerSettings, WORKERS_MAX};
 pub use template::{CHAT_PATH, Handler};
 pub use tls::{TlsSettings, TlsSite};
+pub use webhook::{WEBHOOK_SECRET_BYTES_MIN, WebhookSettings};

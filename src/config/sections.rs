@@ -25,6 +25,7 @@ use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
 use super::tls::TlsSettings;
+use super::webhook::WebhookSettings;
 use serde::{Deserialize, Serialize};
 
 /// A frame's header, the other fields of its JSON and the spare of a cut-off tail.
@@ -78,7 +79,7 @@ sections! {
     bridge: BridgeSettings,
     channels: ChannelsSettings,
     consumers: ConsumerSettings,
-    assistant: AssistantSettings [OpenAiSettings],
+    assistant: AssistantSettings [OpenAiSettings, WebhookSettings],
     api: ApiSettings,
     admin: AdminSettings,
     log: LogSettings,

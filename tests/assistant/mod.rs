@@ -1,6 +1,8 @@
 //! A model behind a real HTTP server that does what a test says, down to the byte.
 
 #[cfg(test)]
+mod breaker; // whom a model that fails costs their answers
+#[cfg(test)]
 mod client; // the official Python client reads the stand-in too
 #[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
@@ -9,7 +11,7 @@ mod hostile; // servers that lie, stall and break
 #[cfg(test)]
 mod outage; // retries, the breaker, restarts
 #[cfg(test)]
-mod rows; // what the stand-in may say
+pub(crate) mod rows; // what the stand-in may say
 
 use crate::support::{Client, Gateway, user};
 use crate::upstream::puppet::{Puppet, Request};
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a customer reads where there is no answer.
-const APOLOGY: &str = "Sorry, I'm having trouble processing your request right now.";
+pub(crate) const APOLOGY: &str = "Sorry, I'm having trouble processing your request right now.";
 
 /// How long an answer may take on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -141,7 +143,7 @@ fn end() -> String {
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// One chunk.
-fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(bytes);
@@ -155,7 +157,7 @@ fn events(body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer with this status, these fields and this body.
-fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!(
         "HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n",
@@ -165,8 +167,33 @@ fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer in JSON.
-fn json_answer(body: &str) -> Vec<u8> {
+pub(crate) fn json_answer(body: &str) -> Vec<u8> {
     whole("200 OK", "Content-Type: application/json\r\n", body)
+}
+
+/// How many questions ended like this.
+pub(crate) fn outcome(gateway: &Gateway, outcome: &str) -> usize {
+    let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
+    gateway.metric(&series) as usize
+}
+
+/// A question is answered with the apology, the only one that ends like this.
+#[track_caller]
+fn assert_one_apology(gateway: &Gateway, name: &str) {
+    assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
+    assert_eq!(outcome(gateway, name), 1);
+}
+
+/// A client in a room of this business.
+pub(crate) fn join_business(gateway: &Gateway, business: u64, session: &str) -> Client {
+    let mut client = gateway.connect(&format!("/ws/chat/{business}/{session}/"));
+    client.skip_welcome();
+    client
+}
+
+/// A client in each of two businesses.
+pub(crate) fn join_two_businesses(gateway: &Gateway) -> [Client; 2] {
+    [1, 2].map(|business| join_business(gateway, business, "abc"))
 }
 
 /// Says something, passes over its echo, and reads the answer.
@@ -178,7 +205,7 @@ pub(crate) fn ask(client: &mut Client, text: &str) -> String {
 
 /// The next answer of the assistant.
 #[track_caller]
-fn answer(client: &mut Client) -> String {
+pub(crate) fn answer(client: &mut Client) -> String {
     loop {
         let frame = client.receive_within(ANSWER);
         let Some(crate::support::Frame::Text(frame)) = frame else {

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// What a server does with a question.
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// Says these bytes; the connection goes on.
     Says(Vec<u8>),
     /// Says these bytes one by one.
@@ -24,7 +24,7 @@ pub(super) enum Deed {
 
 impl Deed {
     /// Does it. Does the connection go on?
-    pub(super) fn perform(&self, request: &mut Request) -> bool {
+    pub(crate) fn perform(&self, request: &mut Request) -> bool {
         match self {
             Self::Says(bytes) => request.say(bytes),
             Self::Trickles(bytes) => bytes.chunks(1).all(|byte| request.say(byte)),

@@ -75,7 +75,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "assistant",
         ],
     ),
-    ("hmac", &["channels", "auth"]),
+    ("hmac", &["assistant", "channels", "auth"]),
     ("httparse", &["server"]),
     ("httpdate", &["assistant"]),
     (
@@ -112,7 +112,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rlimit", &["banner"]),
     ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
-    ("ring", &["auth", "http_client"]),
+    ("ring", &["assistant", "auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),

@@ -184,6 +184,7 @@ async fn it_answers_in_one_piece_and_an_end() {
     let faq = Faq::parse(Path::new("shop.toml"), SHOP).expect("legal");
     let mut replies = faq.answer(Question {
         room: RoomName::chat("8", "a").expect("legal"),
+        user: None,
         text: "desk".to_owned(),
         past: Vec::new(),
     });

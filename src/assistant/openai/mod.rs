@@ -1,46 +1,30 @@
 //! The assistant that asks a model: any server with an API as OpenAI's (Chat Completions), by events as they come.
 //!
-//! A question goes with what was said in its room before, and with what is known about it ([`Retrieve`]). The answer is
-//! passed on in pieces. Before its first word a question may be asked again ([`retries`]), and while a server fails nobody
-//! is asked ([`breaker`]). Whatever a server does ends in one answer or one [`ModelFault`], which is counted; nothing that
-//! a server says reaches a log but a word of lower-case letters ([`chunk::error_code`]).
+//! A question goes with what was said in its room before, and with what is known about it ([`Retrieve`]). How it is asked,
+//! and asked again, is in [`remote`](super::remote).
 //!
-//! Limits: all of `[assistant.openai]`; `assistant.concurrency` connections. Redirects are not followed, and no coding is
-//! asked for or taken.
+//! Limits: all of `[assistant.openai]`.
 
-mod breaker;
 mod chunk;
-mod events;
-mod exchange;
-mod fault;
 mod prompt;
 mod request;
-mod retries;
 
-use super::{Assistant, Error, Failure, PastLimits, Piece, Question, Replies, Retrieve};
-use crate::clock::Clock;
+pub(super) use prompt::told_bytes_max;
+
+use super::remote::{
+    AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
+    ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
+    read_secret,
+};
+use super::{Assistant, Error, PastLimits, Question, Replies, Retrieve};
 use crate::config::{self, OpenAiSettings, Secret};
-use crate::http_client::{ClientLimits, HEAD_BYTES_MAX, HttpClient, Trust};
-use crate::metrics::{Metrics, count, declare};
-use crate::redis::Randomness;
-use crate::redis::log_limiter::LogLimiter;
-use breaker::Breaker;
-use exchange::{AnswerPieces, ExchangeLimits, ModelExchange, ModelRefusal};
-use fault::{CANCELLED, ModelFault, OK};
+use crate::http_client::{ClientLimits, HttpClient, Trust};
+use crate::metrics::Metrics;
 use parking_lot::Mutex;
 use request::{AnswerStyle, ModelRequests};
-use retries::RetryBudget;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
-
-/// Bytes of a question at a model beside its texts and the answer's: the answer's head and its fields, and the buffers of a
-/// connection with TLS.
-pub(super) const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
-
-/// Longest file with a key in it.
-const KEY_FILE_BYTES_MAX: u64 = 4096;
+use tokio::time::{Instant, timeout_at};
 
 /// The assistant that asks a model. See the module.
 #[derive(Clone)]
@@ -54,7 +38,7 @@ impl std::fmt::Debug for OpenAi {
 
 struct ModelServer {
     settings: OpenAiSettings,
-    client: HttpClient,
+    server: RemoteServer,
     requests: ModelRequests,
     style: AnswerStyle,
     /// Of businesses that have one of their own, by their ids.
@@ -62,20 +46,6 @@ struct ModelServer {
     retrieve: Option<Arc<dyn Retrieve>>,
     /// The first model that the server lists; `None` until that is asked for.
     listed: Mutex<Option<Arc<str>>>,
-    breaker: Breaker,
-    budget: RetryBudget,
-    randomness: Randomness,
-    health: Mutex<ModelHealth>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-}
-
-/// What the log has been told of the server.
-#[derive(Debug, Default)]
-struct ModelHealth {
-    /// Why the last question was not answered; `None` if it was.
-    fault: Option<&'static str>,
-    lines: LogLimiter,
 }
 
 impl OpenAi {
@@ -90,13 +60,18 @@ impl OpenAi {
     ) -> Result<Self, Error> {
         let settings = &config.openai;
         let key = key(settings)?;
-        let fault = |key, what: &str| Error::Model {
+        let fault = |key, what: &str| Error::Server {
             key,
             what: what.into(),
         };
         let requests = ModelRequests::new(&settings.base_url, key.as_ref());
-        let requests =
-            requests.ok_or_else(|| fault("base_url", "is no address, or the key none"))?;
+        let no_address = || {
+            fault(
+                "assistant.openai.base_url",
+                "is no address, or the key none",
+            )
+        };
+        let requests = requests.ok_or_else(no_address)?;
         let limits = ClientLimits {
             connect_timeout: settings.first_token,
             timeout: settings.first_token,
@@ -104,45 +79,34 @@ impl OpenAi {
             connections: config.concurrency.max(1),
         };
         let trust = Trust::for_url(requests.uri(), settings.ca_file.as_deref());
-        let client =
-            HttpClient::new(limits, trust).map_err(|error| fault("ca_file", &error.to_string()))?;
-        let labels = ModelFault::ALL.iter().map(|fault| fault.label());
-        declare(
-            &metrics.assistant_answers,
-            "outcome",
-            labels.chain([OK, CANCELLED]),
-        );
+        let client = HttpClient::new(limits, trust)
+            .map_err(|error| fault("assistant.openai.ca_file", &error.to_string()))?;
         let style = AnswerStyle::of(settings);
         let own = config.businesses.iter();
         let styles = own.map(|own| (own.business_id.to_string(), style.with(own)));
-        let open = metrics.assistant_breaker_open.clone();
-        let on_change = move |is_open| {
-            open.set(i64::from(is_open));
-            if is_open {
-                tracing::warn!(
-                    "the model fails; nobody asks it for assistant.openai.breaker_pause"
-                );
-            } else {
-                tracing::info!("the model answers again");
-            }
+        let limits = RemoteLimits {
+            first_token: settings.first_token,
+            retries: settings.retries,
+            retry_budget: settings.retry_budget,
+            breaker_failures: settings.breaker_failures,
+            breaker_pause: settings.breaker_pause,
+            exchange: ExchangeLimits {
+                between_tokens: settings.between_tokens,
+                event_bytes: settings.event_bytes,
+            },
         };
+        // Of a model one try takes as long as all.
+        let faults = AnswerFault::labels_but(AnswerFault::Timeout);
+        let outcomes = faults.chain([OK, CANCELLED]);
+        let form = chunk::FORM;
+        let kind = ServerKind::Model;
         Ok(Self(Arc::new(ModelServer {
-            client,
+            server: RemoteServer::new(kind, client, form, limits, metrics, outcomes),
             requests,
             styles: styles.collect(),
             style,
             retrieve,
             listed: Mutex::default(),
-            breaker: Breaker::new(
-                settings.breaker_failures,
-                settings.breaker_pause,
-                Box::new(on_change),
-            ),
-            budget: RetryBudget::new(settings.retry_budget),
-            randomness: Randomness::default(),
-            health: Mutex::default(),
-            clock: Clock::start(),
-            metrics: Arc::clone(metrics),
             settings: settings.clone(),
         })))
     }
@@ -153,34 +117,19 @@ fn key(settings: &OpenAiSettings) -> Result<Option<Secret>, Error> {
     let Some(path) = &settings.api_key_file else {
         return Ok(settings.api_key.clone());
     };
-    let fault = |what: String| Error::Model {
-        key: "api_key_file",
+    read_secret(path).map(Some).map_err(|what| Error::Server {
+        key: "assistant.openai.api_key_file",
         what: what.into(),
-    };
-    let unread = |error| fault(format!("cannot read {}: {error}", path.display()));
-    let about = std::fs::metadata(path).map_err(unread)?;
-    if !about.is_file() || about.len() > KEY_FILE_BYTES_MAX {
-        return Err(fault(format!(
-            "{} is not a file of at most {KEY_FILE_BYTES_MAX} bytes",
-            path.display()
-        )));
-    }
-    let text = std::fs::read_to_string(path).map_err(unread)?;
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(fault(format!("{} holds no key", path.display())));
-    }
-    Ok(Some(Secret::new(text)))
+    })
 }
 
 impl Assistant for OpenAi {
     fn answer(&self, question: Question) -> Replies {
-        let server = Arc::clone(&self.0);
+        let model = Arc::clone(&self.0);
         Replies::written(async move |pieces| {
-            let mut answer = OpenAnswer::new(&server.metrics);
-            let answered = server.answer(&question, pieces, answer.began).await;
-            answer.outcome = answered.map_or_else(ModelFault::label, |()| OK);
-            answered.map_err(Failure::from)
+            let answer = RemoteAnswer::new(&model.server, &question.room);
+            let question = ModelQuestion::new(&model, &question, answer.deadline()).await;
+            answer.ask(&question, pieces).await
         })
     }
 
@@ -200,134 +149,64 @@ impl Assistant for OpenAi {
     }
 
     fn degraded(&self) -> Option<String> {
-        let fault = self.0.health.lock().fault.unwrap_or("failed");
-        let is_open = self.0.breaker.is_open();
-        is_open.then(|| format!("the model does not answer: {fault}"))
+        self.0.server.degraded()
     }
 }
 
-/// A question at the model: counted once, however it ends.
-struct OpenAnswer {
-    began: Instant,
-    outcome: &'static str,
-    metrics: Arc<Metrics>,
+/// A question to the model.
+struct ModelQuestion<'q> {
+    model: &'q ModelServer,
+    style: &'q AnswerStyle,
+    /// What the model is told before the conversation.
+    prompt: String,
+    question: &'q Question,
 }
 
-impl OpenAnswer {
-    fn new(metrics: &Arc<Metrics>) -> Self {
-        metrics.assistant_answers_open.inc();
+impl<'q> ModelQuestion<'q> {
+    async fn new(model: &'q ModelServer, question: &'q Question, deadline: Instant) -> Self {
+        let business_id = question.room.business_id();
+        let style = model.styles.get(business_id).unwrap_or(&model.style);
+        let context = model.context(question, deadline).await;
+        let prompt = prompt::render(&style.prompt, &style.language, business_id, &context);
         Self {
-            began: Instant::now(),
-            outcome: CANCELLED,
-            metrics: Arc::clone(metrics),
+            model,
+            style,
+            prompt,
+            question,
         }
     }
 }
 
-impl Drop for OpenAnswer {
-    fn drop(&mut self) {
-        let metrics = &self.metrics;
-        metrics.assistant_answers_open.dec();
-        count(&metrics.assistant_answers, "outcome", self.outcome);
-        if self.outcome == OK {
-            let took = self.began.elapsed().as_secs_f64();
-            metrics.assistant_answer.observe(took);
+impl RemoteQuestion for ModelQuestion<'_> {
+    async fn ask(
+        &self,
+        exchange: &AnswerExchange<'_>,
+        deadline: Instant,
+        pieces: &mut AnswerPieces<'_>,
+    ) -> Result<AnswerEnding, AnswerRefusal> {
+        let asked = async {
+            let model = self.model.model(self.style, exchange, deadline).await?;
+            let requests = &self.model.requests;
+            let request = requests.chat(self.style, &model, &self.prompt, self.question)?;
+            let answer = exchange.open(request, deadline).await?;
+            exchange.pass_on(answer, deadline, pieces).await
+        };
+        let asked = asked.await;
+        if let Err((AnswerFault::NotFound, _)) = asked {
+            *self.model.listed.lock() = None;
         }
+        asked.map(|()| AnswerEnding::Said)
     }
 }
 
 impl ModelServer {
-    /// Asks until there is an answer, or no use in asking again.
-    async fn answer(
-        &self,
-        question: &Question,
-        pieces: mpsc::Sender<Result<Piece, Failure>>,
-        began: Instant,
-    ) -> Result<(), ModelFault> {
-        let deadline = began + self.settings.first_token;
-        let business_id = question.room.business_id();
-        let style = self.styles.get(business_id).unwrap_or(&self.style);
-        let context = self.context(question, deadline).await;
-        let prompt = prompt::render(&style.prompt, &style.language, business_id, &context);
-        let mut pieces = AnswerPieces::new(pieces, began, &self.metrics);
-        let mut retry = 0;
-        loop {
-            let asked = self.ask(style, &prompt, question, deadline, &mut pieces);
-            let fault = match asked.await {
-                Ok(()) => {
-                    self.budget.earn();
-                    return Ok(());
-                }
-                Err(fault) => fault,
-            };
-            let is_last = retry >= self.settings.retries || pieces.is_begun() || !fault.may_pass();
-            let pause = retries::pause(retry, fault.retry_after(), &self.randomness);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if is_last || pause >= left || !self.budget.take() {
-                return Err(fault);
-            }
-            self.metrics.assistant_retries.inc();
-            retry += 1;
-            sleep(pause).await;
-        }
-    }
-
-    /// Asks once.
-    async fn ask(
-        &self,
-        style: &AnswerStyle,
-        prompt: &str,
-        question: &Question,
-        deadline: Instant,
-        pieces: &mut AnswerPieces,
-    ) -> Result<(), ModelFault> {
-        let now = Instant::now();
-        let pass = self.breaker.pass(now).ok_or(ModelFault::BreakerOpen)?;
-        let exchange = self.exchange();
-        let asked = async {
-            let model = self.model(style, &exchange, deadline).await?;
-            let request = self.requests.chat(style, &model, prompt, question)?;
-            exchange.answer(request, deadline, pieces).await
-        };
-        let asked = asked.await;
-        self.log(asked.as_ref().err());
-        match asked {
-            Err((fault, _)) if fault.is_of_server() => {
-                pass.failed(Instant::now());
-                Err(fault)
-            }
-            // A server that says no is there.
-            Ok(()) => {
-                pass.succeeded();
-                Ok(())
-            }
-            Err((fault, _)) => {
-                pass.succeeded();
-                if fault == ModelFault::NotFound {
-                    *self.listed.lock() = None;
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    fn exchange(&self) -> ModelExchange<'_> {
-        ModelExchange {
-            client: &self.client,
-            limits: ExchangeLimits {
-                between_tokens: self.settings.between_tokens,
-                event_bytes: self.settings.event_bytes,
-            },
-        }
-    }
-
     /// The model that answers: that of the settings, or the first that the server lists.
     async fn model(
         &self,
         style: &AnswerStyle,
-        exchange: &ModelExchange<'_>,
+        exchange: &AnswerExchange<'_>,
         deadline: Instant,
-    ) -> Result<Arc<str>, ModelRefusal> {
+    ) -> Result<Arc<str>, AnswerRefusal> {
         if let Some(model) = &style.model {
             return Ok(model.as_str().into());
         }
@@ -349,24 +228,5 @@ impl ModelServer {
         let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
         let passages = timeout_at(half, passages).await.unwrap_or_default();
         prompt::context(passages, self.settings.context_bytes)
-    }
-
-    /// One line when questions begin to fail, or in another way, at most one a second; and one when they are answered again.
-    fn log(&self, refused: Option<&ModelRefusal>) {
-        let mut health = self.health.lock();
-        let fault = refused.map(|(fault, _)| fault.label());
-        if health.fault == fault {
-            return;
-        }
-        match refused {
-            None => health.fault = None,
-            Some((fault, code)) => {
-                health.fault = Some(fault.label());
-                if health.lines.is_due(self.clock.now()) {
-                    let code = code.as_deref().unwrap_or("-");
-                    tracing::warn!(fault = fault.label(), code, "the model gave no answer");
-                }
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a model is asked: the requests of Chat Completions.
 
+use super::super::remote::{AnswerFault, request_body};
 use super::super::{ChatLine, Question};
-use super::fault::ModelFault;
 use super::prompt::PROMPT;
 use crate::config::{BusinessAssistant, OpenAiSettings, Secret};
 use crate::protocol::Sender;
@@ -114,7 +114,7 @@ impl ModelRequests {
         model: &str,
         prompt: &str,
         question: &Question,
-    ) -> Result<Request<Full<Bytes>>, ModelFault> {
+    ) -> Result<Request<Full<Bytes>>, AnswerFault> {
         let told = ChatRequestMessage {
             role: "system",
             content: prompt,
@@ -128,19 +128,19 @@ impl ModelRequests {
             content: &question.text,
         };
         let messages = told.into_iter().chain(past.map(ChatRequestMessage::of));
-        let body = serde_json::to_vec(&ChatRequest {
+        let body = request_body(&ChatRequest {
             model,
             messages: messages.chain([asked]).collect(),
             stream: true,
             temperature: style.temperature,
             max_tokens: Some(style.max_tokens).filter(|most| *most > 0),
         });
-        let body = body.map_err(|_unwritable| ModelFault::Refused)?;
-        self.request(Method::POST, &self.chat, body.into())
+        let body = body.ok_or(AnswerFault::Refused)?;
+        self.request(Method::POST, &self.chat, body)
     }
 
     /// Which models there are.
-    pub(super) fn models(&self) -> Result<Request<Full<Bytes>>, ModelFault> {
+    pub(super) fn models(&self) -> Result<Request<Full<Bytes>>, AnswerFault> {
         self.request(Method::GET, &self.models, Bytes::new())
     }
 
@@ -149,7 +149,7 @@ impl ModelRequests {
         method: Method,
         uri: &Uri,
         body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, ModelFault> {
+    ) -> Result<Request<Full<Bytes>>, AnswerFault> {
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
@@ -162,6 +162,6 @@ impl ModelRequests {
             request = request.header(AUTHORIZATION, bearer);
         }
         let request = request.body(Full::new(body));
-        request.map_err(|_no_request| ModelFault::Refused)
+        request.map_err(|_no_request| AnswerFault::Refused)
     }
 }

@@ -18,6 +18,14 @@ const ASKER: Author = Author {
     connection: ConnectionKey(0),
 };
 
+/// Another connection.
+fn other(connection: u64) -> Author {
+    Author {
+        worker: 1,
+        connection: ConnectionKey(connection),
+    }
+}
+
 type Outcomes = mpsc::UnboundedReceiver<(String, String)>;
 
 /// Sends (question, outcome) to the test; panics on `panic in reply`.
@@ -27,7 +35,9 @@ struct Recorder {
 }
 
 impl ReplyTo for Recorder {
-    fn reply(self: Box<Self>, text: String) {
+    fn reply(self: Box<Self>, text: String, meta: Option<ReplyMeta>) {
+        let beside = meta.map_or_else(String::new, |meta| format!(" {}", meta.as_json()));
+        let text = text + &beside;
         let sent = self.outcomes.send((self.text.clone(), text));
         assert!(sent.is_ok() && self.text != "panic in reply");
     }
@@ -37,6 +47,10 @@ impl ReplyTo for Recorder {
     }
     fn merged(self: Box<Self>) {
         let sent = self.outcomes.send((self.text, "merged".to_owned()));
+        assert!(sent.is_ok());
+    }
+    fn silent(self: Box<Self>) {
+        let sent = self.outcomes.send((self.text, "silent".to_owned()));
         assert!(sent.is_ok());
     }
 }
@@ -65,6 +79,14 @@ impl Assistant for Script {
                 }
                 "fail" => vec![Err(Failure::Failed)],
                 "empty" => vec![Ok(Piece::End)],
+                "later" => vec![Ok(Piece::Later)],
+                "unwanted" => vec![Ok(Piece::Unwanted)],
+                "later than words" => vec![Ok(Piece::Text("Hi".to_owned())), Ok(Piece::Later)],
+                "meta" => {
+                    let meta = ReplyMeta::new("{\"a\": 1}").expect("an object");
+                    let text = Piece::Text("Hi".to_owned());
+                    vec![Ok(Piece::Meta(meta)), Ok(text), Ok(Piece::End)]
+                }
                 "broken" => vec![Ok(Piece::Text("half".to_owned()))],
                 "long" => vec![Ok(Piece::Text("x".repeat(REPLY_BYTES_MAX + 1)))],
                 text => {
@@ -130,6 +152,7 @@ impl Bench {
         self.dispatcher.ask(Prompt {
             room: RoomName::chat(business, session).expect("legal"),
             asker,
+            user: None,
             text: text.to_owned(),
             reply: Box::new(Recorder {
                 text: text.to_owned(),
@@ -156,7 +179,8 @@ impl Bench {
 
 fn adds_up(counts: Counts) -> bool {
     let apologies = counts.timeouts + counts.panics + counts.failures + counts.stopped;
-    counts.accepted == counts.replied + apologies + counts.merged + counts.open
+    let ended = counts.replied + counts.later + counts.unwanted + apologies + counts.merged;
+    counts.accepted == ended + counts.open
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,6 +273,25 @@ async fn every_failure_is_one_apology_and_costs_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_answered_later_or_not_at_all_ends_in_silence_and_costs_nobody_else() {
+    let mut bench = Bench::new(9, 9, 1);
+    for (text, outcome) in [
+        ("later", "silent"),
+        ("unwanted", "silent"),
+        ("later than words", "sorry"),
+        ("meta", "Hi {\"a\":1}"),
+    ] {
+        bench.accept("a", text);
+        bench.accept("a", "echo");
+        bench.expect(text, outcome).await;
+        bench.expect("echo", "re: echo").await;
+    }
+    let counts = bench.dispatcher.counts();
+    assert_eq!((counts.later, counts.unwanted, counts.failures), (1, 1, 1));
+    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_where_the_reply_goes_does_not_stop_the_room() {
     let mut bench = Bench::new(9, 9, 1);
     bench.accept("a", "panic in reply");
@@ -304,34 +347,42 @@ fn a_runtime_that_goes_away_still_apologises_to_everyone() {
     assert_eq!(sorry, 4);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prompts_from_many_threads_each_end_exactly_once() {
-    let mut bench = Bench::new(10_000, 10_000, 8);
+/// Customers of so many businesses ask a thousand things of every kind from four threads at once; each ends once, and none
+/// twice.
+async fn ask_from_many_threads(bench: &mut Bench, businesses: usize) -> Counts {
     let kinds = ["echo", "panic", "fail", "broken"];
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let bench = &bench;
+            let bench = &*bench;
             scope.spawn(move || {
                 for n in 0..250 {
-                    bench.accept(&format!("r{}", n % 7), kinds[(n + thread) % 4]);
+                    let business = (n % businesses + 1).to_string();
+                    let (room, asker) = (format!("r{}", n % 7), other(thread as u64));
+                    let asked = bench.ask_as(asker, &business, &room, kinds[(n + thread) % 4]);
+                    assert!(matches!(asked, Asked::Accepted), "{asked:?}");
                 }
             });
         }
     });
-    let mut outcomes = 0;
-    while outcomes < 1_000 {
+    for _ in 0..1_000 {
         let next = tokio::time::timeout(Duration::from_secs(20), bench.outcome());
         next.await.expect("none is lost");
-        outcomes += 1;
     }
     let counts = bench.dispatcher.counts();
     assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
+    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_from_many_threads_each_end_exactly_once() {
+    let mut bench = Bench::new(10_000, 10_000, 8);
+    let counts = ask_from_many_threads(&mut bench, 1).await;
     assert_eq!(
         (counts.replied, counts.panics, counts.failures),
         (250, 250, 500)
     );
-    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
-    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
 }
 
 #[tokio::test]
@@ -349,6 +400,7 @@ async fn none_answers_nothing_and_faq_starts_with_what_is_built_in() {
     let asked = none.ask(Prompt {
         room: RoomName::chat("1", "a").expect("legal"),
         asker: ASKER,
+        user: None,
         text: "hi".to_owned(),
         reply: Box::new(Recorder {
             text: "hi".to_owned(),

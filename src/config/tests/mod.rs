@@ -14,6 +14,7 @@ mod ranges;
 mod refusals;
 mod routes;
 mod suggestions;
+mod webhook;
 
 use super::load::{Loaded, Loader};
 use super::problem::{Error, Source};

@@ -1,8 +1,8 @@
-//! Server-sent events (WHATWG HTML §9.2.6), of which only the data is of interest: bytes in, events out.
+//! Server-sent events (WHATWG HTML §9.2.6), of which only the data is of interest, and lines of JSON: bytes in, events out.
 //!
 //! No crate: none that was looked at bounds a line or an event, and a server that never ends its line would be a leak.
-//! Limit: `assistant.openai.event_bytes` for a line and for an event. What is not UTF-8 is refused over whole lines, since
-//! the pieces that bytes come in divide characters.
+//! Limit: `event_bytes` of the assistant's settings, for a line and for an event. What is not UTF-8 is refused over whole
+//! lines, since the pieces that bytes come in divide characters.
 
 /// Why there is no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,19 @@ pub(super) struct ServerEvent {
     pub(super) is_error: bool,
 }
 
+/// How events stand in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventForm {
+    /// Server-sent: fields, and an empty line behind each event.
+    Sent,
+    /// Each line that is not empty is one (NDJSON).
+    Lines,
+}
+
 /// What makes events of bytes, however they are cut.
 #[derive(Debug)]
 pub(super) struct EventReader {
+    form: EventForm,
     /// Most bytes of a line, and of an event.
     most: usize,
     /// The line so far.
@@ -39,8 +49,9 @@ pub(super) struct EventReader {
 }
 
 impl EventReader {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(form: EventForm, most: usize) -> Self {
         Self {
+            form,
             most,
             line: Vec::new(),
             event: ServerEvent::default(),
@@ -75,6 +86,14 @@ impl EventReader {
         Ok(None)
     }
 
+    /// The last event of a body that has ended: a line needs no end then. What else is unfinished is nothing.
+    pub(super) fn end(&mut self) -> Result<Option<ServerEvent>, EventFault> {
+        match self.form {
+            EventForm::Sent => Ok(None),
+            EventForm::Lines => self.end_line(),
+        }
+    }
+
     /// Takes the line that has ended. An event if that was the end of one.
     fn end_line(&mut self) -> Result<Option<ServerEvent>, EventFault> {
         let line = std::mem::take(&mut self.line);
@@ -83,6 +102,12 @@ impl EventReader {
             true => line.strip_prefix('\u{feff}').unwrap_or(&line),
             false => &line,
         };
+        if self.form == EventForm::Lines {
+            return Ok((!text.trim().is_empty()).then(|| ServerEvent {
+                data: text.to_owned(),
+                is_error: false,
+            }));
+        }
         if text.is_empty() {
             let event = std::mem::take(&mut self.event);
             return Ok(std::mem::take(&mut self.has_data).then_some(event));
@@ -117,7 +142,15 @@ mod tests {
         most: usize,
         pieces: impl IntoIterator<Item = &'b [u8]>,
     ) -> (Vec<ServerEvent>, Option<EventFault>) {
-        let (mut reader, mut events) = (EventReader::new(most), Vec::new());
+        read_as(EventForm::Sent, most, pieces)
+    }
+
+    fn read_as<'b>(
+        form: EventForm,
+        most: usize,
+        pieces: impl IntoIterator<Item = &'b [u8]>,
+    ) -> (Vec<ServerEvent>, Option<EventFault>) {
+        let (mut reader, mut events) = (EventReader::new(form, most), Vec::new());
         for mut piece in pieces {
             loop {
                 match reader.next(&mut piece) {
@@ -199,6 +232,32 @@ mod tests {
             assert_eq!((events.len(), fault), (1, None), "cut at {cut}");
             assert_eq!(events[0].data, "\u{1f600}");
         }
+    }
+
+    #[test]
+    fn lines_are_events_each_and_empty_ones_are_none() {
+        let text = "\u{feff}{\"a\": 1}\n\n \r\n{\"b\": 2}\r\ndata: x\n{\"unfinished\"";
+        let (events, fault) = read_as(EventForm::Lines, 100, [text.as_bytes()]);
+        let data: Vec<&str> = events.iter().map(|event| &*event.data).collect();
+        assert_eq!(data, ["{\"a\": 1}", "{\"b\": 2}", "data: x"]);
+        for (form, last) in [
+            (EventForm::Lines, Some("{\"done\"")),
+            (EventForm::Sent, None),
+        ] {
+            let (mut reader, mut bytes) = (EventReader::new(form, 100), &b"{\"done\""[..]);
+            assert_eq!(reader.next(&mut bytes), Ok(None));
+            let end = reader.end().expect("text");
+            assert_eq!(end.as_ref().map(|event| &*event.data), last);
+            assert_eq!(reader.end(), Ok(None), "once");
+        }
+        assert_eq!(fault, None);
+        let singles = read_as(EventForm::Lines, 100, text.as_bytes().chunks(1));
+        assert_eq!(singles, (events, None));
+        let endless = std::iter::repeat_n(&b"xxxxxxxxxx"[..], 1_000);
+        let (_, fault) = read_as(EventForm::Lines, 100, endless);
+        assert_eq!(fault, Some(EventFault::TooLong));
+        let (_, fault) = read_as(EventForm::Lines, 100, [&b"\xff\n"[..]]);
+        assert_eq!(fault, Some(EventFault::NotText));
     }
 
     proptest! {

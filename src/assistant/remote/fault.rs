@@ -1,4 +1,4 @@
-//! Why a model has not answered.
+//! Why a server has not answered.
 
 use super::super::Failure;
 use crate::http_client::RequestError;
@@ -6,26 +6,28 @@ use std::time::Duration;
 
 /// Why there is no answer, or not the whole of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ModelFault {
+pub(in crate::assistant) enum AnswerFault {
     /// No connection to the server.
     Connect,
-    /// No first word within `assistant.openai.first_token`.
+    /// A try of a webhook was not answered within `assistant.webhook.timeout`.
+    Timeout,
+    /// No first word within `first_token`.
     FirstToken,
-    /// Nothing more within `assistant.openai.between_tokens`.
+    /// Nothing more within `between_tokens`.
     BetweenTokens,
     /// 429: too much was asked; how long the server wants to be left alone, if it says so.
     RateLimited(Option<Duration>),
     /// 408, 409 or 5xx; as above.
     Server(Option<Duration>),
-    /// Another status of 4xx: the request, the key or the model is wrong.
+    /// Another status of 4xx: the request, the key or the model is wrong, or what it was signed with.
     Refused,
-    /// 404: no such model, or no such path.
+    /// 404: no such path, or no such model.
     NotFound,
     /// A status of 1xx or 3xx: nobody is followed elsewhere.
     Redirect,
     /// A body in a coding that was not asked for.
     Encoded,
-    /// A body that is neither JSON nor events.
+    /// A body that is neither JSON nor events, or does not say so.
     NotJson,
     /// A body that is no answer of this API.
     Malformed,
@@ -37,21 +39,26 @@ pub(super) enum ModelFault {
     TooLong,
     /// The answer is without words.
     Empty,
-    /// The server lists no model.
+    /// A model's server lists none.
     NoModel,
-    /// Nobody is asked for now: `assistant.openai.breaker_pause`.
+    /// Nobody is asked for now: `breaker_pause`.
     BreakerOpen,
 }
 
-/// Every label of a question's outcome but those of [`ModelFault`].
-pub(super) const OK: &str = "ok";
+/// Outcomes of a question that are none of [`AnswerFault`]: there is an answer.
+pub(in crate::assistant) const OK: &str = "ok";
+/// The answer comes later, by another way.
+pub(in crate::assistant) const LATER: &str = "later";
+/// No answer is wanted.
+pub(in crate::assistant) const UNWANTED: &str = "unwanted";
 /// Nobody waited for the answer any more.
-pub(super) const CANCELLED: &str = "cancelled";
+pub(in crate::assistant) const CANCELLED: &str = "cancelled";
 
-impl ModelFault {
+impl AnswerFault {
     /// One of each.
-    pub(super) const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Connect,
+        Self::Timeout,
         Self::FirstToken,
         Self::BetweenTokens,
         Self::RateLimited(None),
@@ -71,9 +78,10 @@ impl ModelFault {
     ];
 
     /// The fault's name, as a label of metrics.
-    pub(super) const fn label(self) -> &'static str {
+    pub(in crate::assistant) const fn label(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Timeout => "timeout",
             Self::FirstToken => "first_token",
             Self::BetweenTokens => "between_tokens",
             Self::RateLimited(_) => "rate_limited",
@@ -93,16 +101,26 @@ impl ModelFault {
         }
     }
 
+    /// The names of all but this one.
+    pub(in crate::assistant) fn labels_but(other: Self) -> impl Iterator<Item = &'static str> {
+        let others = Self::ALL.into_iter().filter(move |fault| *fault != other);
+        others.map(Self::label)
+    }
+
     /// May the same question be asked again?
-    pub(super) const fn may_pass(self) -> bool {
+    pub(in crate::assistant) const fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::Connect | Self::RateLimited(_) | Self::Server(_) | Self::BrokenOff
+            Self::Connect
+                | Self::Timeout
+                | Self::RateLimited(_)
+                | Self::Server(_)
+                | Self::BrokenOff
         )
     }
 
     /// How long the server wants to be left alone.
-    pub(super) const fn retry_after(self) -> Option<Duration> {
+    pub(in crate::assistant) const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::RateLimited(after) | Self::Server(after) => after,
             _ => None,
@@ -110,7 +128,7 @@ impl ModelFault {
     }
 
     /// Is the server at fault, so that asking it about other things is in vain too?
-    pub(super) const fn is_of_server(self) -> bool {
+    pub(in crate::assistant) const fn is_of_server(self) -> bool {
         !matches!(
             self,
             Self::Refused | Self::NotFound | Self::TooLong | Self::Empty | Self::BreakerOpen
@@ -118,10 +136,10 @@ impl ModelFault {
     }
 }
 
-impl From<RequestError> for ModelFault {
+impl From<RequestError> for AnswerFault {
     fn from(error: RequestError) -> Self {
         match error {
-            RequestError::Timeout => Self::FirstToken,
+            RequestError::Timeout => Self::Timeout,
             RequestError::Connect(_) => Self::Connect,
             RequestError::TooLong => Self::TooLong,
             RequestError::Broken(_) => Self::BrokenOff,
@@ -129,13 +147,15 @@ impl From<RequestError> for ModelFault {
     }
 }
 
-impl From<ModelFault> for Failure {
-    fn from(fault: ModelFault) -> Self {
+impl From<AnswerFault> for Failure {
+    fn from(fault: AnswerFault) -> Self {
         match fault {
-            ModelFault::FirstToken | ModelFault::BetweenTokens => Self::Timeout,
-            ModelFault::BrokenOff => Self::BrokenOff,
-            ModelFault::TooLong => Self::TooLong,
-            ModelFault::Empty => Self::Empty,
+            AnswerFault::Timeout | AnswerFault::FirstToken | AnswerFault::BetweenTokens => {
+                Self::Timeout
+            }
+            AnswerFault::BrokenOff => Self::BrokenOff,
+            AnswerFault::TooLong => Self::TooLong,
+            AnswerFault::Empty => Self::Empty,
             _ => Self::Failed,
         }
     }
@@ -148,8 +168,10 @@ mod tests {
 
     #[test]
     fn every_fault_has_a_label_of_its_own() {
-        let labels: HashSet<_> = ModelFault::ALL.iter().map(|fault| fault.label()).collect();
-        assert_eq!(labels.len(), ModelFault::ALL.len());
-        assert!(!labels.contains(OK) && !labels.contains(CANCELLED));
+        let labels: HashSet<_> = AnswerFault::ALL.iter().map(|fault| fault.label()).collect();
+        assert_eq!(labels.len(), AnswerFault::ALL.len());
+        for other in [OK, LATER, UNWANTED, CANCELLED] {
+            assert!(!labels.contains(other), "{other}");
+        }
     }
 }
