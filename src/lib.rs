@@ -297,8 +297,10 @@ pub mod internal {
         pub use crate::broker::uplink::{Forwarded, Uplink, Way};
         pub use crate::broker::{Broker, Parcel, Publication, Role, Wake};
     }
+    pub mod assistant {
+        pub use crate::assistant::{Dispatcher, OpenAi};
+    }
     pub mod chat {
-        pub use crate::assistant::Dispatcher;
         pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};
     }
     pub mod channels {

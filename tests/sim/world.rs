@@ -13,8 +13,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use supportal::config::{Config, Deliver, Dialect};
+use supportal::internal::assistant::Dispatcher;
 use supportal::internal::broker::{Broker, Uplink, Wake};
-use supportal::internal::chat::{Dispatcher, Set};
+use supportal::internal::chat::Set;
 use supportal::internal::clock::Clock;
 use supportal::internal::metrics::Metrics;
 use supportal::internal::worker::{
