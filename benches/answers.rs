@@ -103,6 +103,7 @@ fn model_of_its_own() -> (Child, BufReader<ChildStdout>, SocketAddr) {
 fn ask(assistant: &OpenAi, number: usize) -> Replies {
     assistant.answer(Question {
         room: RoomName::chat("1", &format!("session-{number}")).expect("a room"),
+        user: None,
         text: "Where is my parcel?".to_owned(),
         past: Vec::new(),
     })
@@ -120,6 +121,9 @@ async fn delays(mut replies: Replies) -> Vec<u64> {
                 delays.extend(written.map(|at| now.saturating_sub(at.expect("a time"))));
             }
             Piece::End => return delays,
+            Piece::Meta(_) | Piece::Later | Piece::Unwanted => {
+                unreachable!("no model says that")
+            }
         }
     }
 }
