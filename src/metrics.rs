@@ -159,7 +159,7 @@ metrics! {
     archive_written: Counter = counter("archive_written") "Messages that are in the archive's journal, synced to the disk";
     archive_dropped: Labelled = labelled("archive_dropped", "cause") "Messages that are not kept, by cause: the `queue` was full, since the disk is slow, full or out of order; not written by `shutdown`";
     archive_trimmed: Labelled = labelled("archive_trimmed", "cause") "Messages removed from the journal, by cause: older than `archive.expiry`, or to stay below `archive.bytes_max` (`bytes`)";
-    archive_failures: Labelled = labelled("archive_failures", "kind") "Faults of the journal, most of them of attempts to write it, by kind: `full` journal or disk, `damaged` file, `torn` off at its end, `failed` otherwise";
+    archive_failures: Labelled = labelled("archive_failures", "kind") "Faults of the archive, by kind. Of the journal, most of them of attempts to write it: `full` journal or disk, `damaged` file, `torn` off at its end, `replaced` or removed under the node, `failed` otherwise. Of streams, when they are read: a record that is `unreadable`, a Redis that is left out of an answer (`unanswered`)";
     archive_queue: Gauge = gauge("archive_queue") "Messages on their way to the journal";
     archive_queue_bytes: Gauge = gauge_of_bytes("archive_queue") "What they occupy";
     archive_events: Gauge = gauge("archive_events") "Messages in the journal";

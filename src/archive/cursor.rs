@@ -27,6 +27,14 @@ pub enum CursorFault {
     /// This journal has not come that far: it was brought back to an earlier state.
     #[error("is ahead of this journal, which was brought back from a copy: begin without a cursor")]
     Future,
+    /// A Redis has not come that far, or has forgotten that it had: it lost its newest messages, in a failover as a rule.
+    #[error(
+        "is ahead of redis {shard}, which has lost its newest messages, as after a failover: begin without a cursor"
+    )]
+    Lost {
+        /// The place of that Redis in `bridge.urls`.
+        shard: usize,
+    },
 }
 
 /// Digits of half a cursor.

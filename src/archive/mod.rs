@@ -17,6 +17,7 @@
 //! Off, none of this exists: the broker has no such uplink, and nobody makes events of what is said.
 
 mod cursor;
+mod cutoff;
 mod history;
 mod journal;
 mod queue;

@@ -3,7 +3,7 @@
 use crate::broker::mailbox::Mailbox;
 use crate::broker::room::Room;
 use crate::config::{ArchiveFull, ArchiveSettings};
-use crate::metrics::{Counter, Metrics, count_all, declare};
+use crate::metrics::{Counter, Metrics};
 use crate::protocol::Event;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,9 +11,6 @@ use std::thread::Thread;
 
 /// What an event in the queue costs beside its texts: itself, its place, and the room if its members have left.
 const ENTRY_BYTES: usize = 512;
-
-/// Why events are not kept: the labels of `archive_dropped`.
-const CAUSES: [&str; 2] = ["queue", "shutdown"];
 
 /// An event on its way to the journal.
 #[derive(Clone, Debug)]
@@ -40,13 +37,16 @@ pub(super) struct ArchiveQueue {
     is_ending: AtomicBool,
     writer: OnceLock<Thread>,
     /// Held, since looking a series up is more than a drop may cost under a room's lock.
-    dropped: Counter,
+    dropped_full: Counter,
+    dropped_closed: Counter,
 }
 
 impl ArchiveQueue {
     pub(super) fn new(settings: &ArchiveSettings, metrics: &Metrics) -> Self {
-        declare(&metrics.archive_dropped, "cause", CAUSES);
-        let label = [("cause", "queue")];
+        let dropped = |cause| {
+            let series = metrics.archive_dropped.get_or_create(&[("cause", cause)]);
+            series.clone()
+        };
         Self {
             mailbox: Mailbox::new(settings.queue_bytes / ENTRY_BYTES, settings.queue_bytes),
             bytes_max: settings.queue_bytes,
@@ -54,14 +54,15 @@ impl ArchiveQueue {
             is_failing: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             writer: OnceLock::new(),
-            dropped: metrics.archive_dropped.get_or_create(&label).clone(),
+            dropped_full: dropped("queue"),
+            dropped_closed: dropped("shutdown"),
         }
     }
 
     /// Takes an event if there is room, and counts it if not; true if it was taken. Never waits.
     pub(super) fn take(&self, room: &Arc<Room>, event: &Arc<Event<'static>>) -> bool {
         if self.mailbox.is_full() {
-            self.dropped.inc();
+            self.dropped_full.inc();
             return false;
         }
         let entry = Entry {
@@ -69,8 +70,13 @@ impl ArchiveQueue {
             event: Arc::clone(event),
         };
         let bytes = entry.bytes();
-        if self.mailbox.push(entry, bytes) {
-            self.wake();
+        match self.mailbox.offer(entry, bytes) {
+            Some(true) => self.wake(),
+            Some(false) => {}
+            None => {
+                self.dropped_closed.inc();
+                return false;
+            }
         }
         true
     }
@@ -136,14 +142,9 @@ impl ArchiveQueue {
     }
 
     /// The writer is gone: what waits is not kept, nor what comes.
-    pub(super) fn close(&self, metrics: &Metrics, in_hand: usize) {
+    pub(super) fn close(&self, in_hand: usize) {
         let waiting = self.mailbox.close().len();
         self.set_failing(true);
-        count_all(
-            &metrics.archive_dropped,
-            "cause",
-            "shutdown",
-            (waiting + in_hand) as u64,
-        );
+        self.dropped_closed.inc_by((waiting + in_hand) as u64);
     }
 }

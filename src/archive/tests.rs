@@ -67,11 +67,15 @@ impl Rig {
 }
 
 fn publish(broker: &Broker, session: usize, text: &str) -> bool {
-    let now = Moment::from(crate::clock::wall());
+    publish_at(broker, session, text, crate::clock::wall())
+}
+
+fn publish_at(broker: &Broker, session: usize, text: &str, at: (u64, u32)) -> bool {
+    let event = Event::new(Sender::User, text, Moment::from(at));
     let publication = Publication {
         frame: Bytes::new(),
         deadline: Millis::NEVER,
-        event: Some(Arc::new(Event::new(Sender::User, text, now).into_owned())),
+        event: Some(Arc::new(event.into_owned())),
     };
     let room = RoomName::chat("1", &session.to_string()).unwrap();
     broker.publish_by_name(&room, &publication).is_kept
@@ -149,14 +153,19 @@ fn a_damaged_journal_is_put_aside_at_start_and_a_new_one_begins() {
 }
 
 fn wait_for(archive: &Archive, events: u64) -> JournalSpan {
+    wait_span(archive, |span| span.events() >= events)
+}
+
+/// Waits until the journal holds that.
+fn wait_span(archive: &Archive, is_there: impl FnMut(&JournalSpan) -> bool) -> JournalSpan {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {
         let mut spans = archive.span();
-        let enough = spans.wait_for(|span| span.events() >= events);
-        *tokio::time::timeout(Duration::from_secs(60), enough)
+        let there = spans.wait_for(is_there);
+        *tokio::time::timeout(Duration::from_secs(60), there)
             .await
             .unwrap()
             .unwrap()
@@ -170,22 +179,40 @@ fn what_is_too_old_is_removed_without_anything_being_said() {
     let (archive, broker) = rig.start();
     assert!(publish(&broker, 1, "old"));
     wait_for(&archive, 1);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let mut spans = archive.span();
-        let gone = spans.wait_for(|span| span.events() == 0);
-        tokio::time::timeout(Duration::from_secs(60), gone)
-            .await
-            .unwrap()
-            .unwrap();
-    });
+    wait_span(&archive, |span| span.events() == 0);
     let expired = [("cause", "expiry")];
     assert_eq!(rig.metrics.archive_trimmed.get_or_create(&expired).get(), 1);
     rig.end(&archive);
     assert_eq!(rig.read(), [""; 0]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_by_a_year_removes_the_oldest_hour_and_not_all() {
+    const DAYS: u64 = 365;
+    let mut rig = Rig::new();
+    rig.settings.expiry = Duration::from_secs(3600);
+    let now = crate::clock::wall().0;
+    let (archive, broker) = rig.start();
+    // As if a year had been the last hour: said on each of its days, and all of it too old by this clock.
+    for day in 0..DAYS {
+        let at = (now - (DAYS - day) * 24 * 3600, 0);
+        assert!(publish_at(&broker, 1, &day.to_string(), at));
+    }
+    wait_span(&archive, |span| span.last == DAYS && span.trimmed > 0);
+    rig.end(&archive);
+    let expected: Vec<_> = (1..DAYS).map(|day| day.to_string()).collect();
+    assert_eq!(rig.read(), expected);
+}
+
+#[test]
+fn what_comes_behind_the_end_is_not_taken_and_is_counted() {
+    let rig = Rig::new();
+    let (archive, broker) = rig.start();
+    assert!(publish(&broker, 1, "in time"));
+    rig.end(&archive);
+    assert!(!publish(&broker, 1, "late"));
+    assert_eq!((rig.dropped("queue"), rig.dropped("shutdown")), (0, 1));
+    assert_eq!(rig.read(), ["in time"]);
 }
 
 #[test]

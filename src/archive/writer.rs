@@ -4,6 +4,7 @@
 //! too old or too much. What cannot be written stays in hand and is tried again until it can be: meanwhile the queue fills, and what
 //! does not fit there is counted. So a disk that is full for a while costs nothing but memory.
 
+use super::cutoff::Cutoff;
 use super::journal::{Journal, JournalFault, Trimmed};
 use super::queue::{ArchiveQueue, Entry};
 use super::readers::NamedReaders;
@@ -59,6 +60,7 @@ pub(super) struct Writer {
     in_hand: Vec<Entry>,
     /// When to look for what is too old or too much.
     trim_at: Millis,
+    cutoff: Cutoff,
 }
 
 impl Writer {
@@ -82,6 +84,7 @@ impl Writer {
             clock,
             in_hand: Vec::new(),
             trim_at: Millis::default(),
+            cutoff: Cutoff::default(),
         }
     }
 
@@ -94,6 +97,7 @@ impl Writer {
                 if is_ending {
                     return;
                 }
+                self.watch_files();
                 self.trim();
                 thread::park_timeout(IDLE_TRIM_EVERY);
                 self.gather();
@@ -102,7 +106,7 @@ impl Writer {
             while !self.in_hand.is_empty() {
                 if let Err(fault) = self.write_portion() {
                     self.note(&fault);
-                    if self.queue.is_ending() {
+                    if self.queue.is_ending() && !matches!(fault, JournalFault::Replaced) {
                         // Nobody waits for a disk that may never come back.
                         return;
                     }
@@ -135,16 +139,8 @@ impl Writer {
 
     /// Writes the oldest of what is in hand.
     fn write_portion(&mut self) -> Result<(), JournalFault> {
-        let journal = match &mut self.journal {
-            Some(journal) => journal,
-            None => {
-                let journal = open(&self.path, &self.settings, &self.metrics)?;
-                if journal.id() != self.journal_id {
-                    (self.journal_id, self.last) = (journal.id(), journal.last());
-                }
-                self.journal.insert(journal)
-            }
-        };
+        let journal = self.take_journal()?;
+        let journal = self.journal.insert(journal);
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
             bytes += entry.bytes();
@@ -171,12 +167,42 @@ impl Writer {
         self.in_hand.drain(..written);
         self.state
             .set_span(journal.id(), journal.trimmed(), journal.last());
+        self.recover();
+        Ok(())
+    }
+
+    /// The journal, opened anew if it is not open.
+    fn take_journal(&mut self) -> Result<Journal, JournalFault> {
+        if let Some(journal) = self.journal.take() {
+            return Ok(journal);
+        }
+        let journal = open(&self.path, &self.settings, &self.metrics)?;
+        if journal.id() != self.journal_id {
+            (self.journal_id, self.last) = (journal.id(), journal.last());
+        }
+        Ok(journal)
+    }
+
+    /// Finds out whether the journal's files are still there. If not, what lies in their place is opened next time.
+    fn watch_files(&mut self) {
+        let journal = self.take_journal();
+        let checked = journal.and_then(|journal| self.journal.insert(journal).check_files());
+        match checked {
+            Ok(()) => self.recover(),
+            Err(fault) => {
+                self.note(&fault);
+                self.mend(fault);
+            }
+        }
+    }
+
+    /// Nothing is in the way of writing, or no more.
+    fn recover(&self) {
         if self.queue.is_failing() {
             self.queue.set_failing(false);
             self.state.recovered();
             tracing::info!("the archive writes again");
         }
-        Ok(())
     }
 
     /// Removes what is too old, and what has to make room.
@@ -186,10 +212,15 @@ impl Writer {
             return;
         };
         self.trim_at = now + TRIM_EVERY;
-        let now = Moment::from(self.clock.wall()).total_micros();
+        let wall = Moment::from(self.clock.wall()).total_micros();
         let expiry = u64::try_from(self.settings.expiry.as_micros()).unwrap_or(u64::MAX);
-        let cutoff = now.saturating_sub(expiry);
-        match journal.trim(cutoff, self.settings.full == ArchiveFull::Drop) {
+        let wanted = wall.saturating_sub(expiry);
+        let makes_room = self.settings.full == ArchiveFull::Drop;
+        let trimmed = journal.oldest().and_then(|oldest| {
+            let cutoff = self.cutoff.advance(wanted, oldest, now);
+            journal.trim(cutoff, makes_room)
+        });
+        match trimmed {
             Ok(trimmed) => self.count_trimmed(trimmed),
             // Whatever it is, the next write meets it too.
             Err(fault) => count(&self.metrics.archive_failures, "kind", fault.label()),
@@ -236,6 +267,14 @@ impl Writer {
                 }
             }
             JournalFault::Full if self.makes_room() => return,
+            JournalFault::Replaced => {
+                // What is in hand, the last portion too, goes into what lies there now.
+                let left = self.journal.take().map_or(Ok(()), Journal::leave);
+                if let Err(fault) = left {
+                    self.note(&fault);
+                }
+                return;
+            }
             // The journal stays open: where nothing can be written, nothing can be opened either.
             _ => {
                 if self
@@ -275,7 +314,7 @@ impl Writer {
 impl Drop for Writer {
     /// However the writer ends: nothing is kept from here on, and that is counted.
     fn drop(&mut self) {
-        self.queue.close(&self.metrics, self.in_hand.len());
+        self.queue.close(self.in_hand.len());
         if thread::panicking() {
             self.state.failed("the writer's code panicked".to_owned());
             tracing::error!(

@@ -8,11 +8,11 @@ use super::envelope::NodeId;
 use super::roll::{Card, Roll, nodes_channel};
 use super::{rights, streams};
 use crate::clock::Millis;
-use crate::config::{self, BridgeMode};
+use crate::config::{self, ArchiveMode, BridgeMode, Config};
 use crate::redis::client::{RedisConnection, SubscriptionEvent};
 use crate::redis::deployment::Deployment;
 use crate::redis::failure::LinkFailure;
-use crate::redis::probe::{Finding, Found, block_on, leave, look_at_all};
+use crate::redis::probe::{Finding, Found, RedisMemory, block_on, leave, look_at_all};
 use crate::redis::{Error, Randomness};
 use bytes::Bytes;
 use std::time::Duration;
@@ -72,7 +72,8 @@ fn names(
 ///
 /// # Errors
 /// When a file of certificates cannot be used, or the system gives no runtime.
-pub fn probe(settings: &config::BridgeSettings) -> Result<Option<Found>, Error> {
+pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
+    let settings = &config.bridge;
     if settings.mode == BridgeMode::Off {
         return Ok(None);
     }
@@ -87,12 +88,42 @@ pub fn probe(settings: &config::BridgeSettings) -> Result<Option<Found>, Error> 
     let (findings, mut roll) = block_on(looked)?;
     let is_up = |finding: &Finding| finding.facts.is_ok().then_some(Millis(0));
     let up: Vec<Option<Millis>> = findings.iter().map(is_up).collect();
+    let is_archive = config.archive.mode == ArchiveMode::Streams;
+    let archive_bytes = is_archive.then_some(config.archive.bytes_max as u64);
+    let warnings = match settings.mode {
+        BridgeMode::Streams => memory_warnings(&findings, archive_bytes),
+        BridgeMode::Off | BridgeMode::Pubsub => Vec::new(),
+    };
     Ok(Some(Found {
         findings,
+        warnings,
         differences: roll.differences(&up, Millis(0), Duration::ZERO),
         nodes: Some(roll.len()),
         names: names(settings, &deployments),
     }))
+}
+
+/// What each Redis will do once its memory is full, with an archive of so many bytes or none.
+fn memory_warnings(findings: &[Finding], archive_bytes: Option<u64>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for Finding { address, facts } in findings {
+        let memory = facts.as_ref().ok().and_then(|facts| facts.memory.as_ref());
+        let Some(RedisMemory { max, policy }) = memory.filter(|memory| memory.max > 0) else {
+            continue;
+        };
+        if policy != "noeviction" {
+            let what = archive_bytes.map_or("whole rooms", |_| "whole rooms, or the archive,");
+            warnings.push(format!(
+                "{address} throws {what} away when it is full: maxmemory-policy is {policy}; set it to noeviction"
+            ));
+        }
+        if let Some(bytes) = archive_bytes.filter(|bytes| bytes >= max) {
+            warnings.push(format!(
+                "{address} is full before the archive is: maxmemory is {max}, archive.bytes_max {bytes}; raise the one or lower the other"
+            ));
+        }
+    }
+    warnings
 }
 
 /// Who else says something, and what, over all at the same time.

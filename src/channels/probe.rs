@@ -70,6 +70,7 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
     };
     Ok(Some(Found {
         findings: block_on(look_at_all(&deployments, send))?,
+        warnings: Vec::new(),
         differences: Vec::new(),
         nodes: None,
         names: names(channels),

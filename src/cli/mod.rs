@@ -180,7 +180,7 @@ fn check_redis(config: &Config) -> (String, bool) {
     let (mut text, mut is_good) = (String::new(), true);
     for (found, title, is_off) in [
         (
-            bridge::probe::probe(&config.bridge),
+            bridge::probe::probe(config),
             "redis",
             "bridge.mode is \"off\": none is used",
         ),
@@ -208,6 +208,9 @@ fn check_redis(config: &Config) -> (String, bool) {
         }
         if let Some(nodes) = found.nodes {
             text.push_str(&format!("  other nodes heard: {nodes}\n"));
+        }
+        for warning in &found.warnings {
+            text.push_str(&format!("  warning: {warning}\n"));
         }
         for difference in &found.differences {
             text.push_str(&format!("  DIFFERS: {difference}\n"));

@@ -15,6 +15,15 @@ use tokio::time::Instant;
 /// Pings of which the middle one counts: the first pays for cold caches.
 const PINGS: usize = 5;
 
+/// What a Redis does with its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisMemory {
+    /// Most bytes (`maxmemory`); 0: no limit.
+    pub max: u64,
+    /// What goes when it is full (`maxmemory-policy`).
+    pub policy: String,
+}
+
 /// What one Redis is like.
 #[derive(Clone, Debug)]
 pub struct RedisFacts {
@@ -22,6 +31,8 @@ pub struct RedisFacts {
     pub version: String,
     /// `master`, or what it does not tell.
     pub role: String,
+    /// What Redis does with memory, if that may be asked.
+    pub memory: Option<RedisMemory>,
     /// The middle one of some pings.
     pub ping: Duration,
     /// A message published and received again.
@@ -65,6 +76,8 @@ impl fmt::Display for Finding {
 pub struct Found {
     /// Every Redis, in the order of its list.
     pub findings: Vec<Finding>,
+    /// What will be wrong some day, a sentence for each.
+    pub warnings: Vec<String>,
     /// Nodes with other settings, a sentence for each.
     pub differences: Vec<String>,
     /// Other nodes that were heard, if any are listened for.
@@ -118,6 +131,7 @@ async fn look(
     // Not allowed to ask (ACL) is no fault.
     let version = info_field(client, "server", "redis_version:").await;
     let role = info_field(client, "replication", "role:").await;
+    let memory = memory_of(client).await;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
@@ -134,6 +148,7 @@ async fn look(
     Ok(RedisFacts {
         version: version.unwrap_or_else(unknown),
         role: role.unwrap_or_else(unknown),
+        memory,
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
         canary: canary(&commands).await?,
         lacks: lacking,
@@ -174,6 +189,14 @@ fn command(name: &'static str, words: &[&str]) -> RedisCommand {
         name,
         arguments: words.map(|word| word.as_bytes().to_vec()).collect(),
     }
+}
+
+async fn memory_of(client: &dyn RedisClient) -> Option<RedisMemory> {
+    let max = info_field(client, "memory", "maxmemory:").await?;
+    Some(RedisMemory {
+        max: max.parse().ok()?,
+        policy: info_field(client, "memory", "maxmemory_policy:").await?,
+    })
 }
 
 /// What a section of INFO says; `None` if it may not be asked.

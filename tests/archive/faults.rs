@@ -4,6 +4,7 @@ use super::*;
 use crate::support::{Signal, frame, user};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::collections::HashMap;
+use std::fs;
 use std::thread;
 
 /// The texts of each room, in the order of the journal.
@@ -178,6 +179,106 @@ fn where_nothing_may_be_lost_messages_are_refused_while_the_disk_takes_nothing()
     wait_written(&gateway, accepted);
     assert_eq!(read_all(&gateway, 1000).len(), accepted);
     assert!(gateway.metric("supportal_commands_refused_total{reason=\"busy\"}") >= 1.0);
+}
+
+/// What may befall the files of a journal under the node, by the names of those files.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// The first, the log, its index, the lock: all that begin so are removed.
+    Removed(&'static [&'static str]),
+    /// A copy, made before, is moved over the first.
+    Replaced,
+    /// Moved elsewhere.
+    Moved,
+}
+
+#[test]
+fn a_journal_whose_files_are_removed_or_replaced_is_missed_and_what_is_said_from_there_on_is_found()
+{
+    let losses = [
+        Loss::Removed(&[""]),
+        Loss::Removed(&["", "-wal", "-shm"]),
+        Loss::Removed(&["", "-wal", "-shm", ".lock"]),
+        Loss::Removed(&["-wal"]),
+        Loss::Removed(&["-shm"]),
+        Loss::Removed(&[".lock"]),
+        Loss::Replaced,
+        Loss::Moved,
+    ];
+    for loss in losses {
+        let kept = Kept::new();
+        let mut gateway = kept.start(&[]);
+        let mut ann = gateway.join("abc");
+        say(&mut ann, "first");
+        wait_written(&gateway, 1);
+        let beside = |ending: &str| PathBuf::from(format!("{}{ending}", kept.path().display()));
+        let (copy, elsewhere) = (beside(".copy"), beside(".elsewhere"));
+        // A copy that is whole: the node's end moves the log into it.
+        drop(ann);
+        gateway.restart();
+        fs::copy(kept.path(), &copy).expect("a copy");
+        let mut ann = gateway.join("abc");
+        say(&mut ann, "second");
+        wait_written(&gateway, 1);
+        match loss {
+            Loss::Removed(endings) => endings
+                .iter()
+                .for_each(|ending| fs::remove_file(beside(ending)).expect("a file")),
+            Loss::Replaced => fs::rename(&copy, kept.path()).expect("another file"),
+            Loss::Moved => fs::rename(kept.path(), &elsewhere).expect("another name"),
+        }
+        // Found out without anybody's help, and without anything that is said.
+        let replaced = "supportal_archive_failures_total{kind=\"replaced\"}";
+        wait::until("the loss is noticed", PATIENCE, || {
+            gateway.metric(replaced) >= 1.0
+        });
+        gateway.wait_log("were removed or replaced under the node", 1);
+        gateway.wait_log("the archive writes again", 1);
+        say(&mut ann, "third");
+        wait::until("what is said behind is found", PATIENCE, || {
+            let lines = read_all(&gateway, 1000);
+            lines.last().is_some_and(|line| line["message"] == "third")
+        });
+        wait::until("/ready says ready", PATIENCE, || {
+            gateway.admin("/ready").text() == "ready\n"
+        });
+        let lines = read_all(&gateway, 1000);
+        let said: Vec<_> = lines.iter().map(|line| text(line, "message")).collect();
+        let expected: &[&str] = match loss {
+            Loss::Removed(["", ..]) | Loss::Moved => &["third"],
+            Loss::Removed(_) => &["first", "second", "third"],
+            // What was said since the copy is a gap of one.
+            Loss::Replaced => &["first", "", "third"],
+        };
+        assert_eq!(said, expected, "{loss:?}");
+        if let Loss::Moved = loss {
+            // The file that was moved has all that was said to it.
+            fs::copy(&elsewhere, &copy).expect("a copy");
+            let path = format!("archive.path={}", copy.display());
+            let other =
+                Gateway::start(&["archive.mode=journal", &path, &format!("api.token={TOKEN}")]);
+            let lines = read_all(&other, 1000);
+            let said: Vec<_> = lines.iter().map(|line| text(line, "message")).collect();
+            assert_eq!(said, ["first", "second"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_said_at_once_behind_a_removal_is_written_where_it_is_found() {
+    let kept = Kept::new();
+    let gateway = kept.start(&["archive.sync=always"]);
+    let mut ann = gateway.join("abc");
+    say(&mut ann, "before");
+    wait_written(&gateway, 1);
+    fs::remove_file(kept.path()).expect("a file");
+    for number in 0..5 {
+        say(&mut ann, &number.to_string());
+    }
+    wait_written(&gateway, 6);
+    let lines = read_all(&gateway, 1000);
+    let said: Vec<_> = lines.iter().map(|line| text(line, "message")).collect();
+    assert_eq!(said, ["0", "1", "2", "3", "4"]);
 }
 
 #[test]

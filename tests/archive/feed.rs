@@ -1,8 +1,8 @@
 //! What readers get.
 
 use super::*;
+use crate::auth::command::run;
 use serde_json::json;
-use std::process::Command;
 use std::thread;
 
 #[test]
@@ -215,11 +215,7 @@ fn who_said_it_is_kept_if_that_is_known() {
         "origin.allowed=*",
     ];
     let gateway = kept.start(&settings);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
-    for setting in settings {
-        command.args(["--set", setting]);
-    }
-    command.args([
+    let arguments = [
         "token",
         "--business",
         "1",
@@ -227,9 +223,9 @@ fn who_said_it_is_kept_if_that_is_known() {
         "abc",
         "--user",
         "ann",
-    ]);
-    let output = command.env_clear().output().expect("a token");
-    let token = String::from_utf8(output.stdout).expect("UTF-8");
+    ];
+    let (code, token) = run(&settings.map(str::to_owned), &arguments, "");
+    assert_eq!(code, Some(0), "{token}");
     let bearer = format!("Bearer {}", token.trim());
     let mut ann = gateway.connect_with("/ws/chat/1/abc/", &[("Authorization", &bearer)]);
     ann.skip_welcome();

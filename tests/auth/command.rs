@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Runs the program with these settings and arguments, and this text on standard input.
-pub(super) fn run(settings: &[String], arguments: &[&str], input: &str) -> (Option<i32>, String) {
+pub(crate) fn run(settings: &[String], arguments: &[&str], input: &str) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supportal"));
     for setting in settings {
         command.args(["--set", setting]);

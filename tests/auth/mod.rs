@@ -1,6 +1,6 @@
 //! Who comes in by a token or a link: tokens of PyJWT, links of Django, and those of `supportal token` and `link`.
 
-mod command;
+pub(crate) mod command;
 mod jwks;
 mod roles;
 

@@ -11,6 +11,7 @@ mod rights;
 mod roll;
 mod streams;
 mod streams_archive;
+mod streams_archive_faults;
 mod streams_bounds;
 mod streams_deployments;
 mod streams_faults;

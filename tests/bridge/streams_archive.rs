@@ -2,7 +2,7 @@
 
 use super::streams::{read, stream_node};
 use super::*;
-use crate::support::http;
+use crate::support::http::{self, Response};
 use crate::support::redis::Reply;
 use crate::support::{Signal, frame};
 use serde_json::{Value, json};
@@ -17,38 +17,37 @@ const KEPT: [&str; 2] = [
 ];
 
 #[track_caller]
-fn node_with(redis: &Redis, settings: &[&str]) -> Gateway {
+pub(super) fn node_with(redis: &Redis, settings: &[&str]) -> Gateway {
     stream_node(redis, &[KEPT.as_slice(), settings].concat())
 }
 
-/// The status and the lines of a page.
+/// The answer to a reader.
 #[track_caller]
-fn ask(node: &Gateway, query: &str) -> (u16, Vec<Value>) {
+pub(super) fn answer(node: &Gateway, query: &str) -> Response {
     let request = format!(
         "GET /api/archive{query} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
     );
-    let response = http::exchange(node.public(), request.as_bytes()).expect("an answer");
-    let text = response.text();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    (response.status, lines.collect())
+    http::exchange(node.public(), request.as_bytes()).expect("an answer")
 }
 
 #[track_caller]
-fn page(node: &Gateway, query: &str) -> Vec<Value> {
-    let (status, lines) = ask(node, query);
-    assert_eq!(status, 200, "{lines:?}");
-    lines
+pub(super) fn page(node: &Gateway, query: &str) -> Vec<Value> {
+    let response = answer(node, query);
+    let text = response.text();
+    assert_eq!(response.status, 200, "{text}");
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    lines.collect()
 }
 
-fn text<'l>(line: &'l Value, name: &str) -> &'l str {
+pub(super) fn text<'l>(line: &'l Value, name: &str) -> &'l str {
     line[name].as_str().unwrap_or_default()
 }
 
 /// All there is, page by page, as the cursors lead.
 #[track_caller]
-fn read_all(node: &Gateway, limit: usize) -> Vec<Value> {
+pub(super) fn read_all(node: &Gateway, limit: usize) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     loop {
         let after = all.last().map_or_else(String::new, |line| {
@@ -144,11 +143,8 @@ fn rooms_of_several_redis_are_all_found_and_a_cursor_has_a_place_in_each() {
     }
     assert_eq!(text(&lines[0], "cursor").len(), 96);
     for (cursor, status) in [("abc", 400), ("", 400), (&"0".repeat(48), 409)] {
-        assert_eq!(
-            ask(&node, &format!("?after={cursor}")).0,
-            status,
-            "{cursor}"
-        );
+        let query = format!("?after={cursor}");
+        assert_eq!(answer(&node, &query).status, status, "{cursor}");
     }
 }
 

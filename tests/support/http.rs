@@ -35,6 +35,29 @@ impl Response {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
     }
+
+    /// The kind of an answer's problem document, which has to be one.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> String {
+        let text = self.text();
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{text}"
+        );
+        let document = self.json();
+        assert_eq!(document["status"], self.status, "{text}");
+        assert!(
+            document["title"]
+                .as_str()
+                .is_some_and(|title| !title.is_empty()),
+            "{text}"
+        );
+        let kind = document["type"]
+            .as_str()
+            .and_then(|kind| kind.strip_prefix("urn:supportal:problem:"));
+        kind.unwrap_or_else(|| panic!("{text}")).to_owned()
+    }
 }
 
 /// A connected socket with the test deadlines on it.

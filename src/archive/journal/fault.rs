@@ -12,6 +12,9 @@ pub enum JournalFault {
     /// What was read is no journal any more: torn, or written over.
     #[error("the journal is damaged")]
     Damaged,
+    /// The files that are written are not those that lie there any more.
+    #[error("the journal's files were removed or replaced under the node")]
+    Replaced,
     /// A database of another program.
     #[error("is a database of another program")]
     Strange,
@@ -36,6 +39,7 @@ impl JournalFault {
         match self {
             Self::Full => "full",
             Self::Damaged => "damaged",
+            Self::Replaced => "replaced",
             _ => "failed",
         }
     }

@@ -5,11 +5,20 @@ use crate::archive::cursor::Cursor;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Most damaged journals that are put aside; then somebody has to look.
 const ASIDE_MAX: u32 = 100;
+
+/// The journal's file and those beside it, by what is behind its name.
+const DATABASE: &str = "";
+const LOG: &str = "-wal";
+const LOG_INDEX: &str = "-shm";
+const LOCK: &str = ".lock";
+
+/// Which file lies somewhere, whatever its name: its device and its number there. `None`: none does.
+type FileIdentity = Option<(u64, u64)>;
 
 /// A journal's file and what lies beside it. While this lives no other process has it; the system ends that with the
 /// process, however it ends.
@@ -19,6 +28,8 @@ pub(super) struct JournalFiles {
     /// Locked. The name stays: two processes that lock two files of one name would both have it. Inside is how far the
     /// journal has come, for one that comes back shorter.
     lock: File,
+    /// Those that are written.
+    written: [(&'static str, FileIdentity); 4],
 }
 
 impl JournalFiles {
@@ -27,7 +38,7 @@ impl JournalFiles {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
         let open = |path: &Path| options.open(path).map_err(JournalFault::Unopened);
-        let lock = open(&with(path, ".lock"))?;
+        let lock = open(&with(path, LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalFault::InUse),
@@ -38,7 +49,39 @@ impl JournalFiles {
         Ok(Self {
             path: path.to_owned(),
             lock,
+            written: [DATABASE, LOG, LOG_INDEX, LOCK].map(|ending| (ending, None)),
         })
+    }
+
+    /// The store has opened its files: those that lie there now.
+    pub(super) fn opened(&mut self) {
+        for (ending, identity) in &mut self.written {
+            *identity = identity_of(&with(&self.path, ending));
+        }
+    }
+
+    /// Are they still there? What is written into a file without a name is seen by nobody and gone with the process.
+    pub(super) fn check(&self) -> Result<(), JournalFault> {
+        let mut endings = self.written.iter().map(|(ending, _)| ending);
+        if endings.all(|ending| self.is_there(ending)) {
+            Ok(())
+        } else {
+            Err(JournalFault::Replaced)
+        }
+    }
+
+    fn is_there(&self, ending: &str) -> bool {
+        let found = identity_of(&with(&self.path, ending));
+        let mut written = self.written.iter();
+        written.any(|(name, identity)| *name == ending && *identity == found)
+    }
+
+    /// Takes a log away whose database lies there no more: another would be read with what is not its own.
+    pub(super) fn remove_log(&self) -> io::Result<()> {
+        if !self.is_there(DATABASE) && self.is_there(LOG) {
+            fs::remove_file(with(&self.path, LOG))?;
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -70,7 +113,7 @@ impl JournalFiles {
         let aside = free.ok_or_else(|| {
             JournalFault::Unopened(io::Error::other("too many damaged journals lie beside it"))
         })?;
-        for ending in ["-wal", "-shm", ""] {
+        for ending in [LOG, LOG_INDEX, DATABASE] {
             match fs::rename(with(&self.path, ending), with(&aside, ending)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(JournalFault::Unopened(error));
@@ -80,6 +123,11 @@ impl JournalFiles {
         }
         Ok(aside)
     }
+}
+
+fn identity_of(path: &Path) -> FileIdentity {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// The path with this behind its name.

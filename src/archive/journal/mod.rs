@@ -94,7 +94,7 @@ impl Journal {
         Self::open_files(JournalFiles::lock(path)?, id, bytes_max as u64)
     }
 
-    fn open_files(files: JournalFiles, id: u64, bytes_max: u64) -> Result<Self, JournalFault> {
+    fn open_files(mut files: JournalFiles, id: u64, bytes_max: u64) -> Result<Self, JournalFault> {
         let connection = schema::open(files.path(), id)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let page_bytes = page_bytes.cast_unsigned().max(1);
@@ -107,6 +107,7 @@ impl Journal {
         let found = newest(&connection)?.unwrap_or(trimmed).max(torn);
         let last = found.max(files.noted(id));
         let lost = last - found;
+        files.opened();
         Ok(Self {
             connection,
             files,
@@ -148,6 +149,25 @@ impl Journal {
         Ok((Self::open_files(files, id, bytes_max as u64)?, aside))
     }
 
+    /// Are the files that are written still those that lie there?
+    ///
+    /// # Errors
+    /// [`JournalFault::Replaced`].
+    pub fn check_files(&self) -> Result<(), JournalFault> {
+        self.files.check()
+    }
+
+    /// Closes a journal whose files were removed or replaced. What only its log has goes into its file, wherever that is now.
+    ///
+    /// # Errors
+    /// [`JournalFault`]: what only the log had may be lost.
+    pub fn leave(self) -> Result<(), JournalFault> {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let moved = self.connection.query_row(sql, [], |_row| Ok(()));
+        self.files.remove_log().map_err(JournalFault::Unopened)?;
+        Ok(moved?)
+    }
+
     /// What no other journal is called.
     #[must_use]
     pub const fn id(&self) -> u64 {
@@ -181,12 +201,15 @@ impl Journal {
     /// Writes these events, in this order, and syncs them.
     ///
     /// # Errors
-    /// [`JournalFault`]: nothing was written, or all of it ([`JournalFault::Failed`]); only [`Journal::look_again`] tells.
+    /// [`JournalFault`]: nothing was written, or all of it ([`JournalFault::Failed`]); only [`Journal::look_again`] tells. Or all of
+    /// it, into files that nobody finds ([`JournalFault::Replaced`]).
     pub fn append<'e>(
         &mut self,
         events: impl IntoIterator<Item = (&'e RoomName, &'e Event<'static>)>,
     ) -> Result<(), JournalFault> {
         let written = self.write(events);
+        // Whatever came of it: in files that nobody finds nothing is kept.
+        let written = self.files.check().and(written);
         match written {
             Ok(last) => {
                 (self.last, self.lost) = (last, 0);
@@ -198,6 +221,18 @@ impl Journal {
             Err(_) => self.tails.clear(),
         }
         written.map(|_last| ())
+    }
+
+    /// When the oldest event that is left was accepted, in microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`JournalFault`].
+    pub fn oldest(&self) -> Result<Option<u64>, JournalFault> {
+        let sql = "SELECT at FROM event ORDER BY position LIMIT 1";
+        let oldest = self
+            .connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0));
+        Ok(oldest.optional()?.map(i64::cast_unsigned))
     }
 
     /// Removes some of the events that were accepted before `cutoff` (in microseconds since the Unix epoch), and, with

@@ -85,6 +85,8 @@ pub struct JournalPage {
     pub missed: u64,
     /// The events behind those.
     pub events: Vec<ArchivedEvent>,
+    /// There was none behind these.
+    pub is_last: bool,
 }
 
 /// A second connection to a journal. The writer never waits for it, and what it has read is on the disk.
@@ -124,21 +126,24 @@ impl JournalReader {
             behind: after,
             missed: trimmed.saturating_sub(after),
             events: Vec::new(),
+            is_last: true,
         };
         let mut bytes = 0;
         let mut select = moment.prepare(
             "SELECT position, room, epoch, offset, at, sender, message, json, origin, id, author, meta
              FROM event WHERE position > ?1 ORDER BY position LIMIT ?2",
         )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        for event in select.query_map((after.cast_signed(), limit), ArchivedEvent::read)? {
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        for event in select.query_map((after.cast_signed(), rows), ArchivedEvent::read)? {
             let event = event?;
             bytes += event.bytes();
             page.events.push(event);
             if bytes >= bytes_max {
+                page.is_last = false;
                 break;
             }
         }
+        page.is_last &= page.events.len() < limit;
         Ok(page)
     }
 

@@ -19,11 +19,13 @@ end
 local function size(fields)
   return weigh(#(fields[4] or '') + #(fields[6] or ''))
 end
--- Bytes appended up to and with an entry, as its field b says; older versions wrote none. Lua takes more for a
--- number than we write: 'nan' and '-inf' would be in every sum from then on.
+-- Lua takes more for a number than we write: 'nan' and '-inf' would be in every sum from then on.
+local function count(text)
+  return text and #text < 16 and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+-- Bytes appended up to and with an entry, as its field b says; older versions wrote none.
 local function total_of(fields)
-  local text = fields[7] == 'b' and fields[8] or ''
-  return #text < 16 and string.find(text, '^%d+$') and tonumber(text) or nil
+  return fields[7] == 'b' and count(fields[8]) or nil
 end
 
 local time = redis.call('TIME')
@@ -53,37 +55,46 @@ if archive then
   archived = math.floor(micros / 1000)
   local newest = redis.call('XREVRANGE', archive, '+', '-', 'COUNT', 1)[1]
   if newest then
-    if newest[2][1] ~= 'a' then
+    if newest[2][1] ~= 'a' or not string.find(newest[2][2], '^%d+$') then
       return redis.error_reply('FOREIGN entry ' .. newest[1] .. ' is none of a gateway')
     end
     local at, number = string.match(newest[1], '^(%d+)-(%d+)$')
     archived, place = math.max(archived, tonumber(at)), tonumber(number)
-    life, weight = newest[2][2], tonumber(newest[2][4]) or 0
+    life, weight = newest[2][2], count(newest[2][4]) or 0
   end
   said = math.max(said, (tonumber(redis.call('HGET', origins, 'said') or 0) or 0) + 1)
 end
-local began = said
+local began, held_before = said, weight
 local function archive_entry(record)
   place, weight = place + 1, weight + weigh(#stream + #record)
   redis.call('XADD', archive, string.format('%.0f-%.0f', archived, place), 'a', life, 'b', string.format('%.0f', weight),
     'r', stream, 'e', epoch, 'o', string.format('%.0f', offset), 't', string.format('%.0f', said), 'j', record)
   said = said + 1
 end
--- The oldest go that are too old, and then until the rest is within the bytes; never the newest.
-local function trim_archive(bytes_max, kept_for)
-  redis.call('XTRIM', archive, 'MINID', '=', string.format('%.0f-0', archived - kept_for))
+-- The oldest go that are too old, and then until the rest is within the bytes; never the newest. Redis does nothing else
+-- meanwhile, so a call removes no more than this beside twice of what it adds, and the next ones what is left.
+local removes, removes_bytes, node = 1000, 1048576, 100
+local function trim_archive(bytes_max, kept_for, added)
+  local most, aged = removes + 2 * added, string.format('%.0f-0', archived - kept_for)
+  -- By whole nodes of the stream; unless it ended with the limit, what is left of them is in one.
+  if redis.call('XTRIM', archive, 'MINID', '~', aged, 'LIMIT', most) <= most - node then
+    redis.call('XTRIM', archive, 'MINID', '=', aged)
+  end
   redis.call('PEXPIRE', archive, kept_for)
-  local newest = string.format('%.0f-%.0f', archived, place)
-  local from, keep, is_over = '-', newest, true
+  local newest, most_bytes = string.format('%.0f-%.0f', archived, place), removes_bytes + 2 * (weight - held_before)
+  -- Mostly the oldest stays.
+  local from, keep, is_over, removed, piece = '-', newest, true, 0, 1
   while is_over do
-    for _, entry in ipairs(redis.call('XRANGE', archive, from, '+', 'COUNT', 16)) do
+    for _, entry in ipairs(redis.call('XRANGE', archive, from, '+', 'COUNT', piece)) do
       keep, from = entry[1], '(' .. entry[1]
-      local before = (tonumber(entry[2][4]) or 0) - weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
-      is_over = weight - before > bytes_max and keep ~= newest
+      local bytes = weigh(#(entry[2][6] or '') + #(entry[2][14] or ''))
+      is_over = weight - (count(entry[2][4]) or 0) + bytes > bytes_max and keep ~= newest and removed < most_bytes
       if not is_over then
         break
       end
+      removed = removed + bytes
     end
+    piece = 16
   end
   redis.call('XTRIM', archive, 'MINID', '=', keep)
 end
@@ -138,7 +149,7 @@ end
 
 redis.call('HSET', origins, origin, string.format('%.0f %.0f', last, millis))
 if said > began then
-  trim_archive(tonumber(ARGV[7]), tonumber(ARGV[8]))
+  trim_archive(tonumber(ARGV[7]), tonumber(ARGV[8]), #messages)
   redis.call('HSET', origins, 'said', string.format('%.0f', said - 1))
 end
 redis.call('PEXPIRE', origins, ARGV[4])

@@ -7,6 +7,7 @@
 //!
 //! Limits: `archive.bytes_max` and `archive.expiry` for each Redis; a page by its entries and bytes.
 
+use super::kept::KeptEvent;
 use super::redis_streams::Streams;
 use crate::bridge::link::RedisLink;
 use crate::broker::history::NoHistory;
@@ -39,10 +40,18 @@ impl ShardPlace {
 }
 
 /// An entry of it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardEntry {
     /// Behind it.
     pub place: ShardPlace,
+    /// What is in it; `None` if that cannot be read: somebody else wrote it, or cut it, or a version of this server did
+    /// whose records are others.
+    pub event: Option<ShardEvent>,
+}
+
+/// An event in the archive of a Redis.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShardEvent {
     /// The room's name.
     pub room: String,
     /// Which numbering of the room's events.
@@ -51,15 +60,14 @@ pub struct ShardEntry {
     pub offset: u64,
     /// Microseconds since 1970, by the clock of Redis; rises within a room.
     pub at: u64,
-    /// A JSON object: `id`, `author`, `sender`, `message`, `json` if that is no string, `meta`, `origin`.
-    pub record: Bytes,
+    /// What is known of it beside.
+    pub kept: KeptEvent,
 }
 
-impl std::fmt::Debug for ShardEntry {
+impl std::fmt::Debug for ShardEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // What people say does not belong in logs, nor where they say it.
-        f.debug_struct("ShardEntry")
-            .field("place", &self.place)
+        f.debug_struct("ShardEvent")
             .field("epoch", &self.epoch)
             .field("offset", &self.offset)
             .finish_non_exhaustive()
@@ -71,6 +79,9 @@ impl std::fmt::Debug for ShardEntry {
 pub struct ShardPage {
     /// The newest entry there is.
     pub newest: ShardPlace,
+    /// Redis has lost what it had said, after a failover: entries that were read are there no more, and their numbers
+    /// are given a second time, so nobody can tell what is behind the place that was asked.
+    pub has_lost: bool,
     /// The entries behind the place that was asked.
     pub entries: Vec<ShardEntry>,
 }
@@ -95,39 +106,55 @@ impl Streams {
         ];
         if after.life > 0 {
             let id = format!("{}-{}", after.millis, after.number);
-            arguments.push(Bytes::from(id));
+            arguments.extend([id, after.life.to_string()].map(Bytes::from));
         }
         let answer = client.evaluate(read, vec![archive.key()], arguments).await;
         link.metrics.bridge_reads.inc();
         let answer = answer.map_err(|error| NoHistory::Refused(error.to_string()))?;
-        Ok(self.shard_page(answer))
+        Ok(self.shard_page(&answer.into_array()))
     }
 
-    /// From Redis' answer; what has another form is left out.
-    fn shard_page(&self, answer: RedisValue) -> ShardPage {
-        let values = answer.into_array();
-        let (newest, entries) = values.split_at_checked(2).unwrap_or_default();
-        let [life, id] = newest else {
+    /// From Redis' answer: the newest entry's life and id, whether it has lost some, and the entries.
+    fn shard_page(&self, answer: &[RedisValue]) -> ShardPage {
+        let (newest, entries) = answer.split_at_checked(3).unwrap_or_default();
+        let [life, id, has_lost] = newest else {
             return ShardPage::default();
         };
-        let entry = |values: &[RedisValue; 7]| {
-            let [life, id, stream, epoch, offset, at, record] = values;
-            let RedisValue::Bytes(stream) = stream else {
-                return None;
-            };
-            Some(ShardEntry {
-                place: ShardPlace::read(life, id)?,
-                room: self.room(str::from_utf8(stream).ok()?)?.to_owned(),
-                epoch: epoch.number(),
-                offset: offset.number(),
-                at: at.number(),
-                record: record.clone().into_bytes()?,
-            })
-        };
+        let newest = ShardPlace::read(life, id).unwrap_or_default();
         let entries = entries.as_chunks::<7>().0.iter();
         ShardPage {
-            newest: ShardPlace::read(life, id).unwrap_or_default(),
-            entries: entries.filter_map(entry).collect(),
+            newest,
+            has_lost: has_lost.number() > 0,
+            entries: entries
+                .filter_map(|values| self.shard_entry(newest, values))
+                .collect(),
         }
+    }
+
+    /// An entry; `None` if not even its id is one of Redis.
+    fn shard_entry(&self, newest: ShardPlace, values: &[RedisValue; 7]) -> Option<ShardEntry> {
+        let [life, id, stream, epoch, offset, at, record] = values;
+        let place = ShardPlace::read(life, id)?;
+        let number = |value: &RedisValue| Some(value.number()).filter(|number| *number > 0);
+        let event = || {
+            let (RedisValue::Bytes(stream), RedisValue::Bytes(record)) = (stream, record) else {
+                return None;
+            };
+            number(life)?;
+            Some(ShardEvent {
+                room: self.room(str::from_utf8(stream).ok()?)?.to_owned(),
+                epoch: number(epoch)?,
+                offset: number(offset)?,
+                at: number(at)?,
+                kept: KeptEvent::read(record)?,
+            })
+        };
+        let event = event();
+        // Whose life is none is in the life of the stream around it all the same.
+        let place = ShardPlace {
+            life: number(life).unwrap_or(newest.life),
+            ..place
+        };
+        Some(ShardEntry { place, event })
     }
 }

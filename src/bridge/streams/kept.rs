@@ -6,7 +6,8 @@ use crate::redis::client::RedisClient;
 use crate::redis::failure::LinkFailure;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Reads a page.
@@ -57,26 +58,80 @@ impl StreamArchive {
     }
 }
 
-/// What is kept of an event.
-pub(super) fn record(event: &Event<'_>) -> Bytes {
-    let details = event.details.as_deref();
-    let origin = details.map_or(EventOrigin::default(), |details| details.origin);
-    let mut record = Map::new();
-    let mut set = |name: &str, value: Value| drop(record.insert(name.to_owned(), value));
-    set(
-        "id",
-        details.and_then(|details| details.id.as_deref()).into(),
-    );
-    set("author", event.author.as_deref().into());
-    set("sender", event.sender.as_str().into());
-    set("message", (&*event.text).into());
-    // Checked when they came.
-    let json = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
-    if let Some(text) = &event.json {
-        set("json", json(text));
+/// What is kept of an event: a JSON object of these names.
+///
+/// `json` and `meta` are text in it, not JSON within JSON: however deep that is nested, the record is flat, so whoever
+/// could write the record can read it. In the first records they were values.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEvent {
+    /// What its publisher calls it.
+    pub id: Option<String>,
+    /// The user who said it, if that is known.
+    pub author: Option<String>,
+    /// `user`, `assistant` or `system`.
+    pub sender: String,
+    /// What was said.
+    pub message: String,
+    /// The JSON that says it, if that is no string (dialect `django`).
+    #[serde(
+        default,
+        deserialize_with = "text_of_json",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub json: Option<String>,
+    /// JSON that its publisher added.
+    #[serde(deserialize_with = "text_of_json")]
+    pub meta: Option<String>,
+    /// `gateway`, `api` or `django`.
+    pub origin: String,
+}
+
+impl std::fmt::Debug for KeptEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What people say does not belong in logs.
+        f.debug_struct("KeptEvent").finish_non_exhaustive()
     }
-    let meta = details.and_then(|details| details.meta.as_deref());
-    set("meta", meta.map_or(Value::Null, json));
-    set("origin", origin.as_str().into());
-    Value::Object(record).to_string().into()
+}
+
+/// Neither is ever a JSON string, so a string is the text.
+fn text_of_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        value => Some(value.to_string()),
+    })
+}
+
+impl KeptEvent {
+    /// What is kept of an event.
+    fn new(event: &Event<'_>) -> Self {
+        let details = event.details.as_deref();
+        let text = |text: &str| text.to_owned();
+        Self {
+            id: details.and_then(|details| details.id.as_deref().map(text)),
+            author: event.author.as_deref().map(text),
+            sender: text(event.sender.as_str()),
+            message: text(&event.text),
+            json: event.json.as_deref().map(text),
+            meta: details.and_then(|details| details.meta.as_deref().map(text)),
+            origin: text(
+                details
+                    .map_or(EventOrigin::default(), |details| details.origin)
+                    .as_str(),
+            ),
+        }
+    }
+
+    /// From its record; `None` if that is none.
+    pub(super) fn read(record: &[u8]) -> Option<Self> {
+        serde_json::from_slice(record).ok()
+    }
+}
+
+/// The record of an event.
+pub(super) fn record(event: &Event<'_>) -> Bytes {
+    // Texts alone: nothing in it can fail.
+    serde_json::to_vec(&KeptEvent::new(event))
+        .unwrap_or_default()
+        .into()
 }

@@ -24,6 +24,7 @@
 //! | `redis_streams` | what a link has in this mode |
 //! | `scripts` | what is said to Redis |
 //! | `archive` | what all rooms said, in one stream |
+//! | `kept` | its key and bounds, and the record of an event |
 //! | `reads` | gaps, and `/history` |
 //! | `recall` | who waits, and for how long |
 //! | `refused` | rooms whose keys are somebody else's |
@@ -45,6 +46,7 @@ mod refused;
 pub(super) mod scripts;
 
 pub use archive::{ShardPage, ShardPlace};
+pub use kept::KeptEvent;
 pub(super) use reads::READS;
 pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
 pub(super) use scripts::PAGE_BYTES;

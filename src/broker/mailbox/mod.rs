@@ -94,9 +94,15 @@ impl<T> Mailbox<T> {
     /// nothing to swap before: then the consumer must be woken.
     #[must_use = "true means that the consumer must be woken"]
     pub fn push(&self, entry: T, bytes: usize) -> bool {
+        self.offer(entry, bytes).unwrap_or_default()
+    }
+
+    /// As [`Mailbox::push`], for whoever accounts for what is not taken: `None` if the consumer is gone.
+    #[must_use = "true means that the consumer must be woken, None that the entry is gone"]
+    pub fn offer(&self, entry: T, bytes: usize) -> Option<bool> {
         let mut pending = self.pending.lock();
         if pending.is_closed {
-            return false;
+            return None;
         }
         let was_empty = pending.entries.is_empty();
         pending.entries.push(entry);
@@ -104,7 +110,7 @@ impl<T> Mailbox<T> {
         // Counted before the lock is free, so that no release can come before its push.
         self.entries.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
-        was_empty
+        Some(was_empty)
     }
 
     /// Moves everything into `into`, oldest first, and says how many bytes that is. What `into` had

@@ -1,15 +1,21 @@
 //! This node's journal (`archive.mode = "journal"`).
 
-use super::line::{EventPlace, Gap, LineWriter};
+use super::line::{EventKnown, EventPlace, Gap, LineWriter};
 use super::query::{FeedQuery, PAGE_BYTES, misplaced};
 use crate::archive::{
     Archive, ArchivedEvent, Cursor, CursorFault, JournalPage, JournalReader, JournalSpan,
 };
 use crate::server::api::problem::{ApiProblem, ProblemKind};
-use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// The lines behind a cursor. An answer that would be empty waits for more.
-pub(super) async fn lines(archive: &Archive, asked: &FeedQuery) -> Result<String, ApiProblem> {
+/// The lines behind a cursor. An answer that would be empty waits for more. The reader's `permit` is held for as long as
+/// the disk is read, whoever has gone meanwhile.
+pub(super) async fn lines(
+    archive: &Archive,
+    asked: &FeedQuery,
+    permit: &Arc<OwnedSemaphorePermit>,
+) -> Result<String, ApiProblem> {
     let cursor = asked.after.as_deref().map(Cursor::parse).transpose();
     let cursor = cursor.map_err(misplaced)?;
     let mut spans = archive.span();
@@ -25,8 +31,12 @@ pub(super) async fn lines(archive: &Archive, asked: &FeedQuery) -> Result<String
         // Whether there is more or not by then.
         drop(tokio::time::timeout(asked.wait, spans.wait_for(is_there_more)).await);
     }
+    // As of before the page is read: by then all of it is on the disk, or lost.
+    let span = *spans.borrow();
     let (path, limit) = (archive.path().to_owned(), asked.limit);
+    let permit = Arc::clone(permit);
     let page = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         JournalReader::open(&path)?.page(after, limit, PAGE_BYTES)
     });
     let page = match page.await {
@@ -43,11 +53,13 @@ pub(super) async fn lines(archive: &Archive, asked: &FeedQuery) -> Result<String
     if let (Some(reader), Some(first)) = (&asked.reader, page.events.first()) {
         archive.found(reader, first.at);
     }
-    Ok(write(&page))
+    let is_same = page.journal == span.journal;
+    Ok(write(&page, if is_same { span.last } else { 0 }))
 }
 
-/// A page as lines, with one for each hole in front of an event.
-fn write(page: &JournalPage) -> String {
+/// A page as lines, with one for each hole: in front of an event, or in front of the place `newest`, up to which there
+/// were events when the page was asked for.
+fn write(page: &JournalPage, newest: u64) -> String {
     let mut out = LineWriter::new();
     let cursor = |position| {
         let cursor = Cursor {
@@ -57,9 +69,6 @@ fn write(page: &JournalPage) -> String {
         cursor.to_string()
     };
     let mut read = page.behind;
-    if page.events.is_empty() {
-        out.gap(&cursor(read + page.missed), Gap::Exactly(page.missed));
-    }
     for event in &page.events {
         let before = event.position.saturating_sub(1);
         out.gap(&cursor(before), Gap::Exactly(before.saturating_sub(read)));
@@ -72,21 +81,21 @@ fn write(page: &JournalPage) -> String {
         };
         out.event(cursor(read), placed, known(event));
     }
+    if page.is_last {
+        let end = newest.max(page.behind + page.missed);
+        out.gap(&cursor(end), Gap::Exactly(end.saturating_sub(read)));
+    }
     out.finish()
 }
 
-fn known(event: &ArchivedEvent) -> Map<String, Value> {
-    let mut known = Map::new();
-    let mut set = |name: &str, value: Value| drop(known.insert(name.to_owned(), value));
-    set("id", event.id.as_deref().into());
-    set("author", event.author.as_deref().into());
-    set("sender", event.sender.as_str().into());
-    set("message", event.message.as_str().into());
-    let json = |text: &String| serde_json::from_str(text).unwrap_or(Value::Null);
-    if let Some(value) = &event.json {
-        set("json", json(value));
+fn known(event: &ArchivedEvent) -> EventKnown<'_> {
+    EventKnown {
+        id: event.id.as_deref(),
+        author: event.author.as_deref(),
+        sender: &event.sender,
+        message: &event.message,
+        json: event.json.as_deref(),
+        meta: event.meta.as_deref(),
+        origin: &event.origin,
     }
-    set("meta", event.meta.as_ref().map_or(Value::Null, json));
-    set("origin", event.origin.as_str().into());
-    known
 }

@@ -24,6 +24,20 @@ pub(super) struct EventPlace<'a> {
     pub(super) at: u64,
 }
 
+/// What is known of an event beside its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventKnown<'a> {
+    pub(super) id: Option<&'a str>,
+    pub(super) author: Option<&'a str>,
+    pub(super) sender: &'a str,
+    pub(super) message: &'a str,
+    /// JSON, as text.
+    pub(super) json: Option<&'a str>,
+    /// JSON, as text.
+    pub(super) meta: Option<&'a str>,
+    pub(super) origin: &'a str,
+}
+
 /// Writes an answer.
 #[derive(Debug)]
 pub(super) struct LineWriter {
@@ -49,13 +63,8 @@ impl LineWriter {
         self.push(&json!({ "cursor": cursor, "gap": missed }));
     }
 
-    /// An event, with what is known of it beside its place.
-    pub(super) fn event(
-        &mut self,
-        cursor: String,
-        placed: EventPlace<'_>,
-        known: Map<String, Value>,
-    ) {
+    /// An event. JSON that is nested deeper than serde_json reads (127 levels) is `null`: hardly a client reads such a line.
+    pub(super) fn event(&mut self, cursor: String, placed: EventPlace<'_>, known: EventKnown<'_>) {
         let room = RoomName::parse(placed.room);
         let ids = room
             .as_ref()
@@ -71,8 +80,17 @@ impl LineWriter {
         set("session_id", ids.map(|(_, id)| id).into());
         set("epoch", placed.epoch.into());
         set("offset", placed.offset.into());
-        line.extend(known);
-        line.insert("at".to_owned(), at.into());
+        set("id", known.id.into());
+        set("author", known.author.into());
+        set("sender", known.sender.into());
+        set("message", known.message.into());
+        let json = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        if let Some(text) = known.json {
+            set("json", json(text));
+        }
+        set("meta", known.meta.map_or(Value::Null, json));
+        set("origin", known.origin.into());
+        set("at", at.into());
         self.push(&Value::Object(line));
     }
 

@@ -36,7 +36,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct ArchiveFeed {
     source: FeedSource,
-    readers: Semaphore,
+    readers: Arc<Semaphore>,
     wait_max: Duration,
 }
 
@@ -64,13 +64,13 @@ impl ArchiveFeed {
             (Some(archive), _) => FeedSource::Journal(archive),
             (None, Some(bridge)) => {
                 let names = NamedReaders::new(settings.reader_names, metrics);
-                FeedSource::Shards(ShardFeed::new(bridge, names, clock))
+                FeedSource::Shards(ShardFeed::new(bridge, names, metrics, clock))
             }
             (None, None) => FeedSource::Nowhere,
         };
         Self {
             source,
-            readers: Semaphore::new(settings.readers),
+            readers: Arc::new(Semaphore::new(settings.readers)),
             wait_max: WAIT_MAX.min(config.server.http_timeout / 2),
         }
     }
@@ -81,13 +81,13 @@ impl ArchiveFeed {
             return Err(ProblemKind::NoArchive.into());
         }
         let asked = FeedQuery::read(query, self.wait_max)?;
-        let _permit = self
-            .readers
-            .try_acquire()
+        let permit = Arc::clone(&self.readers)
+            .try_acquire_owned()
             .map_err(|_full| ApiProblem::later(ProblemKind::Busy, 1))?;
+        let permit = Arc::new(permit);
         let lines = match &self.source {
             FeedSource::Nowhere => return Err(ProblemKind::NoArchive.into()),
-            FeedSource::Journal(archive) => journal::lines(archive, &asked).await?,
+            FeedSource::Journal(archive) => journal::lines(archive, &asked, &permit).await?,
             FeedSource::Shards(shards) => shards.lines(&asked).await?,
         };
         let mut response = Response::new(lines.into());
@@ -98,5 +98,51 @@ impl ArchiveFeed {
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::task::Poll;
+    use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    /// Longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_reader_counts_for_as_long_as_the_disk_is_read_for_it_whether_it_is_still_there_or_not() {
+        let folder = TempDir::new().unwrap();
+        let mut config = Config::default();
+        config.archive.mode = ArchiveMode::Journal;
+        config.archive.path = Some(folder.path().join("journal"));
+        config.archive.readers = 1;
+        let (metrics, clock) = (Arc::new(Metrics::new()), Clock::start());
+        let archive = Archive::new(&config.archive, &metrics, clock)
+            .unwrap()
+            .map(Arc::new);
+        let feed = ArchiveFeed::new(&config, (archive, None), &metrics, clock);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // A disk that does not answer.
+            let (answer, disk) = mpsc::channel::<()>();
+            let reading = tokio::task::spawn_blocking(move || disk.recv());
+            let mut asked = Box::pin(feed.answer(""));
+            let first = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await;
+            assert!(first.is_pending());
+            drop(asked);
+            assert_eq!(feed.readers.available_permits(), 0);
+            drop(answer);
+            assert!(timeout(PATIENCE, reading).await.unwrap().unwrap().is_err());
+            let free = timeout(PATIENCE, feed.readers.acquire()).await;
+            assert!(free.unwrap().is_ok());
+        });
     }
 }

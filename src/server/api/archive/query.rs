@@ -67,7 +67,7 @@ fn wrong(field: &str, detail: String) -> ApiProblem {
 pub(super) fn misplaced(fault: CursorFault) -> ApiProblem {
     match fault {
         CursorFault::Malformed => wrong("after", fault.to_string()),
-        CursorFault::Foreign | CursorFault::Future => {
+        CursorFault::Foreign | CursorFault::Future | CursorFault::Lost { .. } => {
             ApiProblem::field(ProblemKind::Cursor, "after", fault.to_string())
         }
     }

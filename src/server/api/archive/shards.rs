@@ -1,17 +1,28 @@
 //! The archive of the bridge's Redis (`archive.mode = "streams"`): the same from any node.
 
-use super::line::{EventPlace, Gap, LineWriter};
+use super::line::{EventKnown, EventPlace, Gap, LineWriter};
 use super::query::{FeedQuery, PAGE_BYTES, misplaced};
 use crate::archive::{CursorFault, NamedReaders};
 use crate::bridge::Bridge;
-use crate::bridge::streams::{ShardPage, ShardPlace};
+use crate::bridge::streams::{KeptEvent, ShardPage, ShardPlace};
+use crate::broker::history::NoHistory;
 use crate::clock::Clock;
+use crate::metrics::{Metrics, count, count_all, declare};
+use crate::redis::log_limiter::LogLimiter;
 use crate::server::api::problem::{ApiProblem, ProblemKind};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Who waits for more asks each Redis so often.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is wrong with a Redis is in the log so often, for all of them together.
+const NOTICE_EVERY: Duration = Duration::from_secs(10);
+
+/// Kinds of `archive_failures`: a record that cannot be read, and a Redis that does not answer.
+const UNREADABLE: &str = "unreadable";
+const UNANSWERED: &str = "unanswered";
 
 /// Hexadecimal digits of a number in a cursor, and of one Redis' part: life, milliseconds, number.
 const DIGITS: usize = 16;
@@ -22,15 +33,28 @@ const PART_DIGITS: usize = 3 * DIGITS;
 pub(super) struct ShardFeed {
     bridge: Arc<Bridge>,
     readers: NamedReaders,
+    metrics: Arc<Metrics>,
     clock: Clock,
+    unread: Mutex<LogLimiter>,
+    unanswered: Mutex<LogLimiter>,
 }
 
 impl ShardFeed {
-    pub(super) fn new(bridge: Arc<Bridge>, readers: NamedReaders, clock: Clock) -> Self {
+    pub(super) fn new(
+        bridge: Arc<Bridge>,
+        readers: NamedReaders,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        declare(&metrics.archive_failures, "kind", [UNREADABLE, UNANSWERED]);
+        let notices = || Mutex::new(LogLimiter::every(NOTICE_EVERY));
         Self {
             bridge,
             readers,
+            metrics: Arc::clone(metrics),
             clock,
+            unread: notices(),
+            unanswered: notices(),
         }
     }
 
@@ -94,9 +118,13 @@ impl ShardFeed {
         let mut fault = None;
         for (shard, place) in places.iter().enumerate() {
             match self.bridge.archived(shard, *place, limit, bytes).await {
+                Ok(page) if page.has_lost => return Err(misplaced(CursorFault::Lost { shard })),
                 Ok(page) => pages.push((shard, page)),
-                // What the others have is given all the same.
-                Err(error) => fault = Some(error),
+                // What the others have is given all the same, and this one's place stays where it was.
+                Err(error) => {
+                    self.note_unanswered(shard, &error);
+                    fault = Some(error);
+                }
             }
         }
         if let Some(error) = fault.filter(|_| pages.is_empty()) {
@@ -106,7 +134,35 @@ impl ShardFeed {
         if let Some(reader) = &asked.reader {
             self.note(reader, places, &pages);
         }
-        Ok(lines(places.to_vec(), &pages))
+        let (lines, unreadable) = lines(places.to_vec(), &pages);
+        self.note_unreadable(unreadable);
+        Ok(lines)
+    }
+
+    /// A Redis is left out of an answer, for this reason.
+    fn note_unanswered(&self, shard: usize, fault: &NoHistory) {
+        count(&self.metrics.archive_failures, "kind", UNANSWERED);
+        if self.unanswered.lock().is_due(self.clock.now()) {
+            tracing::warn!(
+                redis = shard,
+                %fault,
+                "a Redis is left out of the archive's answer; what it has comes once it answers"
+            );
+        }
+    }
+
+    /// So many records are passed over.
+    fn note_unreadable(&self, records: u64) {
+        if records == 0 {
+            return;
+        }
+        count_all(&self.metrics.archive_failures, "kind", UNREADABLE, records);
+        if self.unread.lock().is_due(self.clock.now()) {
+            tracing::warn!(
+                records,
+                "records of the archive cannot be read; readers get a gap in their place"
+            );
+        }
     }
 
     /// Notes how far behind a reader is.
@@ -116,39 +172,83 @@ impl ShardFeed {
             let read = read.map_or(0, |place| place.number);
             page.newest.number.saturating_sub(read)
         });
-        let firsts = pages.iter().filter_map(|(_, page)| page.entries.first());
-        let oldest = firsts.map(|entry| entry.at).min();
+        let firsts = pages
+            .iter()
+            .filter_map(|(_, page)| page.entries.iter().find_map(|entry| entry.event.as_ref()));
+        let oldest = firsts.map(|event| event.at).min();
         let lag = lags.sum();
         self.readers.note(reader, lag, oldest, self.clock);
     }
 }
 
-/// The pages as lines, with one for each hole in front of an entry.
-fn lines(mut places: Vec<ShardPlace>, pages: &[(usize, ShardPage)]) -> String {
-    let mut out = LineWriter::new();
+/// The pages as lines, with one for each hole: in front of an event, or behind the last. How many records are in these
+/// holes, since they cannot be read.
+fn lines(mut places: Vec<ShardPlace>, pages: &[(usize, ShardPage)]) -> (String, u64) {
+    let (mut out, mut unreadable) = (LineWriter::new(), 0);
     for (shard, page) in pages {
+        // The last event that was read, and the last record that was met.
+        let mut read = places.get(*shard).copied().unwrap_or_default();
+        let mut met = read;
         for entry in &page.entries {
-            let gap = missed(places.get(*shard).copied().unwrap_or_default(), entry.place);
-            let before = ShardPlace {
-                number: entry.place.number.saturating_sub(1),
-                ..entry.place
+            if read.life == 0 {
+                // Who begins has missed nothing.
+                read = before(entry.place);
+            }
+            let last = std::mem::replace(&mut met, entry.place);
+            let Some(event) = &entry.event else {
+                unreadable += 1;
+                continue;
             };
+            let gap = missed(read, entry.place.number, entry.place.life);
             if gap != Gap::Exactly(0) {
-                set(&mut places, *shard, before);
+                let is_next =
+                    last.life == met.life && last.number.checked_add(1) == Some(met.number);
+                set(
+                    &mut places,
+                    *shard,
+                    if is_next { last } else { before(met) },
+                );
                 out.gap(&cursor(&places), gap);
             }
-            set(&mut places, *shard, entry.place);
+            read = met;
+            set(&mut places, *shard, read);
             let placed = EventPlace {
-                room: &entry.room,
-                epoch: entry.epoch,
-                offset: entry.offset,
-                at: entry.at,
+                room: &event.room,
+                epoch: event.epoch,
+                offset: event.offset,
+                at: event.at,
             };
-            let known = serde_json::from_slice(&entry.record).unwrap_or_default();
-            out.event(cursor(&places), placed, known);
+            out.event(cursor(&places), placed, known(&event.kept));
+        }
+        if met != read {
+            set(&mut places, *shard, met);
+            out.gap(
+                &cursor(&places),
+                missed(read, met.number.saturating_add(1), met.life),
+            );
         }
     }
-    out.finish()
+    (out.finish(), unreadable)
+}
+
+/// The place in front of an entry.
+fn before(place: ShardPlace) -> ShardPlace {
+    ShardPlace {
+        number: place.number.saturating_sub(1),
+        ..place
+    }
+}
+
+fn known(kept: &KeptEvent) -> EventKnown<'_> {
+    EventKnown {
+        id: kept.id.as_deref(),
+        author: kept.author.as_deref(),
+        sender: &kept.sender,
+        message: &kept.message,
+        json: kept.json.as_deref(),
+        meta: kept.meta.as_deref(),
+        origin: &kept.origin,
+    }
 }
 
 fn set(places: &mut [ShardPlace], shard: usize, place: ShardPlace) {
@@ -157,13 +257,10 @@ fn set(places: &mut [ShardPlace], shard: usize, place: ShardPlace) {
     }
 }
 
-/// What was between two entries that follow each other.
-fn missed(before: ShardPlace, next: ShardPlace) -> Gap {
-    if before.life == 0 {
-        Gap::Exactly(0)
-    } else if before.life == next.life {
-        // After a failover that lost entries their numbers come again, later.
-        Gap::Exactly(next.number.saturating_sub(before.number + 1))
+/// What is missing between a place and the entry of this number, in this life.
+fn missed(read: ShardPlace, number: u64, life: u64) -> Gap {
+    if read.life == life {
+        Gap::Exactly(number.saturating_sub(read.number.saturating_add(1)))
     } else {
         Gap::Unknown
     }
