@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// The room's name in the path of a connection.
-    fn room_name(&self, room: u32) -> String {
+    pub(crate) fn room_name(&self, room: u32) -> String {
         format!("lt-{:04x}-{room}", self.target.run)
     }
 
@@ -316,6 +316,7 @@ impl Engine {
                     place,
                     slow: wanted.slow,
                     node: wanted.node,
+                    life: self.attempts,
                 };
                 let mut client = Client::new(stream, receiver, wanted.group, key, request, started);
                 (client.notify, client.person) = (wanted.notify, wanted.person);

@@ -10,6 +10,7 @@ mod client;
 mod clock;
 mod codec;
 mod compare;
+mod conserve;
 mod contract;
 mod deploy;
 mod engine;
@@ -111,6 +112,10 @@ fn start(cli: Cli) -> Result<ExitCode, String> {
         return results(entrance::run(args, &options, &stop)?);
     }
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    if let Command::Conserve(args) = &command {
+        check_descriptors(args.clients, descriptors)?;
+        return conserve::run(args, &options, &stop);
+    }
     if let Command::Requests(args) = &command {
         return requests::run(args, &options, descriptors, &stop);
     }

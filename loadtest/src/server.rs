@@ -96,7 +96,7 @@ fn in_place(line: &str) -> String {
 }
 
 /// What it said last, for whoever wonders why it is not there.
-fn last_words(spec: &Spec) -> String {
+pub(crate) fn last_words(spec: &Spec) -> String {
     let text = spec.log.as_ref().map(std::fs::read_to_string);
     let text = text.and_then(Result::ok).unwrap_or_default();
     let last = text.lines().rfind(|line| !line.trim().is_empty());

@@ -211,6 +211,8 @@ pub(crate) struct Traffic {
     pub(crate) buffer: Vec<u8>,
     /// Frames of one write.
     pub(crate) outgoing: Vec<u8>,
+    /// Everything that was read, where somebody wants to know.
+    pub(crate) sightings: Option<Vec<Sighting>>,
 }
 
 impl Traffic {
@@ -234,6 +236,7 @@ impl Traffic {
             expiry,
             buffer: vec![0; 256 * 1024],
             outgoing: Vec::with_capacity(64 * 1024),
+            sightings: None,
         }
     }
 
@@ -293,6 +296,16 @@ impl Traffic {
             counts.misrouted += 1;
             return false;
         }
+        if let Some(sightings) = &mut self.sightings {
+            sightings.push(Sighting {
+                life: receiver.life,
+                room: marker.room,
+                reader: receiver.slot,
+                slot: marker.slot,
+                sequence: marker.sequence,
+                at: now,
+            });
+        }
         let age = now.saturating_sub(marker.sent);
         counts.late += u64::from(age > self.expiry && !receiver.slow);
         let fit = self
@@ -345,4 +358,20 @@ pub(crate) struct Receiver {
     pub(crate) slow: bool,
     /// The node it is connected to; the publishers' is 0.
     pub(crate) node: u16,
+    /// The connection's number: no two of a run have the same.
+    pub(crate) life: u32,
+}
+
+/// A message that a connection has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// The connection's number.
+    pub(crate) life: u32,
+    pub(crate) room: u32,
+    /// The reader's own place among the room's publishers.
+    pub(crate) reader: Option<u16>,
+    pub(crate) slot: u16,
+    pub(crate) sequence: u32,
+    /// When it was read, in nanoseconds of the run's clock.
+    pub(crate) at: u64,
 }

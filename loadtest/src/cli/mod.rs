@@ -1,6 +1,7 @@
 //! Flags.
 
 mod campaigns;
+mod conserve;
 mod entrance;
 mod scenarios;
 mod values;
@@ -8,6 +9,7 @@ mod values;
 use crate::contract::Contract;
 pub(crate) use campaigns::{CampaignFlags, Compare, FaultKind, Servers, Sweep, Xnode};
 use clap::{Args, Parser, Subcommand};
+pub(crate) use conserve::{ArchiveKind, Conserve, DatabaseKind};
 pub(crate) use entrance::{Entrance, Requests, Slowloris};
 pub(crate) use scenarios::{ClientKind, Deploy, Floor};
 use std::path::PathBuf;
@@ -175,6 +177,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Two nodes and a Redis between them: what crossing costs, what is lost when Redis is hit.
     Xnode(Box<Xnode>),
+    /// A node, its archive, a Django site and its database, each killed again and again: accepted = rows = seen.
+    Conserve(Box<Conserve>),
     /// Queue capacity, expiry and message rate: what each combination loses and costs, and which to take.
     Sweep(Sweep),
     /// Credentials, the site behind, slow clients, a flood by one business: what they cost and what others notice.

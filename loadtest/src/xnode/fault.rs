@@ -117,11 +117,11 @@ fn strike(
 
 /// What one node said about its bridge at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The node answered, and every Redis of it is up.
-    pub(super) is_up: bool,
+    pub(crate) is_up: bool,
     /// Publications on their way to Redis.
-    pub(super) outbox: u64,
+    pub(crate) outbox: u64,
 }
 
 /// What all nodes said.

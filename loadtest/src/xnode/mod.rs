@@ -26,6 +26,7 @@ use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+pub(crate) use watch::state as bridge_state;
 
 /// Text of a message where the flags do not say.
 const TEXT_BYTES: usize = 64;

@@ -12,7 +12,7 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_millis(25);
 
 /// How a node's bridge is.
-pub(super) fn state(admin: &str) -> State {
+pub(crate) fn state(admin: &str) -> State {
     let text = get(admin, "/health").unwrap_or_default();
     let health: Value = serde_json::from_str(&text).unwrap_or_default();
     let links = ["/bridge/redis", "/bridge/django"].map(|path| health.pointer(path));
