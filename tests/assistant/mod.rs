@@ -5,6 +5,8 @@ mod client; // the official Python client reads the stand-in too
 #[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
 #[cfg(test)]
+mod demo; // the commands of the chapter
+#[cfg(test)]
 mod hostile; // servers that lie, stall and break
 #[cfg(test)]
 mod outage; // retries, the breaker, restarts
