@@ -164,7 +164,7 @@ impl Drop for Running {
 
 /// A process whose standard error is read.
 struct Heard {
-    process: Running,
+    _process: Running,
     lines: Receiver<String>,
 }
 
@@ -180,7 +180,7 @@ impl Heard {
             }
         });
         Self {
-            process: Running(child),
+            _process: Running(child),
             lines,
         }
     }
