@@ -9,7 +9,7 @@ use supportal::config::channels::{ChannelsSettings, SerializerFormat};
 use supportal::config::{Dialect, Secret};
 use supportal::internal::channels::Commands;
 use supportal::internal::channels::{DjangoCodec, Map, Mapping, Receivers, Score, To, Value};
-use supportal::internal::protocol::Stamp;
+use supportal::internal::protocol::{Sender, Stamp};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -119,7 +119,7 @@ fn group_send(criterion: &mut Criterion) {
     let mapping = Mapping::new(&ChannelsSettings::default(), Dialect::Guide, "n1");
     let event = mapping.write(
         &room,
-        Value::from("Where is my order, please?"),
+        (Sender::User, Value::from("Where is my order, please?")),
         "2023-11-14T22:13:20Z",
         None,
     );

@@ -44,7 +44,7 @@ impl Reach {
 
 /// Numbers a publication and puts it into the mailbox of every worker with members, in the room's
 /// order. What an uplink takes to give it back in an order of its own is not put anywhere now.
-/// `author`: a user said it by that connection.
+/// `author`: a member said it by that connection.
 pub(super) fn publish(
     room: &Arc<Room>,
     publication: &Publication,
@@ -97,7 +97,7 @@ pub(super) fn keep(
     kept.fold(false, |is_any, is_kept| is_any | is_kept)
 }
 
-/// Tells the uplinks what a user said.
+/// Tells the uplinks what a member said.
 pub(super) fn tell(
     room: &Arc<Room>,
     uplinks: &[Box<dyn Uplink>],

@@ -276,7 +276,7 @@ impl Broker {
         self.offer(room, publication, from, None)
     }
 
-    /// Publishes a user's message, from the worker of its `author`. As [`Broker::publish`].
+    /// Publishes a member's message, from the worker of its `author`. As [`Broker::publish`].
     pub fn say(&self, room: &Arc<Room>, publication: &Publication, author: Author) -> (u64, u64) {
         self.offer(room, publication, Some(author.worker), Some(author))
     }
@@ -332,20 +332,16 @@ impl Broker {
         (published.sequence, published.members)
     }
 
-    /// A user's message that no other member is shown: the uplinks alone hear of it.
+    /// A member's message that no other member is shown: the uplinks alone hear of it.
     pub fn say_alone(&self, room: &Arc<Room>, publication: &Publication, author: Author) {
-        self.keep_alone(room, publication);
-        tell(room, &self.uplinks, publication, author);
-    }
-
-    /// What happened in a room and its members are not shown: the uplinks that keep events have it.
-    pub fn keep_alone(&self, room: &Arc<Room>, publication: &Publication) {
         if let Some(event) = &publication.event {
             keep(room, &self.uplinks, event);
         }
+        tell(room, &self.uplinks, publication, author);
     }
 
-    /// As [`Broker::keep_alone`], into the room of this name, whether it has members on this node or not.
+    /// What happened in the room of this name, with members on this node or without, and they are not shown: the
+    /// uplinks that keep events have it.
     pub fn keep_by_name(&self, name: &RoomName, event: &Arc<Event<'static>>) {
         let room = self.find(name);
         let room = room.unwrap_or_else(|| Arc::new(Room::new(name.clone(), Way::NONE)));

@@ -60,7 +60,7 @@ impl Way {
     }
 }
 
-/// Which connection a user's message came by.
+/// Which connection a member's message came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Author {
     /// The connection's worker.
@@ -91,9 +91,9 @@ pub trait Uplink: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// A user of this node said this in a room, worth telling until `deadline`. As
-    /// [`Uplink::forward`], but for messages of users alone, whether other members are shown them or
-    /// not, and as events: for those who read them.
+    /// A member on this node said this in a room, as a user or as the system, worth telling until
+    /// `deadline`. As [`Uplink::forward`], but for messages of members alone, whether other members are
+    /// shown them or not, and as events: for those who read them.
     fn said(
         &self,
         _room: &Arc<Room>,

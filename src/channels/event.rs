@@ -202,13 +202,13 @@ impl Mapping {
         }
     }
 
-    /// What a worker or a group is told of a user's message.
+    /// What a worker or a group is told of a client's message.
     ///
     /// | Key | Value |
     /// |---|---|
     /// | `type` | `send_type`; the consumer's method, with `_` for `.` |
-    /// | `message` | what the user said: a text, or in dialect `django` any value |
-    /// | `sender` | `user` |
+    /// | `message` | what the client said, without a prefix: a text, or in dialect `django` any value |
+    /// | `sender` | `user`, or `system` for a message of type `system` |
     /// | `business_id` | number, as the primary key of Business |
     /// | `session_id` | text, as in the path |
     /// | `group` | the room as a group: `group_send(event["group"], …)` answers |
@@ -219,7 +219,7 @@ impl Mapping {
     pub fn write<'a>(
         &'a self,
         room: &'a RoomName,
-        message: Value<'a>,
+        (sender, message): (Sender, Value<'a>),
         timestamp: &'a str,
         author: Option<&'a str>,
     ) -> Map<'a> {
@@ -227,7 +227,7 @@ impl Mapping {
         let mut event = Map::new();
         event.push("type", &*self.send_type);
         event.push("message", message);
-        event.push("sender", Sender::User.as_str());
+        event.push("sender", sender.as_str());
         event.push("business_id", business_id);
         event.push("session_id", room.session_id());
         event.push("group", room.as_str());

@@ -20,10 +20,10 @@ use super::scripts::Commands;
 use super::user_queue::{CAUSES, Destination, UserQueue};
 use crate::clock::{Clock, SharedDuration};
 use crate::config::Config;
-use crate::config::channels::{HostAddress, LayerKind};
+use crate::config::channels::{HostAddress, LayerKind, SentKind};
 use crate::metrics::{Metrics, declare, set};
 use crate::name::RoomName;
-use crate::protocol::EventWriter;
+use crate::protocol::{EventWriter, Sender};
 use crate::redis::deployment::Deployment;
 use crate::redis::{Error, LinkReport};
 use parking_lot::Mutex;
@@ -51,6 +51,8 @@ pub struct Layer {
     pub(super) pause_max: Duration,
     pub(super) hosts: Box<[Arc<LayerHost>]>,
     pub(super) queues: Box<[Arc<UserQueue>]>,
+    /// Whose messages the queues take.
+    pub(super) senders: Box<[Sender]>,
     /// Destinations for which there is nothing more to send, once the node goes down.
     pub(super) done: watch::Sender<usize>,
     digests: Mutex<Digests>,
@@ -108,6 +110,7 @@ impl Layer {
             pause_max: config.bridge.reconnect_max,
             hosts: hosts.into_iter().enumerate().map(host).collect(),
             queues: destinations.into_iter().flatten().map(queue).collect(),
+            senders: channels.send.iter().copied().map(sender).collect(),
             done: watch::Sender::new(0),
             digests: Mutex::default(),
         };
@@ -194,5 +197,12 @@ impl Layer {
         }
         let waiting = self.queues.iter().map(|queue| queue.waiting());
         set(&self.metrics.channels_outbox, waiting.sum());
+    }
+}
+
+const fn sender(sent: SentKind) -> Sender {
+    match sent {
+        SentKind::User => Sender::User,
+        SentKind::System => Sender::System,
     }
 }

@@ -140,7 +140,8 @@ impl UserQueue {
         let timestamp = timestamp.unwrap_or_default();
         let author = said.event.author.as_deref();
         let mapping = &layer.mapping;
-        let event = mapping.write(said.room.name(), message, timestamp, author);
+        let said_by = (said.event.sender, message);
+        let event = mapping.write(said.room.name(), said_by, timestamp, author);
         loop {
             if said.deadline <= layer.clock.now() {
                 return Err(Undelivered::Dropped("expired"));

@@ -8,7 +8,7 @@ use crate::name::RoomName;
 use crate::protocol::Event;
 use std::sync::Arc;
 
-/// What users say and which rooms are wanted, on their way to Django: what else a room is shown stays here.
+/// What members say and which rooms are wanted, on their way to Django: what else a room is shown stays here.
 #[derive(Debug)]
 pub(super) struct DjangoUplink(pub(super) Arc<Layer>);
 
@@ -28,8 +28,10 @@ impl Uplink for DjangoUplink {
         event: &Arc<Event<'static>>,
         deadline: Millis,
     ) {
-        for queue in &self.0.queues {
-            queue.take(room, author, event, deadline);
+        if self.0.senders.contains(&event.sender) {
+            for queue in &self.0.queues {
+                queue.take(room, author, event, deadline);
+            }
         }
     }
 

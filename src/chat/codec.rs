@@ -211,7 +211,7 @@ impl Codec {
             event: kept,
             ..self.publication(cx)
         };
-        self.deliver(cx, publication, is_user);
+        self.deliver(cx, publication);
         match (question, speech.prompts) {
             (Some(text), Some(room)) => self.ask(cx, room, speech.by, text),
             _ => Verdict::Done,
@@ -219,22 +219,14 @@ impl Codec {
     }
 
     /// Sends an event to whom it is for.
-    fn deliver(&self, cx: &mut Context<'_>, publication: Publication, is_user: bool) {
+    fn deliver(&self, cx: &mut Context<'_>, publication: Publication) {
         match cx.room {
             Some(room) if self.deliver == Deliver::Room => {
-                if is_user {
-                    cx.broker.say(room, &publication, cx.author);
-                } else {
-                    cx.publish_ready(&publication);
-                }
+                cx.broker.say(room, &publication, cx.author);
             }
             room => {
-                match room {
-                    Some(room) if is_user => {
-                        cx.broker.say_alone(room, &publication, cx.author);
-                    }
-                    Some(room) => cx.broker.keep_alone(room, &publication),
-                    None => {}
+                if let Some(room) = room {
+                    cx.broker.say_alone(room, &publication, cx.author);
                 }
                 cx.send_ready(publication);
             }

@@ -9,6 +9,8 @@ mod context; // what the site says was said before
 #[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
 #[cfg(test)]
+mod demo; // the commands of the chapter
+#[cfg(test)]
 mod hostile; // servers that lie, stall and break
 #[cfg(test)]
 mod outage; // retries, the breaker, restarts

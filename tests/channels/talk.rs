@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// As the package: a message is shown to its sender alone.
+const PACKAGE: [&str; 3] = [
+    "chat.dialect=django",
+    "chat.deliver=sender",
+    "chat.exists=[{business_id=1}]",
+];
+
 #[test]
 fn a_group_send_from_a_view_reaches_every_member_on_every_node() {
     for layer in LAYERS {
@@ -137,6 +144,75 @@ fn a_worker_hears_users_whom_no_other_member_is_shown() {
     client.receive_json();
     site.group_send("chat_1_abc", "from django");
     expect(&mut client, "from django");
+    assert!(!site.has_heard());
+}
+
+#[test]
+fn a_worker_hears_system_messages_where_it_is_to_hear_them() {
+    let send = "channels.send=[\"user\", \"system\"]";
+    for shown in [&["chat.deliver=room"][..], &PACKAGE] {
+        let redis = Redis::start(&[]);
+        let mut site = site("core", &[&redis], &json!({}));
+        site.order(&runworker());
+        let mut settings = vec!["channels.send_to=supportal", "bridge.node=n1", send];
+        settings.extend(shown);
+        let gateway = node("core", &[&redis], &settings);
+        let mut client = gateway.join("abc");
+        client.send_text(r#"{"message": "noted", "type": "system"}"#);
+        let event = client.receive_json();
+        assert_eq!(event["sender"], "system", "{event}");
+        let mut heard = site.hear();
+        heard["timestamp"].take();
+        let expected = json!({
+            "type": "chat.message", "message": "noted", "sender": "system", "business_id": 1,
+            "session_id": "abc", "group": "chat_1_abc", "timestamp": null, "node": "n1",
+        });
+        assert_eq!(heard, expected, "without the prefix that clients are shown");
+        say(&mut client, "hello");
+        assert_eq!(site.hear()["sender"], "user");
+    }
+}
+
+#[test]
+fn a_group_hears_system_messages_alone_if_so_configured() {
+    for layer in LAYERS {
+        let redis = Redis::start(&[]);
+        let mut site = site(layer, &[&redis], &json!({}));
+        site.order(&json!({ "do": "join_quietly", "group": "notes" }));
+        let settings = [
+            "channels.send_to_group=notes",
+            "channels.send=[\"system\"]",
+            "chat.dialect=django",
+            "chat.exists=[{business_id=1}]",
+        ];
+        let gateway = node(layer, &[&redis], &settings);
+        let mut client = gateway.join("abc");
+        say(&mut client, "of a user");
+        for message in [json!("hé"), json!({ "a": [1.5, null] })] {
+            client.send_text(&json!({ "message": message, "type": "system" }).to_string());
+            let heard = site.hear();
+            assert_eq!(heard["message"], message, "{layer}: {heard}");
+            assert_eq!(heard["sender"], "system", "{layer}: {heard}");
+        }
+    }
+}
+
+#[test]
+fn a_system_message_that_is_refused_is_told_to_nobody() {
+    let redis = Redis::start(&[]);
+    let mut site = site("core", &[&redis], &json!({}));
+    site.order(&runworker());
+    let settings = [
+        "channels.send_to=supportal",
+        "channels.send=[\"user\", \"system\"]",
+        "chat.system_from=[\"agent\"]",
+    ];
+    let gateway = node("core", &[&redis], &settings);
+    let mut client = gateway.join("abc");
+    client.send_text(r#"{"message": "refused", "type": "system"}"#);
+    assert!(client.receive_json()["error"].is_string());
+    say(&mut client, "hello");
+    assert_eq!(site.hear()["message"], "hello");
     assert!(!site.has_heard());
 }
 

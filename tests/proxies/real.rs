@@ -4,6 +4,7 @@
 use crate::support::deployment::certify;
 use crate::support::redis::free_port;
 use crate::support::{Gateway, repository, tls, wait};
+use crate::upstream::puppet::Puppet;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -73,10 +74,15 @@ fn start(
 }
 
 fn nginx(gateway: &Gateway) -> Proxy {
+    nginx_by(gateway, &documented("nginx"))
+}
+
+/// nginx by the words of a page.
+fn nginx_by(gateway: &Gateway, server: &str) -> Proxy {
     let configuration = |folder: &str, port: u16| {
         let tls =
             format!("ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;");
-        let server = documented("nginx").replace(
+        let server = server.replace(
             "listen 443 ssl;",
             &format!("listen 127.0.0.1:{port} ssl; {tls}"),
         );
@@ -232,6 +238,26 @@ fn behind_nginx_a_client_is_who_it_is() {
     let proxy = nginx(&gateway);
     assert_eq!(gateway.get("/client.js").status, 308, "without the proxy");
     check(&gateway, &proxy);
+}
+
+/// By the chapter for those who run a Django site.
+#[test]
+fn behind_nginx_chats_come_here_and_pages_go_to_django() {
+    let site = Puppet::friendly();
+    let gateway = Gateway::start(&[]);
+    let server = documented_in("django.md", "nginx");
+    let server = server.replace("127.0.0.1:8001", &site.address().to_string());
+    let proxy = nginx_by(&gateway, &server);
+    assert_eq!(ask(&proxy, "127.0.0.1", "/supportal/", &[]), "200");
+    let heads = site.heads().concat().to_ascii_lowercase();
+    assert!(
+        heads.contains("x-forwarded-proto: https") && heads.contains("host: example.com"),
+        "{heads}"
+    );
+    let briefly = [&UPGRADE[..], &["-m", "1"]].concat();
+    let path = "/ws/chat/1/abc/";
+    assert_eq!(ask(&proxy, "127.0.0.1", path, &briefly), "101");
+    assert_eq!(site.heads().len(), 1, "the site has seen no chat");
 }
 
 #[test]

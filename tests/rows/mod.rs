@@ -2,14 +2,22 @@
 
 mod archive;
 mod context;
+mod model;
+mod outage;
 mod parity;
 mod refusals;
+mod settings;
+mod views;
+mod walk;
 
 use crate::archive::{TOKEN, page, say, wait_written};
 use crate::support::postgres::Postgres;
-use crate::support::{Client, Gateway, repository, tools_dir, user};
+use crate::support::{Client, Gateway, Redis, repository, tools_dir, user};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -86,6 +94,23 @@ impl PackageSite {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What a command that fails says, in words of its own.
+    #[track_caller]
+    fn refusal(&self, arguments: &[&str]) -> String {
+        let errors = self.refusal_of(arguments);
+        assert!(!errors.contains("Traceback"), "{arguments:?}: {errors}");
+        errors
+    }
+
+    /// As [`PackageSite::refusal`], where it may be an exception.
+    #[track_caller]
+    fn refusal_of(&self, arguments: &[&str]) -> String {
+        let output = self.try_manage(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        errors
+    }
+
     /// `manage.py` with these arguments, until it is dropped.
     fn run(&self, arguments: &[&str]) -> Running {
         let mut command = self.python("site/manage.py");
@@ -95,6 +120,26 @@ impl PackageSite {
             .stderr(Stdio::null())
             .spawn();
         Running(child.expect("Python starts"))
+    }
+
+    /// As [`PackageSite::run`], with what it writes to standard error.
+    #[track_caller]
+    fn run_heard(&self, arguments: &[&str]) -> Heard {
+        let mut command = self.python("site/manage.py");
+        let child = command
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Heard::new(child.expect("Python starts"))
+    }
+
+    /// Makes the site part of a channel layer.
+    fn join_layer(&mut self, redis: &Redis) {
+        let layer = json!({
+            "BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": { "hosts": [redis.url()] },
+        });
+        self.environment.push(("SITE_LAYER", layer.to_string()));
     }
 
     /// All rows in the order of their times.
@@ -115,6 +160,40 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
+    }
+}
+
+/// A process whose standard error is read.
+struct Heard {
+    _process: Running,
+    lines: Receiver<String>,
+}
+
+impl Heard {
+    fn new(mut child: Child) -> Self {
+        let errors = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            _process: Running(child),
+            lines,
+        }
+    }
+
+    /// Waits until it writes a line with this text.
+    #[track_caller]
+    fn until_says(&self, text: &str) {
+        let mut said = String::new();
+        while !said.contains(text) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            said = line.unwrap_or_else(|_| panic!("it does not say {text:?}; last: {said}"));
+        }
     }
 }
 

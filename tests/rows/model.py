@@ -1,9 +1,13 @@
 """A model server with OpenAI's endpoints that says always the same and logs what it is asked.
 
     python tests/rows/model.py        prints its address, then each request as a line of JSON
+
+With MODEL_WAITS in its environment each answer waits for a line of standard input.
 """
 
 import json
+import os
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ANSWER = {
@@ -20,10 +24,18 @@ EMBEDDING = {
 class Model(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self):
+        self.say({"object": "list", "data": [{"id": "canned", "object": "model"}]})
+
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         print(json.dumps({"path": self.path, "asked": asked}), flush=True)
-        answer = json.dumps(EMBEDDING if self.path.endswith("/embeddings") else ANSWER).encode()
+        if os.environ.get("MODEL_WAITS") and self.path.endswith("/chat/completions"):
+            sys.stdin.readline()
+        self.say(EMBEDDING if self.path.endswith("/embeddings") else ANSWER)
+
+    def say(self, answer):
+        answer = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))

@@ -1,13 +1,10 @@
 //! The recorded conversation, once with the package's own consumer and once with a node, the archive and the worker: the
 //! same rows, and the same questions to the model, one by one.
 
+use super::model::Model;
 use super::*;
 use crate::support::{Redis, http, redis::free_port, wait};
-use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::process::ChildStdout;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
 
 /// A recorded conversation with session `session-123`: what the client sent, and how many frames came.
 struct Case {
@@ -49,42 +46,6 @@ fn cases() -> Vec<Case> {
     kept.collect()
 }
 
-/// A model server that says always the same, and what it was asked.
-struct Model {
-    _process: Running,
-    url: String,
-    asked: Receiver<Value>,
-}
-
-impl Model {
-    fn start(site: &PackageSite) -> Self {
-        let mut child = site
-            .python("model.py")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut lines: Lines<BufReader<ChildStdout>> = output.lines();
-        let first = lines.next().expect("a line").expect("text");
-        let first: Value = serde_json::from_str(&first).expect("JSON");
-        let (sender, asked) = mpsc::channel();
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let request = serde_json::from_str(&line).expect("JSON");
-                if sender.send(request).is_err() {
-                    return;
-                }
-            }
-        });
-        let url = first["url"].as_str().expect("its address").to_owned();
-        Self {
-            _process: Running(child),
-            url,
-            asked,
-        }
-    }
-}
-
 /// Has every conversation with the server there; the frames are counted, their text is another test's.
 #[track_caller]
 fn converse(address: SocketAddr, cases: &[Case]) {
@@ -109,9 +70,7 @@ fn converse(address: SocketAddr, cases: &[Case]) {
 /// The rows and the model's questions of the package alone.
 fn by_the_package(cases: &[Case]) -> (Vec<Row>, Vec<Value>) {
     let mut site = PackageSite::new(None, &["session-123"]);
-    let model = Model::start(&site);
-    site.environment
-        .push(("OPENAI_BASE_URL", model.url.clone()));
+    let model = Model::beside(&mut site);
     let port = free_port();
     let mut server = site.python("site/serve.py");
     let server = server
@@ -125,11 +84,11 @@ fn by_the_package(cases: &[Case]) -> (Vec<Row>, Vec<Value>) {
         std::net::TcpStream::connect(address).is_ok()
     });
     converse(address, cases);
-    (site.rows(), model.asked.try_iter().collect())
+    (site.rows(), model.asked())
 }
 
 /// Those of a node with the worker of `config/django`.
-fn by_the_node(cases: &[Case]) -> (Vec<Row>, Vec<Value>) {
+fn by_the_node(cases: &[Case], worker: &[&str]) -> (Vec<Row>, Vec<Value>) {
     let redis = Redis::start(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("channels.hosts=[\"{}\"]", redis.url());
@@ -141,30 +100,30 @@ fn by_the_node(cases: &[Case]) -> (Vec<Row>, Vec<Value>) {
     ];
     let gateway = keeping(&folder, &settings);
     let mut site = PackageSite::new(None, &["session-123"]).beside(&gateway);
-    let model = Model::start(&site);
-    let layer = json!({ "BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": { "hosts": [redis.url()] } });
-    site.environment
-        .push(("OPENAI_BASE_URL", model.url.clone()));
-    site.environment.push(("SITE_LAYER", layer.to_string()));
-    let _worker = site.run(&["runworker", "supportal"]);
+    let model = Model::beside(&mut site);
+    site.join_layer(&redis);
+    let _worker = site.run(worker);
     let _archive = site.run(&["supportal_archive"]);
     converse(gateway.public(), cases);
     site.manage(&["supportal_archive", "--once"]);
-    (site.rows(), model.asked.try_iter().collect())
+    (site.rows(), model.asked())
 }
 
 #[test]
 fn the_rows_and_the_questions_to_the_model_are_those_of_the_package() {
     let cases = cases();
     let (rows, asked) = by_the_package(&cases);
-    let (our_rows, we_asked) = by_the_node(&cases);
-    for (number, (ours, theirs)) in we_asked.iter().zip(&asked).enumerate() {
-        assert_eq!(ours, theirs, "question {number}");
-    }
-    assert_eq!(we_asked.len(), asked.len());
-    for (number, (ours, theirs)) in said(&our_rows).iter().zip(said(&rows)).enumerate() {
-        assert_eq!(*ours, theirs, "row {number}");
-    }
-    assert_eq!(our_rows.len(), rows.len());
     assert!(rows.len() > 50, "{} rows", rows.len());
+    // The app's own worker, and Channels' with the consumer of the app in asgi.py.
+    for worker in [&["supportal_worker"][..], &["runworker", "supportal"]] {
+        let (our_rows, we_asked) = by_the_node(&cases, worker);
+        for (number, (ours, theirs)) in we_asked.iter().zip(&asked).enumerate() {
+            assert_eq!(ours, theirs, "{worker:?}: question {number}");
+        }
+        assert_eq!(we_asked.len(), asked.len(), "{worker:?}");
+        for (number, (ours, theirs)) in said(&our_rows).iter().zip(said(&rows)).enumerate() {
+            assert_eq!(*ours, theirs, "{worker:?}: row {number}");
+        }
+        assert_eq!(our_rows.len(), rows.len(), "{worker:?}");
+    }
 }

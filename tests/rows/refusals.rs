@@ -1,15 +1,7 @@
-//! What the command says to a node that does not give it the archive, and what the views say to strangers.
+//! What the command says to a node that does not give it the archive.
 
 use super::*;
-
-/// The last line of a command that fails.
-#[track_caller]
-fn refusal(site: &PackageSite, arguments: &[&str]) -> String {
-    let output = site.try_manage(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{arguments:?} succeeded");
-    errors.lines().last().unwrap_or_default().to_owned()
-}
+use crate::upstream::puppet::Puppet;
 
 #[test]
 fn whoever_cannot_be_read_is_named_with_what_to_do() {
@@ -19,7 +11,20 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
     let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
     say(&mut gateway.join("abc"), "hello");
     let address = site.gateway["URL"].clone();
-    let rows: [(&str, Value, &str); 5] = [
+    let stranger = Puppet::start(|request| {
+        let answer = match request.target() {
+            target if target.starts_with("/moved/") => {
+                "HTTP/1.1 301 Moved\r\nLocation: https://node/\r\nContent-Length: 0\r\n\r\n"
+            }
+            target if target.starts_with("/page/") => {
+                "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html>\n"
+            }
+            _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
+        };
+        request.say(answer)
+    });
+    let elsewhere = |path: &str| Value::from(format!("http://{}{path}", stranger.address()));
+    let rows: [(&str, Value, &str); 8] = [
         (
             "TOKEN",
             Value::Null,
@@ -35,7 +40,14 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
             format!("http://{}", without_archive.public()).into(),
             "set archive.mode",
         ),
-        ("URL", "http://127.0.0.1:1".into(), "cannot go on"),
+        ("URL", elsewhere(""), "correct SUPPORTAL_GATEWAY['URL']"),
+        ("URL", elsewhere("/moved"), "a redirect is not followed"),
+        ("URL", elsewhere("/page"), "/page is no archive"),
+        (
+            "URL",
+            "http://127.0.0.1:1".into(),
+            "cannot go on: no answer of http://127.0.0.1:1: ",
+        ),
         (
             "ULR",
             "http://127.0.0.1:1".into(),
@@ -45,7 +57,7 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
     for (key, value, expected) in rows {
         site.gateway = json!({ "TOKEN": TOKEN, "URL": address });
         site.gateway[key] = value;
-        let said = refusal(&site, &["supportal_archive", "--once"]);
+        let said = site.refusal(&["supportal_archive", "--once"]);
         assert!(said.contains(expected), "{key}: {said}");
         assert!(!said.contains("another-token"), "{said}");
     }
@@ -67,7 +79,7 @@ fn the_archive_of_another_node_is_begun_only_when_that_is_asked_for() {
     let other = keeping(&other_folder, &[]);
     say(&mut other.join("abc"), "two");
     let site = site.beside(&other);
-    let refused = refusal(&site, &["supportal_archive", "--once"]);
+    let refused = site.refusal(&["supportal_archive", "--once"]);
     assert!(refused.contains("run with --restart"), "{refused}");
     site.manage(&["supportal_archive", "--once", "--restart"]);
     assert_eq!(

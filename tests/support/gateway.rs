@@ -104,6 +104,19 @@ impl Gateway {
         Self::launch(arguments, "127.0.0.1:0", None)
     }
 
+    /// Starts a server by the words and variables of a command line of the manual, on top of the test base.
+    #[track_caller]
+    pub(crate) fn start_by_words(variables: &[(String, String)], words: &[String]) -> Self {
+        let mut program = Command::new("/usr/bin/env");
+        let variables = variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        program.args(variables).arg(env!("CARGO_BIN_EXE_supportal"));
+        let mut all = arguments(&[]);
+        all.extend_from_slice(words);
+        Self::launch_by(program, all, "127.0.0.1:0", None)
+    }
+
     /// As [`Gateway::start`], where the process may have this many files open and no more.
     #[track_caller]
     pub(crate) fn start_with_files(settings: &[&str], files: u64) -> Self {

@@ -1,6 +1,7 @@
 """settings.SUPPORTAL_GATEWAY, each key with its default."""
 
 import os
+import re
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -29,4 +30,6 @@ def token():
     found = setting("TOKEN") or os.environ.get("SUPPORTAL_API__TOKEN")
     if not found:
         raise ImproperlyConfigured("set SUPPORTAL_GATEWAY['TOKEN'], or SUPPORTAL_API__TOKEN, to the node's api.token")
+    if not re.fullmatch(r"[!-~]+", found):  # an error of http.client's would show it
+        raise ImproperlyConfigured("the token has a space, a line's end or what is no ASCII: write the node's api.token")
     return found

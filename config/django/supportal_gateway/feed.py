@@ -24,10 +24,15 @@ class FeedAway(Exception):
     """The node cannot be asked just now."""
 
 
+REDIRECTED = "a redirect is not followed: correct SUPPORTAL_GATEWAY['URL'], https and all"
 ADVICE = {
+    301: REDIRECTED,
+    302: REDIRECTED,
+    307: REDIRECTED,
+    308: REDIRECTED,
     401: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
     403: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
-    404: "the node keeps no archive: set archive.mode, and api.token",
+    404: "no archive is kept there: set archive.mode and api.token of the node, or correct SUPPORTAL_GATEWAY['URL']",
     409: "the cursor is of another node, or of an archive that is gone: run with --restart to begin at its oldest event; rows that are there stay single",
 }
 
@@ -54,9 +59,11 @@ def read_page(cursor, wait):
         if error.code in ADVICE or error.code < 429:
             advice = "run with --restart" if field == "after" else ADVICE.get(error.code, "the node refuses")
             raise FeedRefused(f"{advice} ({error.code}: {detail})", field) from error
-        raise FeedAway(f"the node answers {error.code}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:  # no connection, half a line, a proxy's page of HTML
-        raise FeedAway(str(error)) from error
+        raise FeedAway(f"{setting('URL')} answers {error.code}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise FeedAway(f"no answer of {setting('URL')}: {getattr(error, 'reason', error)}") from error
+    except ValueError as error:  # half a line, a proxy's page of HTML
+        raise FeedAway(f"the answer of {setting('URL')} is no archive: {error}") from error
 
 
 def reason(body):

@@ -3,7 +3,7 @@
 import json
 
 from django.conf import settings
-from django.db import DatabaseError, DataError, IntegrityError, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connections, router, transaction
 from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
@@ -27,6 +27,12 @@ class NoRow(Exception):
 def database():
     """Cursor and rows are written by one transaction, so they are in one database."""
     return router.db_for_write(ChatMessage)
+
+
+def missing_tables():
+    """The tables that a migration has not made there."""
+    there = set(connections[database()].introspection.table_names())
+    return [model._meta.db_table for model in (ArchiveCursor, ParkedEvent, ChatMessage) if model._meta.db_table not in there]
 
 
 def keep_times():

@@ -1,13 +1,22 @@
-"""Answers with the package's own services, for `manage.py runworker supportal`: the same prompt, the same model, the same row.
+"""Answers with the package's own services: the same prompt, the same model, the same row.
 
-In asgi.py: ProtocolTypeRouter({..., "channel": ChannelNameRouter({"supportal": AnswerConsumer.as_asgi()})})
+    python manage.py supportal_worker
+
+AnswerConsumer is a consumer like any other, so Channels' own worker can run it too: in asgi.py
+ProtocolTypeRouter({..., "channel": ChannelNameRouter({"supportal": AnswerConsumer.as_asgi()})}), then `manage.py runworker
+supportal`. That one ends when its connection to Redis does, and with it the answer that it was at.
 """
 
+import asyncio
 import datetime
 import logging
+import threading
+import time
 
 from asgiref.sync import async_to_sync
 from channels.consumer import SyncConsumer
+from channels.layers import get_channel_layer
+from channels.worker import Worker
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django_supportal.models import ChatMessage, ChatSession
@@ -17,29 +26,83 @@ from django_supportal.websocket.consumers import ChatConsumer
 
 TURNS = 10  # as many rows as the package reads
 APOLOGY = "sorry, I encountered an error processing your message"
+SEND_SECONDS = 60  # for so long an answer is tried to be sent: as long as the layer keeps a message
+REJOIN_SECONDS = 3  # after Redis is back the nodes are in their groups again; they need two seconds
+
+log = logging.getLogger("supportal_gateway")
+nodes_hear = threading.Event()  # not while Redis is away, and until the nodes are in their groups again
+nodes_hear.set()
 
 
 class AnswerConsumer(SyncConsumer):
     """Answers one message after the other; several of these processes share the channel."""
 
+    async def __call__(self, scope, receive, send):
+        """Without a channel of its own, by which a consumer ends with its connection to Redis: nobody sends there."""
+        self.scope, self.channel_layer = scope, get_channel_layer(self.channel_layer_alias)
+        while True:
+            await self.dispatch(await receive())
+
     def chat_message(self, event):
-        if event["sender"] != "user":
+        if event["sender"] != "user":  # with channels.send = ["user", "system"]; the package answers none of the system's
             return
         try:
-            frame = {"message": self.answer(event), "sender": "assistant", "timestamp": str(timezone.now())}
+            session = ChatSession.objects.get(session_id=event["session_id"], business_id=event["business_id"])
+            answer = self.answer(event, session)
+            row = ChatMessage.objects.create(session=session, message_type="ASSISTANT", content=answer)
+            if not self.tell(event["group"], {"message": answer, "sender": "assistant", "timestamp": str(timezone.now())}):
+                row.delete()  # what nobody has seen was not said
         except Exception as error:  # a line, not a traceback: whoever may write to a room without a session writes this log
-            logging.getLogger("supportal_gateway").error("no answer in %s: %r", event["group"], error)
-            frame = {"error": APOLOGY, "sender": "system"}
-        async_to_sync(self.channel_layer.group_send)(event["group"], {"type": "chat.message", **frame})
+            log.error("no answer in %s: %r", event["group"], error)
+            self.tell(event["group"], {"error": APOLOGY, "sender": "system"})
 
-    def answer(self, event):
-        session = ChatSession.objects.get(session_id=event["session_id"], business_id=event["business_id"])
+    def answer(self, event, session):
         chat = ChatConsumer()
         chat.business_id, chat.ai_service, chat.vector_service = event["business_id"], AIService(), VectorService()
-        context = async_to_sync(chat.get_relevant_context)(event["message"])
-        answer = async_to_sync(chat.ai_service.generate_response)(messages=turns(session, event), context=context)
-        ChatMessage.objects.create(session=session, message_type="ASSISTANT", content=answer)
-        return answer
+        # In loops of their own: the package's services wait for the model in the loop itself, which listens to Redis too.
+        context = async_to_sync(chat.get_relevant_context, force_new_loop=True)(event["message"])
+        respond = async_to_sync(chat.ai_service.generate_response, force_new_loop=True)
+        return respond(messages=turns(session, event), context=context)
+
+    def tell(self, group, frame):
+        """Into the room; while Redis is away, again, for SEND_SECONDS. False if it was to no avail."""
+        until, is_waiting = time.monotonic() + SEND_SECONDS, False
+        while True:
+            nodes_hear.wait(max(0, until - time.monotonic()))
+            try:
+                async_to_sync(self.channel_layer.group_send)(group, {"type": "chat.message", **frame})
+                return True
+            except Exception as error:
+                if isinstance(error, RuntimeError) or time.monotonic() > until:  # RuntimeError: this process is ending
+                    log.error("nobody is told the answer in %s: %r", group, error)
+                    return False
+                if not is_waiting:
+                    log.warning("the answer in %s waits for Redis: %r", group, error)
+                is_waiting = True
+                time.sleep(1)
+
+
+class PatientWorker(Worker):
+    """Channels' worker ends with its connection to Redis. This one listens on once Redis is back."""
+
+    async def listener(self, channel):
+        while True:
+            try:
+                await super().listener(channel)
+            except Exception as error:
+                log.warning("the channel layer is away, and is tried again: %r", error)
+            nodes_hear.clear()
+            while not await self.is_layer_there():
+                await asyncio.sleep(1)
+            await asyncio.sleep(REJOIN_SECONDS)
+            nodes_hear.set()
+
+    async def is_layer_there(self):
+        try:
+            await self.channel_layer.group_send("supportal.nobody", {"type": "chat.message"})
+            return True
+        except Exception:
+            return False
 
 
 def turns(session, event):

@@ -161,8 +161,9 @@ fn a_configured_close_type_closes_with_the_given_code() {
 fn a_worker_is_told_what_it_needs_to_answer() {
     let mapping = Mapping::new(&ChannelsSettings::default(), Guide, "n1");
     let room = RoomName::chat("42", "a_b").expect("legal");
-    let told = |author| {
-        let event = mapping.write(&room, Value::from("Hi"), "2024-01-01T12:00:00Z", author);
+    let told = |sender, author| {
+        let said = (sender, Value::from("Hi"));
+        let event = mapping.write(&room, said, "2024-01-01T12:00:00Z", author);
         let mut json = Vec::new();
         let mut writer = text::JsonWriter {
             out: &mut json,
@@ -172,14 +173,19 @@ fn a_worker_is_told_what_it_needs_to_answer() {
         writer.value(&Value::Map(event)).expect("writable");
         String::from_utf8(json).expect("UTF-8")
     };
-    let of_ann = told(Some("ann"));
+    let of_ann = told(Sender::User, Some("ann"));
     assert!(
         of_ann.ends_with(r#""node": "n1", "author": "ann"}"#),
         "{of_ann}"
     );
     assert_eq!(
-        told(None),
+        told(Sender::User, None),
         r#"{"type": "chat.message", "message": "Hi", "sender": "user", "business_id": 42, "session_id": "a_b", "group": "chat_42_a_b", "timestamp": "2024-01-01T12:00:00Z", "node": "n1"}"#
+    );
+    let of_the_system = told(Sender::System, None);
+    assert!(
+        of_the_system.contains(r#""message": "Hi", "sender": "system","#),
+        "{of_the_system}"
     );
 }
 

@@ -16,7 +16,7 @@ pub use host::HostAddress;
 use super::key::KeyKind;
 use super::problem::Findings;
 use super::secret::Secret;
-use super::setting::{choice, kinds, seconds, section};
+use super::setting::{choice, choices, kinds, seconds, section};
 use super::units;
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ section! {
         send_to: Option<String> = None, restart;
         /// Group that gets every user's message; never one of chat consumers; unset = none.
         send_to_group: Option<String> = None, restart;
+        /// Which messages of clients go there: of type `user`, and of type `system` as the package's consumer hears them.
+        send: Vec<SentKind> = vec![SentKind::User], restart;
         /// The `type` of what is sent there: the consumer's method, with `_` for `.`.
         send_type: String = "chat.message".to_owned(), restart;
         /// A user whose message was taken on and could not be sent there is told so by an error frame.
@@ -98,6 +100,16 @@ choice! {
         /// `channels_redis.pubsub.RedisPubSubChannelLayer`.
         #[serde(alias = "channels_redis.pubsub.RedisPubSubChannelLayer")]
         Pubsub = "pubsub",
+    }
+}
+
+choices! {
+    /// A type of clients' messages that Django is told.
+    SentKind {
+        /// What a user says.
+        User = "user",
+        /// What a client says as the system.
+        System = "system",
     }
 }
 
@@ -132,6 +144,13 @@ impl ChannelsSettings {
         self.check_counts(&mut faults);
         self.check_durations(&mut faults);
         self.check_names(&mut faults);
+        if self.send.is_empty() {
+            faults.push((
+                "send",
+                "is empty: nothing would be sent".to_owned(),
+                "write \"user\", \"system\" or both, or remove send_to and send_to_group",
+            ));
+        }
         if self.symmetric_encryption_keys.iter().any(is_empty) {
             faults.push((
                 "symmetric_encryption_keys",
@@ -241,6 +260,15 @@ pub(super) fn check(channels: &ChannelsSettings, found: &mut Findings) {
     channels.check_ranges(found);
     for (key, what, fix) in channels.faults() {
         found.error(format!("channels.{key}"), what, fix);
+    }
+    let is_told = channels.send_to.is_some() || channels.send_to_group.is_some();
+    if channels.send != [SentKind::User] && !is_told {
+        let fix = "set channels.send_to or channels.send_to_group, or remove it";
+        found.warn(
+            "channels.send",
+            "has no effect: nobody is named who is told",
+            fix,
+        );
     }
     let sends = [
         ("channels.send_to", &channels.send_to),

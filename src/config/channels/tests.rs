@@ -75,6 +75,7 @@ fn what_types_cannot_say_is_found() {
     assert_eq!(faulty("deliver_types = [\"_x\"]"), ["deliver_types"]);
     assert_eq!(faulty("close_types = [\"\"]"), ["close_types"]);
     assert_eq!(faulty("send_type = \"\""), ["send_type"]);
+    assert_eq!(faulty("send = []"), ["send"]);
     assert_eq!(
         faulty("symmetric_encryption_keys = [\"\"]"),
         ["symmetric_encryption_keys"]
@@ -84,5 +85,6 @@ fn what_types_cannot_say_is_found() {
 #[test]
 fn hosts_as_one_text_are_refused_as_in_the_layer() {
     assert!(parse("hosts = \"redis://localhost\"").is_err());
+    assert!(parse("send = [\"assistant\"]").is_err());
     assert!(parse("channel_capacity = [{ regex = \"(\", capacity = 1 }]").is_err());
 }

@@ -31,12 +31,27 @@ def dump():
         print(json.dumps([row.session.session_id, row.message_type, row.content, at, row.metadata]))
 
 
+def judge():
+    """What the system checks say of each `SUPPORTAL_GATEWAY` in a list, a line for each."""
+    from django.conf import settings
+    from django.core.checks import run_checks
+
+    for settings.SUPPORTAL_GATEWAY in json.loads(sys.argv[2]):
+        found = [message for message in run_checks() if str(message.id).startswith("supportal_gateway.")]
+        print("; ".join(f"{message.id.rpartition('.')[2]} {words(message)}" for message in found))
+
+
+def words(message):
+    return message.hint if message.id.endswith("W001") else f"{message.msg}: {message.hint}"
+
+
 if __name__ == "__main__":
-    if sys.argv[1] in ("seed", "dump"):
+    orders = {"seed": seed, "dump": dump, "judge": judge}
+    if sys.argv[1] in orders:
         import django
 
         django.setup()
-        {"seed": seed, "dump": dump}[sys.argv[1]]()
+        orders[sys.argv[1]]()
     else:
         from django.core.management import execute_from_command_line
 

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "supportal_gateway",
     *json.loads(os.environ.get("SITE_APPS", "[]")),
 ]
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app != os.environ.get("SITE_WITHOUT")]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -36,6 +37,9 @@ TEMPLATES = [{
     ]},
 }]
 DATABASES = {"default": json.loads(os.environ["SITE_DATABASE"])}
+if "SITE_CHATS" in os.environ:  # all of the site's tables are in this database
+    DATABASES["chats"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SITE_CHATS"]}
+    DATABASE_ROUTERS = ["chats.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS = {"default": json.loads(os.environ.get("SITE_LAYER", '{"BACKEND": "channels.layers.InMemoryChannelLayer"}'))}
 SUPPORTAL_GATEWAY = json.loads(os.environ.get("SITE_GATEWAY", "{}"))

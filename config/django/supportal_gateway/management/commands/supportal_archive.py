@@ -3,10 +3,12 @@
 import random
 import time
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, connections
 from supportal_gateway import feed, rows
+from supportal_gateway.checks import check_settings
 from supportal_gateway.models import ArchiveCursor, ParkedEvent
 
 WAIT_SECONDS = 30  # how long the node may keep a question for what there is next
@@ -21,9 +23,17 @@ class Command(BaseCommand):
         parser.add_argument("--restart", action="store_true", help="forget the cursor: begin at the archive's oldest event")
         parser.add_argument("--parked", action="store_true", help="list the events that have no row, and end")
         parser.add_argument("--retry", action="store_true", help="try these again, and end")
+        parser.add_argument("--url", help="the node, in the place of SUPPORTAL_GATEWAY['URL']")
+        parser.add_argument("--reader", help="this command's name, in the place of SUPPORTAL_GATEWAY['READER']")
 
     def handle(self, **options):
+        given = {name.upper(): options[name] for name in ("url", "reader") if options[name] is not None}
+        settings.SUPPORTAL_GATEWAY = {**getattr(settings, "SUPPORTAL_GATEWAY", {}), **given}
+        for fault in check_settings():
+            if fault.is_serious():
+                raise CommandError(f"{fault.msg}: {fault.hint}")
         rows.keep_times()
+        self.look_for_tables()
         if options["parked"]:
             for event in ParkedEvent.objects.using(rows.database()).iterator():
                 self.stdout.write(f"{event.parked_at:%Y-%m-%d %H:%M:%S} {event.room} {event.reason}")
@@ -33,6 +43,15 @@ class Command(BaseCommand):
             if options["restart"]:
                 ArchiveCursor.objects.using(rows.database()).update_or_create(reader=feed.setting("READER"), defaults={"cursor": ""})
             self.follow(0 if options["once"] else WAIT_SECONDS)
+
+    def look_for_tables(self):
+        try:
+            missing = rows.missing_tables()
+        except (OperationalError, InterfaceError):
+            return  # the database is away, which is dealt with where it is needed
+        if missing:
+            where = f"database '{rows.database()}', in which ChatMessage is, has no {', '.join(missing)}"
+            raise CommandError(f"{where}: run manage.py migrate --database {rows.database()}, and let DATABASE_ROUTERS allow it")
 
     def follow(self, wait):
         """Reads and writes, page by page; whatever is away, the node or the database, is asked again after a pause."""
@@ -67,7 +86,7 @@ class Command(BaseCommand):
         try:
             written, parked = rows.store_page(cursor, page)
         except rows.MovedOn:
-            self.stderr.write("another command reads with this name: give each a READER of its own, or end one")
+            self.stderr.write(f"another command reads as {feed.setting('READER')}: end one of them; nothing is written twice")
             return
         if any("gap" in line for line in page):
             self.stderr.write(f"{rows.gaps(page) or 'nobody knows how many'} messages had been removed before they were read")
