@@ -100,6 +100,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "assistant.openai.concurrency_per_business",
             "assistant.webhook.answer_bytes",
             "assistant.webhook.concurrency_per_business",
+            "vet.concurrency_per_business",
         ],
     ),
     (
@@ -125,6 +126,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
 fn full() -> Config {
     let mut config = Config::default();
     config.assistant.kind = AssistantKind::OpenAi;
+    config.chat.vet = crate::config::Vet::Webhook;
     config.bridge.mode = BridgeMode::Streams;
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;

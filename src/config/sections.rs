@@ -25,6 +25,7 @@ use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
 use super::tls::TlsSettings;
+use super::vet::VetSettings;
 use super::webhook::WebhookSettings;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,7 @@ sections! {
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings, DjangoSessionSettings, ForwardSettings],
     chat: ChatSettings,
+    vet: VetSettings,
     queue: QueueSettings,
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,

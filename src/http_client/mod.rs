@@ -11,10 +11,12 @@
 //! Limits, per client: [`ClientLimits`]. Each user of this module has a client of its own, so that a slow server holds
 //! up nobody else's requests.
 
+mod signed;
 #[cfg(test)]
 mod tests;
 mod trust;
 
+pub(crate) use signed::SignedRequests;
 pub(crate) use trust::{Authorities, Trust, TrustError};
 
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! A node inside a program of one's own: routes with consumers, an assistant, and the rest as configured.
 
 use super::reload::ReadSettings;
-use super::{Error, InheritedSockets, Node, NodePlan};
+use super::{Desks, Error, InheritedSockets, Node, NodePlan};
 use crate::assistant::{Assistant, Dispatcher, Retrieve};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -10,6 +10,7 @@ use crate::chat::{Begin, OwnRoute, Session, TASKS_PER_CONNECTION, Tasks};
 use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load, problem};
 use crate::metrics::Metrics;
 use crate::server;
+use crate::vetting::Vetting;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -236,6 +237,7 @@ impl Builder {
             Some(assistant) => Dispatcher::with(&handle, settings, &metrics.panics, assistant),
             None => Dispatcher::start(&handle, settings, &metrics, self.retrieve)?,
         };
+        let vetting = Vetting::start(&handle, &config, &metrics)?;
         let mut routes = self.routes;
         let most = config
             .limits
@@ -256,7 +258,7 @@ impl Builder {
             config,
             of_routes: of_routes.into(),
             metrics,
-            assistant,
+            desks: Desks { assistant, vetting },
             own: routes,
             tasks: node,
             read: self.read.map(|read| (read, Box::new(self.config))),

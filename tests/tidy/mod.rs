@@ -18,7 +18,17 @@ const FLOORS: &[(usize, &[&str])] = &[
     (7, &["budget", "banner"]),
     (6, &["server", "admin"]),
     (5, &["chat", "worker"]),
-    (4, &["archive", "bridge", "channels", "assistant", "auth"]),
+    (
+        4,
+        &[
+            "archive",
+            "bridge",
+            "channels",
+            "assistant",
+            "auth",
+            "vetting",
+        ],
+    ),
     (3, &["broker", "redis", "transport", "http_client"]),
     (2, &["protocol", "telemetry", "http", "shedding", "tls"]),
     (1, &["config"]),
@@ -46,6 +56,7 @@ const ASYNCHRONOUS: &[&str] = &[
     "bridge",
     "channels",
     "redis",
+    "vetting",
     "http",
     "http_client",
 ];
@@ -75,7 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "assistant",
         ],
     ),
-    ("hmac", &["assistant", "channels", "auth"]),
+    ("hmac", &["channels", "auth", "http_client"]),
     ("httparse", &["server"]),
     ("httpdate", &["assistant"]),
     (
@@ -88,6 +99,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "http_client",
             "auth",
             "assistant",
+            "vetting",
         ],
     ),
     (
@@ -112,7 +124,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rlimit", &["banner"]),
     ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
-    ("ring", &["assistant", "auth", "http_client"]),
+    ("ring", &["auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),

@@ -12,10 +12,9 @@ mod request;
 use super::remote::{
     AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
     ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
-    read_secret,
 };
 use super::{Assistant, Error, PastLimits, Question, Replies, Retrieve};
-use crate::config::{self, OpenAiSettings, Secret};
+use crate::config::{self, OpenAiSettings, Secret, read_secret};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;

@@ -16,7 +16,6 @@ mod fault;
 mod health;
 mod pieces;
 mod retries;
-mod secret_file;
 
 pub(super) use exchange::{
     AnswerExchange, AnswerForm, AnswerRefusal, AnswerWords, ExchangeLimits, read_out,
@@ -24,7 +23,6 @@ pub(super) use exchange::{
 pub(super) use fault::{AnswerFault, CANCELLED, LATER, OK, UNWANTED};
 pub(super) use health::ServerKind;
 pub(super) use pieces::AnswerPieces;
-pub(super) use secret_file::read_secret;
 
 use super::{Failure, Piece};
 use crate::http_client::{HEAD_BYTES_MAX, HttpClient};
