@@ -143,9 +143,10 @@
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | prompts in a row that become one question | `assistant.debounce`, five times as long in all, 32 KiB | [`assistant`] |
 //! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
+//! | prompts of one business that wait for a model | `assistant.openai.prompts_per_business` | [`assistant`] |
 //! | questions to a model that fails | `assistant.openai.retries`, `assistant.openai.retry_budget`, `assistant.openai.breaker_failures`, `assistant.openai.breaker_pause` | [`assistant`] |
 //! | what was said before a question | `assistant.openai.turns`, `assistant.openai.context_bytes`, `assistant.openai.rooms`, `assistant.openai.remember` | [`assistant`] |
-//! | the site's answers, questions to a site that fails, and what was said before a question to it | the keys of `assistant.webhook` that are named as these | [`assistant`] |
+//! | the site's answers, prompts that wait for them, questions to a site that fails, and what was said before a question to it | the keys of `assistant.webhook` that are named as these | [`assistant`] |
 //! | records of TLS in part | one that is read, one that is written, 32 KiB of plaintext not taken | [`tls`] |
 //! | log lines | two buffers, then they are dropped and counted | [`telemetry`] |
 //! | a call of a program's own consumer | cannot be ended: after `consumers.timeout` it is logged and `/ready` says no | [`chat`] |

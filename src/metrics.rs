@@ -117,7 +117,7 @@ metrics! {
     assistant_answers: Labelled = labelled("assistant_answers", "outcome") "Questions to the model (`openai`) or the site (`webhook`), by outcome: `ok`, `later` and `unwanted` (`webhook`), `cancelled` as nobody waited any more, or why the customer got the apology";
     assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model or the site is answering";
     assistant_retries: Counter = counter("assistant_retries") "Questions that the model or the site was asked once more before the first word of an answer";
-    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model or the site has failed so often that nobody asks it (`breaker_failures`)";
+    assistant_breaker_open: Gauge = gauge("assistant_breaker_open") "1 while the model or the site has failed so often that nobody asks it, or nobody of one business (`breaker_failures`)";
     assistant_first_token: Histogram = histogram("assistant_first_token") "Time from a question to the first word of the answer of a model or the site, tries that failed included";
     assistant_answer: Histogram = histogram("assistant_answer") "Time from a question to the last word of the answer of a model or the site";
     bridge_up: Gauges = gauges("bridge_up", "link") "1 while a canary comes back over this Redis in time, by its place in bridge.urls";

@@ -159,7 +159,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
             "open": prompts.open,
             "replied": prompts.replied,
             "apologised": prompts.timeouts + prompts.panics + prompts.failures + prompts.stopped,
-            "busy": prompts.busy,
+            "busy": prompts.busy + prompts.over_share,
         },
         "bridge": bridge_health(sources),
     })

@@ -168,6 +168,7 @@ pub(super) fn measure(sources: &Sources) -> String {
     }
     // What only some settings bring about has no series without them.
     for (outcome, total) in [
+        ("over_share", prompts.over_share),
         ("merged", prompts.merged),
         ("later", prompts.later),
         ("unwanted", prompts.unwanted),

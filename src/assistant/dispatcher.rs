@@ -71,16 +71,26 @@ impl Dispatcher {
         assistant: Arc<dyn Assistant>,
     ) -> Self {
         let concurrency = config.concurrency.max(1);
-        let per_business = match config.kind {
-            AssistantKind::OpenAi => config.openai.concurrency_per_business.max(1),
-            AssistantKind::Webhook => config.webhook.concurrency_per_business.max(1),
-            AssistantKind::None | AssistantKind::Faq => concurrency,
+        let (openai, webhook) = (&config.openai, &config.webhook);
+        // Of one business: how many are answered at once, and how many wait.
+        let (per_business, share) = match config.kind {
+            AssistantKind::OpenAi => (openai.concurrency_per_business, openai.prompts_per_business),
+            AssistantKind::Webhook => (
+                webhook.concurrency_per_business,
+                webhook.prompts_per_business,
+            ),
+            AssistantKind::None | AssistantKind::Faq => (concurrency, config.prompts),
+        };
+        let waiting_per_business = match share {
+            0 => config.prompts / 4,
+            share => share,
         };
         let limits = PromptLimits {
             prompts: config.prompts,
             per_room: config.prompts_per_room,
             concurrency,
-            per_business,
+            per_business: per_business.max(1),
+            waiting_per_business: waiting_per_business.max(1),
             debounce: config.debounce,
         };
         let desk = Desk::new(handle, limits, config.timeout, panics, assistant);

@@ -1,7 +1,8 @@
 //! Which prompts there are, and which of them may be answered next: state alone, no task, no time but as an argument.
 //!
 //! Rooms take turns, one prompt of each at a time. A business with as many prompts being answered as it may have is
-//! passed over until one of them ends, so that its rooms keep nobody else waiting. With a debounce, a room's prompts
+//! passed over until one of them ends, so that its rooms keep nobody else waiting; and of those that wait it has a share,
+//! so that it leaves places to others. With a debounce, a room's prompts
 //! wait until its customer has stopped for long enough, and those that one customer sent in a row are asked as one.
 
 use super::{AssistantReply, Failure, Prompt, ReplyTo};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Longest question in bytes that several prompts become; what does not fit is the next one.
-const QUESTION_BYTES_MAX: usize = 32 * 1024;
+pub(super) const QUESTION_BYTES_MAX: usize = 32 * 1024;
 
 /// How long a customer may keep on talking, in debounces, until the question is asked all the same.
 const DEBOUNCES_MAX: u32 = 5;
@@ -24,6 +25,8 @@ pub struct Counts {
     pub accepted: u64,
     /// Prompts turned away because a limit was reached; not part of `accepted`.
     pub busy: u64,
+    /// Prompts turned away because their business had its share of those that wait; part of neither.
+    pub over_share: u64,
     /// Prompts that ended in a reply.
     pub replied: u64,
     /// Prompts whose reply comes later, by another way.
@@ -50,6 +53,8 @@ pub(super) struct PromptLimits {
     pub(super) per_room: usize,
     pub(super) concurrency: usize,
     pub(super) per_business: usize,
+    /// Of one business, those being answered not counted.
+    pub(super) waiting_per_business: usize,
     pub(super) debounce: Duration,
 }
 
@@ -86,7 +91,7 @@ pub(super) struct OpenPrompts {
     rooms: HashMap<RoomName, RoomPrompts>,
     /// Rooms whose first prompt may start as soon as there is a free place, in turn.
     ready: VecDeque<RoomName>,
-    /// Businesses with a prompt that is being answered.
+    /// Businesses with a prompt that waits or is being answered.
     businesses: HashMap<Box<str>, BusinessPrompts>,
     pub(super) running: usize,
     /// Somebody is starting prompts.
@@ -106,6 +111,7 @@ struct RoomPrompts {
 #[derive(Default)]
 struct BusinessPrompts {
     running: usize,
+    waiting: usize,
     /// Rooms that were ready while the business had as many as it may have.
     held: VecDeque<RoomName>,
 }
@@ -128,6 +134,13 @@ impl OpenPrompts {
             self.counts.busy += 1;
             return TakenIn::Refused(prompt);
         }
+        let business = self.businesses.entry(prompt.room.business_id().into());
+        let business = business.or_default();
+        if business.waiting >= limits.waiting_per_business {
+            self.counts.over_share += 1;
+            return TakenIn::Refused(prompt);
+        }
+        business.waiting += 1;
         self.counts.accepted += 1;
         self.counts.open += 1;
         let name = prompt.room.clone();
@@ -166,8 +179,7 @@ impl OpenPrompts {
         while self.running < limits.concurrency {
             let name = self.ready.pop_front()?;
             let room = self.rooms.get_mut(&name)?;
-            let business = self.businesses.entry(name.business_id().into());
-            let business = business.or_default();
+            let business = self.businesses.get_mut(name.business_id())?;
             if business.running >= limits.per_business {
                 business.held.push_back(name);
                 continue;
@@ -194,6 +206,7 @@ impl OpenPrompts {
                     question.merged.push(more.reply);
                 }
             }
+            business.waiting -= 1 + question.merged.len();
             return Some(question);
         }
         None
@@ -231,7 +244,9 @@ impl OpenPrompts {
         match business.held.pop_front() {
             // Before those that came later.
             Some(room) => self.ready.push_front(room),
-            None if business.running == 0 => drop(self.businesses.remove(business_id)),
+            None if business.running + business.waiting == 0 => {
+                drop(self.businesses.remove(business_id))
+            }
             None => {}
         }
     }
@@ -242,10 +257,12 @@ impl OpenPrompts {
         self.ready.clear();
         for business in self.businesses.values_mut() {
             business.held.clear();
+            business.waiting = 0;
         }
         let rooms = self.rooms.values_mut();
         let waiting = rooms.flat_map(|room| room.waiting.drain(..)).collect();
         self.rooms.retain(|_, room| room.answering);
+        self.businesses.retain(|_, business| business.running > 0);
         waiting
     }
 

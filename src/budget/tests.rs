@@ -98,8 +98,10 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "assistant.prompts_per_room",
             "assistant.openai.answer_bytes",
             "assistant.openai.concurrency_per_business",
+            "assistant.openai.prompts_per_business",
             "assistant.webhook.answer_bytes",
             "assistant.webhook.concurrency_per_business",
+            "assistant.webhook.prompts_per_business",
             "vet.concurrency_per_business",
         ],
     ),
@@ -273,45 +275,59 @@ fn every_bound_of_a_part_is_in_the_sum() {
     assert_eq!(budget.redis, Some(addend("rooms", 10, kept)));
 }
 
+/// The line of this name.
+fn line(config: &Config, name: &str) -> Addend {
+    let budget = worst_case_memory(config, 10, 2);
+    let found = budget.addends.iter().find(|addend| addend.name == name);
+    *found.expect(name)
+}
+
+/// What an answer holds at least: an event and its words, and the reply as it is read, passed on and remembered.
+fn least_of_answer(event_bytes: usize) -> usize {
+    6 * event_bytes + 9 * crate::assistant::REPLY_BYTES_MAX
+}
+
 #[test]
 fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
-    let config = full();
-    let openai = &config.assistant.openai;
-    let budget = worst_case_memory(&config, 10, 2);
-    let of = |name: &str| budget.addends.iter().find(|addend| addend.name == name);
-    let rooms = of("model: rooms whose messages are remembered").unwrap();
+    let mut config = full();
+    let openai = config.assistant.openai.clone();
+    let rooms = line(&config, "model: rooms whose messages are remembered");
     assert_eq!(rooms.count, openai.rooms as u64);
     assert!(rooms.each > openai.context_bytes as u64);
-    let answers = of("model: questions and their answers").unwrap();
-    assert_eq!(answers.count, config.assistant.concurrency as u64);
-    assert!(answers.each > (3 * openai.event_bytes + 2 * openai.context_bytes) as u64);
+    let answers = |config: &Config| line(config, "model: questions and their answers");
+    let plain = answers(&config);
+    assert_eq!(plain.count, config.assistant.concurrency as u64);
+    // What was said, what is known and the question: as they are, and in JSON for two tries.
+    let texts = 2 * openai.context_bytes + config.chat.text_bytes_max;
+    let least = 13 * texts + least_of_answer(openai.event_bytes);
+    assert!(plain.each > least as u64, "{} {least}", plain.each);
+    // A prompt with what is known in it ten times.
+    config.assistant.openai.prompt = Some("{context}".repeat(10));
+    let more = answers(&config).each - plain.each;
+    assert!(more > (9 * 13 * openai.context_bytes) as u64, "{more}");
+    config.assistant.openai.prompt = None;
+    // Short messages that become one long question.
+    config.chat.text_bytes_max = 1024;
+    let short = answers(&config).each;
+    config.assistant.debounce = std::time::Duration::from_secs(1);
+    let merged = answers(&config).each - short;
+    assert!(merged > 13 * 31 * 1024, "{merged}");
 }
 
 #[test]
 fn a_webhook_costs_its_answers_and_what_is_remembered_if_anything_is() {
     let mut config = full();
     config.assistant.kind = AssistantKind::Webhook;
-    let rooms = |config: &Config| {
-        let budget = worst_case_memory(config, 10, 2);
-        let of = |name: &str| {
-            *budget
-                .addends
-                .iter()
-                .find(|addend| addend.name == name)
-                .unwrap()
-        };
-        let (webhook, rooms) = (
-            &config.assistant.webhook,
-            of("webhook: rooms whose messages are remembered"),
-        );
-        let answers = of("webhook: questions and their answers");
-        assert!(answers.each > (3 * webhook.event_bytes + webhook.context_bytes) as u64);
-        assert!(rooms.each >= webhook.context_bytes as u64);
-        rooms.count
-    };
-    assert_eq!(rooms(&config), config.assistant.webhook.rooms as u64);
+    let webhook = config.assistant.webhook.clone();
+    let answers = line(&config, "webhook: questions and their answers");
+    let texts = webhook.context_bytes + config.chat.text_bytes_max;
+    let least = 7 * texts + least_of_answer(webhook.event_bytes);
+    assert!(answers.each > least as u64, "{} {least}", answers.each);
+    let rooms = |config: &Config| line(config, "webhook: rooms whose messages are remembered");
+    assert!(rooms(&config).each >= webhook.context_bytes as u64);
+    assert_eq!(rooms(&config).count, webhook.rooms as u64);
     config.assistant.webhook.turns = 0;
-    assert_eq!(rooms(&config), 0);
+    assert_eq!(rooms(&config).count, 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Addresses of servers that are asked over HTTP.
 
+use super::admin::is_loopback;
 use std::net::Ipv6Addr;
 
 /// What is wrong with an address, and the fix; `example` says how one is written, `instead` what to do without a user and a
@@ -31,13 +32,39 @@ fn is_in_url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
 }
 
-/// A name or an address, with or without a port.
-pub(super) fn is_host_and_port(authority: &str) -> bool {
+/// Can what is said to this address be read on its way: has it no TLS, and leads off this machine?
+pub(super) fn is_open_to_readers(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, _) = split_port(authority);
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_here = match literal.unwrap_or(host).parse() {
+        Ok(address) => is_loopback(address),
+        // RFC 6761 §6.3: these names are loopback's.
+        Err(_no_address) => {
+            let name = host.to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    };
+    !is_here
+}
+
+/// The host, and the port with its colon.
+fn split_port(authority: &str) -> (&str, &str) {
     let end = authority.find(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match authority.get(end..).and_then(|rest| rest.find(':')) {
+    match authority.get(end..).and_then(|rest| rest.find(':')) {
         Some(colon) => authority.split_at(end + colon),
         None => (authority, ":0"),
-    };
+    }
+}
+
+/// A name or an address, with or without a port.
+pub(super) fn is_host_and_port(authority: &str) -> bool {
+    let (host, port) = split_port(authority);
     let is_address = |literal: &str| literal.parse::<Ipv6Addr>().is_ok();
     let is_host = match host.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']').is_some_and(is_address),
@@ -50,4 +77,29 @@ pub(super) fn is_host_and_port(authority: &str) -> bool {
         && port
             .get(1..)
             .is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_off_this_machine_without_tls_can_be_read() {
+        for (url, expected) in [
+            ("http://ollama:11434/v1", true),
+            ("http://10.0.0.5/v1", true),
+            ("http://[2001:db8::1]:80/", true),
+            ("http://localhost.example.com/", true),
+            ("http://127.0.0.1.example.com/", true),
+            ("https://ollama/v1", false),
+            ("http://127.0.0.1:11434/v1", false),
+            ("http://127.8.9.10", false),
+            ("http://[::1]:80/", false),
+            ("http://[::ffff:127.0.0.1]/", false),
+            ("http://LOCALHOST:1?a=b", false),
+            ("http://a.localhost/", false),
+        ] {
+            assert_eq!(is_open_to_readers(url), expected, "{url}");
+        }
+    }
 }

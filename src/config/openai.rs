@@ -1,7 +1,7 @@
 //! `[assistant.openai]`: the model that answers, and what may be asked of it.
 
 use super::decimal::Decimal;
-use super::http_url::url_fault;
+use super::http_url::{is_open_to_readers, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, DAY, WAIT, seconds, section};
@@ -56,13 +56,15 @@ section! {
         retries: usize = 2, restart, in ..=10;
         /// Retries in a row, over all questions; ten answers give one back.
         retry_budget: usize = 10, restart, in ..=1_000;
-        /// Failures in a row (no answer, one that makes no sense, 429 and 5xx) after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers.
+        /// Questions in a row that failed, their retries included (no answer, one that makes no sense, 429 and 5xx), after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers. Those of one business stop that business alone, and those of one room nobody.
         breaker_failures: usize = 5, restart, in 1..=1_000;
-        /// How long that is; then one question tries.
+        /// How long that is; then one question tries: its first word is enough.
         #[serde(with = "units::duration")]
         breaker_pause: Duration = seconds(10), restart, in WAIT;
         /// Prompts of one business answered at the same time; its further ones wait and leave `assistant.concurrency` to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
+        /// Prompts of one business that may wait, those being answered not counted; its further ones get the apology and leave `assistant.prompts` to others; 0 = a quarter of `assistant.prompts`.
+        prompts_per_business: usize = 0, restart, in ..=CAPACITY_MAX;
         /// Most bytes of one event of an answer, or of an answer that does not come in events.
         event_bytes: usize = 256 * 1024, restart, in 4096..=BYTES_MAX;
         /// Most bytes of an answer with all its events.
@@ -75,7 +77,7 @@ pub(super) fn check(openai: &OpenAiSettings, timeout: Duration, is_on: bool, fou
     if let Some((what, fix)) = base_url_fault(&openai.base_url) {
         found.error("assistant.openai.base_url", what, fix);
     }
-    check_key(openai, found);
+    check_key(openai, is_on, found);
     if let Some(prompt) = &openai.prompt {
         check_prompt("assistant.openai.prompt", prompt, found);
     }
@@ -101,7 +103,7 @@ pub(super) fn check(openai: &OpenAiSettings, timeout: Duration, is_on: bool, fou
 }
 
 /// A key is one line of ASCII, of one source, and its server is told what it is asked for.
-fn check_key(openai: &OpenAiSettings, found: &mut Findings) {
+fn check_key(openai: &OpenAiSettings, is_on: bool, found: &mut Findings) {
     const KEY: &str = "assistant.openai.api_key";
     if let Some(key) = &openai.api_key {
         if key.expose().is_empty() || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -114,6 +116,11 @@ fn check_key(openai: &OpenAiSettings, found: &mut Findings) {
         }
     }
     let has_key = openai.api_key.is_some() || openai.api_key_file.is_some();
+    if is_on && has_key && is_open_to_readers(&openai.base_url) {
+        let what = "is off this machine and without TLS: the key and what customers write can be read on the way";
+        let fix = "write an https address, or that of a tunnel on this machine";
+        found.warn("assistant.openai.base_url", what, fix);
+    }
     if has_key && openai.model.is_none() {
         let what = "is unset: a server that asks for a key lists many, and the first is not meant";
         let fix = "write the model's name, such as \"gpt-4o-mini\"";

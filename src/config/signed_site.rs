@@ -1,6 +1,6 @@
 //! A site that is asked by requests that are signed: what its section must say.
 
-use super::http_url::{is_host_and_port, url_fault};
+use super::http_url::{is_host_and_port, is_open_to_readers, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
 use super::secret_file::SIGNING_SECRET_BYTES_MIN;
@@ -42,6 +42,10 @@ impl SignedSite<'_> {
                 let instead = "remove it: who asks is shown by the signature";
                 if let Some((what, fix)) = url_fault(url, self.example, instead) {
                     found.error(key, what, fix);
+                } else if is_on && is_open_to_readers(url) {
+                    let what = "is off this machine and without TLS: what customers write can be read on the way";
+                    let fix = "write an https address, or that of a tunnel on this machine";
+                    found.warn(key, what, fix);
                 }
             }
         }

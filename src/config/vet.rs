@@ -32,7 +32,7 @@ section! {
         concurrency: usize = 64, restart, in 1..=CAPACITY_MAX;
         /// Most of these of one business; its further ones wait, and leave the rest to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
-        /// Most bytes of messages being vetted, those that wait for their turn included, with 2 KiB for each; the site is not asked about what is beyond.
+        /// Most bytes of messages being vetted, those that wait for their turn included, with 2 KiB for each, half of them of one business; the site is not asked about what is beyond.
         queue_bytes: usize = 8 * 1024 * 1024, restart, in 65536..=BYTES_MAX;
     }
 }
@@ -66,8 +66,8 @@ pub(super) fn check(vet: &VetSettings, by: Vet, event_bytes: usize, found: &mut 
         secret_file: &vet.secret_file,
     };
     site.check(is_on, found);
-    // The text, and the JSON that the package's dialect may echo.
-    let least = event_bytes.saturating_mul(2);
+    // The text, and the JSON that the package's dialect may echo; one business has half.
+    let least = event_bytes.saturating_mul(4);
     if is_on && vet.queue_bytes < least {
         let what = format!("{} is too small for the longest message", vet.queue_bytes);
         let fix = format!("write at least {least}, or lower limits.message_bytes");

@@ -43,13 +43,15 @@ section! {
         retries: usize = 2, restart, in ..=10;
         /// Retries in a row, over all questions; ten answers give one back.
         retry_budget: usize = 10, restart, in ..=1_000;
-        /// Failures in a row (no answer, one that makes no sense, 429 and 5xx) after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers.
+        /// Questions in a row that failed, their retries included (no answer, one that makes no sense, 429 and 5xx), after which nobody is asked for `breaker_pause`: customers are told at once that nobody answers. Those of one business stop that business alone, and those of one room nobody.
         breaker_failures: usize = 5, restart, in 1..=1_000;
-        /// How long that is; then one question tries.
+        /// How long that is; then one question tries: its first word is enough.
         #[serde(with = "units::duration")]
         breaker_pause: Duration = seconds(10), restart, in WAIT;
         /// Prompts of one business answered at the same time; its further ones wait and leave `assistant.concurrency` to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
+        /// Prompts of one business that may wait, those being answered not counted; its further ones get the apology and leave `assistant.prompts` to others; 0 = a quarter of `assistant.prompts`.
+        prompts_per_business: usize = 0, restart, in ..=CAPACITY_MAX;
         /// Most bytes of one piece of an answer, or of an answer that does not come in pieces.
         event_bytes: usize = 256 * 1024, restart, in 4096..=BYTES_MAX;
         /// Most bytes of an answer with all its pieces.

@@ -1,66 +1,95 @@
-//! Places of businesses: one that says much keeps the others' messages waiting no longer.
+//! What businesses take of the vetting: one of which much is said keeps the others' messages neither waiting nor out.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The businesses of which something is being vetted, and their places.
+/// One business holds at most this part of all the bytes.
+const SHARES: usize = 2;
+
+/// The businesses of which something is being vetted.
 #[derive(Debug)]
 pub(super) struct Businesses {
-    /// Places of each.
-    most: usize,
-    places: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
+    /// Messages of one business at the site.
+    concurrency: usize,
+    /// Bytes of all messages.
+    bytes_max: usize,
+    held: Mutex<HeldBytes>,
 }
 
-/// Somebody who has, or waits for, a place of a business.
-struct Visit<'b> {
-    businesses: &'b Businesses,
-    name: &'b str,
+#[derive(Debug, Default)]
+struct HeldBytes {
+    all: usize,
+    shares: HashMap<Box<str>, BusinessShare>,
+}
+
+#[derive(Debug)]
+struct BusinessShare {
+    bytes: usize,
+    places: Arc<Semaphore>,
+}
+
+/// One message of a business, and its bytes until this is dropped.
+#[derive(Debug)]
+pub(super) struct Visit {
+    businesses: Arc<Businesses>,
+    name: Box<str>,
+    bytes: usize,
     places: Arc<Semaphore>,
 }
 
 impl Businesses {
-    /// Businesses of which each has so many places.
-    pub(super) fn new(most: usize) -> Self {
+    /// Businesses of which each has so many messages at the site, and all together so many bytes.
+    pub(super) fn new(concurrency: usize, bytes_max: usize) -> Self {
         Self {
-            most,
-            places: Mutex::default(),
+            concurrency,
+            bytes_max,
+            held: Mutex::default(),
         }
     }
 
-    /// Does something in a place of this business, in the order asked.
-    pub(super) async fn within<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
-        let visit = self.visit(name);
-        // The semaphore is never closed.
-        let _place = visit.places.acquire().await;
-        work.await
-    }
-
-    fn visit<'b>(&'b self, name: &'b str) -> Visit<'b> {
-        let mut places = self.places.lock();
-        let places = match places.get(name) {
-            Some(places) => Arc::clone(places),
-            None => {
-                let new = Arc::new(Semaphore::new(self.most));
-                places.insert(name.into(), Arc::clone(&new));
-                new
-            }
-        };
-        Visit {
-            businesses: self,
-            name,
-            places,
+    /// Takes in a message of so many bytes, more than none; `None` if they are too many, of all or of this business.
+    pub(super) fn enter(self: &Arc<Self>, name: &str, bytes: usize) -> Option<Visit> {
+        let mut held = self.held.lock();
+        let before = held.shares.get(name).map_or(0, |share| share.bytes);
+        if held.all.saturating_add(bytes) > self.bytes_max
+            || before.saturating_add(bytes) > self.bytes_max / SHARES
+        {
+            return None;
         }
+        held.all += bytes;
+        let share = held.shares.entry(name.into());
+        let share = share.or_insert_with(|| BusinessShare {
+            bytes: 0,
+            places: Arc::new(Semaphore::new(self.concurrency)),
+        });
+        share.bytes += bytes;
+        Some(Visit {
+            businesses: Arc::clone(self),
+            name: name.into(),
+            bytes,
+            places: Arc::clone(&share.places),
+        })
     }
 }
 
-impl Drop for Visit<'_> {
+impl Visit {
+    /// Waits for a place of the business, in the order asked; `None` never, as they are not taken away.
+    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.acquire().await.ok()
+    }
+}
+
+impl Drop for Visit {
     fn drop(&mut self) {
-        let mut places = self.businesses.places.lock();
-        // This one and the map's: nobody else is there, or comes while the map is locked.
-        if Arc::strong_count(&self.places) <= 2 {
-            places.remove(self.name);
+        let mut held = self.businesses.held.lock();
+        held.all -= self.bytes;
+        if let Some(share) = held.shares.get_mut(&self.name) {
+            share.bytes -= self.bytes;
+            if share.bytes == 0 {
+                held.shares.remove(&self.name);
+            }
         }
     }
 }
@@ -70,41 +99,40 @@ mod tests {
     use super::*;
     use std::pin::pin;
     use std::task::{Context, Waker};
-    use tokio::sync::Notify;
 
     #[test]
-    fn a_business_has_its_places_and_is_forgotten_once_nobody_is_there() {
-        let (businesses, end) = (Businesses::new(2), Notify::new());
+    fn a_business_has_its_places_in_the_order_asked() {
+        let businesses = Arc::new(Businesses::new(1, 1_000));
+        let enter = |name| businesses.enter(name, 1).expect("room");
+        let [one, two, three, other] = ["7", "7", "7", "8"].map(enter);
         let mut cx = Context::from_waker(Waker::noop());
-        let work = |name| businesses.within(name, async { end.notified().await });
-        let (mut one, mut two, mut three) = (pin!(work("7")), pin!(work("7")), pin!(work("7")));
-        let mut other = pin!(work("8"));
-        assert!(one.as_mut().poll(&mut cx).is_pending());
-        assert!(two.as_mut().poll(&mut cx).is_pending());
-        assert!(three.as_mut().poll(&mut cx).is_pending());
-        assert!(other.as_mut().poll(&mut cx).is_pending());
-        // Those who work are told so; the third of a business does not yet.
-        end.notify_waiters();
-        assert!(one.as_mut().poll(&mut cx).is_ready());
-        assert!(two.as_mut().poll(&mut cx).is_ready());
-        assert!(other.as_mut().poll(&mut cx).is_ready());
-        assert!(three.as_mut().poll(&mut cx).is_pending());
-        end.notify_waiters();
-        assert!(three.as_mut().poll(&mut cx).is_ready());
-        assert!(businesses.places.lock().is_empty());
+        let (mut first, mut second) = (pin!(one.place()), Box::pin(two.place()));
+        let (mut third, mut of_other) = (pin!(three.place()), pin!(other.place()));
+        let place = first.as_mut().poll(&mut cx);
+        assert!(place.is_ready() && of_other.as_mut().poll(&mut cx).is_ready());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        assert!(third.as_mut().poll(&mut cx).is_pending());
+        // Who stops waiting keeps nobody from their turn.
+        drop(second);
+        drop(place);
+        assert!(third.as_mut().poll(&mut cx).is_ready());
     }
 
     #[test]
-    fn who_stops_waiting_leaves_nothing_behind() {
-        let businesses = Businesses::new(1);
-        let mut cx = Context::from_waker(Waker::noop());
-        {
-            let mut one = pin!(businesses.within("7", std::future::pending::<()>()));
-            let mut two = pin!(businesses.within("7", std::future::pending::<()>()));
-            assert!(one.as_mut().poll(&mut cx).is_pending());
-            assert!(two.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(businesses.places.lock().len(), 1);
-        }
-        assert!(businesses.places.lock().is_empty());
+    fn one_business_has_half_of_the_bytes_and_nothing_is_kept_of_who_left() {
+        let businesses = Arc::new(Businesses::new(1, 100));
+        let enter = |name, bytes| businesses.enter(name, bytes);
+        assert!(enter("7", 51).is_none() && enter("7", usize::MAX).is_none());
+        let one = enter("7", 30).expect("room");
+        let two = enter("7", 20).expect("room");
+        assert!(enter("7", 1).is_none());
+        let other = enter("8", 50).expect("the other half");
+        assert!(enter("9", 1).is_none(), "all are taken");
+        drop(two);
+        assert!(enter("7", 21).is_none());
+        drop(enter("7", 20).expect("room again"));
+        drop((one, other));
+        let held = businesses.held.lock();
+        assert_eq!((held.all, held.shares.len()), (0, 0));
     }
 }

@@ -5,7 +5,7 @@ use crate::http_client::RequestError;
 /// Why the site has not said what becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum VetFault {
-    /// Too much was being vetted already: `vet.queue_bytes`.
+    /// Too much was being vetted already, or of this business: `vet.queue_bytes`.
     Full,
     /// Nothing within `vet.timeout`, or no turn.
     Timeout,

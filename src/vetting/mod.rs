@@ -32,6 +32,7 @@ use crate::name::RoomName;
 use crate::panics::caught;
 use crate::protocol::Event;
 use answer::VetAnswer;
+use businesses::{Businesses, Visit};
 use fault::VetFault;
 use health::VettingHealth;
 use site::VettingSite;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What a message that is being vetted costs beside its texts: its task, and where it goes.
@@ -106,8 +107,7 @@ struct VettingDesk {
     site: VettingSite,
     timeout: Duration,
     on_timeout: OnTimeout,
-    /// Bytes that may still be vetted.
-    bytes: Arc<Semaphore>,
+    businesses: Arc<Businesses>,
     /// Messages being vetted.
     open: AtomicUsize,
     idle: Notify,
@@ -140,7 +140,10 @@ impl Vetting {
             site: VettingSite::new(config)?,
             timeout: config.vet.timeout,
             on_timeout: config.vet.on_timeout,
-            bytes: Arc::new(Semaphore::new(config.vet.queue_bytes)),
+            businesses: Arc::new(Businesses::new(
+                config.vet.concurrency_per_business,
+                config.vet.queue_bytes,
+            )),
             open: AtomicUsize::new(0),
             idle: Notify::new(),
             stop: watch::Sender::new(false),
@@ -187,7 +190,7 @@ impl Vetting {
 impl VettingDesk {
     fn vet(self: &Arc<Self>, message: HeldMessage) {
         let bytes = message.event.bytes().saturating_add(HELD_BYTES);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let visit = self.businesses.enter(message.room.business_id(), bytes);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.vet_open.inc();
         let mut vet = OpenVet {
@@ -195,9 +198,9 @@ impl VettingDesk {
             began: Instant::now(),
             desk: Arc::clone(self),
         };
-        match Arc::clone(&self.bytes).try_acquire_many_owned(bytes) {
-            Ok(bytes) => drop(self.handle.spawn(vet.take(bytes))),
-            Err(_full) => vet.finish(Err(VetFault::Full)),
+        match visit {
+            Some(visit) => drop(self.handle.spawn(vet.take(visit))),
+            None => vet.finish(Err(VetFault::Full)),
         }
     }
 
@@ -222,23 +225,23 @@ struct OpenVet {
 }
 
 impl OpenVet {
-    async fn take(mut self, _bytes: OwnedSemaphorePermit) {
+    async fn take(mut self, visit: Visit) {
         let mut stop = self.desk.stop.subscribe();
         let answer = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Err(VetFault::Stopped),
-            answer = self.ask() => answer,
+            answer = self.ask(&visit) => answer,
         };
         self.finish(answer);
     }
 
     /// Asks the site; then waits for room, as the message will be published by whoever answers.
-    async fn ask(&mut self) -> Result<VetAnswer, VetFault> {
+    async fn ask(&mut self, visit: &Visit) -> Result<VetAnswer, VetFault> {
         let deadline = self.began + self.desk.timeout;
         let Some(HeldMessage { room, event, to }) = &mut self.message else {
             return Err(VetFault::Stopped);
         };
-        let answer = self.desk.site.ask(room, event, deadline).await;
+        let answer = self.desk.site.ask(visit, room, event, deadline).await;
         while !to.is_ready() {
             sleep(FULL_PAUSE).await;
         }

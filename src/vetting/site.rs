@@ -1,12 +1,12 @@
 //! The site that is asked about one message.
 
 use super::answer::{self, VetAnswer};
-use super::businesses::Businesses;
+use super::businesses::Visit;
 use super::error::Error;
 use super::fault::VetFault;
 use crate::clock::wall;
 use crate::config::{Config, signing_secret};
-use crate::http_client::{ClientLimits, HttpClient, SignedRequests, Trust};
+use crate::http_client::{ClientLimits, HttpClient, SignedRequests, Trust, request_body};
 use crate::name::RoomName;
 use crate::protocol::Event;
 use crate::redis::Randomness;
@@ -37,7 +37,6 @@ pub(super) struct VettingSite {
     client: HttpClient,
     requests: SignedRequests,
     randomness: Randomness,
-    businesses: Businesses,
     turns: Semaphore,
     text_bytes_max: usize,
 }
@@ -71,24 +70,25 @@ impl VettingSite {
             client,
             requests,
             randomness: Randomness::default(),
-            businesses: Businesses::new(settings.concurrency_per_business),
             turns: Semaphore::new(settings.concurrency),
             text_bytes_max,
         })
     }
 
-    /// Asks about what is said in this room.
+    /// Asks about what is said in this room, once the business of `visit` and the node have a turn.
     pub(super) async fn ask(
         &self,
+        visit: &Visit,
         room: &RoomName,
         event: &Event<'_>,
         deadline: Instant,
     ) -> Result<VetAnswer, VetFault> {
-        let asked = self.businesses.within(room.business_id(), async {
-            // Never closed. The request is made once there is a turn: those that wait cost their text alone.
+        let asked = async {
+            // The request is made once there is a turn: messages that wait cost their text alone.
+            let _place = visit.place().await;
             let _turn = self.turns.acquire().await;
             Box::pin(self.post(room, event)).await
-        });
+        };
         let asked = timeout_at(deadline, asked).await;
         asked.unwrap_or(Err(VetFault::Timeout))
     }
@@ -97,7 +97,7 @@ impl VettingSite {
         let [high, low] = [(); 2].map(|()| self.randomness.number());
         let id = format!("{high:016x}{low:016x}");
         let session_id = Some(room.session_id()).filter(|id| !id.is_empty());
-        let body = serde_json::to_vec(&MessageBody {
+        let body = request_body(&MessageBody {
             id: &id,
             room: room.as_str(),
             business_id: room.business_id().parse().ok(),
@@ -106,10 +106,8 @@ impl VettingSite {
             message: &event.text,
             r#type: event.sender.as_str(),
         });
-        let body = body.map_err(|_unwritten| VetFault::Malformed)?;
-        let request = self
-            .requests
-            .post("application/json", &id, body.into(), wall().0);
+        let body = body.ok_or(VetFault::Malformed)?;
+        let request = self.requests.post("application/json", &id, body, wall().0);
         let request = request.map_err(|_no_request| VetFault::Malformed)?;
         answer::read(&self.client.send(request).await?, self.text_bytes_max)
     }

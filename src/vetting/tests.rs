@@ -88,7 +88,8 @@ async fn a_site_that_says_nothing_leaves_it_to_the_policy() {
 async fn what_is_beyond_the_bytes_is_not_asked_about() {
     let (_site, mut config) = silent_site();
     config.vet.timeout = Duration::from_secs(60);
-    config.vet.queue_bytes = 2 * (HELD_BYTES + 100);
+    // Half of it is for one business.
+    config.vet.queue_bytes = 4 * (HELD_BYTES + 100);
     let (vetting, metrics) = start(&config);
     let fates = Fates::default();
     for text in ["a", "b", "c"] {
@@ -111,14 +112,14 @@ async fn a_message_costs_no_more_than_is_counted() {
     let (_site, config) = silent_site();
     let (vetting, _metrics) = start(&config);
     let desk = vetting.0.expect("a desk");
-    let bytes = Arc::clone(&desk.bytes).try_acquire_many_owned(1);
+    let visit = desk.businesses.enter("1", 1).expect("room");
     desk.open.fetch_add(1, Ordering::Relaxed);
     let vet = OpenVet {
         message: Some(message("a", &Fates::default())),
         began: Instant::now(),
         desk,
     };
-    let task = vet.take(bytes.expect("a byte"));
+    let task = vet.take(visit);
     // The rest is for the task's head, and for where the message goes.
     let bytes = size_of_val(&task);
     assert!(bytes <= HELD_BYTES - 512, "{bytes}");

@@ -1,7 +1,8 @@
 //! What a model is asked, what becomes of its answer, and what ends it early.
 
 use super::{
-    APOLOGY, EVENTS, Model, answer, ask, chunk, conversation, events, piece, pieces, question,
+    APOLOGY, EVENTS, Model, answer, ask, chunk, conversation, events, join_business, piece, pieces,
+    question,
 };
 use crate::support::wait::until;
 use crate::support::{Gateway, PATIENCE, Signal, user};
@@ -215,7 +216,9 @@ fn a_business_that_asks_much_leaves_places_to_others() {
     });
     let gateway = model.gateway(&[
         "assistant.openai.concurrency_per_business=2",
+        "assistant.openai.prompts_per_business=4",
         "assistant.concurrency=4",
+        "assistant.prompts=8",
     ]);
     let mut many: Vec<_> = (0..6)
         .map(|room| gateway.join(&format!("room-{room}")))
@@ -224,8 +227,16 @@ fn a_business_that_asks_much_leaves_places_to_others() {
         client.send_text(&user("slow"));
     }
     until("two are asked", PATIENCE, || model.asked().len() == 2);
-    let mut other = gateway.connect("/ws/chat/2/abc/");
-    other.skip_welcome();
+    until("four wait", PATIENCE, || {
+        gateway.admin("/health").json()["assistant"]["open"] == 6
+    });
+    for _ in 0..3 {
+        let apology = ask(&mut gateway.join("late"), "slow");
+        assert!(apology.starts_with(APOLOGY), "{apology}");
+    }
+    let over_share = gateway.metric(r#"supportal_prompts_total{outcome="over_share"}"#);
+    assert_eq!(over_share as usize, 3);
+    let mut other = join_business(&gateway, 2, "abc");
     assert_eq!(ask(&mut other, "quick"), "Hi");
     assert_eq!(
         model.asked().len(),

@@ -1,7 +1,7 @@
 //! Whatever a model server does ends in one answer or one apology, is counted, and costs no more than its bounds.
 
 use super::rows::{bad, good};
-use super::{APOLOGY, EVENTS, Model, answer, ask, chunk, question};
+use super::{APOLOGY, EVENTS, Model, answer, ask, assert_one_apology, chunk, outcome, question};
 use crate::support::user;
 use std::collections::BTreeMap;
 
@@ -23,8 +23,7 @@ fn answers_are_read_in_every_form_that_servers_have_for_them() {
     for (name, _, text) in good() {
         assert_eq!(ask(&mut client, name), text, "{name}");
     }
-    let ok = gateway.metric(r#"supportal_assistant_answers_total{outcome="ok"}"#);
-    assert_eq!(ok as usize, good().len());
+    assert_eq!(outcome(&gateway, "ok"), good().len());
     let first = gateway.metric("supportal_assistant_first_token_seconds_count");
     let whole = gateway.metric("supportal_assistant_answer_seconds_count");
     assert_eq!(
@@ -61,9 +60,8 @@ fn servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_wi
         assert!(text.starts_with(APOLOGY), "{name}: {text}");
         *expected.entry(*outcome).or_insert(0) += 1;
     }
-    for (outcome, count) in expected {
-        let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
-        assert_eq!(gateway.metric(&series) as usize, count, "{outcome}");
+    for (name, count) in expected {
+        assert_eq!(outcome(&gateway, name), count, "{name}");
     }
     let grown = gateway.metric("supportal_process_resident_memory_bytes") - before;
     assert!(grown < 64.0 * 1024.0 * 1024.0, "{grown} bytes more");
@@ -86,7 +84,5 @@ fn a_server_that_always_has_something_to_say_and_says_nothing_is_left_in_time() 
         "assistant.openai.first_token=500ms",
         "assistant.openai.answer_bytes=1073741824",
     ]);
-    assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
-    let series = r#"supportal_assistant_answers_total{outcome="first_token"}"#;
-    assert_eq!(gateway.metric(series) as usize, 1);
+    assert_one_apology(&gateway, "first_token");
 }

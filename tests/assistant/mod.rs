@@ -1,6 +1,8 @@
 //! A model behind a real HTTP server that does what a test says, down to the byte.
 
 #[cfg(test)]
+mod breaker; // whom a model that fails costs their answers
+#[cfg(test)]
 mod client; // the official Python client reads the stand-in too
 #[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
@@ -167,6 +169,31 @@ pub(crate) fn whole(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u
 /// A whole answer in JSON.
 pub(crate) fn json_answer(body: &str) -> Vec<u8> {
     whole("200 OK", "Content-Type: application/json\r\n", body)
+}
+
+/// How many questions ended like this.
+pub(crate) fn outcome(gateway: &Gateway, outcome: &str) -> usize {
+    let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
+    gateway.metric(&series) as usize
+}
+
+/// A question is answered with the apology, the only one that ends like this.
+#[track_caller]
+fn assert_one_apology(gateway: &Gateway, name: &str) {
+    assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
+    assert_eq!(outcome(gateway, name), 1);
+}
+
+/// A client in a room of this business.
+pub(crate) fn join_business(gateway: &Gateway, business: u64, session: &str) -> Client {
+    let mut client = gateway.connect(&format!("/ws/chat/{business}/{session}/"));
+    client.skip_welcome();
+    client
+}
+
+/// A client in each of two businesses.
+pub(crate) fn join_two_businesses(gateway: &Gateway) -> [Client; 2] {
+    [1, 2].map(|business| join_business(gateway, business, "abc"))
 }
 
 /// Says something, passes over its echo, and reads the answer.

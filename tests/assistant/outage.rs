@@ -1,6 +1,9 @@
 //! A model that goes and comes back: retries, the breaker, what operators see.
 
-use super::{APOLOGY, Model, answer, ask, events, pieces, whole};
+use super::{
+    APOLOGY, Model, answer, ask, assert_one_apology, events, join_two_businesses, outcome, pieces,
+    whole,
+};
 use crate::support::wait::until;
 use crate::support::{Gateway, PATIENCE, user};
 use std::sync::Arc;
@@ -99,15 +102,13 @@ fn a_model_that_is_down_is_left_alone_until_it_is_back_and_operators_see_it() {
         "assistant.openai.breaker_failures=2",
         "assistant.openai.breaker_pause=1s",
     ]);
-    let mut client = gateway.join("abc");
+    let mut clients = join_two_businesses(&gateway);
     assert_eq!(gateway.admin("/ready").text(), "ready\n");
-    let outcome = |outcome: &str| {
-        let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
-        gateway.metric(&series) as usize
-    };
     until("nobody is asked any more", PATIENCE * 2, || {
-        assert!(ask(&mut client, "Hello?").starts_with(APOLOGY));
-        outcome("breaker_open") > 0
+        for client in &mut clients {
+            assert!(ask(client, "Hello?").starts_with(APOLOGY));
+        }
+        outcome(&gateway, "breaker_open") > 0
     });
     let ready = gateway.admin("/ready");
     assert_eq!(ready.status, 200);
@@ -122,12 +123,12 @@ fn a_model_that_is_down_is_left_alone_until_it_is_back_and_operators_see_it() {
         gateway.metric("supportal_assistant_breaker_open") as usize,
         1
     );
-    assert_eq!(outcome("broken_off"), model.asked().len());
+    assert_eq!(outcome(&gateway, "broken_off"), model.asked().len());
     gateway.wait_log("the model fails; nobody asks it", 1);
     gateway.wait_log("the model gave no answer", 1);
     is_up.store(true, Ordering::SeqCst);
     until("the model answers again", PATIENCE * 2, || {
-        ask(&mut client, "Hello?") == "Hi"
+        ask(&mut clients[0], "Hello?") == "Hi"
     });
     assert_eq!(gateway.admin("/ready").text(), "ready\n");
     assert_eq!(
@@ -144,9 +145,7 @@ fn a_server_that_is_not_there_is_an_apology() {
         "assistant.openai.base_url=http://127.0.0.1:1/v1",
         "assistant.openai.retries=0",
     ]);
-    assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
-    let series = r#"supportal_assistant_answers_total{outcome="connect"}"#;
-    assert_eq!(gateway.metric(series) as usize, 1);
+    assert_one_apology(&gateway, "connect");
 }
 
 #[test]

@@ -122,12 +122,16 @@ fn what_is_beyond_the_bytes_is_decided_by_the_policy_at_once() {
     for client in &mut clients {
         client.send_text(&user("slow"));
     }
-    // Each counts 2 KiB and its text.
-    let held = 65_536 / (2_048 + "slow".len());
+    // Each counts 2 KiB and its text; half of the bytes is for one business.
+    let held = 65_536 / 2 / (2_048 + "slow".len());
     until("the rest is refused", PATIENCE, || {
         result(&gateway, "full") == clients.len() - held
     });
     assert_eq!(gateway.metric("supportal_vet_open") as usize, held);
+    let mut other = gateway.connect("/ws/chat/2/abc/");
+    other.skip_welcome();
+    other.send_text(&user("refuse no"));
+    assert_eq!(text(&mut other), "no", "another business is asked about");
     latch.open();
     let told: Vec<String> = clients.iter_mut().map(text).collect();
     let is_published = |text: &&String| *text == "slow";

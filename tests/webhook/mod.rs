@@ -11,6 +11,7 @@ mod outage; // retries, the breaker
 #[cfg(test)]
 mod rows; // what the view may say
 
+use crate::assistant::outcome;
 use crate::support::Gateway;
 use crate::upstream::puppet::{Puppet, Request};
 use ring::hmac;
@@ -133,10 +134,4 @@ fn is_signed(signature: &str, body: &[u8]) -> bool {
 pub(crate) fn says(text: &str) -> Vec<u8> {
     let body = serde_json::json!({ "message": text });
     crate::assistant::json_answer(&body.to_string())
-}
-
-/// How many questions ended like this.
-fn outcome(gateway: &Gateway, outcome: &str) -> usize {
-    let series = format!("supportal_assistant_answers_total{{outcome=\"{outcome}\"}}");
-    gateway.metric(&series) as usize
 }

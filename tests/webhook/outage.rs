@@ -1,7 +1,7 @@
 //! A site that goes and comes back: retries under one id, the breaker, what operators see.
 
 use super::{View, outcome, says};
-use crate::assistant::{APOLOGY, ask, whole};
+use crate::assistant::{APOLOGY, ask, join_two_businesses, whole};
 use crate::support::PATIENCE;
 use crate::support::wait::until;
 use std::sync::Arc;
@@ -74,9 +74,11 @@ fn a_site_that_is_down_is_left_alone_until_it_is_back_and_operators_see_it() {
         "assistant.webhook.breaker_failures=2",
         "assistant.webhook.breaker_pause=1s",
     ]);
-    let mut client = gateway.join("abc");
+    let mut clients = join_two_businesses(&gateway);
     until("nobody is asked any more", PATIENCE * 2, || {
-        assert!(ask(&mut client, "Hello?").starts_with(APOLOGY));
+        for client in &mut clients {
+            assert!(ask(client, "Hello?").starts_with(APOLOGY));
+        }
         outcome(&gateway, "breaker_open") > 0
     });
     let degraded = "the webhook does not answer: broken_off";
@@ -89,7 +91,7 @@ fn a_site_that_is_down_is_left_alone_until_it_is_back_and_operators_see_it() {
     gateway.wait_log("the webhook gave no answer", 1);
     is_up.store(true, Ordering::SeqCst);
     until("the site answers again", PATIENCE * 2, || {
-        ask(&mut client, "Hello?") == "Hi"
+        ask(&mut clients[0], "Hello?") == "Hi"
     });
     assert_eq!(gateway.admin("/ready").text(), "ready\n");
     gateway.wait_log("the webhook answers again", 1);

@@ -1,8 +1,11 @@
 //! What a model says: the JSON of one event, or of a whole answer.
 
 use super::super::remote::{AnswerFault, AnswerForm, AnswerWords};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// The data of the event that ends an answer.
 const DONE: &str = "[DONE]";
@@ -18,7 +21,7 @@ pub(super) const FORM: AnswerForm = AnswerForm {
 /// One event's, or a whole answer's.
 #[derive(Deserialize)]
 struct Completion {
-    choices: Option<Vec<Choice>>,
+    choices: Option<FirstOf<Choice>>,
     error: Option<IgnoredAny>,
 }
 
@@ -29,6 +32,47 @@ struct Choice {
     #[serde(alias = "message")]
     delta: Option<Delta>,
     finish_reason: Option<String>,
+}
+
+impl Listed for Choice {
+    fn is_meant(&self) -> bool {
+        self.index == 0
+    }
+}
+
+/// What stands in a list.
+trait Listed {
+    /// Is this the one that the list is read for?
+    fn is_meant(&self) -> bool;
+}
+
+/// The first that is meant of a list. No more of the list is kept: in the bytes of one event a server may list many thousands.
+struct FirstOf<T>(Option<T>);
+
+impl<'de, T: Listed + Deserialize<'de>> Deserialize<'de> for FirstOf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Listed + Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = FirstOf<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FirstOf<T>, A::Error> {
+        let mut first = None;
+        while let Some(next) = list.next_element::<T>()? {
+            if first.is_none() && next.is_meant() {
+                first = Some(next);
+            }
+        }
+        Ok(FirstOf(first))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -71,7 +115,7 @@ fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
     }
     // None at all, as in the event that only counts tokens, is nothing said.
     let choices = completion.choices.ok_or(AnswerFault::Malformed)?;
-    let Some(first) = choices.into_iter().find(|choice| choice.index == 0) else {
+    let FirstOf(Some(first)) = choices else {
         return Ok(AnswerWords::default());
     };
     let delta = first.delta.unwrap_or_default();
@@ -87,41 +131,54 @@ fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
 pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     #[derive(Deserialize)]
     struct Models {
-        data: Vec<Model>,
+        data: FirstOf<Model>,
     }
     #[derive(Deserialize)]
     struct Model {
         id: String,
     }
+    impl Listed for Model {
+        fn is_meant(&self) -> bool {
+            true
+        }
+    }
     let models: Models =
         serde_json::from_slice(body).map_err(|_no_models| AnswerFault::Malformed)?;
-    let first = models.data.into_iter().next();
+    let FirstOf(first) = models.data;
     first.map(|model| model.id).ok_or(AnswerFault::NoModel)
 }
 
 /// What kind of error a refusal is, in the server's own word, if that is one: never a sentence, in which a key may be.
 fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Refusal {
-        error: Detail,
+    struct Refusal<'b> {
+        #[serde(borrow)]
+        error: Detail<'b>,
     }
     #[derive(Deserialize)]
-    struct Detail {
-        code: Option<serde_json::Value>,
-        r#type: Option<serde_json::Value>,
+    struct Detail<'b> {
+        #[serde(borrow)]
+        code: Option<&'b RawValue>,
+        #[serde(borrow)]
+        r#type: Option<&'b RawValue>,
     }
+    let unquoted = |json: &RawValue| {
+        let word = json.get().strip_prefix('"')?.strip_suffix('"')?;
+        Some(word.to_owned())
+    };
     let is_word = |word: &str| {
         (1..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     };
     let Refusal { error } = serde_json::from_slice(body).ok()?;
     let words = [error.code, error.r#type].into_iter().flatten();
-    let mut words = words.filter_map(|word| word.as_str().map(str::to_owned));
+    let mut words = words.filter_map(unquoted);
     words.find(|word| is_word(word))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     fn words(text: &str, is_thinking: bool, is_last: bool) -> Result<AnswerWords, AnswerFault> {
         Ok(AnswerWords {
@@ -175,6 +232,33 @@ mod tests {
         }
         let deep = format!("{{\"x\":{}", "[".repeat(100_000));
         assert_eq!(read_event(&deep), bad());
+    }
+
+    #[test]
+    fn of_a_list_no_more_is_kept_than_the_one_it_is_read_for() {
+        static ALIVE: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        struct Counted(u32);
+        impl<'de> Deserialize<'de> for Counted {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                MOST.fetch_max(ALIVE.fetch_add(1, SeqCst) + 1, SeqCst);
+                u32::deserialize(deserializer).map(Self)
+            }
+        }
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                ALIVE.fetch_sub(1, SeqCst);
+            }
+        }
+        impl Listed for Counted {
+            fn is_meant(&self) -> bool {
+                self.0 > 0
+            }
+        }
+        let list = format!("[{}7,8,9]", "0,".repeat(10_000));
+        let FirstOf::<Counted>(first) = serde_json::from_str(&list).expect("a list");
+        assert_eq!(first.map(|first| first.0), Some(7));
+        assert_eq!(MOST.load(SeqCst), 2);
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod chunk;
 mod prompt;
 mod request;
 
+pub(super) use prompt::told_bytes_max;
+
 use super::remote::{
     AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
     ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
@@ -124,7 +126,7 @@ impl Assistant for OpenAi {
     fn answer(&self, question: Question) -> Replies {
         let model = Arc::clone(&self.0);
         Replies::written(async move |pieces| {
-            let answer = RemoteAnswer::new(&model.server);
+            let answer = RemoteAnswer::new(&model.server, &question.room);
             let question = ModelQuestion::new(&model, &question, answer.deadline()).await;
             answer.ask(&question, pieces).await
         })
@@ -179,7 +181,7 @@ impl RemoteQuestion for ModelQuestion<'_> {
         &self,
         exchange: &AnswerExchange<'_>,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerEnding, AnswerRefusal> {
         let asked = async {
             let model = self.model.model(self.style, exchange, deadline).await?;

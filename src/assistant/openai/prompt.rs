@@ -1,5 +1,7 @@
 //! What a model is told before the conversation, with what is known filled in.
 
+use crate::name::BUSINESS_ID_BYTES_MAX;
+
 /// What a model is told unless the settings say something else: as little as any site can agree with.
 pub(super) const PROMPT: &str = "You are the assistant of a customer-support chat. Answer briefly and politely, in the \
     language of the customer (if in doubt: {language}). Say so when you do not know something, and never invent facts \
@@ -37,6 +39,24 @@ pub(super) fn render(template: &str, language: &str, business_id: &str, context:
     }
     filled.push_str(rest);
     filled
+}
+
+/// Most bytes that [`render`] makes of a template, or of [`PROMPT`] without one, whatever is known.
+pub(in crate::assistant) fn told_bytes_max(
+    template: Option<&str>,
+    language: &str,
+    context_bytes: usize,
+) -> usize {
+    let template = template.unwrap_or(PROMPT);
+    let filled_in = [
+        ("{language}", language.len()),
+        ("{business_id}", BUSINESS_ID_BYTES_MAX),
+        ("{context}", context_bytes),
+    ];
+    filled_in.iter().fold(template.len(), |sum, (name, bytes)| {
+        let count = template.matches(name).count();
+        sum.saturating_add(count.saturating_mul(*bytes))
+    })
 }
 
 /// As many of these texts, the best first, as fit; each is a paragraph.
@@ -81,6 +101,22 @@ mod tests {
         let told = render(PROMPT, "de", "7", "");
         assert!(told.ends_with("about the business.") && told.contains("if in doubt: de"));
         assert!(render(PROMPT, "de", "7", "Open at 9.").ends_with("\nOpen at 9."));
+    }
+
+    #[test]
+    fn what_is_told_is_never_longer_than_is_counted_with() {
+        let long = "{context} {language} {business_id} {context}\n\n{context}\n\n{other}";
+        for template in ["", "{", "plain", long, PROMPT] {
+            for known in ["", "x", &"{context}".repeat(9)] {
+                let told = render(template, "de", "123456789012345678", known);
+                let most = told_bytes_max(Some(template), "de", known.len());
+                assert!(told.len() <= most, "{template:?} {known:?}");
+            }
+        }
+        assert_eq!(
+            told_bytes_max(None, "", 0),
+            told_bytes_max(Some(PROMPT), "", 0)
+        );
     }
 
     #[test]

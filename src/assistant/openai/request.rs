@@ -4,6 +4,7 @@ use super::super::remote::AnswerFault;
 use super::super::{ChatLine, Question};
 use super::prompt::PROMPT;
 use crate::config::{BusinessAssistant, OpenAiSettings, Secret};
+use crate::http_client::request_body;
 use crate::protocol::Sender;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -128,15 +129,15 @@ impl ModelRequests {
             content: &question.text,
         };
         let messages = told.into_iter().chain(past.map(ChatRequestMessage::of));
-        let body = serde_json::to_vec(&ChatRequest {
+        let body = request_body(&ChatRequest {
             model,
             messages: messages.chain([asked]).collect(),
             stream: true,
             temperature: style.temperature,
             max_tokens: Some(style.max_tokens).filter(|most| *most > 0),
         });
-        let body = body.map_err(|_unwritable| AnswerFault::Refused)?;
-        self.request(Method::POST, &self.chat, body.into())
+        let body = body.ok_or(AnswerFault::Refused)?;
+        self.request(Method::POST, &self.chat, body)
     }
 
     /// Which models there are.

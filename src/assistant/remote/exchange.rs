@@ -3,10 +3,9 @@
 //! Limits: [`ExchangeLimits`], the client's own, and [`REPLY_BYTES_MAX`](crate::REPLY_BYTES_MAX) for the text.
 //! Dropping an exchange closes its connection.
 
-use super::super::ReplyMeta;
 use super::events::{EventFault, EventForm, EventReader, ServerEvent};
 use super::fault::AnswerFault;
-use super::pieces::AnswerPieces;
+use super::pieces::{AnswerPieces, AnswerWords};
 use super::retries::retry_after;
 use crate::http_client::{HttpClient, RequestError, StreamedAnswer};
 use bytes::Bytes;
@@ -30,26 +29,6 @@ pub(in crate::assistant) struct ExchangeLimits {
     pub(in crate::assistant) between_tokens: Duration,
     /// Most bytes of an event, or of an answer that does not come in events.
     pub(in crate::assistant) event_bytes: usize,
-}
-
-/// What was said once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::assistant) struct AnswerWords {
-    /// More of the answer; may be empty.
-    pub(in crate::assistant) text: String,
-    /// What stands beside the answer.
-    pub(in crate::assistant) meta: Option<ReplyMeta>,
-    /// The server thinks: what it says to itself is for nobody.
-    pub(in crate::assistant) is_thinking: bool,
-    /// The server has said all that it will.
-    pub(in crate::assistant) is_last: bool,
-}
-
-impl AnswerWords {
-    /// Does the server work at the answer?
-    fn is_life(&self) -> bool {
-        self.is_thinking || !self.text.is_empty()
-    }
 }
 
 /// How a kind of server writes its answers.
@@ -82,14 +61,13 @@ impl AnswerExchange<'_> {
         &self,
         mut answer: StreamedAnswer<'_>,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<(), AnswerRefusal> {
         let read_events = match self.kind(&answer.head) {
             Some(AnswerKind::Events(form)) => form,
             Some(AnswerKind::Json) => {
                 let body = read_body(&mut answer, self.limits.event_bytes, deadline).await?;
-                let words = (self.form.read_whole)(&body)?;
-                pieces.say(&words.text, words.meta)?;
+                pieces.say((self.form.read_whole)(&body)?)?;
                 return Ok(pieces.finish().await?);
             }
             None => return Err(AnswerFault::NotJson.into()),
@@ -143,7 +121,7 @@ impl AnswerExchange<'_> {
         form: EventForm,
         answer: &mut StreamedAnswer<'_>,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<(), AnswerFault> {
         let mut reader = EventReader::new(form, self.limits.event_bytes);
         let (mut wait_until, mut has_ended) = (deadline, false);
@@ -192,7 +170,7 @@ impl AnswerExchange<'_> {
     fn take(
         &self,
         event: &ServerEvent,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerStep, AnswerFault> {
         if event.is_error {
             return Err(AnswerFault::Reported);
@@ -206,7 +184,7 @@ impl AnswerExchange<'_> {
             (false, true) => AnswerStep::More,
             (false, false) => AnswerStep::None,
         };
-        pieces.say(&words.text, words.meta)?;
+        pieces.say(words)?;
         Ok(step)
     }
 

@@ -1,5 +1,6 @@
 //! What the log has been told of a server.
 
+use super::breaker::Unasked;
 use super::exchange::AnswerRefusal;
 use crate::clock::Clock;
 use crate::redis::log_limiter::LogLimiter;
@@ -26,6 +27,8 @@ pub(super) struct ServerHealth {
 struct SaidOfServer {
     /// Why the last question was not answered; `None` if it was.
     fault: Option<&'static str>,
+    /// The same of the last one that was not.
+    last_fault: Option<&'static str>,
     lines: LogLimiter,
 }
 
@@ -37,17 +40,23 @@ impl ServerKind {
         }
     }
 
-    /// Says that nobody asks any more, or that there are answers again.
-    pub(super) fn say_change(self, is_open: bool) {
-        match (self, is_open) {
-            (Self::Model, true) => {
+    /// Says whose questions are not asked any more, or that there are answers again.
+    pub(super) fn say_change(self, unasked: Option<Unasked>) {
+        match (self, unasked) {
+            (Self::Model, Some(Unasked::All)) => {
                 tracing::warn!("the model fails; nobody asks it for assistant.openai.breaker_pause")
             }
-            (Self::Model, false) => tracing::info!("the model answers again"),
-            (Self::Webhook, true) => tracing::warn!(
+            (Self::Model, Some(Unasked::Business)) => tracing::warn!(
+                "the model fails one business; nobody there asks it for assistant.openai.breaker_pause"
+            ),
+            (Self::Model, None) => tracing::info!("the model answers again"),
+            (Self::Webhook, Some(Unasked::All)) => tracing::warn!(
                 "the webhook fails; nobody asks it for assistant.webhook.breaker_pause"
             ),
-            (Self::Webhook, false) => tracing::info!("the webhook answers again"),
+            (Self::Webhook, Some(Unasked::Business)) => tracing::warn!(
+                "the webhook fails one business; nobody there asks it for assistant.webhook.breaker_pause"
+            ),
+            (Self::Webhook, None) => tracing::info!("the webhook answers again"),
         }
     }
 }
@@ -69,6 +78,7 @@ impl ServerHealth {
             return;
         }
         said.fault = fault;
+        said.last_fault = fault.or(said.last_fault);
         if let Some((fault, code)) = refused
             && said.lines.is_due(self.clock.now())
         {
@@ -77,12 +87,18 @@ impl ServerHealth {
         }
     }
 
-    /// Why questions are not answered, for those who watch the node.
-    pub(super) fn degraded(&self) -> String {
-        let fault = self.said.lock().fault.unwrap_or("failed");
-        match self.kind {
-            ServerKind::Model => format!("the model does not answer: {fault}"),
-            ServerKind::Webhook => format!("the webhook does not answer: {fault}"),
+    /// Why these questions are not answered, for those who watch the node.
+    pub(super) fn degraded(&self, unasked: Unasked) -> String {
+        let fault = self.said.lock().last_fault.unwrap_or("failed");
+        match (self.kind, unasked) {
+            (ServerKind::Model, Unasked::All) => format!("the model does not answer: {fault}"),
+            (ServerKind::Model, Unasked::Business) => {
+                format!("the model does not answer one business: {fault}")
+            }
+            (ServerKind::Webhook, Unasked::All) => format!("the webhook does not answer: {fault}"),
+            (ServerKind::Webhook, Unasked::Business) => {
+                format!("the webhook does not answer one business: {fault}")
+            }
         }
     }
 }

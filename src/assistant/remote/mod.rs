@@ -17,18 +17,17 @@ mod health;
 mod pieces;
 mod retries;
 
-pub(super) use exchange::{
-    AnswerExchange, AnswerForm, AnswerRefusal, AnswerWords, ExchangeLimits, read_out,
-};
+pub(super) use exchange::{AnswerExchange, AnswerForm, AnswerRefusal, ExchangeLimits, read_out};
 pub(super) use fault::{AnswerFault, CANCELLED, LATER, OK, UNWANTED};
 pub(super) use health::ServerKind;
-pub(super) use pieces::AnswerPieces;
+pub(super) use pieces::{AnswerPieces, AnswerWords};
 
 use super::{Failure, Piece};
 use crate::http_client::{HEAD_BYTES_MAX, HttpClient};
 use crate::metrics::{Metrics, count, declare};
+use crate::name::RoomName;
 use crate::redis::Randomness;
-use breaker::Breaker;
+use breaker::{Breaker, Unasked};
 use health::ServerHealth;
 use retries::RetryBudget;
 use std::sync::Arc;
@@ -36,9 +35,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-/// Bytes of a question at a server beside its texts and the answer's: the answer's head and its fields, and the buffers of
-/// a connection with TLS.
-pub(super) const EXCHANGE_BYTES: usize = 4 * HEAD_BYTES_MAX;
+/// Bytes of a question at a server beside its texts and the answer's: the answer's head, in a buffer that has grown, and its
+/// fields; what a connection with TLS has written (64 KiB) and read (as much); the tasks that wait.
+pub(super) const EXCHANGE_BYTES: usize = 16 * HEAD_BYTES_MAX;
+/// Bytes that an event's reader and parser hold of each byte of a longest event: the line in a buffer that has grown (2), and
+/// the event in one that grows (3); then that (2), and its words as they are read (3) and kept (1).
+pub(super) const EVENT_FACTOR: usize = 6;
+/// Bytes that are held of each byte of an answer: what waits for the reader, in a buffer that grows (3), what the reader is
+/// given (2) and has taken (3), and what is remembered of that (1).
+pub(super) const REPLY_FACTOR: usize = 9;
+/// Bytes of JSON of one byte of text at most: a control character is written as six.
+pub(super) const JSON_FACTOR: usize = 6;
 
 /// How long a server is waited for, and how often it is asked.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +56,7 @@ pub(super) struct RemoteLimits {
     pub(super) retries: usize,
     /// Retries in a row, over all questions.
     pub(super) retry_budget: usize,
-    /// Failures in a row after which nobody is asked.
+    /// Questions that failed in a row after which nobody is asked.
     pub(super) breaker_failures: usize,
     /// How long that is.
     pub(super) breaker_pause: Duration,
@@ -94,7 +101,7 @@ pub(super) trait RemoteQuestion: Sync {
         &self,
         exchange: &AnswerExchange<'_>,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> impl Future<Output = Result<AnswerEnding, AnswerRefusal>> + Send;
 }
 
@@ -122,9 +129,9 @@ impl RemoteServer {
     ) -> Self {
         declare(&metrics.assistant_answers, "outcome", outcomes);
         let open = metrics.assistant_breaker_open.clone();
-        let on_change = move |is_open| {
-            open.set(i64::from(is_open));
-            kind.say_change(is_open);
+        let on_change = move |unasked: Option<Unasked>| {
+            open.set(i64::from(unasked.is_some()));
+            kind.say_change(unasked);
         };
         Self {
             client,
@@ -144,7 +151,8 @@ impl RemoteServer {
 
     /// Why questions are answered with apologies for now.
     pub(super) fn degraded(&self) -> Option<String> {
-        self.breaker.is_open().then(|| self.health.degraded())
+        let unasked = self.breaker.unasked()?;
+        Some(self.health.degraded(unasked))
     }
 
     /// 64 random bits.
@@ -152,15 +160,13 @@ impl RemoteServer {
         self.randomness.number()
     }
 
-    /// Asks once, unless nobody is asked.
+    /// Asks once.
     async fn ask(
         &self,
         question: &impl RemoteQuestion,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerEnding, AnswerFault> {
-        let now = Instant::now();
-        let pass = self.breaker.pass(now).ok_or(AnswerFault::BreakerOpen)?;
         let exchange = AnswerExchange {
             client: &self.client,
             limits: self.limits.exchange,
@@ -168,33 +174,26 @@ impl RemoteServer {
         };
         let asked = question.ask(&exchange, deadline, pieces).await;
         self.health.log(asked.as_ref().err());
-        match asked {
-            Err((fault, _)) if fault.is_of_server() => {
-                pass.failed(Instant::now());
-                Err(fault)
-            }
-            // A server that says no is there.
-            asked => {
-                pass.succeeded();
-                asked.map_err(|(fault, _)| fault)
-            }
-        }
+        asked.map_err(|(fault, _)| fault)
     }
 }
 
 /// A question at the server: counted once, however it ends.
 pub(super) struct RemoteAnswer<'s> {
     server: &'s RemoteServer,
+    /// Where it was asked.
+    room: &'s RoomName,
     began: Instant,
     outcome: &'static str,
 }
 
 impl<'s> RemoteAnswer<'s> {
-    /// The question is there.
-    pub(super) fn new(server: &'s RemoteServer) -> Self {
+    /// A question of this room is there.
+    pub(super) fn new(server: &'s RemoteServer, room: &'s RoomName) -> Self {
         server.metrics.assistant_answers_open.inc();
         Self {
             server,
+            room,
             began: Instant::now(),
             outcome: CANCELLED,
         }
@@ -211,28 +210,50 @@ impl<'s> RemoteAnswer<'s> {
         question: &impl RemoteQuestion,
         pieces: mpsc::Sender<Result<Piece, Failure>>,
     ) -> Result<Piece, Failure> {
-        let asked = self.ask_again(question, pieces).await;
+        let asked = self.ask_with_leave(question, pieces).await;
         self.outcome = asked.map_or_else(AnswerFault::label, AnswerEnding::label);
         Ok(asked?.piece())
+    }
+
+    /// Asks, unless nobody does now. However often that takes, it is one failure or one success of the server.
+    async fn ask_with_leave(
+        &self,
+        question: &impl RemoteQuestion,
+        pieces: mpsc::Sender<Result<Piece, Failure>>,
+    ) -> Result<AnswerEnding, AnswerFault> {
+        let server = self.server;
+        let pass = server.breaker.pass(self.room, Instant::now());
+        let pass = pass.ok_or(AnswerFault::BreakerOpen)?;
+        let mut pieces = AnswerPieces::new(pass, pieces, self.began, &server.metrics);
+        let asked = self.ask_again(question, &mut pieces).await;
+        let pass = pieces.into_pass();
+        match asked {
+            Err(fault) if fault.is_of_server() => pass.failed(Instant::now()),
+            // A server that says no is there.
+            _ => pass.succeeded(),
+        }
+        asked
     }
 
     async fn ask_again(
         &self,
         question: &impl RemoteQuestion,
-        pieces: mpsc::Sender<Result<Piece, Failure>>,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerEnding, AnswerFault> {
         let (server, deadline) = (self.server, self.deadline());
-        let mut pieces = AnswerPieces::new(pieces, self.began, &server.metrics);
         let mut retry = 0;
         loop {
-            let fault = match server.ask(question, deadline, &mut pieces).await {
+            let fault = match server.ask(question, deadline, pieces).await {
                 Ok(ending) => {
                     server.budget.earn();
                     return Ok(ending);
                 }
                 Err(fault) => fault,
             };
-            let is_last = retry >= server.limits.retries || pieces.is_begun() || !fault.may_pass();
+            let is_last = retry >= server.limits.retries
+                || pieces.is_begun()
+                || !fault.may_pass()
+                || server.breaker.is_open_to(self.room);
             let pause = retries::pause(retry, fault.retry_after(), &server.randomness);
             let left = deadline.saturating_duration_since(Instant::now());
             if is_last || pause >= left || !server.budget.take() {

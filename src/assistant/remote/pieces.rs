@@ -1,15 +1,36 @@
 //! Where the pieces of an answer go.
 
 use super::super::{Failure, Piece, REPLY_BYTES_MAX, ReplyMeta};
+use super::breaker::Pass;
 use super::fault::AnswerFault;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// What was said once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::assistant) struct AnswerWords {
+    /// More of the answer; may be empty.
+    pub(in crate::assistant) text: String,
+    /// What stands beside the answer.
+    pub(in crate::assistant) meta: Option<ReplyMeta>,
+    /// The server thinks: what it says to itself is for nobody.
+    pub(in crate::assistant) is_thinking: bool,
+    /// The server has said all that it will.
+    pub(in crate::assistant) is_last: bool,
+}
+
+impl AnswerWords {
+    /// Does the server work at the answer?
+    pub(super) fn is_life(&self) -> bool {
+        self.is_thinking || !self.text.is_empty()
+    }
+}
+
 /// Where the pieces of an answer go. What the reader has not taken yet becomes one piece with what comes after it.
-#[derive(Debug)]
-pub(in crate::assistant) struct AnswerPieces {
+pub(in crate::assistant) struct AnswerPieces<'p> {
+    pass: Pass<'p>,
     pieces: mpsc::Sender<Result<Piece, Failure>>,
     pending: String,
     /// Bytes so far.
@@ -20,14 +41,16 @@ pub(in crate::assistant) struct AnswerPieces {
     metrics: Arc<Metrics>,
 }
 
-impl AnswerPieces {
-    /// For the answer to what was `asked` then.
+impl<'p> AnswerPieces<'p> {
+    /// For the answer to what was `asked` then, by this leave.
     pub(super) fn new(
+        pass: Pass<'p>,
         pieces: mpsc::Sender<Result<Piece, Failure>>,
         asked: Instant,
         metrics: &Arc<Metrics>,
     ) -> Self {
         Self {
+            pass,
             pieces,
             pending: String::new(),
             bytes: 0,
@@ -46,7 +69,12 @@ impl AnswerPieces {
         !self.pending.is_empty()
     }
 
-    pub(super) fn say(&mut self, text: &str, meta: Option<ReplyMeta>) -> Result<(), AnswerFault> {
+    /// More of the answer, or a sign that there will be some.
+    pub(super) fn say(&mut self, words: AnswerWords) -> Result<(), AnswerFault> {
+        if words.is_life() {
+            self.pass.works();
+        }
+        let text = words.text;
         if self.bytes == 0 && !text.is_empty() {
             let waited = self.asked.elapsed().as_secs_f64();
             self.metrics.assistant_first_token.observe(waited);
@@ -55,8 +83,8 @@ impl AnswerPieces {
         if self.bytes > REPLY_BYTES_MAX {
             return Err(AnswerFault::TooLong);
         }
-        self.pending.push_str(text);
-        self.meta = meta.or(self.meta.take());
+        self.pending.push_str(&text);
+        self.meta = words.meta.or(self.meta.take());
         Ok(())
     }
 
@@ -82,5 +110,10 @@ impl AnswerPieces {
             drop(self.pieces.send(Ok(Piece::Meta(meta))).await);
         }
         Ok(())
+    }
+
+    /// The leave to ask, once nothing more is said.
+    pub(super) fn into_pass(self) -> Pass<'p> {
+        self.pass
     }
 }

@@ -18,6 +18,14 @@ const ASKER: Author = Author {
     connection: ConnectionKey(0),
 };
 
+/// Another connection.
+fn other(connection: u64) -> Author {
+    Author {
+        worker: 1,
+        connection: ConnectionKey(connection),
+    }
+}
+
 type Outcomes = mpsc::UnboundedReceiver<(String, String)>;
 
 /// Sends (question, outcome) to the test; panics on `panic in reply`.
@@ -339,34 +347,42 @@ fn a_runtime_that_goes_away_still_apologises_to_everyone() {
     assert_eq!(sorry, 4);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prompts_from_many_threads_each_end_exactly_once() {
-    let mut bench = Bench::new(10_000, 10_000, 8);
+/// Customers of so many businesses ask a thousand things of every kind from four threads at once; each ends once, and none
+/// twice.
+async fn ask_from_many_threads(bench: &mut Bench, businesses: usize) -> Counts {
     let kinds = ["echo", "panic", "fail", "broken"];
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let bench = &bench;
+            let bench = &*bench;
             scope.spawn(move || {
                 for n in 0..250 {
-                    bench.accept(&format!("r{}", n % 7), kinds[(n + thread) % 4]);
+                    let business = (n % businesses + 1).to_string();
+                    let (room, asker) = (format!("r{}", n % 7), other(thread as u64));
+                    let asked = bench.ask_as(asker, &business, &room, kinds[(n + thread) % 4]);
+                    assert!(matches!(asked, Asked::Accepted), "{asked:?}");
                 }
             });
         }
     });
-    let mut outcomes = 0;
-    while outcomes < 1_000 {
+    for _ in 0..1_000 {
         let next = tokio::time::timeout(Duration::from_secs(20), bench.outcome());
         next.await.expect("none is lost");
-        outcomes += 1;
     }
     let counts = bench.dispatcher.counts();
     assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
+    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
+    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_from_many_threads_each_end_exactly_once() {
+    let mut bench = Bench::new(10_000, 10_000, 8);
+    let counts = ask_from_many_threads(&mut bench, 1).await;
     assert_eq!(
         (counts.replied, counts.panics, counts.failures),
         (250, 250, 500)
     );
-    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
-    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
 }
 
 #[tokio::test]

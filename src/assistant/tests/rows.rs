@@ -13,13 +13,6 @@ fn debounced(prompts_per_room: usize) -> Bench {
     })
 }
 
-fn other(connection: u64) -> Author {
-    Author {
-        worker: 1,
-        connection: ConnectionKey(connection),
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_is_said_in_a_row_is_one_question_after_a_pause_and_all_of_it_ends() {
     let mut bench = debounced(9);
@@ -145,27 +138,7 @@ async fn rows_from_many_threads_each_end_exactly_once() {
         },
         ..config::AssistantSettings::default()
     });
-    let kinds = ["echo", "panic", "fail", "broken"];
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let bench = &bench;
-            scope.spawn(move || {
-                for n in 0..250 {
-                    let (business, room) = ((n % 3 + 1).to_string(), format!("r{}", n % 7));
-                    let asked = bench.ask_as(other(thread), &business, &room, kinds[n % 4]);
-                    assert!(matches!(asked, Asked::Accepted));
-                }
-            });
-        }
-    });
-    for _ in 0..1_000 {
-        let next = tokio::time::timeout(Duration::from_secs(20), bench.outcome());
-        next.await.expect("none is lost");
-    }
-    let counts = bench.dispatcher.counts();
-    assert!(adds_up(counts) && counts.open == 0, "{counts:?}");
-    bench.dispatcher.shutdown(Duration::from_secs(5)).await;
-    assert!(bench.outcomes.try_recv().is_err(), "none ends twice");
+    ask_from_many_threads(&mut bench, 3).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,4 +168,74 @@ async fn a_business_with_all_its_places_taken_is_passed_over_and_comes_back_in_i
     }
     assert_eq!(bench.most.load(SeqCst), 2);
     assert_eq!(start.elapsed().as_secs(), 3, "one after the other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_business_that_fills_its_share_of_those_that_wait_leaves_the_rest_to_others() {
+    let with = |share| {
+        Bench::with(config::AssistantSettings {
+            kind: config::AssistantKind::OpenAi,
+            prompts: 12,
+            concurrency: 2,
+            openai: config::OpenAiSettings {
+                concurrency_per_business: 1,
+                prompts_per_business: share,
+                ..config::OpenAiSettings::default()
+            },
+            ..config::AssistantSettings::default()
+        })
+    };
+    // A quarter of all, unless the settings say something else.
+    for (share, waiting) in [(0, 3), (5, 5)] {
+        let mut bench = with(share);
+        let ask = |bench: &Bench, business: &str, session: String, text: &str| {
+            matches!(
+                bench.ask_as(ASKER, business, &session, text),
+                Asked::Accepted
+            )
+        };
+        for number in 0..20 {
+            let is_taken = ask(&bench, "1", format!("s{number}"), "slow 1");
+            assert_eq!(
+                is_taken,
+                number <= waiting,
+                "one is being answered: {number}"
+            );
+        }
+        let counts = bench.dispatcher.counts();
+        assert_eq!((counts.over_share, counts.busy), (19 - waiting, 0));
+        assert!(ask(&bench, "2", "a".to_owned(), "echo"));
+        bench.expect("echo", "re: echo").await;
+        bench.expect("slow 1", "re: slow 1").await;
+        assert!(
+            ask(&bench, "1", "late".to_owned(), "slow 1"),
+            "a place is free"
+        );
+        for _ in 0..=waiting {
+            bench.expect("slow 1", "re: slow 1").await;
+        }
+        assert!(adds_up(bench.dispatcher.counts()));
+        assert!(ask(&bench, "1", "last".to_owned(), "slow 1"));
+        bench.expect("slow 1", "re: slow 1").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn prompts_that_became_one_question_take_nothing_of_the_share_any_more() {
+    let mut bench = Bench::with(config::AssistantSettings {
+        kind: config::AssistantKind::OpenAi,
+        debounce: DEBOUNCE,
+        prompts: 12,
+        ..config::AssistantSettings::default()
+    });
+    for _ in 0..3 {
+        for text in ["one", "two", "three"] {
+            bench.accept("a", text);
+        }
+        assert!(matches!(bench.ask("b", "four"), Asked::Busy(_)));
+        bench.expect("one", "re: one\ntwo\nthree").await;
+        bench.expect("two", "merged").await;
+        bench.expect("three", "merged").await;
+    }
+    assert_eq!(bench.dispatcher.counts().over_share, 3);
 }

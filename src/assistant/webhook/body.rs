@@ -1,10 +1,13 @@
 //! What the site says: the JSON of one piece, or of a whole answer.
 
-use super::super::ReplyMeta;
 use super::super::remote::{AnswerFault, AnswerForm, AnswerWords};
+use super::super::{META_BYTES_MAX, ReplyMeta};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// Longest `meta` as the site writes it, with its spaces: a value that is read takes many times its bytes.
+const WRITTEN_META_BYTES_MAX: usize = 4 * META_BYTES_MAX;
 
 /// How answers are written.
 pub(super) const FORM: AnswerForm = AnswerForm {
@@ -15,22 +18,24 @@ pub(super) const FORM: AnswerForm = AnswerForm {
 };
 
 #[derive(Deserialize)]
-struct WholeAnswer {
+struct WholeAnswer<'j> {
     message: Option<String>,
-    meta: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    meta: Option<&'j RawValue>,
     error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct AnswerPiece {
+struct AnswerPiece<'j> {
     delta: Option<String>,
     #[serde(default)]
     done: bool,
-    meta: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    meta: Option<&'j RawValue>,
     error: Option<IgnoredAny>,
 }
 
-fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, AnswerFault> {
+fn read<'j, T: Deserialize<'j>>(json: &'j [u8]) -> Result<T, AnswerFault> {
     // A struct may stand as an array in serde's eyes, and not in this contract's.
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(AnswerFault::Malformed);
@@ -38,14 +43,20 @@ fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, AnswerFault> {
     serde_json::from_slice(json).map_err(|_no_answer| AnswerFault::Malformed)
 }
 
-fn read_meta(meta: Option<Map<String, Value>>) -> Result<Option<ReplyMeta>, AnswerFault> {
-    let read = |meta| ReplyMeta::of(meta).ok_or(AnswerFault::TooLong);
-    meta.map(read).transpose()
+fn read_meta(meta: Option<&RawValue>) -> Result<Option<ReplyMeta>, AnswerFault> {
+    let read = |written: &str| {
+        if written.len() > WRITTEN_META_BYTES_MAX {
+            return Err(AnswerFault::TooLong);
+        }
+        let object = serde_json::from_str(written).map_err(|_no_object| AnswerFault::Malformed)?;
+        ReplyMeta::of(object).ok_or(AnswerFault::TooLong)
+    };
+    meta.map(RawValue::get).map(read).transpose()
 }
 
 /// `{"delta": "…"}`, `{"done": true}` or both; `{"error": …}`.
 fn read_piece(data: &str) -> Result<AnswerWords, AnswerFault> {
-    let piece: AnswerPiece = read(data.as_bytes())?;
+    let piece: AnswerPiece<'_> = read(data.as_bytes())?;
     if piece.error.is_some() {
         return Err(AnswerFault::Reported);
     }
@@ -63,7 +74,7 @@ fn read_piece(data: &str) -> Result<AnswerWords, AnswerFault> {
 
 /// `{"message": "…"}`; `{"error": …}`.
 fn read_whole(body: &[u8]) -> Result<AnswerWords, AnswerFault> {
-    let whole: WholeAnswer = read(body)?;
+    let whole: WholeAnswer<'_> = read(body)?;
     if whole.error.is_some() {
         return Err(AnswerFault::Reported);
     }
@@ -92,6 +103,8 @@ mod tests {
     fn pieces_are_read_as_the_contract_says() {
         let bad = || Err(AnswerFault::Malformed);
         let error = || Err(AnswerFault::Reported);
+        let spaces = |count| format!(r#"{{"done":true,"meta":{{"a":{}1}}}}"#, " ".repeat(count));
+        let (spaced, too_spaced) = (spaces(4_000), spaces(5_000));
         let long = format!(r#"{{"done":true,"meta":{{"a":"{}"}}}}"#, "x".repeat(1024));
         #[rustfmt::skip]
         let table = [
@@ -106,6 +119,8 @@ mod tests {
             (r#"{"error":{},"done":true}"#, error()),
             (r#"{"error":false}"#, error()),
             (&long, Err(AnswerFault::TooLong)),
+            (&spaced, words("", Some(r#"{"a":1}"#), true)),
+            (&too_spaced, Err(AnswerFault::TooLong)),
             ("{}", bad()),
             (r#"{"message":"hi"}"#, bad()),
             (r#"{"done":false}"#, bad()),

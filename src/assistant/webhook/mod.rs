@@ -106,7 +106,7 @@ impl Assistant for Webhook {
     fn answer(&self, question: Question) -> Replies {
         let site = Arc::clone(&self.0);
         Replies::written(async move |pieces| {
-            let answer = RemoteAnswer::new(&site.server);
+            let answer = RemoteAnswer::new(&site.server, &question.room);
             let id = format!("{:016x}{:016x}", site.server.random(), site.server.random());
             let question = WebhookQuestion::new(id, &question).ok_or(Failure::Failed)?;
             let requests = &site.requests;
@@ -146,7 +146,7 @@ impl RemoteQuestion for AskedOfSite<'_> {
         &self,
         exchange: &AnswerExchange<'_>,
         deadline: Instant,
-        pieces: &mut AnswerPieces,
+        pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerEnding, AnswerRefusal> {
         let request = self.question.request(self.requests, wall().0)?;
         let answer = exchange.open(request, deadline).await?;

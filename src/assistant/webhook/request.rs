@@ -2,7 +2,7 @@
 
 use super::super::remote::AnswerFault;
 use super::super::{ChatLine, Question};
-use crate::http_client::SignedRequests;
+use crate::http_client::{SignedRequests, request_body};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -51,7 +51,7 @@ impl WebhookQuestion {
     pub(super) fn new(id: String, question: &Question) -> Option<Self> {
         let room = &question.room;
         let session_id = Some(room.session_id()).filter(|id| !id.is_empty());
-        let body = serde_json::to_vec(&QuestionBody {
+        let body = request_body(&QuestionBody {
             id: &id,
             room: room.as_str(),
             business_id: room.business_id().parse().ok(),
@@ -60,10 +60,7 @@ impl WebhookQuestion {
             message: &question.text,
             turns: question.past.iter().map(TurnBody::of).collect(),
         });
-        Some(Self {
-            body: body.ok()?.into(),
-            id,
-        })
+        Some(Self { body: body?, id })
     }
 
     /// One try, signed at `now` in seconds since the Unix epoch.

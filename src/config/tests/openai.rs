@@ -70,6 +70,10 @@ fn what_has_no_effect_or_is_a_slip_is_a_warning() {
             "has {langauge} in it",
         ),
         (
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\nbase_url = \"http://model/v1\"\nmodel = \"m\"\napi_key = \"k\"",
+            "assistant.openai.base_url: is off this machine and without TLS: the key",
+        ),
+        (
             "[assistant]\ndebounce = \"1s\"\n[chat]\ndialect = \"django\"\ndeliver = \"sender\"\n[[chat.exists]]\nbusiness_id = 1",
             "only delays",
         ),
@@ -80,6 +84,20 @@ fn what_has_no_effect_or_is_a_slip_is_a_warning() {
             warnings.len() == 1 && warnings[0].contains(fragment),
             "{text}: {warnings:?}"
         );
+    }
+}
+
+#[test]
+fn a_key_that_stays_on_this_machine_or_goes_by_tls_is_no_cause_for_a_warning() {
+    for (base_url, key) in [
+        ("http://127.0.0.1:11434/v1", "api_key = \"k\""),
+        ("https://model/v1", "api_key = \"k\""),
+        ("http://model/v1", ""),
+    ] {
+        let text = format!(
+            "[assistant]\nkind = \"openai\"\n[assistant.openai]\nbase_url = \"{base_url}\"\nmodel = \"m\"\n{key}"
+        );
+        assert_eq!(load_file(&text).expect(&text).warnings, [], "{text}");
     }
 }
 

@@ -10,7 +10,7 @@ fn vet(lines: &str) -> String {
 
 fn good(lines: &str) -> String {
     vet(&format!(
-        "url = \"http://a/\"\nsecret = \"{SECRET}\"\n{lines}"
+        "url = \"http://localhost/\"\nsecret = \"{SECRET}\"\n{lines}"
     ))
 }
 
@@ -51,6 +51,10 @@ fn what_nothing_can_be_vetted_with_is_refused_with_key_and_fix() {
 fn what_has_no_effect_is_a_warning() {
     for (text, fragment) in [
         ("[vet]\nconcurrency = 3".to_owned(), "has no effect"),
+        (
+            good("").replace("localhost", "site"),
+            "can be read on the way",
+        ),
         (
             good("ca_file = \"Cargo.toml\""),
             "has no effect without TLS",

@@ -10,7 +10,7 @@ fn webhook(lines: &str) -> String {
 
 fn good(lines: &str) -> String {
     webhook(&format!(
-        "url = \"http://a/\"\nsecret = \"{SECRET}\"\n{lines}"
+        "url = \"http://127.0.0.1/\"\nsecret = \"{SECRET}\"\n{lines}"
     ))
 }
 
@@ -59,6 +59,10 @@ fn what_has_no_effect_or_is_a_slip_is_a_warning() {
         (
             good("ca_file = \"Cargo.toml\""),
             "has no effect without TLS",
+        ),
+        (
+            webhook("url = \"http://site:8001/\"\nsecret = \"hidden-hidden-hidden\""),
+            "assistant.webhook.url: is off this machine and without TLS",
         ),
         (
             good("first_token = \"1m\""),
