@@ -53,6 +53,7 @@
 //! | 4 | [`auth`] | Who comes: what a handshake brings, to an identity or a refusal. |
 //! | 4 | [`assistant`] | Who answers: prompts in, one reply or one apology for each. |
 //! | 4 | [`retrieval`] | What an answer may stand on: the pieces of a business's documents that are nearest to a question. |
+//! | 4 | [`vetting`] | What members say, shown to the site before it is published. |
 //! | 4 | [`bridge`] | Other nodes, by way of Redis. |
 //! | 4 | [`channels`] | Django's channel layers, by way of Redis. |
 //! | 3 | [`broker`] | Rooms, their order, mailboxes, queues, the ledger. |
@@ -80,6 +81,8 @@
 //!    after `limits.refusals` of them 4429.
 //! 3. The consumer of its route gets the message ([`broker::Consumers`]); of a chat ([`chat`]) it is
 //!    [`chat::Set`], where [`protocol::Parser`] makes a command of the text, borrowing from the buffer.
+//!    With `chat.vet` the site sees it first ([`vetting`]); nothing more of the connection is read until that is decided, and
+//!    what follows happens on the control plane, by the room's name.
 //! 4. The command's event is rendered once, frame header included ([`protocol::Event`], [`protocol::EventWriter`],
 //!    [`transport::encoder`]). The deadline is now plus `queue.expiry`.
 //! 5. [`broker::Broker::publish`] gives it the room's next number and puts it into the mailbox of
@@ -137,6 +140,7 @@
 //! | what other nodes are told | `bridge.outbox_capacity`, `bridge.outbox_bytes`, for each Redis | [`bridge`] |
 //! | what they tell us | `bridge.arrivals_capacity`, then the mailboxes | [`bridge`] |
 //! | what is said and not written to the archive yet; its journal, and who reads it | `archive.queue_bytes`; `archive.bytes_max`, `archive.expiry`; `archive.readers`, `archive.reader_names` | [`archive`] |
+//! | messages being vetted | `vet.queue_bytes`, `vet.concurrency`, `vet.concurrency_per_business`, `vet.timeout`; one of each connection | [`vetting`] |
 //! | prompts | `assistant.prompts`, `assistant.prompts_per_room`, `assistant.concurrency`, `assistant.timeout` | [`assistant`] |
 //! | prompts in a row that become one question | `assistant.debounce`, five times as long in all, 32 KiB | [`assistant`] |
 //! | a model's answers | `assistant.openai.first_token`, `assistant.openai.between_tokens`, `assistant.openai.event_bytes`, `assistant.openai.answer_bytes`, `assistant.openai.concurrency_per_business` | [`assistant`] |
@@ -160,6 +164,8 @@
 //! | Nothing is lost or doubled between threads | `src/broker/mailbox/model.rs` `nothing_is_lost_or_doubled_and_each_producers_order_is_kept` (loom: `tests/run model`) |
 //! | The ledger has no residue | `tests/admin.rs` `the_ledger_accounts_for_every_delivery`; `src/broker/queue/model.rs` `any_history_agrees_with_the_model_and_adds_up` |
 //! | Who comes and goes while a room is written hears everything once, in one order | `src/worker/tests/fairness.rs` `who_comes_and_goes_during_fan_outs_hears_everything_once_in_one_order` |
+//! | What the site vets keeps its author's order and keeps nobody else waiting | `tests/vet/order.rs` `a_connection_s_messages_keep_their_order_while_others_go_on` |
+//! | Whatever the site says of a message, it is published once or refused once | `src/vetting/tests.rs` `a_runtime_that_goes_away_decides_what_is_left`; `tests/vet/hostile.rs` |
 //! | A large fan-out does not keep small rooms waiting | `src/worker/tests/fairness.rs` `small_rooms_are_answered_while_a_large_fan_out_is_written` |
 //! | A room that says more than can be written keeps no other waiting | `src/worker/tests/fairness.rs` `a_room_that_says_more_than_a_mailbox_holds_keeps_no_other_room_waiting` |
 //! | What is given up when memory is short goes in order and comes back | `tests/memory.rs` `what_is_given_up_goes_in_order_and_comes_back_when_the_flood_is_over`; `src/shedding/tests.rs` |
@@ -230,6 +236,7 @@ mod auth;
 mod bridge;
 mod channels;
 mod retrieval;
+mod vetting;
 
 // Floor 5
 mod chat;

@@ -111,6 +111,9 @@ metrics! {
     quota_refused: Labelled = labelled("quota_refused", "scope") "Messages, handshakes and connections refused as the connections of one `room`, `user`, `business`, `address` or the `node` used too much together";
     reloads: Labelled = labelled("reloads", "outcome") "Times that settings were read again while the node ran, by outcome: `taken` or `refused`";
     prompts: Labelled = labelled("prompts", "outcome") "Prompts to the assistant, by outcome";
+    vets: Labelled = labelled("vet", "result") "Messages shown to the site before they are published (`chat.vet`), by result: `passed`, `changed`, `refused`; or why the site has not said so, and `vet.on_timeout` decided: `full` (`vet.queue_bytes`), `timeout`, no `connect`, `broken_off`, `server_error`, `client_error`, `redirect`, `encoded`, `not_json`, `malformed`, `too_long`, or `stopped` with the node";
+    vet_open: Gauge = gauge("vet_open") "Messages that are being vetted";
+    vet_time: Histogram = histogram("vet") "Time that a message waited to be vetted";
     assistant_answers: Labelled = labelled("assistant_answers", "outcome") "Questions to the model (`openai`) or the site (`webhook`), by outcome: `ok`, `later` and `unwanted` (`webhook`), `cancelled` as nobody waited any more, or why the customer got the apology";
     assistant_contexts: Labelled = labelled("assistant_contexts", "outcome") "Rooms of which the site was asked what was said in them before (`assistant.openai.context_url`), by outcome: `found`, `nothing` there, `refused` (401, 403), another `status`, or why there was no answer";
     assistant_answers_open: Gauge = gauge("assistant_answers_open") "Questions that the model or the site is answering";

@@ -99,4 +99,6 @@ mod transcript; // the recorded Python consumer, byte for byte
 #[cfg(test)]
 mod upstream; // the site behind the node
 #[cfg(test)]
+mod vet; // what members say is shown to a view of the site before it is published
+#[cfg(test)]
 mod webhook; // a view of the site that answers

@@ -30,6 +30,7 @@ pub(super) fn readiness(sources: &Sources) -> (StatusCode, String) {
     reasons.extend(archive_reason(sources));
     // Chat goes on without answers.
     reasons.extend(sources.assistant.degraded());
+    reasons.extend(sources.vetting.degraded());
     // Nor that: other nodes ask the same login service, and credentials of other kinds are judged as ever.
     reasons.extend((sources.credentials)());
     if reasons.is_empty() {
@@ -136,6 +137,7 @@ pub(super) async fn health(sources: &Sources) -> Value {
     reasons.extend((sources.credentials)());
     reasons.extend(sources.shedding.reason());
     reasons.extend(sources.assistant.degraded());
+    reasons.extend(sources.vetting.degraded());
     let unexplained: i64 = reports
         .iter()
         .map(|report| report.ledger.unexplained())

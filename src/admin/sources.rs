@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Changes, Config, problem};
 use crate::metrics::Metrics;
 use crate::shedding::Shedding;
+use crate::vetting::Vetting;
 use crate::worker::Workers;
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Sources {
     pub shedding: Arc<Shedding>,
     /// Who answers customers.
     pub assistant: Dispatcher,
+    /// What members say is shown to the site.
+    pub vetting: Vetting,
     /// The way to other nodes, if there is one.
     pub bridge: Option<Arc<Bridge>>,
     /// The way to Django, if there is one.

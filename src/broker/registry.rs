@@ -288,10 +288,25 @@ impl Broker {
     /// registry: it has an incarnation of its own, and nobody joins, leaves or publishes in between, so
     /// what one thread publishes by name leaves the node in that order.
     pub fn publish_by_name(&self, name: &RoomName, publication: &Publication) -> Reach {
+        self.offer_by_name(name, publication, None)
+    }
+
+    /// Publishes a user's message into the room of this name; its `author` may be gone. As [`Broker::publish_by_name`].
+    pub fn say_by_name(&self, name: &RoomName, publication: &Publication, author: Author) -> Reach {
+        self.offer_by_name(name, publication, Some(author))
+    }
+
+    fn offer_by_name(
+        &self,
+        name: &RoomName,
+        publication: &Publication,
+        author: Option<Author>,
+    ) -> Reach {
         // Published while the registry's guard is held: the room is not removed and followed by
         // another of its name meanwhile, whose publications would be ahead of this one.
         let (mailboxes, uplinks) = (&self.mailboxes, &self.uplinks);
-        let publish = |room: &Arc<Room>| publish(room, publication, mailboxes, None, uplinks, None);
+        let publish =
+            |room: &Arc<Room>| publish(room, publication, mailboxes, None, uplinks, author);
         let found = self.rooms.get(name.as_str());
         let found = found.map(|entry| publish(&entry.key().0));
         let published = found.unwrap_or_else(|| {
@@ -343,9 +358,18 @@ impl Broker {
     /// What happened in the room of this name, with members on this node or without, and they are not shown: the
     /// uplinks that keep events have it.
     pub fn keep_by_name(&self, name: &RoomName, event: &Arc<Event<'static>>) {
+        keep(&self.found_or_empty(name), &self.uplinks, event);
+    }
+
+    /// As [`Broker::say_alone`], into the room of this name, whether it has members on this node or not.
+    pub fn say_alone_by_name(&self, name: &RoomName, publication: &Publication, author: Author) {
+        self.say_alone(&self.found_or_empty(name), publication, author);
+    }
+
+    /// The room of this name; one that nobody else sees if it has no members here.
+    fn found_or_empty(&self, name: &RoomName) -> Arc<Room> {
         let room = self.find(name);
-        let room = room.unwrap_or_else(|| Arc::new(Room::new(name.clone(), Way::NONE)));
-        keep(&room, &self.uplinks, event);
+        room.unwrap_or_else(|| Arc::new(Room::new(name.clone(), Way::NONE)))
     }
 
     /// Publishes what came from elsewhere: to local members only. If it is an event (of the Django site, of the

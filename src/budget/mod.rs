@@ -7,6 +7,7 @@
 mod addend;
 mod assistants;
 mod entry;
+mod vetting;
 
 pub use addend::Addend;
 use addend::addend;
@@ -158,6 +159,7 @@ fn options(config: &Config, request_bytes: usize, kernel_bytes: usize) -> Vec<Ad
         forward(&config.auth.forward),
         assistants::model(config),
         assistants::webhook(config),
+        vetting::vetting(config),
         django_sessions(config),
         http_api(config, request_bytes),
         assistants::retrieval(config),

@@ -103,6 +103,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
             "assistant.webhook.concurrency_per_business",
             "assistant.webhook.prompts_per_business",
             "retrieval.excerpts",
+            "vet.concurrency_per_business",
         ],
     ),
     (
@@ -128,6 +129,7 @@ const WITHIN_OTHERS: [(&str, &[&str]); 4] = [
 fn full() -> Config {
     let mut config = Config::default();
     config.assistant.kind = AssistantKind::OpenAi;
+    config.chat.vet = crate::config::Vet::Webhook;
     config.bridge.mode = BridgeMode::Streams;
     config.bridge.urls = vec![RedisAddress::parse("redis://a").unwrap()];
     config.channels.enabled = true;

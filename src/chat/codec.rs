@@ -1,14 +1,17 @@
 //! What the chats of one worker share: the reader of commands, the writer of events, and what both
 //! dialects do with a message.
 
-use super::reply::ChatReply;
-use crate::assistant::{Asked, Dispatcher, Prompt};
+use super::held::HeldSpeech;
+use super::reply::{self, ChatReply};
+use crate::assistant::{Dispatcher, Prompt};
 use crate::broker::{Context, Message, Publication, Role, UserRole, Verdict};
 use crate::config::{Config, Deliver, Dialect};
 use crate::metrics::{Metrics, count, count_all};
 use crate::name::RoomName;
-use crate::protocol::{self, CloseReason, ErrorCode, Event, EventWriter, Parser, Rejected, Stamp};
+use crate::protocol::{CloseReason, Command, CommandKind, ErrorCode, Event, EventWriter, Parser};
+use crate::protocol::{Rejected, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
+use crate::vetting::{HeldMessage, Vetting};
 use std::sync::Arc;
 
 /// Bytes that the room for an event keeps from one event to the next.
@@ -39,6 +42,7 @@ pub(super) struct Speech<'a> {
 #[derive(Debug)]
 pub(super) struct Codec {
     assistant: Dispatcher,
+    vetting: Vetting,
     metrics: Arc<Metrics>,
     tally: CommandTally,
     writer: EventWriter,
@@ -56,6 +60,7 @@ impl Codec {
     pub(super) fn new(config: &Config, metrics: &Arc<Metrics>, assistant: &Dispatcher) -> Self {
         Self {
             assistant: assistant.clone(),
+            vetting: Vetting::default(),
             metrics: Arc::clone(metrics),
             tally: CommandTally::default(),
             writer: EventWriter::new(config.chat.dialect),
@@ -70,6 +75,16 @@ impl Codec {
             stamp: Stamp::new(0, 0),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
         }
+    }
+
+    /// What is said is vetted there.
+    pub(super) fn set_vetting(&mut self, vetting: Vetting) {
+        self.vetting = vetting;
+    }
+
+    /// Is what is said vetted?
+    pub(super) fn is_vetting(&self) -> bool {
+        self.vetting.is_on()
     }
 
     /// Takes the turn's time.
@@ -147,8 +162,30 @@ impl Codec {
         allowed.any(|(one, is_allowed)| one == role && is_allowed)
     }
 
+    /// Why a command is not taken of this speaker, or not now.
+    #[inline]
+    fn objection(
+        &self,
+        cx: &Context<'_>,
+        command: &Command<'_>,
+        speech: &Speech<'_>,
+    ) -> Option<ErrorCode> {
+        if command.kind != CommandKind::User && !self.hears_system_of(speech.by) {
+            // For this member there is no such type; the package has an own word for what fails.
+            return Some(match self.writer.dialect() {
+                Dialect::Guide => ErrorCode::UnknownType,
+                Dialect::Django => command.failure(),
+            });
+        }
+        if !speech.answers {
+            return Some(command.failure());
+        }
+        cx.broker.refuses().then_some(ErrorCode::Busy)
+    }
+
     /// Takes a message: an event for the room or its author, and a prompt for the room of the speech if it is a user's.
-    pub(super) fn hear(
+    /// `VETS`: the site sees it first. A number of the type, so that a node without vetting does not even ask.
+    pub(super) fn hear<const VETS: bool>(
         &mut self,
         cx: &mut Context<'_>,
         mut message: Message<'_>,
@@ -170,27 +207,15 @@ impl Codec {
                 return Verdict::Done;
             }
         };
-        let is_user = command.kind == protocol::CommandKind::User;
-        if !is_user && !self.hears_system_of(speech.by) {
-            // For this member there is no such type; the package has an own word for what fails.
-            let code = match dialect {
-                Dialect::Guide => ErrorCode::UnknownType,
-                Dialect::Django => command.failure(),
-            };
+        if let Some(code) = self.objection(cx, &command, &speech) {
             self.error(cx, code);
             return Verdict::Done;
         }
-        if !speech.answers {
-            let failure = command.failure();
-            self.error(cx, failure);
-            return Verdict::Done;
-        }
-        if cx.broker.refuses() {
-            self.error(cx, ErrorCode::Busy);
-            return Verdict::Done;
+        let event = command.event(self.stamp.moment());
+        if VETS {
+            return self.hold(cx, event.into_owned(), speech);
         }
         self.scratch.clear();
-        let event = command.event(self.stamp.moment());
         self.writer
             .event(&mut self.scratch, &event, &mut self.stamp);
         let kept = cx.broker.wants_events();
@@ -201,6 +226,7 @@ impl Codec {
                 ..event.into_owned()
             })
         });
+        let is_user = command.kind == CommandKind::User;
         let question = (is_user && self.assistant.enabled()).then(|| command.text.to_string());
         if is_user {
             self.tally.users += 1;
@@ -218,6 +244,40 @@ impl Codec {
         }
     }
 
+    /// Has the site vet what is said. Nothing more of the connection is read until it is decided, so that its messages
+    /// keep their order.
+    fn hold(&self, cx: &mut Context<'_>, event: Event<'static>, speech: Speech<'_>) -> Verdict {
+        let name = cx.room.map(|room| room.name());
+        // A connection has one of the two.
+        let Some(room) = name.or(speech.prompts).cloned() else {
+            return Verdict::Close(CloseReason::Internal);
+        };
+        let is_question = event.sender == Sender::User && self.assistant.enabled();
+        let prompts = speech.prompts.filter(|_| is_question);
+        let held = HeldSpeech {
+            broker: Arc::clone(cx.broker),
+            author: cx.author,
+            room: name.cloned(),
+            deliver: self.deliver,
+            writer: self.writer,
+            clock: cx.clock,
+            metrics: Arc::clone(&self.metrics),
+            // The text is known once it is vetted.
+            prompt: prompts.map(|room| self.prompt(cx, room, speech.by, String::new())),
+            assistant: self.assistant.clone(),
+            waits_for_reply: self.waits_for_reply(),
+        };
+        let author = speech.by.identity().and_then(|by| by.user.clone());
+        // As a question to an assistant: who ends its side, or is to be closed in a drain, is waited for.
+        cx.asked = cx.asked.saturating_add(1);
+        self.vetting.vet(HeldMessage {
+            room,
+            event: Event { author, ..event },
+            to: Box::new(held),
+        });
+        Verdict::Await
+    }
+
     /// Sends an event to whom it is for.
     fn deliver(&self, cx: &mut Context<'_>, publication: Publication) {
         match cx.room {
@@ -233,8 +293,12 @@ impl Codec {
         }
     }
 
-    fn ask(&self, cx: &mut Context<'_>, name: &RoomName, by: &Role, text: String) -> Verdict {
-        let sequential = self.writer.dialect() == Dialect::Django;
+    /// Does a connection wait for the reply to its question before it says more?
+    fn waits_for_reply(&self) -> bool {
+        self.writer.dialect() == Dialect::Django && self.deliver == Deliver::Sender
+    }
+
+    fn prompt(&self, cx: &Context<'_>, name: &RoomName, by: &Role, text: String) -> Prompt {
         let (room, alone) = match self.deliver {
             Deliver::Room => (cx.room, None),
             Deliver::Sender => (None, cx.room),
@@ -244,25 +308,26 @@ impl Codec {
             room: room.map(|room| room.name().clone()),
             kept_in: alone.map(|room| room.name().clone()),
             asker: cx.author,
-            resume: sequential && room.is_none(),
+            resume: self.waits_for_reply(),
             writer: self.writer,
             expiry: cx.expiry,
             clock: cx.clock,
         });
-        match self.assistant.ask(Prompt {
+        Prompt {
             room: name.clone(),
             asker: cx.author,
             user: by.identity().and_then(|by| by.user.clone()),
             text,
             reply,
-        }) {
-            Asked::Off => return Verdict::Done,
-            Asked::Accepted => {}
-            // The apology is on its way like any reply, so a waiting connection is resumed by it.
-            Asked::Busy(prompt) => prompt.reply.apologise(),
+        }
+    }
+
+    fn ask(&self, cx: &mut Context<'_>, name: &RoomName, by: &Role, text: String) -> Verdict {
+        if !reply::ask(&self.assistant, self.prompt(cx, name, by, text)) {
+            return Verdict::Done;
         }
         cx.asked = cx.asked.saturating_add(1);
-        if sequential && self.deliver == Deliver::Sender {
+        if self.waits_for_reply() {
             Verdict::Await
         } else {
             Verdict::Done

@@ -20,15 +20,15 @@ pub struct DjangoPeer {
     pub prompts: RoomName,
 }
 
-/// Serves connections of dialect `django`.
+/// Serves connections of dialect `django`. `VETS`: what they say is vetted.
 #[derive(Debug)]
-pub(super) struct Django<'a> {
+pub(super) struct Django<'a, const VETS: bool> {
     pub(super) codec: &'a mut Codec,
     /// Who the connection is; without a [`DjangoPeer`] only if `chat::django` has not made it.
     pub(super) role: &'a mut Role,
 }
 
-impl Consumer for Django<'_> {
+impl<const VETS: bool> Consumer for Django<'_, VETS> {
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
         if let Some(peer) = self.role.state::<DjangoPeer>() {
             match peer.error {
@@ -51,7 +51,7 @@ impl Consumer for Django<'_> {
             answers,
             prompts,
         };
-        self.codec.hear(cx, message, speech)
+        self.codec.hear::<VETS>(cx, message, speech)
     }
 
     fn too_many(&mut self, cx: &mut Context<'_>) {

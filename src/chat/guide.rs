@@ -3,15 +3,15 @@
 use super::codec::{Codec, Speech};
 use crate::broker::{Consumer, Context, Message, Role, Verdict};
 
-/// A member of a chat.
+/// A member of a chat. `VETS`: what it says is vetted.
 #[derive(Debug)]
-pub(super) struct Guide<'a> {
+pub(super) struct Guide<'a, const VETS: bool> {
     pub(super) codec: &'a mut Codec,
     /// Who the member is.
     pub(super) role: &'a mut Role,
 }
 
-impl Consumer for Guide<'_> {
+impl<const VETS: bool> Consumer for Guide<'_, VETS> {
     fn joined(&mut self, cx: &mut Context<'_>) -> Verdict {
         if let Some(room) = cx.room {
             let name = room.name();
@@ -28,7 +28,7 @@ impl Consumer for Guide<'_> {
             answers: true,
             prompts,
         };
-        self.codec.hear(cx, message, speech)
+        self.codec.hear::<VETS>(cx, message, speech)
     }
 
     fn too_many(&mut self, cx: &mut Context<'_>) {

@@ -18,6 +18,7 @@ mod codec;
 mod django;
 mod echo;
 mod guide;
+mod held;
 mod own;
 mod relay;
 mod reply;
@@ -36,6 +37,7 @@ use crate::broker::{self, Caller, Consumer, Context, Message, Role, Verdict};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::ErrorCode;
+use crate::vetting::Vetting;
 use codec::Codec;
 use django::Django;
 use echo::Echo;
@@ -50,6 +52,10 @@ const DJANGO: u8 = 1;
 const ECHO: u8 = 2;
 const RELAY: u8 = 3;
 const OWN: u8 = 4;
+/// The first two where what is said is vetted: from [`Set::open`] on. Of their own, so that the others are called as on a
+/// node without vetting.
+const VETTED_GUIDE: u8 = 5;
+const VETTED_DJANGO: u8 = 6;
 
 /// A member of a chat, as the guide has it.
 #[must_use]
@@ -102,6 +108,13 @@ impl Set {
             attendance: Arc::clone(attendance),
         }
     }
+
+    /// The same, where what members of chats say is vetted there before it is published.
+    #[must_use]
+    pub fn with_vetting(mut self, vetting: &Vetting) -> Self {
+        self.codec.set_vetting(vetting.clone());
+        self
+    }
 }
 
 /// Calls the consumer of a role. A `match`, so that each of those that a node comes with is called directly.
@@ -109,7 +122,21 @@ macro_rules! call {
     ($set:ident, $role:ident, $consumer:ident => $call:expr) => {
         match $role.kind {
             DJANGO => {
-                let mut $consumer = Django {
+                let mut $consumer = Django::<false> {
+                    codec: &mut $set.codec,
+                    role: $role,
+                };
+                $call
+            }
+            VETTED_GUIDE => {
+                let mut $consumer = Guide::<true> {
+                    codec: &mut $set.codec,
+                    role: $role,
+                };
+                $call
+            }
+            VETTED_DJANGO => {
+                let mut $consumer = Django::<true> {
                     codec: &mut $set.codec,
                     role: $role,
                 };
@@ -132,7 +159,7 @@ macro_rules! call {
                 $call
             }
             _ => {
-                let mut $consumer = Guide {
+                let mut $consumer = Guide::<false> {
                     codec: &mut $set.codec,
                     role: $role,
                 };
@@ -154,6 +181,13 @@ impl broker::Consumers for Set {
     fn open(&mut self, role: &mut Role, cx: &mut Context<'_>) -> Verdict {
         if let Some(identity) = role.identity() {
             self.attendance.enter(cx.author, Arc::clone(identity));
+        }
+        if self.codec.is_vetting() {
+            role.kind = match role.kind {
+                GUIDE => VETTED_GUIDE,
+                DJANGO => VETTED_DJANGO,
+                other => other,
+            };
         }
         call!(self, role, consumer => consumer.open(cx))
     }

@@ -3,7 +3,7 @@
 //! Called on the control plane's threads, at most `assistant.concurrency` at once; publishing never
 //! waits.
 
-use crate::assistant::{ReplyMeta, ReplyTo};
+use crate::assistant::{Asked, Dispatcher, Prompt, ReplyMeta, ReplyTo};
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
 use crate::clock::Clock;
@@ -12,6 +12,17 @@ use crate::protocol::{Event, EventDetails, EventWriter, Moment, Sender, Stamp};
 use crate::transport::{Opcode, encoder};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Asks. True if there will be one reply or apology; false if nobody answers.
+pub(super) fn ask(assistant: &Dispatcher, prompt: Prompt) -> bool {
+    match assistant.ask(prompt) {
+        Asked::Off => return false,
+        Asked::Accepted => {}
+        // The apology is on its way like any reply, so a waiting connection is resumed by it.
+        Asked::Busy(prompt) => prompt.reply.apologise(),
+    }
+    true
+}
 
 /// The way of the reply to one question.
 #[derive(Debug)]

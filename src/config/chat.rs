@@ -19,6 +19,8 @@ section! {
         welcome: bool = true, restart;
         /// Longest `message` in bytes of UTF-8; longer is answered with `Message too long`.
         text_bytes_max: usize = 32 * 1024, restart, in 1..;
+        /// Who vets what members say before it is published: nobody (`off`), or a view of the site (`webhook`, see `[vet]`), which lets it pass, changes it or refuses it.
+        vet: Vet = Vet::Off, restart;
         /// Roles that may send `"type": "system"`, of `customer` (also whoever comes without credentials), `agent` and `backend`; none = nobody. Others are answered as with a type that is unknown, in dialect `django` as the package does where it fails.
         system_from: Vec<RoleName> = vec![RoleName::Customer, RoleName::Agent, RoleName::Backend], restart;
         /// Dialect `django` only: businesses that exist and their sessions; no sessions = any.
@@ -43,6 +45,16 @@ choice! {
         Room = "room",
         /// Only the sender, as the Python package does.
         Sender = "sender",
+    }
+}
+
+choice! {
+    /// Who vets what members say.
+    Vet {
+        /// Nobody.
+        Off = "off",
+        /// A view of the site.
+        Webhook = "webhook",
     }
 }
 

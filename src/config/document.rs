@@ -10,7 +10,7 @@ use super::load::Loaded;
 use super::path;
 use super::problem::Source;
 use super::sections::SECTIONS;
-use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, HistoryMode};
+use super::{ArchiveMode, AssistantKind, AuthMode, BridgeMode, Config, HistoryMode, Vet};
 use toml::Value;
 
 /// The form of a document.
@@ -70,6 +70,7 @@ fn is_on(key: &Key, config: &Config) -> bool {
         "consumers" => false,
         "assistant" => config.assistant.kind != AssistantKind::None,
         "assistant.openai" => config.assistant.kind == AssistantKind::OpenAi,
+        "vet" => config.chat.vet == Vet::Webhook,
         "assistant.webhook" => config.assistant.kind == AssistantKind::Webhook,
         _ => true,
     }

@@ -79,7 +79,8 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         | "auth.forward.ca_file"
         | "bridge.ca_file"
         | "assistant.openai.ca_file"
-        | "assistant.webhook.ca_file" => "\"/etc/supportal/authorities.pem\"",
+        | "assistant.webhook.ca_file"
+        | "vet.ca_file" => "\"/etc/supportal/authorities.pem\"",
         "auth.jwt.issuer" => "[\"https://example.com\"]",
         "auth.jwt.audience" => "[\"supportal\"]",
         "auth.jwt.cookie" | "auth.jwt.query" => "\"token\"",
@@ -95,6 +96,9 @@ fn instead_of_nothing(path: &str) -> Option<&'static str> {
         "assistant.openai.prompt" => "\"You answer for the bakery Krume, in {language}.\"",
         "assistant.webhook.url" => "\"http://127.0.0.1:8001/supportal/answer/\"",
         "assistant.webhook.host" => "\"example.com\"",
+        "vet.url" => "\"http://127.0.0.1:8001/supportal/vet/\"",
+        "vet.host" => "\"example.com\"",
+        "vet.secret_file" => "\"/run/secrets/vet\"",
         "assistant.webhook.secret_file" => "\"/run/secrets/webhook\"",
         "assistant.knowledge" => "\"config/faq.toml\"",
         "admin.hosts" => "[\"admin.example.com\"]",

@@ -95,6 +95,10 @@ mod tests {
         webhook.ca_file = Some("ca.pem".into());
         webhook.secret = Some(Secret::new("x"));
         webhook.secret_file = Some("secret".into());
+        config.vet.url = Some("http://site/".to_owned());
+        config.vet.ca_file = Some("ca.pem".into());
+        config.vet.secret = Some(Secret::new("x"));
+        config.vet.secret_file = Some("secret".into());
         config.bridge.ca_file = Some("ca.pem".into());
         config.bridge.client_cert = Some("cert.pem".into());
         config.bridge.client_key = Some("key.pem".into());

@@ -6,7 +6,7 @@
 use super::environment::{self, PORT, REDIS_URL};
 use super::layers::Layers;
 use super::problem::{Error, Findings, Problem, Source};
-use super::{AssistantKind, Config, file, keys, path, redirect, validate};
+use super::{AssistantKind, Config, Vet, file, keys, path, redirect, validate};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -237,7 +237,12 @@ fn missing_files(config: &Config) -> Vec<Problem> {
     let knowledge = assistant.knowledge.as_ref();
     let openai = Some(&assistant.openai).filter(|_| assistant.kind == AssistantKind::OpenAi);
     let webhook = Some(&assistant.webhook).filter(|_| assistant.kind == AssistantKind::Webhook);
+    let vet = Some(&config.vet).filter(|_| config.chat.vet == Vet::Webhook);
     let files = [
+        (
+            "vet.secret_file",
+            vet.and_then(|vet| vet.secret_file.as_ref()),
+        ),
         (
             "assistant.webhook.secret_file",
             webhook.and_then(|webhook| webhook.secret_file.as_ref()),

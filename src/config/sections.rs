@@ -26,6 +26,7 @@ use super::route::{ROUTES, Route};
 use super::server::ServerSettings;
 use super::template::{CHAT_PATH, Handler};
 use super::tls::TlsSettings;
+use super::vet::VetSettings;
 use super::webhook::WebhookSettings;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,7 @@ sections! {
     origin: OriginSettings,
     auth: AuthSettings [JwtSettings, LinkSettings, DjangoSessionSettings, ForwardSettings],
     chat: ChatSettings,
+    vet: VetSettings,
     queue: QueueSettings,
     limits: LimitSettings [UserQuota, BusinessQuota, RoomQuota, AddressQuota, NodeQuota],
     broker: BrokerSettings,

@@ -7,7 +7,7 @@ use super::problem::Findings;
 use super::sections::Config;
 use super::{
     admin, api, assistant, auth, channels, chat, cors, http, log, origin, own_settings, proxy,
-    redirect, retrieval, route, server, tls,
+    redirect, retrieval, route, server, tls, vet,
 };
 
 /// Checks a whole configuration.
@@ -24,6 +24,8 @@ pub fn validate(config: &Config) -> Findings {
     origin::check(&config.origin, &mut found);
     auth::check(&config.auth, &mut found);
     chat::check(&config.chat, &config.limits, &mut found);
+    let event_bytes = config.event_bytes(config.limits.message_bytes);
+    vet::check(&config.vet, config.chat.vet, event_bytes, &mut found);
     own_settings::check_bounds(config, &mut found);
     channels::check(&config.channels, &mut found);
     let has_token = config.api.token.is_some();

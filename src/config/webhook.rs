@@ -1,16 +1,12 @@
 //! `[assistant.webhook]`: the site that answers, and what may be asked of it.
 
-use super::http_url::{is_host_and_port, is_open_to_readers, url_fault};
 use super::problem::Findings;
 use super::secret::Secret;
-use super::secrets::check_secrets;
 use super::setting::{BYTES_MAX, CAPACITY_MAX, DAY, WAIT, seconds, section};
+use super::signed_site::SignedSite;
 use super::units;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Shortest secret in bytes: shorter ones are found by trying.
-pub const WEBHOOK_SECRET_BYTES_MIN: usize = 16;
 
 section! {
     /// The site that answers: a view of its own is asked by a POST that is signed.
@@ -78,8 +74,17 @@ pub(super) fn check(
             fix,
         );
     }
-    check_url(webhook, is_on, found);
-    check_secret(webhook, is_on, found);
+    let site = SignedSite {
+        section: "assistant.webhook",
+        variable: "SUPPORTAL_ASSISTANT__WEBHOOK__SECRET",
+        example: "write it as \"http://127.0.0.1:8001/supportal/answer/\"",
+        url: &webhook.url,
+        host: &webhook.host,
+        ca_file: &webhook.ca_file,
+        secret: &webhook.secret,
+        secret_file: &webhook.secret_file,
+    };
+    site.check(is_on, found);
     let waits = [
         (
             "first_token",
@@ -100,59 +105,5 @@ pub(super) fn check(
             let key = format!("assistant.webhook.{name}");
             found.warn(key, what, format!("write at most {other}"));
         }
-    }
-}
-
-fn check_url(webhook: &WebhookSettings, is_on: bool, found: &mut Findings) {
-    const KEY: &str = "assistant.webhook.url";
-    let example = "write it as \"http://127.0.0.1:8001/supportal/answer/\"";
-    match &webhook.url {
-        None if is_on => found.error(KEY, "is unset: there is no site to ask", example),
-        None => {}
-        Some(url) => {
-            let instead = "remove it: who asks is shown by the signature";
-            if let Some((what, fix)) = url_fault(url, example, instead) {
-                found.error(KEY, what, fix);
-            } else if is_on && is_open_to_readers(url) {
-                let what = "is off this machine and without TLS: what customers write can be read on the way";
-                let fix = "write an https address, or that of a tunnel on this machine";
-                found.warn(KEY, what, fix);
-            }
-        }
-    }
-    if !webhook.host.is_empty() && !is_host_and_port(&webhook.host) {
-        let what = format!("{:?} is no host", webhook.host);
-        let fix = "write a name such as \"example.com\"";
-        found.error("assistant.webhook.host", what, fix);
-    }
-    let is_https = |url: &String| url.starts_with("https:");
-    if webhook.ca_file.is_some() && !webhook.url.as_ref().is_some_and(is_https) {
-        let fix = "write an https address as assistant.webhook.url, or remove it";
-        found.warn(
-            "assistant.webhook.ca_file",
-            "has no effect without TLS",
-            fix,
-        );
-    }
-}
-
-/// A secret of one source: without one the site could not tell who asks.
-fn check_secret(webhook: &WebhookSettings, is_on: bool, found: &mut Findings) {
-    const KEY: &str = "assistant.webhook.secret";
-    if let Some(secret) = &webhook.secret {
-        check_secrets(
-            KEY,
-            std::slice::from_ref(secret),
-            WEBHOOK_SECRET_BYTES_MIN,
-            found,
-        );
-        if webhook.secret_file.is_some() {
-            let what = "is set, and assistant.webhook.secret_file is too";
-            found.error(KEY, what, "remove one of the two");
-        }
-    } else if is_on && webhook.secret_file.is_none() {
-        let what = "is unset: the site could not tell who asks";
-        let fix = "write SUPPORTAL_ASSISTANT__WEBHOOK__SECRET=… into the environment, of `openssl rand -hex 32`, and give it to the site too";
-        found.error(KEY, what, fix);
     }
 }

@@ -11,10 +11,14 @@
 //! Limits, per client: [`ClientLimits`]. Each user of this module has a client of its own, so that a slow server holds
 //! up nobody else's requests.
 
+mod request_body;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod trust;
 
+pub(crate) use request_body::request_body;
+pub(crate) use signed::SignedRequests;
 pub(crate) use trust::{Authorities, Trust, TrustError};
 
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use super::documents::documents;
 use super::reload::ReadSettings;
-use super::{Error, InheritedSockets, Node, NodePlan};
+use super::{Desks, Error, InheritedSockets, Node, NodePlan};
 use crate::assistant::{Assistant, Dispatcher, Retrieve};
 use crate::banner::MachineFacts;
 use crate::broker::Consumer;
@@ -11,6 +11,7 @@ use crate::chat::{Begin, OwnRoute, Session, TASKS_PER_CONNECTION, Tasks};
 use crate::config::{Config, LimitSettings, OWN_SETTINGS_MAX, QueueSettings, load, problem};
 use crate::metrics::Metrics;
 use crate::server;
+use crate::vetting::Vetting;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -244,6 +245,7 @@ impl Builder {
                 Dispatcher::start(&handle, &config, &metrics, retrieve)?
             }
         };
+        let vetting = Vetting::start(&handle, &config, &metrics)?;
         let mut routes = self.routes;
         let most = config
             .limits
@@ -264,7 +266,7 @@ impl Builder {
             config,
             of_routes: of_routes.into(),
             metrics,
-            assistant,
+            desks: Desks { assistant, vetting },
             own: routes,
             tasks: node,
             read: self.read.map(|read| (read, Box::new(self.config))),

@@ -63,17 +63,9 @@ impl NodeParts {
             }
             let left = deadline.since(clock.now());
             self.close(left - self.for_bridge(left));
-            // Half of the time: an apology must still find the members of its room.
-            let replies = self.assistant.shutdown(left / 2);
             let replied = async {
-                if self.is_alone() {
-                    drop(answers_out);
-                    replies.await;
-                } else {
-                    // Who asked may be on another node by now.
-                    replies.await;
-                    drop(answers_out);
-                }
+                // Half of the time: an apology must still find the members of its room.
+                self.decide(left / 2, answers_out).await;
                 std::future::pending().await
             };
             let ended = tokio::select! {
@@ -106,6 +98,25 @@ impl NodeParts {
             drop(tokio::time::timeout(STOP_MAX, joined).await);
         }
         tracing::info!(left = self.metrics.connections.get(), "stopped");
+    }
+
+    /// Waits until what is being answered, and what is being vetted, has come to its end, at most for `grace`;
+    /// `answers_out` is dropped once what is left concerns nobody but the members here.
+    async fn decide(&self, grace: Duration, answers_out: oneshot::Sender<()>) {
+        let replies = self.assistant.shutdown(grace);
+        let vetted = self.vetting.shutdown(grace);
+        if self.is_alone() {
+            let published = async {
+                // The archive takes it too.
+                vetted.await;
+                drop(answers_out);
+            };
+            tokio::join!(published, replies);
+        } else {
+            // Who asked may be on another node by now.
+            tokio::join!(vetted, replies);
+            drop(answers_out);
+        }
     }
 
     /// Takes nobody new any more and has all connections closed, spread over `grace`.

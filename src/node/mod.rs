@@ -39,6 +39,7 @@ use crate::server::api::{Api, ApiListener};
 use crate::server::{self, Entrance, EntryRules, HandshakePolicy, PublicPort, Upstream};
 use crate::shedding::Shedding;
 use crate::tls::{CertificateFault, TlsServer};
+use crate::vetting::{self, Vetting};
 use crate::worker::{self, Supplies, WorkerHandle, WorkerHandles, WorkerSlot, Workers};
 use reload::{ReadSettings, TakenBy};
 use std::io;
@@ -68,6 +69,9 @@ pub enum Error {
     /// What answers stand on cannot be looked for.
     #[error(transparent)]
     Retrieval(#[from] retrieval::Error),
+    /// What members say cannot be vetted.
+    #[error(transparent)]
+    Vetting(#[from] vetting::Error),
     /// What is said cannot be kept.
     #[error(transparent)]
     Archive(#[from] archive::Error),
@@ -115,7 +119,7 @@ struct NodePlan {
     /// The settings of routes that have some of their own.
     of_routes: Arc<[Config]>,
     metrics: Arc<Metrics>,
-    assistant: Dispatcher,
+    desks: Desks,
     /// Routes of the program's own.
     own: Vec<OwnRoute>,
     tasks: Sender<()>,
@@ -123,6 +127,12 @@ struct NodePlan {
     read: Option<(ReadSettings, Box<Config>)>,
     /// What the process around the node has been given.
     inherited: InheritedSockets,
+}
+
+/// Where messages are brought to.
+struct Desks {
+    assistant: Dispatcher,
+    vetting: Vetting,
 }
 
 /// What has to be ended.
@@ -140,6 +150,7 @@ struct NodeParts {
     /// The way to the site behind this node.
     upstream: Option<Arc<Upstream>>,
     assistant: Dispatcher,
+    vetting: Vetting,
     bridge: Option<Arc<Bridge>>,
     channels: Option<Arc<Layer>>,
     archive: Option<Arc<Archive>>,
@@ -176,7 +187,7 @@ impl Node {
             config,
             of_routes,
             metrics,
-            assistant,
+            desks,
             mut own,
             tasks,
             read,
@@ -198,7 +209,7 @@ impl Node {
         let [admission, handshakes] = admissions(&config);
         let settings = Arc::clone(&of_routes);
         let (mut parts, handles) =
-            NodeParts::start(slot, config, of_routes, metrics, assistant, &admission)?;
+            NodeParts::start(slot, config, of_routes, metrics, desks, &admission)?;
         let quotas = Arc::new(Quotas::new(&parts.config, &parts.metrics, parts.clock));
         let taken_by = parts.take_settings(rules, &site, [&admission, &handshakes], &quotas, tls);
         let reloader = |read| Reloader::new(read, &parts.config, &settings, taken_by);
@@ -344,7 +355,7 @@ impl NodeParts {
         config: Arc<Config>,
         of_routes: Arc<[Config]>,
         metrics: Arc<Metrics>,
-        assistant: Dispatcher,
+        Desks { assistant, vetting }: Desks,
         admission: &Arc<Admission>,
     ) -> Result<(Self, WorkerHandles<P>), Error> {
         let clock = Clock::start();
@@ -384,7 +395,8 @@ impl NodeParts {
         let handles = WorkerHandles::of(&slots, Arc::clone(&supplies.on_close));
         let attendance = Arc::new(Attendance::default());
         let upstream = Upstream::new(&config, &metrics).map(Arc::new);
-        let consumers = || chat::Set::new(&config, &metrics, &assistant, &attendance);
+        let consumers =
+            || chat::Set::new(&config, &metrics, &assistant, &attendance).with_vetting(&vetting);
         let workers = Workers::start(slots, supplies, consumers).map_err(Error::Workers)?;
         let parts = Self {
             config,
@@ -396,6 +408,7 @@ impl NodeParts {
             attendance,
             upstream,
             assistant,
+            vetting,
             bridge,
             channels,
             archive,

@@ -42,6 +42,7 @@ impl NodeParts {
             workers: Arc::clone(&self.workers),
             shedding: Arc::clone(&self.shedding),
             assistant: self.assistant.clone(),
+            vetting: self.vetting.clone(),
             bridge: self.bridge.clone(),
             channels: self.channels.clone(),
             archive: self.archive.clone(),

@@ -100,6 +100,11 @@ impl EventWriter {
         self.error_text(out, &[code.text()], sender);
     }
 
+    /// An error in words of the site's: a message that it has refused.
+    pub fn refusal(&self, out: &mut Vec<u8>, why: &str) {
+        self.error_text(out, &[why], true);
+    }
+
     /// `django` accepts what it cannot join and says so first.
     pub fn connection_error(&self, out: &mut Vec<u8>, text: &str) {
         self.error_text(out, &["Connection error: ", text], true);

@@ -27,6 +27,7 @@ const FLOORS: &[(usize, &[&str])] = &[
             "assistant",
             "retrieval",
             "auth",
+            "vetting",
         ],
     ),
     (3, &["broker", "redis", "transport", "http_client"]),
@@ -57,6 +58,7 @@ const ASYNCHRONOUS: &[&str] = &[
     "channels",
     "retrieval",
     "redis",
+    "vetting",
     "http",
     "http_client",
 ];
@@ -87,7 +89,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "retrieval",
         ],
     ),
-    ("hmac", &["assistant", "channels", "auth"]),
+    ("hmac", &["channels", "auth", "http_client"]),
     ("httparse", &["server"]),
     ("httpdate", &["assistant"]),
     (
@@ -101,6 +103,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "auth",
             "assistant",
             "retrieval",
+            "vetting",
         ],
     ),
     (
@@ -125,7 +128,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rlimit", &["banner"]),
     ("rusqlite", &["archive"]),
     ("rmp", &["channels"]),
-    ("ring", &["assistant", "auth", "http_client"]),
+    ("ring", &["auth", "http_client"]),
     ("rustls", &["redis", "http_client", "auth", "tls"]),
     ("rustls_native_certs", &["redis", "http_client"]),
     ("sd_notify", &["node"]),

@@ -1,10 +1,11 @@
-"""A Django site for the tests: the manual's view that answers, under Django's WSGI server.
+"""A Django site for the tests: a view of the manual, under Django's WSGI server.
 
-    python tests/webhook/django_site.py FOLDER SECRET
+    python tests/webhook/django_site.py FOLDER SECRET [VIEW]
 
-FOLDER holds the view (answer_view.py). The first line of output is the port; the site ends with its standard input.
+FOLDER holds the view (VIEW_view.py, by default answer_view.py), which is at /supportal/VIEW/. The first line of output is the port; the site ends with its standard input.
 """
 
+import importlib
 import sys
 import threading
 import types
@@ -12,7 +13,8 @@ import types
 import django
 from django.conf import settings
 
-folder, secret = sys.argv[1:]
+folder, secret = sys.argv[1:3]
+view = sys.argv[3] if len(sys.argv) > 3 else "answer"
 sys.path.insert(0, folder)
 settings.configure(
     ALLOWED_HOSTS=["site.example"],
@@ -28,10 +30,9 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.urls import path  # noqa: E402
 
-import answer_view  # noqa: E402
-
 urls = types.ModuleType("site_urls")
-urls.urlpatterns = [path("supportal/answer/", answer_view.answer)]
+module = importlib.import_module(f"{view}_view")
+urls.urlpatterns = [path(f"supportal/{view}/", getattr(module, view))]
 sys.modules["site_urls"] = urls
 
 

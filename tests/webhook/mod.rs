@@ -20,32 +20,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What questions are signed with.
-const SECRET: &str = "secret-of-the-tests-0123456789";
+pub(crate) const SECRET: &str = "secret-of-the-tests-0123456789";
 
 /// One question, as the view has it.
 #[derive(Clone, Debug)]
-struct Asked {
+pub(crate) struct Asked {
     /// `Idempotency-Key`.
-    key: String,
-    body: Value,
+    pub(crate) key: String,
+    pub(crate) body: Value,
 }
 
 impl Asked {
     /// The customer's words.
-    fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().expect("words")
     }
 }
 
 /// A site with one view, and what the view was asked. Whatever is not signed as it should be is refused.
-struct View {
-    puppet: Puppet,
+pub(crate) struct View {
+    pub(crate) puppet: Puppet,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl View {
     /// A view that answers each question by `answer`, which says whether the connection goes on.
-    fn start(answer: impl Fn(&mut Request, &Asked) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        answer: impl Fn(&mut Request, &Asked) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let noted = Arc::clone(&asked);
         let puppet = Puppet::start(move |request| {
@@ -78,7 +80,7 @@ impl View {
     }
 
     /// Everything that was asked so far.
-    fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -129,7 +131,7 @@ fn is_signed(signature: &str, body: &[u8]) -> bool {
 }
 
 /// An answer with this text.
-fn says(text: &str) -> Vec<u8> {
+pub(crate) fn says(text: &str) -> Vec<u8> {
     let body = serde_json::json!({ "message": text });
     crate::assistant::json_answer(&body.to_string())
 }

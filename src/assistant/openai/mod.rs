@@ -14,10 +14,9 @@ pub(super) use prompt::told_bytes_max;
 use super::remote::{
     AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
     ExchangeLimits, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer, ServerKind,
-    read_secret,
 };
 use super::{Assistant, Error, PastLimits, Piece, Question, Replies, ReplyMeta, Retrieve};
-use crate::config::{self, OpenAiSettings, Secret};
+use crate::config::{self, OpenAiSettings, Secret, read_secret};
 use crate::http_client::{ClientLimits, HttpClient, Trust};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;

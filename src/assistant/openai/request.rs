@@ -1,9 +1,10 @@
 //! What a model is asked: the requests of Chat Completions.
 
-use super::super::remote::{AnswerFault, request_body};
+use super::super::remote::AnswerFault;
 use super::super::{ChatLine, Question};
 use super::prompt::PROMPT;
 use crate::config::{BusinessAssistant, OpenAiSettings, Secret};
+use crate::http_client::request_body;
 use crate::protocol::Sender;
 use bytes::Bytes;
 use http_body_util::Full;

@@ -15,16 +15,12 @@ mod exchange;
 mod fault;
 mod health;
 mod pieces;
-mod request_body;
 mod retries;
-mod secret_file;
 
 pub(super) use exchange::{AnswerExchange, AnswerForm, AnswerRefusal, ExchangeLimits, read_out};
 pub(super) use fault::{AnswerFault, CANCELLED, LATER, OK, UNWANTED};
 pub(super) use health::ServerKind;
 pub(super) use pieces::{AnswerPieces, AnswerWords};
-pub(super) use request_body::request_body;
-pub(super) use secret_file::read_secret;
 
 use super::{Failure, Piece};
 use crate::http_client::{HEAD_BYTES_MAX, HttpClient};

@@ -19,17 +19,20 @@ mod request;
 use super::remote::{
     AnswerEnding, AnswerExchange, AnswerFault, AnswerPieces, AnswerRefusal, CANCELLED,
     ExchangeLimits, LATER, OK, RemoteAnswer, RemoteLimits, RemoteQuestion, RemoteServer,
-    ServerKind, UNWANTED, read_out, read_secret,
+    ServerKind, UNWANTED, read_out,
 };
 use super::{Assistant, Error, Failure, PastLimits, Question, Replies};
 use crate::clock::wall;
-use crate::config::{self, Secret, WEBHOOK_SECRET_BYTES_MIN, WebhookSettings};
-use crate::http_client::{ClientLimits, HttpClient, Trust};
+use crate::config::{self, WebhookSettings};
+use crate::http_client::{ClientLimits, HttpClient, SignedRequests, Trust};
 use crate::metrics::Metrics;
 use hyper::StatusCode;
-use request::{WebhookQuestion, WebhookRequests};
+use request::WebhookQuestion;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Where the secret stands, or a file with it.
+const SECRET_KEYS: [&str; 2] = ["assistant.webhook.secret", "assistant.webhook.secret_file"];
 
 /// The assistant that asks the site. See the module.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ impl std::fmt::Debug for Webhook {
 struct WebhookServer {
     settings: WebhookSettings,
     server: RemoteServer,
-    requests: WebhookRequests,
+    requests: SignedRequests,
 }
 
 impl Webhook {
@@ -58,9 +61,14 @@ impl Webhook {
             key,
             what: what.into(),
         };
-        let secret = secret(settings)?;
+        let secret = config::signing_secret(
+            SECRET_KEYS,
+            settings.secret.as_ref(),
+            settings.secret_file.as_deref(),
+        );
+        let secret = secret.map_err(|(key, what)| fault(key, &what))?;
         let url = settings.url.as_deref();
-        let requests = url.and_then(|url| WebhookRequests::new(url, &settings.host, &secret));
+        let requests = url.and_then(|url| SignedRequests::new(url, &settings.host, &secret));
         let requests = requests
             .ok_or_else(|| fault("assistant.webhook.url", "is no address, or its host none"))?;
         let limits = ClientLimits {
@@ -92,28 +100,6 @@ impl Webhook {
             settings: settings.clone(),
         })))
     }
-}
-
-/// The secret of the settings, or of its file.
-fn secret(settings: &WebhookSettings) -> Result<Secret, Error> {
-    let fault = |key, what: String| Error::Server {
-        key,
-        what: what.into(),
-    };
-    let Some(path) = &settings.secret_file else {
-        let secret = settings.secret.clone();
-        return secret.ok_or_else(|| fault("assistant.webhook.secret", "is unset".to_owned()));
-    };
-    let key = "assistant.webhook.secret_file";
-    let secret = read_secret(path).map_err(|what| fault(key, what))?;
-    if secret.expose().len() < WEBHOOK_SECRET_BYTES_MIN {
-        let least = WEBHOOK_SECRET_BYTES_MIN;
-        return Err(fault(
-            key,
-            format!("{} holds fewer than {least} bytes", path.display()),
-        ));
-    }
-    Ok(secret)
 }
 
 impl Assistant for Webhook {
@@ -151,7 +137,7 @@ impl Assistant for Webhook {
 
 /// A question to the site.
 struct AskedOfSite<'q> {
-    requests: &'q WebhookRequests,
+    requests: &'q SignedRequests,
     question: WebhookQuestion,
 }
 
@@ -162,7 +148,7 @@ impl RemoteQuestion for AskedOfSite<'_> {
         deadline: Instant,
         pieces: &mut AnswerPieces<'_>,
     ) -> Result<AnswerEnding, AnswerRefusal> {
-        let request = self.requests.ask(&self.question, wall().0)?;
+        let request = self.question.request(self.requests, wall().0)?;
         let answer = exchange.open(request, deadline).await?;
         match answer.head.status {
             StatusCode::OK => {
@@ -176,44 +162,5 @@ impl RemoteQuestion for AskedOfSite<'_> {
             StatusCode::NO_CONTENT => Ok(AnswerEnding::Unwanted),
             _ => Err(AnswerFault::Malformed.into()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_of_a_file_is_as_long_as_any_and_is_not_shown() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let of = |text: &str| {
-            let path = folder.path().join("secret");
-            std::fs::write(&path, text).expect("the file");
-            secret(&WebhookSettings {
-                secret_file: Some(path),
-                ..WebhookSettings::default()
-            })
-        };
-        let long = of(" 0123456789abcdef\n").expect("long enough");
-        assert_eq!(long.expose(), "0123456789abcdef");
-        for bad in [
-            "",
-            " \n",
-            "0123456789abcde",
-            "two words of many letters",
-            "\u{e4}0123456789abcdef",
-        ] {
-            let error = of(bad).expect_err(bad).to_string();
-            assert!(
-                error.starts_with("assistant.webhook.secret_file: "),
-                "{error}"
-            );
-            assert!(
-                !error.contains("0123456789") && !error.contains("words"),
-                "{error}"
-            );
-        }
-        assert!(of(&"x".repeat(5_000)).is_err());
-        assert!(secret(&WebhookSettings::default()).is_err());
     }
 }

@@ -14,6 +14,7 @@ mod ranges;
 mod refusals;
 mod routes;
 mod suggestions;
+mod vet;
 mod webhook;
 
 use super::load::{Loaded, Loader};

@@ -21,7 +21,7 @@ impl Write for WrittenLength {
 
 /// A value in a buffer of just its length, since one that grows is up to three times as long meanwhile; `None` if the value
 /// cannot be written.
-pub(in crate::assistant) fn request_body(value: &impl Serialize) -> Option<Bytes> {
+pub(crate) fn request_body(value: &impl Serialize) -> Option<Bytes> {
     let mut length = WrittenLength::default();
     serde_json::to_writer(&mut length, value).ok()?;
     let mut body = Vec::with_capacity(length.0);

@@ -1,0 +1,178 @@
+//! Authors that leave, nodes that end, sites that are away.
+
+use super::{gateway, latched, node, obedient, result, text};
+use crate::support::{Client, PATIENCE, Redis, Signal, user, wait::until};
+use crate::webhook::{SECRET, View};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How an author goes, and what is left of it.
+type Leave = fn(Client) -> Option<Client>;
+
+#[test]
+fn what_was_taken_before_its_author_left_is_published() {
+    let ways: [(&str, Leave); 3] = [
+        ("half close", |client| {
+            client.half_close();
+            Some(client)
+        }),
+        ("close frame", |mut client| {
+            client.send_close(1000, "");
+            Some(client)
+        }),
+        ("reset", |client| {
+            client.reset();
+            None
+        }),
+    ];
+    for (name, leave) in ways {
+        let (view, latch) = latched();
+        let gateway = gateway(&view, &[]);
+        let mut other = gateway.join("abc");
+        let mut author = gateway.join("abc");
+        author.send_text(&user("slow"));
+        if name != "reset" {
+            author.send_text(&user("behind"));
+        }
+        until("it is shown", PATIENCE, || view.asked().len() == 1);
+        let left = leave(author);
+        if name == "reset" {
+            until("the author is gone", PATIENCE, || {
+                gateway.metric("supportal_connections") as usize == 1
+            });
+        }
+        latch.open();
+        assert_eq!(text(&mut other), "slow", "{name}");
+        if name != "reset" {
+            assert_eq!(text(&mut other), "behind", "{name}");
+        }
+        drop(left);
+        until("nobody else is there", PATIENCE, || {
+            gateway.metric("supportal_connections") as usize == 1
+        });
+    }
+}
+
+/// The room is empty here by then: the other node hears it all the same.
+#[test]
+fn what_was_taken_reaches_other_nodes_after_its_author_has_left() {
+    let (redis, (view, latch), deaf) = (Redis::start(&[]), latched(), obedient());
+    let (here, there) = (node(&view, &redis), node(&deaf, &redis));
+    let (mut author, mut other) = (here.join("abc"), there.join("abc"));
+    author.send_text(&user("slow"));
+    until("it is shown", PATIENCE, || view.asked().len() == 1);
+    author.reset();
+    until("the author is gone", PATIENCE, || {
+        here.metric("supportal_connections") as usize == 0
+    });
+    here.signal(Signal::Term);
+    latch.open();
+    assert_eq!(text(&mut other), "slow");
+    assert_eq!(here.wait_exit(PATIENCE * 2), Some(0));
+}
+
+#[test]
+fn a_drain_waits_for_what_is_being_vetted() {
+    let (view, latch) = latched();
+    let gateway = gateway(&view, &["server.drain_grace=30s"]);
+    let mut author = gateway.join("abc");
+    author.send_text(&user("slow"));
+    until("it is shown", PATIENCE, || view.asked().len() == 1);
+    gateway.signal(Signal::Term);
+    gateway.wait_log("draining", 1);
+    latch.open();
+    assert_eq!(text(&mut author), "slow");
+    let (code, _reason) = author.expect_close();
+    assert_eq!(code, 1012);
+    drop(author);
+    assert_eq!(gateway.wait_exit(PATIENCE * 2), Some(0));
+}
+
+#[test]
+fn a_drain_that_is_over_decides_by_the_policy() {
+    for (policy, expected) in [("pass", "slow"), ("refuse", "Too busy, please try again")] {
+        let (view, _latch) = latched();
+        let on_timeout = format!("vet.on_timeout={policy}");
+        let gateway = gateway(&view, &["server.drain_grace=4s", &on_timeout]);
+        let mut author = gateway.join("abc");
+        author.send_text(&user("slow"));
+        until("it is shown", PATIENCE, || view.asked().len() == 1);
+        gateway.signal(Signal::Term);
+        assert_eq!(text(&mut author), expected);
+        let (code, _reason) = author.expect_close();
+        assert_eq!(code, 1012);
+        drop(author);
+        assert_eq!(gateway.wait_exit(PATIENCE * 2), Some(0));
+    }
+}
+
+#[test]
+fn what_was_taken_is_archived_although_nobody_is_left() {
+    let (view, latch) = latched();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = format!(
+        "archive.path={}",
+        folder.path().join("archive.db").display()
+    );
+    let token = format!("api.token={}", crate::archive::TOKEN);
+    let journal = ["archive.mode=journal", &path, &token];
+    {
+        let gateway = gateway(&view, &journal);
+        let mut author = gateway.join("abc");
+        author.send_text(&user("slow"));
+        until("it is shown", PATIENCE, || view.asked().len() == 1);
+        author.reset();
+        until("the author is gone", PATIENCE, || {
+            gateway.metric("supportal_connections") as usize == 0
+        });
+        gateway.signal(Signal::Term);
+        gateway.wait_log("draining", 1);
+        latch.open();
+        assert_eq!(gateway.wait_exit(PATIENCE * 2), Some(0));
+    }
+    let gateway = gateway(&view, &journal);
+    let lines = crate::archive::page(&gateway, "");
+    assert_eq!((lines.len(), &lines[0]["message"]), (1, &"slow".into()));
+}
+
+#[test]
+fn a_site_that_is_away_is_seen_and_chat_goes_on() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&is_up);
+    let view = View::start(move |request, _| {
+        up.load(Ordering::SeqCst) && request.say("HTTP/1.1 204 No Content\r\n\r\n")
+    });
+    let gateway = gateway(&view, &[]);
+    let mut client = gateway.join("abc");
+    client.send_text(&user("Hello"));
+    assert_eq!(text(&mut client), "Hello");
+    assert_eq!(result(&gateway, "broken_off"), 1);
+    let degraded = "ready, degraded: the site does not vet messages: broken_off\n";
+    assert_eq!(gateway.admin("/ready").text(), degraded);
+    is_up.store(true, Ordering::SeqCst);
+    client.send_text(&user("again"));
+    assert_eq!(text(&mut client), "again");
+    assert_eq!(gateway.admin("/ready").text(), "ready\n");
+    gateway.wait_log("the site vets messages again", 1);
+}
+
+#[test]
+fn a_site_that_is_not_there_costs_a_message_no_more_than_the_timeout() {
+    // Nobody listens there any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "vet.url=http://{}/",
+        listener.local_addr().expect("its address")
+    );
+    drop(listener);
+    let secret = format!("vet.secret={SECRET}");
+    let settings = ["chat.vet=webhook", &*url, &*secret, "vet.on_timeout=refuse"];
+    let gateway = crate::support::Gateway::start(&settings);
+    let mut client = gateway.join("abc");
+    client.send_text(&user("Hello"));
+    assert_eq!(text(&mut client), "Too busy, please try again");
+    assert_eq!(result(&gateway, "connect"), 1);
+    let pause = Duration::from_millis(300);
+    assert!(client.is_quiet_for(pause), "asked about once");
+}
