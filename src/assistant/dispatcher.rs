@@ -53,7 +53,11 @@ impl Dispatcher {
             AssistantKind::Faq => Arc::new(Faq::load(settings.knowledge.as_deref())?),
             AssistantKind::OpenAi => {
                 site = SiteContext::new(config, metrics)?;
-                Arc::new(OpenAi::new(settings, metrics, retrieve)?)
+                let assistant = OpenAi::new(settings, metrics, retrieve)?;
+                let model = settings.openai.model.as_deref();
+                let (base_url, model) = (&settings.openai.base_url, model.unwrap_or("-"));
+                tracing::info!(kind = "openai", base_url, model, "questions go to a model");
+                Arc::new(assistant)
             }
             AssistantKind::Webhook => Arc::new(Webhook::new(settings, metrics)?),
         };

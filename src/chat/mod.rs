@@ -52,7 +52,7 @@ const DJANGO: u8 = 1;
 const ECHO: u8 = 2;
 const RELAY: u8 = 3;
 const OWN: u8 = 4;
-/// The first two where what is said is vetted: from [`Set::open`] on. Of their own, so that the others are called as on a
+/// The first two where what is said is vetted: from the opening of a connection on. Of their own, so that the others are called as on a
 /// node without vetting.
 const VETTED_GUIDE: u8 = 5;
 const VETTED_DJANGO: u8 = 6;

@@ -44,7 +44,7 @@ fn a_question_goes_with_what_was_said_before_in_its_room_and_nothing_of_others()
     let expected: [&[&str]; 4] = [
         &["user: a"],
         &["user: a", "assistant: re: a", "user: b"],
-        &["assistant: re: a", "user: b", "assistant: re: b", "user: c"],
+        &["user: b", "assistant: re: b", "user: c"],
         &["user: x"],
     ];
     assert_eq!(asked, expected);

@@ -1,6 +1,6 @@
 //! Whatever a model server does ends in one answer or one apology, is counted, and costs no more than its bounds.
 
-use super::rows::{bad, good};
+use super::rows::{bad, readable};
 use super::{APOLOGY, EVENTS, Model, answer, ask, assert_one_apology, chunk, outcome, question};
 use crate::support::user;
 use std::collections::BTreeMap;
@@ -17,18 +17,18 @@ fn server(rows: fn() -> Vec<(&'static str, super::rows::Deed, &'static str)>) ->
 
 #[test]
 fn answers_are_read_in_every_form_that_servers_have_for_them() {
-    let model = server(good);
+    let model = server(readable);
     let gateway = model.gateway(&["assistant.openai.breaker_failures=1000"]);
     let mut client = gateway.join("forms");
-    for (name, _, text) in good() {
+    for (name, _, text) in readable() {
         assert_eq!(ask(&mut client, name), text, "{name}");
     }
-    assert_eq!(outcome(&gateway, "ok"), good().len());
+    assert_eq!(outcome(&gateway, "ok"), readable().len());
     let first = gateway.metric("supportal_assistant_first_token_seconds_count");
     let whole = gateway.metric("supportal_assistant_answer_seconds_count");
     assert_eq!(
         (first as usize, whole as usize),
-        (good().len(), good().len())
+        (readable().len(), readable().len())
     );
 }
 

@@ -90,6 +90,31 @@ fn retries_have_a_budget_over_all_questions() {
 }
 
 #[test]
+fn a_model_that_refuses_everybody_is_a_reason_until_its_first_answer() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let refused = Arc::clone(&refuses);
+    let model = Model::start(move |request, _| match refused.load(Ordering::SeqCst) {
+        true => request.say(whole("401 Unauthorized", "", "")),
+        false => request.say(events(pieces("Hi"))),
+    });
+    let gateway = model.gateway(&[
+        "assistant.openai.model=m",
+        "assistant.openai.breaker_failures=2",
+    ]);
+    let mut client = gateway.join("abc");
+    assert!(ask(&mut client, "Hello?").starts_with(APOLOGY));
+    assert_eq!(gateway.admin("/ready").text(), "ready\n");
+    assert!(ask(&mut client, "Hello?").starts_with(APOLOGY));
+    let ready = gateway.admin("/ready").text();
+    let reason = "the model refuses all questions: refused";
+    assert_eq!(ready, format!("ready, degraded: {reason}\n"));
+    gateway.wait_log("assistant.openai.api_key, assistant.openai.model", 1);
+    refuses.store(false, Ordering::SeqCst);
+    assert_eq!(ask(&mut client, "Hello?"), "Hi");
+    assert_eq!(gateway.admin("/ready").text(), "ready\n");
+}
+
+#[test]
 fn a_model_that_is_down_is_left_alone_until_it_is_back_and_operators_see_it() {
     let is_up = Arc::new(AtomicBool::new(false));
     let up = Arc::clone(&is_up);

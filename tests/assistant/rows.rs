@@ -87,6 +87,27 @@ pub(super) fn good() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
+/// [`good`] answers and odd ones.
+pub(super) fn readable() -> Vec<(&'static str, Deed, &'static str)> {
+    good().into_iter().chain(odd()).collect()
+}
+
+/// Answers that other clients read in another way, or not at all, and what a customer reads.
+fn odd() -> Vec<(&'static str, Deed, &'static str)> {
+    use Deed::{Says, SaysAndCloses};
+    let stop = event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
+    let hi = || pieces("Hi there.");
+    #[rustfmt::skip]
+    let rows = vec![
+        ("no type", Says(whole("200 OK", "", hi())), "Hi there."),
+        ("no empty line at the end", SaysAndCloses(closing(format!("{}{stop}", piece("Hi there.")).trim_end())), "Hi there."),
+        ("an empty reason", Says(events(format!("{}{}", event(&json!({"choices": [{"delta": {"content": "Hi "}, "finish_reason": ""}]})), pieces("there.")))), "Hi there."),
+        ("thinks aloud", Says(events(pieces("<think>\nhm\n</think>\n\nHi there.\n"))), "Hi there."),
+        ("null within", Says(events(format!("data: null\n\n{}", hi()))), "Hi there."),
+    ];
+    rows
+}
+
 /// Every event in a chunk of its own.
 fn chunks_of(body: &str) -> Vec<u8> {
     let events = body.split_inclusive("\n\n").flat_map(chunk);
@@ -149,7 +170,6 @@ fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
         ("gzip", coded("gzip"), "encoded"),
         ("br", coded("br"), "encoded"),
         ("html", Says(whole("200 OK", "Content-Type: text/html\r\n", "<html>Sign in</html>")), "not_json"),
-        ("no type", Says(whole("200 OK", "", pieces("Hi"))), "not_json"),
         ("ndjson", Says(whole("200 OK", "Content-Type: application/x-ndjson\r\n", "{}\n")), "not_json"),
     ];
     rows
@@ -186,7 +206,6 @@ fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
     #[rustfmt::skip]
     let rows = vec![
         ("no json", data("hello"), "malformed"),
-        ("null", data("null"), "malformed"),
         ("an array", data("[]"), "malformed"),
         ("half an object", data("{\"choices\":["), "malformed"),
         ("no choices", data("{}"), "malformed"),
@@ -201,6 +220,9 @@ fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
         ("an error in the middle", after(r#"{"error":{"message":"CUDA out of memory"}}"#), "error"),
         ("an event of errors", Says(events(format!("{}event: error\ndata: {{}}\n\n", piece("Hi")))), "error"),
         ("an error in json", Says(json_answer(r#"{"error":"no"}"#)), "error"),
+        ("an error as the reason", data(r#"{"choices":[{"delta":{"content":"Hi"},"finish_reason":"error"}]}"#), "error"),
+        ("white space", Says(events(pieces(" \n "))), "empty"),
+        ("thinks and says nothing", Says(events(pieces("<think>Hi"))), "empty"),
         ("empty", Says(events(end())), "empty"),
         ("empty choices", data(r#"{"choices":[]}"#), "empty"),
         ("tool calls", data(r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#), "empty"),

@@ -1,7 +1,7 @@
 //! What a model says: the JSON of one event, or of a whole answer.
 
 use super::super::remote::{AnswerFault, AnswerForm, AnswerWords};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 
 /// The data of the event that ends an answer.
 const DONE: &str = "[DONE]";
+/// Why an answer ends that has failed.
+const FAILED: &str = "error";
 
 /// How Chat Completions are written.
 pub(super) const FORM: AnswerForm = AnswerForm {
@@ -16,6 +18,8 @@ pub(super) const FORM: AnswerForm = AnswerForm {
     read_whole,
     error_code,
     has_lines: false,
+    may_be_untyped: true,
+    may_think_aloud: true,
 };
 
 /// One event's, or a whole answer's.
@@ -27,11 +31,20 @@ struct Completion {
 
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_index")]
     index: u32,
     #[serde(alias = "message")]
     delta: Option<Delta>,
     finish_reason: Option<String>,
+}
+
+/// A number, as the API has it, or that in quotes, or `null` for the first.
+fn read_index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let Some(index) = Option::<&RawValue>::deserialize(deserializer)? else {
+        return Ok(0);
+    };
+    let digits = index.get().trim_matches('"');
+    digits.parse().map_err(D::Error::custom)
 }
 
 impl Listed for Choice {
@@ -78,14 +91,72 @@ impl<'de, T: Listed + Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Delta {
-    content: Option<String>,
+    content: AnswerContent,
     reasoning: Option<IgnoredAny>,
     reasoning_content: Option<IgnoredAny>,
 }
 
+/// Words, or parts of them in a list.
+#[derive(Default)]
+struct AnswerContent {
+    text: String,
+    is_thinking: bool,
+}
+
+/// One part. Of what is neither words nor thinking nothing is said.
+#[derive(Deserialize)]
+struct AnswerContentPart {
+    r#type: String,
+    #[serde(default)]
+    text: String,
+}
+
+impl<'de> Deserialize<'de> for AnswerContent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnswerContentVisitor)
+    }
+}
+
+struct AnswerContentVisitor;
+
+impl<'de> Visitor<'de> for AnswerContentVisitor {
+    type Value = AnswerContent;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of parts")
+    }
+
+    fn visit_unit<E>(self) -> Result<AnswerContent, E> {
+        Ok(AnswerContent::default())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<AnswerContent, E> {
+        Ok(AnswerContent {
+            text: text.to_owned(),
+            is_thinking: false,
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<AnswerContent, A::Error> {
+        let mut content = AnswerContent::default();
+        while let Some(part) = list.next_element::<AnswerContentPart>()? {
+            match &*part.r#type {
+                "text" => content.text.push_str(&part.text),
+                "thinking" => content.is_thinking = true,
+                _ => {}
+            }
+        }
+        Ok(content)
+    }
+}
+
 /// What the data of an event says.
 fn read_event(data: &str) -> Result<AnswerWords, AnswerFault> {
-    if data.trim() == DONE {
+    let data = data.trim();
+    if data == "null" {
+        return Ok(AnswerWords::default());
+    }
+    if data == DONE {
         return Ok(AnswerWords {
             is_last: true,
             ..AnswerWords::default()
@@ -118,12 +189,21 @@ fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
     let FirstOf(Some(first)) = choices else {
         return Ok(AnswerWords::default());
     };
-    let delta = first.delta.unwrap_or_default();
+    // Some servers write an empty one for none.
+    let reason = first.finish_reason.filter(|reason| !reason.is_empty());
+    if reason.as_deref() == Some(FAILED) {
+        return Err(AnswerFault::Reported);
+    }
+    let Delta {
+        content,
+        reasoning,
+        reasoning_content,
+    } = first.delta.unwrap_or_default();
     Ok(AnswerWords {
-        text: delta.content.unwrap_or_default(),
+        text: content.text,
         meta: None,
-        is_thinking: delta.reasoning.is_some() || delta.reasoning_content.is_some(),
-        is_last: first.finish_reason.is_some(),
+        is_thinking: content.is_thinking || reasoning.is_some() || reasoning_content.is_some(),
+        is_last: reason.is_some(),
     })
 }
 
@@ -131,7 +211,9 @@ fn read(json: &[u8]) -> Result<AnswerWords, AnswerFault> {
 pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     #[derive(Deserialize)]
     struct Models {
-        data: FirstOf<Model>,
+        // Must be there: what has no such field is another API.
+        #[serde(deserialize_with = "Option::deserialize")]
+        data: Option<FirstOf<Model>>,
     }
     #[derive(Deserialize)]
     struct Model {
@@ -144,7 +226,8 @@ pub(super) fn read_models(body: &[u8]) -> Result<String, AnswerFault> {
     }
     let models: Models =
         serde_json::from_slice(body).map_err(|_no_models| AnswerFault::Malformed)?;
-    let FirstOf(first) = models.data;
+    // Some servers write `null` for an empty list.
+    let first = models.data.and_then(|FirstOf(first)| first);
     first.map(|model| model.id).ok_or(AnswerFault::NoModel)
 }
 
@@ -222,8 +305,17 @@ mod tests {
             (r#"{"choices":[{"index":-1}]}"#, bad()),
             (r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#, bad()),
             (r#"[[{"delta":{"content":"a"}}],null]"#, bad()),
-            ("null", bad()),
+            ("null", words("", false, false)),
             ("", bad()),
+            (r#"{"choices":[{"delta":{"content":"a"},"finish_reason":""}]}"#, words("a", false, false)),
+            (r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#, error()),
+            (r#"{"choices":[{"index":null,"delta":{"content":"a"}}]}"#, words("a", false, false)),
+            (r#"{"choices":[{"index":"0","delta":{"content":"a"}}]}"#, words("a", false, false)),
+            (r#"{"choices":[{"index":"1","delta":{"content":"a"}}]}"#, words("", false, false)),
+            (r#"{"choices":[{"index":"x","delta":{"content":"a"}}]}"#, bad()),
+            (r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"image"},{"type":"text","text":"b"}]}}]}"#, words("ab", false, false)),
+            (r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]}}]}"#, words("", true, false)),
+            (r#"{"choices":[{"delta":{"content":[]}}]}"#, words("", false, false)),
             ("<html>", bad()),
             (r#"{"choices":["#, bad()),
         ];
@@ -272,7 +364,9 @@ mod tests {
     fn the_first_model_that_is_listed_is_taken() {
         let listed = br#"{"object":"list","data":[{"id":"llama3.2:1b"},{"id":"b"}]}"#;
         assert_eq!(read_models(listed), Ok("llama3.2:1b".to_owned()));
-        assert_eq!(read_models(br#"{"data":[]}"#), Err(AnswerFault::NoModel));
+        for none in [&br#"{"data":[]}"#[..], br#"{"data":null}"#] {
+            assert_eq!(read_models(none), Err(AnswerFault::NoModel));
+        }
         assert_eq!(read_models(b"{}"), Err(AnswerFault::Malformed));
     }
 

@@ -75,6 +75,13 @@ impl<'q> ChatRequestMessage<'q> {
     }
 }
 
+/// What a model is told of what was said before: from the first words of a customer on, since templates that demand turns
+/// refuse a conversation that the assistant begins. What the server itself has said is nothing of it.
+fn conversation(past: &[ChatLine]) -> impl Iterator<Item = &ChatLine> {
+    let said = past.iter().filter(|line| line.by != Sender::System);
+    said.skip_while(|line| line.by != Sender::User)
+}
+
 /// Where requests go, and what each of them carries.
 #[derive(Debug)]
 pub(super) struct ModelRequests {
@@ -121,9 +128,7 @@ impl ModelRequests {
             content: prompt,
         };
         let told = Some(told).filter(|told| !told.content.is_empty());
-        // What the server itself has said is nothing of the conversation.
-        let past = question.past.iter();
-        let past = past.filter(|line| line.by != Sender::System);
+        let past = conversation(&question.past);
         let asked = ChatRequestMessage {
             role: Sender::User.as_str(),
             content: &question.text,
@@ -164,5 +169,30 @@ impl ModelRequests {
         }
         let request = request.body(Full::new(body));
         request.map_err(|_no_request| AnswerFault::Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_begins_with_the_customer_wherever_the_past_was_cut() {
+        use Sender::{Assistant, System, User};
+        for (past, expected) in [
+            (&[Assistant, User, Assistant][..], &[User, Assistant][..]),
+            (&[System, Assistant, Assistant, System, User], &[User]),
+            (&[User, System, Assistant], &[User, Assistant]),
+            (&[Assistant], &[]),
+            (&[], &[]),
+        ] {
+            let line = |by: &Sender| ChatLine {
+                by: *by,
+                text: "x".to_owned(),
+            };
+            let past: Vec<ChatLine> = past.iter().map(line).collect();
+            let told: Vec<Sender> = conversation(&past).map(|line| line.by).collect();
+            assert_eq!(told, expected);
+        }
     }
 }

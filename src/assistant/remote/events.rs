@@ -86,12 +86,16 @@ impl EventReader {
         Ok(None)
     }
 
-    /// The last event of a body that has ended: a line needs no end then. What else is unfinished is nothing.
+    /// The last event of a body that has ended: it needs no end of its own then. The standard would throw it away; servers
+    /// that forget the last empty line mean it.
     pub(super) fn end(&mut self) -> Result<Option<ServerEvent>, EventFault> {
-        match self.form {
-            EventForm::Sent => Ok(None),
-            EventForm::Lines => self.end_line(),
+        if !self.line.is_empty()
+            && let Some(event) = self.end_line()?
+        {
+            return Ok(Some(event));
         }
+        let event = std::mem::take(&mut self.event);
+        Ok(std::mem::take(&mut self.has_data).then_some(event))
     }
 
     /// Takes the line that has ended. An event if that was the end of one.
@@ -241,10 +245,10 @@ mod tests {
         let data: Vec<&str> = events.iter().map(|event| &*event.data).collect();
         assert_eq!(data, ["{\"a\": 1}", "{\"b\": 2}", "data: x"]);
         for (form, last) in [
-            (EventForm::Lines, Some("{\"done\"")),
-            (EventForm::Sent, None),
+            (EventForm::Lines, Some("data: done")),
+            (EventForm::Sent, Some("done")),
         ] {
-            let (mut reader, mut bytes) = (EventReader::new(form, 100), &b"{\"done\""[..]);
+            let (mut reader, mut bytes) = (EventReader::new(form, 100), &b"data: done"[..]);
             assert_eq!(reader.next(&mut bytes), Ok(None));
             let end = reader.end().expect("text");
             assert_eq!(end.as_ref().map(|event| &*event.data), last);

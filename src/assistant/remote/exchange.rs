@@ -42,6 +42,10 @@ pub(in crate::assistant) struct AnswerForm {
     pub(in crate::assistant) error_code: fn(&[u8]) -> Option<String>,
     /// Lines of JSON are events too.
     pub(in crate::assistant) has_lines: bool,
+    /// A body of 200 without a type is what was asked for.
+    pub(in crate::assistant) may_be_untyped: bool,
+    /// Before its first word an answer may have a block of thinking, which nobody is shown.
+    pub(in crate::assistant) may_think_aloud: bool,
 }
 
 /// A client, and how its answers are read.
@@ -63,7 +67,7 @@ impl AnswerExchange<'_> {
         deadline: Instant,
         pieces: &mut AnswerPieces<'_>,
     ) -> Result<(), AnswerRefusal> {
-        let read_events = match self.kind(&answer.head) {
+        let read_events = match self.kind(&answer.head, AnswerKind::Events(EventForm::Sent)) {
             Some(AnswerKind::Events(form)) => form,
             Some(AnswerKind::Json) => {
                 let body = read_body(&mut answer, self.limits.event_bytes, deadline).await?;
@@ -84,7 +88,7 @@ impl AnswerExchange<'_> {
         deadline: Instant,
     ) -> Result<Vec<u8>, AnswerRefusal> {
         let mut answer = self.open(request, deadline).await?;
-        match self.kind(&answer.head) {
+        match self.kind(&answer.head, AnswerKind::Json) {
             Some(AnswerKind::Json) => {
                 Ok(read_body(&mut answer, self.limits.event_bytes, deadline).await?)
             }
@@ -137,11 +141,7 @@ impl AnswerExchange<'_> {
                 Err(TooLate) if has_ended => return Ok(()),
                 Err(TooLate) => return Err(waited_for),
                 Ok(None) if has_ended => return Ok(()),
-                Ok(None) => {
-                    let last = reader.end()?.map(|event| self.take(&event, pieces));
-                    let is_whole = last.transpose()? == Some(AnswerStep::Last);
-                    return is_whole.then_some(()).ok_or(AnswerFault::BrokenOff);
-                }
+                Ok(None) => return self.take_last(form, &mut reader, pieces),
                 Ok(Some(Err(_broken))) if has_ended => return Ok(()),
                 Ok(Some(Err(RequestError::TooLong))) => return Err(AnswerFault::TooLong),
                 Ok(Some(Err(_broken))) => return Err(AnswerFault::BrokenOff),
@@ -188,9 +188,31 @@ impl AnswerExchange<'_> {
         Ok(step)
     }
 
-    /// What kind of body a head says that there is.
-    fn kind(&self, head: &Parts) -> Option<AnswerKind> {
-        let kind = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    /// Takes the event that nothing but the end of the body has ended: the answer is whole if that says so.
+    fn take_last(
+        &self,
+        form: EventForm,
+        reader: &mut EventReader,
+        pieces: &mut AnswerPieces<'_>,
+    ) -> Result<(), AnswerFault> {
+        let end = reader.end().map_err(AnswerFault::from);
+        let last = end.and_then(|event| event.map(|event| self.take(&event, pieces)).transpose());
+        match last {
+            Ok(Some(AnswerStep::Last)) => Ok(()),
+            // Half an event.
+            Err(AnswerFault::Malformed) if form == EventForm::Sent => Err(AnswerFault::BrokenOff),
+            Err(fault) => Err(fault),
+            Ok(_) => Err(AnswerFault::BrokenOff),
+        }
+    }
+
+    /// What kind of body a head says that there is; `untyped` if a head may say nothing, and says that.
+    fn kind(&self, head: &Parts, untyped: AnswerKind) -> Option<AnswerKind> {
+        let Some(kind) = head.headers.get(CONTENT_TYPE) else {
+            let is_meant = self.form.may_be_untyped && head.status == StatusCode::OK;
+            return is_meant.then_some(untyped);
+        };
+        let kind = kind.to_str().ok()?;
         let kind = kind.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| kind.eq_ignore_ascii_case(name);
         if is("text/event-stream") {

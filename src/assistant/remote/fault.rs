@@ -127,6 +127,11 @@ impl AnswerFault {
         }
     }
 
+    /// May a setting be wrong, so that no question is answered until that is put right?
+    pub(in crate::assistant) const fn may_be_of_settings(self) -> bool {
+        matches!(self, Self::Refused | Self::NotFound | Self::NoModel)
+    }
+
     /// Is the server at fault, so that asking it about other things is in vain too?
     pub(in crate::assistant) const fn is_of_server(self) -> bool {
         !matches!(

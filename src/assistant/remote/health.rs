@@ -2,6 +2,7 @@
 
 use super::breaker::Unasked;
 use super::exchange::AnswerRefusal;
+use super::fault::AnswerFault;
 use crate::clock::Clock;
 use crate::redis::log_limiter::LogLimiter;
 use parking_lot::Mutex;
@@ -19,6 +20,8 @@ pub(in crate::assistant) enum ServerKind {
 #[derive(Debug)]
 pub(super) struct ServerHealth {
     kind: ServerKind,
+    /// Questions in a row that are refused after which that is said to those who watch the node.
+    refusals_max: usize,
     clock: Clock,
     said: Mutex<SaidOfServer>,
 }
@@ -29,14 +32,44 @@ struct SaidOfServer {
     fault: Option<&'static str>,
     /// The same of the last one that was not.
     last_fault: Option<&'static str>,
+    /// Questions that were refused since the last one that was answered, and how the last of them was.
+    refusals: usize,
+    refusal: Option<&'static str>,
     lines: LogLimiter,
 }
 
 impl ServerKind {
-    fn say_fault(self, fault: &str, code: &str) {
+    fn say_fault(self, fault: AnswerFault, code: &str) {
+        let (look_at, fault) = (self.look_at(fault), fault.label());
         match self {
-            Self::Model => tracing::warn!(fault, code, "the model gave no answer"),
-            Self::Webhook => tracing::warn!(fault, code, "the webhook gave no answer"),
+            Self::Model => tracing::warn!(fault, code, look_at, "the model gave no answer"),
+            Self::Webhook => tracing::warn!(fault, code, look_at, "the webhook gave no answer"),
+        }
+    }
+
+    /// The settings that are wrong, if one is; `-` where the server's own log says more.
+    const fn look_at(self, fault: AnswerFault) -> &'static str {
+        use AnswerFault::{
+            BetweenTokens, Connect, Encoded, FirstToken, Malformed, NoModel, NotFound, NotJson,
+            Redirect, Refused, Timeout,
+        };
+        match (self, fault) {
+            (Self::Model, Refused) => "assistant.openai.api_key, assistant.openai.model",
+            (Self::Model, NotFound) => "assistant.openai.base_url, assistant.openai.model",
+            (Self::Model, NoModel) => "assistant.openai.model",
+            (Self::Model, Connect | Redirect | Encoded | NotJson | Malformed) => {
+                "assistant.openai.base_url"
+            }
+            (Self::Model, FirstToken) => "assistant.openai.first_token",
+            (Self::Model, BetweenTokens) => "assistant.openai.between_tokens",
+            (Self::Webhook, Refused) => "assistant.webhook.secret",
+            (Self::Webhook, Connect | NotFound | Redirect | Encoded | NotJson | Malformed) => {
+                "assistant.webhook.url"
+            }
+            (Self::Webhook, Timeout) => "assistant.webhook.timeout",
+            (Self::Webhook, FirstToken) => "assistant.webhook.first_token",
+            (Self::Webhook, BetweenTokens) => "assistant.webhook.between_tokens",
+            _ => "-",
         }
     }
 
@@ -62,18 +95,26 @@ impl ServerKind {
 }
 
 impl ServerHealth {
-    pub(super) fn new(kind: ServerKind) -> Self {
+    pub(super) fn new(kind: ServerKind, refusals_max: usize) -> Self {
         Self {
             kind,
+            refusals_max,
             clock: Clock::start(),
             said: Mutex::default(),
         }
     }
 
-    /// One line when questions begin to fail, or in another way, at most one a second.
-    pub(super) fn log(&self, refused: Option<&AnswerRefusal>) {
+    /// Takes note of how a question ended: one line when questions begin to fail, or in another way, at most one a second.
+    pub(super) fn note(&self, refused: Option<&AnswerRefusal>) {
         let mut said = self.said.lock();
         let fault = refused.map(|(fault, _)| fault.label());
+        match refused {
+            None => (said.refusals, said.refusal) = (0, None),
+            Some((refusal, _)) if refusal.may_be_of_settings() => {
+                (said.refusals, said.refusal) = (said.refusals.saturating_add(1), fault);
+            }
+            Some(_) => {}
+        }
         if said.fault == fault {
             return;
         }
@@ -83,8 +124,21 @@ impl ServerHealth {
             && said.lines.is_due(self.clock.now())
         {
             let code = code.as_deref().unwrap_or("-");
-            self.kind.say_fault(fault.label(), code);
+            self.kind.say_fault(*fault, code);
         }
+    }
+
+    /// Why no question is answered though all are asked, for those who watch the node: a key, an address or a model that is
+    /// wrong is wrong for all.
+    pub(super) fn refusing(&self) -> Option<String> {
+        let said = self.said.lock();
+        let refusal = said
+            .refusal
+            .filter(|_| said.refusals >= self.refusals_max)?;
+        Some(match self.kind {
+            ServerKind::Model => format!("the model refuses all questions: {refusal}"),
+            ServerKind::Webhook => format!("the webhook refuses all questions: {refusal}"),
+        })
     }
 
     /// Why these questions are not answered, for those who watch the node.
@@ -100,5 +154,40 @@ impl ServerHealth {
                 format!("the webhook does not answer one business: {fault}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_in_a_row_are_a_reason_until_the_first_answer() {
+        let health = ServerHealth::new(ServerKind::Model, 3);
+        let note = |fault: AnswerFault| health.note(Some(&fault.into()));
+        note(AnswerFault::Refused);
+        note(AnswerFault::NotFound);
+        note(AnswerFault::Server(None));
+        note(AnswerFault::TooLong);
+        assert_eq!(health.refusing(), None);
+        note(AnswerFault::NoModel);
+        let reason = health.refusing();
+        assert_eq!(
+            reason.as_deref(),
+            Some("the model refuses all questions: no_model")
+        );
+        health.note(None);
+        assert_eq!(health.refusing(), None);
+        note(AnswerFault::Refused);
+        assert_eq!(health.refusing(), None);
+    }
+
+    #[test]
+    fn a_fault_names_the_settings_to_look_at() {
+        let of = |fault| ServerKind::Model.look_at(fault);
+        assert!(of(AnswerFault::Refused).contains("api_key"));
+        assert!(of(AnswerFault::NotFound).contains("base_url"));
+        assert_eq!(of(AnswerFault::NoModel), "assistant.openai.model");
+        assert_eq!(of(AnswerFault::Server(None)), "-");
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod exchange;
 mod fault;
 mod health;
+mod opening;
 mod pieces;
 mod retries;
 
@@ -144,15 +145,16 @@ impl RemoteServer {
             ),
             budget: RetryBudget::new(limits.retry_budget),
             randomness: Randomness::default(),
-            health: ServerHealth::new(kind),
+            health: ServerHealth::new(kind, limits.breaker_failures),
             metrics: Arc::clone(metrics),
         }
     }
 
     /// Why questions are answered with apologies for now.
     pub(super) fn degraded(&self) -> Option<String> {
-        let unasked = self.breaker.unasked()?;
-        Some(self.health.degraded(unasked))
+        let unasked = self.breaker.unasked();
+        let unasked = unasked.map(|unasked| self.health.degraded(unasked));
+        unasked.or_else(|| self.health.refusing())
     }
 
     /// 64 random bits.
@@ -173,7 +175,7 @@ impl RemoteServer {
             form: self.form,
         };
         let asked = question.ask(&exchange, deadline, pieces).await;
-        self.health.log(asked.as_ref().err());
+        self.health.note(asked.as_ref().err());
         asked.map_err(|(fault, _)| fault)
     }
 }
@@ -243,6 +245,7 @@ impl<'s> RemoteAnswer<'s> {
         let (server, deadline) = (self.server, self.deadline());
         let mut retry = 0;
         loop {
+            pieces.begin(server.form.may_think_aloud);
             let fault = match server.ask(question, deadline, pieces).await {
                 Ok(ending) => {
                     server.budget.earn();

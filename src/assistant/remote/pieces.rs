@@ -3,6 +3,7 @@
 use super::super::{Failure, Piece, REPLY_BYTES_MAX, ReplyMeta};
 use super::breaker::Pass;
 use super::fault::AnswerFault;
+use super::opening::AnswerOpening;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -32,8 +33,9 @@ impl AnswerWords {
 pub(in crate::assistant) struct AnswerPieces<'p> {
     pass: Pass<'p>,
     pieces: mpsc::Sender<Result<Piece, Failure>>,
+    opening: AnswerOpening,
     pending: String,
-    /// Bytes so far.
+    /// Bytes so far, from the first word on.
     bytes: usize,
     /// What stands beside the text; the last that was said.
     meta: Option<ReplyMeta>,
@@ -52,12 +54,18 @@ impl<'p> AnswerPieces<'p> {
         Self {
             pass,
             pieces,
+            opening: AnswerOpening::new(false),
             pending: String::new(),
             bytes: 0,
             meta: None,
             asked,
             metrics: Arc::clone(metrics),
         }
+    }
+
+    /// The question is asked, perhaps again: what was thought before is no part of the answer that comes.
+    pub(super) fn begin(&mut self, may_think_aloud: bool) {
+        self.opening = AnswerOpening::new(may_think_aloud);
     }
 
     /// Has anything been said?
@@ -74,17 +82,23 @@ impl<'p> AnswerPieces<'p> {
         if words.is_life() {
             self.pass.works();
         }
-        let text = words.text;
+        let text = self.opening.take(&words.text)?;
+        self.show(&text)?;
+        self.meta = words.meta.or(self.meta.take());
+        Ok(())
+    }
+
+    fn show(&mut self, text: &str) -> Result<(), AnswerFault> {
         if self.bytes == 0 && !text.is_empty() {
             let waited = self.asked.elapsed().as_secs_f64();
             self.metrics.assistant_first_token.observe(waited);
         }
         self.bytes += text.len();
-        if self.bytes > REPLY_BYTES_MAX {
+        // White space without end is too long, too.
+        if self.bytes + self.opening.held_bytes() > REPLY_BYTES_MAX {
             return Err(AnswerFault::TooLong);
         }
-        self.pending.push_str(&text);
-        self.meta = words.meta.or(self.meta.take());
+        self.pending.push_str(text);
         Ok(())
     }
 
@@ -99,6 +113,8 @@ impl<'p> AnswerPieces<'p> {
 
     /// Sends all there is: the answer is whole.
     pub(super) async fn finish(&mut self) -> Result<(), AnswerFault> {
+        let rest = self.opening.end();
+        self.show(&rest)?;
         if !self.is_begun() {
             return Err(AnswerFault::Empty);
         }

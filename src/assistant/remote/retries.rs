@@ -62,8 +62,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn after(text: &str, now: u64) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than can be counted is longer than anybody waits.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = httpdate::parse_http_date(text).ok()?;
     let at = at.duration_since(UNIX_EPOCH).ok()?;
@@ -112,6 +113,7 @@ mod tests {
         for (text, expected) in [
             ("0", Some(0)),
             ("120", Some(120)),
+            ("99999999999999999999", Some(u64::MAX)),
             (date, Some(37)),
             ("-1", None),
             ("1.5", None),

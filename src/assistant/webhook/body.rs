@@ -15,6 +15,8 @@ pub(super) const FORM: AnswerForm = AnswerForm {
     read_whole,
     error_code: |_refusal| None,
     has_lines: true,
+    may_be_untyped: false,
+    may_think_aloud: false,
 };
 
 #[derive(Deserialize)]
