@@ -14,6 +14,7 @@ use crate::config::{ArchiveFull, ArchiveSettings, ArchiveSync};
 use crate::metrics::{Metrics, count, count_all};
 use crate::protocol::Moment;
 use crate::redis::Randomness;
+use crate::redis::log_limiter::LogLimiter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -32,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What is too old or too much is looked for so often; without events, more seldom.
 const TRIM_EVERY: Duration = Duration::from_millis(100);
 const IDLE_TRIM_EVERY: Duration = Duration::from_secs(1);
+
+/// That nothing can be written, and that it can be again, is in the log so often.
+const NOTICE_EVERY: Duration = Duration::from_secs(10);
 
 /// Whom the writer takes from, and whom it tells.
 #[derive(Debug)]
@@ -61,6 +65,9 @@ pub(super) struct Writer {
     /// When to look for what is too old or too much.
     trim_at: Millis,
     cutoff: Cutoff,
+    notices: LogLimiter,
+    /// The failure that is going on is in the log, so its end has to be.
+    is_noticed: bool,
 }
 
 impl Writer {
@@ -85,6 +92,8 @@ impl Writer {
             in_hand: Vec::new(),
             trim_at: Millis::default(),
             cutoff: Cutoff::default(),
+            notices: LogLimiter::every(NOTICE_EVERY),
+            is_noticed: false,
         }
     }
 
@@ -104,7 +113,12 @@ impl Writer {
                 continue;
             }
             while !self.in_hand.is_empty() {
+                self.keep_room();
                 if let Err(fault) = self.write_portion() {
+                    if matches!(fault, JournalFault::Full) && self.makes_room() {
+                        // As it should be: the oldest make room.
+                        continue;
+                    }
                     self.note(&fault);
                     if self.queue.is_ending() && !matches!(fault, JournalFault::Replaced) {
                         // Nobody waits for a disk that may never come back.
@@ -197,11 +211,25 @@ impl Writer {
     }
 
     /// Nothing is in the way of writing, or no more.
-    fn recover(&self) {
+    fn recover(&mut self) {
         if self.queue.is_failing() {
             self.queue.set_failing(false);
             self.state.recovered();
-            tracing::info!("the archive writes again");
+            if std::mem::take(&mut self.is_noticed) {
+                tracing::info!("the archive writes again");
+            }
+        }
+    }
+
+    /// Has the oldest make room for the next portion, before it is written.
+    fn keep_room(&mut self) {
+        let makes_room = self.settings.full == ArchiveFull::Drop;
+        while let Some(journal) = self.journal.as_mut().filter(|_| makes_room) {
+            match journal.trim(0, true) {
+                Ok(trimmed) if trimmed.displaced > 0 => self.count_trimmed(trimmed),
+                // There is room, or nothing to make it of; and whatever is wrong, the write meets it too.
+                _ => return,
+            }
         }
     }
 
@@ -242,13 +270,16 @@ impl Writer {
         }
     }
 
-    /// Says that a write failed: in the log for the first of several.
-    fn note(&self, fault: &JournalFault) {
+    /// Says that a write failed: in the log for the first of several, and not for many of them.
+    fn note(&mut self, fault: &JournalFault) {
         count(&self.metrics.archive_failures, "kind", fault.label());
         self.state.failed(fault.to_string());
         if !self.queue.is_failing() {
             self.queue.set_failing(true);
-            tracing::warn!(%fault, "the archive cannot write; it tries again");
+            if self.notices.is_due(self.clock.now()) {
+                self.is_noticed = true;
+                tracing::warn!(%fault, "the archive cannot write; it tries again");
+            }
         }
     }
 
@@ -266,7 +297,6 @@ impl Writer {
                     Err(fault) => self.state.failed(fault.to_string()),
                 }
             }
-            JournalFault::Full if self.makes_room() => return,
             JournalFault::Replaced => {
                 // What is in hand, the last portion too, goes into what lies there now.
                 let left = self.journal.take().map_or(Ok(()), Journal::leave);

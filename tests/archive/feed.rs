@@ -129,8 +129,11 @@ fn what_was_removed_before_it_was_read_is_one_exact_gap() {
     assert_eq!(lag(&gateway, "rows").expect("a lag").0, 6);
     let behind = page(&gateway, &format!("?after={}", text(&lines[0], "cursor")));
     assert_eq!(behind, lines[1..]);
-    // Who begins has missed nothing.
-    assert_eq!(page(&gateway, ""), lines[1..]);
+    // Who begins has missed the first too, and is told so at once.
+    let begun = page(&gateway, "?wait=30s");
+    assert_eq!((begun.len(), &begun[0]["gap"]), (2, &json!(6)));
+    assert_eq!(begun[0]["cursor"], lines[0]["cursor"]);
+    assert_eq!(begun[1..], lines[1..]);
 }
 
 /// The lag of a reader, in messages and seconds; `None` if the metrics do not know it.

@@ -5,7 +5,7 @@ use crate::archive::cursor::Cursor;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Most damaged journals that are put aside; then somebody has to look.
@@ -16,6 +16,9 @@ const DATABASE: &str = "";
 const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
 const LOCK: &str = ".lock";
+
+/// Who may read what customers say: the owner alone. The store gives the files that it makes the mode of the first.
+const MODE: u32 = 0o600;
 
 /// Which file lies somewhere, whatever its name: its device and its number there. `None`: none does.
 type FileIdentity = Option<(u64, u64)>;
@@ -37,6 +40,7 @@ impl JournalFiles {
     pub(super) fn lock(path: &Path) -> Result<Self, JournalFault> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
+        options.mode(MODE);
         let open = |path: &Path| options.open(path).map_err(JournalFault::Unopened);
         let lock = open(&with(path, LOCK))?;
         match lock.try_lock() {
@@ -94,15 +98,24 @@ impl JournalFiles {
         drop(self.lock.write_all_at(newest.to_string().as_bytes(), 0));
     }
 
-    /// The position that was noted of this journal; 0 if none was.
-    pub(super) fn noted(&self, journal: u64) -> u64 {
+    /// Notes it of a journal of which nothing is noted yet, and syncs that: a power cut must not make a stranger of it.
+    ///
+    /// # Errors
+    /// [`JournalFault::Unopened`].
+    pub(super) fn note_first(&self, newest: Cursor) -> Result<(), JournalFault> {
+        let text = newest.to_string();
+        let written = self.lock.write_all_at(text.as_bytes(), 0);
+        let synced = written.and_then(|()| self.lock.sync_all());
+        synced.map_err(JournalFault::Unopened)
+    }
+
+    /// The position that was noted of this journal, if one was.
+    pub(super) fn noted(&self, journal: u64) -> Option<u64> {
         let mut text = [0; Cursor::BYTES];
         let read = self.lock.read_exact_at(&mut text, 0);
         let noted = read.ok().and_then(|()| str::from_utf8(&text).ok());
-        let noted = noted.and_then(|text| Cursor::parse(text).ok());
-        noted.map_or(0, |noted| {
-            noted.position_in(journal, u64::MAX).unwrap_or_default()
-        })
+        let noted = noted.and_then(|text| Cursor::parse(text).ok())?;
+        noted.position_in(journal, u64::MAX).ok()
     }
 
     /// Gives the journal's files other names; that of the first.

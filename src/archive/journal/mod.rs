@@ -9,7 +9,8 @@
 //! Positions count the events from 1, so what is missing is known exactly. What [`Journal::append`] has returned `Ok` for is
 //! on the disk; what it has not is there as a whole or not at all. How far it has come is noted beside the journal too:
 //! of one that comes back shorter (a torn log, a disk that lied) no position and no room's offset is given a second time.
-//! The positions that are lost stay empty, and every room begins a new numbering.
+//! The positions that are lost stay empty, and every room begins a new numbering. Of one that comes without that note,
+//! a copy that was brought here, nobody knows how far it had come: it gets a new id, and no cursor of before is taken.
 //!
 //! Blocking: for a thread of its own.
 
@@ -86,7 +87,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in the file `path`, or makes one, which is called `id`, of at most `bytes_max` bytes.
+    /// Opens the journal in the file `path`, or makes one, of at most `bytes_max` bytes. A new one is called `id`, and so is one
+    /// from here on beside which nothing is noted of it: a copy.
     ///
     /// # Errors
     /// [`JournalFault`]; one that is [damaged](JournalFault::Damaged) is left as it is: see [`Journal::renew`].
@@ -103,9 +105,23 @@ impl Journal {
             "max_page_count",
             (bytes_max / page_bytes).cast_signed(),
         )?;
-        let JournalRow { id, trimmed, torn } = schema::read_journal(&connection)?;
+        let row = schema::read_journal(&connection)?;
+        let JournalRow { trimmed, torn, .. } = row;
         let found = newest(&connection)?.unwrap_or(trimmed).max(torn);
-        let last = found.max(files.noted(id));
+        let noted = files.noted(row.id);
+        // A new journal has nothing yet that could be given a second time.
+        let (id, torn) = match noted {
+            None if found > 0 => (id, found),
+            _ => (row.id, torn),
+        };
+        if noted.is_none() {
+            schema::rename(&connection, id, torn)?;
+            files.note_first(Cursor {
+                journal: id,
+                position: found,
+            })?;
+        }
+        let last = found.max(noted.unwrap_or_default());
         let lost = last - found;
         files.opened();
         Ok(Self {

@@ -78,7 +78,7 @@ impl ArchivedEvent {
 pub struct JournalPage {
     /// Which journal.
     pub journal: u64,
-    /// The place behind which the events are: the asked position, or one before the oldest event that is left.
+    /// The place behind which the events are: the asked position.
     pub behind: u64,
     /// How many events behind the asked position had been removed before they were read; there may be holes between
     /// those that are left too, where a journal has lost some.
@@ -102,14 +102,14 @@ impl JournalReader {
         schema::open_for_reading(path).map(Self)
     }
 
-    /// The events behind the position `after`, or from the oldest on, oldest first: at most `limit`, and no further ones once they have
+    /// The events behind the position `after` (0: all), oldest first: at most `limit`, and no further ones once they have
     /// `bytes_max` bytes.
     ///
     /// # Errors
     /// [`JournalFault`].
     pub fn page(
         &mut self,
-        after: Option<u64>,
+        after: u64,
         limit: usize,
         bytes_max: usize,
     ) -> Result<JournalPage, JournalFault> {
@@ -120,7 +120,6 @@ impl JournalReader {
             trimmed,
             ..
         } = schema::read_journal(&moment)?;
-        let after = after.unwrap_or(trimmed);
         let mut page = JournalPage {
             journal,
             behind: after,

@@ -112,6 +112,13 @@ pub(super) fn read_journal(connection: &Connection) -> Result<JournalRow, Journa
     Ok(connection.query_row("SELECT id, trimmed, torn FROM journal", [], read)?)
 }
 
+/// Has the journal be called `id`, and the numberings of rooms end at `torn`.
+pub(super) fn rename(connection: &Connection, id: u64, torn: u64) -> Result<(), JournalFault> {
+    let sql = "UPDATE journal SET id = ?1, torn = ?2";
+    connection.execute(sql, (id.cast_signed(), torn.cast_signed()))?;
+    Ok(())
+}
+
 fn has_tables(connection: &Connection) -> Result<bool, JournalFault> {
     let sql = "SELECT count(*) FROM sqlite_schema";
     Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)

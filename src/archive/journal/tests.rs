@@ -24,7 +24,7 @@ fn append(journal: &mut Journal, number: usize, text: &str, at: u64) -> Result<(
 fn all(path: &Path) -> JournalPage {
     let page = JournalReader::open(path)
         .unwrap()
-        .page(Some(0), usize::MAX, usize::MAX);
+        .page(0, usize::MAX, usize::MAX);
     page.unwrap()
 }
 
@@ -129,7 +129,7 @@ proptest! {
                 }
                 Step::Read(after, limit) => {
                     let page = JournalReader::open(&path).unwrap();
-                    let page = { let mut reader = page; reader.page(Some(after), limit, usize::MAX).unwrap() };
+                    let page = { let mut reader = page; reader.page(after, limit, usize::MAX).unwrap() };
                     let begin = after.max(trimmed) as usize;
                     let expected: Vec<_> = model.iter().skip(begin).take(limit).map(|(_, text)| text.as_str()).collect();
                     prop_assert_eq!(texts(&page), expected);
@@ -333,6 +333,64 @@ fn a_page_ends_with_its_bytes() {
         append(&mut journal, 1, &"x".repeat(1000), 1).unwrap();
     }
     let mut reader = JournalReader::open(&path).unwrap();
-    let mut page = |bytes| reader.page(None, 100, bytes).unwrap().events.len();
+    let mut page = |bytes| reader.page(0, 100, bytes).unwrap().events.len();
     assert_eq!((page(1), page(2500), page(usize::MAX)), (1, 3, 10));
+}
+
+#[test]
+fn a_copy_without_what_was_noted_beside_it_is_another_journal_with_all_that_is_in_it() {
+    let folder = TempDir::new().unwrap();
+    let (path, copy) = (folder.path().join("journal"), folder.path().join("copy"));
+    let beside = |path: &Path| PathBuf::from(format!("{}.lock", path.display()));
+    let mut journal = Journal::open(&path, 1, MIB).unwrap();
+    append(&mut journal, 1, "before", 1).unwrap();
+    drop(journal);
+    fs::copy(&path, &copy).unwrap();
+    // With the note, whole as it is after a power cut too, it stays what it is.
+    let journal = Journal::open(&path, 2, MIB).unwrap();
+    assert_eq!((journal.id(), journal.last()), (1, 1));
+    drop(journal);
+    for (id, note) in [
+        (3, None),
+        (4, Some("")),
+        (5, Some("00000000000000ff0000000000000009")),
+    ] {
+        fs::remove_file(beside(&copy)).unwrap_or_default();
+        if let Some(note) = note {
+            fs::write(beside(&copy), note).unwrap();
+        }
+        let mut journal = Journal::open(&copy, id, MIB).unwrap();
+        assert_eq!((journal.id(), journal.lost()), (id, 0));
+        append(&mut journal, 1, "behind", 1).unwrap();
+        drop(journal);
+        let journal = Journal::open(&copy, 9, MIB).unwrap();
+        assert_eq!(journal.id(), id);
+        let page = all(&copy);
+        assert_eq!(page.journal, id);
+        let [.., last, behind] = page.events.as_slice() else {
+            panic!("{page:?}")
+        };
+        // What is numbered anew is not called as what the original said meanwhile.
+        assert!(behind.epoch > last.epoch, "{page:?}");
+    }
+}
+
+#[test]
+fn only_the_owner_reads_what_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let mut journal = Journal::open(&folder.path().join("journal"), 1, MIB).unwrap();
+    append(&mut journal, 1, "said", 1).unwrap();
+    let mut names = Vec::new();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        names.push(file.file_name().into_string().unwrap());
+        assert_eq!(mode, 0o600, "{names:?}");
+    }
+    names.sort();
+    assert_eq!(
+        names,
+        ["journal", "journal-shm", "journal-wal", "journal.lock"]
+    );
 }

@@ -21,12 +21,12 @@ pub(super) async fn lines(
     let mut spans = archive.span();
     let span = *spans.borrow_and_update();
     let after = cursor.map(|after| after.position_in(span.journal, span.last));
-    let after = after.transpose().map_err(misplaced)?;
+    // Who begins asks for all that was ever said: what has been removed by then is the first gap.
+    let after = after.transpose().map_err(misplaced)?.unwrap_or(0);
     if let Some(reader) = &asked.reader {
-        archive.asked(reader, (span.journal, after.unwrap_or(span.trimmed)));
+        archive.asked(reader, (span.journal, after));
     }
-    let is_there_more =
-        |now: &JournalSpan| now.journal != span.journal || now.last > after.unwrap_or(now.trimmed);
+    let is_there_more = |now: &JournalSpan| now.journal != span.journal || now.last > after;
     if !asked.wait.is_zero() {
         // Whether there is more or not by then.
         drop(tokio::time::timeout(asked.wait, spans.wait_for(is_there_more)).await);

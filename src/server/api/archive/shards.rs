@@ -191,8 +191,11 @@ fn lines(mut places: Vec<ShardPlace>, pages: &[(usize, ShardPage)]) -> (String, 
         let mut met = read;
         for entry in &page.entries {
             if read.life == 0 {
-                // Who begins has missed nothing.
-                read = before(entry.place);
+                // Who begins asks for all that was said in this life.
+                read = ShardPlace {
+                    number: 0,
+                    ..entry.place
+                };
             }
             let last = std::mem::replace(&mut met, entry.place);
             let Some(event) = &entry.event else {
