@@ -190,14 +190,17 @@ fn what_is_too_old_is_removed_without_anything_being_said() {
 fn a_clock_that_is_ahead_by_a_year_removes_the_oldest_hour_and_not_all() {
     const DAYS: u64 = 365;
     let mut rig = Rig::new();
-    rig.settings.expiry = Duration::from_secs(3600);
+    rig.settings.expiry = Duration::from_secs(2 * DAYS * 24 * 3600);
     let now = crate::clock::wall().0;
     let (archive, broker) = rig.start();
-    // As if a year had been the last hour: said on each of its days, and all of it too old by this clock.
+    // As if a year had been the last hour: said on each of its days, and all of it too old by the clock of the next start.
     for day in 0..DAYS {
         let at = (now - (DAYS - day) * 24 * 3600, 0);
         assert!(publish_at(&broker, 1, &day.to_string(), at));
     }
+    rig.end(&archive);
+    rig.settings.expiry = Duration::from_secs(3600);
+    let (archive, _broker) = rig.start();
     wait_span(&archive, |span| span.last == DAYS && span.trimmed > 0);
     rig.end(&archive);
     let expected: Vec<_> = (1..DAYS).map(|day| day.to_string()).collect();

@@ -2,7 +2,7 @@
 
 use super::bridge::{BridgeMode, BridgeSettings};
 use super::chat::Deliver;
-use super::problem::Findings;
+use super::problem::{Findings, Problem, Source};
 use super::redis::RedisAddress;
 use super::setting::{BYTES_MAX, Ranged, choice, milliseconds, seconds, section};
 use super::units;
@@ -85,11 +85,13 @@ choice! {
     }
 }
 
-/// Ranges, and keys that contradict each other. The event of the longest message has `event_bytes`.
+/// Ranges, and keys that contradict each other. The event of the longest message has `event_bytes`; `is_read` by the API, or
+/// as the rooms' history.
 pub(super) fn check(
     archive: &ArchiveSettings,
     (bridge, deliver): (&BridgeSettings, Deliver),
     event_bytes: usize,
+    is_read: bool,
     found: &mut Findings,
 ) {
     archive.check_ranges(found);
@@ -110,10 +112,31 @@ pub(super) fn check(
         let fix = "name a file, such as \"/var/lib/supportal/journal.db\"";
         found.error("archive.path", "names no file to keep the journal in", fix);
     }
+    if is_journal && !is_read {
+        let what = "is on, and nobody can read what is kept: there is no API";
+        found.warn("archive.mode", what, "set api.token, or api.listen");
+    }
     if !is_on && *archive != ArchiveSettings::default() {
         let fix = "set archive.mode = \"journal\", or remove it";
         found.warn("archive", "has no effect: archive.mode is \"off\"", fix);
     }
+}
+
+/// The folder must be there when the server starts.
+pub(super) fn missing_folder(archive: &ArchiveSettings) -> Option<Problem> {
+    let is_journal = archive.mode == ArchiveMode::Journal;
+    let path = archive.path.as_ref().filter(|_| is_journal)?;
+    let folder = path.parent()?;
+    // A bare name is in the working directory.
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return None;
+    }
+    Some(Problem::new(
+        Source::Default,
+        "archive.path",
+        format!("{folder:?} is not a folder"),
+        "create the folder, and let the server write into it",
+    ))
 }
 
 /// What an archive in Redis needs: one step that reaches both streams, and messages that go through it.

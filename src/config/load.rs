@@ -6,7 +6,7 @@
 use super::environment::{self, PORT, REDIS_URL};
 use super::layers::Layers;
 use super::problem::{Error, Findings, Problem, Source};
-use super::{AssistantKind, Config, Vet, file, keys, path, redirect, validate};
+use super::{AssistantKind, Config, Vet, archive, file, keys, path, redirect, validate};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -228,6 +228,8 @@ fn judge(config: &Config) -> Findings {
     let mut findings = validate::validate(config);
     findings.errors.extend(missing_files(config));
     findings.errors.extend(redirect::missing_folder(config));
+    let folder = archive::missing_folder(&config.archive);
+    findings.errors.extend(folder);
     findings
 }
 

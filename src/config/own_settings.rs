@@ -5,7 +5,7 @@ use super::limits::{LimitSettings, QueueSettings};
 use super::problem::Findings;
 use super::route::{OWN_SETTINGS_MAX, OwnKeys, Plain, Route};
 use super::sections::Config;
-use super::{archive, bridge, history, limits};
+use super::{HistoryMode, archive, bridge, history, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -137,7 +137,8 @@ pub(super) fn check_bounds(config: &Config, found: &mut Findings) {
     let kept_by = (bridge.mode, config.archive.mode);
     history::check(&config.history, kept_by, queue, found);
     let through = (bridge, config.chat.deliver);
-    archive::check(&config.archive, through, event_bytes, found);
+    let is_read = config.api.is_on() || config.history.mode == HistoryMode::Journal;
+    archive::check(&config.archive, through, event_bytes, is_read, found);
     bridge::check(bridge, &config.channels, event_bytes, found);
 }
 

@@ -5,6 +5,8 @@ mod examples;
 mod nodes;
 mod one_node;
 
+pub(crate) use one_node::api_address;
+
 use crate::support::http::{self, Response};
 use crate::support::{Client, Gateway};
 use serde_json::{Value, json};

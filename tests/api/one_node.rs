@@ -300,7 +300,7 @@ fn with_a_listener_of_its_own_the_api_is_there_alone() {
 
 /// The address that the log says.
 #[track_caller]
-fn api_address(gateway: &Gateway) -> SocketAddr {
+pub(crate) fn api_address(gateway: &Gateway) -> SocketAddr {
     let log = gateway.wait_log("the HTTP API listens", 1);
     let line = log
         .lines()

@@ -87,7 +87,8 @@ fn refusal(path: &str) -> String {
 fn a_path_that_can_be_no_journal_refuses_the_start_and_says_why() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
-    assert!(refusal(&path("none/archive.db")).contains("cannot be opened"));
+    let missing = refusal(&path("none/archive.db"));
+    assert!(missing.contains("is not a folder") && missing.contains("create the folder"));
     assert!(refusal(&folder.path().display().to_string()).contains("cannot be opened"));
     let kept = Kept::new();
     let _gateway = kept.start(&[]);

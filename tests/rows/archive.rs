@@ -177,6 +177,6 @@ fn a_site_that_listens_to_the_signals_of_a_row_hears_each() {
         say(&mut ann, text);
     }
     let heard = site.manage(&["supportal_archive", "--once"]);
-    assert_eq!(heard, "row one\nrow two\n");
+    assert_eq!(heard, "row one\nrow two\n2 rows\n");
     assert_eq!(site.rows().len(), 2);
 }

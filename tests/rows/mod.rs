@@ -165,7 +165,7 @@ impl Drop for Running {
 
 /// A process whose standard error is read.
 struct Heard {
-    _process: Running,
+    process: Running,
     lines: Receiver<String>,
 }
 
@@ -181,7 +181,7 @@ impl Heard {
             }
         });
         Self {
-            _process: Running(child),
+            process: Running(child),
             lines,
         }
     }

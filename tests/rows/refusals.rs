@@ -1,7 +1,11 @@
 //! What the command says to a node that does not give it the archive.
 
 use super::*;
+use crate::api::api_address;
 use crate::upstream::puppet::Puppet;
+use rustix::process::{Pid, Signal, kill_process};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn whoever_cannot_be_read_is_named_with_what_to_do() {
@@ -24,7 +28,8 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
         request.say(answer)
     });
     let elsewhere = |path: &str| Value::from(format!("http://{}{path}", stranger.address()));
-    let rows: [(&str, Value, &str); 8] = [
+    let without_api = Gateway::start(&[]);
+    let rows: [(&str, Value, &str); 9] = [
         (
             "TOKEN",
             Value::Null,
@@ -38,7 +43,12 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
         (
             "URL",
             format!("http://{}", without_archive.public()).into(),
-            "set archive.mode",
+            "the node keeps no archive: set its archive.mode",
+        ),
+        (
+            "URL",
+            format!("http://{}", without_api.public()).into(),
+            "or its api.listen, without a path, or set its api.token",
         ),
         ("URL", elsewhere(""), "correct SUPPORTAL_GATEWAY['URL']"),
         ("URL", elsewhere("/moved"), "a redirect is not followed"),
@@ -64,6 +74,49 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
     site.gateway = json!({ "TOKEN": TOKEN, "URL": address });
     site.manage(&["supportal_archive", "--once"]);
     assert_eq!(said(&site.rows()), [("abc", "USER", "hello")]);
+}
+
+#[test]
+fn a_listener_on_loopback_without_a_token_is_read_without_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = format!(
+        "archive.path={}",
+        folder.path().join("archive.db").display()
+    );
+    let gateway = Gateway::start(&["archive.mode=journal", &path, "api.listen=127.0.0.1:0"]);
+    let mut site = PackageSite::new(None, &["abc"]);
+    site.gateway = json!({ "URL": format!("http://{}", api_address(&gateway)) });
+    say(&mut gateway.join("abc"), "hello");
+    let said_of_it = site.manage(&["supportal_archive", "--once"]);
+    assert_eq!(said_of_it.trim(), "1 rows");
+    assert_eq!(said(&site.rows()), [("abc", "USER", "hello")]);
+}
+
+#[test]
+fn the_command_says_when_it_begins_and_when_it_goes_on_and_ends_well_at_sigterm() {
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let node = Puppet::start(move |request| {
+        request.say(if is_down.load(Ordering::Relaxed) {
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        })
+    });
+    let mut site = PackageSite::new(None, &[]);
+    site.gateway["URL"] = format!("http://{}", node.address()).into();
+    let mut command = site.run_heard(&["supportal_archive"]);
+    command.until_says(&format!(
+        "reads the archive of http://{} as django",
+        node.address()
+    ));
+    command.until_says("cannot go on, and will try again");
+    down.store(false, Ordering::Relaxed);
+    command.until_says("goes on again");
+    let child = &mut command.process.0;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process id"), Signal::TERM).expect("the signal");
+    assert!(child.wait().expect("an end").success());
 }
 
 #[test]

@@ -32,6 +32,10 @@ right = {"HTTP_AUTHORIZATION": "Bearer token-of-the-tests-0123456789"}
 ask("context", "business_id=1&session_id=abc", **right)
 ask("context", "business_id=2&session_id=abc", **right)
 ask("context", "business_id=-1&session_id=abc", **right)
+from django.conf import settings
+settings.SUPPORTAL_GATEWAY = {}
+for given in ["", "Bearer ", "Bearer None"]:
+    ask("context", "business_id=1&session_id=abc", HTTP_AUTHORIZATION=given)
 "#;
 
 #[test]
@@ -60,5 +64,6 @@ fn the_views_say_who_somebody_is_and_give_the_turns_to_the_token_alone() {
     let (status, body) = lines[9].split_once(' ').expect("a body");
     let body: Value = serde_json::from_str(body).expect("JSON");
     assert_eq!((status, body), ("200", turns));
-    assert_eq!(lines[10..], [r#"200 {"messages": []}"#, "404"]);
+    assert_eq!(lines[10..12], [r#"200 {"messages": []}"#, "404"]);
+    assert_eq!(lines[12..], ["401"; 3], "a site without a token");
 }

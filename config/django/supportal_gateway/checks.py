@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.checks import Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from .conf import DEFAULTS, token
+from .conf import DEFAULTS, TOKEN_MISSING, token
 
 
 def check_settings(**_):
@@ -28,9 +28,11 @@ def check_settings(**_):
 def token_missing():
     """A warning: only the command may have it in its environment."""
     try:
-        token()
+        hint = None if token() else f"{TOKEN_MISSING}; only an api.listen on loopback may be without"
     except ImproperlyConfigured as error:
-        yield Warning("the archive cannot be read", hint=str(error), id="supportal_gateway.W001")
+        hint = str(error)
+    if hint:
+        yield Warning("the archive may not be read", hint=hint, id="supportal_gateway.W001")
 
 
 def is_address(value):

@@ -26,10 +26,14 @@ def setting(key):
     return own.get(key, DEFAULTS[key])
 
 
+TOKEN_MISSING = "set SUPPORTAL_GATEWAY['TOKEN'], or SUPPORTAL_API__TOKEN, to the node's api.token"
+
+
 def token():
+    """The node's token; None without one, which is enough for an api.listen on loopback."""
     found = setting("TOKEN") or os.environ.get("SUPPORTAL_API__TOKEN")
     if not found:
-        raise ImproperlyConfigured("set SUPPORTAL_GATEWAY['TOKEN'], or SUPPORTAL_API__TOKEN, to the node's api.token")
+        return None
     if not re.fullmatch(r"[!-~]+", found):  # an error of http.client's would show it
         raise ImproperlyConfigured("the token has a space, a line's end or what is no ASCII: write the node's api.token")
     return found

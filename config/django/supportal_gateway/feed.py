@@ -6,7 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from .conf import setting, token
+from .conf import TOKEN_MISSING, setting, token
 
 PAGE_EVENTS = 1000
 LINE_BYTES_MAX = 8 * 1024 * 1024  # of one line; the longest text a node takes is far below
@@ -32,9 +32,12 @@ ADVICE = {
     308: REDIRECTED,
     401: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
     403: "SUPPORTAL_GATEWAY['TOKEN'] is not the node's api.token",
-    404: "no archive is kept there: set archive.mode and api.token of the node, or correct SUPPORTAL_GATEWAY['URL']",
+    404: "no API is there: correct SUPPORTAL_GATEWAY['URL'], the node's public listener or its api.listen, without a path, or set its api.token",
     409: "the cursor is of another node, or of an archive that is gone: run with --restart to begin at its oldest event; rows that are there stay single",
 }
+
+
+NO_ARCHIVE = "the node keeps no archive: set its archive.mode"
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -50,14 +53,21 @@ def read_page(cursor, wait):
     if cursor:
         query["after"] = cursor
     url = f"{setting('URL').rstrip('/')}/api/archive?{urllib.parse.urlencode(query)}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token()}"})
+    own = token()
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {own}"} if own else {})
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect).open(request, timeout=wait + 30) as answer:
             return list(read_lines(answer))
     except urllib.error.HTTPError as error:
-        detail, field = reason(error.read(2000))
+        detail, field, kind = reason(error.read(2000))
         if error.code in ADVICE or error.code < 429:
-            advice = "run with --restart" if field == "after" else ADVICE.get(error.code, "the node refuses")
+            advice = ADVICE.get(error.code, "the node refuses")
+            if field == "after":
+                advice = "run with --restart"
+            elif kind.endswith(":no-archive"):
+                advice = NO_ARCHIVE
+            elif error.code in (401, 403) and not own:
+                advice = TOKEN_MISSING
             raise FeedRefused(f"{advice} ({error.code}: {detail})", field) from error
         raise FeedAway(f"{setting('URL')} answers {error.code}") from error
     except (OSError, http.client.HTTPException) as error:
@@ -67,12 +77,12 @@ def read_page(cursor, wait):
 
 
 def reason(body):
-    """What the node's problem document says, of which parameter; or what a proxy's page begins with."""
+    """What the node's problem document says, of which parameter, and its type; or what a proxy's page begins with."""
     try:
         problem = json.loads(body)
-        return problem["detail"], problem.get("field")
+        return problem.get("detail") or problem["title"], problem.get("field"), str(problem.get("type"))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return body[:100].decode(errors="replace"), None
+        return body[:100].decode(errors="replace"), None, ""
 
 
 def read_lines(answer):

@@ -25,8 +25,8 @@ def who(request):
 @require_GET
 def context(request):
     """The last turns of a session, oldest first, as the package puts them before a question. Only for the node's token."""
-    given = request.headers.get("Authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {token()}".encode()):
+    given, expected = request.headers.get("Authorization", ""), token()
+    if not expected or not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
         return HttpResponse(status=401)
     business_id = request.GET.get("business_id", "")
     if not business_id.isdecimal():

@@ -25,6 +25,10 @@ const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     ("[archive]\nmode = \"redis\"", &["archive.mode"]),
     (
+        "[archive]\nmode = \"journal\"\npath = \"no/such/folder/a\"",
+        &["archive.path: \"no/such/folder\" is not a folder", "create"],
+    ),
+    (
         "[history]\nmode = \"journal\"",
         &["history.mode: is read from the archive's journal"],
     ),
@@ -42,6 +46,22 @@ const BAD_FILES: &[(&str, &[&str])] = &[
         &["archive.interval: is longer than 60s"],
     ),
 ];
+
+#[test]
+fn a_journal_that_nobody_can_read_is_warned_of() {
+    for (more, expected) in [
+        ("", 1),
+        ("[api]\ntoken = \"0123456789abcdef\"", 0),
+        ("[api]\nlisten = \"127.0.0.1:8011\"", 0),
+        ("[history]\nmode = \"journal\"", 0),
+    ] {
+        let text = format!("[archive]\nmode = \"journal\"\npath = \"a\"\n{more}");
+        let loaded = load_file(&text).unwrap();
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        let of_it = warnings.filter(|warning| warning.contains("nobody can read"));
+        assert_eq!(of_it.count(), expected, "{more}");
+    }
+}
 
 #[test]
 fn what_cannot_be_kept_so_is_refused_with_the_fix() {

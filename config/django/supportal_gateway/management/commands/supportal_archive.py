@@ -1,6 +1,9 @@
 """Reads the node's archive into ChatMessage, until it is ended."""
 
 import random
+import signal
+import sys
+import threading
 import time
 
 from django.conf import settings
@@ -55,18 +58,25 @@ class Command(BaseCommand):
 
     def follow(self, wait):
         """Reads and writes, page by page; whatever is away, the node or the database, is asked again after a pause."""
-        pause, is_once = 0, not wait
+        pause, is_once, stored = 0, not wait, 0
+        if threading.current_thread() is threading.main_thread():  # Python lets no other set it
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # a page half written is taken back, and read again
+        if not is_once:
+            self.stderr.write(f"reads the archive of {feed.setting('URL')} as {feed.setting('READER')}")
         while True:
             begun = time.monotonic()
             try:
                 cursor = rows.cursor()
-                page = feed.read_page(cursor, wait)
+                page = feed.read_page(cursor, 0 if pause else wait)  # after an outage at once, to say that it is over
                 if page:
-                    self.store(cursor, page)
+                    stored += self.store(cursor, page)
                 elif is_once:
+                    self.stdout.write(f"{stored} rows")
                     return
                 elif time.monotonic() - begun < wait / 2:  # an empty answer that did not wait: not again at once
                     time.sleep(1)
+                if pause:
+                    self.stderr.write("goes on again")
                 pause = 0
             except (feed.FeedRefused, ImproperlyConfigured) as error:
                 if getattr(error, "field", None) == "wait" and wait > 1:  # a node with a short server.http_timeout
@@ -83,12 +93,14 @@ class Command(BaseCommand):
                 time.sleep(random.uniform(0, pause))
 
     def store(self, cursor, page):
+        """Writes a page and says what is missing of it. Returns how many rows it became."""
         try:
             written, parked = rows.store_page(cursor, page)
         except rows.MovedOn:
             self.stderr.write(f"another command reads as {feed.setting('READER')}: end one of them; nothing is written twice")
-            return
+            return 0
         if any("gap" in line for line in page):
             self.stderr.write(f"{rows.gaps(page) or 'nobody knows how many'} messages had been removed before they were read")
         if parked:
             self.stderr.write(f"{written} rows; {parked} messages have none: see --parked")
+        return written
