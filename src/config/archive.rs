@@ -37,7 +37,7 @@ section! {
         /// How long messages are gathered before they are written (`archive.sync = "interval"`): what a power cut may cost.
         #[serde(with = "units::duration")]
         interval: Duration = milliseconds(10), restart, in INTERVAL;
-        /// Most bytes of the journal's file, at least 16777216; its `-wal` may have 8 MiB more. With `streams` of each Redis, as Redis needs them.
+        /// Most bytes of the journal's file, at least 16777216; its `-wal` may have 8 MiB more, and grows while another program holds a transaction open on it. With `streams` of each Redis, as Redis needs them.
         bytes_max: usize = 1 << 30, restart, in JOURNAL_BYTES;
         /// A message is kept for this long.
         #[serde(with = "units::duration")]
