@@ -1,6 +1,7 @@
 //! OpenAI's own Python client reads the stand-in server of these tests, and reads the same words as the gateway.
 
-use super::rows::{Deed, good};
+use super::deeds::Deed;
+use super::rows::good;
 use super::{Model, question};
 use crate::support::{repository, tools_dir};
 use serde_json::Value;

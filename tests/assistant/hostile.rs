@@ -1,12 +1,11 @@
 //! Whatever a model server does ends in one answer or one apology, is counted, and costs no more than its bounds.
 
+use super::deeds::{Row, check_rows};
 use super::rows::{bad, readable};
-use super::{APOLOGY, EVENTS, Model, answer, ask, assert_one_apology, chunk, outcome, question};
-use crate::support::user;
-use std::collections::BTreeMap;
+use super::{EVENTS, Model, ask, assert_apology, assert_one_apology, chunk, outcome, question};
 
 /// A server that answers the name of a row with its deed.
-fn server(rows: fn() -> Vec<(&'static str, super::rows::Deed, &'static str)>) -> Model {
+fn server(rows: fn() -> Vec<Row>) -> Model {
     Model::start(move |request, asked| {
         let rows = rows();
         let name = question(asked).to_owned();
@@ -45,26 +44,11 @@ fn servers_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_wi
         "limits.connections_per_ip=0",
         "limits.handshakes_per_ip=0",
     ]);
-    let before = gateway.metric("supportal_process_resident_memory_bytes");
     let rows = bad();
     assert!(rows.len() >= 40, "{}", rows.len());
-    let mut clients: Vec<_> = (0..rows.len())
-        .map(|number| gateway.join(&format!("row-{number}")))
-        .collect();
-    for (client, (name, ..)) in clients.iter_mut().zip(&rows) {
-        client.send_text(&user(name));
-    }
-    let mut expected = BTreeMap::new();
-    for (client, (name, _, outcome)) in clients.iter_mut().zip(&rows) {
-        let text = answer(client);
-        assert!(text.starts_with(APOLOGY), "{name}: {text}");
-        *expected.entry(*outcome).or_insert(0) += 1;
-    }
-    for (name, count) in expected {
-        assert_eq!(outcome(&gateway, name), count, "{name}");
-    }
-    let grown = gateway.metric("supportal_process_resident_memory_bytes") - before;
-    assert!(grown < 64.0 * 1024.0 * 1024.0, "{grown} bytes more");
+    check_rows(&gateway, &rows, assert_apology, |name| {
+        outcome(&gateway, name)
+    });
     assert_eq!(
         gateway.metric("supportal_assistant_answers_open") as usize,
         0

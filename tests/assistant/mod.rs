@@ -9,13 +9,15 @@ mod context; // what the site says was said before
 #[cfg(test)]
 mod conversation; // what the model is asked, and what becomes of its answer
 #[cfg(test)]
+pub(crate) mod deeds; // what a server may do with what it is asked
+#[cfg(test)]
 mod demo; // the commands of the chapter
 #[cfg(test)]
 mod hostile; // servers that lie, stall and break
 #[cfg(test)]
 mod outage; // retries, the breaker, restarts
 #[cfg(test)]
-pub(crate) mod rows; // what the stand-in may say
+mod rows; // what the stand-in may say
 
 use crate::support::{Client, Gateway, user};
 use crate::upstream::puppet::{Puppet, Request};
@@ -186,6 +188,13 @@ pub(crate) fn outcome(gateway: &Gateway, outcome: &str) -> usize {
 fn assert_one_apology(gateway: &Gateway, name: &str) {
     assert!(ask(&mut gateway.join("abc"), "Hello?").starts_with(APOLOGY));
     assert_eq!(outcome(gateway, name), 1);
+}
+
+/// The next answer that this client hears is the apology.
+#[track_caller]
+pub(crate) fn assert_apology(client: &mut Client, name: &str) {
+    let text = answer(client);
+    assert!(text.starts_with(APOLOGY), "{name}: {text}");
 }
 
 /// A client in a room of this business.

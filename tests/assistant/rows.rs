@@ -1,63 +1,11 @@
 //! What a model server may say, well or badly: each row's name is the question that is answered with it.
 
+use super::deeds::{Deed, Row};
 use super::{EVENTS, chunk, end, event, events, json_answer, piece, pieces, whole};
-use crate::support::wait::pass;
-use crate::upstream::puppet::Request;
 use serde_json::json;
-use std::time::Duration;
-
-/// What a server does with a question.
-pub(crate) enum Deed {
-    /// Says these bytes; the connection goes on.
-    Says(Vec<u8>),
-    /// Says these bytes one by one.
-    Trickles(Vec<u8>),
-    /// Says these bytes and closes.
-    SaysAndCloses(Vec<u8>),
-    /// Says these bytes, and nothing more for as long as the connection is there.
-    SaysAndWaits(Vec<u8>),
-    /// Says the first, then the second for as long as somebody takes it.
-    Repeats(Vec<u8>, Vec<u8>),
-    /// The same, a hundred times a second.
-    Drips(Vec<u8>, Vec<u8>),
-}
-
-impl Deed {
-    /// Does it. Does the connection go on?
-    pub(crate) fn perform(&self, request: &mut Request) -> bool {
-        match self {
-            Self::Says(bytes) => request.say(bytes),
-            Self::Trickles(bytes) => bytes.chunks(1).all(|byte| request.say(byte)),
-            Self::SaysAndCloses(bytes) => {
-                request.say(bytes);
-                false
-            }
-            Self::SaysAndWaits(bytes) => {
-                request.say(bytes);
-                while request.read() {}
-                false
-            }
-            Self::Repeats(first, then) => {
-                let mut goes_on = request.say(first);
-                while goes_on {
-                    goes_on = request.say(then);
-                }
-                false
-            }
-            Self::Drips(first, then) => {
-                let mut goes_on = request.say(first);
-                while goes_on {
-                    pass(Duration::from_millis(10));
-                    goes_on = request.say(then);
-                }
-                false
-            }
-        }
-    }
-}
 
 /// Answers in every form that servers have for them, and what a customer reads.
-pub(super) fn good() -> Vec<(&'static str, Deed, &'static str)> {
+pub(super) fn good() -> Vec<Row> {
     use Deed::{Says, SaysAndCloses, Trickles};
     let thinking = |field: &str| event(&json!({"choices": [{"index": 0, "delta": {field: "hm"}}]}));
     let usage = event(&json!({"choices": [], "usage": {"total_tokens": 7}}));
@@ -88,12 +36,12 @@ pub(super) fn good() -> Vec<(&'static str, Deed, &'static str)> {
 }
 
 /// [`good`] answers and odd ones.
-pub(super) fn readable() -> Vec<(&'static str, Deed, &'static str)> {
+pub(super) fn readable() -> Vec<Row> {
     good().into_iter().chain(odd()).collect()
 }
 
 /// Answers that other clients read in another way, or not at all, and what a customer reads.
-fn odd() -> Vec<(&'static str, Deed, &'static str)> {
+fn odd() -> Vec<Row> {
     use Deed::{Says, SaysAndCloses};
     let stop = event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
     let hi = || pieces("Hi there.");
@@ -120,7 +68,7 @@ fn closing(body: &str) -> Vec<u8> {
 }
 
 /// What is no answer, and the outcome that is counted.
-pub(super) fn bad() -> Vec<(&'static str, Deed, &'static str)> {
+pub(super) fn bad() -> Vec<Row> {
     let mut rows = refusals();
     rows.extend(broken());
     rows.extend(senseless());
@@ -128,7 +76,7 @@ pub(super) fn bad() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
+fn refusals() -> Vec<Row> {
     use Deed::Says;
     let status = |line: &str| {
         Says(whole(
@@ -175,7 +123,7 @@ fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn broken() -> Vec<(&'static str, Deed, &'static str)> {
+fn broken() -> Vec<Row> {
     use Deed::{Drips, SaysAndCloses, SaysAndWaits};
     let begun = |text: &str| [EVENTS.as_bytes(), &chunk(piece(text))].concat();
     #[rustfmt::skip]
@@ -198,7 +146,7 @@ fn broken() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
+fn senseless() -> Vec<Row> {
     use Deed::Says;
     let data = |data: &str| Says(events(format!("data: {data}\n\n{}", end())));
     let after = |data: &str| Says(events(format!("{}data: {data}\n\n{}", piece("Hi"), end())));
@@ -232,7 +180,7 @@ fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn oversized() -> Vec<(&'static str, Deed, &'static str)> {
+fn oversized() -> Vec<Row> {
     use Deed::{Repeats, Says};
     let head = || EVENTS.as_bytes().to_vec();
     let long = "x".repeat(1024 * 1024);

@@ -2,24 +2,23 @@
 //! bounds.
 
 use super::{gateway, result, text};
-use crate::assistant::rows::Deed;
+use crate::assistant::deeds::{Deed, Row, check_rows};
 use crate::assistant::{chunk, json_answer, whole};
-use crate::support::user;
+use crate::support::Client;
 use crate::webhook::View;
-use std::collections::BTreeMap;
 
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// What is no answer, and the result that is counted.
-fn bad() -> Vec<(&'static str, Deed, &'static str)> {
+fn bad() -> Vec<Row> {
     [refusals(), broken(), senseless(), oversized()]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
+fn refusals() -> Vec<Row> {
     use Deed::Says;
     let status = |line: &str| Says(whole(line, "", ""));
     let to = |line: &str| Says(whole(line, "Location: http://127.0.0.1:1/\r\n", ""));
@@ -47,7 +46,7 @@ fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn broken() -> Vec<(&'static str, Deed, &'static str)> {
+fn broken() -> Vec<Row> {
     use Deed::{Drips, SaysAndCloses, SaysAndWaits};
     let half = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{";
     let head = || CHUNKED.as_bytes().to_vec();
@@ -66,7 +65,7 @@ fn broken() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
+fn senseless() -> Vec<Row> {
     let json = |body: &str| Deed::Says(json_answer(body));
     #[rustfmt::skip]
     let rows = vec![
@@ -87,7 +86,7 @@ fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn oversized() -> Vec<(&'static str, Deed, &'static str)> {
+fn oversized() -> Vec<Row> {
     use Deed::{Repeats, Says};
     let long = "x".repeat(1024 * 1024);
     let message = |bytes: usize| format!("{{\"message\":\"{}\"}}", "x".repeat(bytes));
@@ -108,11 +107,7 @@ fn oversized() -> Vec<(&'static str, Deed, &'static str)> {
 fn views_that_lie_stall_and_break_leave_it_to_the_policy_are_counted_and_stay_within_their_bounds()
 {
     for (policy, is_refused) in [("refuse", true), ("pass", false)] {
-        let rows = bad();
-        let view = View::start(move |request, asked| {
-            let row = rows.iter().find(|(row, ..)| *row == asked.message());
-            row.is_some_and(|(_, deed, _)| deed.perform(request))
-        });
+        let view = View::of(bad());
         let on_timeout = format!("vet.on_timeout={policy}");
         let gateway = gateway(
             &view,
@@ -124,30 +119,17 @@ fn views_that_lie_stall_and_break_leave_it_to_the_policy_are_counted_and_stay_wi
                 "limits.handshakes_per_ip=0",
             ],
         );
-        let before = gateway.metric("supportal_process_resident_memory_bytes");
         let rows = bad();
         assert!(rows.len() >= 40, "{}", rows.len());
-        let mut clients: Vec<_> = (0..rows.len())
-            .map(|number| gateway.join(&format!("row-{number}")))
-            .collect();
-        for (client, (name, ..)) in clients.iter_mut().zip(&rows) {
-            client.send_text(&user(name));
-        }
-        let mut expected = BTreeMap::new();
-        for (client, (name, _, result)) in clients.iter_mut().zip(&rows) {
+        let check_told = |client: &mut Client, name: &str| {
             let told = if is_refused {
                 "Too busy, please try again"
             } else {
                 name
             };
-            assert_eq!(text(client), told, "{name}");
-            *expected.entry(*result).or_insert(0) += 1;
-        }
-        for (name, count) in expected {
-            assert_eq!(result(&gateway, name), count, "{policy}: {name}");
-        }
-        let grown = gateway.metric("supportal_process_resident_memory_bytes") - before;
-        assert!(grown < 64.0 * 1024.0 * 1024.0, "{grown} bytes more");
+            assert_eq!(text(client), told, "{policy}: {name}");
+        };
+        check_rows(&gateway, &rows, check_told, |name| result(&gateway, name));
         assert_eq!(gateway.metric("supportal_vet_open") as usize, 0);
     }
 }

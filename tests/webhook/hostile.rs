@@ -2,23 +2,12 @@
 
 use super::rows::{bad, good};
 use super::{View, outcome};
-use crate::assistant::rows::Deed;
-use crate::assistant::{APOLOGY, answer, ask};
-use crate::support::user;
-use std::collections::BTreeMap;
-
-/// A view that answers the name of a row with its deed.
-fn view(rows: fn() -> Vec<(&'static str, Deed, &'static str)>) -> View {
-    let rows = rows();
-    View::start(move |request, asked| {
-        let row = rows.iter().find(|(row, ..)| *row == asked.message());
-        row.is_some_and(|(_, deed, _)| deed.perform(request))
-    })
-}
+use crate::assistant::deeds::check_rows;
+use crate::assistant::{ask, assert_apology};
 
 #[test]
 fn answers_are_read_in_every_form_of_the_contract() {
-    let view = view(good);
+    let view = View::of(good());
     let gateway = view.gateway(&["assistant.webhook.breaker_failures=1000"]);
     let mut client = gateway.join("forms");
     for (name, _, text) in good() {
@@ -35,7 +24,7 @@ fn answers_are_read_in_every_form_of_the_contract() {
 
 #[test]
 fn views_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_within_their_bounds() {
-    let view = view(bad);
+    let view = View::of(bad());
     let gateway = view.gateway(&[
         "assistant.webhook.breaker_failures=1000",
         "assistant.webhook.retries=0",
@@ -46,26 +35,11 @@ fn views_that_lie_stall_and_break_get_one_apology_each_are_counted_and_stay_with
         "limits.connections_per_ip=0",
         "limits.handshakes_per_ip=0",
     ]);
-    let before = gateway.metric("supportal_process_resident_memory_bytes");
     let rows = bad();
     assert!(rows.len() >= 50, "{}", rows.len());
-    let mut clients: Vec<_> = (0..rows.len())
-        .map(|number| gateway.join(&format!("row-{number}")))
-        .collect();
-    for (client, (name, ..)) in clients.iter_mut().zip(&rows) {
-        client.send_text(&user(name));
-    }
-    let mut expected = BTreeMap::new();
-    for (client, (name, _, outcome)) in clients.iter_mut().zip(&rows) {
-        let text = answer(client);
-        assert!(text.starts_with(APOLOGY), "{name}: {text}");
-        *expected.entry(*outcome).or_insert(0) += 1;
-    }
-    for (name, count) in expected {
-        assert_eq!(outcome(&gateway, name), count, "{name}");
-    }
-    let grown = gateway.metric("supportal_process_resident_memory_bytes") - before;
-    assert!(grown < 64.0 * 1024.0 * 1024.0, "{grown} bytes more");
+    check_rows(&gateway, &rows, assert_apology, |name| {
+        outcome(&gateway, name)
+    });
     assert_eq!(
         gateway.metric("supportal_assistant_answers_open") as usize,
         0

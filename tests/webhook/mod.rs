@@ -11,6 +11,7 @@ mod outage; // retries, the breaker
 #[cfg(test)]
 mod rows; // what the view may say
 
+use crate::assistant::deeds::Row;
 use crate::assistant::outcome;
 use crate::support::Gateway;
 use crate::upstream::puppet::{Puppet, Request};
@@ -68,6 +69,14 @@ impl View {
             answer(request, &question)
         });
         Self { puppet, asked }
+    }
+
+    /// A view that does a row's deed when it is asked the row's name, and goes when it is asked anything else.
+    pub(crate) fn of(rows: Vec<Row>) -> Self {
+        Self::start(move |request, asked| {
+            let row = rows.iter().find(|(row, ..)| *row == asked.message());
+            row.is_some_and(|(_, deed, _)| deed.perform(request))
+        })
     }
 
     /// A view that repeats the question behind `re: `.

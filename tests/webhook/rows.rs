@@ -1,6 +1,6 @@
 //! What a view may say, well or badly: each row's name is the question that is answered with it.
 
-use crate::assistant::rows::Deed;
+use crate::assistant::deeds::{Deed, Row};
 use crate::assistant::{chunk, json_answer, whole};
 
 const EVENTS: &str =
@@ -28,7 +28,7 @@ fn events(pieces: &[&str]) -> Vec<u8> {
 }
 
 /// Answers in every form, and what a customer reads.
-pub(super) fn good() -> Vec<(&'static str, Deed, &'static str)> {
+pub(super) fn good() -> Vec<Row> {
     use Deed::{Says, SaysAndCloses, Trickles};
     let closing = |body: &str| {
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n{body}").into_bytes()
@@ -63,7 +63,7 @@ pub(super) fn good() -> Vec<(&'static str, Deed, &'static str)> {
 }
 
 /// What is no answer, and the outcome that is counted.
-pub(super) fn bad() -> Vec<(&'static str, Deed, &'static str)> {
+pub(super) fn bad() -> Vec<Row> {
     let mut rows = refusals();
     rows.extend(broken());
     rows.extend(senseless());
@@ -71,7 +71,7 @@ pub(super) fn bad() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
+fn refusals() -> Vec<Row> {
     use Deed::Says;
     let status = |line: &str| {
         Says(whole(
@@ -107,7 +107,7 @@ fn refusals() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn broken() -> Vec<(&'static str, Deed, &'static str)> {
+fn broken() -> Vec<Row> {
     use Deed::{Drips, SaysAndCloses, SaysAndWaits};
     let begun = [LINES.as_bytes(), &chunk(format!("{HI}\n"))].concat();
     let head = || LINES.as_bytes().to_vec();
@@ -133,7 +133,7 @@ fn broken() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
+fn senseless() -> Vec<Row> {
     use Deed::Says;
     let json = |body: &str| Says(json_answer(body));
     let meta = format!(
@@ -172,7 +172,7 @@ fn senseless() -> Vec<(&'static str, Deed, &'static str)> {
     rows
 }
 
-fn oversized() -> Vec<(&'static str, Deed, &'static str)> {
+fn oversized() -> Vec<Row> {
     use Deed::{Repeats, Says};
     let head = || LINES.as_bytes().to_vec();
     let long = "x".repeat(1024 * 1024);
