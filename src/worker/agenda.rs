@@ -1,7 +1,7 @@
 //! What is to do in this turn or the next: which rooms are written and how much of each, and which
 //! connections want something.
 //!
-//! Rooms of no more members than a poll reads from are small: they are written whole, in the order in
+//! Rooms of a few members are small: they are written whole, in the order in
 //! which they were told something, up to a budget in all. Of the others there is one portion in a turn, to
 //! one room after the other; between portions the worker polls, reads, accepts and writes small rooms, so
 //! nobody waits for a large fan-out to end. What a room is told meanwhile is gathered, and leaves in
@@ -83,7 +83,7 @@ impl Agenda {
         self.small.push_front(room);
     }
 
-    /// Puts a room into line that takes more than a poll's worth of writes.
+    /// Puts a room into line that takes more than a few writes.
     pub(super) fn add_large(&mut self, room: u64) {
         self.large.push_back(room);
     }

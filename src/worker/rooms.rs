@@ -1,6 +1,6 @@
 //! This worker's members of each room, and the account of the deliveries owed to them.
 
-use super::agenda::{Agenda, EVENTS};
+use super::agenda::Agenda;
 use super::gathering::{Aside, FanOut, GATHER_BYTES_MAX, Gathering, ParcelLoad};
 use super::member::{Member, low_half};
 use super::slab::index_of;
@@ -8,6 +8,10 @@ use crate::broker::RoomSlot;
 use crate::broker::ledger::{Cause, Ledger};
 use crate::broker::room::Room;
 use std::sync::Arc;
+
+/// Members of a room that is written in the turn in which it is told something: some 50 µs. The others share a portion of each turn, so that
+/// nobody waits for many of them (`loadtest entrance --only flood-none,flood-free`).
+const SMALL_MEMBERS: usize = 32;
 
 /// A room's account: as [`Ledger`], but small, since there is one per room.
 #[derive(Clone, Debug, Default)]
@@ -154,11 +158,11 @@ impl LocalRoom {
         untaken.saturating_add((gathered + under_way) as u32)
     }
 
-    /// Does writing it take more than reading a whole poll does?
+    /// Does writing it take so long that others are not to wait for all of it?
     pub(super) fn is_large(&self) -> bool {
         let gathering = self.gathering.as_ref();
         let is_told = gathering.is_some_and(|gathering| !gathering.pending.is_empty());
-        is_told && self.members.len() > EVENTS
+        is_told && self.members.len() > SMALL_MEMBERS
     }
 
     /// Should a large room be written now? While others are waiting to be read, some of whom may be

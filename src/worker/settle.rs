@@ -179,8 +179,11 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             let is_crowded = mailboxes.is_crowded(self.context.worker);
             let agenda = &self.connections.agenda;
             let local = self.members.rooms.get_mut(room);
-            if local.is_some_and(|local| local.is_due(agenda, is_crowded)) {
-                budget = budget.saturating_sub(self.write_room(room, budget));
+            let due = local.filter(|local| local.is_due(agenda, is_crowded));
+            if let Some(members) = due.map(|local| local.members.len() as u64) {
+                // One that a portion is enough for is written whole.
+                let most = if members <= PORTION { u64::MAX } else { budget };
+                budget = budget.saturating_sub(self.write_room(room, most));
             }
             if self.has_work(room) {
                 self.connections.agenda.add_large(room);

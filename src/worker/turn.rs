@@ -182,14 +182,14 @@ impl<P: Port, C: Consumers> Worker<P, C> {
             self.contained(key, |worker, key| worker.read(key, true));
         }
         self.run_timers();
-        self.accept();
         self.step_drain();
         if count > 1 {
             // Reading may have taken its time, and what has become too old meanwhile is not written.
             self.take_time();
         }
         self.deliver_mailbox();
-        self.take_deferred();
+        self.accept();
+        self.take_arrivals();
         self.reap();
         self.report();
     }
@@ -262,22 +262,21 @@ impl<P: Port, C: Consumers> Worker<P, C> {
         }
     }
 
-    /// Goes on with handshakes, of this turn and of those before, for which there was no time. What members say meanwhile is read by
-    /// the next turn before any more of them.
-    fn take_deferred(&mut self) {
-        self.connections.port.begin_handshakes();
+    /// Goes on with handshakes, those of earlier turns first. What members say meanwhile is read by the next turn before any more
+    /// of them.
+    fn take_arrivals(&mut self) {
         // Not those that come to wait meanwhile.
-        let most = self.listener.as_ref().map_or(0, Listener::deferred);
+        let most = self.listener.as_mut().map_or(0, Listener::begin_arrivals);
         for _ in 0..most {
             let listener = self.listener.as_mut();
-            match listener.and_then(|listener| listener.next_deferred(&self.connections)) {
+            match listener.and_then(Listener::next_deferred) {
                 Some(ready) => self.contained(ready.key, |worker, _| worker.on_arrival(ready)),
                 None => return,
             }
         }
     }
 
-    /// Something happened to a socket whose client may not have spoken yet.
+    /// Reads from a socket whose client has not spoken yet.
     fn on_arrival(&mut self, ready: Ready) {
         let Some(listener) = &mut self.listener else {
             return;
@@ -295,7 +294,10 @@ impl<P: Port, C: Consumers> Worker<P, C> {
 
     fn on_ready(&mut self, key: u64, ready: Ready) {
         let Some(client) = self.connections.clients.get_mut(key) else {
-            return self.on_arrival(ready);
+            if let Some(listener) = &mut self.listener {
+                listener.defer(ready);
+            }
+            return;
         };
         if ready.has_failed {
             self.connections.agenda.mark_gone(key, Ended::Gone);

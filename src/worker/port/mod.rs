@@ -8,8 +8,6 @@ mod tcp;
 mod tls;
 
 pub use tcp::TcpPort;
-#[cfg(test)]
-pub(in crate::worker) use tls::HANDSHAKES_MAX;
 pub use tls::{TlsPort, TlsSocket};
 
 use crate::clock::Millis;
@@ -90,16 +88,6 @@ pub trait Port: fmt::Debug + Sized + 'static {
     /// # Errors
     /// `WouldBlock` if nobody waits; anything else is this accept's failure, and the next may succeed.
     fn accept(&self, listening: &Self::Listening) -> io::Result<(Self::Socket, SocketAddr)>;
-
-    /// May this socket be read from now? Not one in the middle of a handshake before [`Port::begin_handshakes`], nor once
-    /// so much of the turn has gone into handshakes that it has to wait for the next. Asked of sockets whose clients have
-    /// not spoken yet; true at least once after each beginning.
-    fn has_time_for(&self, _socket: &Self::Socket) -> bool {
-        true
-    }
-
-    /// Whoever is connected has been served in this turn: from here on there is time for handshakes.
-    fn begin_handshakes(&self) {}
 
     /// Time for durations: never goes back.
     fn now(&self) -> Millis;

@@ -6,33 +6,16 @@ use crate::clock::{Clock, Millis};
 use crate::tls::{TlsServer, TlsSession};
 use mio::Events;
 use mio::net::{TcpListener, TcpStream};
-use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What handshakes may take of one turn before those that are left wait for the next: a full one takes some 80 µs with
-/// an ECDSA certificate, and ten times that with RSA.
-pub(in crate::worker) const HANDSHAKES_MAX: Duration = Duration::from_millis(1);
-
-/// Whether a turn has time for handshakes.
-#[derive(Clone, Copy, Debug)]
-enum HandshakeTime {
-    /// First come those who are connected.
-    Later,
-    /// All of it.
-    Whole,
-    /// Handshakes are worked on since then.
-    Since(Millis),
-}
 
 /// TCP sockets with TLS, watched by one poll.
 #[derive(Debug)]
 pub struct TlsPort {
     tcp: TcpPort,
     server: Arc<TlsServer>,
-    handshakes: Cell<HandshakeTime>,
 }
 
 impl TlsPort {
@@ -42,11 +25,7 @@ impl TlsPort {
     /// When the kernel gives no descriptor.
     pub fn new(clock: Clock, server: Arc<TlsServer>) -> io::Result<(Self, mio::Waker)> {
         let (tcp, waker) = TcpPort::new(clock)?;
-        let port = Self {
-            tcp,
-            server,
-            handshakes: Cell::new(HandshakeTime::Later),
-        };
+        let port = Self { tcp, server };
         Ok((port, waker))
     }
 }
@@ -62,7 +41,6 @@ impl Port for TlsPort {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        self.handshakes.set(HandshakeTime::Later);
         self.tcp.wait(events, timeout)
     }
 
@@ -90,24 +68,6 @@ impl Port for TlsPort {
         let (stream, address) = self.tcp.accept(listening)?;
         let session = TlsSession::new(&self.server);
         Ok((TlsSocket::new(stream, session), address))
-    }
-
-    fn has_time_for(&self, socket: &TlsSocket) -> bool {
-        if socket.session.is_established() {
-            return true;
-        }
-        match self.handshakes.get() {
-            HandshakeTime::Later => false,
-            HandshakeTime::Whole => {
-                self.handshakes.set(HandshakeTime::Since(self.now()));
-                true
-            }
-            HandshakeTime::Since(begun) => self.now().since(begun) < HANDSHAKES_MAX,
-        }
-    }
-
-    fn begin_handshakes(&self) {
-        self.handshakes.set(HandshakeTime::Whole);
     }
 
     fn now(&self) -> Millis {

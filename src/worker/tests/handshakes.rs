@@ -1,4 +1,4 @@
-//! Handshakes that cost much, by a clock that the test moves: what one turn has no time for waits for the next.
+//! Handshakes come after those who are connected, and what one turn has no time for waits for the next; by a clock that the test moves.
 
 use crate::clock::Clock;
 use crate::config::{Config, TlsSettings};
@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::tls::TlsServer;
 use crate::worker::connections::Connections;
 use crate::worker::live::LiveSettings;
-use crate::worker::port::{HANDSHAKES_MAX, LISTEN, Port, Ready, TlsPort, TlsSocket};
+use crate::worker::port::{LISTEN, Port, Ready, TlsPort, TlsSocket};
 use crate::worker::{Accepted, GRACE, Gate, Handoff, Listener, PeerPlace};
 use bytes::Bytes;
 use std::cell::Cell;
@@ -139,10 +139,17 @@ impl Listening {
         assert!(opening.is_none());
     }
 
-    fn next_deferred(&mut self) -> Option<u64> {
-        let ready = self.listener.next_deferred(&self.connections)?;
-        self.on_ready(ready);
-        Some(ready.key)
+    /// Goes on with who waits, as one turn does.
+    fn take_arrivals(&mut self) -> Vec<u64> {
+        let most = self.listener.begin_arrivals();
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(ready) = self.listener.next_deferred()
+        {
+            self.on_ready(ready);
+            taken.push(ready.key);
+        }
+        taken
     }
 
     /// Those whose handshake is over: none of them speaks TLS.
@@ -158,40 +165,24 @@ fn pass(duration: Duration) {
 #[test]
 fn handshakes_that_one_turn_has_no_time_for_wait_for_the_next_in_order() {
     let mut listening = Listening::start();
-    let mut clients: [_; 4] = listening.come();
-    let [first, second, third, last] = clients.each_mut().map(|client| listening.say(client));
-    listening.turn(Duration::ZERO);
-    listening.on_ready(first);
-    assert_eq!(
-        listening.next_deferred(),
-        None,
-        "those who are connected come first"
-    );
-    assert_eq!(listening.left(), 0);
-    listening.connections.port.begin_handshakes();
-    assert_eq!(listening.next_deferred(), Some(first.key));
-    listening.on_ready(second);
-    assert_eq!(listening.left(), 2, "there is time for both");
-    pass(HANDSHAKES_MAX);
-    listening.on_ready(third);
-    listening.on_ready(last);
+    let mut clients: [_; 5] = listening.come();
+    let ready = clients.each_mut().map(|client| listening.say(client));
+    let [first, second, third, last, gone] = ready.map(|ready| ready.key);
+    for ready in ready {
+        listening.listener.defer(ready);
+    }
+    assert_eq!(listening.left(), 0, "those who are connected come first");
+    assert_eq!(listening.take_arrivals(), [first, second]);
     // Something more happens to one that waits already.
-    listening.on_ready(third);
-    assert_eq!(listening.next_deferred(), None);
+    listening.listener.defer(ready[2]);
     assert_eq!(listening.left(), 2, "no time is left");
     let now = listening.connections.port.now();
     let sleep = listening.listener.sooner(now, None);
     assert_eq!(sleep, Some(Duration::ZERO), "the next turn is at once");
-    listening.turn(Duration::ZERO);
-    listening.connections.port.begin_handshakes();
-    assert_eq!(listening.next_deferred(), Some(third.key));
-    pass(HANDSHAKES_MAX);
-    assert_eq!(listening.next_deferred(), None);
-    listening.turn(Duration::ZERO);
-    listening.connections.port.begin_handshakes();
-    assert_eq!(listening.next_deferred(), Some(last.key));
-    assert_eq!(listening.next_deferred(), None, "each waits once");
-    assert_eq!(listening.left(), 4);
+    listening.listener.forget(gone, &mut listening.connections);
+    assert_eq!(listening.take_arrivals(), [third, last]);
+    assert!(listening.take_arrivals().is_empty(), "each waits once");
+    assert_eq!(listening.left(), 5);
 }
 
 #[test]
@@ -200,18 +191,13 @@ fn who_waits_for_the_worker_is_not_pushed_out_and_who_is_waited_for_is() {
     let [mut first, mut second, mut silent] = listening.come();
     let first = listening.say(&mut first);
     let waiting = listening.say(&mut second);
-    listening.turn(Duration::ZERO);
-    listening.connections.port.begin_handshakes();
     listening.on_ready(first);
-    pass(HANDSHAKES_MAX);
-    listening.on_ready(waiting);
+    listening.listener.defer(waiting);
     pass(GRACE);
     listening.gate.is_full.store(true, Ordering::Relaxed);
     let [_third] = listening.come();
     assert_eq!(listening.left(), 1, "its bytes are here");
-    listening.turn(Duration::ZERO);
-    listening.connections.port.begin_handshakes();
-    assert_eq!(listening.next_deferred(), Some(waiting.key));
+    assert_eq!(listening.take_arrivals(), [waiting.key]);
     assert_eq!(listening.left(), 2);
     let [_fourth] = listening.come();
     assert_eq!(listening.left(), 3);
