@@ -7,15 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-#[test]
-fn whoever_cannot_be_read_is_named_with_what_to_do() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let gateway = keeping(&folder, &[]);
-    let without_archive = Gateway::start(&[&format!("api.token={TOKEN}")]);
-    let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
-    say(&mut gateway.join("abc"), "hello");
-    let address = site.gateway["URL"].clone();
-    let stranger = Puppet::start(|request| {
+/// Who is no node, in several ways.
+fn stranger() -> Puppet {
+    Puppet::start(|request| {
         let answer = match request.target() {
             target if target.starts_with("/moved/") => {
                 "HTTP/1.1 301 Moved\r\nLocation: https://node/\r\nContent-Length: 0\r\n\r\n"
@@ -32,7 +26,18 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
             _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
         };
         request.say(answer)
-    });
+    })
+}
+
+#[test]
+fn whoever_cannot_be_read_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = keeping(&folder, &[]);
+    let without_archive = Gateway::start(&[&format!("api.token={TOKEN}")]);
+    let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
+    say(&mut gateway.join("abc"), "hello");
+    let address = site.gateway["URL"].clone();
+    let stranger = stranger();
     let elsewhere = |path: &str| Value::from(format!("http://{}{path}", stranger.address()));
     let without_api = Gateway::start(&[]);
     let rows: [(&str, Value, &str); 11] = [
