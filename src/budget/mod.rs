@@ -316,11 +316,17 @@ fn kept(config: &Config) -> Vec<Addend> {
     if config.archive.mode == ArchiveMode::Off {
         return Vec::new();
     }
+    // An answer ends with the message that passes its bytes, however long that is: as it is kept, and escaped in its line.
+    let longest = worst_route(config).1.saturating_mul(8);
+    let shards = match config.archive.mode {
+        ArchiveMode::Streams => config.bridge.urls.len().max(1),
+        ArchiveMode::Off | ArchiveMode::Journal => 1,
+    };
     let readers = vec![
         addend(
             "archive: readers and their answers",
             config.archive.readers,
-            api::ARCHIVE_READER_BYTES,
+            api::ARCHIVE_READER_BYTES.saturating_add(longest.saturating_mul(shards)),
         ),
         addend(
             "archive: names of readers",
@@ -336,7 +342,7 @@ fn kept(config: &Config) -> Vec<Addend> {
         addend(
             "archive: histories being read",
             archive::HISTORIES,
-            archive::HISTORY_BYTES,
+            archive::HISTORY_BYTES.saturating_add(longest),
         ),
         addend(
             "archive: messages to be written",

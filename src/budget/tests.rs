@@ -291,6 +291,24 @@ fn least_of_answer(event_bytes: usize) -> usize {
 }
 
 #[test]
+fn an_answer_of_the_archive_may_be_longer_by_the_longest_message_of_each_redis() {
+    let mut config = full();
+    let each = |config: &Config| line(config, "archive: readers and their answers").each;
+    let before = each(&config);
+    let more = 16 * 1024 * 1024;
+    config.limits.message_bytes += more;
+    assert_eq!(each(&config) - before, 8 * more as u64);
+    let one = each(&config);
+    config.archive.mode = ArchiveMode::Streams;
+    assert_eq!(each(&config), one);
+    config
+        .bridge
+        .urls
+        .push(RedisAddress::parse("redis://b").unwrap());
+    assert_eq!(each(&config) - one, 8 * config.limits.message_bytes as u64);
+}
+
+#[test]
 fn a_model_costs_its_answers_and_what_is_remembered_for_its_questions() {
     let mut config = full();
     let openai = config.assistant.openai.clone();

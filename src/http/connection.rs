@@ -181,8 +181,8 @@ pub async fn linger_after(mut stream: impl AsyncRead + AsyncWrite + Unpin, last_
     drop(tokio::time::timeout(LINGER, drained).await);
 }
 
-/// An answer's body, whose end is told to the connection's [`Pace`]: hyper drops a body once all of it is taken, which
-/// for one that is there as a whole is at once.
+/// An answer's body, whose end is told to the connection's [`Pace`]: hyper drops a body once it has taken all of it, which
+/// for a small one that is there as a whole is at once.
 struct AnswerBody<B> {
     body: B,
     handle: PaceHandle,

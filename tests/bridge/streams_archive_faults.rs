@@ -364,6 +364,31 @@ fn one_call_removes_so_many_that_are_too_old_or_too_much_and_the_next_ones_the_r
 }
 
 #[test]
+fn a_page_of_long_messages_costs_redis_no_more_than_what_is_answered() {
+    const LONG: usize = 500_000;
+    let redis = Redis::start(&[]);
+    let node = node_with(&redis, &[]);
+    let mut hand = ByHand::new(&redis);
+    let long = record(&"x".repeat(LONG), "");
+    for number in 1..=60_u64 {
+        let offset = number.to_string();
+        hand.add(LIFE, &good(&offset, long.as_bytes()));
+    }
+    let memory = |name: &str| {
+        let info = redis.command(&["INFO", "memory"]);
+        let line = info.text().lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|rest| rest.strip_prefix(':')?.trim().parse::<i64>().ok());
+        value.unwrap_or_else(|| panic!("no {name}: {info:?}"))
+    };
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    let before = memory("used_memory");
+    assert_eq!(page(&node, "?limit=1000").len(), 3);
+    let took = memory("used_memory_peak") - before;
+    // All entries would be 30 MB.
+    assert!(took < 16 * LONG as i64, "{took} bytes");
+}
+
+#[test]
 fn the_check_says_what_a_redis_would_throw_away() {
     let check = |redis: &Redis, settings: &[&str]| {
         let sets = settings.iter().flat_map(|set| ["--set", set]);

@@ -155,6 +155,34 @@ fn what_somebody_else_says_of_the_bytes_does_not_lift_their_bound() {
     }
 }
 
+/// What was appended and not published would be a repeat at the next try, and nobody would hear it.
+#[test]
+fn what_somebody_else_plants_beside_a_room_keeps_no_message_from_the_other_node() {
+    const PLANT: &str = "for number = 1, 70 do redis.call('HSET', KEYS[1], 'o' .. number, 'junk') end \
+        redis.call('HSET', KEYS[1], 'said', ARGV[1])";
+    let redis = Redis::start(&[]);
+    let settings = [
+        "archive.mode=streams",
+        "api.token=token-of-the-tests-0123456789",
+    ];
+    let (left, right) = (start(&redis, &settings), start(&redis, &settings));
+    for (room, planted) in ["inf", "nan", "-1", "junk"].into_iter().enumerate() {
+        let session = format!("beside-{room}");
+        let (mut ann, mut bob) = (left.join(&session), right.join(&session));
+        let origins = format!("supportal:origins:{{chat_1_{session}}}");
+        for text in ["before", "behind", "at last"] {
+            say(&mut ann, text);
+            expect(&mut ann, text);
+            expect(&mut bob, text);
+            redis.command(&["EVAL", PLANT, "1", &origins, planted]);
+        }
+    }
+    for node in [&left, &right] {
+        assert_eq!(node.metric("supportal_bridge_repeated_total"), 0.0);
+        assert_eq!(node.metric("supportal_bridge_gaps_total"), 0.0);
+    }
+}
+
 #[test]
 fn what_the_bytes_no_longer_hold_is_counted_exactly() {
     let redis = Redis::start(&[]);

@@ -165,6 +165,56 @@ fn a_text_that_the_database_does_not_take_holds_up_nobody() {
     );
 }
 
+/// A site of whose own the database refuses some rows, each in another way.
+const REFUSING: &str = r#"
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("CREATE INDEX ON django_supportal_chatmessage (content)")
+    cursor.execute("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.content = 'raised' THEN RAISE EXCEPTION 'not here'; END IF;
+        IF NEW.content = 'raised as its own' THEN RAISE EXCEPTION 'not here' USING ERRCODE = 'SHOP1'; END IF;
+        RETURN NEW;
+    END $$""")
+    cursor.execute("""CREATE TRIGGER refuse BEFORE INSERT ON django_supportal_chatmessage
+        FOR EACH ROW EXECUTE FUNCTION refuse()""")
+"#;
+
+#[test]
+fn a_row_that_the_site_s_own_index_or_trigger_refuses_holds_up_nobody() {
+    let postgres = Postgres::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = keeping(&folder, &[]);
+    let site = PackageSite::new(Some(&postgres), &["abc"]).beside(&gateway);
+    site.manage(&["shell", "-c", REFUSING]);
+    let mut ann = gateway.join("abc");
+    // More than an entry of an index may have, and nothing that could be compressed.
+    let seeds = (0..4000_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
+    let long: String = seeds.map(|seed| format!("{seed:08x}")).collect();
+    for text in ["before", "raised", "raised as its own", &long, "after"] {
+        say(&mut ann, text);
+    }
+    site.manage(&["supportal_archive", "--once"]);
+    assert_eq!(
+        said(&site.rows()),
+        [("abc", "USER", "before"), ("abc", "USER", "after")]
+    );
+    let parked = site.manage(&["supportal_archive", "--parked"]);
+    assert_eq!(parked.matches("chat_1_abc").count(), 3, "{parked}");
+}
+
+#[test]
+fn a_row_that_the_site_makes_when_it_hears_of_one_has_the_time_at_which_it_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = keeping(&folder, &[]);
+    let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
+    site.environment
+        .push(("SITE_APPS", r#"["remarking"]"#.to_owned()));
+    say(&mut gateway.join("abc"), "hello");
+    site.manage(&["supportal_archive", "--once"]);
+    let expected = [("abc", "USER", "hello"), ("abc", "SYSTEM", "heard hello")];
+    assert_eq!(said(&site.rows()), expected);
+}
+
 #[test]
 fn a_site_that_listens_to_the_signals_of_a_row_hears_each() {
     let folder = tempfile::tempdir().expect("a folder");

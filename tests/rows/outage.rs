@@ -1,9 +1,10 @@
-//! Redis dies while the worker is at an answer.
+//! What happens while the worker is at an answer: Redis dies, others ask, the worker is to end.
 
 use super::model::Model;
 use super::*;
-use crate::support::redis::Blow;
+use crate::support::redis::{Blow, Reply};
 use crate::support::wait;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A conversation with a worker whose model answers when it is told to.
 struct Asking {
@@ -20,6 +21,12 @@ impl Asking {
     /// With this worker, at its first answer.
     #[track_caller]
     fn start(worker: &[&str]) -> Self {
+        Self::start_at(worker, PackageSite::new(None, &["abc"]))
+    }
+
+    /// The same at this site, which has the session.
+    #[track_caller]
+    fn start_at(worker: &[&str], site: PackageSite) -> Self {
         let redis = Redis::start(&[]);
         let folder = tempfile::tempdir().expect("a folder");
         let hosts = format!("channels.hosts=[\"{}\"]", redis.url());
@@ -30,7 +37,7 @@ impl Asking {
             &hosts,
         ];
         let gateway = keeping(&folder, &settings);
-        let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
+        let mut site = site.beside(&gateway);
         let model = Model::waiting_beside(&mut site);
         site.join_layer(&redis);
         let worker = site.run_heard(worker);
@@ -59,6 +66,21 @@ impl Asking {
         let answer: Value = serde_json::from_str(&text).expect("JSON");
         let told = ["message", "sender"].map(|name| &answer[name]);
         assert_eq!(told, ["Canned answer.", "assistant"], "{answer}");
+    }
+
+    /// How many questions wait in Redis.
+    #[track_caller]
+    fn waiting(&self) -> Reply {
+        self.redis.command(&["ZCARD", "asgisupportal"])
+    }
+
+    /// Asks, until so many wait.
+    #[track_caller]
+    fn ask(&mut self, question: &str, waiting: i64) {
+        say(&mut self.ann, question);
+        wait::until("the question is in Redis", PATIENCE, || {
+            self.waiting() == Reply::Number(waiting)
+        });
     }
 
     #[track_caller]
@@ -93,4 +115,55 @@ fn an_answer_that_finds_redis_gone_is_seen_once_it_is_back_and_has_one_row() {
     assert_eq!(said(&asking.stored()), expected, "each once");
     let lost = "supportal_channels_dropped_total{cause=\"lost\"}";
     assert_eq!(asking.gateway.metric(lost), 0.0);
+}
+
+#[test]
+fn a_worker_takes_a_question_once_it_has_answered_the_one_before() {
+    let mut asking = Asking::start(&["supportal_worker"]);
+    asking.ask("and", 1);
+    // What is no question takes along nobody who waits behind it.
+    let stray = r#"
+from channels.layers import get_channel_layer
+from asgiref.sync import async_to_sync
+async_to_sync(get_channel_layer().send)("supportal", {"type": "chat.message"})"#;
+    asking.site.manage(&["shell", "-c", stray]);
+    asking.ask("now?", 3);
+    for left in [2, 0] {
+        asking.model.answer();
+        asking.expect_answer();
+        asking.model.until_asked();
+        assert_eq!(asking.waiting(), Reply::Number(left));
+    }
+}
+
+#[test]
+fn a_worker_that_is_to_end_ends_with_its_answer_and_leaves_what_waits_to_others() {
+    let mut asking = Asking::start(&["supportal_worker"]);
+    asking.ask("and now?", 1);
+    let child = &mut asking.worker.process.0;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process id"), Signal::TERM).expect("the signal");
+    asking.model.answer();
+    asking.expect_answer();
+    assert!(asking.worker.process.0.wait().expect("an end").success());
+    assert_eq!(asking.waiting(), Reply::Number(1));
+    let _another = asking.site.run(&["supportal_worker"]);
+    asking.model.until_asked();
+    asking.model.answer();
+    asking.expect_answer();
+}
+
+#[test]
+fn a_site_without_time_zones_has_its_answers_and_its_rows() {
+    let mut site = PackageSite::new(None, &["abc"]);
+    site.environment.push(("SITE_WITHOUT_TZ", "1".to_owned()));
+    let mut asking = Asking::start_at(&["supportal_worker"], site);
+    asking.model.answer();
+    asking.expect_answer();
+    let expected = [
+        ("abc", "SYSTEM", "noted"),
+        ("abc", "USER", "hello"),
+        ("abc", "ASSISTANT", "Canned answer."),
+    ];
+    assert_eq!(said(&asking.stored()), expected);
 }

@@ -7,6 +7,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Who is no node, in several ways.
+fn stranger() -> Puppet {
+    Puppet::start(|request| {
+        let answer = match request.target() {
+            target if target.starts_with("/moved/") => {
+                "HTTP/1.1 301 Moved\r\nLocation: https://node/\r\nContent-Length: 0\r\n\r\n"
+            }
+            target if target.starts_with("/page/") => {
+                "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html>\n"
+            }
+            target if target.starts_with("/list/") => {
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[1]\n"
+            }
+            target if target.starts_with("/object/") => {
+                "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"cursor\": 1}\n"
+            }
+            _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
+        };
+        request.say(answer)
+    })
+}
+
 #[test]
 fn whoever_cannot_be_read_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -15,21 +37,10 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
     let mut site = PackageSite::new(None, &["abc"]).beside(&gateway);
     say(&mut gateway.join("abc"), "hello");
     let address = site.gateway["URL"].clone();
-    let stranger = Puppet::start(|request| {
-        let answer = match request.target() {
-            target if target.starts_with("/moved/") => {
-                "HTTP/1.1 301 Moved\r\nLocation: https://node/\r\nContent-Length: 0\r\n\r\n"
-            }
-            target if target.starts_with("/page/") => {
-                "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html>\n"
-            }
-            _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
-        };
-        request.say(answer)
-    });
+    let stranger = stranger();
     let elsewhere = |path: &str| Value::from(format!("http://{}{path}", stranger.address()));
     let without_api = Gateway::start(&[]);
-    let rows: [(&str, Value, &str); 9] = [
+    let rows: [(&str, Value, &str); 11] = [
         (
             "TOKEN",
             Value::Null,
@@ -53,6 +64,8 @@ fn whoever_cannot_be_read_is_named_with_what_to_do() {
         ("URL", elsewhere(""), "correct SUPPORTAL_GATEWAY['URL']"),
         ("URL", elsewhere("/moved"), "a redirect is not followed"),
         ("URL", elsewhere("/page"), "/page is no archive"),
+        ("URL", elsewhere("/list"), "/list is no archive"),
+        ("URL", elsewhere("/object"), "/object is no archive"),
         (
             "URL",
             "http://127.0.0.1:1".into(),

@@ -23,6 +23,9 @@ owner = User.objects.get()
 client.force_login(owner)
 for query in ["business_id=1&session_id=abc", "business_id=2&session_id=abc", "business_id=1&session_id=gone", "business_id=x", ""]:
     ask("who", query)
+no_names = ["business_id=%D9%A1&session_id=abc", f"business_id={'9' * 40}&session_id=abc", "business_id=1&session_id=%00", "business_id=1"]
+for query in no_names:
+    ask("who", query)
 owner.is_staff = True
 owner.save()
 ask("who", "business_id=1&session_id=abc")
@@ -32,6 +35,8 @@ right = {"HTTP_AUTHORIZATION": "Bearer token-of-the-tests-0123456789"}
 ask("context", "business_id=1&session_id=abc", **right)
 ask("context", "business_id=2&session_id=abc", **right)
 ask("context", "business_id=-1&session_id=abc", **right)
+for query in no_names:
+    ask("context", query, **right)
 from django.conf import settings
 settings.SUPPORTAL_GATEWAY = {}
 for given in ["", "Bearer ", "Bearer None"]:
@@ -56,14 +61,19 @@ fn the_views_say_who_somebody_is_and_give_the_turns_to_the_token_alone() {
         "404",
         "404",
         "404",
+        "404",
+        "404",
+        "404",
+        "404",
         r#"200 {"user": 1, "role": "agent"}"#,
         "401",
         "401",
     ];
-    assert_eq!(lines[..9], expected);
-    let (status, body) = lines[9].split_once(' ').expect("a body");
+    assert_eq!(lines[..13], expected);
+    let (status, body) = lines[13].split_once(' ').expect("a body");
     let body: Value = serde_json::from_str(body).expect("JSON");
     assert_eq!((status, body), ("200", turns));
-    assert_eq!(lines[10..12], [r#"200 {"messages": []}"#, "404"]);
-    assert_eq!(lines[12..], ["401"; 3], "a site without a token");
+    assert_eq!(lines[14..16], [r#"200 {"messages": []}"#, "404"]);
+    assert_eq!(lines[16..20], ["404"; 4], "no names");
+    assert_eq!(lines[20..], ["401"; 3], "a site without a token");
 }

@@ -10,6 +10,8 @@ from .conf import TOKEN_MISSING, setting, token
 
 PAGE_EVENTS = 1000
 LINE_BYTES_MAX = 8 * 1024 * 1024  # of one line; the longest text a node takes is far below
+LINES_MAX = 3 * PAGE_EVENTS  # each event, a gap in front of it, and what is missing at the end, of each Redis
+CURSOR_MAX = 384  # as ArchiveCursor has it
 
 
 class FeedRefused(Exception):
@@ -86,7 +88,15 @@ def reason(body):
 
 
 def read_lines(answer):
-    while line := answer.readline(LINE_BYTES_MAX):
-        if not line.endswith(b"\n"):
+    for _ in range(LINES_MAX):
+        text = answer.readline(LINE_BYTES_MAX)
+        if not text:
+            return
+        if not text.endswith(b"\n"):
             raise ValueError("a line of the archive broke off")
-        yield json.loads(line)
+        line = json.loads(text)
+        cursor = line.get("cursor") if isinstance(line, dict) else None
+        if not isinstance(cursor, str) or len(cursor) > CURSOR_MAX:
+            raise ValueError("a line has no cursor")
+        yield line
+    raise ValueError("it does not end")

@@ -36,8 +36,13 @@ def missing_tables():
 
 
 def keep_times():
-    """Rows get the time at which the node accepted the message: in this process, `created_at` is what it is given."""
-    ChatMessage._meta.get_field("created_at").auto_now_add = False
+    """Rows get the time at which the node accepted the message: in this process, `created_at` is what it is given.
+
+    A row that the site itself makes meanwhile, when it hears of one, is given none, and gets the present as ever.
+    """
+    created_at = ChatMessage._meta.get_field("created_at")
+    created_at.auto_now_add, created_at.default = False, timezone.now
+    vars(created_at).pop("_get_default", None)  # what Django remembers of a field without
 
 
 def cursor():
@@ -100,10 +105,18 @@ def insert(events):
     return written, refused
 
 
+# What a database says of a row itself: PostgreSQL by the class of its SQLSTATE, MySQL by a number.
+REFUSING_STATES = ("44", "54", "P0")  # a view's check, a limit such as an index's, a trigger's RAISE
+REFUSING_NUMBERS = (1366, 1644)  # a text's letters, a trigger's SIGNAL
+
+
 def is_passing(error):
-    """Would another attempt be of use? Not where the database refuses the text itself; MySQL says that by 1366."""
-    refuses = isinstance(error, (DataError, IntegrityError)) or error.args[:1] == (1366,)
-    return isinstance(error, DatabaseError) and not refuses
+    """Would another attempt be of use? Not where the database refuses the row itself: that would hold up all others."""
+    if not isinstance(error, DatabaseError) or isinstance(error, (DataError, IntegrityError)):
+        return False
+    state = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
+    is_of_trigger = bool(state) and type(error) is DatabaseError  # a state that PostgreSQL itself has not
+    return not (is_of_trigger or state.startswith(REFUSING_STATES) or (error.args and error.args[0] in REFUSING_NUMBERS))
 
 
 def without_stored(rows):
@@ -126,11 +139,16 @@ def row(event, sessions):
     if event["sender"] not in TYPES:
         raise NoRow(f"no message type for sender {event['sender']}")
     known = {key: event[key] for key in ("epoch", "offset", "id", "author", "meta") if event.get(key) is not None}
-    accepted = parse_datetime(event["at"])
     return ChatMessage(
         session=session, message_type=TYPES[event["sender"]].value, content=event["message"],
-        created_at=accepted if settings.USE_TZ else timezone.make_naive(accepted), metadata={"gateway": known},
+        created_at=accepted_at(event["at"]), metadata={"gateway": known},
     )  # fmt: skip
+
+
+def accepted_at(text):
+    """When the node accepted a message, as this site keeps times."""
+    accepted = parse_datetime(text)
+    return accepted if settings.USE_TZ else timezone.make_naive(accepted)
 
 
 def save(messages):
@@ -169,7 +187,9 @@ def store_parked():
         place.update(updated_at=timezone.now())
         parked, stored = ParkedEvent.objects.using(database()).filter(reader=setting("READER")), 0
         for old in list(parked.order_by("id").values_list("pk", flat=True)):
-            event = parked.get(pk=old)
+            event = parked.filter(pk=old).first()
+            if event is None:  # another reader has made room
+                continue
             written, refused = insert([json.loads(event.event)])
             if not refused:
                 event.delete()

@@ -10,24 +10,29 @@ supportal`. That one ends when its connection to Redis does, and with it the ans
 import asyncio
 import datetime
 import logging
+import signal
 import threading
 import time
+from contextlib import suppress
 
 from asgiref.sync import async_to_sync
 from channels.consumer import SyncConsumer
 from channels.layers import get_channel_layer
 from channels.worker import Worker
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django_supportal.models import ChatMessage, ChatSession
 from django_supportal.services.ai_service import AIService
 from django_supportal.services.vector_service import VectorService
 from django_supportal.websocket.consumers import ChatConsumer
 
+from .rows import accepted_at
+
 TURNS = 10  # as many rows as the package reads
 APOLOGY = "sorry, I encountered an error processing your message"
 SEND_SECONDS = 60  # for so long an answer is tried to be sent: as long as the layer keeps a message
 REJOIN_SECONDS = 3  # after Redis is back the nodes are in their groups again; they need two seconds
+
+NOBODY = "supportal.nobody"  # a group without members
 
 log = logging.getLogger("supportal_gateway")
 nodes_hear = threading.Event()  # not while Redis is away, and until the nodes are in their groups again
@@ -41,7 +46,11 @@ class AnswerConsumer(SyncConsumer):
         """Without a channel of its own, by which a consumer ends with its connection to Redis: nobody sends there."""
         self.scope, self.channel_layer = scope, get_channel_layer(self.channel_layer_alias)
         while True:
-            await self.dispatch(await receive())
+            message = await receive()
+            try:
+                await self.dispatch(message)
+            except Exception as error:  # one that is no question must not take along those that wait behind it
+                log.error("what came over the channel is no question: %r", error)
 
     def chat_message(self, event):
         if event["sender"] != "user":  # with channels.send = ["user", "system"]; the package answers none of the system's
@@ -83,12 +92,35 @@ class AnswerConsumer(SyncConsumer):
 
 
 class PatientWorker(Worker):
-    """Channels' worker ends with its connection to Redis. This one listens on once Redis is back."""
+    """Channels' worker takes what there is into its memory, however much waits there, and ends with its connection to Redis.
+    This one takes a question once it has answered the one before, listens on once Redis is back, and at SIGTERM ends with
+    the answer that it is at. What waits, waits in Redis, for whichever worker is free: the layer's capacity and expiry bound it.
+    """
+
+    async def handle(self):
+        self.questions, self.is_free, self.ends = asyncio.Queue(), asyncio.Event(), asyncio.Event()
+        if threading.current_thread() is threading.main_thread():  # Python lets no other hear of it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.ends.set)
+        (channel,) = self.channels
+        answers = self.application({"type": "channel", "channel": channel}, self.next_question, None)
+        parts = [asyncio.ensure_future(part) for part in (answers, self.listener(channel), self.end())]
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+
+    async def next_question(self):
+        """The consumer has answered, and asks for more."""
+        self.is_free.set()
+        return await self.questions.get()
+
+    async def end(self):
+        await self.ends.wait()
+        await self.is_free.wait()
 
     async def listener(self, channel):
         while True:
             try:
-                await super().listener(channel)
+                return await self.listen(channel)
             except Exception as error:
                 log.warning("the channel layer is away, and is tried again: %r", error)
             nodes_hear.clear()
@@ -97,9 +129,22 @@ class PatientWorker(Worker):
             await asyncio.sleep(REJOIN_SECONDS)
             nodes_hear.set()
 
+    async def listen(self, channel):
+        """Until the end, or Redis'."""
+        while True:
+            while not self.is_free.is_set():
+                await self.channel_layer.group_send(NOBODY, {"type": "chat.message"})  # so that an outage is noticed meanwhile
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.is_free.wait(), 1)
+            if self.ends.is_set():
+                return
+            question = await self.channel_layer.receive(channel)
+            self.is_free.clear()
+            self.questions.put_nowait(question)
+
     async def is_layer_there(self):
         try:
-            await self.channel_layer.group_send("supportal.nobody", {"type": "chat.message"})
+            await self.channel_layer.group_send(NOBODY, {"type": "chat.message"})
             return True
         except Exception:
             return False
@@ -107,7 +152,7 @@ class PatientWorker(Worker):
 
 def turns(session, event):
     """What the package would have sent along: the last rows until this message, which the archive may not have stored yet."""
-    accepted, asked = parse_datetime(event["timestamp"]), str(event["message"])
+    accepted, asked = accepted_at(event["timestamp"]), str(event["message"])
     until = accepted + datetime.timedelta(milliseconds=1 if accepted.microsecond else 1000)  # a guide's time has no fraction
     newest = ChatMessage.objects.filter(session=session, created_at__lte=until).order_by("-created_at")[:TURNS]
     rows = [(row.message_type, row.content, row.created_at) for row in reversed(newest)]

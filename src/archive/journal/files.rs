@@ -27,6 +27,9 @@ type FileIdentity = Option<(u64, u64)>;
 /// process, however it ends.
 #[derive(Debug)]
 pub(super) struct JournalFiles {
+    /// As the settings have it.
+    named: PathBuf,
+    /// Where it lies: no link. The store's own files are beside it, and so is the lock, whatever name it goes by.
     path: PathBuf,
     /// Locked. The name stays: two processes that lock two files of one name would both have it. Inside is how far the
     /// journal has come, for one that comes back shorter.
@@ -42,16 +45,26 @@ impl JournalFiles {
         options.create(true).truncate(false).read(true).write(true);
         options.mode(MODE);
         let open = |path: &Path| options.open(path).map_err(JournalFault::Unopened);
-        let lock = open(&with(path, LOCK))?;
+        let named = path.to_owned();
+        let found = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                drop(open(path)?);
+                fs::canonicalize(path)
+            }
+            found => found,
+        };
+        let path = found.map_err(JournalFault::Unopened)?;
+        let lock = open(&with(&path, LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalFault::InUse),
             Err(TryLockError::Error(error)) => return Err(JournalFault::Unopened(error)),
         }
         // The system's reason is clearer than the store's.
-        drop(open(path)?);
+        drop(open(&path)?);
         Ok(Self {
-            path: path.to_owned(),
+            named,
+            path,
             lock,
             written: [DATABASE, LOG, LOG_INDEX, LOCK].map(|ending| (ending, None)),
         })
@@ -67,7 +80,8 @@ impl JournalFiles {
     /// Are they still there? What is written into a file without a name is seen by nobody and gone with the process.
     pub(super) fn check(&self) -> Result<(), JournalFault> {
         let mut endings = self.written.iter().map(|(ending, _)| ending);
-        if endings.all(|ending| self.is_there(ending)) {
+        let is_named = identity_of(&self.named) == identity_of(&self.path);
+        if is_named && endings.all(|ending| self.is_there(ending)) {
             Ok(())
         } else {
             Err(JournalFault::Replaced)
@@ -90,6 +104,11 @@ impl JournalFiles {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As the settings have it.
+    pub(super) fn named(&self) -> &Path {
+        &self.named
     }
 
     /// Notes the newest event that is on the disk. Not synced, since it has to outlive the process alone; a failure costs

@@ -196,10 +196,10 @@ impl Journal {
         self.lost
     }
 
-    /// The file.
+    /// The file, as it was named.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.files.path()
+        self.files.named()
     }
 
     /// The newest event's position; 0 if there never was one.

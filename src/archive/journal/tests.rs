@@ -325,6 +325,37 @@ fn one_writer_has_a_journal_at_a_time() {
 }
 
 #[test]
+fn a_journal_behind_a_link_is_the_one_that_lies_there() {
+    use std::os::unix::fs::symlink;
+    let folder = TempDir::new().unwrap();
+    let [path, link, other] = ["journal", "link", "other"].map(|name| folder.path().join(name));
+    // A link to nothing yet, too.
+    symlink(&path, &link).unwrap();
+    let mut journal = Journal::open(&link, 1, MIB).unwrap();
+    append(&mut journal, 1, "said", 1).unwrap();
+    assert!(matches!(
+        Journal::open(&path, 2, MIB),
+        Err(JournalFault::InUse)
+    ));
+    assert_eq!(texts(&all(&link)), ["said"]);
+    // The link leads elsewhere from now on, and the store's log has to go with the journal.
+    Journal::open(&other, 3, MIB).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&other, &link).unwrap();
+    let replaced = append(&mut journal, 1, "unseen", 2);
+    assert!(matches!(replaced, Err(JournalFault::Replaced)));
+    assert_eq!(journal.path(), link);
+    journal.leave().unwrap();
+    assert_eq!(texts(&all(&path)), ["said", "unseen"]);
+    let mut journal = Journal::open(&link, 4, MIB).unwrap();
+    assert_eq!(journal.id(), 3);
+    let log = folder.path().join("other-wal");
+    fs::remove_file(&log).unwrap();
+    let replaced = append(&mut journal, 1, "unseen", 3);
+    assert!(matches!(replaced, Err(JournalFault::Replaced)));
+}
+
+#[test]
 fn a_page_ends_with_its_bytes() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal");

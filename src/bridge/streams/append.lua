@@ -35,7 +35,8 @@ local epoch, offset, total = string.format('%.0f', micros), 0, 0
 local tail = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 if tail then
   local at, number = string.match(tail[1], '^(%d+)-(%d+)$')
-  if tail[2][1] ~= 'e' then
+  -- Nothing may fail once the first entry is written: what was appended and not published would be a repeat next time.
+  if tail[2][1] ~= 'e' or not string.find(tail[2][2], '^%d+$') then
     return redis.error_reply('FOREIGN entry ' .. tail[1] .. ' is none of a gateway')
   end
   epoch, offset, millis = tail[2][2], tonumber(number), math.max(millis, tonumber(at))
@@ -62,7 +63,8 @@ if archive then
     archived, place = math.max(archived, tonumber(at)), tonumber(number)
     life, weight = newest[2][2], count(newest[2][4]) or 0
   end
-  said = math.max(said, (tonumber(redis.call('HGET', origins, 'said') or 0) or 0) + 1)
+  local before = redis.call('HGET', origins, 'said')
+  said = math.max(said, before and string.find(before, '^%d+$') and #before < 17 and tonumber(before) + 1 or 0)
 end
 local began, held_before = said, weight
 local function archive_entry(record)
@@ -94,7 +96,7 @@ local function trim_archive(bytes_max, kept_for, added)
       end
       removed = removed + bytes
     end
-    piece = 16
+    piece = math.min(2 * piece, 16)
   end
   redis.call('XTRIM', archive, 'MINID', '=', keep)
 end
@@ -132,9 +134,9 @@ if not held or held < least then
   end
 end
 local newest, from, keep = id .. string.format('%.0f', offset), '-', nil
-local is_over = held > bytes_max
+local is_over, piece = held > bytes_max, 2
 while is_over do
-  for _, entry in ipairs(redis.call('XRANGE', stream, from, '+', 'COUNT', 16)) do
+  for _, entry in ipairs(redis.call('XRANGE', stream, from, '+', 'COUNT', piece)) do
     keep, from = entry[1], '(' .. entry[1]
     is_over = held > bytes_max and keep ~= newest
     if not is_over then
@@ -142,6 +144,7 @@ while is_over do
     end
     held = held - size(entry[2])
   end
+  piece = math.min(2 * piece, 16)
 end
 if keep then
   redis.call('XTRIM', stream, 'MINID', '=', keep)
@@ -157,7 +160,7 @@ if redis.call('HLEN', origins) > 64 then
   -- Every boot of a node is an origin; the one that has been silent for longest has ended.
   local all, oldest, quiet = redis.call('HGETALL', origins), nil, math.huge
   for index = 1, #all, 2 do
-    local spoke = tonumber(string.match(all[index + 1], '%d+$'))
+    local spoke = tonumber(string.match(all[index + 1], '%d+$') or 0)
     if spoke < quiet then
       oldest, quiet = all[index], spoke
     end

@@ -35,9 +35,10 @@ if after and life == newest[2][2] then
   from = '(' .. after
 end
 local entries, bytes = 0, 0
--- In pieces: what is not answered is not to be held either.
+-- In pieces, as large as what was found so far lets expect: what is not answered is not to be held either.
+local piece = 4
 while entries < most and bytes < bytes_max do
-  local found = redis.call('XRANGE', archive, from, '+', 'COUNT', math.min(64, most - entries))
+  local found = redis.call('XRANGE', archive, from, '+', 'COUNT', math.min(piece, most - entries))
   if #found == 0 then
     break
   end
@@ -55,5 +56,6 @@ while entries < most and bytes < bytes_max do
       answer[#answer + 1] = is_ours and fields[place] or ''
     end
   end
+  piece = math.min(2 * piece, 64, math.ceil((bytes_max - bytes) * entries / math.max(bytes, 1)))
 end
 return answer

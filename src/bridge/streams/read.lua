@@ -8,7 +8,7 @@ local tail = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 if not tail then
   return {}
 end
-if tail[2][1] ~= 'e' then
+if tail[2][1] ~= 'e' or not string.find(tail[2][2], '^%d+$') then
   return redis.error_reply('FOREIGN entry ' .. tail[1] .. ' is none of a gateway')
 end
 local answer = { tail[2][2], tail[1] }

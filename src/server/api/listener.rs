@@ -3,7 +3,7 @@
 use super::Api;
 use crate::config::Config;
 use crate::http::{self, Pace, ServiceEnd, Timeouts};
-use http_body_util::Full;
+use crate::server::body::WholeBody;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -86,7 +86,7 @@ async fn serve(api: &Api, config: &Config, stream: TcpStream) {
     let pace = Pace::new(timeouts, timeouts.head, config.limits.uri_bytes);
     let answer = |request: Request<Incoming>, _pace| async move {
         let response: Response<_> = api.answer(request).await;
-        response.map(Full::new)
+        response.map(WholeBody)
     };
     let builder = http::builder(&config.limits);
     let served = http::serve(&builder, TokioIo::new(stream), pace, pending(), answer).await;

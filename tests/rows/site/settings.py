@@ -5,7 +5,7 @@ import os
 
 SECRET_KEY = "for tests"
 ALLOWED_HOSTS = ["*"]
-USE_TZ = True
+USE_TZ = "SITE_WITHOUT_TZ" not in os.environ
 LANGUAGE_CODE = "en-us"
 ROOT_URLCONF = "urls"
 ASGI_APPLICATION = "asgi.application"

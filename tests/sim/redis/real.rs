@@ -190,6 +190,9 @@ fn entry(choices: &mut Choices, room: &'static str) -> Call {
         1 => plain.iter().map(|&field| field.into()).collect(),
         _ => strange.iter().map(|&field| field.into()).collect(),
     };
+    if let Some(epoch) = fields.get_mut(1) {
+        *epoch = (*choices.pick(&["7", "7", "7", "nan", ""])).to_owned();
+    }
     if let Some(total) = fields.get_mut(7) {
         *total = (*choices.pick(&["nan", "-inf", "12", "100000", ""])).to_owned();
     }

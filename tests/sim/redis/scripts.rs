@@ -41,6 +41,11 @@ fn total_of(entry: &StreamEntry) -> Option<u64> {
     is_number.then(|| number(text))?
 }
 
+fn is_ours(entry: &StreamEntry) -> bool {
+    let epoch = entry.field(2);
+    entry.field(1) == b"e" && !epoch.is_empty() && epoch.iter().all(u8::is_ascii_digit)
+}
+
 fn foreign(entry: &StreamEntry) -> Refusal {
     let id = String::from_utf8_lossy(&entry.name()).into_owned();
     Refusal(format!("FOREIGN entry {id} is none of a gateway"))
@@ -69,7 +74,7 @@ fn tail(store: &Store, stream: &[u8]) -> Result<Tail, Refusal> {
         total: 0,
     };
     if let Some(last) = store.newest(stream, 1)?.pop() {
-        if last.field(1) != b"e" {
+        if !is_ours(&last) {
             return Err(foreign(&last));
         }
         found.epoch = Bytes::copy_from_slice(last.field(2));
@@ -219,7 +224,7 @@ pub(super) fn read(
     let Some(tail) = store.newest(stream, 1)?.pop() else {
         return Ok(RedisValue::Array(Vec::new()));
     };
-    if tail.field(1) != b"e" {
+    if !is_ours(&tail) {
         return Err(foreign(&tail));
     }
     let text = |bytes: &[u8]| RedisValue::Bytes(Bytes::copy_from_slice(bytes));

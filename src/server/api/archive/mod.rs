@@ -23,7 +23,7 @@ use query::{FeedQuery, PAGE_BYTES};
 use shards::ShardFeed;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What an answer occupies: the connection to the journal, the events, and their text, of which escapes may make six
 /// times as much.
@@ -90,7 +90,11 @@ impl ArchiveFeed {
             FeedSource::Journal(archive) => journal::lines(archive, &asked, &permit).await?,
             FeedSource::Shards(shards) => shards.lines(&asked).await?,
         };
-        let mut response = Response::new(lines.into());
+        let answer = KeptAnswer {
+            lines,
+            _permit: permit,
+        };
+        let mut response = Response::new(Bytes::from_owner(answer));
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -98,6 +102,20 @@ impl ArchiveFeed {
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
+    }
+}
+
+/// An answer on its way: one of `archive.readers` until the reader has taken it, or its connection is over. Memory is
+/// that of so many answers, however slowly they are read.
+#[derive(Debug)]
+struct KeptAnswer {
+    lines: String,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for KeptAnswer {
+    fn as_ref(&self) -> &[u8] {
+        self.lines.as_bytes()
     }
 }
 
@@ -113,9 +131,7 @@ mod tests {
     /// Longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    #[test]
-    fn a_reader_counts_for_as_long_as_the_disk_is_read_for_it_whether_it_is_still_there_or_not() {
-        let folder = TempDir::new().unwrap();
+    fn feed(folder: &TempDir) -> ArchiveFeed {
         let mut config = Config::default();
         config.archive.mode = ArchiveMode::Journal;
         config.archive.path = Some(folder.path().join("journal"));
@@ -124,7 +140,24 @@ mod tests {
         let archive = Archive::new(&config.archive, &metrics, clock)
             .unwrap()
             .map(Arc::new);
-        let feed = ArchiveFeed::new(&config, (archive, None), &metrics, clock);
+        ArchiveFeed::new(&config, (archive, None), &metrics, clock)
+    }
+
+    #[tokio::test]
+    async fn a_reader_counts_for_as_long_as_the_answer_is_on_its_way() {
+        let folder = TempDir::new().unwrap();
+        let feed = feed(&folder);
+        let response = feed.answer("").await.unwrap();
+        let refused = feed.answer("").await.unwrap_err();
+        assert_eq!(refused.kind.name(), ProblemKind::Busy.name());
+        drop(response);
+        assert!(feed.answer("").await.is_ok());
+    }
+
+    #[test]
+    fn a_reader_counts_for_as_long_as_the_disk_is_read_for_it_whether_it_is_still_there_or_not() {
+        let folder = TempDir::new().unwrap();
+        let feed = feed(&folder);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .max_blocking_threads(1)
             .enable_time()
