@@ -158,6 +158,28 @@ fn several_large_rooms_take_turns() {
 }
 
 #[test]
+fn rooms_of_some_dozens_share_a_portion_while_a_small_one_is_written_at_once() {
+    let mut rig = Rig::new(settings);
+    let names = ["a", "b", "c", "d"];
+    let mut crowds = names.map(|name| crowd(&mut rig, name, 50));
+    let mut pair = crowd(&mut rig, "pair", 2);
+    for name in names {
+        publish(&rig, name, "x", Millis::NEVER);
+    }
+    publish(&rig, "pair", "x", Millis::NEVER);
+    rig.turn_at(1);
+    for peer in &mut pair {
+        assert_eq!(hear(peer), ["x"]);
+    }
+    let heard = |peers: &mut Vec<TcpStream>| peers.iter_mut().map(|peer| hear(peer).len()).sum();
+    let first: [usize; 4] = crowds.each_mut().map(heard);
+    assert_eq!(first, [50, 50, 0, 0], "each of them whole");
+    rig.turn_at(1);
+    assert_eq!(crowds.each_mut().map(heard), [0, 0, 50, 50]);
+    finish(&mut rig);
+}
+
+#[test]
 fn what_becomes_too_old_under_way_is_not_written() {
     let mut rig = Rig::new(settings);
     let mut peers = crowd(&mut rig, "a", MANY);
