@@ -6,6 +6,7 @@ use crate::server::Visitors;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How a node ends.
@@ -43,10 +44,16 @@ impl NodeParts {
         let connections = self.metrics.connections.get();
         tracing::info!(connections, ?notice, ?grace, "draining");
         let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
-        let archive = self.archive.clone();
+        let (archive, vetting, handle) = (
+            self.archive.clone(),
+            self.vetting.clone(),
+            Handle::current(),
+        );
         let (answers_out, all_answered) = oneshot::channel::<()>();
         let mut joined = tokio::task::spawn_blocking(move || {
             workers.join();
+            // What was said last is decided too: nobody says anything any more.
+            handle.block_on(vetting.decided());
             // Dropped on the other side once nobody waits for answers any more.
             drop(all_answered.blocking_recv());
             // Last: what the members said to the end is on its way to the other nodes.
@@ -95,7 +102,11 @@ impl NodeParts {
         if is_stopped {
             tracing::warn!("stopped before the drain was done");
             self.close(Duration::ZERO);
-            drop(tokio::time::timeout(STOP_MAX, joined).await);
+            let decided = async {
+                self.vetting.shutdown(Duration::ZERO).await;
+                drop(joined.await);
+            };
+            drop(tokio::time::timeout(STOP_MAX, decided).await);
         }
         tracing::info!(left = self.metrics.connections.get(), "stopped");
     }
