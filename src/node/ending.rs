@@ -1,6 +1,7 @@
 //! The end of a node, in order: not ready, notice, closes, the last answers.
 
 use super::NodeParts;
+use crate::clock::Millis;
 use crate::protocol::CloseReason;
 use crate::server::Visitors;
 use std::pin::pin;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,26 +45,8 @@ impl NodeParts {
         };
         let connections = self.metrics.connections.get();
         tracing::info!(connections, ?notice, ?grace, "draining");
-        let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
-        let (archive, vetting, handle) = (
-            self.archive.clone(),
-            self.vetting.clone(),
-            Handle::current(),
-        );
         let (answers_out, all_answered) = oneshot::channel::<()>();
-        let mut joined = tokio::task::spawn_blocking(move || {
-            workers.join();
-            // What was said last is decided too: nobody says anything any more.
-            handle.block_on(vetting.decided());
-            // Dropped on the other side once nobody waits for answers any more.
-            drop(all_answered.blocking_recv());
-            // Last: what the members said to the end is on its way to the other nodes.
-            redis.shutdown(deadline);
-            // And what anybody said, the site to the end included, is in the journal.
-            if let Some(archive) = archive {
-                archive.close(clock, deadline.max(clock.now() + STOP_MAX / 2));
-            }
-        });
+        let mut joined = self.join(deadline, all_answered);
         let in_order = async {
             // Without a notice nobody is let in after the first "not ready".
             if !notice.is_zero() {
@@ -109,6 +93,27 @@ impl NodeParts {
             drop(tokio::time::timeout(STOP_MAX, decided).await);
         }
         tracing::info!(left = self.metrics.connections.get(), "stopped");
+    }
+
+    /// Waits, on a thread of its own, until the workers have ended, and ends what carries and keeps what was said.
+    /// `all_answered` ends once nobody waits for answers any more.
+    fn join(&self, deadline: Millis, all_answered: oneshot::Receiver<()>) -> JoinHandle<()> {
+        let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
+        let (archive, vetting) = (self.archive.clone(), self.vetting.clone());
+        let (clock, handle) = (self.clock, Handle::current());
+        tokio::task::spawn_blocking(move || {
+            workers.join();
+            // What was said last is decided too: nobody says anything any more.
+            handle.block_on(vetting.decided());
+            // Dropped on the other side.
+            drop(all_answered.blocking_recv());
+            // Last: what the members said to the end is on its way to the other nodes.
+            redis.shutdown(deadline);
+            // And what anybody said, the site to the end included, is in the journal.
+            if let Some(archive) = archive {
+                archive.close(clock, deadline.max(clock.now() + STOP_MAX / 2));
+            }
+        })
     }
 
     /// Waits until what is being answered, and what is being vetted, has come to its end, at most for `grace`;

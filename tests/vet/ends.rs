@@ -139,14 +139,14 @@ fn what_was_taken_is_archived_although_nobody_is_left() {
 /// Its author is kept by the answer to another's question, and nothing is being vetted when the drain begins.
 #[test]
 fn what_is_said_in_a_drain_is_archived_although_nobody_is_left() {
-    let (vetted, answered) = (Latch::default(), Latch::default());
-    let (may_pass, may_answer) = (vetted.clone(), answered.clone());
+    let (never, answered) = (Latch::default(), Latch::default());
+    let may_answer = answered.clone();
     let view = View::start(move |request, asked| {
         // A question has turns.
         if asked.body.get("turns").is_some() {
             may_answer.wait();
         } else if asked.message() == "slow" {
-            may_pass.wait();
+            never.wait();
         }
         request.say("HTTP/1.1 204 No Content\r\n\r\n")
     });
@@ -161,7 +161,7 @@ fn what_is_said_in_a_drain_is_archived_although_nobody_is_left() {
         let url = format!("assistant.webhook.url=http://{}/", view.puppet.address());
         let secret = format!("assistant.webhook.secret={SECRET}");
         let answers = ["assistant.kind=webhook", &*url, &*secret];
-        let drain = ["server.drain_grace=60s", "server.drain_notice=0s"];
+        let drain = ["server.drain_grace=10s", "server.drain_notice=0s"];
         let gateway = gateway(&view, &[&journal[..], &answers[..], &drain[..]].concat());
         let (mut asker, mut author) = (gateway.join("abc"), gateway.join("abc"));
         asker.send_text(&user("question"));
@@ -175,14 +175,14 @@ fn what_is_said_in_a_drain_is_archived_although_nobody_is_left() {
         until("both are gone", PATIENCE, || {
             gateway.metric("supportal_connections") as usize == 0
         });
+        // Nothing is left but what is being vetted, for half of the grace.
         answered.open();
-        vetted.open();
         assert_eq!(gateway.wait_exit(PATIENCE * 2), Some(0));
     }
     let gateway = gateway(&view, &journal);
     let lines = crate::archive::page(&gateway, "");
     let said: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
-    assert_eq!(said, ["question", "slow"]);
+    assert_eq!(said.get(..2), Some(&["question".into(), "slow".into()][..]));
 }
 
 #[test]

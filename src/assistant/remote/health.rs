@@ -91,7 +91,7 @@ impl ServerKind {
                 "the webhook fails one business; nobody there asks it for assistant.webhook.breaker_pause"
             ),
             (Self::Webhook, Closed) => tracing::info!("the webhook answers again"),
-            // It may, or not: nobody has asked.
+            // Nobody has asked whether it does.
             (_, Lapsed) => {}
         }
     }
