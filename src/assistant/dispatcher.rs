@@ -93,16 +93,12 @@ impl Dispatcher {
             ),
             AssistantKind::None | AssistantKind::Faq => (concurrency, config.prompts),
         };
-        let waiting_per_business = match share {
-            0 => config.prompts / 4,
-            share => share,
-        };
         let limits = PromptLimits {
             prompts: config.prompts,
             per_room: config.prompts_per_room,
             concurrency,
             per_business: per_business.max(1),
-            waiting_per_business: waiting_per_business.max(1),
+            waiting_per_business: Some(share).filter(|share| *share > 0),
             debounce: config.debounce,
         };
         let desk = Desk::new(handle, limits, config.timeout, panics, assistant, site);

@@ -2,8 +2,9 @@
 //!
 //! Rooms take turns, one prompt of each at a time. A business with as many prompts being answered as it may have is
 //! passed over until one of them ends, so that its rooms keep nobody else waiting; and of those that wait it has a share,
-//! so that it leaves places to others. With a debounce, a room's prompts
-//! wait until its customer has stopped for long enough, and those that one customer sent in a row are asked as one.
+//! so that it leaves places to others: of what is free, since customers may make up businesses, of which a few would have
+//! all. With a debounce, a room's prompts wait until its customer has stopped for long enough, and those that one customer
+//! sent in a row are asked as one.
 
 use super::{AssistantReply, Failure, Prompt, ReplyTo};
 use crate::name::RoomName;
@@ -53,12 +54,19 @@ pub(super) struct PromptLimits {
     pub(super) per_room: usize,
     pub(super) concurrency: usize,
     pub(super) per_business: usize,
-    /// Of one business, those being answered not counted.
-    pub(super) waiting_per_business: usize,
+    /// Of one business, those being answered not counted; `None`: a third of the places that are free.
+    pub(super) waiting_per_business: Option<usize>,
     pub(super) debounce: Duration,
 }
 
 impl PromptLimits {
+    /// How many of one business may wait if so many prompts are open.
+    fn share(&self, open: usize) -> usize {
+        // Alone that makes a quarter of all; and once what they had before is answered, many have less each, and leave some.
+        let of_free = self.prompts.saturating_sub(open) / 3;
+        self.waiting_per_business.unwrap_or(of_free).max(1)
+    }
+
     /// When a room's prompts are asked, of which the first and the last came then.
     fn due(&self, first: Instant, last: Instant) -> Instant {
         (last + self.debounce).min(first + self.debounce * DEBOUNCES_MAX)
@@ -136,7 +144,7 @@ impl OpenPrompts {
         }
         let business = self.businesses.entry(prompt.room.business_id().into());
         let business = business.or_default();
-        if business.waiting >= limits.waiting_per_business {
+        if business.waiting >= limits.share(open) {
             self.counts.over_share += 1;
             return TakenIn::Refused(prompt);
         }

@@ -291,7 +291,7 @@ impl Broker {
         self.offer_by_name(name, publication, None)
     }
 
-    /// Publishes a user's message into the room of this name; its `author` may be gone. As [`Broker::publish_by_name`].
+    /// Publishes a member's message into the room of this name; its `author` may be gone. As [`Broker::publish_by_name`].
     pub fn say_by_name(&self, name: &RoomName, publication: &Publication, author: Author) -> Reach {
         self.offer_by_name(name, publication, Some(author))
     }

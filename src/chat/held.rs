@@ -44,22 +44,15 @@ impl HeldSpeech {
     }
 
     /// Sends an event to whom it is for.
-    fn deliver(&self, publication: Publication, is_user: bool) {
+    fn deliver(&self, publication: Publication) {
         let (broker, author) = (&self.broker, self.author);
-        match (&self.room, self.deliver) {
-            (Some(room), Deliver::Room) if is_user => {
+        match &self.room {
+            Some(room) if self.deliver == Deliver::Room => {
                 broker.say_by_name(room, &publication, author);
             }
-            (Some(room), Deliver::Room) => {
-                broker.publish_by_name(room, &publication);
-            }
-            (room, _) => {
-                match (room, &publication.event) {
-                    (Some(room), _) if is_user => {
-                        broker.say_alone_by_name(room, &publication, author);
-                    }
-                    (Some(room), Some(event)) => broker.keep_by_name(room, event),
-                    _ => {}
+            room => {
+                if let Some(room) = room {
+                    broker.say_alone_by_name(room, &publication, author);
                 }
                 self.tell(publication);
             }
@@ -124,7 +117,7 @@ impl VetTo for HeldSpeech {
             event: wants_events.then(|| Arc::new(event)),
             ..self.publication(&payload)
         };
-        self.deliver(publication, is_user);
+        self.deliver(publication);
         let is_asked = prompt.is_some_and(|prompt| reply::ask(&self.assistant, prompt));
         match (is_asked, self.waits_for_reply) {
             (false, _) => self.release(),

@@ -70,7 +70,7 @@ section! {
         breaker_pause: Duration = seconds(10), restart, in WAIT;
         /// Prompts of one business answered at the same time; its further ones wait and leave `assistant.concurrency` to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
-        /// Prompts of one business that may wait, those being answered not counted; its further ones get the apology and leave `assistant.prompts` to others; 0 = a quarter of `assistant.prompts`.
+        /// Prompts of one business that may wait, those being answered not counted; its further ones get the apology and leave `assistant.prompts` to others; 0 = a third of the places that are free, so that a few businesses do not take all; one alone has a quarter.
         prompts_per_business: usize = 0, restart, in ..=CAPACITY_MAX;
         /// Most bytes of one event of an answer, or of an answer that does not come in events.
         event_bytes: usize = 256 * 1024, restart, in 4096..=BYTES_MAX;

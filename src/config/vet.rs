@@ -32,7 +32,7 @@ section! {
         concurrency: usize = 64, restart, in 1..=CAPACITY_MAX;
         /// Most of these of one business; its further ones wait, and leave the rest to others.
         concurrency_per_business: usize = 16, restart, in 1..=CAPACITY_MAX;
-        /// Most bytes of messages being vetted, those that wait for their turn included, with 2 KiB for each, half of them of one business; the site is not asked about what is beyond.
+        /// Most bytes of messages being vetted, those that wait for their turn included, with 2 KiB for each; a business has at most as many as are then free, alone half of them; the site is not asked about what is beyond.
         queue_bytes: usize = 8 * 1024 * 1024, restart, in 65536..=BYTES_MAX;
     }
 }

@@ -1,12 +1,15 @@
 //! The end of a node, in order: not ready, notice, closes, the last answers.
 
 use super::NodeParts;
+use crate::clock::Millis;
 use crate::protocol::CloseReason;
 use crate::server::Visitors;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +45,8 @@ impl NodeParts {
         };
         let connections = self.metrics.connections.get();
         tracing::info!(connections, ?notice, ?grace, "draining");
-        let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
-        let archive = self.archive.clone();
         let (answers_out, all_answered) = oneshot::channel::<()>();
-        let mut joined = tokio::task::spawn_blocking(move || {
-            workers.join();
-            // Dropped on the other side once nobody waits for answers any more.
-            drop(all_answered.blocking_recv());
-            // Last: what the members said to the end is on its way to the other nodes.
-            redis.shutdown(deadline);
-            // And what anybody said, the site to the end included, is in the journal.
-            if let Some(archive) = archive {
-                archive.close(clock, deadline.max(clock.now() + STOP_MAX / 2));
-            }
-        });
+        let mut joined = self.join(deadline, all_answered);
         let in_order = async {
             // Without a notice nobody is let in after the first "not ready".
             if !notice.is_zero() {
@@ -95,9 +86,34 @@ impl NodeParts {
         if is_stopped {
             tracing::warn!("stopped before the drain was done");
             self.close(Duration::ZERO);
-            drop(tokio::time::timeout(STOP_MAX, joined).await);
+            let decided = async {
+                self.vetting.shutdown(Duration::ZERO).await;
+                drop(joined.await);
+            };
+            drop(tokio::time::timeout(STOP_MAX, decided).await);
         }
         tracing::info!(left = self.metrics.connections.get(), "stopped");
+    }
+
+    /// Waits, on a thread of its own, until the workers have ended, and ends what carries and keeps what was said.
+    /// `all_answered` ends once nobody waits for answers any more.
+    fn join(&self, deadline: Millis, all_answered: oneshot::Receiver<()>) -> JoinHandle<()> {
+        let (workers, redis) = (Arc::clone(&self.workers), Arc::clone(&self.redis));
+        let (archive, vetting) = (self.archive.clone(), self.vetting.clone());
+        let (clock, handle) = (self.clock, Handle::current());
+        tokio::task::spawn_blocking(move || {
+            workers.join();
+            // What was said last is decided too: nobody says anything any more.
+            handle.block_on(vetting.decided());
+            // Dropped on the other side.
+            drop(all_answered.blocking_recv());
+            // Last: what the members said to the end is on its way to the other nodes.
+            redis.shutdown(deadline);
+            // And what anybody said, the site to the end included, is in the journal.
+            if let Some(archive) = archive {
+                archive.close(clock, deadline.max(clock.now() + STOP_MAX / 2));
+            }
+        })
     }
 
     /// Waits until what is being answered, and what is being vetted, has come to its end, at most for `grace`;

@@ -165,13 +165,19 @@ impl Collections {
             return Err(states.fault(FileFaultKind::TooLarge { bytes, most }));
         }
         let needed = usize::try_from(needed).unwrap_or(most);
+        let _reserved = self.reserve(business_id, needed);
+        self.folders.read(business_id, states, needed)
+    }
+
+    /// Makes room for so many bytes, and takes it until what is returned is dropped, by a panic too.
+    pub(super) fn reserve(&self, business_id: &str, bytes: usize) -> ReservedBytes<'_> {
         let mut known = self.known.lock();
-        self.make_room(&mut known, business_id, needed);
-        known.bytes += needed;
-        drop(known);
-        let read = self.folders.read(business_id, states, needed);
-        self.known.lock().bytes -= needed;
-        read
+        self.make_room(&mut known, business_id, bytes);
+        known.bytes += bytes;
+        ReservedBytes {
+            known: &self.known,
+            bytes,
+        }
     }
 
     /// Forgets what was used least recently until so many bytes more fit in, and not too many businesses are known;
@@ -198,6 +204,18 @@ impl Collections {
         let read = known.by_id.values();
         let read = read.filter(|business| business.collection.is_some());
         set(&self.metrics.retrieval_businesses, read.count());
+    }
+}
+
+/// Bytes of a business that is being read.
+pub(super) struct ReservedBytes<'k> {
+    known: &'k Mutex<KnownBusinesses>,
+    bytes: usize,
+}
+
+impl Drop for ReservedBytes<'_> {
+    fn drop(&mut self) {
+        self.known.lock().bytes -= self.bytes;
     }
 }
 

@@ -5,9 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// One business holds at most this part of all the bytes.
-const SHARES: usize = 2;
-
 /// The businesses of which something is being vetted.
 #[derive(Debug)]
 pub(super) struct Businesses {
@@ -49,16 +46,18 @@ impl Businesses {
         }
     }
 
-    /// Takes in a message of so many bytes, more than none; `None` if they are too many, of all or of this business.
+    /// Takes in a message of so many bytes, more than none; `None` if they are too many. A business has at most as many as are
+    /// then free: half of them alone, a third each of two. Customers may make up businesses; however many take what they get,
+    /// one more finds as much as each of them, once what they had before is decided.
     pub(super) fn enter(self: &Arc<Self>, name: &str, bytes: usize) -> Option<Visit> {
         let mut held = self.held.lock();
         let before = held.shares.get(name).map_or(0, |share| share.bytes);
-        if held.all.saturating_add(bytes) > self.bytes_max
-            || before.saturating_add(bytes) > self.bytes_max / SHARES
-        {
+        let all = held.all.saturating_add(bytes);
+        let free = self.bytes_max.checked_sub(all)?;
+        if before.saturating_add(bytes) > free {
             return None;
         }
-        held.all += bytes;
+        held.all = all;
         let share = held.shares.entry(name.into());
         let share = share.or_insert_with(|| BusinessShare {
             bytes: 0,
@@ -119,18 +118,38 @@ mod tests {
     }
 
     #[test]
-    fn one_business_has_half_of_the_bytes_and_nothing_is_kept_of_who_left() {
+    fn however_many_businesses_are_full_one_more_has_as_much_as_each_of_them() {
+        let businesses = Arc::new(Businesses::new(1, 1_000));
+        let mut visits = Vec::new();
+        for number in 1..=9 {
+            // Each takes what it can get, again and again.
+            for _ in 0..1_000 {
+                for name in 0..number {
+                    visits.extend(businesses.enter(&name.to_string(), 1));
+                }
+                if businesses.held.lock().all >= 1_000 * number / (number + 1) {
+                    break;
+                }
+            }
+            let free = 1_000 - businesses.held.lock().all;
+            assert!(free >= 1_000 / (number + 1), "{free} of {number}");
+            visits.clear();
+        }
+    }
+
+    #[test]
+    fn a_business_has_as_many_bytes_as_it_leaves_free_and_nothing_is_kept_of_who_left() {
         let businesses = Arc::new(Businesses::new(1, 100));
         let enter = |name, bytes| businesses.enter(name, bytes);
         assert!(enter("7", 51).is_none() && enter("7", usize::MAX).is_none());
         let one = enter("7", 30).expect("room");
         let two = enter("7", 20).expect("room");
         assert!(enter("7", 1).is_none());
-        let other = enter("8", 50).expect("the other half");
-        assert!(enter("9", 1).is_none(), "all are taken");
+        assert!(enter("8", 26).is_none());
+        let other = enter("8", 25).expect("half of the rest");
         drop(two);
-        assert!(enter("7", 21).is_none());
-        drop(enter("7", 20).expect("room again"));
+        assert!(enter("7", 8).is_none());
+        drop(enter("7", 7).expect("room again"));
         drop((one, other));
         let held = businesses.held.lock();
         assert_eq!((held.all, held.shares.len()), (0, 0));

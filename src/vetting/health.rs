@@ -16,6 +16,8 @@ pub(super) struct VettingHealth {
 struct SaidOfVetting {
     /// Why the last message was not vetted; `None` if it was.
     fault: Option<VetFault>,
+    /// The log has been told of a fault, and not of its end.
+    is_told: bool,
     lines: LogLimiter,
 }
 
@@ -27,7 +29,8 @@ impl VettingHealth {
         }
     }
 
-    /// One line when messages begin not to be vetted, or for another reason, at most one a second.
+    /// One line when messages begin not to be vetted, or for another reason, at most one a second; and one when they are again,
+    /// if the log has the other: who knows how to make the view fail writes no more lines.
     pub(super) fn note(&self, fault: Option<VetFault>) {
         let mut said = self.said.lock();
         if said.fault == fault {
@@ -36,10 +39,13 @@ impl VettingHealth {
         said.fault = fault;
         match fault {
             Some(fault) if said.lines.is_due(self.clock.now()) => {
+                said.is_told = true;
                 tracing::warn!(fault = fault.label(), "the site has not vetted a message");
             }
-            Some(_) => {}
-            None => tracing::info!("the site vets messages again"),
+            None if std::mem::take(&mut said.is_told) => {
+                tracing::info!("the site vets messages again");
+            }
+            _ => {}
         }
     }
 

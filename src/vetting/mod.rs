@@ -9,8 +9,8 @@
 //! | anything else, or nothing in time | `vet.on_timeout` says what becomes of the message ([`VetFault`]) |
 //!
 //! Each message is shown once. Whoever hands one in reads nothing more of its connection until it is decided
-//! ([`VetTo`]): a connection's messages keep their order, and there are never more of them here than connections. Nothing
-//! waits but that connection. There is no breaker: who can make the view fail would turn the vetting off for everybody.
+//! ([`VetTo`]): a connection's messages keep their order. Nothing waits but that connection. There is no breaker: who can make
+//! the view fail would turn the vetting off for everybody.
 //!
 //! Limits: all of `[vet]`; [`HELD_BYTES`] for each message beside its texts.
 
@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// What a message that is being vetted costs beside its texts: its task, and where it goes.
 pub const HELD_BYTES: usize = 2048;
@@ -111,8 +111,8 @@ struct VettingDesk {
     /// Messages being vetted.
     open: AtomicUsize,
     idle: Notify,
-    /// True: nobody is asked any more.
-    stop: watch::Sender<bool>,
+    /// From then on nobody is asked any more.
+    stop: watch::Sender<Option<Instant>>,
     health: VettingHealth,
     metrics: Arc<Metrics>,
 }
@@ -146,7 +146,7 @@ impl Vetting {
             )),
             open: AtomicUsize::new(0),
             idle: Notify::new(),
-            stop: watch::Sender::new(false),
+            stop: watch::Sender::new(None),
             health: VettingHealth::new(),
             metrics: Arc::clone(metrics),
         }))))
@@ -172,16 +172,26 @@ impl Vetting {
         self.0.as_ref()?.health.degraded()
     }
 
-    /// Waits until nothing is being vetted; after `grace` the site is asked no more, and `vet.on_timeout` decides.
+    /// Waits until nothing is being vetted; after `grace` the site is asked no more, also of what comes later, and
+    /// `vet.on_timeout` decides.
     ///
     /// # Cancel safety
-    /// Calling it again goes on where it was.
+    /// Dropping it leaves that as it is; calling it again may shorten the grace.
     pub async fn shutdown(&self, grace: Duration) {
-        let Some(desk) = &self.0 else {
-            return;
-        };
-        if timeout(grace, desk.idle()).await.is_err() {
-            desk.stop.send_replace(true);
+        if let Some(desk) = &self.0 {
+            let end = Instant::now() + grace;
+            desk.stop
+                .send_modify(|stop| *stop = Some(stop.map_or(end, |stop| stop.min(end))));
+        }
+        self.decided().await;
+    }
+
+    /// Waits until nothing is being vetted.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn decided(&self) {
+        if let Some(desk) = &self.0 {
             desk.idle().await;
         }
     }
@@ -229,23 +239,33 @@ impl OpenVet {
         let mut stop = self.desk.stop.subscribe();
         let answer = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => Err(VetFault::Stopped),
+            () = stopped(&mut stop) => Err(VetFault::Stopped),
             answer = self.ask(&visit) => answer,
         };
+        // What the site has said stands, whatever ends the wait.
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => {}
+            () = self.room() => {}
+        }
         self.finish(answer);
     }
 
-    /// Asks the site; then waits for room, as the message will be published by whoever answers.
     async fn ask(&mut self, visit: &Visit) -> Result<VetAnswer, VetFault> {
         let deadline = self.began + self.desk.timeout;
-        let Some(HeldMessage { room, event, to }) = &mut self.message else {
+        let Some(HeldMessage { room, event, .. }) = &mut self.message else {
             return Err(VetFault::Stopped);
         };
-        let answer = self.desk.site.ask(visit, room, event, deadline).await;
-        while !to.is_ready() {
+        self.desk.site.ask(visit, room, event, deadline).await
+    }
+
+    /// Waits for room, as the message will be published by whoever answers.
+    async fn room(&mut self) {
+        while let Some(message) = &mut self.message
+            && !message.to.is_ready()
+        {
             sleep(FULL_PAUSE).await;
         }
-        answer
     }
 
     fn finish(&mut self, answer: Result<VetAnswer, VetFault>) {
@@ -277,6 +297,22 @@ impl OpenVet {
         });
         if done.is_none() {
             desk.metrics.panics.inc();
+        }
+    }
+}
+
+/// Waits until nobody is to be asked any more.
+async fn stopped(stop: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let end = *stop.borrow_and_update();
+        let Some(end) = end else {
+            if stop.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        if !matches!(timeout_at(end, stop.changed()).await, Ok(Ok(()))) {
+            return;
         }
     }
 }

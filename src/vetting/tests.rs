@@ -3,7 +3,12 @@
 use super::*;
 use crate::protocol::{Moment, Sender};
 use parking_lot::Mutex;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of messages, in order.
 type Fates = Arc<Mutex<Vec<String>>>;
@@ -28,12 +33,56 @@ impl VetTo for Fate {
     }
 }
 
+/// Where there is never room; each time that this is looked at, it is said.
+struct FullRoom(Fate, mpsc::UnboundedSender<()>);
+
+impl VetTo for FullRoom {
+    fn is_ready(&self) -> bool {
+        self.1.send(()).expect("the test listens");
+        false
+    }
+
+    fn publish(self: Box<Self>, event: Event<'static>) {
+        Box::new(self.0).publish(event);
+    }
+
+    fn refuse(self: Box<Self>, why: &str) {
+        Box::new(self.0).refuse(why);
+    }
+
+    fn turn_away(self: Box<Self>) {
+        Box::new(self.0).turn_away();
+    }
+}
+
 fn message(text: &str, fates: &Fates) -> HeldMessage {
+    held(text, Box::new(Fate(Arc::clone(fates))))
+}
+
+fn held(text: &str, to: Box<dyn VetTo>) -> HeldMessage {
     HeldMessage {
         room: RoomName::chat("1", "abc").expect("legal"),
         event: Event::new(Sender::User, text, Moment::from_micros(0)).into_owned(),
-        to: Box::new(Fate(Arc::clone(fates))),
+        to,
     }
+}
+
+/// A site that answers its first question, and the settings that ask it.
+fn answering_site(body: &'static str) -> Config {
+    let (listener, config) = silent_site();
+    std::thread::spawn(move || {
+        let (mut asked, _) = listener.accept().expect("a question");
+        let (mut question, mut buffer) = (Vec::new(), [0; 1024]);
+        // Of a body that is one object.
+        while !question.ends_with(b"}") {
+            let length = asked.read(&mut buffer).expect("more");
+            question.extend(buffer.iter().take(length));
+        }
+        let length = body.len();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+        write!(asked, "{head} {length}\r\n\r\n{body}").expect("answered");
+    });
+    config
 }
 
 /// A site that takes connections and says nothing, and the settings that ask it.
@@ -82,6 +131,43 @@ async fn a_site_that_says_nothing_leaves_it_to_the_policy() {
         let degraded = vetting.degraded().expect("a reason");
         assert_eq!(degraded, "the site does not vet messages: timeout");
     }
+}
+
+#[tokio::test]
+async fn what_the_site_has_said_stands_although_there_is_no_room_until_the_end() {
+    for (body, expected) in [
+        (r#"{"refuse":"no"}"#, "refuse no"),
+        (r#"{"message":"***"}"#, "publish ***"),
+        (r#"{"pass":true}"#, "publish a"),
+    ] {
+        for on_timeout in [OnTimeout::Pass, OnTimeout::Refuse] {
+            let mut config = answering_site(body);
+            config.vet.timeout = PATIENCE;
+            config.vet.on_timeout = on_timeout;
+            let (vetting, metrics) = start(&config);
+            let (fates, (looks, mut looked)) = (Fates::default(), mpsc::unbounded_channel());
+            let to = FullRoom(Fate(Arc::clone(&fates)), looks);
+            vetting.vet(held("a", Box::new(to)));
+            looked.recv().await.expect("the answer is there");
+            vetting.shutdown(Duration::ZERO).await;
+            assert_eq!(*fates.lock(), [expected], "{on_timeout:?}");
+            assert_eq!(result(&metrics, "stopped"), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_first_look_of_a_drain_has_its_grace_too_and_no_more() {
+    let (_site, mut config) = silent_site();
+    config.vet.timeout = PATIENCE * 4;
+    let (vetting, metrics) = start(&config);
+    vetting.shutdown(Duration::from_millis(50)).await;
+    let fates = Fates::default();
+    vetting.vet(message("a", &fates));
+    let decided = tokio::time::timeout(PATIENCE, vetting.decided()).await;
+    decided.expect("within the grace");
+    assert_eq!(*fates.lock(), ["publish a"]);
+    assert_eq!(result(&metrics, "stopped"), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! Both ways, both layers: what arrives, where, in which order.
 
 use super::*;
+use crate::webhook::{SECRET, View};
+
+/// As the guide: a message is shown to the members of its room.
+const ROOM: [&str; 1] = ["chat.deliver=room"];
 
 /// As the package: a message is shown to its sender alone.
 const PACKAGE: [&str; 3] = [
@@ -149,13 +153,26 @@ fn a_worker_hears_users_whom_no_other_member_is_shown() {
 
 #[test]
 fn a_worker_hears_system_messages_where_it_is_to_hear_them() {
+    let view = View::start(|request, _| request.say("HTTP/1.1 204 No Content\r\n\r\n"));
+    let (url, secret) = (
+        format!("vet.url=http://{}/", view.puppet.address()),
+        format!("vet.secret={SECRET}"),
+    );
+    let vetted = ["chat.vet=webhook", &*url, &*secret];
     let send = "channels.send=[\"user\", \"system\"]";
-    for shown in [&["chat.deliver=room"][..], &PACKAGE] {
+    // Also where a view of the site has seen them before.
+    for (shown, vetted) in [
+        (&ROOM[..], &[][..]),
+        (&PACKAGE[..], &[][..]),
+        (&ROOM[..], &vetted[..]),
+        (&PACKAGE[..], &vetted[..]),
+    ] {
         let redis = Redis::start(&[]);
         let mut site = site("core", &[&redis], &json!({}));
         site.order(&runworker());
         let mut settings = vec!["channels.send_to=supportal", "bridge.node=n1", send];
         settings.extend(shown);
+        settings.extend(vetted);
         let gateway = node("core", &[&redis], &settings);
         let mut client = gateway.join("abc");
         client.send_text(r#"{"message": "noted", "type": "system"}"#);
@@ -171,6 +188,7 @@ fn a_worker_hears_system_messages_where_it_is_to_hear_them() {
         say(&mut client, "hello");
         assert_eq!(site.hear()["sender"], "user");
     }
+    assert_eq!(view.asked().len(), 4);
 }
 
 #[test]

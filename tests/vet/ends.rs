@@ -1,6 +1,6 @@
 //! Authors that leave, nodes that end, sites that are away.
 
-use super::{gateway, latched, node, obedient, result, text};
+use super::{Latch, gateway, latched, node, obedient, result, text};
 use crate::support::{Client, PATIENCE, Redis, Signal, user, wait::until};
 use crate::webhook::{SECRET, View};
 use std::sync::Arc;
@@ -134,6 +134,55 @@ fn what_was_taken_is_archived_although_nobody_is_left() {
     let gateway = gateway(&view, &journal);
     let lines = crate::archive::page(&gateway, "");
     assert_eq!((lines.len(), &lines[0]["message"]), (1, &"slow".into()));
+}
+
+/// Its author is kept by the answer to another's question, and nothing is being vetted when the drain begins.
+#[test]
+fn what_is_said_in_a_drain_is_archived_although_nobody_is_left() {
+    let (never, answered) = (Latch::default(), Latch::default());
+    let may_answer = answered.clone();
+    let view = View::start(move |request, asked| {
+        // A question has turns.
+        if asked.body.get("turns").is_some() {
+            may_answer.wait();
+        } else if asked.message() == "slow" {
+            never.wait();
+        }
+        request.say("HTTP/1.1 204 No Content\r\n\r\n")
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = format!(
+        "archive.path={}",
+        folder.path().join("archive.db").display()
+    );
+    let token = format!("api.token={}", crate::archive::TOKEN);
+    let journal = ["archive.mode=journal", &path, &token];
+    {
+        let url = format!("assistant.webhook.url=http://{}/", view.puppet.address());
+        let secret = format!("assistant.webhook.secret={SECRET}");
+        let answers = ["assistant.kind=webhook", &*url, &*secret];
+        let drain = ["server.drain_grace=10s", "server.drain_notice=0s"];
+        let gateway = gateway(&view, &[&journal[..], &answers[..], &drain[..]].concat());
+        let (mut asker, mut author) = (gateway.join("abc"), gateway.join("abc"));
+        asker.send_text(&user("question"));
+        until("it is asked", PATIENCE, || view.asked().len() == 2);
+        gateway.signal(Signal::Term);
+        gateway.wait_log("draining", 1);
+        author.send_text(&user("slow"));
+        until("it is shown", PATIENCE, || view.asked().len() == 3);
+        author.reset();
+        asker.reset();
+        until("both are gone", PATIENCE, || {
+            gateway.metric("supportal_connections") as usize == 0
+        });
+        // Nothing is left but what is being vetted, for half of the grace.
+        answered.open();
+        assert_eq!(gateway.wait_exit(PATIENCE * 2), Some(0));
+    }
+    let gateway = gateway(&view, &journal);
+    let lines = crate::archive::page(&gateway, "");
+    let said: Vec<_> = lines.iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(said.get(..2), Some(&["question".into(), "slow".into()][..]));
 }
 
 #[test]

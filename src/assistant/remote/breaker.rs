@@ -2,7 +2,9 @@
 //! then one question tries.
 //!
 //! What a server fails over may be one customer's own doing. Questions of one room never open the breaker, and those of one
-//! business open it for that business alone.
+//! business open it for that business alone. Customers may make up businesses, of which nobody asks anything again: what was
+//! opened for one lapses then, or it would say for ever that the server fails, and with the next business that fails open for
+//! all.
 
 use crate::name::RoomName;
 use parking_lot::Mutex;
@@ -18,8 +20,22 @@ pub(super) enum Unasked {
     All,
 }
 
-/// Told of every change; `None`: all questions are asked.
-type OnChange = Box<dyn Fn(Option<Unasked>) + Send + Sync>;
+/// Pauses after the first in which a business must have asked nothing until what was opened for it lapses.
+const LAPSE_PAUSES: u32 = 4;
+
+/// Whose questions are asked has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BreakerChange {
+    /// These are not asked.
+    Opened(Unasked),
+    /// All are asked: the server has answered.
+    Closed,
+    /// All are asked: nobody is left whose questions were not.
+    Lapsed,
+}
+
+/// Told of every change.
+type OnChange = Box<dyn Fn(BreakerChange) + Send + Sync>;
 
 /// One server's.
 pub(super) struct Breaker {
@@ -116,6 +132,7 @@ impl Breaker {
 
     /// May a question of this room be asked now?
     pub(super) fn pass<'b>(&'b self, room: &'b RoomName, now: Instant) -> Option<Pass<'b>> {
+        self.lapse(now);
         let mut state = self.state.lock();
         let open = state.open.as_mut().filter(|open| open.extent.has(room));
         let is_trial = match open {
@@ -134,7 +151,8 @@ impl Breaker {
     }
 
     /// Whose questions are not asked, but for one as a trial; `None`: all are asked.
-    pub(super) fn unasked(&self) -> Option<Unasked> {
+    pub(super) fn unasked(&self, now: Instant) -> Option<Unasked> {
+        self.lapse(now);
         let state = self.state.lock();
         state.open.as_ref().map(|open| open.extent.unasked())
     }
@@ -147,9 +165,30 @@ impl Breaker {
             .as_ref()
             .is_some_and(|open| open.extent.has(room))
     }
+
+    fn lapse(&self, now: Instant) {
+        let wait = self.pause.saturating_mul(LAPSE_PAUSES);
+        if self.state.lock().lapse(now, wait) {
+            (self.on_change)(BreakerChange::Lapsed);
+        }
+    }
 }
 
 impl BreakerState {
+    /// Forgets a business that could have tried for so long, and has not; was there one?
+    fn lapse(&mut self, now: Instant, wait: Duration) -> bool {
+        let lapsed = self.open.take_if(|open| {
+            open.extent.unasked() == Unasked::Business
+                && !open.is_tried
+                && now.saturating_duration_since(open.until) >= wait
+        });
+        if lapsed.is_some() {
+            // Nor is it the beginning of what fails next.
+            (self.failures, self.failing) = (0, None);
+        }
+        lapsed.is_some()
+    }
+
     /// Opens if too much has failed, and not over one room alone; whose questions are not asked now, if those are more than
     /// before.
     fn trip(&mut self, failures_max: usize, until: Instant) -> Option<Unasked> {
@@ -194,12 +233,13 @@ impl Pass<'_> {
             state.open.take_if(|open| open.extent.has(self.room))
         };
         if closes.is_some() {
-            (self.breaker.on_change)(None);
+            (self.breaker.on_change)(BreakerChange::Closed);
         }
     }
 
     /// The question was not answered, and the server is at fault.
     pub(super) fn failed(self, now: Instant) {
+        self.breaker.lapse(now);
         let until = now + self.breaker.pause;
         let change = {
             let mut state = self.breaker.state.lock();
@@ -215,8 +255,8 @@ impl Pass<'_> {
             }
             state.trip(self.breaker.failures_max, until)
         };
-        if change.is_some() {
-            (self.breaker.on_change)(change);
+        if let Some(unasked) = change {
+            (self.breaker.on_change)(BreakerChange::Opened(unasked));
         }
     }
 }
@@ -233,12 +273,13 @@ impl Drop for Pass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::BreakerChange::{Closed, Lapsed, Opened};
     use super::*;
     use std::sync::Arc;
 
     const PAUSE: Duration = Duration::from_secs(10);
 
-    type Changes = Arc<Mutex<Vec<Option<Unasked>>>>;
+    type Changes = Arc<Mutex<Vec<BreakerChange>>>;
 
     fn breaker() -> (Breaker, Changes) {
         let changes = Changes::default();
@@ -270,9 +311,9 @@ mod tests {
         fail(&breaker, &one, now);
         breaker.pass(&one, now).unwrap().succeeded();
         fail(&breaker, &other, now);
-        assert_eq!(breaker.unasked(), None, "not in a row");
+        assert_eq!(breaker.unasked(now), None, "not in a row");
         fail(&breaker, &one, now);
-        assert_eq!(breaker.unasked(), Some(Unasked::All));
+        assert_eq!(breaker.unasked(now), Some(Unasked::All));
         assert!(!is_asked(&breaker, &room("3", "a"), now) && breaker.is_open_to(&one));
         let later = now + PAUSE;
         let trial = breaker.pass(&one, later).unwrap();
@@ -281,8 +322,8 @@ mod tests {
         assert!(!is_asked(&breaker, &one, later), "the pause anew");
         let later = later + PAUSE;
         breaker.pass(&one, later).unwrap().succeeded();
-        assert!(breaker.unasked().is_none() && is_asked(&breaker, &other, later));
-        assert_eq!(*changes.lock(), [Some(Unasked::All), None]);
+        assert!(breaker.unasked(now).is_none() && is_asked(&breaker, &other, later));
+        assert_eq!(*changes.lock(), [Opened(Unasked::All), Closed]);
     }
 
     #[test]
@@ -291,9 +332,9 @@ mod tests {
         for _ in 0..99 {
             fail(&breaker, &one, now);
         }
-        assert!(breaker.unasked().is_none() && is_asked(&breaker, &one, now));
+        assert!(breaker.unasked(now).is_none() && is_asked(&breaker, &one, now));
         fail(&breaker, &room("1", "b"), now);
-        assert_eq!(breaker.unasked(), Some(Unasked::Business));
+        assert_eq!(breaker.unasked(now), Some(Unasked::Business));
         assert!(!is_asked(&breaker, &one, now) && !is_asked(&breaker, &room("1", "c"), now));
         breaker.pass(&other, now).unwrap().succeeded();
         assert!(
@@ -303,7 +344,7 @@ mod tests {
         assert!(!breaker.is_open_to(&other));
         breaker.pass(&one, now + PAUSE).unwrap().succeeded();
         assert!(is_asked(&breaker, &one, now));
-        assert_eq!(*changes.lock(), [Some(Unasked::Business), None]);
+        assert_eq!(*changes.lock(), [Opened(Unasked::Business), Closed]);
     }
 
     #[test]
@@ -314,8 +355,8 @@ mod tests {
         }
         assert!(!is_asked(&breaker, &room("3", "a"), now));
         breaker.pass(&other, now + PAUSE).unwrap().succeeded();
-        assert_eq!(breaker.unasked(), None);
-        let expected = [Some(Unasked::Business), Some(Unasked::All), None];
+        assert_eq!(breaker.unasked(now), None);
+        let expected = [Opened(Unasked::Business), Opened(Unasked::All), Closed];
         assert_eq!(*changes.lock(), expected);
     }
 
@@ -344,6 +385,32 @@ mod tests {
     }
 
     #[test]
+    fn a_business_that_asks_no_more_is_forgotten_and_is_nothing_of_what_others_fail_over() {
+        let ((breaker, changes), now, [made_up, one]) = (breaker(), Instant::now(), two());
+        fail(&breaker, &made_up, now);
+        fail(&breaker, &room("1", "b"), now);
+        let tried = now + PAUSE * LAPSE_PAUSES;
+        assert_eq!(breaker.unasked(tried), Some(Unasked::Business));
+        let (other, later) = (room("2", "b"), now + PAUSE * (LAPSE_PAUSES + 1));
+        assert_eq!(breaker.unasked(later), None);
+        for room in [&one, &other] {
+            fail(&breaker, room, later);
+        }
+        assert_eq!(breaker.unasked(later), Some(Unasked::Business));
+        assert!(is_asked(&breaker, &made_up, later) && is_asked(&breaker, &room("3", "a"), later));
+        let business = Opened(Unasked::Business);
+        assert_eq!(*changes.lock(), [business, Lapsed, business]);
+    }
+
+    #[test]
+    fn what_is_open_for_all_lapses_never() {
+        let ((breaker, _), now, [one, other]) = (breaker(), Instant::now(), two());
+        fail(&breaker, &one, now);
+        fail(&breaker, &other, now);
+        assert_eq!(breaker.unasked(now + PAUSE * 99), Some(Unasked::All));
+    }
+
+    #[test]
     fn a_trial_that_says_nothing_leaves_the_next_one_to_try() {
         let ((breaker, _), now, [one, other]) = (breaker(), Instant::now(), two());
         fail(&breaker, &one, now);
@@ -363,7 +430,7 @@ mod tests {
         for (second, pass) in late.into_iter().enumerate() {
             pass.failed(now + Duration::from_secs(second as u64));
         }
-        assert_eq!(*changes.lock(), [Some(Unasked::All)]);
+        assert_eq!(*changes.lock(), [Opened(Unasked::All)]);
         assert!(is_asked(&breaker, rooms[0], now + Duration::from_secs(11)));
     }
 }

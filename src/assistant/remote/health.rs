@@ -1,6 +1,6 @@
 //! What the log has been told of a server.
 
-use super::breaker::Unasked;
+use super::breaker::{BreakerChange, Unasked};
 use super::exchange::AnswerRefusal;
 use super::fault::AnswerFault;
 use crate::clock::Clock;
@@ -74,22 +74,25 @@ impl ServerKind {
     }
 
     /// Says whose questions are not asked any more, or that there are answers again.
-    pub(super) fn say_change(self, unasked: Option<Unasked>) {
-        match (self, unasked) {
-            (Self::Model, Some(Unasked::All)) => {
+    pub(super) fn say_change(self, change: BreakerChange) {
+        use BreakerChange::{Closed, Lapsed, Opened};
+        match (self, change) {
+            (Self::Model, Opened(Unasked::All)) => {
                 tracing::warn!("the model fails; nobody asks it for assistant.openai.breaker_pause")
             }
-            (Self::Model, Some(Unasked::Business)) => tracing::warn!(
+            (Self::Model, Opened(Unasked::Business)) => tracing::warn!(
                 "the model fails one business; nobody there asks it for assistant.openai.breaker_pause"
             ),
-            (Self::Model, None) => tracing::info!("the model answers again"),
-            (Self::Webhook, Some(Unasked::All)) => tracing::warn!(
+            (Self::Model, Closed) => tracing::info!("the model answers again"),
+            (Self::Webhook, Opened(Unasked::All)) => tracing::warn!(
                 "the webhook fails; nobody asks it for assistant.webhook.breaker_pause"
             ),
-            (Self::Webhook, Some(Unasked::Business)) => tracing::warn!(
+            (Self::Webhook, Opened(Unasked::Business)) => tracing::warn!(
                 "the webhook fails one business; nobody there asks it for assistant.webhook.breaker_pause"
             ),
-            (Self::Webhook, None) => tracing::info!("the webhook answers again"),
+            (Self::Webhook, Closed) => tracing::info!("the webhook answers again"),
+            // Nobody has asked whether it does.
+            (_, Lapsed) => {}
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::http_client::{HEAD_BYTES_MAX, HttpClient};
 use crate::metrics::{Metrics, count, declare};
 use crate::name::RoomName;
 use crate::redis::Randomness;
-use breaker::{Breaker, Unasked};
+use breaker::{Breaker, BreakerChange};
 use health::ServerHealth;
 use retries::RetryBudget;
 use std::sync::Arc;
@@ -130,9 +130,9 @@ impl RemoteServer {
     ) -> Self {
         declare(&metrics.assistant_answers, "outcome", outcomes);
         let open = metrics.assistant_breaker_open.clone();
-        let on_change = move |unasked: Option<Unasked>| {
-            open.set(i64::from(unasked.is_some()));
-            kind.say_change(unasked);
+        let on_change = move |change: BreakerChange| {
+            open.set(i64::from(matches!(change, BreakerChange::Opened(_))));
+            kind.say_change(change);
         };
         Self {
             client,
@@ -152,7 +152,7 @@ impl RemoteServer {
 
     /// Why questions are answered with apologies for now.
     pub(super) fn degraded(&self) -> Option<String> {
-        let unasked = self.breaker.unasked();
+        let unasked = self.breaker.unasked(Instant::now());
         let unasked = unasked.map(|unasked| self.health.degraded(unasked));
         unasked.or_else(|| self.health.refusing())
     }

@@ -221,6 +221,29 @@ async fn a_business_that_fills_its_share_of_those_that_wait_leaves_the_rest_to_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn businesses_that_are_made_up_do_not_take_all_places() {
+    let bench = Bench::with(config::AssistantSettings {
+        kind: config::AssistantKind::OpenAi,
+        prompts: 120,
+        concurrency: 1,
+        ..config::AssistantSettings::default()
+    });
+    let ask = |business: u32, number: u32| {
+        let (business, session) = (business.to_string(), format!("s{number}"));
+        let asked = bench.ask_as(ASKER, &business, &session, "slow 1");
+        matches!(asked, Asked::Accepted)
+    };
+    for number in 0..120 {
+        for business in 1..=20 {
+            let _taken_or_not = ask(business, number);
+        }
+    }
+    let taken = (0..120).filter(|number| ask(99, *number)).count();
+    assert!(taken >= 4, "{taken}");
+    assert_eq!(bench.dispatcher.counts().busy, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn prompts_that_became_one_question_take_nothing_of_the_share_any_more() {
     let mut bench = Bench::with(config::AssistantSettings {
         kind: config::AssistantKind::OpenAi,

@@ -124,6 +124,20 @@ fn what_was_used_least_recently_makes_room_and_bytes_are_bounded() {
 }
 
 #[test]
+fn a_panic_in_reading_gives_its_bytes_back() {
+    let site = Site::new();
+    site.business(1, &two());
+    let collections = site.collections(&site.settings(RetrievalKind::Faiss));
+    let read = || {
+        let _reserved = collections.reserve("2", 1_000_000);
+        panic!("a fault of a reader");
+    };
+    assert_eq!(caught(read), None::<()>);
+    collections.read("1");
+    assert!(site.metrics.retrieval_bytes.get() < 1_000_000);
+}
+
+#[test]
 fn businesses_that_are_made_up_drive_out_those_and_not_the_others() {
     let site = Site::new();
     site.business(1, &two());
