@@ -289,7 +289,7 @@ pub mod internal {
             pub use crate::bridge::probe::probe;
         }
         pub mod order {
-            pub use crate::bridge::order::follower::{Follower, StreamStep};
+            pub use crate::bridge::order::follower::{EpochBefore, Follower, StreamStep};
             pub use crate::bridge::order::unconfirmed::{Back, Unconfirmed, UnconfirmedLoad};
             pub use crate::bridge::order::{Announcement, Position};
         }

@@ -128,7 +128,7 @@ metrics! {
     bridge_received: Counter = counter("bridge_received") "Publications of other nodes that arrived";
     bridge_delivered: Counter = counter("bridge_delivered") "Publications of other nodes that went into a room of this one";
     bridge_echoes: Counter = counter("bridge_echoes") "Own envelopes that came back, dropped; with streams, own publications that had been delivered before";
-    bridge_duplicates: Counter = counter("bridge_duplicates") "Publications that arrived a second time, dropped";
+    bridge_duplicates: Counter = counter("bridge_duplicates") "Publications that arrived a second time, dropped; with streams, also those sent once more after a failover had lost them";
     bridge_gaps: Counter = counter("bridge_gaps") "Publications of other nodes that never arrived, counted exactly";
     bridge_dropped: Labelled = labelled("bridge_dropped", "cause") "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis, not answered by it at `shutdown`";
     bridge_outbox: Gauge = gauge("bridge_outbox") "Publications and marks on their way to Redis";
@@ -141,7 +141,7 @@ metrics! {
     bridge_repeated: Counter = counter("bridge_repeated") "Publications sent once more that the stream had taken before, dropped by Redis";
     bridge_reads: Counter = counter("bridge_reads") "Reads of a room's stream: where it stands, what was missed, `/history`";
     bridge_recovered: Counter = counter("bridge_recovered") "Publications that arrived by such a read, not by subscription";
-    bridge_resets: Counter = counter("bridge_resets") "Streams that began anew or went back: expired, deleted, or lost in a failover";
+    bridge_resets: Counter = counter("bridge_resets") "Streams that began anew or went back and had lost something: deleted, or in a failover";
     bridge_recalled: Counter = counter("bridge_recalled") "Own publications that were delivered here because they did not come back within `bridge.order_timeout`";
     bridge_awaited: Gauge = gauge("bridge_awaited") "Own publications that wait for their place in the order of all nodes";
     bridge_rooms: Gauges = gauges("bridge_rooms", "state") "Rooms `ordered` with all nodes, those `alone` meanwhile, and of both those `reading` what they missed";

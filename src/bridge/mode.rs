@@ -6,15 +6,16 @@ use super::outbox::{Outgoing, RoomBatch, Sending, What};
 use super::pubsub::Pubsub;
 use super::read_context::ReadContext;
 use super::streams::reads::Reads;
-use super::streams::{States, Streams};
+use super::streams::{SaidRooms, SentCommand, States, Streams};
 use crate::broker::room::Room;
 use crate::broker::uplink::Forwarded;
 use crate::broker::{Broker, Publication};
 use crate::clock::Millis;
 use crate::config::{BridgeMode, Config};
 use crate::name::RoomName;
-use crate::redis::client::{Answer, RedisClient};
-use crate::redis::failure::LinkFailure;
+use crate::redis::client::RedisClient;
+use crate::redis::failure::{CommandError, LinkFailure};
+use crate::redis::value::RedisValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,11 +96,15 @@ impl Mode {
         (forwarded, is_queued)
     }
 
-    /// Opens what a session has in this mode beside the rest.
-    pub(super) async fn open(&self, link: &RedisLink) -> Result<Option<Reads>, LinkFailure> {
+    /// Opens what a session has in this mode beside the rest; `client` is what will publish.
+    pub(super) async fn open(
+        &self,
+        link: &RedisLink,
+        client: &dyn RedisClient,
+    ) -> Result<Option<Reads>, LinkFailure> {
         match self {
             Self::Pubsub(_) => Ok(None),
-            Self::Streams(streams) => Ok(Some(Reads::open(link, streams).await?)),
+            Self::Streams(streams) => Ok(Some(Reads::open(link, streams, client).await?)),
         }
     }
 
@@ -150,18 +155,38 @@ impl Mode {
         }
     }
 
-    /// Takes a parcel to the other nodes.
+    /// Takes parcels to the other nodes, by as many commands as that takes.
     pub(super) fn publish(
         &self,
         link: &RedisLink,
         client: &dyn RedisClient,
-        parcel: RoomBatch,
-    ) -> Answer {
+        parcels: Vec<RoomBatch>,
+    ) -> Vec<SentCommand> {
         match self {
             Self::Pubsub(pubsub) => {
-                client.publish(pubsub.channel(parcel.room.name()), parcel.envelope)
+                let publish = |parcel: RoomBatch| SentCommand {
+                    answer: client.publish(pubsub.channel(parcel.room.name()), parcel.envelope),
+                    rooms: Vec::new(),
+                };
+                parcels.into_iter().map(publish).collect()
             }
-            Self::Streams(streams) => streams.append(link, client, parcel),
+            Self::Streams(streams) => streams.append(link, client, parcels),
+        }
+    }
+
+    /// Redis has answered one of these.
+    ///
+    /// # Errors
+    /// Where it is not done with.
+    pub(super) fn settle(
+        &self,
+        link: &RedisLink,
+        rooms: &SaidRooms,
+        answered: Result<RedisValue, CommandError>,
+    ) -> Result<(), CommandError> {
+        match self {
+            Self::Pubsub(_) => answered.map(drop),
+            Self::Streams(streams) => streams.settle(link, rooms, answered),
         }
     }
 

@@ -56,6 +56,10 @@ fn names(
                     format!("{prefix}:origins:{{chat_BUSINESS_SESSION}}"),
                 ),
                 (
+                    "ids of messages there",
+                    format!("{prefix}:ids:{{chat_BUSINESS_SESSION}}"),
+                ),
+                (
                     "those of a canary",
                     format!("{prefix}:stream:{{canary:NODE}}, {prefix}:origins:{{canary:NODE}}"),
                 ),
@@ -91,7 +95,11 @@ pub fn probe(config: &Config) -> Result<Option<Found>, Error> {
     let is_archive = config.archive.mode == ArchiveMode::Streams;
     let archive_bytes = is_archive.then_some(config.archive.bytes_max as u64);
     let warnings = match settings.mode {
-        BridgeMode::Streams => memory_warnings(&findings, archive_bytes),
+        BridgeMode::Streams => {
+            let mut warnings = memory_warnings(&findings, archive_bytes);
+            warnings.extend(replica_warnings(&findings));
+            warnings
+        }
         BridgeMode::Off | BridgeMode::Pubsub => Vec::new(),
     };
     Ok(Some(Found {
@@ -124,6 +132,21 @@ fn memory_warnings(findings: &[Finding], archive_bytes: Option<u64>) -> Vec<Stri
         }
     }
     warnings
+}
+
+/// What a failover would lose.
+fn replica_warnings(findings: &[Finding]) -> Vec<String> {
+    let followed = findings.iter().filter_map(|Finding { address, facts }| {
+        let replicas = facts.as_ref().ok()?.replicas?;
+        (replicas.connected > 0 && !replicas.are_required).then_some(address)
+    });
+    let warning = |address: &String| {
+        format!(
+            "{address} goes on when no replica hears it, and a failover then loses what it answered for (it is counted); \
+             set min-replicas-to-write 1, and min-replicas-max-lag to the seconds that may be lost"
+        )
+    };
+    followed.map(warning).collect()
 }
 
 /// Who else says something, and what, over all at the same time.

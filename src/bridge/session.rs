@@ -13,6 +13,7 @@ use super::link::RedisLink;
 use super::mode::Mode;
 use super::outbox::{OutboxBatch, Sending};
 use super::streams::reads::Reads;
+use super::streams::{SaidRooms, SentCommand};
 use super::wall::wall_millis;
 use crate::broker::Broker;
 use crate::broker::uplink::Way;
@@ -67,7 +68,7 @@ impl LinkSession {
         // Refused while Redis loads its data set.
         commands.client.ping().await?;
         check_role(&*commands.client).await?;
-        let reads = mode.open(link).await?;
+        let reads = mode.open(link, &*commands.client).await?;
         let subscriptions = link.deployment.subscriber().await?;
         let slots = subscriptions.client.slots().await?;
         let messages = subscriptions.client.messages();
@@ -135,7 +136,7 @@ impl LinkSession {
                 let mut flight =
                     Flight::launch((link, mode), &*self.commands.client, batch(link, sending))
                         .await;
-                if flight.landed().await.is_err() {
+                if flight.landed((link, mode)).await.is_err() {
                     return;
                 }
                 land((link, mode), sending, &flight);
@@ -197,7 +198,7 @@ fn channels(mode: &Mode, names: &[RoomName]) -> Vec<String> {
 
 /// One batch on the wire.
 struct Flight {
-    commands: VecDeque<HandedOver>,
+    commands: VecDeque<(HandedOver, SaidRooms)>,
     entries: usize,
     messages: u64,
     launched: Millis,
@@ -212,9 +213,10 @@ impl Flight {
         batch: OutboxBatch,
     ) -> Self {
         let launched = link.clock.now();
-        let mut commands = VecDeque::with_capacity(batch.parcels.len());
-        for parcel in batch.parcels {
-            commands.push_back(hand_over(mode.publish(link, client, parcel)).await);
+        let sent = mode.publish(link, client, batch.parcels);
+        let mut commands = VecDeque::with_capacity(sent.len());
+        for SentCommand { answer, rooms } in sent {
+            commands.push_back((hand_over(answer).await, rooms));
         }
         Self {
             commands,
@@ -228,18 +230,22 @@ impl Flight {
     ///
     /// # Cancel safety
     /// What was answered is kept; may be called again.
-    async fn landed(&mut self) -> Result<(), CommandError> {
-        poll_fn(|context| self.poll_landed(context)).await
+    async fn landed(&mut self, way: (&RedisLink, &Mode)) -> Result<(), CommandError> {
+        poll_fn(|context| self.poll_landed(way, context)).await
     }
 
-    fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CommandError>> {
-        while let Some(command) = self.commands.front_mut() {
+    fn poll_landed(
+        &mut self,
+        (link, mode): (&RedisLink, &Mode),
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CommandError>> {
+        while let Some((command, _)) = self.commands.front_mut() {
             if let HandedOver::Waiting(answer) = command {
                 let answered = std::task::ready!(answer.as_mut().poll(context));
                 *command = HandedOver::Answered(answered);
             }
-            if let Some(HandedOver::Answered(answered)) = self.commands.pop_front() {
-                answered?;
+            if let Some((HandedOver::Answered(answered), rooms)) = self.commands.pop_front() {
+                mode.settle(link, &rooms, answered)?;
             }
         }
         Poll::Ready(Ok(()))
@@ -269,7 +275,7 @@ async fn send(
         tokio::select! {
             biased;
             _ = marks.tick() => sending.mark_quiet(link.clock.now() - MARK_AFTER),
-            landed = front(&mut flights) => match landed {
+            landed = front((link, mode), &mut flights) => match landed {
                 Err(error) => return error.into(),
                 Ok(()) => if let Some(flight) = flights.pop_front() {
                     land((link, mode), sending, &flight);
@@ -281,9 +287,12 @@ async fn send(
 }
 
 /// Done when the first flight has landed; never, if there is none.
-async fn front(flights: &mut VecDeque<Flight>) -> Result<(), CommandError> {
+async fn front(
+    way: (&RedisLink, &Mode),
+    flights: &mut VecDeque<Flight>,
+) -> Result<(), CommandError> {
     match flights.front_mut() {
-        Some(flight) => flight.landed().await,
+        Some(flight) => flight.landed(way).await,
         None => std::future::pending().await,
     }
 }

@@ -24,6 +24,23 @@ pub struct RedisMemory {
     pub policy: String,
 }
 
+/// Who follows a Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisReplicas {
+    /// Replicas that are connected.
+    pub connected: u64,
+    /// Is there a `min-replicas-to-write`? Without, a master that is alone goes on, and answers for what nobody else has.
+    pub are_required: bool,
+}
+
+impl RedisReplicas {
+    /// Is it more than a Redis alone?
+    #[must_use]
+    pub fn are_meant(&self) -> bool {
+        self.connected > 0 || self.are_required
+    }
+}
+
 /// What one Redis is like.
 #[derive(Clone, Debug)]
 pub struct RedisFacts {
@@ -33,6 +50,8 @@ pub struct RedisFacts {
     pub role: String,
     /// What Redis does with memory, if that may be asked.
     pub memory: Option<RedisMemory>,
+    /// Who follows it, if that may be asked.
+    pub replicas: Option<RedisReplicas>,
     /// The middle one of some pings.
     pub ping: Duration,
     /// A message published and received again.
@@ -60,6 +79,14 @@ impl fmt::Display for Finding {
                     "{address}  version {}, {}, ping {:.2?}, canary {:.2?}",
                     facts.version, facts.role, facts.ping, facts.canary
                 )?;
+                if let Some(replicas) = facts.replicas.filter(RedisReplicas::are_meant) {
+                    let connected = replicas.connected;
+                    let are_required = if replicas.are_required { "" } else { "no " };
+                    write!(
+                        f,
+                        ", replicas {connected}, {are_required}min-replicas-to-write"
+                    )?;
+                }
                 if facts.lacks.is_empty() {
                     return Ok(());
                 }
@@ -132,6 +159,7 @@ async fn look(
     let version = info_field(client, "server", "redis_version:").await;
     let role = info_field(client, "replication", "role:").await;
     let memory = memory_of(client).await;
+    let replicas = replicas_of(client).await;
     let lacks = rights::HARMLESS.iter();
     let mut lacking = Vec::new();
     for (name, words) in lacks {
@@ -149,6 +177,7 @@ async fn look(
         version: version.unwrap_or_else(unknown),
         role: role.unwrap_or_else(unknown),
         memory,
+        replicas,
         ping: pings.get(PINGS / 2).copied().unwrap_or_default(),
         canary: canary(&commands).await?,
         lacks: lacking,
@@ -196,6 +225,16 @@ async fn memory_of(client: &dyn RedisClient) -> Option<RedisMemory> {
     Some(RedisMemory {
         max: max.parse().ok()?,
         policy: info_field(client, "memory", "maxmemory_policy:").await?,
+    })
+}
+
+async fn replicas_of(client: &dyn RedisClient) -> Option<RedisReplicas> {
+    let connected = info_field(client, "replication", "connected_slaves:").await?;
+    // A line that is there once the setting is above 0.
+    let required = info_field(client, "replication", "min_slaves_good_slaves:").await;
+    Some(RedisReplicas {
+        connected: connected.parse().ok()?,
+        are_required: required.is_some(),
     })
 }
 

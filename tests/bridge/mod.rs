@@ -14,7 +14,9 @@ mod streams_archive;
 mod streams_archive_faults;
 mod streams_bounds;
 mod streams_deployments;
+mod streams_failover;
 mod streams_faults;
+mod streams_functions;
 
 use crate::support::{Client, Gateway, Redis, user, wait};
 use std::time::Duration;

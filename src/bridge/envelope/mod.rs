@@ -200,6 +200,12 @@ impl<'a> Envelope<'a> {
         &self.head
     }
 
+    /// Is there no entry?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The entries, in order.
     pub fn entries(&self) -> impl Iterator<Item = EnvelopeEntry<'a>> + use<'a> {
         let mut reader = EnvelopeReader(self.entries);

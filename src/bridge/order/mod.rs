@@ -14,7 +14,7 @@ mod room_order;
 pub mod unconfirmed;
 
 pub use follower::Position;
-pub(super) use follower::Turned;
+pub(super) use follower::{SeenPlace, Turned};
 pub use page::Announcement;
 pub(super) use page::{Page, canary};
 pub(super) use room_order::{HearContext, HearTally, RoomOrder};

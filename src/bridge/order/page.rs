@@ -1,7 +1,8 @@
 //! What comes back of a stream: the announcement that an append publishes, and a page of entries that was read.
 //!
 //! ```text
-//! announcement   epoch u64, milliseconds u64, offset of the first message u64, envelope
+//! announcement   epoch u64, milliseconds u64, offset of the first message u64, envelope; one without messages:
+//!                another epoch has begun, or more was seen of the one before than was known
 //! entry          id MILLISECONDS-OFFSET, fields e (epoch) h (the envelope's head) m (one message)
 //!                b (bytes appended so far; entries of older versions have none)
 //! ```
@@ -9,10 +10,9 @@
 //! An entry's head and message together are an envelope again, so what is read from a stream and what
 //! is announced take the same way in.
 
-use super::follower::Position;
+use super::follower::{EpochBefore, Position};
 use crate::bridge::envelope::{Envelope, EnvelopeFault, HEAD_BYTES};
 use crate::redis::value::RedisValue;
-use bytes::Bytes;
 
 /// Bytes before the envelope of an announcement.
 const PLACE_BYTES: usize = 24;
@@ -69,12 +69,19 @@ pub(in crate::bridge) struct StreamEntry {
 /// An answer of the function that reads (`read.lua`).
 #[derive(Debug, Default)]
 pub(in crate::bridge) struct Page {
-    /// The last entry; `None` without a stream.
+    /// The last entry, or where it was; `None` without a stream.
     pub(in crate::bridge) tail: Option<Position>,
+    pub(in crate::bridge) before: EpochBefore,
     pub(in crate::bridge) entries: Vec<StreamEntry>,
 }
 
 impl Page {
+    /// Of its entries.
+    pub(in crate::bridge) fn bytes(&self) -> usize {
+        let entries = self.entries.iter();
+        entries.map(|entry| entry.envelope.len()).sum()
+    }
+
     /// From Redis' answer; what has another form is left out.
     pub(in crate::bridge) fn from(answer: RedisValue) -> Self {
         let mut values = answer.into_array().into_iter();
@@ -82,24 +89,38 @@ impl Page {
         let Some(epoch) = next().and_then(|text| number(&text)) else {
             return Self::default();
         };
-        let position = |id: Bytes| {
-            let dash = id.iter().position(|&byte| byte == b'-')?;
-            Some(Position {
-                epoch,
-                millis: number(id.get(..dash)?)?,
-                offset: number(id.get(dash + 1..)?)?,
-            })
+        let tail = next().and_then(|id| position(epoch, &id));
+        let mut before = || next().and_then(|text| number(&text)).unwrap_or_default();
+        let before = EpochBefore {
+            epoch: before(),
+            offset: before(),
+            kept: before(),
         };
-        let tail = next().and_then(position);
         let mut entries = Vec::new();
-        while let (Some(id), Some(head), Some(message)) = (next(), next(), next()) {
-            if let Some(at) = position(id) {
+        while let (Some(epoch), Some(id), Some(head), Some(message)) =
+            (next(), next(), next(), next())
+        {
+            if let Some(at) = number(&epoch).and_then(|epoch| position(epoch, &id)) {
                 let envelope = [&head[..], &message[..]].concat();
                 entries.push(StreamEntry { at, envelope });
             }
         }
-        Self { tail, entries }
+        Self {
+            tail,
+            before,
+            entries,
+        }
     }
+}
+
+/// From an epoch and an id.
+fn position(epoch: u64, id: &[u8]) -> Option<Position> {
+    let dash = id.iter().position(|&byte| byte == b'-')?;
+    Some(Position {
+        epoch,
+        millis: number(id.get(..dash)?)?,
+        offset: number(id.get(dash + 1..)?)?,
+    })
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -121,19 +142,35 @@ mod tests {
             millis,
             offset,
         };
-        let answer = ["7", "20-9", "19-8", "head", "a", "20-9", "head", "b"];
+        let answer = [
+            "7", "20-9", "6", "12", "11", "7", "19-8", "head", "a", "6", "20-9", "head", "b",
+        ];
         let page = Page::from(RedisValue::Array(answer.map(text).to_vec()));
         assert_eq!(page.tail, Some(place(20, 9)));
+        let before = EpochBefore {
+            epoch: 6,
+            offset: 12,
+            kept: 11,
+        };
+        assert_eq!(page.before, before);
         let entries: Vec<_> = page
             .entries
             .iter()
             .map(|entry| (entry.at, &entry.envelope[..]))
             .collect();
-        let expected = [(place(19, 8), &b"heada"[..]), (place(20, 9), &b"headb"[..])];
+        let earlier = Position {
+            epoch: 6,
+            ..place(20, 9)
+        };
+        let expected = [(place(19, 8), &b"heada"[..]), (earlier, &b"headb"[..])];
         assert_eq!(entries, expected);
-        let strange = ["7", "20-9", "nonsense", "head", "a", "1-1"];
+        let strange = [
+            "7", "20-9", "", "-1", "nan", "x", "2-2", "head", "a", "7", "nonsense", "head", "a",
+            "7", "1-1",
+        ];
         let page = Page::from(RedisValue::Array(strange.map(text).to_vec()));
         assert!(page.entries.is_empty());
+        assert_eq!(page.before, EpochBefore::default());
         assert_eq!(Page::from(RedisValue::Array(Vec::new())).tail, None);
         assert_eq!(Page::from(RedisValue::Nil).tail, None);
     }

@@ -1,10 +1,11 @@
 //! One room of this node in mode `streams`: where it is in the stream, and what of its own is still
 //! on the way. Decides what the members are given, under the locks of the room and of the link's rooms.
 
-use super::follower::{Account, Follower, Position, StreamStep, Turned};
+use super::follower::{Account, Follower, Position, SeenPlace, StreamStep, Turned};
 use super::page::{Announcement, Page};
 use super::unconfirmed::{Back, Placed, Unconfirmed, UnconfirmedLoad};
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead, NodeId};
+use crate::bridge::origins::{Novelty, Origins};
 use crate::broker::Publication;
 use crate::clock::Millis;
 use bytes::Bytes;
@@ -49,6 +50,9 @@ pub(in crate::bridge) struct HearTally {
 pub(in crate::bridge) struct RoomOrder {
     follower: Follower,
     unconfirmed: Unconfirmed,
+    /// What other nodes have said, by their own numbers: a failover may lose an entry that was heard, and its node, whose
+    /// answer was lost with it, appends it again. What is missing the offsets tell.
+    origins: Origins,
     /// Subscribed in this session and caught up once: what is said here comes back.
     is_open: bool,
     /// Redis has refused to append or to read: once it can be read, the room is ordered again.
@@ -65,6 +69,7 @@ impl RoomOrder {
         Self {
             follower: Follower::default(),
             unconfirmed: Unconfirmed::new(load),
+            origins: Origins::default(),
             is_open: false,
             is_refused: false,
             is_queued: false,
@@ -76,7 +81,22 @@ impl RoomOrder {
     pub(in crate::bridge) fn close(&mut self) {
         self.is_open = false;
         self.is_queued = false;
-        self.follower.doubt();
+        self.follower.close();
+    }
+
+    /// The newest entry that is known to have been there.
+    pub(in crate::bridge) fn seen(&self) -> Option<SeenPlace> {
+        self.follower.seen()
+    }
+
+    /// So many of this node's were appended, the last one there.
+    pub(in crate::bridge) fn appended(&mut self, (epoch, last): SeenPlace, count: u64) {
+        self.follower.appended(epoch, last, count);
+    }
+
+    /// What Redis is to be told that was seen here.
+    pub(in crate::bridge) fn take_due(&mut self) -> Option<SeenPlace> {
+        self.follower.take_due()
     }
 
     /// Something may have been missed; true if a read is to be queued.
@@ -141,6 +161,9 @@ impl RoomOrder {
         tally: &mut HearTally,
     ) -> bool {
         let envelope = &announcement.envelope;
+        if envelope.is_empty() {
+            self.follower.doubt();
+        }
         for (index, entry) in (0..).zip(envelope.entries()) {
             let at = Position {
                 offset: announcement.first.offset.saturating_add(index),
@@ -171,7 +194,7 @@ impl RoomOrder {
         tally: &mut HearTally,
     ) -> Turned {
         let places: Vec<Position> = page.entries.iter().map(|entry| entry.at).collect();
-        let turned = self.follower.turn(page.tail, &places);
+        let turned = self.follower.turn(page.tail, page.before, &places);
         for entry in &page.entries {
             tally.read += 1;
             let Ok(envelope) = Envelope::read(&entry.envelope) else {
@@ -230,6 +253,13 @@ impl RoomOrder {
                     return;
                 }
                 Back::Stranger => {}
+            }
+        }
+        if head.node != context.node {
+            let novelty = self.origins.message(head, number, context.now);
+            if novelty == Novelty::Duplicate {
+                tally.known += 1;
+                return;
             }
         }
         let left = Duration::from_millis(deadline.saturating_sub(context.wall));

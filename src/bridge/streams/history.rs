@@ -1,7 +1,7 @@
 //! What a room's stream holds, for whoever asks: on any node, with members of the room or without.
 
 use super::redis_streams::Streams;
-use super::scripts::newest_arguments;
+use super::scripts::{PAGE_BYTES, newest_arguments};
 use crate::bridge::envelope::{self, Envelope, EnvelopeEntry};
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::Page;
@@ -24,11 +24,28 @@ impl Streams {
         let (Some(client), Some(hashes)) = (client, self.hashes()) else {
             return Err(NoHistory::Down);
         };
-        let arguments = newest_arguments(limit.min(self.keeps.capacity), BYTES_MAX);
-        let keys = vec![self.stream(room.as_str())];
-        let answer = client.evaluate(hashes.read, keys, arguments).await;
-        link.metrics.bridge_reads.inc();
-        let page = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
+        let limit = limit.min(self.keeps.capacity);
+        let mut page = Page::default();
+        let mut bytes = 0;
+        // In pages: none of them keeps Redis from others.
+        loop {
+            let left = limit.saturating_sub(page.entries.len());
+            let before = page.entries.last().map(|entry| entry.at);
+            let arguments = newest_arguments(left, PAGE_BYTES, before);
+            let keys = [self.stream(room.as_str()), self.origins(room.as_str())];
+            let answer = client.evaluate(hashes.read.clone(), keys.to_vec(), arguments);
+            let answer = answer.await;
+            link.metrics.bridge_reads.inc();
+            let older = Page::from(answer.map_err(|error| NoHistory::Refused(error.to_string()))?);
+            let found = older.bytes();
+            bytes += found;
+            page.tail = page.tail.or(older.tail);
+            page.entries.extend(older.entries);
+            // One that is not full is the last.
+            if found < PAGE_BYTES || page.entries.len() >= limit || bytes >= BYTES_MAX {
+                break;
+            }
+        }
         let kept = u64::try_from(self.keeps.expiry.as_millis()).unwrap_or(u64::MAX);
         let oldest = wall_millis(link.clock).saturating_sub(kept);
         let tail = page.tail.unwrap_or_default();

@@ -5,6 +5,11 @@
 //! reads it from the stream before anything newer is delivered. What is not answered is sent again,
 //! and dropped by the function if it had been appended.
 //!
+//! A place is an epoch and an offset, and names one event for ever. Beside a room's stream its origins
+//! tell where numbering stands, for longer than the stream lives. Another Redis (a failover, a restart)
+//! may lack what was answered for: the first append there begins an epoch, and whoever appends or
+//! reads says how far the one before was seen.
+//!
 //! ```text
 //! worker ─ publish ─> room ─ forward ─> outbox ─ batch ─> append.lua ─ XADD, PUBLISH ─┐
 //!                       └ waits in own ──────────────┐                                v
@@ -23,6 +28,8 @@
 //! |---|---|
 //! | `redis_streams` | what a link has in this mode |
 //! | `scripts` | what is said to Redis |
+//! | `appends` | what this node says, many rooms in one call |
+//! | `canary` | the proof that this works |
 //! | `archive` | what all rooms said, in one stream |
 //! | `kept` | its key and bounds, and the record of an event |
 //! | `reads` | gaps, and `/history` |
@@ -36,7 +43,9 @@
 //! # Lock order
 //! A room's state, then the link's rooms, then what is here; see [`broker`](crate::broker).
 
+mod appends;
 mod archive;
+mod canary;
 mod history;
 mod kept;
 pub(super) mod reads;
@@ -45,8 +54,10 @@ mod redis_streams;
 mod refused;
 pub(super) mod scripts;
 
+pub(super) use appends::{SaidRooms, SentCommand};
 pub use archive::{ShardPage, ShardPlace};
+pub(super) use canary::{probe, probe_stream};
 pub use kept::KeptEvent;
 pub(super) use reads::READS;
-pub(super) use redis_streams::{Hashes, States, Streams, probe, probe_stream};
+pub(super) use redis_streams::{Hashes, States, Streams};
 pub(super) use scripts::PAGE_BYTES;

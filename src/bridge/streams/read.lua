@@ -1,40 +1,83 @@
 -- Where a room's stream stands, and a page of what is in it, as of one moment.
--- KEYS  stream
--- ARGV  most entries, most bytes, then the position after which to read: epoch, milliseconds, offset;
---       without one: the newest entries, the newest first
--- Answers nothing for no stream, else the tail's epoch and id, then for each entry: id, head, message.
-local stream, most = KEYS[1], tonumber(ARGV[2])
-local tail = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-if not tail then
+-- KEYS  stream, origins
+-- ARGV  most entries, most bytes, then the position after which to read: epoch, milliseconds, offset; or 'before' and
+--       an id; without either: the newest entries, the newest first
+-- Answers nothing for no stream, else epoch and id of the newest entry there is or was; of the epoch before: its number,
+-- the highest offset that anybody has seen and the one that Redis had; then for each entry: epoch, id, head, message.
+local stream, entries_max, bytes_max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+-- A number, if Lua counts exactly up to there.
+local highest = 9000000000000000
+local function digits(text)
+  local number = text and #text < 17 and string.find(text, '^%d+$') and tonumber(text)
+  return number and number < highest and number or nil
+end
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+if newest and (newest[2][1] ~= 'e' or not digits(newest[2][2])) then
+  return redis.error_reply('FOREIGN entry ' .. newest[1] .. ' is none of a gateway')
+end
+-- As append.lua says it.
+local kept = redis.call('HMGET', KEYS[2], 'tail', 'before')
+local offset, millis, epoch = string.match(kept[1] or '', '^(%d+) (%d+) %S+ (%d+)$')
+local known, answer = digits(epoch), nil
+if known and digits(offset) and digits(millis) then
+  answer = { epoch, millis .. '-' .. offset, '0', '0', '0' }
+  local offset_before, kept_then, epoch_before, epoch_now =
+    string.match(kept[2] or '', '^%d+ %d+ (%d+) (%d+) (%d+) (%d+)$')
+  if epoch_now == epoch and digits(offset_before) and digits(kept_then) and digits(epoch_before) then
+    answer[3], answer[4], answer[5] = epoch_before, offset_before, kept_then
+  end
+end
+if newest then
+  local of, number = digits(newest[2][2]), tonumber(string.match(newest[1], '%d+$'))
+  if not answer then
+    answer = { newest[2][2], newest[1], '0', '0', '0' }
+  elseif of > known then
+    answer = { newest[2][2], newest[1], epoch, offset, offset }
+  elseif of == known and number >= tonumber(offset) then
+    answer[2] = newest[1]
+  end
+end
+if not answer then
   return {}
 end
-if tail[2][1] ~= 'e' or not string.find(tail[2][2], '^%d+$') then
-  return redis.error_reply('FOREIGN entry ' .. tail[1] .. ' is none of a gateway')
-end
-local answer = { tail[2][2], tail[1] }
-if ARGV[1] == '0' then
+if entries_max == 0 or not newest then
   return answer
 end
-local found
+
+local reads, from, to, skips = 'XRANGE', '-', '+', nil
 if not ARGV[3] then
-  found = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', ARGV[1])
-elseif ARGV[3] == tail[2][2] then
-  found = redis.call('XRANGE', stream, '(' .. ARGV[4] .. '-' .. ARGV[5], '+', 'COUNT', ARGV[1])
+  reads, from, to = 'XREVRANGE', '+', '-'
+elseif ARGV[3] == 'before' then
+  reads, from, to = 'XREVRANGE', '(' .. ARGV[4], '-'
+elseif ARGV[3] == answer[1] then
+  from = '(' .. ARGV[4] .. '-' .. ARGV[5]
 else
-  -- Another life of the stream: all of it that is not older than what is known.
-  found = redis.call('XRANGE', stream, ARGV[4] .. '-0', '+', 'COUNT', ARGV[1])
+  -- Another epoch, perhaps of another Redis, whose clock may be behind.
+  from, skips = string.format('%.0f-0', math.max(0, tonumber(ARGV[4]) - 60000)), tonumber(ARGV[5])
 end
-local bytes = 0
-for _, entry in ipairs(found) do
-  local fields = entry[2]
-  if bytes >= most then
+local entries, bytes, piece, looked = 0, 0, 4, 0
+-- In pieces, as large as what was found so far lets expect: what is not answered is not to be held either.
+while entries < entries_max and bytes < bytes_max do
+  local found = redis.call(reads, stream, from, to, 'COUNT', math.min(piece, entries_max - entries))
+  if #found == 0 then
     break
   end
-  if fields[1] == 'e' and fields[3] == 'h' and fields[5] == 'm' then
-    bytes = bytes + #fields[6]
-    answer[#answer + 1] = entry[1]
-    answer[#answer + 1] = fields[4]
-    answer[#answer + 1] = fields[6]
+  for _, entry in ipairs(found) do
+    if bytes >= bytes_max then
+      break
+    end
+    local fields = entry[2]
+    from, looked = '(' .. entry[1], looked + 1
+    local is_known = skips and (fields[2] == ARGV[3] and tonumber(string.match(entry[1], '%d+$')) <= skips
+      or (digits(fields[2]) or 0) < (digits(ARGV[3]) or 0))
+    if fields[1] == 'e' and fields[3] == 'h' and fields[5] == 'm' and not is_known then
+      entries, bytes = entries + 1, bytes + #fields[6]
+      answer[#answer + 1] = fields[2]
+      answer[#answer + 1] = entry[1]
+      answer[#answer + 1] = fields[4]
+      answer[#answer + 1] = fields[6]
+    end
   end
+  piece = math.min(2 * piece, 64, math.max(1, math.ceil((bytes_max - bytes) * looked / math.max(bytes, 1))))
 end
 return answer

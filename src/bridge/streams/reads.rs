@@ -8,9 +8,10 @@ use crate::bridge::order::{HearTally, Page, RoomOrder, Turned};
 use crate::broker::uplink::Way;
 use crate::broker::{Broker, Publication};
 use crate::name::RoomName;
-use crate::redis::client::{RedisClient, RedisConnection};
+use crate::redis::client::{RedisClient, RedisCommand, RedisConnection};
 use crate::redis::failure::LinkFailure;
 use crate::redis::wait_budget::LOOK_EVERY;
+use bytes::Bytes;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -32,7 +33,10 @@ impl Reads {
     pub(in crate::bridge) async fn open(
         link: &RedisLink,
         streams: &Arc<Streams>,
+        appending: &dyn RedisClient,
     ) -> Result<Self, LinkFailure> {
+        let life = life_of(link, appending).await?;
+        *streams.life.lock() = life;
         let connection = link.deployment.commander().await?;
         let hashes = Hashes::load(&*connection.client).await?;
         if let Some(archive) = &streams.archive {
@@ -75,6 +79,27 @@ impl Reads {
     }
 }
 
+/// Which Redis a connection goes to, from its start to its end; empty in a Cluster, where it may be any.
+async fn life_of(link: &RedisLink, client: &dyn RedisClient) -> Result<Bytes, LinkFailure> {
+    if link.deployment.is_cluster {
+        return Ok(Bytes::new());
+    }
+    let unknown = Bytes::from_static(b"-");
+    let info = client.send(RedisCommand::new("INFO", [b"server"])).await;
+    let info = match info {
+        Ok(info) => info.into_bytes().unwrap_or_default(),
+        Err(error) if error.is_about_connection() => return Err(error.into()),
+        // INFO may be forbidden (ACL): a failover is learnt of by what was seen alone.
+        Err(_forbidden) => return Ok(unknown),
+    };
+    let info = String::from_utf8_lossy(&info);
+    let life = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    let life = life.map(|life| life.trim().chars().take(16).collect::<String>());
+    Ok(life
+        .filter(|life| !life.is_empty())
+        .map_or(unknown, Bytes::from))
+}
+
 async fn read_on(
     (link, streams): (Arc<RedisLink>, Arc<Streams>),
     broker: Arc<Broker>,
@@ -113,7 +138,10 @@ async fn read(
         return Ok(Turned::Live);
     };
     let hash = streams.hashes().map(|hashes| hashes.read);
-    let keys = vec![streams.stream(name.as_str())];
+    let keys = vec![
+        streams.stream(name.as_str()),
+        streams.origins(name.as_str()),
+    ];
     let answer = client
         .evaluate(hash.unwrap_or_default(), keys, read_arguments(after))
         .await;
@@ -139,6 +167,9 @@ async fn read(
     };
     let turned = within(broker, room.as_ref(), &mut take);
     streams.book(link, &tally);
+    if let Some(seen) = link.order(name.as_str(), RoomOrder::take_due).flatten() {
+        streams.tell(link, client, name, seen).await?;
+    }
     if turned == Some(Turned::Live) {
         streams.refused.remove(name);
         welcome(link, broker, name);

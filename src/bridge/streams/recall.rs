@@ -90,6 +90,7 @@ impl Streams {
     /// A session begins.
     pub(in crate::bridge) fn begin(&self, link: &RedisLink) {
         self.to_read.lock().clear();
+        self.on_the_way.lock().clear();
         self.refused.clear();
         link.orders(|order| {
             order.close();

@@ -1,14 +1,11 @@
 //! What a link has in mode `streams` beside the rest: names, functions, and what waits.
 
-use super::kept::{StreamArchive, record};
+use super::kept::StreamArchive;
 use super::refused::Refused;
-use super::scripts::{self, Keeps, append_arguments};
+use super::scripts::{self, Keeps};
 use crate::bridge::link::RedisLink;
 use crate::bridge::order::unconfirmed::UnconfirmedLoad;
-use crate::bridge::order::{
-    self, Announcement, HearContext, HearTally, Placed, Position, RoomOrder,
-};
-use crate::bridge::outbox::{OutboxPiece, RoomBatch};
+use crate::bridge::order::{self, Announcement, HearContext, HearTally, Placed, RoomOrder};
 use crate::bridge::read_context::ReadContext;
 use crate::bridge::wall::wall_millis;
 use crate::broker::room::Room;
@@ -18,25 +15,20 @@ use crate::clock::Millis;
 use crate::config::Config;
 use crate::metrics::count_all;
 use crate::name::RoomName;
-use crate::redis::client::{Answer, RedisClient, RedisCommand};
-use crate::redis::deployment::Deployment;
+use crate::redis::client::RedisClient;
 use crate::redis::failure::LinkFailure;
-use crate::redis::value::RedisValue;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long the stream of a node's canary is kept.
-const CANARY_KEPT: Duration = Duration::from_secs(60);
-
 /// The two functions as Redis knows them.
 #[derive(Clone, Debug)]
 pub(in crate::bridge) struct Hashes {
-    append: String,
+    pub(super) append: String,
     pub(super) read: String,
 }
 
@@ -63,6 +55,10 @@ pub(in crate::bridge) struct Streams {
     pub(in crate::bridge) order_timeout: Duration,
     pub(in crate::bridge) load: Arc<UnconfirmedLoad>,
     pub(super) hashes: Mutex<Option<Hashes>>,
+    /// Which Redis a session's appends go to: another one may lack what was said to it. Empty: the function asks.
+    pub(super) life: Mutex<Bytes>,
+    /// The last number of each room that is appended and not answered.
+    pub(super) on_the_way: Mutex<HashMap<RoomName, u64>>,
     /// Redis answers appends in time.
     pub(super) is_answering: AtomicBool,
     /// The node goes down: nothing waits any longer.
@@ -79,31 +75,13 @@ pub(in crate::bridge) struct Streams {
     pub(super) reader: Mutex<Option<Arc<dyn RedisClient>>>,
 }
 
-impl OutboxPiece {
-    /// What the appending function is given of a message.
-    fn arguments(self) -> [Bytes; 2] {
-        [Bytes::from(self.number.to_string()), self.message]
-    }
-
-    /// As [`OutboxPiece::arguments`], with what is kept of it.
-    fn kept(self) -> [Bytes; 3] {
-        let kept = self.event.as_deref().map(record);
-        let [number, message] = self.arguments();
-        [number, message, kept.unwrap_or_default()]
-    }
-}
-
 impl Streams {
     pub(in crate::bridge) fn new(config: &Config, prefix: &str) -> Self {
         let (bridge, history) = (&config.bridge, &config.history);
         Self {
             stream_prefix: stream_prefix(prefix),
             origins_prefix: origins_prefix(prefix),
-            keeps: Keeps {
-                capacity: history.capacity,
-                bytes_max: history.bytes_max,
-                expiry: history.expiry,
-            },
+            keeps: Keeps::new(history.capacity, history.bytes_max, history.expiry),
             archive: StreamArchive::new(&config.archive, prefix),
             order_timeout: bridge.order_timeout,
             load: Arc::new(UnconfirmedLoad::new(
@@ -111,6 +89,8 @@ impl Streams {
                 bridge.outbox_bytes,
             )),
             hashes: Mutex::default(),
+            life: Mutex::default(),
+            on_the_way: Mutex::default(),
             is_answering: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             unanswered_since: AtomicU64::new(u64::MAX),
@@ -128,7 +108,7 @@ impl Streams {
         [&self.stream_prefix, name, "}"].concat()
     }
 
-    fn origins(&self, name: &str) -> String {
+    pub(super) fn origins(&self, name: &str) -> String {
         [&self.origins_prefix, name, "}"].concat()
     }
 
@@ -140,78 +120,6 @@ impl Streams {
 
     pub(super) fn hashes(&self) -> Option<Hashes> {
         self.hashes.lock().clone()
-    }
-
-    /// Appends what a room has to say, and publishes it; done when Redis has answered. What Redis
-    /// refuses for this room alone is counted and done with.
-    pub(in crate::bridge) fn append(
-        &self,
-        link: &RedisLink,
-        client: &dyn RedisClient,
-        parcel: RoomBatch,
-    ) -> Answer {
-        let name = parcel.room.name().as_str();
-        let mut keys = vec![self.stream(name), self.origins(name)];
-        let (head, pieces) = parcel.pieces();
-        let count = pieces.len() as u64;
-        let node = link.node.0;
-        let mut arguments = append_arguments(&link.deployment, self.keeps, node, head);
-        match &self.archive {
-            Some(archive) => {
-                keys.push(archive.key());
-                arguments.extend(archive.arguments());
-                arguments.extend(pieces.into_iter().flat_map(OutboxPiece::kept));
-            }
-            None => arguments.extend(pieces.into_iter().flat_map(OutboxPiece::arguments)),
-        }
-        let hash = self.hashes().map(|hashes| hashes.append);
-        let metrics = Arc::clone(&link.metrics);
-        let (refused, now) = (Arc::clone(&self.refused), link.clock.now());
-        let room = Arc::clone(&parcel.room);
-        let append = client.evaluate(hash.unwrap_or_default(), keys, arguments);
-        Box::pin(async move {
-            match append.await {
-                Ok(answer) => {
-                    let appended = answer.number();
-                    metrics.bridge_appended.inc_by(appended);
-                    metrics
-                        .bridge_repeated
-                        .inc_by(count.saturating_sub(appended));
-                    Ok(answer)
-                }
-                Err(error) if error.is_about_room() => {
-                    count_all(&metrics.bridge_dropped, "cause", "refused", count);
-                    refused.add(room.name(), &error, now);
-                    Ok(RedisValue::Nil)
-                }
-                Err(error) => Err(error),
-            }
-        })
-    }
-
-    /// Sends one canary: through a stream of its own, since a Redis that is full publishes and does
-    /// not append.
-    ///
-    /// # Errors
-    /// When Redis does not answer in time, or refuses it.
-    pub(in crate::bridge) async fn send_canary(
-        &self,
-        link: &RedisLink,
-        client: &dyn RedisClient,
-        number: u64,
-    ) -> Result<(), LinkFailure> {
-        let name = canary(&format!("{:?}", link.node));
-        let keys = vec![self.stream(&name), self.origins(&name)];
-        let bytes = Bytes::copy_from_slice(&number.to_be_bytes());
-        let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);
-        let keeps = Keeps::one(CANARY_KEPT);
-        let mut arguments = append_arguments(&link.deployment, keeps, link.node.0, head);
-        arguments.extend([Bytes::from(number.to_string()), bytes]);
-        let hash = self.hashes().map(|hashes| hashes.append);
-        client
-            .evaluate(hash.unwrap_or_default(), keys, arguments)
-            .await?;
-        Ok(())
     }
 
     /// The channel of this node's canary.
@@ -402,7 +310,7 @@ pub(super) fn within<T>(
 }
 
 /// The name in the place of a room's for a canary; no room has a colon in its name.
-fn canary(who: &str) -> String {
+pub(super) fn canary(who: &str) -> String {
     format!("canary:{who}")
 }
 
@@ -412,49 +320,6 @@ fn stream_prefix(prefix: &str) -> String {
 
 fn origins_prefix(prefix: &str) -> String {
     format!("{prefix}:origins:{{")
-}
-
-/// The stream of a canary that `supportal check` sends.
-pub(in crate::bridge) fn probe_stream(prefix: &str, who: &str) -> String {
-    [&stream_prefix(prefix), &canary(who), "}"].concat()
-}
-
-/// Appends a canary to that stream, and reads where it stands; it is gone a second later.
-///
-/// # Errors
-/// When Redis does not answer in time, or forbids something.
-pub(in crate::bridge) async fn probe(
-    deployment: &Deployment,
-    client: &dyn RedisClient,
-    hashes: &Hashes,
-    prefix: &str,
-    who: &str,
-) -> Result<(), LinkFailure> {
-    let stream = probe_stream(prefix, who);
-    let origins = [&origins_prefix(prefix), &canary(who), "}"].concat();
-    let head = Bytes::from_static(&[0; crate::bridge::envelope::HEAD_BYTES]);
-    let keeps = Keeps::one(Duration::from_secs(1));
-    let mut arguments = append_arguments(deployment, keeps, [0; 16], head);
-    arguments.extend([b"1".as_slice(), b"canary"].map(Bytes::from_static));
-    let keys = vec![stream.clone(), origins.clone()];
-    client
-        .evaluate(hashes.append.clone(), keys, arguments)
-        .await?;
-    let newest = scripts::newest_arguments(1, scripts::PAGE_BYTES);
-    client
-        .evaluate(hashes.read.clone(), vec![stream.clone()], newest)
-        .await?;
-    let page = scripts::read_arguments(Some(Position::default()));
-    client
-        .evaluate(hashes.read.clone(), vec![stream], page)
-        .await?;
-    // What the appending function does once many nodes have spoken.
-    let origins = origins.as_bytes();
-    client.send(RedisCommand::new("HGETALL", [origins])).await?;
-    client
-        .send(RedisCommand::new("HDEL", [origins, b"nobody"]))
-        .await?;
-    Ok(())
 }
 
 /// A moment as it is kept in an atomic.

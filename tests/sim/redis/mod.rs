@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `store` | keys and what commands do to them |
 //! | `scripts` | the bridge's Lua functions in Rust |
+//! | `weights` | what entries count as there |
 //! | `server` | one process |
 //! | `network` | connections to it, what is on its way there and back |
 //! | `client` | the port's traits over these |
@@ -16,6 +17,7 @@ mod real;
 mod scripts;
 mod server;
 mod store;
+mod weights;
 
 pub use network::Which;
 
@@ -131,6 +133,7 @@ impl ModelRedis {
                 Data::Saved => server.store = server.saved.clone(),
                 Data::Nothing => server.store = store::Store::default(),
             }
+            server.life += 1;
             server.health.is_down = false;
             server.health.is_loading = is_loading;
         });

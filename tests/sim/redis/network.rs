@@ -236,7 +236,7 @@ impl Network {
                 .channels
                 .retain(|channel| !done.unsubscribed.contains(channel));
         }
-        if let Some((channel, bytes)) = done.published {
+        for (channel, bytes) in done.published {
             self.publish(now, &channel, &bytes);
         }
         self.send(link, now, Event::Answer(answer, answers));

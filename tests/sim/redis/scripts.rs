@@ -1,8 +1,10 @@
 //! The bridge's two Lua functions, as Rust over the model's keys. What they mean is written beside them, in
-//! `src/bridge/streams/`; `real.rs` holds them to a real Redis.
+//! `src/bridge/streams/`; `real.rs` holds them to a real Redis. Neither ids nor an archive are in them.
 
 use super::store::{Refusal, Store, StreamEntry};
+use super::weights::{HIGHEST, bound, number, total_of, weigh};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use supportal::internal::redis::RedisValue;
 
 /// Appends and publishes.
@@ -11,40 +13,17 @@ pub(super) const APPEND: &str = include_str!("../../../src/bridge/streams/append
 /// Reads a page.
 pub(super) const READ: &str = include_str!("../../../src/bridge/streams/read.lua");
 
-/// Origins that a room keeps in mind.
-const ORIGINS_MAX: usize = 64;
+/// Origins of a room, from how many on it is looked which of them have ended.
+const SWEEP: usize = 64;
 
-/// What is to be published, and where.
-pub(super) type Published = Option<(String, Bytes)>;
+/// An origin that was silent for so long has ended, in milliseconds.
+const SILENT: u64 = 600_000;
 
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
+/// Arguments in front of the rooms.
+const SETTINGS: usize = 10;
 
-/// What an entry counts as.
-fn weigh(bytes: usize) -> u64 {
-    (bytes as u64 * 5).div_ceil(4) + 128
-}
-
-fn size(entry: &StreamEntry) -> u64 {
-    weigh(entry.field(4).len() + entry.field(6).len())
-}
-
-/// Bytes appended up to and with an entry, as its field b says.
-fn total_of(entry: &StreamEntry) -> Option<u64> {
-    let text = if entry.field(7) == b"b" {
-        entry.field(8)
-    } else {
-        &[]
-    };
-    let is_number = text.len() < 16 && !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    is_number.then(|| number(text))?
-}
-
-fn is_ours(entry: &StreamEntry) -> bool {
-    let epoch = entry.field(2);
-    entry.field(1) == b"e" && !epoch.is_empty() && epoch.iter().all(u8::is_ascii_digit)
-}
+/// What is to be published, and where, in order.
+pub(super) type Published = Vec<(String, Bytes)>;
 
 fn foreign(entry: &StreamEntry) -> Refusal {
     let id = String::from_utf8_lossy(&entry.name()).into_owned();
@@ -57,38 +36,153 @@ fn leading(value: &[u8]) -> u64 {
     number(&value[..end.unwrap_or(value.len())]).unwrap_or_default()
 }
 
-/// Where a stream goes on.
-struct Tail {
-    epoch: Bytes,
-    offset: u64,
-    millis: u64,
-    total: u64,
+/// The epoch before: its number, the highest offset that was seen, the one that was there.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    epoch: u64,
+    seen: u64,
+    kept: u64,
+    base: u64,
+    base_now: u64,
 }
 
-fn tail(store: &Store, stream: &[u8]) -> Result<Tail, Refusal> {
-    let micros = store.now();
-    let mut found = Tail {
-        epoch: micros.to_string().into(),
-        offset: 0,
-        millis: micros / 1_000,
-        total: 0,
-    };
-    if let Some(last) = store.newest(stream, 1)?.pop() {
-        if !is_ours(&last) {
-            return Err(foreign(&last));
-        }
-        found.epoch = Bytes::copy_from_slice(last.field(2));
-        found.offset = last.id.1;
-        found.millis = found.millis.max(last.id.0);
-        let all = || store.range(stream, ((0, 0), true), usize::MAX);
-        found.total = match total_of(&last) {
-            Some(total) => total,
-            None => all()?.iter().fold(0, |total, entry| {
-                total_of(entry).unwrap_or(total + size(entry))
-            }),
+/// Where a room's numbering stands.
+#[derive(Clone, Default)]
+struct Room {
+    epoch: u64,
+    offset: u64,
+    millis: u64,
+    newest: u64,
+    total: u64,
+    life: String,
+    before: Before,
+}
+
+fn words(value: Option<&Bytes>) -> Vec<String> {
+    let text = value.map(|value| String::from_utf8_lossy(value).into_owned());
+    let text = text.unwrap_or_default();
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// What the origins say of it, and the tail of the stream.
+fn place(store: &Store, stream: &[u8], origins: &[u8]) -> Result<(Room, bool), Refusal> {
+    let last = store.newest(stream, 1)?.pop();
+    if let Some(last) = &last
+        && (last.field(1) != b"e" || number(last.field(2)).is_none())
+    {
+        return Err(foreign(last));
+    }
+    let mut room = Room::default();
+    let tail = words(store.value(origins, b"tail")?.as_ref());
+    if let [offset, millis, life, epoch] = &tail[..]
+        && let (Some(offset), Some(millis), Some(epoch)) = (
+            number(offset.as_bytes()),
+            number(millis.as_bytes()),
+            number(epoch.as_bytes()),
+        )
+    {
+        room.offset = offset;
+        (room.millis, room.epoch, room.life) = (millis, epoch, life.clone());
+    }
+    let before = words(store.value(origins, b"before")?.as_ref());
+    let before: Vec<u64> = before
+        .iter()
+        .filter_map(|word| number(word.as_bytes()))
+        .collect();
+    if let [base, base_now, seen, kept, epoch, now] = before[..]
+        && now == room.epoch
+    {
+        room.before = Before {
+            epoch,
+            seen,
+            kept,
+            base,
+            base_now,
         };
     }
-    Ok(found)
+    let Some(last) = last else {
+        room.newest = room.millis;
+        return Ok((room, false));
+    };
+    let of = number(last.field(2)).unwrap_or_default();
+    if of > room.epoch {
+        if room.epoch > 0 {
+            let base = room.before.base_now;
+            room.before = Before {
+                epoch: room.epoch,
+                seen: room.offset,
+                kept: room.offset,
+                base,
+                base_now: base + room.offset,
+            };
+        }
+        (room.epoch, room.offset) = (of, last.id.1);
+    } else if of == room.epoch {
+        room.offset = room.offset.max(last.id.1);
+    }
+    room.millis = room.millis.max(last.id.0);
+    room.newest = room.millis;
+    room.total = total_of(&last).unwrap_or_default();
+    Ok((room, true))
+}
+
+impl Room {
+    fn begin_anew(&mut self, now: u64, (epoch, offset): (u64, u64)) -> bool {
+        let base = self.before.base_now;
+        let mut before = Before {
+            epoch: self.epoch,
+            seen: self.offset,
+            kept: self.offset,
+            base,
+            base_now: 0,
+        };
+        if epoch > before.epoch {
+            (before.epoch, before.seen, before.kept) = (epoch, offset, 0);
+        } else if epoch == before.epoch {
+            before.seen = before.seen.max(offset);
+        }
+        before.base_now = base + before.seen;
+        let is_told = before.epoch > 0;
+        if is_told {
+            self.before = before;
+        }
+        self.epoch = now.max(self.epoch + 1).max(epoch + 1);
+        self.offset = 0;
+        self.millis = (now / 1_000).max(self.newest + 1);
+        is_told
+    }
+
+    /// Compares with what a node has seen; whether there is something to tell.
+    fn compare(&mut self, now: u64, life: &str, seen: (u64, u64)) -> bool {
+        let is_another =
+            self.epoch > 0 && !matches!(self.life.as_str(), "" | "-") && self.life != life;
+        let mut is_told = false;
+        if seen > (self.epoch, self.offset) || is_another || self.offset > HIGHEST - 1_000_000 {
+            is_told = self.begin_anew(now, seen);
+        } else if seen.0 > 0
+            && seen.0 < self.epoch
+            && seen.0 == self.before.epoch
+            && seen.1 > self.before.seen
+        {
+            self.before.seen = seen.1;
+            is_told = true;
+        }
+        life.clone_into(&mut self.life);
+        if self.epoch == 0 {
+            self.begin_anew(now, (0, 0));
+        }
+        is_told
+    }
+}
+
+/// What one room has to say.
+struct Call<'a> {
+    keys: &'a [String],
+    head: &'a Bytes,
+    seen: (u64, u64),
+    /// On its way in front of these.
+    behind: u64,
+    messages: &'a [Bytes],
 }
 
 /// `append.lua`. Fails as `is_writable` says at the first thing that it writes.
@@ -98,33 +192,75 @@ pub(super) fn append(
     arguments: &[Bytes],
     is_writable: &Result<(), Refusal>,
 ) -> Result<(RedisValue, Published), Refusal> {
-    let (stream, origins) = (keys[0].as_bytes(), keys[1].as_bytes());
-    let setting = |place: usize| number(&arguments[place]).unwrap_or_default();
-    let (capacity, bytes_max, kept) = (setting(1), setting(2), setting(3));
-    let (origin, head) = (&arguments[4], &arguments[5]);
-    let said = store.value(origins, origin)?;
-    let mut last = said.map_or(0, |value| leading(&value));
-    let Tail {
-        epoch,
-        mut offset,
-        millis,
-        mut total,
-    } = tail(store, stream)?;
-    let first = offset + 1;
+    let (mut answers, mut published) = (Vec::new(), Vec::new());
+    let mut faults: BTreeMap<String, Refusal> = BTreeMap::new();
+    let mut at = SETTINGS;
+    for keys in keys.chunks_exact(2) {
+        let number_at = |place: usize| number(&arguments[place]).unwrap_or_default();
+        let messages = 2 * number_at(at + 5) as usize;
+        let call = Call {
+            keys,
+            head: &arguments[at],
+            seen: (number_at(at + 1), number_at(at + 2)),
+            behind: number_at(at + 4),
+            messages: &arguments[at + 6..at + 6 + messages],
+        };
+        at += 6 + messages;
+        let settings = &arguments[..SETTINGS];
+        // What a room has to say behind what was refused is refused too.
+        let answered = match faults.get(&keys[0]) {
+            Some(fault) => Err(Refusal::clone(fault)),
+            None => append_one(store, settings, &call, is_writable, &mut published),
+        };
+        answers.push(match answered {
+            Ok(answer) => answer,
+            Err(refusal) if is_writable.as_ref().err() == Some(&refusal) => return Err(refusal),
+            Err(refusal) => {
+                let answer = RedisValue::from(refusal.0.as_str());
+                faults.insert(keys[0].clone(), refusal);
+                answer
+            }
+        });
+    }
+    Ok((RedisValue::Array(answers), published))
+}
+
+/// The life that is meant: that of Redis, unless it is named.
+fn life_of(store: &Store, life: &Bytes) -> String {
+    let life = match &life[..] {
+        b"" => store.life(),
+        life => String::from_utf8_lossy(life).into_owned(),
+    };
+    life.chars().take(8).collect()
+}
+
+fn answer(count: u64, room: &Room) -> RedisValue {
+    let texts = [room.epoch, room.offset].map(|number| number.to_string());
+    let mut values = vec![RedisValue::Integer(count as i64)];
+    values.extend(texts.iter().map(|text| RedisValue::from(text.as_str())));
+    RedisValue::Array(values)
+}
+
+/// The entries of what was not appended before, and what of it is announced.
+fn add(
+    store: &mut Store,
+    room: &mut Room,
+    call: &Call<'_>,
+    (last, capacity): (&mut u64, u64),
+    is_writable: &Result<(), Refusal>,
+) -> Result<Vec<u8>, Refusal> {
     let mut announced = Vec::new();
-    for pair in arguments[6..].chunks_exact(2) {
+    for pair in call.messages.chunks_exact(2) {
         let (sequence, message) = (number(&pair[0]).unwrap_or_default(), &pair[1]);
-        if sequence <= last {
+        if sequence <= *last {
             continue;
         }
         is_writable.clone()?;
-        offset += 1;
-        last = sequence;
-        total += weigh(head.len() + message.len());
+        let total = room.total + weigh(call.head.len() + message.len());
         let names = ["e", "h", "m", "b"].map(|name| Bytes::from_static(name.as_bytes()));
         let values = [
-            epoch.clone(),
-            head.clone(),
+            room.epoch.to_string().into(),
+            call.head.clone(),
             message.clone(),
             total.to_string().into(),
         ];
@@ -132,79 +268,120 @@ pub(super) fn append(
             .into_iter()
             .zip(values)
             .flat_map(|(name, value)| [name, value]);
-        store.add(
-            stream,
-            (millis, offset),
-            Some(capacity as usize),
-            fields.collect(),
-        )?;
+        let id = (room.millis, room.offset + 1);
+        let stream = call.keys[0].as_bytes();
+        store.add(stream, id, Some(capacity as usize), fields.collect())?;
+        (room.offset, room.total, *last) = (id.1, total, sequence);
         announced.extend_from_slice(message);
     }
-    let count = offset + 1 - first;
-    if count == 0 {
-        return Ok((RedisValue::Integer(0), None));
-    }
-    store.trim(stream, (millis.saturating_sub(kept), 0))?;
-    store.expire(stream, kept);
-    bound(store, stream, bytes_max, total)?;
-    remember(store, origins, (origin, last), millis)?;
-    store.expire(origins, kept);
-    forget(store, origins)?;
-    let place = [number(&epoch).unwrap_or_default(), millis, first];
-    let mut bytes = place.map(u64::to_be_bytes).concat();
-    bytes.extend_from_slice(head);
-    bytes.extend_from_slice(&announced);
-    Ok((
-        RedisValue::Integer(count as i64),
-        Some((keys[0].clone(), bytes.into())),
-    ))
+    Ok(announced)
 }
 
-/// The oldest go until the rest is within the bytes; the newest stays.
-fn bound(store: &mut Store, stream: &[u8], bytes_max: u64, total: u64) -> Result<(), Refusal> {
-    let entries = store.range(stream, ((0, 0), true), usize::MAX)?;
-    let least = entries.first().map_or(0, size);
-    let counted = entries.first().and_then(total_of);
-    let counted = counted.and_then(|held| (total + least).checked_sub(held));
-    let mut held = match counted {
-        Some(held) if held >= least => held,
-        _ => entries.iter().map(size).sum(),
-    };
-    for (place, entry) in entries.iter().enumerate() {
-        if held <= bytes_max || place + 1 == entries.len() {
-            return store.trim(stream, entry.id);
-        }
-        held = held.saturating_sub(size(entry));
-    }
-    Ok(())
-}
-
-fn remember(
+fn append_one(
     store: &mut Store,
-    origins: &[u8],
-    (origin, last): (&[u8], u64),
-    millis: u64,
-) -> Result<(), Refusal> {
-    store.put(origins, origin, format!("{last} {millis}").into())
+    settings: &[Bytes],
+    call: &Call<'_>,
+    is_writable: &Result<(), Refusal>,
+    published: &mut Published,
+) -> Result<RedisValue, Refusal> {
+    let (stream, origins) = (call.keys[0].as_bytes(), call.keys[1].as_bytes());
+    let setting = |place: usize| number(&settings[place]).unwrap_or_default();
+    let (capacity, bytes_max, kept, kept_origins) =
+        (setting(1), setting(2), setting(3), setting(4));
+    let (origin, life) = (&settings[5], &settings[6]);
+    let life = life_of(store, life);
+    let now = store.now();
+    let (mut room, _) = place(store, stream, origins)?;
+    room.millis = room.millis.max(now / 1_000);
+    let known = store.value(origins, origin)?;
+    let mut last = known.as_ref().map_or(0, |value| leading(value));
+    if room.epoch == 0 && call.messages.is_empty() && call.seen.0 == 0 {
+        return Ok(answer(0, &room));
+    }
+    let is_told = room.compare(now, &life, call.seen);
+    if last < call.behind {
+        return Err("BEHIND what was not appended".into());
+    }
+    let first = room.offset + 1;
+    let limits = (&mut last, capacity);
+    let announced = add(store, &mut room, call, limits, is_writable)?;
+    let count = room.offset + 1 - first;
+    if count > 0 {
+        store.trim(stream, (room.millis.saturating_sub(kept), 0))?;
+        store.expire(stream, kept + kept.div_ceil(16));
+        bound(store, stream, bytes_max, room.total)?;
+        store.put(origins, origin, format!("{last} {}", room.millis).into())?;
+    }
+    if count > 0 || is_told {
+        is_writable.clone()?;
+        let tail = format!(
+            "{} {} {} {}",
+            room.offset, room.millis, room.life, room.epoch
+        );
+        store.put(origins, b"tail", tail.into())?;
+        if known.is_none() && count > 0 {
+            forget(store, origins, origin, now / 1_000)?;
+        }
+        keep_before(store, origins, &room)?;
+        store.expire(origins, kept_origins + kept_origins.div_ceil(16));
+    }
+    let mut publish = |place: [u64; 3], messages: &[u8]| {
+        let mut bytes = place.map(u64::to_be_bytes).concat();
+        bytes.extend_from_slice(call.head);
+        bytes.extend_from_slice(messages);
+        published.push((call.keys[0].clone(), bytes.into()));
+    };
+    if is_told {
+        publish([room.before.epoch, room.millis, room.before.seen], &[]);
+    }
+    if count > 0 {
+        publish([room.epoch, room.millis, first], &announced);
+    }
+    Ok(answer(count, &room))
 }
 
-/// Of too many origins, the one that has been silent for longest has ended.
-fn forget(store: &mut Store, origins: &[u8]) -> Result<(), Refusal> {
-    let all = store.fields(origins)?;
-    if all.len() <= ORIGINS_MAX {
+fn keep_before(store: &mut Store, origins: &[u8], room: &Room) -> Result<(), Refusal> {
+    let was = room.before;
+    if was.epoch == 0 {
         return Ok(());
     }
-    let said = |value: &[u8]| {
-        let text = std::str::from_utf8(value).unwrap_or_default();
-        text.rsplit(' ')
-            .next()
-            .and_then(|said| said.parse::<u64>().ok())
-    };
-    // Of several, the first.
-    if let Some((quiet, _)) = all.iter().min_by_key(|(_, value)| said(value)) {
-        store.remove(origins, quiet)?;
+    let (of, now) = (
+        [was.base, was.base_now, was.seen],
+        [was.kept, was.epoch, room.epoch],
+    );
+    let before = [of, now]
+        .concat()
+        .iter()
+        .map(u64::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
+    store.put(origins, b"before", before.into())
+}
+
+/// Of many origins, those have ended that were silent for long.
+fn forget(store: &mut Store, origins: &[u8], own: &[u8], now: u64) -> Result<(), Refusal> {
+    let all = store.fields(origins)?;
+    let sweep = words(store.value(origins, b"sweep")?.as_ref());
+    let sweep = number(sweep[0].as_bytes()).map_or(SWEEP, |sweep| sweep as usize);
+    if all.len() <= SWEEP.max(sweep) {
+        return Ok(());
     }
-    Ok(())
+    let mut left = 0;
+    for (name, value) in &all {
+        let is_ours = [&b"tail"[..], b"before", b"sweep", b"said"].contains(&&name[..]);
+        if is_ours || name == own {
+            continue;
+        }
+        let spoke = words(Some(value)).pop().unwrap_or_default();
+        let spoke = number(spoke.as_bytes()).unwrap_or_default();
+        if spoke + SILENT < now {
+            store.remove(origins, name)?;
+        } else {
+            left += 1;
+        }
+    }
+    let sweep = format!("{} {HIGHEST}", (2 * left).min(1_024));
+    store.put(origins, b"sweep", sweep.into())
 }
 
 /// `read.lua`.
@@ -214,43 +391,63 @@ pub(super) fn read(
     arguments: &[Bytes],
 ) -> Result<RedisValue, Refusal> {
     let stream = keys[0].as_bytes();
-    let setting = |place: usize| {
+    let setting = |at: usize| {
         arguments
-            .get(place)
+            .get(at)
             .and_then(|text| number(text))
             .unwrap_or_default()
     };
     let (count, most) = (setting(0) as usize, setting(1));
-    let Some(tail) = store.newest(stream, 1)?.pop() else {
+    let (room, has_stream) = place(store, stream, keys[1].as_bytes())?;
+    if room.epoch == 0 {
         return Ok(RedisValue::Array(Vec::new()));
-    };
-    if !is_ours(&tail) {
-        return Err(foreign(&tail));
     }
-    let text = |bytes: &[u8]| RedisValue::Bytes(Bytes::copy_from_slice(bytes));
-    let mut answer = vec![text(tail.field(2)), text(&tail.name())];
-    if count == 0 {
+    let Before {
+        epoch, seen, kept, ..
+    } = room.before;
+    let texts = [
+        room.epoch.to_string(),
+        format!("{}-{}", room.millis, room.offset),
+        epoch.to_string(),
+        seen.to_string(),
+        kept.to_string(),
+    ];
+    let mut answer: Vec<RedisValue> = texts
+        .iter()
+        .map(|text| RedisValue::from(text.as_str()))
+        .collect();
+    if count == 0 || !has_stream {
         return Ok(RedisValue::Array(answer));
     }
-    let found = match arguments.get(2) {
-        None => store.newest(stream, count)?,
-        Some(epoch) if epoch == tail.field(2) => {
-            store.range(stream, ((setting(3), setting(4)), false), count)?
-        }
-        Some(_) => store.range(stream, ((setting(3), 0), true), count)?,
+    let known = (setting(2), setting(4));
+    let is_other = arguments.len() > 2 && known.0 != room.epoch;
+    let found = if arguments.len() == 2 {
+        store.newest(stream, usize::MAX)?
+    } else if is_other {
+        let from = (setting(3).saturating_sub(60_000), 0);
+        store.range(stream, (from, true), usize::MAX)?
+    } else {
+        store.range(stream, ((setting(3), setting(4)), false), usize::MAX)?
     };
-    let mut bytes = 0;
+    let (mut bytes, mut entries) = (0, 0);
     for entry in found {
-        if bytes >= most {
+        if bytes >= most || entries >= count {
             break;
         }
-        if entry.field(1) == b"e" && entry.field(3) == b"h" && entry.field(5) == b"m" {
+        let of = number(entry.field(2)).unwrap_or_default();
+        let is_known = is_other && (of < known.0 || (of == known.0 && entry.id.1 <= known.1));
+        let is_ours = entry.field(1) == b"e" && entry.field(3) == b"h" && entry.field(5) == b"m";
+        if is_ours && !is_known {
             bytes += entry.field(6).len() as u64;
-            answer.extend([
-                text(&entry.name()),
-                text(entry.field(4)),
-                text(entry.field(6)),
-            ]);
+            entries += 1;
+            let fields = [
+                entry.field(2),
+                &entry.name(),
+                entry.field(4),
+                entry.field(6),
+            ];
+            let fields = fields.map(|field| RedisValue::Bytes(Bytes::copy_from_slice(field)));
+            answer.extend(fields);
         }
     }
     Ok(RedisValue::Array(answer))

@@ -32,7 +32,7 @@ pub(super) enum Asked {
 /// What becomes of it.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    pub(super) published: Option<(String, Bytes)>,
+    pub(super) published: Vec<(String, Bytes)>,
     pub(super) subscribed: Vec<String>,
     pub(super) unsubscribed: Vec<String>,
 }
@@ -58,6 +58,8 @@ pub(super) struct Server {
     pub(super) store: Store,
     pub(super) health: Health,
     functions: BTreeSet<&'static str>,
+    /// Counts its starts.
+    pub(super) life: u64,
     /// Its data set as it was once saved.
     pub(super) saved: Store,
 }
@@ -103,7 +105,7 @@ impl Server {
         asked: Asked,
         done: &mut Done,
     ) -> Result<RedisValue, CommandError> {
-        self.store.pass(now);
+        self.store.pass(now, self.life);
         let loading: Refusal = "LOADING Redis is loading the dataset in memory".into();
         if self.health.is_loading && !matches!(asked, Asked::Connect | Asked::Leave) {
             return Err(refused(&loading));
@@ -112,7 +114,7 @@ impl Server {
             Asked::Connect | Asked::Leave => Ok(ok("OK")),
             Asked::Ping => Ok(ok("PONG")),
             Asked::Publish(channel, bytes) => {
-                done.published = Some((channel, bytes));
+                done.published.push((channel, bytes));
                 Ok(RedisValue::Integer(0))
             }
             Asked::Load(function) => self.load(function),
@@ -169,6 +171,7 @@ impl Server {
         Ok(match command.name {
             "ROLE" if self.health.is_replica => RedisValue::Array(vec![ok("slave")]),
             "ROLE" => RedisValue::Array(vec![ok("master")]),
+            "INFO" => ok(&format!("# Server\r\nrun_id:{}\r\n", store.life())),
             "SET" => {
                 store.set(key);
                 ok("OK")

@@ -63,6 +63,7 @@ struct Key {
 pub(super) struct Store {
     keys: BTreeMap<Vec<u8>, Key>,
     now: u64,
+    life: u64,
 }
 
 fn wrong_type() -> Refusal {
@@ -70,11 +71,16 @@ fn wrong_type() -> Refusal {
 }
 
 impl Store {
-    /// It is that late now, in microseconds since 1970: what has expired is gone.
-    pub(super) fn pass(&mut self, now: u64) {
-        self.now = now;
+    /// It is that late now, in microseconds since 1970, in this life of the process: what has expired is gone.
+    pub(super) fn pass(&mut self, now: u64, life: u64) {
+        (self.now, self.life) = (now, life);
         self.keys
             .retain(|_, key| key.expires.is_none_or(|expires| expires > now));
+    }
+
+    /// Which process has it: what INFO calls `run_id`.
+    pub(super) fn life(&self) -> String {
+        format!("{:08x}", self.life)
     }
 
     /// TIME, in microseconds.

@@ -5,11 +5,18 @@
 //! arrivals are only noted: what is read brings them too, in order. Nothing waits for what may never
 //! come: after a read that began later than the last note, what was not in the stream is not there.
 //!
-//! A stream that begins anew (it expired, `FLUSHALL`, a failover to an empty replica) has another
-//! epoch; one that went back (a failover to a replica that lagged) has lower offsets at later times.
-//! Both are resets: counted, and followed from there.
+//! A stream that begins anew (`FLUSHALL`, a failover, a Redis that came back without its newest entries)
+//! has another epoch, and says how far the one before was seen by anybody: what lies between that and
+//! the last entry delivered here is lost, and counted exactly. Who has seen more than Redis knows of
+//! is to tell, see [`Follower::take_due`]. Was anything lost, it is a reset, as it is when nobody knows;
+//! and so is a stream that went back (lower offsets at later times: a version wrote it that tells
+//! nothing). All are followed from there.
 //!
-//! Pure. Bound: a few words, whatever arrives.
+//! Pure. Bound: a few words and `own::OWN_MAX` ranges, whatever arrives.
+
+mod own;
+
+use own::OwnRanges;
 
 /// The place of an entry: which life of the stream, when, and its number there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +43,20 @@ impl Position {
         self.epoch == other.epoch && self.offset <= other.offset && self.millis <= other.millis
     }
 }
+
+/// What is known of the epoch before that of a stream's newest entry; zeros: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EpochBefore {
+    /// The number of that epoch.
+    pub epoch: u64,
+    /// The highest offset of it that anybody has seen.
+    pub offset: u64,
+    /// The highest that was there as it ended.
+    pub kept: u64,
+}
+
+/// An epoch, and an offset in it.
+pub type SeenPlace = (u64, u64);
 
 /// What to do with an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +105,16 @@ pub struct Follower {
     /// Something may have been missed since then.
     is_doubted: bool,
     account: Account,
+    /// The epoch before: up to there everything was delivered or counted.
+    settled: Option<SeenPlace>,
+    /// Appended by this node, and not heard so far.
+    own: OwnRanges,
+    /// SeenPlace here, and perhaps by nobody else: Redis does not know of it.
+    due: Option<SeenPlace>,
+    /// The last that was told so.
+    told: Option<SeenPlace>,
+    /// The room began here while its stream could not be read: where numbering stood then nobody knows.
+    is_anywhere: bool,
 }
 
 impl Default for Follower {
@@ -94,6 +125,11 @@ impl Default for Follower {
             noted: None,
             is_doubted: false,
             account: Account::default(),
+            settled: None,
+            own: OwnRanges::default(),
+            due: None,
+            told: None,
+            is_anywhere: false,
         }
     }
 }
@@ -116,6 +152,36 @@ impl Follower {
         std::mem::take(&mut self.account)
     }
 
+    /// The newest entry that is known to have been there; `None` before there is one.
+    #[must_use]
+    pub fn seen(&self) -> Option<SeenPlace> {
+        let at = self.at.map(|at| (at.epoch, at.offset));
+        at.max(self.own.newest()).filter(|(epoch, _)| *epoch > 0)
+    }
+
+    /// This node's own entries of an epoch, up to this one, were appended: its members have them whatever becomes of
+    /// the stream.
+    pub fn appended(&mut self, epoch: u64, last: u64, count: u64) {
+        let is_ahead = |at: Position| (epoch, last) > (at.epoch, at.offset);
+        if count > 0 && self.at.is_some_and(is_ahead) {
+            self.own.add(epoch, last.saturating_sub(count - 1), last);
+        }
+    }
+
+    /// What Redis is to be told, once: it has lost this, or others did not see as much.
+    pub fn take_due(&mut self) -> Option<SeenPlace> {
+        self.due.take()
+    }
+
+    fn tell(&mut self, seen: SeenPlace) -> bool {
+        if self.told == Some(seen) {
+            return false;
+        }
+        self.told = Some(seen);
+        self.due = Some(seen);
+        true
+    }
+
     /// Something may have been missed: read before anything newer is delivered. A page that is under way may have been
     /// read before that was said, so it is not the last.
     pub fn doubt(&mut self) {
@@ -125,7 +191,14 @@ impl Follower {
 
     /// There is no stream for a room that begins here: what will be in it is for this node.
     pub fn begin_at_start(&mut self) {
+        self.is_anywhere |= self.at.is_none();
         self.at.get_or_insert(Position::START);
+    }
+
+    /// Another Redis may be asked from here on.
+    pub fn close(&mut self) {
+        self.told = None;
+        self.doubt();
     }
 
     /// An entry arrives. Without `may_deliver` it is put off.
@@ -148,6 +221,7 @@ impl Follower {
             self.begin_anew();
         }
         self.at = Some(entry);
+        self.own.pass(entry.epoch, entry.offset);
         StreamStep::Next
     }
 
@@ -157,10 +231,12 @@ impl Follower {
         StreamStep::Later
     }
 
-    /// The stream has another epoch: a reset, unless there was none before.
+    /// The stream has another epoch, and says nothing of the one before: a reset, unless there was none.
     fn begin_anew(&mut self) {
-        let began = self.at.is_some_and(|at| at.epoch != 0);
-        self.account.resets += u64::from(began);
+        if let Some(at) = self.at.filter(|at| at.epoch != 0) {
+            self.account.resets += 1;
+            self.settled = Some((at.epoch, at.offset));
+        }
     }
 
     /// After what to read; `None`: the tail alone, for a room that begins here. The page must be turned before
@@ -172,15 +248,22 @@ impl Follower {
         self.at
     }
 
-    /// A page: where the stream stood, and the entries after the position asked for, of the same
-    /// life as the tail. The caller delivers them all, in order.
-    pub fn turn(&mut self, tail: Option<Position>, entries: &[Position]) -> Turned {
+    /// A page: where the stream stood, the epoch before that, and the entries after the position asked for. The caller
+    /// delivers them all, in order.
+    pub fn turn(
+        &mut self,
+        tail: Option<Position>,
+        before: EpochBefore,
+        entries: &[Position],
+    ) -> Turned {
         match (self.at, tail) {
             // The room begins here: what is in the stream was for others.
-            (None, tail) => self.at = Some(tail.unwrap_or(Position::START)),
+            (None, tail) => {
+                self.at = Some(tail.unwrap_or(Position::START));
+            }
             // The stream is gone: whatever comes next is of another life, and counted then.
             (Some(_), None) => {}
-            (Some(at), Some(tail)) => self.take(at, tail, entries),
+            (Some(at), Some(tail)) => self.take(at, tail, before, entries),
         }
         let is_at_tail = self.at.is_none_or(|at| tail.is_none_or(|tail| at == tail));
         let is_noted = self
@@ -195,40 +278,104 @@ impl Follower {
         Turned::Live
     }
 
-    /// These are no longer there. Whoever writes to Redis may have numbered them as it pleased.
-    fn miss(&mut self, entries: u64) {
-        self.account.missed = self.account.missed.saturating_add(entries);
+    /// These are no longer there, of which this node's own were delivered. Whoever writes to Redis may have numbered
+    /// them as it pleased.
+    fn miss(&mut self, epoch: u64, after: u64, up_to: u64) {
+        let own = self.own.within(epoch, after, up_to);
+        let missed = up_to.saturating_sub(after).saturating_sub(own);
+        self.account.missed = self.account.missed.saturating_add(missed);
     }
 
-    fn take(&mut self, at: Position, tail: Position, entries: &[Position]) {
+    fn take(&mut self, at: Position, tail: Position, before: EpochBefore, entries: &[Position]) {
         let mut last = at;
-        if at.epoch != tail.epoch {
-            self.begin_anew();
-            last = Position {
-                epoch: tail.epoch,
-                offset: 0,
-                ..at
-            };
+        if let Some(first) = entries.first()
+            && std::mem::take(&mut self.is_anywhere)
+            && last.epoch == 0
+        {
+            last.epoch = first.epoch;
+            last.offset = first.offset.saturating_sub(1);
         }
         for entry in entries {
+            if entry.epoch != last.epoch {
+                last = self.pass_over(last, entry.epoch, before);
+            }
             if entry.offset <= last.offset {
                 // The stream went back: these numbers were given out a second time.
                 self.account.resets += 1;
             } else {
-                self.miss(entry.offset - last.offset - 1);
+                self.miss(entry.epoch, last.offset, entry.offset - 1);
             }
             last = *entry;
         }
         if entries.is_empty() && last != tail {
-            // Nothing is newer than what was delivered, and yet it ends elsewhere: it went back.
-            if last.epoch == at.epoch {
-                self.account.resets += 1;
-            } else {
-                self.miss(tail.offset);
-            }
-            last = tail;
+            last = self.end(last, tail, before);
+        }
+        if last.epoch == tail.epoch {
+            self.settle(before);
         }
         self.at = Some(last);
+        self.own.pass(last.epoch, last.offset);
+    }
+
+    /// Nothing is newer than what was delivered, and yet it ends elsewhere.
+    fn end(&mut self, last: Position, tail: Position, before: EpochBefore) -> Position {
+        let (here, there) = ((last.epoch, last.offset), (tail.epoch, tail.offset));
+        if there < here && self.tell(here) {
+            // Redis has lost it. Once it knows, it has an epoch of its own behind this one.
+            return last;
+        }
+        if last.epoch == 0 {
+            // Of what was there before, the stream has nothing left.
+            self.is_anywhere = false;
+        } else if tail.epoch != last.epoch {
+            self.pass_over(last, tail.epoch, before);
+            self.miss(tail.epoch, 0, tail.offset);
+        } else if there > here {
+            self.miss(tail.epoch, last.offset, tail.offset);
+        } else {
+            // The stream went back, whatever Redis was told.
+            self.account.resets += 1;
+        }
+        tail
+    }
+
+    /// From the last entry of an epoch to before the first one of another.
+    fn pass_over(&mut self, last: Position, epoch: u64, before: EpochBefore) -> Position {
+        if before.epoch == last.epoch {
+            self.miss(last.epoch, last.offset, before.offset);
+            self.account.resets += u64::from(before.offset > before.kept);
+            self.settled = Some((last.epoch, before.offset.max(last.offset)));
+            let own = self.own.newest().filter(|(epoch, _)| *epoch == last.epoch);
+            let seen = own.map_or(last.offset, |(_, offset)| offset.max(last.offset));
+            if seen > before.offset {
+                self.tell((last.epoch, seen));
+            }
+        } else {
+            self.account.resets += u64::from(last.epoch != 0);
+            if last.epoch != 0 && before.epoch > last.epoch && before.epoch != epoch {
+                // All of an epoch that was not seen here.
+                self.miss(before.epoch, 0, before.offset);
+                self.settled = Some((before.epoch, before.offset));
+            } else {
+                self.settled = Some((last.epoch, last.offset));
+            }
+        }
+        Position {
+            epoch,
+            offset: 0,
+            ..last
+        }
+    }
+
+    /// Somebody has seen more of the epoch before than was known as this one began, perhaps this node.
+    fn settle(&mut self, before: EpochBefore) {
+        let Some((epoch, offset)) = self.settled.filter(|(epoch, _)| *epoch == before.epoch) else {
+            return;
+        };
+        if before.offset > offset {
+            self.miss(epoch, offset, before.offset);
+            self.settled = Some((epoch, before.offset));
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! way, nothing comes twice, nothing out of order, nothing is waited for in vain, and what is lost
 //! without a reset is counted exactly.
 
+mod epochs;
+
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,11 +20,21 @@ fn place(offset: u64) -> Position {
     }
 }
 
+/// Nothing is known of an epoch before.
+const NO_EPOCH: EpochBefore = EpochBefore {
+    epoch: 0,
+    offset: 0,
+    kept: 0,
+};
+
 /// A follower that stands at this offset.
 fn at(offset: u64) -> Follower {
     let mut follower = Follower::default();
     assert_eq!(follower.request(), None);
-    assert_eq!(follower.turn(Some(place(offset)), &[]), Turned::Live);
+    assert_eq!(
+        follower.turn(Some(place(offset)), NO_EPOCH, &[]),
+        Turned::Live
+    );
     follower
 }
 
@@ -36,9 +48,12 @@ fn the_next_is_delivered_the_known_dropped_and_a_gap_read_first() {
     assert_eq!(follower.arrival(place(9), true), StreamStep::Later);
     assert_eq!(follower.request(), Some(place(5)));
     let page = [place(6), place(7), place(8)];
-    assert_eq!(follower.turn(Some(place(9)), &page), Turned::More);
+    assert_eq!(follower.turn(Some(place(9)), NO_EPOCH, &page), Turned::More);
     follower.request();
-    assert_eq!(follower.turn(Some(place(9)), &[place(9)]), Turned::Live);
+    assert_eq!(
+        follower.turn(Some(place(9)), NO_EPOCH, &[place(9)]),
+        Turned::Live
+    );
     assert_eq!(follower.arrival(place(10), true), StreamStep::Next);
     assert_eq!(follower.take_account(), Account::default());
 }
@@ -49,9 +64,12 @@ fn what_arrives_while_a_page_is_under_way_is_read_by_the_next() {
     follower.doubt();
     follower.request();
     assert_eq!(follower.arrival(place(2), true), StreamStep::Later);
-    assert_eq!(follower.turn(Some(place(1)), &[]), Turned::More);
+    assert_eq!(follower.turn(Some(place(1)), NO_EPOCH, &[]), Turned::More);
     follower.request();
-    assert_eq!(follower.turn(Some(place(2)), &[place(2)]), Turned::Live);
+    assert_eq!(
+        follower.turn(Some(place(2)), NO_EPOCH, &[place(2)]),
+        Turned::Live
+    );
 }
 
 #[test]
@@ -61,9 +79,12 @@ fn what_is_doubted_while_a_page_is_under_way_is_read_by_the_next() {
     follower.request();
     // The second one is said behind the page, and its arrival is thrown away.
     follower.doubt();
-    assert_eq!(follower.turn(Some(place(1)), &[]), Turned::More);
+    assert_eq!(follower.turn(Some(place(1)), NO_EPOCH, &[]), Turned::More);
     follower.request();
-    assert_eq!(follower.turn(Some(place(2)), &[place(2)]), Turned::Live);
+    assert_eq!(
+        follower.turn(Some(place(2)), NO_EPOCH, &[place(2)]),
+        Turned::Live
+    );
 }
 
 #[test]
@@ -75,7 +96,7 @@ fn the_highest_number_of_a_stream_is_no_harm() {
     let mut follower = at(1);
     follower.doubt();
     follower.request();
-    let turned = follower.turn(Some(last), &[place(u64::MAX), place(1), last]);
+    let turned = follower.turn(Some(last), NO_EPOCH, &[place(u64::MAX), place(1), last]);
     assert_eq!(turned, Turned::Live);
     assert_eq!(follower.take_account().missed, u64::MAX);
     assert_eq!(follower.arrival(place(3), true), StreamStep::Known);
@@ -87,7 +108,7 @@ fn what_a_stream_has_lost_is_counted_exactly() {
     follower.arrival(place(9), true);
     follower.request();
     assert_eq!(
-        follower.turn(Some(place(9)), &[place(8), place(9)]),
+        follower.turn(Some(place(9)), NO_EPOCH, &[place(8), place(9)]),
         Turned::Live
     );
     let account = Account {
@@ -106,7 +127,7 @@ fn a_room_without_a_stream_to_read_misses_nothing_of_the_one_that_begins_then() 
     assert_eq!(follower.arrival(place(2), true), StreamStep::Later);
     assert_eq!(follower.request(), Some(Position::START));
     let page = [place(1), place(2)];
-    assert_eq!(follower.turn(Some(place(2)), &page), Turned::Live);
+    assert_eq!(follower.turn(Some(place(2)), NO_EPOCH, &page), Turned::Live);
     assert_eq!(follower.take_account(), Account::default());
     // Where a room stands already, it stays.
     follower.begin_at_start();
@@ -126,7 +147,7 @@ fn a_stream_that_begins_anew_is_followed_from_its_first_entry() {
     // One that was there before the room had any entry is no reset.
     let mut empty = Follower::default();
     empty.request();
-    assert_eq!(empty.turn(None, &[]), Turned::Live);
+    assert_eq!(empty.turn(None, NO_EPOCH, &[]), Turned::Live);
     assert_eq!(empty.arrival(first, true), StreamStep::Next);
     assert_eq!(empty.take_account(), Account::default());
 }
@@ -143,15 +164,20 @@ fn a_stream_that_went_back_is_followed_from_what_is_later_by_time() {
     assert_eq!(follower.arrival(after(50, 6), true), StreamStep::Later);
     assert_eq!(follower.request(), Some(place(7)));
     assert_eq!(
-        follower.turn(Some(after(50, 6)), &[after(50, 6)]),
+        follower.turn(Some(after(50, 6)), NO_EPOCH, &[after(50, 6)]),
         Turned::Live
     );
     assert_eq!(follower.take_account().resets, 1);
     assert_eq!(follower.arrival(after(51, 7), true), StreamStep::Next);
-    // And one that shows nothing new.
+    // And one that shows nothing new, whatever it was told.
     follower.doubt();
     follower.request();
-    assert_eq!(follower.turn(Some(after(50, 6)), &[]), Turned::Live);
+    let tail = Some(after(50, 6));
+    assert_eq!(follower.turn(tail, NO_EPOCH, &[]), Turned::More);
+    assert_eq!(follower.take_due(), Some((1, 7)));
+    follower.request();
+    assert_eq!(follower.turn(tail, NO_EPOCH, &[]), Turned::Live);
+    assert_eq!(follower.take_due(), None);
     assert_eq!(follower.take_account().resets, 1);
 }
 
@@ -163,11 +189,11 @@ fn a_worker_that_is_behind_puts_arrivals_off() {
     assert_eq!(follower.arrival(place(3), true), StreamStep::Later);
     follower.request();
     let page = [place(2), place(3)];
-    assert_eq!(follower.turn(Some(place(3)), &page), Turned::Live);
+    assert_eq!(follower.turn(Some(place(3)), NO_EPOCH, &page), Turned::Live);
 }
 
 /// Where the stream stood when it was read, and what was read.
-type Page = (Option<Position>, Vec<(Position, u64)>);
+type Page = (Option<Position>, EpochBefore, Vec<(Position, u64)>);
 
 /// A stream, its subscription, and one follower. An entry's serial number tells what was appended when.
 #[derive(Debug, Default)]
@@ -175,6 +201,8 @@ struct Model {
     clock: u64,
     serial: u64,
     epoch: u64,
+    /// Each epoch has another number.
+    epochs: u64,
     /// With their serials, in order.
     entries: VecDeque<(Position, u64)>,
     last: u64,
@@ -186,18 +214,45 @@ struct Model {
     account: Account,
     /// Appended since the follower knew where it was.
     appended: u64,
+    before: EpochBefore,
 }
 
 impl Model {
     fn tail(&self) -> Option<Position> {
-        self.entries.back().map(|(at, _)| *at)
+        let newest = self.entries.back().map(|(at, _)| *at);
+        let is_begun = self.last == 0 && self.before.epoch > 0;
+        let begun = Position {
+            epoch: self.epoch,
+            millis: self.clock,
+            offset: 0,
+        };
+        newest.map(|newest| if is_begun { begun } else { newest })
+    }
+
+    /// Who has seen more than there is says so: another epoch begins, or it is known of the one before.
+    fn tell(&mut self, (epoch, offset): SeenPlace) {
+        if epoch == self.epoch && offset > self.last {
+            self.before = EpochBefore {
+                epoch,
+                offset,
+                kept: self.last,
+            };
+            self.epochs += 1;
+            (self.epoch, self.last) = (self.epochs, 0);
+            self.clock += 1;
+        } else if epoch == self.before.epoch {
+            self.before.offset = self.before.offset.max(offset);
+        }
+        self.wants_read = true;
     }
 
     fn append(&mut self, ticks: bool, is_heard: bool) {
         self.clock += u64::from(ticks);
         if self.entries.is_empty() {
-            self.epoch += 1;
+            self.epochs += 1;
+            self.epoch = self.epochs;
             self.last = 0;
+            self.before = NO_EPOCH;
         }
         self.last += 1;
         self.serial += 1;
@@ -235,23 +290,31 @@ impl Model {
         let tail = self.tail();
         let is_after = |(entry, _): &&(Position, u64)| match after {
             None => false,
+            Some(after)
+                if after.epoch == entry.epoch && tail.is_some_and(|t| t.epoch != after.epoch) =>
+            {
+                entry.offset > after.offset
+            }
             Some(after) if after.epoch == entry.epoch => {
                 (entry.millis, entry.offset) > (after.millis, after.offset)
             }
-            Some(after) => entry.millis >= after.millis,
+            Some(after) => entry.millis >= after.millis && entry.epoch > after.epoch,
         };
         let found = self.entries.iter().filter(is_after).take(PAGE);
-        self.page = Some((tail, found.copied().collect()));
+        self.page = Some((tail, self.before, found.copied().collect()));
     }
 
     fn answer(&mut self) {
-        let Some((tail, page)) = self.page.take() else {
+        let Some((tail, before, page)) = self.page.take() else {
             return;
         };
         let places: Vec<Position> = page.iter().map(|(at, _)| *at).collect();
-        self.wants_read = self.follower.turn(tail, &places) == Turned::More;
+        self.wants_read = self.follower.turn(tail, before, &places) == Turned::More;
         self.delivered.extend(page.iter().map(|(_, serial)| serial));
         self.collect();
+        if let Some(seen) = self.follower.take_due() {
+            self.tell(seen);
+        }
     }
 
     fn collect(&mut self) {
@@ -329,12 +392,16 @@ fn run(steps: &[Step]) -> Model {
             }
             Step::Flush => {
                 model.entries.clear();
+                model.before = NO_EPOCH;
                 model.clock += 1;
             }
             Step::Back(count) => {
                 let left = model.entries.len().saturating_sub(count).max(1);
                 model.entries.truncate(left);
-                model.last = model.tail().map_or(0, |tail| tail.offset);
+                let newest = model.entries.back().map(|(at, _)| *at);
+                (model.epoch, model.last) =
+                    newest.map_or((model.epoch, 0), |at| (at.epoch, at.offset));
+                model.before = NO_EPOCH;
                 model.clock += 1;
                 // A failover ends the session: what was on its way is gone, and everything is read.
                 model.channel.clear();

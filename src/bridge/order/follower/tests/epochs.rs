@@ -1,0 +1,133 @@
+//! A follower where a stream has another epoch than it had: what was lost with the one before.
+
+use super::*;
+
+/// An entry of the epoch behind that of [`place`].
+fn behind(offset: u64) -> Position {
+    Position {
+        epoch: 2,
+        millis: offset.saturating_add(100),
+        offset,
+    }
+}
+
+fn before(offset: u64, kept: u64) -> EpochBefore {
+    EpochBefore {
+        epoch: 1,
+        offset,
+        kept,
+    }
+}
+
+/// Reads, with a tail of the second epoch.
+fn read(follower: &mut Follower, tail: u64, before: EpochBefore, page: &[Position]) -> Account {
+    follower.doubt();
+    follower.request();
+    let turned = follower.turn(Some(behind(tail)), before, page);
+    assert_eq!(turned, Turned::Live);
+    follower.take_account()
+}
+
+#[test]
+fn what_anybody_has_seen_of_the_epoch_before_is_a_gap_for_who_has_not() {
+    for (own, missed) in [(3, 4), (5, 2), (7, 0)] {
+        let mut follower = at(own);
+        // Redis had 1 to 5 left.
+        let left: Vec<Position> = (own + 1..=5).map(place).collect();
+        let page = [&left[..], &[behind(1)]].concat();
+        let account = read(&mut follower, 1, before(7, 5), &page);
+        let missed = missed - left.len() as u64;
+        assert_eq!(account, Account { missed, resets: 1 }, "{own}");
+        assert_eq!(follower.take_due(), None);
+    }
+}
+
+#[test]
+fn a_failover_that_lost_nothing_is_no_reset() {
+    let mut follower = at(7);
+    let account = read(&mut follower, 1, before(7, 7), &[behind(1)]);
+    assert_eq!(account, Account::default());
+    assert_eq!(follower.arrival(behind(2), true), StreamStep::Next);
+}
+
+#[test]
+fn who_has_seen_more_than_redis_knows_of_tells_it_once_and_who_has_not_counts_it_once() {
+    let (mut ahead, mut late) = (at(9), at(6));
+    read(&mut ahead, 1, before(7, 5), &[behind(1)]);
+    assert_eq!(ahead.take_due(), Some((1, 9)));
+    let first = read(&mut late, 1, before(7, 5), &[behind(1)]);
+    assert_eq!(first.missed, 1);
+    for missed in [2, 0] {
+        let raised = read(&mut late, 1, before(9, 5), &[]);
+        assert_eq!(raised, Account { missed, resets: 0 });
+        assert_eq!(read(&mut ahead, 1, before(9, 5), &[]), Account::default());
+    }
+    assert_eq!((ahead.take_due(), late.take_due()), (None, None));
+}
+
+#[test]
+fn a_tail_that_is_behind_is_told_and_then_read_again() {
+    let mut follower = at(9);
+    follower.close();
+    assert_eq!(follower.request(), Some(place(9)));
+    assert_eq!(follower.turn(Some(place(5)), NO_EPOCH, &[]), Turned::More);
+    assert_eq!(follower.take_due(), Some((1, 9)));
+    // The epoch began with that, and has no entry.
+    let account = read(&mut follower, 0, before(9, 5), &[]);
+    assert_eq!(
+        account,
+        Account {
+            missed: 0,
+            resets: 1
+        }
+    );
+    assert_eq!(follower.arrival(behind(1), true), StreamStep::Next);
+}
+
+#[test]
+fn what_this_node_said_and_redis_lost_is_not_missed_here() {
+    let mut follower = at(5);
+    follower.appended(1, 7, 2);
+    follower.appended(1, 9, 1);
+    assert_eq!(follower.seen(), Some((1, 9)));
+    // 6, 7 and 9 are its own; 8 is another node's.
+    let account = read(&mut follower, 0, before(8, 5), &[]);
+    assert_eq!(account.missed, 1);
+    assert_eq!(follower.take_due(), Some((1, 9)));
+    let raised = read(&mut follower, 0, before(10, 5), &[]);
+    assert_eq!(raised.missed, 1, "the tenth");
+}
+
+#[test]
+fn an_idle_room_whose_stream_is_gone_goes_on_where_it_was() {
+    let mut follower = at(9);
+    follower.doubt();
+    follower.request();
+    assert_eq!(follower.turn(Some(place(9)), NO_EPOCH, &[]), Turned::Live);
+    assert_eq!(follower.arrival(place(10), true), StreamStep::Next);
+    // And what went with it while this node was away is counted.
+    follower.doubt();
+    follower.request();
+    assert_eq!(follower.turn(Some(place(14)), NO_EPOCH, &[]), Turned::Live);
+    assert_eq!(
+        follower.take_account(),
+        Account {
+            missed: 4,
+            resets: 0
+        }
+    );
+}
+
+#[test]
+fn a_room_that_could_not_be_read_misses_nothing_of_what_was_before() {
+    let mut follower = Follower::default();
+    follower.request();
+    follower.begin_at_start();
+    follower.request();
+    let page = [place(21), place(22)];
+    assert_eq!(
+        follower.turn(Some(place(22)), NO_EPOCH, &page),
+        Turned::Live
+    );
+    assert_eq!(follower.take_account(), Account::default());
+}
