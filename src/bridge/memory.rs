@@ -1,7 +1,6 @@
 //! What the ways to other nodes occupy at most, beside what the settings bound: the bridge's addends of
 //! `budget`, and what a history costs Redis.
 
-use super::origins::ORIGINS_MAX;
 use super::streams;
 
 /// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
@@ -26,7 +25,10 @@ pub(crate) const ENTRY_BYTES: usize = 128;
 
 /// A room's keys in Redis beside the messages: its stream, the node of it that is partly trimmed, and a field
 /// for each origin and for the room itself.
-pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (ORIGINS_MAX + 1) * 256;
+pub(crate) const ROOM_BYTES: usize = 8 * 1024 + (STREAM_ORIGINS + 1) * 256;
+
+/// Nodes that `append.lua` remembers in a room.
+const STREAM_ORIGINS: usize = 64;
 
 #[cfg(test)]
 mod tests {
