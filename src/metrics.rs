@@ -130,8 +130,10 @@ metrics! {
     bridge_echoes: Counter = counter("bridge_echoes") "Own envelopes that came back, dropped; with streams, own publications that had been delivered before";
     bridge_duplicates: Counter = counter("bridge_duplicates") "Publications that arrived a second time, dropped";
     bridge_gaps: Counter = counter("bridge_gaps") "Publications of other nodes that never arrived, counted exactly";
+    bridge_digests: Counter = counter("bridge_digests") "Digests of marks, and questions for them, that this node published (`pubsub`)";
+    bridge_marks_forgotten: Counter = counter("bridge_marks_forgotten") "Rooms whose last number was forgotten for want of room (`bridge.marks_capacity`): of one that has ended since, a node that returns does not count what it missed at the end";
     bridge_dropped: Labelled = labelled("bridge_dropped", "cause") "Publications dropped between the nodes, by cause: `full` outbox, `expired` in it, `late` or `poison` on arrival, full `mailbox`, `refused` by Redis, not answered by it at `shutdown`";
-    bridge_outbox: Gauge = gauge("bridge_outbox") "Publications and marks on their way to Redis";
+    bridge_outbox: Gauge = gauge("bridge_outbox") "Publications on their way to Redis";
     bridge_outbox_bytes: Gauge = gauge_of_bytes("bridge_outbox") "Their frames";
     bridge_subscriptions: Gauges = gauges("bridge_subscriptions", "state") "Rooms wanted and rooms confirmed by Redis";
     bridge_canary: Seconds = seconds("bridge_canary", "link") "Time of the last canary through Redis and back";

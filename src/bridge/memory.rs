@@ -1,6 +1,7 @@
 //! What the ways to other nodes occupy at most, beside what the settings bound: the bridge's addends of
 //! `budget`, and what a history costs Redis.
 
+use super::marks::held;
 use super::streams;
 
 /// The bridge's threads and connections, and one window of commands (7 KiB each) on the wire.
@@ -9,6 +10,13 @@ pub(crate) const LINK_BYTES: usize = 16 * 1024 * 1024;
 /// A publication in the outbox beside its frame: its entry there and on the wire, in lists that double as
 /// they grow.
 pub(crate) const OUTGOING_BYTES: usize = 256;
+
+/// A room in which this node spoke lately: its name, which may be long, its number, and its places by time and by
+/// incarnation, in tables that double as they grow.
+pub(crate) const MARK_BYTES: usize = 384;
+
+/// Digests of other nodes that are held for a moment.
+pub(crate) const DIGESTS_BYTES: usize = held::HELD_BYTES_MAX;
 
 /// An arrival: its slot in the client library's event channels, made at once, and its frame and envelope,
 /// within the library's read buffer.
