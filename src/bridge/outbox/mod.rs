@@ -198,6 +198,31 @@ struct Packing {
 }
 
 impl Packing {
+    /// Packs what has the number `sequence` in the outbox. `wall` is `now` as other machines read it.
+    fn push(&mut self, sequence: u64, outgoing: &Outgoing, (now, wall): (Millis, u64)) {
+        let number = outgoing.number;
+        match &outgoing.what {
+            What::Message(publication) => {
+                self.last = number;
+                self.writer.push(EnvelopeEntry::Message {
+                    number,
+                    deadline: to_wall(publication.deadline, now, wall),
+                    frame: &publication.frame,
+                });
+                self.messages.push(Packed {
+                    number: sequence,
+                    end: self.writer.len(),
+                    event: publication.event.clone(),
+                });
+            }
+            What::Mark => self.writer.push(EnvelopeEntry::Mark { number }),
+            What::Hello => {
+                self.writer.push(EnvelopeEntry::Hello);
+                self.writer.push(EnvelopeEntry::Mark { number });
+            }
+        }
+    }
+
     fn finish(self) -> RoomBatch {
         RoomBatch {
             room: self.room,
@@ -389,36 +414,9 @@ impl Sending {
                 });
                 packings.len() - 1
             });
-            let Some(Packing {
-                writer,
-                last,
-                messages,
-                ..
-            }) = packings.get_mut(place)
-            else {
-                continue;
-            };
-            let number = outgoing.number;
-            match &outgoing.what {
-                What::Message(publication) => {
-                    batch.messages += 1;
-                    *last = number;
-                    writer.push(EnvelopeEntry::Message {
-                        number,
-                        deadline: to_wall(publication.deadline, now, wall),
-                        frame: &publication.frame,
-                    });
-                    messages.push(Packed {
-                        number: *sequence,
-                        end: writer.len(),
-                        event: publication.event.clone(),
-                    });
-                }
-                What::Mark => writer.push(EnvelopeEntry::Mark { number }),
-                What::Hello => {
-                    writer.push(EnvelopeEntry::Hello);
-                    writer.push(EnvelopeEntry::Mark { number });
-                }
+            if let Some(packing) = packings.get_mut(place) {
+                batch.messages += u64::from(outgoing.is_message());
+                packing.push(*sequence, outgoing, (now, wall));
             }
         }
         let spoken = packings.iter().filter(|packing| packing.last > 0);

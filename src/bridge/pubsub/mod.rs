@@ -79,10 +79,15 @@ impl Pubsub {
                 entered.push(name.clone());
             }
         }
+        let mut questions = self.questions.lock();
+        let now = link.clock.now();
+        questions.entered(&entered, now);
         if entered.len() < MANY {
+            drop(questions);
             return lane::say_hellos(link, broker, entered);
         }
-        self.questions.lock().entered(entered, link.clock.now());
+        questions.ask_for(entered, now);
+        drop(questions);
         self.asks.notify_one();
     }
 

@@ -248,7 +248,7 @@ fn what_a_return_costs_does_not_grow_with_the_rooms() {
     assert!(many.in_rooms <= few.in_rooms + 8 * 40, "{few:?}, {many:?}");
 }
 
-/// The figures of `docs/scale-out.md`: `cargo test --release --test sim fleet -- --ignored --nocapture`.
+/// More of the figures of `docs/scale-out.md`: `cargo test --test sim fleet -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes minutes and gigabytes"]
 fn a_fleet_returns_in_proportion_to_its_nodes_and_to_the_rooms_that_spoke() {
