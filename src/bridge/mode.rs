@@ -113,7 +113,7 @@ impl Mode {
         client: &dyn RedisClient,
     ) -> LinkFailure {
         match self {
-            Self::Pubsub(pubsub) => pubsub.tell(link, broker, client).await,
+            Self::Pubsub(pubsub) => Box::pin(pubsub.tell(link, broker, client)).await,
             Self::Streams(_) => std::future::pending().await,
         }
     }

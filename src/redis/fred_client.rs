@@ -282,7 +282,7 @@ impl FredClient {
     async fn subscribe(&self, channels: Vec<String>) -> Result<(), CommandError> {
         if self.is_cluster {
             // Each a command of its own: the channels of one must share a slot, and fred expects one
-            // answer. They are handed over together, and leave in a few writes for each node.
+            // answer. All are handed over together, and leave in a few writes for each node.
             let mut asked = Vec::with_capacity(channels.len());
             for channel in channels {
                 let client = self.client.clone();

@@ -9,8 +9,7 @@
 use super::letter::RoomMark;
 use crate::clock::Millis;
 use crate::name::RoomName;
-use foldhash::fast::FixedState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -26,7 +25,7 @@ struct SaidRoom {
 pub(in crate::bridge) struct SaidMarks {
     capacity: usize,
     expiry: Duration,
-    rooms: HashMap<u64, SaidRoom, FixedState>,
+    rooms: BTreeMap<u64, SaidRoom>,
     by_time: BTreeSet<(Millis, u64)>,
     /// Of these, those whose mark nobody was told.
     untold: BTreeSet<(Millis, u64)>,
@@ -41,8 +40,7 @@ impl SaidMarks {
         Self {
             capacity,
             expiry,
-            // Incarnations are this node's own, one after the other.
-            rooms: HashMap::with_hasher(FixedState::default()),
+            rooms: BTreeMap::new(),
             by_time: BTreeSet::new(),
             untold: BTreeSet::new(),
             forgotten_until: None,
@@ -159,7 +157,6 @@ impl SaidMarks {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn name(room: u64) -> RoomName {
         RoomName::chat("1", &room.to_string()).unwrap()

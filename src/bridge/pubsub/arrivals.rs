@@ -4,7 +4,8 @@
 //! [`WaitBudget`](crate::redis::wait_budget::WaitBudget) lasts; after that its publications are
 //! dropped and counted.
 
-use super::{Pubsub, lane};
+use super::Pubsub;
+use super::asides::say_aside;
 use crate::bridge::envelope::{Envelope, EnvelopeEntry, EnvelopeHead};
 use crate::bridge::link::RedisLink;
 use crate::bridge::marks::letter::{Letter, LetterKind};
@@ -68,7 +69,7 @@ impl Pubsub {
             return;
         };
         if heard.hello {
-            lane::say_aside(link, Arc::clone(&room), What::Mark);
+            say_aside(link, Arc::clone(&room), What::Mark);
         }
         for (deadline, frame) in heard.fresh {
             deliver(link, context, &room, (deadline, frame)).await;

@@ -5,20 +5,18 @@
 //! was there first would make repetitions.
 
 use super::Pubsub;
+use super::asides::say_hellos;
 use crate::bridge::link::RedisLink;
 use crate::bridge::marks::letter::{LetterKind, LetterWriter, RoomMark, letters};
 use crate::bridge::marks::questions::{MarksAnswer, OwnQuestion};
-use crate::bridge::outbox::{Outgoing, What};
 use crate::bridge::roll::FRESH;
 use crate::broker::Broker;
-use crate::broker::room::Room;
 use crate::clock::Millis;
 use crate::name::RoomName;
 use crate::redis::client::RedisClient;
 use crate::redis::failure::{CommandError, LinkFailure};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A room that has been quiet for so long has its mark told.
@@ -244,23 +242,6 @@ async fn add_answer(
         }
         tokio::task::yield_now().await;
     }
-}
-
-/// Asks in each of these rooms.
-pub(super) fn say_hellos(link: &RedisLink, broker: &Broker, names: Vec<RoomName>) {
-    for room in names.iter().filter_map(|name| broker.find(name)) {
-        say_aside(link, room, What::Hello);
-    }
-}
-
-/// Says a hello or a mark in a room.
-pub(super) fn say_aside(link: &RedisLink, room: Arc<Room>, what: What) {
-    // Whatever the room has forwarded so far is in the outbox, in front of this.
-    link.outbox.say_aside(Outgoing {
-        number: room.forwarded(),
-        room,
-        what,
-    });
 }
 
 /// One after the other, and no more in a second than [`LETTERS_A_SECOND`].

@@ -1,6 +1,7 @@
 //! Mode `pubsub`: what is published reaches whoever is there, and what is missing is counted.
 
 mod arrivals;
+mod asides;
 mod lane;
 
 use super::envelope::NodeId;
@@ -84,7 +85,7 @@ impl Pubsub {
         questions.entered(&entered, now);
         if entered.len() < MANY {
             drop(questions);
-            return lane::say_hellos(link, broker, entered);
+            return asides::say_hellos(link, broker, entered);
         }
         questions.ask_for(entered, now);
         drop(questions);

@@ -157,7 +157,7 @@ fn an_absence_before_the_answers_can_have_come_is_a_part_of_the_next_one() {
     // Down again at once.
     assert_eq!(back(&mut own, at(201), at(203)).head.absence, 108_000);
     assert_eq!(back(&mut own, at(290), at(300)).head.absence, 15_000);
-    // It was never up.
+    // This one was never up.
     let mut own = node(0);
     own.absent(None, at(5));
     own.begin(at(5));
@@ -207,7 +207,7 @@ fn strangers_and_endless_absences_cost_a_bounded_memory_and_no_panic() {
     }
     assert!(own.askers.len() <= NODES_MAX);
     assert_eq!(own.answer(at(101)).unwrap().since, Some(Millis(0)));
-    // They are gone: a node of ours has room.
+    // The strangers are gone: a node of ours has room.
     let asked = back(&mut node(1), at(5), at(10));
     hear(&mut own, &question(&asked), at(100) + GONE + SECOND);
     assert!(own.askers.contains_key(&NodeId([1; 16])));
