@@ -93,7 +93,8 @@ impl FileStates {
         };
         if self.index.is_some() {
             let described = bytes(&mut self.metadata.iter()).saturating_mul(METADATA_FACTOR);
-            bytes(&mut self.index.iter()).saturating_add(described)
+            let vectors = FlatIndex::bytes_needed(bytes(&mut self.index.iter()));
+            vectors.saturating_add(described)
         } else {
             let text = bytes(&mut self.metadata.iter().chain(&self.documents));
             let text = text.saturating_mul(TEXT_FACTOR);
