@@ -55,7 +55,8 @@ impl Pubsub {
             rooms.push(room);
         }
         for room in rooms {
-            // Many rooms at once: their hellos must not crowd out the messages.
+            // Many rooms at once: their hellos must not crowd out the messages. One task of each Redis looks, after a
+            // reconnection: a list of those who wait would be longer than what it saves.
             while link.outbox.is_full() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
