@@ -307,6 +307,9 @@ pub mod internal {
     }
     pub mod assistant {
         pub use crate::assistant::{Dispatcher, OpenAi};
+        pub mod probe {
+            pub use crate::assistant::probe::{ProbeOutcome, probe};
+        }
     }
     pub mod chat {
         pub use crate::chat::{DjangoPeer, Set, django, echo, guide, relay};

@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::redis::client::RedisClient;
 use crate::redis::deployment::Deployment;
 use crate::redis::health::{self, LinkHealth};
+use crate::redis::log_limiter::LogLimiter;
 use crate::redis::subscriptions::Subscriptions;
 use crate::redis::{LinkReport, Randomness};
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub(super) struct LayerHost {
     /// The reader waits for room in the workers' mailboxes.
     held_back: AtomicBool,
     scores: Mutex<Scores>,
+    /// Of keys that are in use for something else: any room may be one.
+    pub(super) wrong_type_lines: Mutex<LogLimiter>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
 }
@@ -51,6 +54,7 @@ impl LayerHost {
             health: LinkHealth::new(("host", label), up, took, clock),
             held_back: AtomicBool::new(false),
             scores: Mutex::default(),
+            wrong_type_lines: Mutex::default(),
             metrics: Arc::clone(metrics),
             clock,
         }

@@ -185,11 +185,18 @@ impl Keeper<'_> {
     ) -> Result<(), LinkFailure> {
         match answer {
             Err(error) if error.details().starts_with("WRONGTYPE") => {
-                tracing::warn!(
-                    host = self.host.label,
-                    reason = %error,
-                    "a group's key is in use for something else"
-                );
+                if self
+                    .host
+                    .wrong_type_lines
+                    .lock()
+                    .is_due(self.host.clock.now())
+                {
+                    tracing::warn!(
+                        host = self.host.label,
+                        reason = %error,
+                        "a group's key is in use for something else"
+                    );
+                }
                 Ok(())
             }
             Err(error) => Err(error.into()),

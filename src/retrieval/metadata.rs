@@ -7,7 +7,6 @@ use super::fault::FileFaultKind;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +19,14 @@ struct ChunkEntry {
     document_title: String,
 }
 
-/// All chunks, each with its row; `None` for a key that is none.
-struct ChunkRows(Vec<(Option<usize>, Chunk)>);
+/// The row of a key that is none: no file has so many.
+const NO_ROW: usize = usize::MAX;
+
+/// A list of rows that is full grows by this part of itself: doubled, tiny chunks would take several times their text.
+const GROWTH: usize = 8;
+
+/// All chunks, each with its row.
+struct ChunkRows(Vec<(usize, Chunk)>);
 
 impl<'de> Deserialize<'de> for ChunkRows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -52,7 +57,11 @@ impl<'de> Visitor<'de> for RowVisitor {
                 chunk_index: entry.chunk_index,
             };
             let row = key.parse::<usize>().ok();
-            rows.push((row.filter(|row| row.to_string() == key), chunk));
+            let row = row.filter(|row| row.to_string() == key);
+            if rows.len() == rows.capacity() {
+                rows.reserve_exact(rows.len() / GROWTH + GROWTH);
+            }
+            rows.push((row.unwrap_or(NO_ROW), chunk));
         }
         Ok(ChunkRows(rows))
     }
@@ -65,20 +74,20 @@ impl<'de> Visitor<'de> for RowVisitor {
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Chunk>, FileFaultKind> {
     let fault = |what: String| FileFaultKind::Metadata(what.into());
     let read: ChunkRows = serde_json::from_slice(text).map_err(|error| fault(place_of(&error)))?;
-    let mut rows = BTreeMap::new();
-    for (row, chunk) in read.0 {
-        let Some(row) = row else {
-            return Err(fault("a key is no row of an index".to_owned()));
-        };
-        if rows.insert(row, chunk).is_some() {
-            return Err(fault(format!("row {row} stands twice")));
+    let mut rows = read.0;
+    // In place: the rows are in order but for files that nobody writes.
+    rows.sort_unstable_by_key(|(row, _)| *row);
+    for (at, (row, _)) in rows.iter().enumerate() {
+        match row {
+            &NO_ROW => return Err(fault("a key is no row of an index".to_owned())),
+            row if *row < at => return Err(fault(format!("row {row} stands twice"))),
+            row if *row > at => return Err(fault(format!("row {at} is missing"))),
+            _ => {}
         }
     }
-    let missing = rows.keys().enumerate().find(|(at, row)| at != *row);
-    if let Some((row, _)) = missing {
-        return Err(fault(format!("row {row} is missing")));
-    }
-    Ok(rows.into_values().collect())
+    let mut chunks: Vec<_> = rows.into_iter().map(|(_, chunk)| chunk).collect();
+    chunks.shrink_to_fit();
+    Ok(chunks)
 }
 
 /// Where the text is none. serde's own words may quote it, and the text is the site's.
