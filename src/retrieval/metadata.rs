@@ -22,19 +22,14 @@ struct ChunkEntry {
 /// The row of a key that is none: no file has so many.
 const NO_ROW: usize = usize::MAX;
 
-/// A list of rows that is full grows by this part of itself: doubled, tiny chunks would take several times their text.
-const GROWTH: usize = 8;
+/// Bytes of a row at least: a list of so many rows need not grow, and what of it stays empty is memory that is not there.
+const ROW_BYTES_MIN: usize = 64;
 
 /// All chunks, each with its row.
 struct ChunkRows(Vec<(usize, Chunk)>);
 
-impl<'de> Deserialize<'de> for ChunkRows {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RowVisitor)
-    }
-}
-
-struct RowVisitor;
+/// Reads them into a list of its own.
+struct RowVisitor(Vec<(usize, Chunk)>);
 
 impl<'de> Visitor<'de> for RowVisitor {
     type Value = ChunkRows;
@@ -44,7 +39,7 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChunkRows, A::Error> {
-        let (mut rows, mut title) = (Vec::new(), Arc::<str>::default());
+        let (mut rows, mut title) = (self.0, Arc::<str>::default());
         while let Some((key, entry)) = map.next_entry::<String, ChunkEntry>()? {
             // The chunks of a document stand together.
             if *title != *entry.document_title {
@@ -58,9 +53,6 @@ impl<'de> Visitor<'de> for RowVisitor {
             };
             let row = key.parse::<usize>().ok();
             let row = row.filter(|row| row.to_string() == key);
-            if rows.len() == rows.capacity() {
-                rows.reserve_exact(rows.len() / GROWTH + GROWTH);
-            }
             rows.push((row.unwrap_or(NO_ROW), chunk));
         }
         Ok(ChunkRows(rows))
@@ -73,8 +65,11 @@ impl<'de> Visitor<'de> for RowVisitor {
 /// If this is none, or not each row stands once.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Chunk>, FileFaultKind> {
     let fault = |what: String| FileFaultKind::Metadata(what.into());
-    let read: ChunkRows = serde_json::from_slice(text).map_err(|error| fault(place_of(&error)))?;
-    let mut rows = read.0;
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let list = RowVisitor(Vec::with_capacity(text.len() / ROW_BYTES_MIN + 1));
+    let read = reader.deserialize_map(list);
+    let read = read.and_then(|rows| reader.end().map(|()| rows));
+    let mut rows = read.map_err(|error| fault(place_of(&error)))?.0;
     // In place: the rows are in order but for files that nobody writes.
     rows.sort_unstable_by_key(|(row, _)| *row);
     for (at, (row, _)) in rows.iter().enumerate() {

@@ -43,7 +43,7 @@ fn the_worker_s_log_has_a_tag_for_a_room_and_not_its_name() {
     let tag = tag_behind("nobody is told the answer in ");
     assert_eq!(tag_behind("the answer in "), tag, "{log}");
     assert_eq!(tag_behind("no answer in "), tag, "{log}");
-    let again = format!("no answer in {tag}: LookupError(\"Key (session_id)=({tag})\")");
+    let again = format!("no answer in {tag}: LookupError('Key (session_id)=({tag})')");
     assert!(log.contains(&again), "{log}");
     // Another room is another one.
     let tagged = format!("in {tag}: ");
