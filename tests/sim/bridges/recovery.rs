@@ -172,7 +172,7 @@ fn run<F: Future>(future: F) -> F::Output {
 
 /// One node is cut off while the others speak, and comes back.
 async fn one_returns(nodes: usize, rooms: usize, spoken: usize) -> (Cost, u64) {
-    let mut sharing = Sharing::begin(nodes, rooms).await;
+    let mut sharing = Box::pin(Sharing::begin(nodes, rooms)).await;
     sharing.redis.cut_off(0, true);
     sharing
         .until("it is noticed", |own| !own.nodes[0].way.standing().is_up)
@@ -198,7 +198,7 @@ async fn one_returns(nodes: usize, rooms: usize, spoken: usize) -> (Cost, u64) {
 
 /// Redis ends and begins anew; everybody speaks meanwhile, and at once when it is back.
 async fn all_return(nodes: usize, rooms: usize, spoken: usize) -> Cost {
-    let mut sharing = Sharing::begin(nodes, rooms).await;
+    let mut sharing = Box::pin(Sharing::begin(nodes, rooms)).await;
     for place in 0..nodes {
         sharing.speak(place, 0..spoken).await;
     }
