@@ -34,7 +34,7 @@ impl Memberships {
 
     /// The next ones to leave, at most `max`. A room that `is_wanted` again is no longer among them: between leaving
     /// and joining it Django would miss it.
-    pub(super) fn to_leave(
+    pub(super) fn next_to_leave(
         &mut self,
         max: usize,
         is_wanted: impl Fn(&RoomName) -> bool,
@@ -79,12 +79,12 @@ mod tests {
     fn what_was_joined_and_is_not_wanted_is_left_until_redis_has_heard_it() {
         let mut memberships = Memberships::default();
         memberships.join(&names(&["a", "b"]));
-        memberships.give_up(&names(&["a", "never joined"]));
+        memberships.give_up(&names(&["a", "never"]));
         for _attempt in 0..2 {
-            assert_eq!(memberships.to_leave(9, |_| false), names(&["a"]));
+            assert_eq!(memberships.next_to_leave(9, |_| false), names(&["a"]));
         }
         memberships.left(&names(&["a"]));
-        assert!(memberships.to_leave(9, |_| false).is_empty());
+        assert!(memberships.next_to_leave(9, |_| false).is_empty());
         assert_eq!(memberships.all(), names(&["b"]));
     }
 
@@ -93,11 +93,11 @@ mod tests {
         let mut memberships = Memberships::default();
         memberships.join(&names(&["a"]));
         memberships.give_up(&names(&["a"]));
-        assert!(memberships.to_leave(9, |_| true).is_empty());
+        assert!(memberships.next_to_leave(9, |_| true).is_empty());
         memberships.give_up(&names(&["a"]));
-        assert_eq!(memberships.to_leave(9, |_| false), names(&["a"]));
+        assert_eq!(memberships.next_to_leave(9, |_| false), names(&["a"]));
         memberships.join(&names(&["a"]));
-        assert!(memberships.to_leave(9, |_| false).is_empty());
+        assert!(memberships.next_to_leave(9, |_| false).is_empty());
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         let mut memberships = Memberships::default();
         memberships.join(&names(&["a", "b", "c"]));
         memberships.give_up(&names(&["a", "b", "c"]));
-        let chunk = memberships.to_leave(2, |_| false);
+        let chunk = memberships.next_to_leave(2, |_| false);
         memberships.left(&chunk);
         assert_eq!((chunk.len(), memberships.all().len()), (2, 1));
     }

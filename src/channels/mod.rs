@@ -22,7 +22,7 @@
 //! | `host` `link` `session` | the way over one Redis of the site, down or up |
 //! | `memberships` `unheard` | which groups it has us in, and what it may have done unheard |
 //! | `pull` `receive` `inbound` | from Django to the browser |
-//! | `outbound` `send` | from the browser to Django |
+//! | `outbound` `send` `unsettled` | from the browser to Django |
 //! | `wire` | what Redis' answers mean |
 //! | `probe` | `supportal check --redis` |
 //!
@@ -50,6 +50,7 @@ mod send;
 mod session;
 mod tasks;
 mod unheard;
+mod unsettled;
 mod uplink;
 mod user_queue;
 mod wire;

@@ -5,12 +5,13 @@
 //! message by the commands it would have alone, and the next ones once all are answered: however far Redis is, a
 //! message waits for the one turn before its own. One connection has them in the order in which they were accepted.
 //!
-//! A message waits for a host until it expires, and for a Redis that takes none for now; once it may be
-//! there it is not sent again, since a worker would answer twice.
+//! A message waits for a host until it expires, and for a Redis that takes none for now. None is sent again that
+//! may be there, since a worker would answer twice: what was not answered is looked up first (`unsettled`), or lost.
 
 use super::codec::value::{Map, Value};
 use super::layer::Layer;
-use super::send::{Courier, Went};
+use super::send::{Courier, Fate};
+use super::unsettled::{Unanswered, Went};
 use super::user_queue::{Said, Taken, UserQueue};
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
@@ -112,43 +113,59 @@ async fn carry(
     stop: &watch::Receiver<bool>,
 ) -> Vec<Went> {
     let now = layer.clock.now();
-    let has_way = courier.has_way();
     let is_over = *stop.borrow() && !layer.hosts.iter().any(|host| host.client().is_some());
-    let (mut outcomes, mut bytes) = (Vec::<Option<Went>>::new(), 0);
+    let given_up = |at: usize| is_over || said.get(at).is_none_or(|said| said.deadline <= now);
+    if let Some(settled) = courier.settle(given_up).await {
+        return settled;
+    }
+    let has_way = courier.has_way();
+    let (mut fates, mut bytes) = (Vec::new(), 0);
     let (mut places, mut events) = (Vec::new(), Vec::new());
     for said in said.iter().take(TOGETHER) {
         if bytes >= TOGETHER_BYTES {
             break;
         }
         bytes += said.event.bytes();
-        outcomes.push(if said.deadline <= now {
-            Some(Went::Dropped("expired"))
+        fates.push(if said.deadline <= now {
+            Fate::Settled(Went::Dropped("expired"))
         } else if is_over {
-            Some(Went::Dropped("lost"))
+            Fate::Settled(Went::Dropped("lost"))
         } else if !has_way {
             break;
         } else {
             match event(layer, said) {
-                None => Some(Went::Dropped("unwritable")),
+                None => Fate::Settled(Went::Dropped("unwritable")),
                 Some(event) => {
-                    places.push(outcomes.len());
+                    places.push(fates.len());
                     events.push(event);
-                    None
+                    Fate::Waits
                 }
             }
         });
     }
-    let sent = if events.is_empty() {
-        Vec::new()
-    } else {
-        courier.send(&events).await
-    };
-    for (place, outcome) in places.into_iter().zip(sent) {
-        if let Some(slot) = outcomes.get_mut(place) {
-            *slot = outcome;
+    if !events.is_empty() {
+        let sent = courier.send(&events).await;
+        for (&place, fate) in places.iter().zip(sent) {
+            if let Some(slot) = fates.get_mut(place) {
+                *slot = fate;
+            }
         }
     }
-    outcomes.into_iter().map_while(|outcome| outcome).collect()
+    let mut outcomes = Vec::new();
+    while let Some(Fate::Settled(went)) = fates.get(outcomes.len()) {
+        outcomes.push(*went);
+    }
+    let left = fates.iter().enumerate().skip(outcomes.len());
+    let left = left.map_while(|(at, fate)| match fate {
+        Fate::Settled(went) => Some(Unanswered::Settled(*went)),
+        Fate::Unheard => Some(Unanswered::Sent(places.binary_search(&at).ok()?)),
+        Fate::Waits => None,
+    });
+    let left: VecDeque<Unanswered> = left.collect();
+    if !left.is_empty() {
+        courier.leave_unsettled(left);
+    }
+    outcomes
 }
 
 /// What Django is told of it; `None` if no message of Channels can say that.

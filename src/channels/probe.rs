@@ -169,7 +169,7 @@ impl Check<'_> {
             RedisCommand::new("EXISTS", [&fence]),
             RedisCommand::new("ZADD", [&receiver, b"1", b"message"]),
             take,
-            Commands::taken(&taken),
+            Commands::kept(&taken),
             RedisCommand::new("DEL", [&fence, &taken]),
         ];
         wire::run_all(&*self.commander.client, others).await?;

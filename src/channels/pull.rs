@@ -21,6 +21,7 @@ use crate::redis::RedisCommand;
 use crate::redis::client::{HandedOver, RedisClient, RedisConnection, hand_over};
 use crate::redis::failure::{CommandError, LinkFailure};
 use crate::redis::supervise::OwnedTask;
+use crate::redis::value::RedisValue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,27 @@ pub(super) async fn fence(
 ) -> Result<(), LinkFailure> {
     let last = RedisCommand::new("DEL", [&layer.key(&host.unheard.fence())]);
     host.unheard.begin();
-    let begun = wire::run_all(client, vec![last, mark(host, layer)]).await;
-    if begun.is_err() {
+    let commands = vec![
+        last,
+        mark(host, layer),
+        RedisCommand::new("INFO", [b"server"]),
+    ];
+    let mut answers = Vec::new();
+    for answer in wire::hand_over_all(client, commands).await {
+        answers.push(answer.answered().await);
+    }
+    // INFO may be forbidden (ACL): then nobody knows what Redis remembers.
+    let server = answers.pop().and_then(Result::ok).and_then(wire::run_id);
+    let begun = answers.pop().unwrap_or(Ok(RedisValue::Nil));
+    let ended = answers.pop().unwrap_or(Ok(RedisValue::Nil));
+    if begun.is_err() || ended.is_err() {
         host.unheard.revoke();
     }
     begun?;
+    let is_same = host.unheard.meet(server);
+    if ended?.number() == 0 || !is_same {
+        host.unheard.lapse();
+    }
     Ok(())
 }
 
@@ -123,10 +140,10 @@ impl Puller {
             return Ok(());
         }
         self.wait_for_room().await;
-        let taken = Commands::taken(&self.inbound.layer.key(&unheard.taken()));
+        let taken = Commands::kept(&self.inbound.layer.key(&unheard.taken()));
         let messages = wire::messages(self.client.send(taken).await?);
         if messages.is_empty() {
-            // It was not taken, and now never is.
+            // Nothing was taken, and now nothing will be.
             unheard.end_take();
         } else {
             unheard.hear();

@@ -104,17 +104,13 @@ impl HostSession {
             }
         }
         let unheard = &host.unheard;
-        let own = [
-            &*layer.key("canary"),
-            &layer.key(&unheard.fence()),
-            &layer.key(&unheard.heard()),
-        ];
-        drop(
-            self.commands
-                .client
-                .send(RedisCommand::new("DEL", own))
-                .await,
-        );
+        let mut own = vec!["canary".to_owned(), unheard.fence(), unheard.heard()];
+        own.extend(layer.queues.iter().map(|queue| queue.last_marks()));
+        let own = RedisCommand {
+            name: "DEL",
+            arguments: own.iter().map(|name| layer.key(name)).collect(),
+        };
+        drop(self.commands.client.send(own).await);
     }
 }
 
@@ -189,7 +185,7 @@ impl Keeper<'_> {
         let names = {
             let mut memberships = memberships.lock();
             memberships.give_up(names);
-            memberships.to_leave(CHUNK, |name| self.host.rooms.has(name))
+            memberships.next_to_leave(CHUNK, |name| self.host.rooms.has(name))
         };
         if names.is_empty() {
             return Ok(false);
@@ -274,6 +270,7 @@ impl Keeper<'_> {
                 host = self.host.label,
                 "Redis has forgotten this node's groups; they are joined again"
             );
+            self.host.unheard.lapse();
         }
         self.commands
             .send(pull::mark(self.host, self.layer))

@@ -1,6 +1,7 @@
 //! What Redis may have done without this node hearing of it, for as long as the node lives. The names are of keys of
 //! this node alone.
 
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What was asked of one Redis in layer `core`, and not heard of.
@@ -12,6 +13,10 @@ pub(super) struct Unheard {
     heard: AtomicU64,
     /// Sessions so far: each has a fence of its own.
     sessions: AtomicU64,
+    /// How often Redis was found to have forgotten, or to be another one.
+    lapses: AtomicU64,
+    /// The name that the process of Redis has for itself.
+    server: Mutex<Option<String>>,
 }
 
 impl Unheard {
@@ -20,7 +25,7 @@ impl Unheard {
         self.is_popping.store(true, Ordering::Relaxed);
     }
 
-    /// It is here, or none was popped. False if that is known already, or nothing was waited for.
+    /// The message is here, or none was popped. False if that is known already, or nothing was waited for.
     pub(super) fn end_pop(&self) -> bool {
         self.is_popping.swap(false, Ordering::Relaxed)
     }
@@ -66,6 +71,24 @@ impl Unheard {
         self.sessions.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How often Redis has forgotten: while that number stands, it knows what it was told.
+    pub(super) fn lapses(&self) -> u64 {
+        self.lapses.load(Ordering::Relaxed)
+    }
+
+    /// Redis has forgotten what it was told.
+    pub(super) fn lapse(&self) {
+        self.lapses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// This is the name of the process now; true if it was the same before.
+    pub(super) fn meet(&self, server: Option<String>) -> bool {
+        let mut last = self.server.lock();
+        let is_same = server.is_some() && *last == server;
+        *last = server;
+        is_same
+    }
+
     /// That session has not begun.
     pub(super) fn revoke(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -88,6 +111,15 @@ mod tests {
         assert!(!unheard.is_taking());
         assert_eq!(unheard.heard(), name);
         assert_ne!(unheard.taken(), name);
+    }
+
+    #[test]
+    fn a_redis_is_the_same_if_it_has_a_name_and_had_it_before() {
+        let unheard = Unheard::default();
+        let name = |name: &str| Some(name.to_owned());
+        assert!(!unheard.meet(None) && !unheard.meet(None));
+        assert!(!unheard.meet(name("a")) && unheard.meet(name("a")));
+        assert!(!unheard.meet(name("b")));
     }
 
     #[test]

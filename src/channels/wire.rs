@@ -87,6 +87,38 @@ pub(super) fn missed(answer: &RedisValue) -> Missed {
     }
 }
 
+/// The name that a process of Redis has for itself, in the answer to INFO.
+pub(super) fn run_id(answer: RedisValue) -> Option<String> {
+    let text = String::from_utf8(answer.into_bytes()?.into()).ok()?;
+    let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(|id| id.trim().to_owned())
+}
+
+/// A mark that [`SEND`](super::scripts::lua::SEND) has left: its number, and what became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Which message of those that went together.
+    pub(super) number: usize,
+    /// The destinations of that message.
+    pub(super) destinations: u64,
+    /// Of these, the full ones, and those that are no queues of messages.
+    pub(super) missed: [u64; 2],
+}
+
+/// The marks in the answer to ZRANGE.
+pub(super) fn marks(answer: RedisValue) -> Vec<Mark> {
+    let mark = |text: String| {
+        let mut numbers = text.split(':').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        Some(Mark {
+            number: usize::try_from(next()?).ok()?,
+            destinations: next()?,
+            missed: [next()?, next()?],
+        })
+    };
+    texts(answer).into_iter().filter_map(mark).collect()
+}
+
 /// The texts in the answer to ZRANGE; what is no text is no name.
 pub(super) fn texts(answer: RedisValue) -> Vec<String> {
     let values = array(answer).unwrap_or_default().into_iter();
@@ -115,19 +147,34 @@ mod tests {
 
     #[test]
     fn who_missed_a_message_is_a_number_or_three_values() {
-        let missed = |answer| {
+        let read = |answer| {
             let Missed {
                 full,
                 foreign,
                 fault,
-            } = super::missed(&answer);
+            } = missed(&answer);
             (full, foreign, fault.map(|fault| fault.fault()))
         };
-        assert_eq!(missed(RedisValue::Integer(2)), (2, 0, None));
+        assert_eq!(read(RedisValue::Integer(2)), (2, 0, None));
         let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
         let parts = [RedisValue::Integer(1), RedisValue::Integer(3), text.into()];
         let expected = (1, 3, Some(crate::redis::fault::RedisFault::Room));
-        assert_eq!(missed(RedisValue::Array(parts.to_vec())), expected);
+        assert_eq!(read(RedisValue::Array(parts.to_vec())), expected);
+    }
+
+    #[test]
+    fn marks_and_the_servers_name_are_read_from_texts() {
+        let answer =
+            RedisValue::Array(["3:2:1:0", "x:1", "4:1:0:0"].map(RedisValue::from).to_vec());
+        let mark = |number, destinations, missed| Mark {
+            number,
+            destinations,
+            missed,
+        };
+        assert_eq!(marks(answer), [mark(3, 2, [1, 0]), mark(4, 1, [0, 0])]);
+        let info = "# Server\r\nrun_id:abc\r\ntcp_port:1\r\n";
+        assert_eq!(run_id(info.into()).as_deref(), Some("abc"));
+        assert_eq!(run_id("".into()), None);
     }
 
     #[test]

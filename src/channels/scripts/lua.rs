@@ -3,11 +3,18 @@
 /// `EVAL` of a message for the keys of one host: `KEYS` are its destinations, `ARGV` a message for
 /// each, a capacity for each, the time and the expiry. The reply is how many keys were full and did
 /// not get their message. As the layer's, but for keys that are no queues: they do not keep the message from the
-/// others, and the reply is then the number of the full ones, the number of theirs, and what Redis says of one.
+/// others, and the reply is then the number of the full ones, the number of theirs, and what Redis says of one. With
+/// four more arguments, nothing is done and the reply is `FENCED` without the first of them, a key; the second is where
+/// a mark is left, the third the mark's number and the fourth its expiry: who does not hear the reply can read it there.
 pub const SEND: &str = "\
 local full, foreign, said = 0, 0, ''
-local now = ARGV[#ARGV - 1]
-local expiry = ARGV[#ARGV]
+local now = ARGV[2 * #KEYS + 1]
+local expiry = ARGV[2 * #KEYS + 2]
+local fence, mark = ARGV[2 * #KEYS + 3], ARGV[2 * #KEYS + 4]
+local number, kept = ARGV[2 * #KEYS + 5], ARGV[2 * #KEYS + 6]
+if fence and redis.call('EXISTS', fence) == 0 then
+  return 'FENCED'
+end
 for i = 1, #KEYS do
   local waiting = redis.pcall('ZCOUNT', KEYS[i], '-inf', '+inf')
   if type(waiting) == 'table' then
@@ -21,6 +28,10 @@ for i = 1, #KEYS do
   else
     full = full + 1
   end
+end
+if mark then
+  redis.call('ZADD', mark, number, table.concat({number, #KEYS, full, foreign}, ':'))
+  redis.call('EXPIRE', mark, kept)
 end
 if foreign > 0 then
   return {full, foreign, said}

@@ -9,6 +9,7 @@ pub mod lua;
 mod tests;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::codec::value::Map;
 use super::codec::value::To;
@@ -94,6 +95,19 @@ impl HostCommands {
         let mut commands = self.trims;
         commands.push(self.send);
         commands
+    }
+
+    /// Leaves a mark, with this number, in a sorted set of this node's for so long; not done without the `fence`.
+    #[must_use]
+    pub fn marked(mut self, [fence, mark]: [&[u8]; 2], number: usize, kept: Duration) -> Self {
+        let further = [
+            fence.to_vec(),
+            mark.to_vec(),
+            number.to_string().into_bytes(),
+            kept.as_secs().max(1).to_string().into_bytes(),
+        ];
+        self.send.arguments.extend(further);
+        self
     }
 }
 
@@ -295,10 +309,10 @@ impl Commands {
         }
     }
 
-    /// `core`: what [`Commands::take`] has taken and its caller has not heard of.
+    /// `core`: what [`Commands::take`] has taken and its caller has not heard of, or the marks that were left.
     #[must_use]
-    pub fn taken(taken: &[u8]) -> RedisCommand {
-        RedisCommand::new("ZRANGE", [taken, b"0", b"-1"])
+    pub fn kept(key: &[u8]) -> RedisCommand {
+        RedisCommand::new("ZRANGE", [key, b"0", b"-1"])
     }
 
     /// `core`: deletes those of our own keys that are no sorted sets; the reply is how many. Nobody else knows their
