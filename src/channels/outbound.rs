@@ -11,7 +11,7 @@
 use super::codec::value::{Map, Value};
 use super::layer::Layer;
 use super::send::{Courier, Fate};
-use super::unsettled::{Unanswered, Went};
+use super::unsettled::{Remnant, Went};
 use super::user_queue::{Said, Taken, UserQueue};
 use crate::broker::uplink::Author;
 use crate::broker::{Broker, Publication};
@@ -157,11 +157,11 @@ async fn carry(
     }
     let left = fates.iter().enumerate().skip(outcomes.len());
     let left = left.map_while(|(at, fate)| match fate {
-        Fate::Settled(went) => Some(Unanswered::Settled(*went)),
-        Fate::Unheard => Some(Unanswered::Sent(places.binary_search(&at).ok()?)),
+        Fate::Settled(went) => Some(Remnant::Settled(*went)),
+        Fate::Unheard => Some(Remnant::Sent(places.binary_search(&at).ok()?)),
         Fate::Waits => None,
     });
-    let left: VecDeque<Unanswered> = left.collect();
+    let left: VecDeque<Remnant> = left.collect();
     if !left.is_empty() {
         courier.leave_unsettled(left);
     }

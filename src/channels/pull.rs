@@ -40,11 +40,13 @@ pub(super) async fn fence(
         last,
         mark(host, layer),
         RedisCommand::new("INFO", [b"server"]),
+        RedisCommand::new("EXISTS", [&layer.key(&host.unheard.memory())]),
     ];
     let mut answers = Vec::new();
     for answer in wire::hand_over_all(client, commands).await {
         answers.push(answer.answered().await);
     }
+    let memory = answers.pop().unwrap_or(Ok(RedisValue::Nil));
     // INFO may be forbidden (ACL): then nobody knows what Redis remembers.
     let server = answers.pop().and_then(Result::ok).and_then(wire::run_id);
     let begun = answers.pop().unwrap_or(Ok(RedisValue::Nil));
@@ -53,18 +55,28 @@ pub(super) async fn fence(
         host.unheard.revoke();
     }
     begun?;
-    let is_same = host.unheard.meet(server);
-    if ended?.number() == 0 || !is_same {
+    ended?;
+    if !host.unheard.meet(server) || memory?.number() == 0 {
         host.unheard.lapse();
     }
+    client.send(remember(host, layer)).await?;
     Ok(())
+}
+
+/// Sets what is there as long as Redis has not forgotten. Not the fence: whoever did not hear that one was replaced finds
+/// none either.
+pub(super) fn remember(host: &LayerHost, layer: &Layer) -> RedisCommand {
+    set(layer, &host.unheard.memory())
 }
 
 /// Sets the fence, which is a mark beside the memberships: what erases them later erases it too.
 pub(super) fn mark(host: &LayerHost, layer: &Layer) -> RedisCommand {
+    set(layer, &host.unheard.fence())
+}
+
+fn set(layer: &Layer, name: &str) -> RedisCommand {
     let seconds = layer.group_expiry.as_secs().max(1).to_string();
-    let key = layer.key(&host.unheard.fence());
-    RedisCommand::new("SET", [&key, b"1", b"EX", seconds.as_bytes()])
+    RedisCommand::new("SET", [&layer.key(name), b"1", b"EX", seconds.as_bytes()])
 }
 
 /// Deletes what is no sorted set where only this node's may be; true if there was something.

@@ -5,7 +5,7 @@ use super::codec::value::Map;
 use super::layer::Layer;
 use super::random::fill;
 use super::scripts::{Commands, HostCommands, Score, Scores};
-use super::unsettled::{Go, KEPT, Unanswered, Unsettled, Went};
+use super::unsettled::{Go, KEPT, Remnant, Unsettled, Went};
 use super::user_queue::{Destination, UserQueue};
 use super::wire;
 use crate::clock;
@@ -143,7 +143,7 @@ impl<'q> Courier<'q> {
     }
 
     /// What of the last go is not settled: these places of those that wait.
-    pub(super) fn leave_unsettled(&mut self, places: VecDeque<Unanswered>) {
+    pub(super) fn leave_unsettled(&mut self, places: VecDeque<Remnant>) {
         self.unsettled = self.last.take().map(|go| Unsettled { go, places });
     }
 
@@ -160,8 +160,8 @@ impl<'q> Courier<'q> {
             let places = unsettled.places.iter().enumerate();
             let lost = places.take_while(|(at, _)| given_up(*at)).count();
             let lost = unsettled.places.drain(..lost).map(|place| match place {
-                Unanswered::Settled(went) => went,
-                Unanswered::Sent(_) => Went::Dropped("lost"),
+                Remnant::Settled(went) => went,
+                Remnant::Sent(_) => Went::Dropped("lost"),
             });
             let lost: Vec<Went> = lost.collect();
             self.report_lost(&lost);
@@ -172,9 +172,9 @@ impl<'q> Courier<'q> {
         };
         let is_forgotten = host.unheard.lapses() != unsettled.go.lapses;
         let went = unsettled.places.into_iter().map_while(|place| match place {
-            Unanswered::Settled(went) => Some(went),
-            Unanswered::Sent(_) if is_forgotten => Some(Went::Dropped("lost")),
-            Unanswered::Sent(number) => {
+            Remnant::Settled(went) => Some(went),
+            Remnant::Sent(_) if is_forgotten => Some(Went::Dropped("lost")),
+            Remnant::Sent(number) => {
                 let mark = marks.iter().find(|mark| mark.number == number)?;
                 Some(self.reached(mark.destinations, mark.missed))
             }

@@ -104,7 +104,12 @@ impl HostSession {
             }
         }
         let unheard = &host.unheard;
-        let mut own = vec!["canary".to_owned(), unheard.fence(), unheard.heard()];
+        let mut own = vec![
+            "canary".to_owned(),
+            unheard.fence(),
+            unheard.memory(),
+            unheard.heard(),
+        ];
         own.extend(layer.queues.iter().map(|queue| queue.last_marks()));
         let own = RedisCommand {
             name: "DEL",
@@ -272,9 +277,11 @@ impl Keeper<'_> {
             );
             self.host.unheard.lapse();
         }
-        self.commands
-            .send(pull::mark(self.host, self.layer))
-            .await?;
+        let marks = vec![
+            pull::mark(self.host, self.layer),
+            pull::remember(self.host, self.layer),
+        ];
+        wire::run_all(self.commands, marks).await?;
         self.host.rooms.begin();
         self.host.rooms.changed.notify_one();
         Ok(true)

@@ -76,6 +76,11 @@ impl Unheard {
         self.lapses.load(Ordering::Relaxed)
     }
 
+    /// What is there until Redis forgets.
+    pub(super) fn memory(&self) -> String {
+        format!("known.{}", self.lapses())
+    }
+
     /// Redis has forgotten what it was told.
     pub(super) fn lapse(&self) {
         self.lapses.fetch_add(1, Ordering::Relaxed);

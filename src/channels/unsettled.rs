@@ -46,7 +46,7 @@ impl Go {
 
 /// A message of a go, in the order of those that wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Unanswered {
+pub(super) enum Remnant {
     /// This is known.
     Settled(Went),
     /// By its number.
@@ -56,5 +56,5 @@ pub(super) enum Unanswered {
 /// What is left of a go.
 pub(super) struct Unsettled {
     pub(super) go: Go,
-    pub(super) places: VecDeque<Unanswered>,
+    pub(super) places: VecDeque<Remnant>,
 }
