@@ -156,7 +156,8 @@ metrics! {
     channels_ignored: Labelled = labelled("channels_ignored", "reason") "Events without effect, by reason";
     channels_poison: Labelled = labelled("channels_poison", "reason") "Messages that could not be read, dropped, by reason";
     channels_sent: Labelled = labelled("channels_sent", "to") "Users' messages that reached the site, by destination: `worker` or `group`";
-    channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer pubsub: `lagged` reader, full `mailbox`";
+    channels_dropped: Labelled = labelled("channels_dropped", "cause") "Messages dropped between browser and site, by cause: full `outbox`, `expired` in it, `full` channel, `nobody` in the group, `refused` by Redis, `lost` connection, `unwritable` in the format; from the site in layer core: `cut`, one that may have been on its way when the connection broke; in layer pubsub: `lagged` reader, full `mailbox`";
+    channels_foreign_keys: Labelled = labelled("channels_foreign_keys", "whose") "Keys of the site's Redis that hold something else, as often as they were met: a `group` that cannot be joined, or the node's `own`, which were deleted";
     channels_outbox: Gauge = gauge("channels_outbox") "Users' messages on their way to the site";
     auth_jwks: Labelled = labelled("auth_jwks", "outcome") "Fetches of the JWK set at the address of `auth.jwt.jwks`, by outcome: a `set`, `no_answer`, an answer that is `no_set`; and sets that counted no more, `too_old` (`auth.jwt.jwks_max_age`)";
     auth_questions: Labelled = labelled("auth_questions", "outcome") "Questions to the site who somebody is (`auth.forward`), by outcome";

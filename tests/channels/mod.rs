@@ -1,7 +1,10 @@
 //! Beside a real Django site: channels and channels_redis in Python, on a real Redis that each test
 //! has for itself.
 
+mod courier;
+mod cuts;
 mod deployments;
+mod faults;
 mod forms;
 mod kept;
 mod life;
