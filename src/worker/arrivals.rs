@@ -22,8 +22,8 @@ const ARRIVALS: u32 = 8;
 /// What a step of a handshake below counts as: with an ECDSA certificate it takes some 80 µs, with RSA ten times that.
 const TLS_STEP: u32 = 4;
 
-/// Most shares of one turn. It has one for each millisecond that those who are connected have taken of it, and one at least:
-/// however long they take, new clients have a sixth of that.
+/// Most shares of one turn. A turn has one for each millisecond that those who are connected have taken of it, and one at
+/// least: however long that is, new clients have a sixth of it.
 const SHARES_MAX: u32 = 64;
 
 /// While so many have not been read from yet, nobody else is accepted: for whom the worker has no time waits in the kernel,
@@ -54,7 +54,7 @@ pub(super) struct Arrival<S> {
     deferred: Option<Ready>,
     /// How often its worker has read from it.
     reads: u8,
-    /// Its time is over, and its worker looks whether it has spoken.
+    /// The time of its handshake is over, and its worker looks whether it has spoken.
     is_overdue: bool,
     /// How many came before it.
     number: u64,
@@ -197,8 +197,8 @@ impl<S> WaitingArrivals<S> {
         arrival.deferred = Some(ready);
     }
 
-    /// The time of this client is over. It may have spoken meanwhile, to a worker that has not come to listen: false if its worker is
-    /// to look first.
+    /// The time of this client is over, who may have spoken meanwhile to a worker that has not come to listen: false if the
+    /// worker is to look first.
     pub(super) fn is_late(&mut self, key: u64) -> bool {
         let Some(arrival) = self.by_key.get_mut(&key) else {
             return false;
