@@ -17,8 +17,8 @@ use std::time::SystemTime;
 /// Most documents in the folder of one business.
 pub(super) const DOCUMENTS_MAX: usize = 1000;
 
-/// Most bytes that reading metadata takes, for each byte of it: itself, its chunks, and the list they are in while that grows.
-/// Measured with chunks of no text: 4.3, of the whole process (`tests/retrieval/bounds.rs`).
+/// Most bytes that reading metadata takes, for each byte of it: itself, its chunks, and the list they are in. Chunks of no text
+/// take most, and are measured in the whole process (`tests/retrieval/bounds.rs`).
 const METADATA_FACTOR: u64 = 5;
 /// Likewise of text whose words are compared; and for its vocabulary, which does not grow with it.
 const TEXT_FACTOR: u64 = 16;
