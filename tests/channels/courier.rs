@@ -55,11 +55,8 @@ fn two_thousand_messages_through_three_milliseconds_each_way_take_no_turn_each()
 
 #[test]
 fn a_channel_that_fills_up_within_one_go_takes_the_first_ones() {
-    let redis = Redis::start(&[]);
-    let proxy = Proxy::start(redis.address());
     let settings = ["channels.send_to=nobody-listens", "channels.capacity=70"];
-    let gateway = node_at("core", &json!([proxy.url()]), &settings);
-    until_up(&gateway);
+    let (redis, proxy, gateway) = node_behind_proxy(&settings);
     let mut client = gateway.join("abc");
     proxy.set(Weather::Far);
     for number in 0..200 {
@@ -78,11 +75,8 @@ fn a_channel_that_fills_up_within_one_go_takes_the_first_ones() {
 
 #[test]
 fn users_messages_through_cuts_arrive_once_and_in_order() {
-    let redis = Redis::start(&[]);
-    let proxy = Proxy::start(redis.address());
     let settings = ["channels.send_to=supportal", "channels.capacity=4000"];
-    let gateway = node_at("core", &json!([proxy.url()]), &settings);
-    until_up(&gateway);
+    let (redis, proxy, gateway) = node_behind_proxy(&settings);
     let mut client = gateway.join("abc");
     let mut said = 0;
     for weather in [Weather::Cut, Weather::Deaf, Weather::Silence] {
@@ -122,11 +116,8 @@ fn users_messages_through_cuts_arrive_once_and_in_order() {
 
 #[test]
 fn what_a_redis_that_has_forgotten_may_have_had_is_lost_and_not_said_twice() {
-    let mut redis = Redis::start(&[]);
-    let proxy = Proxy::start(redis.address());
     let settings = ["channels.send_to=supportal"];
-    let gateway = node_at("core", &json!([proxy.url()]), &settings);
-    until_up(&gateway);
+    let (mut redis, proxy, gateway) = node_behind_proxy(&settings);
     let mut client = gateway.join("abc");
     say(&mut client, "before");
     until_metric_sum(&gateway, "supportal_channels_sent_total", 1.0);
